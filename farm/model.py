@@ -111,7 +111,9 @@ class Reference:
             and ("@" not in text or DIGEST.fullmatch(digest))
         )
         if not valid:
-            raise InputError(f"{text!r} is no image reference", hint="write it as [HOST/]NAME[:TAG][@sha256:...]")
+            raise InputError(
+                f"{text!r} is no image reference", hint="write it as [HOST/]NAME[:TAG][@sha256:...]"
+            )
         return Reference(registry, path, tag or None, digest or None)
 
     @property

@@ -41,10 +41,8 @@ class Secret:
         return hash(self._value)
 
 
-def _setting(
-    default: Any, about: str, read: Callable[[Any], Any] = str, *, also: str | None = None
-) -> Any:
-    """Declare a setting: `read` turns text or YAML into its value, `also` is a foreign variable that serves."""
+def _setting(default: Any, about: str, read: Callable[[Any], Any] = str, *, also: str | None = None) -> Any:
+    """Declare a setting: `read` turns text or YAML into its value; `also` names a foreign variable."""
     return field(default=default, metadata={"about": about, "read": read, "also": also})
 
 
@@ -71,11 +69,10 @@ def _count(value: Any) -> int:
 
 
 def _boolean(value: Any) -> bool:
-    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
     text = str(value).strip().lower()
-    if text not in words:
+    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
         raise ValueError("must be true or false")
-    return words[text]
+    return text in ("true", "yes", "on", "1")
 
 
 def _words(value: Any) -> tuple[str, ...]:
@@ -129,9 +126,14 @@ class Settings:
     signing_passphrase: Secret | None = _setting(
         None, "passphrase of the signing key", Secret, also="DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"
     )
-    signing_passphrase_command: str | None = _setting(None, "command that prints the signing key's passphrase")
+    signing_passphrase_command: str | None = _setting(
+        None, "command that prints the signing key's passphrase"
+    )
     root_passphrase: Secret | None = _setting(
-        None, "passphrase of the root key; `farm trust init` only", Secret, also="DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE"
+        None,
+        "passphrase of the root key; `farm trust init` only",
+        Secret,
+        also="DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE",
     )
     lease: float = _setting(30.0, "seconds after which a silent worker's job is given to another", _seconds)
     http_timeout: float = _setting(30.0, "longest wait for one answer of a registry", _seconds)
@@ -140,7 +142,9 @@ class Settings:
     keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", _seconds)
     flower_port: int = _setting(5555, "port of Flower, on loopback", _count)
     flower_user: str = _setting("farm", "login of Flower")
-    flower_password: Secret | None = _setting(None, "password of Flower; none: made once, kept in state-dir", Secret)
+    flower_password: Secret | None = _setting(
+        None, "password of Flower; none: made once, kept in state-dir", Secret
+    )
 
     def __post_init__(self) -> None:
         if not self.arches:
@@ -166,7 +170,11 @@ def load_settings(
     environ = os.environ if environ is None else environ
     values = _from_file(_config_file(config, environ))
     values |= _from_environment(environ)
-    values |= {name: _read(name, value, f"--{name.replace('_', '-')}") for name, value in flags.items() if value is not None}
+    values |= {
+        name: _read(name, value, f"--{name.replace('_', '-')}")
+        for name, value in flags.items()
+        if value is not None
+    }
     return Settings(**values)
 
 
@@ -194,14 +202,18 @@ def _from_file(path: Path | None) -> dict[str, Any]:
         raise SettingsError(f"{path}: must be a mapping of settings")
     names = {str(key): str(key).replace("-", "_") for key in data}
     _refuse_unknown(names.items(), str(path), lambda name: name.replace("_", "-"))
-    return {name: _read(name, data[key], f"{path}: {key}") for key, name in names.items() if data[key] is not None}
+    return {
+        name: _read(name, data[key], f"{path}: {key}") for key, name in names.items() if data[key] is not None
+    }
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     ours = {key: key[5:].lower() for key in environ if key.startswith("FARM_") and key != CONFIG_VARIABLE}
     _refuse_unknown(ours.items(), "environment", lambda name: f"FARM_{name.upper()}")
     foreign = {
-        item.metadata["also"]: name for name, item in FIELDS.items() if environ.get(item.metadata["also"] or "")
+        item.metadata["also"]: name
+        for name, item in FIELDS.items()
+        if environ.get(item.metadata["also"] or "")
     }
     named = {key: name for key, name in (*foreign.items(), *ours.items()) if environ[key] != ""}
     return {name: _read(name, environ[key], key) for key, name in named.items()}
@@ -211,7 +223,11 @@ def _refuse_unknown(names: Iterable[tuple[str, str]], where: str, spell: Callabl
     for key, name in names:
         if name not in FIELDS:
             close = difflib.get_close_matches(name, FIELDS, 1)
-            hint = f"did you mean {spell(close[0])}?" if close else "see `farm doctor --settings` for all of them"
+            hint = (
+                f"did you mean {spell(close[0])}?"
+                if close
+                else "see `farm doctor --settings` for all of them"
+            )
             raise SettingsError(f"{where}: unknown setting {key}", hint=hint)
 
 

@@ -1,0 +1,92 @@
+"""The Celery application: which queues there are, what goes where, and the settings that lose nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery import Celery
+from kombu import Queue
+
+from farm.errors import SettingsError
+from farm.model import ARCHES
+
+if TYPE_CHECKING:
+    from farm.settings import Secret, Settings
+
+BUILD = "farm.build_and_push"
+PUBLISH = "farm.publish_manifest"
+SETTLE = "farm.settle_package"
+PUBLISH_QUEUE = "publish"
+
+_DAY = 86400
+_GRACE = 300
+"""Seconds that a task may outlive the build's own bound before the pool kills it."""
+
+
+def build_queue(arch: str) -> str:
+    """The queue of one architecture's builds."""
+    return f"build.{arch}"
+
+
+QUEUES: tuple[str, ...] = (*(build_queue(arch) for arch in ARCHES), PUBLISH_QUEUE)
+
+
+def make_app(settings: Settings) -> Celery:
+    """The Celery application for a farm whose broker is known.
+
+    Raises:
+        SettingsError: no broker is set, or it is no Redis URL.
+    """
+    if settings.broker is None:
+        raise SettingsError("no broker is set", hint="set FARM_BROKER=redis://HOST:6379/0")
+    url = _kombu_url(settings.broker)
+    app = Celery("farm", broker=url, backend=url, set_as_current=True)
+    app.conf.update(_configuration(settings))
+    return app
+
+
+def _kombu_url(broker: Secret) -> str:
+    """Celery spells a Redis behind a unix socket its own way."""
+    url = broker.reveal()
+    scheme, sign, rest = url.partition("://")
+    if not sign or scheme not in ("redis", "rediss", "unix"):
+        raise SettingsError("broker: is no Redis URL", hint="write it as redis://[:PASSWORD@]HOST:PORT/DB")
+    return f"redis+socket://{rest}" if scheme == "unix" else url
+
+
+def _configuration(settings: Settings) -> dict[str, Any]:
+    """Each line answers a fault that was seen; docs/reliability.md tells which."""
+    return {
+        "task_queues": [Queue(name, routing_key=name) for name in QUEUES],
+        "task_default_queue": PUBLISH_QUEUE,
+        "task_create_missing_queues": False,
+        "task_acks_late": False,
+        "worker_disable_prefetch": True,
+        "worker_prefetch_multiplier": 1,
+        "worker_pool": "prefork",
+        "worker_cancel_long_running_tasks_on_connection_loss": False,
+        "worker_proc_alive_timeout": 60,
+        "worker_hijack_root_logger": False,
+        "task_time_limit": settings.build_timeout + _GRACE,
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "task_retry_on_worker_lost": True,
+        "task_track_started": True,
+        "task_send_sent_event": True,
+        "worker_send_task_events": True,
+        "task_default_priority": 5,
+        "result_expires": 3 * _DAY,
+        "result_chord_expires": 14 * _DAY,
+        "result_extended": True,
+        "result_backend_always_retry": True,
+        "result_backend_transport_options": {
+            "retry_policy": {"max_retries": 1000, "interval_start": 0.1, "interval_step": 0.5, "interval_max": 5}
+        },
+        "broker_connection_retry_on_startup": True,
+        "broker_connection_max_retries": None,
+        "broker_transport_options": {"priority_steps": list(range(10)), "socket_keepalive": True},
+        "redis_socket_timeout": 30,
+        "redis_socket_connect_timeout": 10,
+        "redis_retry_on_timeout": True,
+    }

@@ -1,0 +1,91 @@
+"""Build contexts in Redis: named by the sha256 of the plain tar, kept compressed in pieces of a mebibyte."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import zlib
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING
+
+from farm.errors import ContextError
+from farm.state.store import Store, answered
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PIECE = 1 << 20
+_UPLOAD_LIFE = 3600
+"""Seconds that the pieces of an interrupted upload stay."""
+
+
+def _key(digest: str) -> str:
+    return f"farm:context:{{{digest}}}"
+
+
+@answered
+def put_context(store: Store, digest: str, tar: IO[bytes], *, keep: float) -> None:
+    """Store a context unless it is there; either way it then lives `keep` seconds more.
+
+    The pieces are pushed under a name of their own and renamed when complete, so that nobody ever reads half.
+    """
+    if store.binary.expire(_key(digest), int(keep)):
+        return
+    upload = f"{_key(digest)}:{secrets.token_hex(8)}"
+    for piece in _compressed(tar):
+        pipeline = store.binary.pipeline()
+        pipeline.rpush(upload, piece)
+        pipeline.expire(upload, _UPLOAD_LIFE)
+        pipeline.execute()
+    pipeline = store.binary.pipeline()
+    pipeline.rename(upload, _key(digest))
+    pipeline.expire(_key(digest), int(keep))
+    pipeline.execute()
+
+
+def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
+    # The level trades 2% of size for a third of the time; the name does not depend on it.
+    packer = zlib.compressobj(level=3)
+    while plain := tar.read(PIECE):
+        if piece := packer.compress(plain):
+            yield piece
+    yield packer.flush()
+
+
+@answered
+def get_context(store: Store, digest: str) -> IO[bytes]:
+    """The plain tar of a context, in an unnamed temporary file at its start.
+
+    Raises:
+        ContextError: it is not there (any more), or what is there is not what its name says.
+    """
+    spool = TemporaryFile()  # noqa: SIM115 - the caller closes it
+    unpacker, summary = zlib.decompressobj(), hashlib.sha256()
+    try:
+        for piece in _pieces(store, digest):
+            plain = unpacker.decompress(piece)
+            summary.update(plain)
+            spool.write(plain)
+        if not unpacker.eof or f"sha256:{summary.hexdigest()}" != digest:
+            raise zlib.error("its digest is another")  # noqa: TRY301 - one way to say that it is damaged
+    except zlib.error as error:
+        spool.close()
+        raise ContextError(
+            f"the context {digest} arrived damaged: {error}", hint="submit the package again"
+        ) from error
+    except BaseException:
+        spool.close()
+        raise
+    spool.seek(0)
+    return spool
+
+
+def _pieces(store: Store, digest: str) -> Iterator[bytes]:
+    number = 0
+    while (piece := store.binary.lindex(_key(digest), number)) is not None:
+        yield bytes(piece)  # type: ignore[arg-type]  # redis-py types one class for sync and async
+        number += 1
+    if not number:
+        raise ContextError(
+            f"the context {digest} is not in the store any more", hint="submit the package again"
+        )

@@ -1,0 +1,104 @@
+"""Build logs: one bounded Redis stream for each job, written in the background, read while it grows."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from typing import TYPE_CHECKING, cast
+
+from farm.errors import FarmError
+from farm.state.store import Store, answered, follow_stream, run_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
+MOST_LINES = 20_000
+"""Lines kept of one build; the oldest go first."""
+_BATCH = 500
+END = "end"
+
+
+def log_key(run: str, package: str, arch: str) -> str:
+    """The stream of one job's log."""
+    return run_key(run, f"log:{package}:{arch}")
+
+
+class LogWriter:
+    """Takes lines at once and stores them from a thread, so that a slow or absent Redis delays no build."""
+
+    def __init__(self, store: Store, run: str, package: str, arch: str, *, keep: float) -> None:
+        self._store, self._key, self._keep = store, log_key(run, package, arch), int(keep)
+        self._lines: queue.Queue[str | None] = queue.Queue(maxsize=MOST_LINES)
+        self._thread = threading.Thread(target=self._run, name="log", daemon=True)
+        self._thread.start()
+
+    def write(self, line: str) -> None:
+        """Take a line; never fails, never waits."""
+        try:
+            self._lines.put_nowait(line)
+        except queue.Full:
+            log.warning("log %s: a line was dropped, Redis is too slow", self._key)
+
+    def close(self) -> None:
+        """Store what is left, for at most some seconds."""
+        self._lines.put(None)
+        self._thread.join(timeout=15)
+
+    def _run(self) -> None:
+        self._begin()
+        while True:
+            lines, ended = self._batch()
+            try:
+                self._store_lines(lines, ended=ended)
+            except FarmError as error:
+                log.warning("log %s: %d lines lost: %s", self._key, len(lines), error)
+            if ended:
+                return
+
+    def _begin(self) -> None:
+        """Let a job that is built again start with an empty log."""
+        try:
+            answered(self._store.text.delete)(self._key)
+        except FarmError as error:
+            log.warning("log %s: %s", self._key, error)
+
+    def _batch(self) -> tuple[list[str], bool]:
+        lines: list[str] = []
+        line = self._lines.get()
+        while line is not None:
+            lines.append(line)
+            if len(lines) == _BATCH or self._lines.empty():
+                return lines, False
+            line = self._lines.get_nowait()
+        return lines, True
+
+    @answered
+    def _store_lines(self, lines: list[str], *, ended: bool) -> None:
+        pipeline = self._store.text.pipeline(transaction=False)
+        for line in lines:
+            pipeline.xadd(self._key, {"line": line}, maxlen=MOST_LINES, approximate=True)
+        if ended:
+            pipeline.xadd(self._key, {END: "1"})
+            pipeline.expire(self._key, self._keep)
+        pipeline.execute()
+
+
+@answered
+def read_log(store: Store, run: str, package: str, arch: str, *, last: int | None = None) -> list[str]:
+    """The lines of a log so far; the `last` ones only, if given."""
+    key = log_key(run, package, arch)
+    count = None if last is None else last + 1
+    entries = cast("list[tuple[str, dict[str, str]]]", store.text.xrevrange(key, count=count))
+    lines = [fields["line"] for _, fields in reversed(entries) if "line" in fields]
+    return lines if last is None else lines[-last:]
+
+
+def follow_log(store: Store, run: str, package: str, arch: str) -> Iterator[str | None]:
+    """The lines of a log from its start, as they come; None after each second without one."""
+    for fields in follow_stream(store, log_key(run, package, arch)):
+        if fields is not None and END in fields:
+            return
+        yield fields["line"] if fields else None

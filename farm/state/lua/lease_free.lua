@@ -1,0 +1,6 @@
+-- Give a lease back and take those who wait for it. KEYS: lease, queue. ARGV: 1 token. Returns what they asked to have sent.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {} end
+redis.call('DEL', KEYS[1])
+local waiting = redis.call('LRANGE', KEYS[2], 0, -1)
+redis.call('DEL', KEYS[2])
+return waiting

@@ -1,0 +1,155 @@
+"""What the state knows of one job and one package, and what follows from it: values and pure functions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from farm.errors import FarmError
+from farm.model import ArchImage, Descriptor, JobState, PackageState, RunState
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """Where one architecture's build stands, and why."""
+
+    arch: str
+    state: JobState
+    at: float = 0.0
+    """Unix time of the last change, seconds."""
+    token: str = ""
+    """The lease under which it is worked on."""
+    worker: str = ""
+    task: str = ""
+    """The Celery task that does it."""
+    started: float = 0.0
+    image: ArchImage | None = None
+    error: FarmError | None = None
+
+    @property
+    def why(self) -> str:
+        """The one sentence of a failure, or ""."""
+        return str(self.error) if self.error else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows."""
+        return {
+            "arch": self.arch,
+            "state": str(self.state),
+            "at": self.at,
+            "started": self.started or None,
+            "worker": self.worker or None,
+            "task": self.task or None,
+            "image": self.image.to_json() if self.image else None,
+            "error": self.error.to_json() if self.error else None,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class PackageRecord:
+    """Where one package stands, and why."""
+
+    package: str
+    reference: str
+    state: PackageState
+    at: float = 0.0
+    index: Descriptor | None = None
+    error: FarmError | None = None
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    """Architecture to job, in the order of the package's architectures."""
+
+    @property
+    def why(self) -> str:
+        """The one sentence of a failure, or ""."""
+        return str(self.error) if self.error else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows."""
+        return {
+            "package": self.package,
+            "reference": self.reference,
+            "state": str(self.state),
+            "at": self.at,
+            "index": self.index.to_json() if self.index else None,
+            "error": self.error.to_json() if self.error else None,
+            "jobs": [job.to_json() for job in self.jobs.values()],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as it stands."""
+
+    id: str
+    state: RunState
+    submitter: str
+    created: float
+    finished: float | None
+    packages: dict[str, PackageRecord]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows."""
+        return {
+            "run": self.id,
+            "state": str(self.state),
+            "submitter": self.submitter,
+            "created": self.created,
+            "finished": self.finished,
+            "packages": [package.to_json() for package in self.packages.values()],
+        }
+
+
+def job_field(package: str, arch: str) -> str:
+    """The name of a job's record within its run."""
+    return f"J {package} {arch}"
+
+
+def package_field(package: str) -> str:
+    """The name of a package's record within its run."""
+    return f"P {package}"
+
+
+def read_job(text: str) -> JobRecord:
+    """A job's record out of its stored JSON."""
+    data = json.loads(text)
+    return JobRecord(
+        arch=data["arch"],
+        state=JobState(data["state"]),
+        at=data.get("at", 0.0),
+        token=data.get("token", ""),
+        worker=data.get("worker", ""),
+        task=data.get("task", ""),
+        started=data.get("started", 0.0),
+        image=ArchImage.from_json(json.loads(data["image"])) if data.get("image") else None,
+        error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
+    )
+
+
+def read_package(text: str, jobs: dict[str, JobRecord] | None = None) -> PackageRecord:
+    """A package's record out of its stored JSON."""
+    data = json.loads(text)
+    return PackageRecord(
+        package=data["package"],
+        reference=data["reference"],
+        state=PackageState(data["state"]),
+        at=data.get("at", 0.0),
+        index=Descriptor.from_json(json.loads(data["index"])) if data.get("index") else None,
+        error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
+        jobs=jobs or {},
+    )
+
+
+def failure_of(package: str, jobs: list[JobRecord]) -> FarmError | None:
+    """Why a package cannot be published, once all of its jobs have ended; None while it still can."""
+    if not all(job.state.ended for job in jobs):
+        return None
+    failed = [job for job in jobs if not job.state.landed]
+    if not failed:
+        return None
+    first = next((job.error for job in failed if job.error), None)
+    message = first.message if first else f"{package}: {failed[0].arch} was {failed[0].state}"
+    others = [job.arch for job in failed[1:]]
+    more = f"; {', '.join(others)} failed too" if others else ""
+    kind = type(first) if first else FarmError
+    return kind(message + more, hint=first.hint if first else None)

@@ -1,0 +1,243 @@
+"""Runs in Redis: made whole, changed one record at a time, each change told on the run's event stream."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+from farm.errors import FarmError, StateError
+from farm.model import ArchImage, Descriptor, JobState, PackageState, PackageWork, Run, RunState
+from farm.state.records import (
+    JobRecord,
+    PackageRecord,
+    RunRecord,
+    job_field,
+    package_field,
+    read_job,
+    read_package,
+)
+from farm.state.store import RUN_NUMBER, RUNS, Store, answered, follow_stream, run_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_MOST_EVENTS = 200_000
+_FROM_ANY_OPEN_JOB = [state for state in JobState if not state.ended]
+
+
+@answered
+def next_run(store: Store) -> str:
+    """A name for a new run: r1, r2, ..."""
+    return f"r{store.text.incr(RUN_NUMBER)}"
+
+
+@answered
+def create_run(store: Store, run: Run) -> None:
+    """Store a run with all its work, in one transaction."""
+    records, works, dependents = _first_records(run)
+    pipeline = store.text.pipeline()
+    meta = {"state": str(RunState.OPEN), "submitter": run.submitter, "created": str(run.created)}
+    parts = {"meta": meta | {"open": str(len(run.works))}, "records": records, "works": works}
+    for part, mapping in (parts | {"dependents": dependents}).items():
+        if mapping:
+            pipeline.hset(run_key(run.id, part), items=[word for pair in mapping.items() for word in pair])
+    pipeline.execute()
+    store.text.zadd(RUNS, {run.id: run.created})
+
+
+def _first_records(run: Run) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    records: dict[str, str] = {}
+    dependents: dict[str, list[str]] = {}
+    for work in run.works:
+        records[package_field(work.package)] = json.dumps(
+            {
+                "package": work.package,
+                "reference": str(work.reference),
+                "state": PackageState.WAITING,
+                "at": run.created,
+            }
+        )
+        for arch in work.arches:
+            records[job_field(work.package, arch)] = json.dumps(_first_job(work, arch, run.created))
+        for need in work.needs:
+            dependents.setdefault(need, []).append(work.package)
+    works = {work.package: json.dumps(work.to_json()) for work in run.works}
+    return records, works, {need: json.dumps(names) for need, names in dependents.items()}
+
+
+def _first_job(work: PackageWork, arch: str, now: float) -> dict[str, Any]:
+    standing = next((image for image in work.standing if image.arch == arch), None)
+    if standing:
+        return {"arch": arch, "state": JobState.EXISTS, "at": now, "image": json.dumps(standing.to_json())}
+    return {"arch": arch, "state": JobState.WAITING, "at": now}
+
+
+@answered
+def read_run(store: Store, run: str) -> RunRecord:
+    """A run as it stands, in one round trip.
+
+    Raises:
+        StateError: there is no such run.
+    """
+    pipeline = store.text.pipeline(transaction=False)
+    pipeline.hgetall(run_key(run, "meta"))
+    pipeline.hgetall(run_key(run, "records"))
+    pipeline.hgetall(run_key(run, "works"))
+    meta, records, works = pipeline.execute()
+    if not meta:
+        raise StateError(f"there is no run {run}", hint="`farm status` lists them")
+    packages = {name: _package(name, json.loads(work), records) for name, work in works.items()}
+    finished = float(meta["finished"]) if "finished" in meta else None
+    return RunRecord(
+        run, RunState(meta["state"]), meta["submitter"], float(meta["created"]), finished, packages
+    )
+
+
+def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> PackageRecord:
+    jobs = {arch: read_job(records[job_field(name, arch)]) for arch in work["arches"]}
+    return read_package(records[package_field(name)], jobs)
+
+
+@answered
+def list_runs(store: Store, most: int = 20) -> list[dict[str, Any]]:
+    """The newest runs: {run, state, submitter, created, finished, packages}."""
+    names = cast("list[str]", store.text.zrevrange(RUNS, 0, most - 1))
+    pipeline = store.text.pipeline(transaction=False)
+    for name in names:
+        pipeline.hgetall(run_key(name, "meta"))
+        pipeline.hlen(run_key(name, "works"))
+    answers = pipeline.execute()
+    rows = zip(names, answers[::2], answers[1::2], strict=True)
+    return [_row(name, meta, count) for name, meta, count in rows if meta]
+
+
+def _row(name: str, meta: dict[str, str], packages: int) -> dict[str, Any]:
+    return {
+        "run": name,
+        "state": meta["state"],
+        "submitter": meta["submitter"],
+        "created": float(meta["created"]),
+        "finished": float(meta["finished"]) if "finished" in meta else None,
+        "packages": packages,
+    }
+
+
+@answered
+def open_runs(store: Store) -> int:
+    """How many of the newest runs are not ended."""
+    return sum(row["state"] == RunState.OPEN for row in list_runs(store, 100))
+
+
+@answered
+def read_work(store: Store, run: str, package: str) -> PackageWork:
+    """What a run has to do for one package."""
+    text = store.text.hget(run_key(run, "works"), package)
+    if text is None:
+        raise StateError(f"run {run} has no package {package}", hint=f"`farm status {run}` lists them")
+    return PackageWork.from_json(json.loads(cast("str", text)))
+
+
+@answered
+def read_jobs(store: Store, run: str, package: str, arches: Sequence[str]) -> list[JobRecord]:
+    """The jobs of one package, in the order of `arches`."""
+    names = [job_field(package, arch) for arch in arches]
+    texts = cast("list[str | None]", store.text.hmget(run_key(run, "records"), names))
+    return [read_job(text) for text in texts if text is not None]
+
+
+@answered
+def dependents(store: Store, run: str, package: str) -> list[str]:
+    """The packages of a run that need this one."""
+    text = store.text.hget(run_key(run, "dependents"), package)
+    return list(json.loads(cast("str", text))) if text else []
+
+
+@answered
+def stand(store: Store, run: str, packages: Iterable[str]) -> bool:
+    """Whether all of these packages of a run are published as asked for."""
+    names = [package_field(package) for package in packages]
+    texts = cast("list[str | None]", store.text.hmget(run_key(run, "records"), names)) if names else []
+    return all(text is not None and read_package(text).state.stands for text in texts)
+
+
+def move_job(
+    store: Store,
+    run: str,
+    package: str,
+    arch: str,
+    to: JobState,
+    *,
+    token: str = "",
+    come_from: Sequence[JobState] = (),
+    image: ArchImage | None = None,
+    error: FarmError | None = None,
+    **facts: str | float,
+) -> JobRecord | None:
+    """Change a job's state; returns the new record, or None where the job is not as expected.
+
+    Args:
+        store: where the run is kept.
+        run: its name.
+        package: the package.
+        arch: the architecture.
+        to: the new state.
+        token: the lease that the record must carry; "" for any.
+        come_from: states from which it may come; by default any that is not an end.
+        image: what was built, for the states that have landed.
+        error: why, for a failure.
+        facts: worker, task, token, started: merged into the record.
+    """
+    patch: dict[str, Any] = {"state": to, "error": "", **facts}
+    if image:
+        patch["image"] = json.dumps(image.to_json())
+    if error:
+        patch["error"] = json.dumps(error.to_json())
+    states = [str(state) for state in come_from or _FROM_ANY_OPEN_JOB]
+    moved, text = _move(store, run, job_field(package, arch), states, patch, token=token)
+    return read_job(text) if moved else None
+
+
+def move_package(
+    store: Store,
+    run: str,
+    package: str,
+    to: PackageState,
+    *,
+    come_from: Sequence[PackageState] = (),
+    index: Descriptor | None = None,
+    error: FarmError | None = None,
+) -> bool:
+    """Change a package's state; False where the package is not as expected."""
+    patch: dict[str, Any] = {"state": to, "error": ""}
+    if index:
+        patch["index"] = json.dumps(index.to_json())
+    if error:
+        patch["error"] = json.dumps(error.to_json())
+    states = [str(state) for state in come_from or [one for one in PackageState if not one.ended]]
+    outcome = ("stands" if to.stands else str(to)) if to.ended else ""
+    moved, _ = _move(store, run, package_field(package), states, patch, outcome=outcome)
+    return moved
+
+
+def _move(
+    store: Store,
+    run: str,
+    name: str,
+    states: list[str],
+    patch: dict[str, Any],
+    *,
+    token: str = "",
+    outcome: str = "",
+) -> tuple[bool, str]:
+    keys = [run_key(run, part) for part in ("meta", "records", "events")]
+    arguments: list[str | int | float]
+    arguments = [name, f",{','.join(states)},", token, json.dumps(patch), outcome, time.time(), _MOST_EVENTS]
+    moved, text = store.run_script("transition", keys, arguments)
+    return bool(moved), str(text)
+
+
+def events(store: Store, run: str) -> Iterator[tuple[str, str] | None]:
+    """Each change of a run from its start, as (record name, JSON); None after each second without one."""
+    for fields in follow_stream(store, run_key(run, "events")):
+        yield (fields["record"], fields["value"]) if fields else None

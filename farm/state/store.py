@@ -1,0 +1,123 @@
+"""The connection to Redis, the names of its keys, and its Lua scripts.
+
+Keys of one run share the hash tag {r42}, those of one lease {REFERENCE ARCH}: both work on a Redis Cluster.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from redis import Redis
+from redis.backoff import ExponentialWithJitterBackoff
+from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+from redis.retry import Retry
+
+from farm.errors import StateError, StateUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from farm.settings import Secret
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_LUA = Path(__file__).parent / "lua"
+_TIMEOUT = 10.0
+"""Longest wait for one answer of Redis, seconds."""
+
+
+def answered(call: Callable[P, R]) -> Callable[P, R]:
+    """Make a function that talks to Redis raise the farm's errors."""
+
+    @functools.wraps(call)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return call(*args, **kwargs)
+        except (AuthenticationError, AuthorizationError) as error:
+            raise StateError(f"Redis refused the login: {error}", hint="check the setting broker") from error
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            raise StateUnavailableError(
+                f"Redis does not answer: {error}", hint="is it running, and is the setting broker right?"
+            ) from error
+        except RedisError as error:
+            raise StateError(f"Redis refused: {error}") from error
+
+    return guarded
+
+
+_FOLLOW_MS = 1000
+
+
+class Store:
+    """A Redis that holds the farm's state; safe to share between threads, not across a fork."""
+
+    def __init__(self, url: Secret, *, timeout: float = _TIMEOUT) -> None:
+        retry = Retry(ExponentialWithJitterBackoff(base=0.05, cap=1.0), retries=3)
+        options: dict[str, Any] = {
+            "socket_timeout": timeout,
+            "socket_connect_timeout": timeout,
+            "health_check_interval": 30,
+            "retry": retry,
+        }
+        self.binary: Redis = Redis.from_url(url.reveal(), **options)
+        self.text: Redis = Redis.from_url(url.reveal(), decode_responses=True, **options)
+        self._scripts: dict[str, Any] = {}
+
+    @answered
+    def run_script(self, name: str, keys: list[str], arguments: list[str | int | float]) -> list[Any]:
+        """Run lua/NAME.lua, loading it into Redis when it is not there."""
+        if name not in self._scripts:
+            self._scripts[name] = self.text.register_script((_LUA / f"{name}.lua").read_text())
+        return cast("list[Any]", self._scripts[name](keys=keys, args=arguments))
+
+    @answered
+    def ping(self) -> None:
+        """Return when Redis answers.
+
+        Raises:
+            StateUnavailableError: it does not.
+        """
+        self.text.ping()
+
+    def close(self) -> None:
+        """Give all connections back."""
+        self.binary.close()
+        self.text.close()
+
+
+def follow_stream(store: Store, key: str, start: str = "0") -> Iterator[dict[str, str] | None]:
+    """The entries of a stream after `start`, as they come; None after each second without one."""
+    place = start
+    while True:
+        entries = _read_stream(store, key, place)
+        for entry, fields in entries:
+            place = entry
+            yield fields
+        if not entries:
+            yield None
+
+
+@answered
+def _read_stream(store: Store, key: str, place: str) -> list[tuple[str, dict[str, str]]]:
+    answer = cast("Any", store.text.xread({key: place}, block=_FOLLOW_MS, count=500))
+    return list(dict(answer)[key]) if answer else []
+
+
+def run_key(run: str, part: str) -> str:
+    """A key of one run; `part` is meta, records, works, events, dependents or log:JOB."""
+    return f"farm:{{{run}}}:{part}"
+
+
+def lease_key(name: str, part: str) -> str:
+    """A key of one lease; `part` is lease, queue or fence."""
+    return f"farm:{{lease:{name}}}:{part}"
+
+
+RUNS = "farm:runs"
+RUN_NUMBER = "farm:run-number"
+WORKERS = "farm:workers"
