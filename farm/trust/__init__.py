@@ -1,0 +1,1 @@
+"""Docker Content Trust: signatures made, read back and prepared with the notary client."""

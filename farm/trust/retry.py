@@ -1,0 +1,34 @@
+"""Trying again where another client of the notary server came first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
+
+from farm.errors import TrustUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ATTEMPTS = 8
+
+
+def until_true(attempt: Callable[[], bool], failure: str) -> None:
+    """Call `attempt` until it returns True, 8 times at most, with growing random pauses of up to 2 s.
+
+    Raises:
+        TrustUnavailableError: it never did; `failure` says what that means.
+    """
+    attempts = Retrying(
+        retry=retry_if_result(lambda done: not done),
+        stop=stop_after_attempt(_ATTEMPTS),
+        wait=wait_random_exponential(multiplier=0.05, max=2.0),
+    )
+    try:
+        attempts(attempt)
+    except RetryError:
+        raise TrustUnavailableError(
+            f"{failure}, in {_ATTEMPTS} attempts",
+            hint="another client may publish there all the time; the server's log has the reason",
+        ) from None
