@@ -67,7 +67,7 @@ def key_id(public: str) -> str:
 
 def private_block(text: str) -> str | None:
     """The first private key of a PEM file without the headers that notary adds; None when there is none."""
-    found = _PRIVATE.search(text.replace("\r\n", "\n"))
+    found = _PRIVATE.search(text)
     return _NOTARY_HEADER.sub("", found[0]) if found else None
 
 
@@ -118,13 +118,22 @@ def certified_key_id(certificate: Path, deadline: Deadline) -> str:
 
 @contextmanager
 def readable(path: Path, directory: Path) -> Iterator[Path]:
-    """The key in a file that openssl can read: it stumbles over the headers that notary and docker add."""
+    """The key in a file that openssl can read: it stumbles over the headers that notary and docker add.
+
+    Raises:
+        TrustDeniedError: the file cannot be read, or holds no private key.
+    """
     try:
-        block = private_block(path.read_text())
+        text = path.read_text().replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TrustDeniedError(f"{path}: the signing key cannot be read: {error}") from error
+    block = private_block(text)
     if block is None:
         raise TrustDeniedError(f"{path}: holds no private key in PEM")
+    if block in text:
+        yield path
+        return
+    # Notary and docker put their headers on encrypted keys only, so no copy is ever in the clear.
     source = directory / "source.pem"
     source.touch(mode=0o600)
     source.write_text(block)

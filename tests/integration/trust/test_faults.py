@@ -1,0 +1,245 @@
+"""Servers that are away, silent, strange or unwilling; processes killed at any point."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import json
+import multiprocessing
+import os
+import ssl
+import subprocess
+import threading
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from farm.errors import FarmError, TrustDeniedError, TrustError, TrustUnavailableError
+from farm.settings import Secret
+from farm.trust.deadline import Deadline
+from farm.trust.notary import Login, NotaryServer, fresh
+from farm.trust.setup import init
+from farm.trust.sign import SignTarget, sign
+from farm.trust.verify import signed_digests
+from tests.integration.trust.faults import nobody, silent_server, stalling, token_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farm.trust.keys import SigningKey
+    from tests.integration.trust.conftest import Initialise, NewGun
+
+TIMEOUT = 60.0
+
+
+def target(gun: str, tag: str = "v1") -> SignTarget:
+    return SignTarget(gun, tag, 7, "ab" * 32)
+
+
+def processes(word: str) -> list[str]:
+    """The command lines of all processes that name `word`."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            found.append(path.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+    return [line for line in found if word in line]
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        threading.Event().wait(0.01)
+
+
+def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stalled: threading.Event) -> None:
+    """Run an action in a process of its own, and kill that as soon as the way to the server stalls."""
+    process = multiprocessing.get_context("spawn").Process(target=action, kwargs=arguments)
+    process.start()
+    wait_for(lambda: stalled.is_set() or not process.is_alive())
+    process.kill()
+    process.join()
+
+
+def test_a_server_that_is_down_is_told_as_unavailable(
+    gun: str, key: SigningKey, server: NotaryServer
+) -> None:
+    down = dataclasses.replace(server, url=nobody())
+    with pytest.raises(TrustUnavailableError, match="connection refused"):
+        sign(target(gun), key, down, timeout=TIMEOUT)
+    with pytest.raises(TrustUnavailableError, match="connection refused"):
+        signed_digests([gun], down, timeout=TIMEOUT)
+
+
+def test_what_was_seen_before_does_not_pass_for_the_server_when_that_is_down(
+    gun: str, key: SigningKey, server: NotaryServer
+) -> None:
+    sign(target(gun), key, server, timeout=TIMEOUT)
+    with pytest.raises(TrustUnavailableError):
+        signed_digests([gun], dataclasses.replace(server, url=nobody()), timeout=TIMEOUT)
+
+
+def test_a_silent_server_is_given_up_in_time_and_no_client_stays(
+    gun: str, key: SigningKey, server: NotaryServer
+) -> None:
+    with silent_server() as url:
+        begun = time.monotonic()
+        with pytest.raises(TrustUnavailableError, match=r"took longer than 0\.5 s"):
+            sign(target(gun), key, dataclasses.replace(server, url=url), timeout=0.5)
+        assert time.monotonic() - begun < 3
+        assert processes(url) == []
+
+
+def test_a_certificate_of_an_unknown_ca_names_the_setting(
+    gun: str, server: NotaryServer, certificate: Path
+) -> None:
+    with pytest.raises(TrustError, match="notary-ca") as caught:
+        signed_digests([gun], dataclasses.replace(server, ca=certificate), timeout=TIMEOUT)
+    assert not caught.value.retryable
+
+
+def test_a_missing_ca_file_names_the_setting(gun: str, server: NotaryServer, tmp_path: Path) -> None:
+    with pytest.raises(TrustError, match="notary-ca"):
+        signed_digests([gun], dataclasses.replace(server, ca=tmp_path / "none"), timeout=TIMEOUT)
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_login_that_is_refused_is_denied_and_was_shown_to_the_token_service_only(
+    server: NotaryServer, status: int
+) -> None:
+    login = Login("maintainer", Secret("hunter22"))
+    with token_server(status) as (url, logins), pytest.raises(TrustDeniedError, match="refuses the login"):
+        signed_digests(["localhost:5000/a"], NotaryServer(url, server.work), timeout=TIMEOUT, login=login)
+    shown = f"Basic {base64.b64encode(b'maintainer:hunter22').decode()}"
+    assert shown in logins or status == 401
+
+
+def test_expired_signatures_are_not_told_as_missing_and_the_next_signing_renews_them(
+    gun: str, key: SigningKey, server: NotaryServer
+) -> None:
+    sign(target(gun), key, server, timeout=TIMEOUT)
+    expire(gun, key, server)
+
+    def expired() -> bool:
+        try:
+            signed_digests([gun], server, timeout=TIMEOUT)
+        except TrustError as error:
+            return "have expired" in str(error)
+        return False
+
+    wait_for(expired)
+    sign(target(gun, "v2"), key, server, timeout=TIMEOUT)
+    assert signed_digests([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
+
+
+@pytest.mark.parametrize("chunks", [0, 2, 4, 6, 9, 12, 15, 18, 22, 26])
+def test_a_signer_killed_at_any_point_leaves_nothing_that_blocks_the_next(
+    gun: str, key: SigningKey, server: NotaryServer, chunks: int
+) -> None:
+    with stalling(server.url, chunks) as (url, stalled):
+        slow = dataclasses.replace(server, url=url)
+        arguments = {"target": target(gun), "key": key, "server": slow, "timeout": TIMEOUT}
+        run_and_kill(sign, arguments, stalled)
+        wait_for(lambda: not processes(url))
+    sign(target(gun, "v2"), key, server, timeout=TIMEOUT)
+    sign(target(gun), key, server, timeout=TIMEOUT)
+    assert signed_digests([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
+    assert [path.name for path in server.work.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize("chunks", [0, 2, 5, 8, 11, 14, 17, 20, 24, 28, 32])
+def test_an_initialisation_killed_at_any_point_is_completed_by_the_next(
+    initialise: Initialise, key: SigningKey, server: NotaryServer, tmp_path: Path, chunks: int
+) -> None:
+    gun = f"localhost:5000/{tmp_path.name.lower()}"
+    with stalling(server.url, chunks) as (url, stalled):
+        slow = {"server": dataclasses.replace(server, url=url), "trust_dir": tmp_path / "admin"}
+        run_and_kill(init, {**initialise.keywords, **slow, "gun": gun}, stalled)
+    initialise(gun, trust_dir=tmp_path / "admin")
+    sign(target(gun), key, server, timeout=TIMEOUT)
+    assert initialise(gun, trust_dir=tmp_path / "admin") == ()
+
+
+def test_no_secret_is_seen_in_any_command_line(
+    new_gun: NewGun, initialise: Initialise, key: SigningKey, server: NotaryServer, tmp_path: Path
+) -> None:
+    login = Login("maintainer", Secret("a-registry-password"))
+    seen: set[str] = set()
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            seen.update(processes(" "))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        gun = new_gun()
+        initialise(gun, trust_dir=tmp_path / "admin", login=login)
+        sign(target(gun), key, server, login=login, timeout=TIMEOUT)
+    finally:
+        over.set()
+        watcher.join()
+    assert any("addhash" in line for line in seen)
+    assert any("openssl pkcs8" in line for line in seen)
+    assert key.passphrase is not None
+    root: Secret = initialise.keywords["root_passphrase"]
+    secrets = [key.passphrase.reveal(), root.reveal(), login.password.reveal(), login.basic]
+    assert not [line for line in seen if any(secret in line for secret in secrets)]
+
+
+def test_no_passphrase_is_echoed_by_the_terminal(new_gun: NewGun, server: NotaryServer) -> None:
+    secret = Secret("seen-by-nobody")
+    answers = {role: [secret] for role in ("root", "targets", "snapshot")}
+    for _ in range(20):
+        with fresh(new_gun(), server, Deadline.after(TIMEOUT, "the test")) as client:
+            outcome = dataclasses.replace(client, passphrases=answers).attempt("init", client.gun)
+        assert outcome.status == 0
+        assert secret.reveal() not in outcome.output
+
+
+def test_a_missing_program_says_what_to_install(
+    gun: str, key: SigningKey, server: NotaryServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FarmError, match="apt-get install notary"):
+        sign(target(gun), key, server, timeout=TIMEOUT)
+
+
+def expire(gun: str, key: SigningKey, server: NotaryServer) -> None:
+    """Publish what stands with two seconds to live; the server takes nothing that has expired already."""
+    with httpx.Client(verify=ssl.create_default_context(cafile=server.ca)) as client:
+        url = f"{server.url}/v2/{gun}/_trust/tuf/"
+        metadata = client.get(f"{url}targets/releases.json").raise_for_status().json()
+        metadata["signed"]["version"] += 1
+        ends = datetime.now(UTC) + timedelta(seconds=2)
+        metadata["signed"]["expires"] = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+        signed = signature(compact(metadata["signed"]), key)
+        metadata["signatures"][0]["sig"] = base64.b64encode(signed).decode()
+        body = ("targets/releases", compact(metadata), "application/octet-stream")
+        client.post(url, files={"files": body}).raise_for_status()
+
+
+def compact(value: object) -> bytes:
+    """JSON as the server writes it; what came from there keeps its order, so signatures hold."""
+    return json.dumps(value, separators=(",", ":")).encode()
+
+
+def signature(data: bytes, key: SigningKey) -> bytes:
+    """An ECDSA signature as TUF writes it: r and s, 32 bytes each."""
+    assert key.passphrase is not None
+    made = subprocess.run(
+        ["openssl", "dgst", "-sha256", "-passin", "env:SECRET", "-sign", str(key.path)],
+        input=data,
+        stdout=subprocess.PIPE,
+        check=True,
+        env={**os.environ, "SECRET": key.passphrase.reveal()},
+    ).stdout
+    length = made[3]
+    r, s = made[4 : 4 + length], made[6 + length :]
+    return b"".join(int.from_bytes(part).to_bytes(32) for part in (r, s))

@@ -1,0 +1,60 @@
+"""Which server, CA and key the settings mean."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from farm.errors import TrustDeniedError
+from farm.settings import Secret, Settings
+from farm.trust.configure import admin_trust_dir, notary_server, signing_key
+from farm.trust.keys import SigningKey
+
+
+def test_docker_hub_has_its_own_notary_server() -> None:
+    assert notary_server(Settings(), "docker.io/linuxkit/foo").url == "https://notary.docker.io"
+
+
+def test_another_registry_is_its_own_notary_server_as_for_docker() -> None:
+    assert notary_server(Settings(), "registry.example:5000/foo").url == "https://registry.example:5000"
+
+
+def test_the_configured_server_beats_both() -> None:
+    settings = Settings(notary_server="https://notary.example:4443/")
+    assert notary_server(settings, "docker.io/linuxkit/foo").url == "https://notary.example:4443"
+    assert notary_server(settings, "registry.example/foo").url == "https://notary.example:4443"
+
+
+def test_the_ca_that_docker_keeps_for_the_server_is_found(tmp_path: Path) -> None:
+    ca = tmp_path / "tls" / "notary.example:4443" / "ca.crt"
+    ca.parent.mkdir(parents=True)
+    ca.touch()
+    settings = Settings(notary_server="https://notary.example:4443", docker_config=tmp_path)
+    assert notary_server(settings, "a/b").ca == ca
+    named = Settings(notary_server=settings.notary_server, docker_config=tmp_path, notary_ca=Path("other"))
+    assert notary_server(named, "a/b").ca == Path("other")
+
+
+def test_private_directories_stay_under_the_state_directory(tmp_path: Path) -> None:
+    settings = Settings(state_dir=tmp_path, docker_config=tmp_path / "docker")
+    assert notary_server(settings, "a/b").work == tmp_path / "trust"
+    assert admin_trust_dir(settings) == tmp_path / "docker" / "trust"
+
+
+def test_a_publisher_without_a_key_is_told_the_setting() -> None:
+    with pytest.raises(TrustDeniedError, match="signing-key"):
+        signing_key(Settings())
+
+
+def test_the_passphrase_comes_from_the_settings_or_the_command() -> None:
+    path = Path("delegation.pem")
+    given = Settings(signing_key=path, signing_passphrase=Secret("given"), signing_passphrase_command="false")
+    assert signing_key(given) == SigningKey(path, Secret("given"))
+    asked = Settings(signing_key=path, signing_passphrase_command="echo asked", signing_role="targets/bob")
+    assert signing_key(asked) == SigningKey(path, Secret("asked"), "targets/bob")
+    assert signing_key(Settings(signing_key=path)).passphrase is None
+
+
+def test_a_key_shows_no_passphrase() -> None:
+    assert "open sesame" not in repr(SigningKey(Path("x"), Secret("open sesame")))
