@@ -1,0 +1,169 @@
+"""A Docker Engine, from 20.10 on, over docker-py: what it is, what it runs, and connections of its own."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import urlencode
+
+import docker.errors
+import requests
+import urllib3.exceptions
+from docker import APIClient
+
+from farm.build.connection import Connection, reaching
+from farm.build.emulation import ask_architectures
+from farm.errors import EngineError, EngineUnavailableError, InputError
+from farm.model import arch_of_uname
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterable, Iterator
+
+DEFAULT_URL = "unix:///var/run/docker.sock"
+_SCHEMES = ("unix://", "tcp://", "http://")
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine says of itself."""
+
+    name: str
+    id: str
+    version: str
+    architecture: str
+    """As LinuxKit names it."""
+    os: str
+    root: str
+    """The directory of its data, on its own machine."""
+
+
+class Engine:
+    """A connected Docker Engine; close it, or use it as a context manager."""
+
+    def __init__(self, api: APIClient, url: str, timeout: float) -> None:
+        self.api = api
+        self.url = url
+        self.timeout = timeout
+        """Seconds that one answer may take; builds and pushes have their own."""
+
+    @classmethod
+    def connect(cls, url: str | None, *, timeout: float) -> Engine:
+        """Connect, and make sure that somebody answers.
+
+        Args:
+            url: unix:///PATH or tcp://HOST:PORT; None for the local engine.
+            timeout: seconds that any one answer may take.
+
+        Raises:
+            InputError: the URL is of a kind that is not supported.
+            EngineUnavailableError: nothing answers there.
+        """
+        url = url or DEFAULT_URL
+        if not url.startswith(_SCHEMES):
+            raise InputError(
+                f"engine: {url} is no URL of a Docker Engine", hint="unix:///PATH or tcp://HOST:PORT"
+            )
+        with answering(url):
+            api = APIClient(base_url=url, version="auto", timeout=cast("int", timeout))
+        return cls(api, url, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection to the engine but those handed out."""
+        self.api.close()
+
+    def info(self) -> EngineInfo:
+        """What the engine says of itself.
+
+        Raises:
+            EngineUnavailableError: it does not answer any more.
+        """
+        with answering(self.url):
+            data: dict[str, Any] = self.api.info()
+        return EngineInfo(
+            name=data["Name"],
+            id=data["ID"],
+            version=data["ServerVersion"],
+            architecture=arch_of_uname(data["Architecture"]),
+            os=data["OSType"],
+            root=data["DockerRootDir"],
+        )
+
+    def inspect(self, image: str) -> dict[str, Any]:
+        """What the engine knows of an image, by id or name, as the API describes it.
+
+        Raises:
+            EngineUnavailableError: the engine does not answer any more.
+            EngineError: it has no such image.
+        """
+        with answering(self.url):
+            return cast("dict[str, Any]", cast("Any", self.api).inspect_image(image))
+
+    def emulated(self) -> tuple[str, ...]:
+        """The foreign architectures whose programs the engine runs, by emulation.
+
+        Raises:
+            EngineUnavailableError: it does not answer any more, or has no BuildKit.
+        """
+        own = self.info().architecture
+        with self.connection() as connection, reaching(self.url):
+            return tuple(arch for arch in ask_architectures(connection) if arch != own)
+
+    def target(self, path: str, query: Iterable[tuple[str, str]] = ()) -> str:
+        """The request target of one of the API's paths."""
+        return f"/v{self.api.api_version}{path}?{urlencode(list(query))}"
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection of its own, made as docker-py makes them; closed at the end.
+
+        Raises:
+            EngineUnavailableError: the engine does not answer any more.
+        """
+        with answering(self.url):
+            connection = Connection(self._socket(), self.url)
+        with connection:
+            yield connection
+
+    def _socket(self) -> socket.socket:
+        request = requests.Request("GET", self.api.base_url).prepare()
+        adapter = cast("requests.adapters.HTTPAdapter", self.api.get_adapter(self.api.base_url))
+        pool = adapter.get_connection_with_tls_context(request, verify=True)
+        fresh = cast("Any", pool)._new_conn()  # noqa: SLF001 - no public way to a socket outside the pool
+        fresh.connect()
+        sock = cast("socket.socket", fresh.sock)
+        sock.settimeout(self.timeout)
+        return sock
+
+
+@contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Tell docker-py's errors as the farm's.
+
+    Raises:
+        EngineUnavailableError: the engine cannot be reached, or broke off.
+        EngineError: it answered with an error.
+    """
+    try:
+        yield
+    except docker.errors.APIError as error:
+        kind = EngineUnavailableError if (error.status_code or 0) >= _SERVER_ERROR else EngineError
+        raise kind(f"the Docker Engine at {url} refused: {error.explanation or error}") from error
+    except (
+        OSError,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        docker.errors.DockerException,
+    ) as error:
+        raise EngineUnavailableError(
+            f"the Docker Engine at {url} does not answer",
+            hint="is dockerd running, and may this user talk to it?",
+        ) from error
