@@ -10,17 +10,18 @@ import re
 import secrets
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret
+from farm.trust.deadline import Deadline
 from farm.trust.programs import openssl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
-    from farm.trust.deadline import Deadline
 
 _PRIVATE = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----\n.*?-----END \1-----\n?", re.DOTALL)
 _PUBLIC = re.compile(r"-----BEGIN PUBLIC KEY-----\n(.*?)-----END PUBLIC KEY-----", re.DOTALL)
@@ -102,6 +103,19 @@ def lend(key: SigningKey, trust_dir: Path, deadline: Deadline) -> Secret:
     copy.write_text(notary_block(copy.read_text(), key.role))
     copy.rename(private / f"{key_id(shown.stdout)}.key")
     return once
+
+
+def check_key(key: SigningKey, *, timeout: float) -> None:
+    """Make sure that the key is there and opens, before anything is built that it shall sign.
+
+    Raises:
+        TrustDeniedError: the key cannot be read, or its passphrase is wrong.
+    """
+    deadline = Deadline.after(timeout, "opening the signing key")
+    with TemporaryDirectory(prefix="farm-") as own, readable(key.path, Path(own)) as source:
+        answers = [key.passphrase or Secret(secrets.token_hex(8))]
+        if openssl(["pkey", "-in", str(source), "-passin", "stdin", "-noout"], deadline, answers).returncode:
+            raise closed(key)
 
 
 def certified_key_id(certificate: Path, deadline: Deadline) -> str:

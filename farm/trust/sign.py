@@ -12,7 +12,7 @@ from farm.trust.failures import is_conflict
 from farm.trust.keys import SigningKey, lend
 from farm.trust.notary import Login, Notary, NotaryServer, fresh
 from farm.trust.retry import until_true
-from farm.trust.verify import Signed, Standing, standing
+from farm.trust.verify import Signed, Standing, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,7 +87,8 @@ def sign_all(
 
     def attempt() -> bool:
         with fresh(gun, server, deadline, login) as notary:
-            before = _before(notary, key.role)
+            # Asked first, too, because notary initialises on its own a GUN that the server does not know.
+            before = known(notary, key.role)
             missing = unsigned(targets, before)
             if not missing:
                 return True
@@ -98,7 +99,7 @@ def sign_all(
                 return False
         # From an empty directory again: what everyone sees, not what the client believes.
         with fresh(gun, server, deadline, login) as notary:
-            return not unsigned(targets, _before(notary, key.role))
+            return not unsigned(targets, known(notary, key.role))
 
     until_true(attempt, f"what was published for {gun} did not stand on {server.url}")
     return replaced
@@ -112,17 +113,6 @@ def unsigned(targets: list[SignTarget], before: Standing) -> list[SignTarget]:
         return found is not None and (found.digest, found.size) == (target.digest, target.size)
 
     return [target for target in targets if not stands(target)]
-
-
-def _before(notary: Notary, role: str) -> Standing:
-    """What stands; asked first, because notary initialises a GUN that the server does not know."""
-    found = standing(notary, role)
-    if found is None:
-        raise TrustError(
-            f"{notary.gun} is not initialised on {notary.server.url}",
-            hint=f"the administrator does it once: farm trust init {notary.gun}",
-        )
-    return found
 
 
 def _replaced(missing: list[SignTarget], signed: Mapping[str, Signed], *, replace: bool) -> dict[str, Signed]:

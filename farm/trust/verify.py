@@ -132,6 +132,33 @@ def standing(notary: Notary, role: str = RELEASES) -> Standing | None:
     return Standing(parse_list(outcome.output, (role, "targets")), role if role in missing else None)
 
 
+def require_initialised(
+    gun: str, server: NotaryServer, *, timeout: float, login: Login | None = None
+) -> None:
+    """Make sure that the server knows a GUN, before anything is pushed that shall be signed.
+
+    Raises:
+        TrustError: it does not; the hint names the administrator's command. And as `signed_digests`.
+    """
+    with fresh(gun, server, Deadline.after(timeout, f"looking for {gun}"), login) as notary:
+        known(notary)
+
+
+def known(notary: Notary, role: str = RELEASES) -> Standing:
+    """What the server says of a GUN that it must know; the trust directory must be a fresh one.
+
+    Raises:
+        TrustError: it does not know it; and as `standing`.
+    """
+    found = standing(notary, role)
+    if found is None:
+        raise TrustError(
+            f"{notary.gun} is not initialised on {notary.server.url}",
+            hint=f"the administrator does it once: farm trust init {notary.gun}",
+        )
+    return found
+
+
 def parse_list(output: str, roles: Sequence[str]) -> dict[str, Signed]:
     """The table that `notary list` prints, by tag; rows of roles other than `roles` do not count."""
     rows = [line.split() for line in output.splitlines()]

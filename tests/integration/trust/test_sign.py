@@ -17,9 +17,9 @@ from farm.settings import Secret
 from farm.trust.deadline import Deadline
 from farm.trust.delegation import generate_delegation_key
 from farm.trust.directory import locked
-from farm.trust.keys import SigningKey
+from farm.trust.keys import SigningKey, check_key
 from farm.trust.sign import SignTarget, sign, sign_all
-from farm.trust.verify import signed_digests, verify
+from farm.trust.verify import require_initialised, signed_digests, verify
 
 if TYPE_CHECKING:
     from farm.trust.notary import NotaryServer
@@ -120,6 +120,19 @@ def test_a_gun_that_nobody_initialised_is_refused_and_stays_uninitialised(
     for _ in range(2):
         with pytest.raises(TrustError, match=f"farm trust init {gun}"):
             sign(target(gun), key, server, timeout=TIMEOUT)
+
+
+def test_what_would_keep_a_tag_from_being_signed_is_found_before_it_is_built(
+    gun: str, new_gun: NewGun, key: SigningKey, server: NotaryServer
+) -> None:
+    check_key(key, timeout=TIMEOUT)
+    require_initialised(gun, server, timeout=TIMEOUT)
+    with pytest.raises(TrustDeniedError, match="passphrase of the signing key is wrong"):
+        check_key(dataclasses.replace(key, passphrase=Secret("wrong")), timeout=TIMEOUT)
+    with pytest.raises(TrustDeniedError, match="cannot be read"):
+        check_key(dataclasses.replace(key, path=Path("/nonexistent")), timeout=TIMEOUT)
+    with pytest.raises(TrustError, match="farm trust init"):
+        require_initialised(new_gun(), server, timeout=TIMEOUT)
 
 
 def test_different_guns_are_signed_at_the_same_time(
