@@ -7,8 +7,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-import requests
-
 from farm.build.failures import failure
 from farm.build.progress import Progress, readable
 from farm.build.session import Session
@@ -60,14 +58,14 @@ def build(
         ContextError: the context cannot be read.
     """
     limit = Limit.of("the build", cancelled=cancelled, timeout=timeout, too_long=BuildFailedError)
-    outcome = _Outcome(log)
+    outcome = Outcome(log)
     with ExitStack() as stack:
         session = Session(stack.enter_context(engine.connection()), context, credentials).start()
         answer = stack.enter_context(_started(engine, spec, session))
         for message in watch(answer, session, limit):
             outcome.take(message)
     image = outcome.image(answer.status)
-    _check_architecture(engine, image, spec.arch)
+    check_architecture(engine, image, spec.arch)
     return image
 
 
@@ -87,13 +85,14 @@ def _started(engine: Engine, spec: BuildSpec, session: Session) -> Iterator[Conn
 
 def _cancel(engine: Engine, token: str) -> None:
     """Tell the engine to end a build; dropping the connection, which follows, says the same once more."""
-    url = f"{engine.api.base_url}{engine.target('/build/cancel', [('id', token)])}"
-    with suppress(requests.RequestException):
-        engine.api.post(url, timeout=engine.timeout)
+    with suppress(EngineUnavailableError), engine.connection() as connection:
+        connection.request("POST", engine.target("/build/cancel", [("id", token)]))
+        while not connection.ended:
+            connection.receive()
 
 
 @dataclass(slots=True)
-class _Outcome:
+class Outcome:
     """What the messages of a build came to."""
 
     log: Callable[[str], None]
@@ -138,11 +137,15 @@ class _Outcome:
             self.log(line)
 
 
-def _check_architecture(engine: Engine, image: str, arch: str) -> None:
-    """Refuse an image whose configuration names another architecture, as when a base image is mislabelled."""
+def check_architecture(engine: Engine, image: str, arch: str) -> None:
+    """Refuse an image of another architecture; the classic builder made such, and said nothing.
+
+    Raises:
+        BuildFailedError: the image's configuration names another architecture.
+    """
     built = engine.inspect(image)["Architecture"]
     if built != arch:
         raise BuildFailedError(
             f"the image that was built is for {built}, not for {arch}",
-            hint="does a FROM name a platform of its own?",
+            hint="see what its Dockerfile builds on",
         )

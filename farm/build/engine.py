@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import docker.errors
 import requests
@@ -18,11 +19,11 @@ from farm.errors import EngineError, EngineUnavailableError, InputError
 from farm.model import arch_of_uname
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Iterable, Iterator
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 _SCHEMES = ("unix://", "tcp://", "http://")
+_PORT = 2375
 _SERVER_ERROR = 500
 
 
@@ -67,6 +68,8 @@ class Engine:
                 f"engine: {url} is no URL of a Docker Engine", hint="unix:///PATH or tcp://HOST:PORT"
             )
         with answering(url):
+            # docker-py leaves its socket open where nothing answers, so that is found out first.
+            open_socket(url, timeout).close()
             api = APIClient(base_url=url, version="auto", timeout=cast("int", timeout))
         return cls(api, url, timeout)
 
@@ -123,25 +126,36 @@ class Engine:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection of its own, made as docker-py makes them; closed at the end.
+        """A connection of its own, beside those of docker-py; closed at the end.
 
         Raises:
             EngineUnavailableError: the engine does not answer any more.
         """
         with answering(self.url):
-            connection = Connection(self._socket(), self.url)
+            connection = Connection(open_socket(self.url, self.timeout), self.url)
         with connection:
             yield connection
 
-    def _socket(self) -> socket.socket:
-        request = requests.Request("GET", self.api.base_url).prepare()
-        adapter = cast("requests.adapters.HTTPAdapter", self.api.get_adapter(self.api.base_url))
-        pool = adapter.get_connection_with_tls_context(request, verify=True)
-        fresh = cast("Any", pool)._new_conn()  # noqa: SLF001 - no public way to a socket outside the pool
-        fresh.connect()
-        sock = cast("socket.socket", fresh.sock)
-        sock.settimeout(self.timeout)
+
+def open_socket(url: str, timeout: float) -> socket.socket:
+    """A connected socket to an engine.
+
+    Raises:
+        OSError: nothing answers there.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        sock = socket.create_connection((parts.hostname or "", parts.port or _PORT), timeout)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         return sock
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(parts.path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
 
 
 @contextmanager

@@ -33,22 +33,32 @@ _ABSENT = re.compile(r"not found|manifest unknown|404", re.IGNORECASE)
 _OTHER_PLATFORM = re.compile(r"no match for platform", re.IGNORECASE)
 _UNREACHABLE = re.compile(
     r"connection refused|connection reset|no such host|i/o timeout|timeout exceeded|TLS handshake|"
-    r"server misbehaving|network is unreachable|no route to host|unexpected status.*: 5\d\d|\bEOF$",
+    r"server misbehaving|network is unreachable|no route to host|status.*: (?:429|5\d\d)|toomanyrequests|"
+    r"\bEOF$",
     re.IGNORECASE,
 )
 _GONE = re.compile(
-    r"transport is closing|server is shutting down|no active session|error reading from server",
+    r"transport is closing|server is shutting down|no active session|error reading from server|"
+    r"context cancell?ed",
     re.IGNORECASE,
 )
 _PARSE = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
 _NO_DOCKERFILE = re.compile(
     r"(?:failed to read dockerfile|the Dockerfile).*(?:no such file|not found)", re.IGNORECASE | re.DOTALL
 )
-_WRAPPINGS = re.compile(
-    r"^(?:failed to solve(?: with frontend [^:]+)?|rpc error: code = \w+ desc =|"
-    r"failed to create LLB definition|failed to (?:compute|load) cache key|failed to calculate checksum of ref [^:]+::[^:]+|"
-    r"failed to walk [^:]+: lstat [^:]+|error from sender|failed to build LLB|solver|process \S+):\s*"
+_COMMAND = re.compile(r"(?<=process )\".*\"(?= did not)|(?<=failed running )\[.*\](?=:)", re.DOTALL)
+"""The command in a message about it: its words say nothing about what went wrong."""
+_LAYERS = (
+    r"failed to solve(?: with frontend [^:]+)?",
+    r"rpc error: code = \w+ desc =",
+    r"failed to create LLB definition",
+    r"failed to (?:compute|load) cache key",
+    r"failed to calculate checksum of ref [^:]+::[^:]+",
+    r"failed to walk [^:]+: lstat [^:]+",
+    r"error from sender",
 )
+"""What the layers of BuildKit put in front of the message that matters."""
+_WRAPPINGS = re.compile(rf"^(?:{'|'.join(_LAYERS)}):\s*")
 
 
 def failure(message: str, step: Step | None) -> FarmError:
@@ -58,8 +68,9 @@ def failure(message: str, step: Step | None) -> FarmError:
         message: what the engine said at the end.
         step: the step that failed, where one is known.
     """
-    told = f"{message} {step.vertex.error if step else ''}"
-    if _DISK_FULL.search(told) or (step and _DISK_FULL.search(step.last_line)):
+    message = _COMMAND.sub("", message)
+    told = [message, *([_COMMAND.sub("", step.vertex.error), *step.tail] if step else [])]
+    if any(_DISK_FULL.search(text) for text in told):
         return DiskFullError(
             "the disk of the Docker Engine is full", hint="free some, or prune its build cache"
         )

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
+
+from farm.build.trace import STDERR, Output
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.build.trace import Output, Trace, Transfer, Vertex
+    from farm.build.trace import Trace, Transfer, Vertex
 
 LONGEST_LINE = 2000
 """Characters of one line; the rest is cut off."""
 _LONGEST_BUFFER = 4 * LONGEST_LINE
 """Bytes kept of a line that does not end: at four bytes a character, enough for the longest."""
+_TAIL = 20
+_AT_ONCE = 0.05
+"""Seconds within which the order of two lines on different streams is the scheduler's, not the program's."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _CUT_SHORT = re.compile(r"context cancell?ed", re.IGNORECASE)
@@ -28,9 +34,17 @@ class Step:
     vertex: Vertex
     shown: bool = False
     ended: bool = False
-    buffer: bytes = b""
-    buffered_at: float | None = None
-    last_line: str = ""
+    unfinished: dict[int, Output] = field(default_factory=dict)
+    """The end of each stream that is no whole line yet."""
+    last: Output | None = None
+    """The last line that was not blank; of several at once, one on stderr."""
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL))
+    """The last lines, whichever their stream."""
+
+    @property
+    def last_line(self) -> str:
+        """What the step said last."""
+        return _standing(self.last.data).strip() if self.last else ""
 
 
 @dataclass(slots=True)
@@ -111,10 +125,12 @@ def _header(step: Step) -> Iterator[str]:
 
 def _printed(step: Step, output: Output) -> Iterator[str]:
     yield from _header(step)
-    *lines, rest = (step.buffer + output.data).split(b"\n")
+    rest = step.unfinished.pop(output.stream, None)
+    *lines, end = ((rest.data if rest else b"") + output.data).split(b"\n")
     for line in lines:
-        yield from _show(step, line, output.time)
-    step.buffer, step.buffered_at = rest[:_LONGEST_BUFFER], output.time
+        yield from _show(step, replace(output, data=line))
+    if end:
+        step.unfinished[output.stream] = replace(output, data=end[:_LONGEST_BUFFER])
 
 
 def _ended(step: Step) -> Iterator[str]:
@@ -132,19 +148,31 @@ def _outcome(vertex: Vertex) -> str:
     return f"DONE {(vertex.completed or 0) - (vertex.started or vertex.completed or 0):.1f}s"
 
 
-def _show(step: Step, data: bytes, time: float | None) -> Iterator[str]:
-    """One printed line; of one that was overwritten (a progress bar), what was left standing."""
-    text = data.decode(errors="replace").rstrip("\r").rpartition("\r")[2]
-    line = readable(text)
-    step.last_line = line.strip() or step.last_line
-    after = max((time or 0) - (step.vertex.started or time or 0), 0)
-    yield _line(step, f"{after:.3f} {line}".rstrip())
+def _show(step: Step, line: Output) -> Iterator[str]:
+    text = _standing(line.data)
+    step.tail.append(text)
+    if text.strip() and not _drowns_out(line, step.last):
+        step.last = line
+    after = max(line.time - (step.vertex.started or line.time), 0)
+    yield _line(step, f"{after:.3f} {text}")
+
+
+def _standing(data: bytes) -> str:
+    """A line as a terminal would show it in the end: of a progress bar, its last state."""
+    return readable(data.decode(errors="replace").rstrip("\r").rpartition("\r")[2])
+
+
+def _drowns_out(line: Output, last: Output | None) -> bool:
+    """Whether an error that came at the same moment says more than this line."""
+    if last is None:
+        return False
+    return last.stream == STDERR != line.stream and line.time - last.time < _AT_ONCE
 
 
 def _flush(step: Step) -> Iterator[str]:
-    if step.buffer:
-        yield from _show(step, step.buffer, step.buffered_at)
-        step.buffer = b""
+    for rest in step.unfinished.values():
+        yield from _show(step, rest)
+    step.unfinished.clear()
 
 
 def _line(step: Step, text: str) -> str:

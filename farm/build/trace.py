@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from farm.build.wire import Message, decode
 
+STDOUT, STDERR = 1, 2
+
 
 @dataclass(frozen=True, slots=True)
 class Vertex:
@@ -36,8 +38,9 @@ class Output:
     """What a step printed; it may end in the middle of a line, or of a character."""
 
     vertex: str
-    time: float | None
+    time: float
     data: bytes
+    stream: int = STDOUT
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +71,7 @@ def read_trace(aux: str) -> Trace:
     return Trace(
         tuple(_vertex(item) for item in message.messages(1)),
         tuple(_transfer(item) for item in message.messages(2)),
-        tuple(Output(item.text(1), item.seconds(2), item.data(4)) for item in message.messages(3)),
+        tuple(_output(item) for item in message.messages(3)),
         tuple(Notice(item.text(1), item.text(3)) for item in message.messages(4)),
     )
 
@@ -77,6 +80,10 @@ def _vertex(item: Message) -> Vertex:
     return Vertex(
         item.text(1), item.text(3), bool(item.number(4)), item.seconds(5), item.seconds(6), item.text(7)
     )
+
+
+def _output(item: Message) -> Output:
+    return Output(item.text(1), item.seconds(2) or 0.0, item.data(4), item.number(3))
 
 
 def _transfer(item: Message) -> Transfer:

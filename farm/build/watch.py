@@ -63,8 +63,11 @@ def watch(answer: Connection, session: Session | None, limit: Limit) -> Iterator
         selector.register(answer, selectors.EVENT_READ)
         if session:
             selector.register(session, selectors.EVENT_READ)
+        checked = -_POLL
         while not answer.ended:
-            limit.check()
+            if time.monotonic() - checked >= _POLL:
+                limit.check()
+                checked = time.monotonic()
             for key, _ in selector.select(_POLL):
                 if key.fileobj is answer:
                     yield from answer.receive()
