@@ -119,7 +119,7 @@ def fail(store: Store, run: str, package: str, error: FarmError) -> None:
         fail(store, run, name, because)
 
 
-def cancel(app: Celery, store: Store, run: str) -> int:
+def cancel(store: Store, run: str) -> int:
     """Cancel all that has not ended of a run; returns how many packages that were.
 
     Queued tasks find their job cancelled and end; running ones are told by their lease's keeper and end the build.

@@ -246,6 +246,8 @@ class Job:
     dockerfile: str = "Dockerfile"
     network: bool = False
     no_cache: bool = False
+    force: bool = False
+    """Whether to build although the image stands in the registry."""
     labels: tuple[tuple[str, str], ...] = ()
     build_args: tuple[tuple[str, str], ...] = ()
 
@@ -268,6 +270,7 @@ class Job:
             "dockerfile": self.dockerfile,
             "network": self.network,
             "no_cache": self.no_cache,
+            "force": self.force,
             "labels": dict(self.labels),
             "build_args": dict(self.build_args),
         }

@@ -251,7 +251,10 @@ def child_environment(settings: Settings, extra: Mapping[str, str] | None = None
 
     Secrets travel here because the environment of a process, unlike its arguments, is its owner's alone.
     """
-    passed = {key: value for key, value in os.environ.items() if not key.startswith("FARM_")}
+    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is Secret}
+    passed = {
+        key: value for key, value in os.environ.items() if not key.startswith("FARM_") and key not in secrets
+    }
     for name, item in FIELDS.items():
         value = getattr(settings, name)
         if value is not None and value != item.default:

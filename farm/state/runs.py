@@ -147,6 +147,15 @@ def read_jobs(store: Store, run: str, package: str, arches: Sequence[str]) -> li
 
 
 @answered
+def read_package_record(store: Store, run: str, package: str) -> PackageRecord:
+    """One package as it stands, without its jobs."""
+    text = store.text.hget(run_key(run, "records"), package_field(package))
+    if text is None:
+        raise StateError(f"run {run} has no package {package}", hint=f"`farm status {run}` lists them")
+    return read_package(cast("str", text))
+
+
+@answered
 def dependents(store: Store, run: str, package: str) -> list[str]:
     """The packages of a run that need this one."""
     text = store.text.hget(run_key(run, "dependents"), package)
@@ -168,7 +177,7 @@ def move_job(
     arch: str,
     to: JobState,
     *,
-    token: str = "",
+    holding: str = "",
     come_from: Sequence[JobState] = (),
     image: ArchImage | None = None,
     error: FarmError | None = None,
@@ -182,7 +191,7 @@ def move_job(
         package: the package.
         arch: the architecture.
         to: the new state.
-        token: the lease that the record must carry; "" for any.
+        holding: the token of the lease that the record must carry; "" for any.
         come_from: states from which it may come; by default any that is not an end.
         image: what was built, for the states that have landed.
         error: why, for a failure.
@@ -194,7 +203,7 @@ def move_job(
     if error:
         patch["error"] = json.dumps(error.to_json())
     states = [str(state) for state in come_from or _FROM_ANY_OPEN_JOB]
-    moved, text = _move(store, run, job_field(package, arch), states, patch, token=token)
+    moved, text = _move(store, run, job_field(package, arch), states, patch, token=holding)
     return read_job(text) if moved else None
 
 

@@ -1,0 +1,21 @@
+"""farm down: take down this machine's private farm."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.options import with_settings
+
+if TYPE_CHECKING:
+    from farm.settings import Settings
+
+
+@click.command("down")
+@with_settings("state_dir")
+def command(settings: Settings) -> None:
+    """Stop the private farm's workers and Redis. Runs that are open go on when it is up again."""
+    from farm.local.attach import take_down  # noqa: PLC0415 - only this verb needs it
+
+    click.echo("the private farm is down" if take_down(settings) else "no private farm was up")

@@ -1,0 +1,52 @@
+"""farm manifest: publish and sign the index of images that stand in the registry."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.options import json_option, tag_options, with_settings
+from farm.cli.push import carry_out
+from farm.cli.wishes import Wishes, wish_options
+from farm.errors import InputError
+
+if TYPE_CHECKING:
+    from farm.package.read import TagOptions
+    from farm.plan.model import Plan
+    from farm.settings import Settings
+
+
+@click.command("manifest")
+@click.argument("directories", nargs=-1, required=True, metavar="DIR...")
+@with_settings("org", "arches", "sign", "broker", "notary_server", "notary_ca", "signing_key")
+@tag_options
+@wish_options
+@json_option
+def command(
+    settings: Settings, directories: tuple[str, ...], tags: TagOptions, wishes: Wishes, as_json: bool
+) -> int:
+    """Publish each package's index from the NAME:HASH-ARCH images that stand, and sign it. Builds nothing."""
+    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
+
+    wish = wishes.to_wish(settings)
+    plan = without_builds(prepare(directories, tags, settings, wish), partial=wishes.partial)
+    return carry_out(plan, settings, partial=wishes.partial, detach=False, queue_anyway=False, as_json=as_json)
+
+
+def without_builds(plan: Plan, *, partial: bool) -> Plan:
+    """The same plan with nothing to build.
+
+    Raises:
+        InputError: a package lacks an image, and its index would be partial or empty.
+    """
+    from dataclasses import replace  # noqa: PLC0415 - beside its one use
+
+    for item in plan.packages:
+        if not item.found.images or (item.build and not partial):
+            raise InputError(
+                f"{item.package.reference.familiar}: no image for {', '.join(item.build)}",
+                hint="farm push builds it; --partial publishes what stands",
+            )
+    kept = (replace(item, arches=tuple(item.found.images), force=False, needs=()) for item in plan.packages)
+    return replace(plan, packages=tuple(kept))

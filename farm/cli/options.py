@@ -1,0 +1,97 @@
+"""Options that several verbs share, each made from its one declaration."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from farm.settings import FIELDS, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farm.package.read import TagOptions
+    from farm.settings import Settings
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Hand a verb its Settings as first argument, and give it a flag for each of the named settings."""
+
+    def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
+        @click.pass_context
+        @functools.wraps(verb)
+        def wrapped(ctx: click.Context, /, **options: Any) -> Any:
+            flags = {name: options.pop(name) for name in names}
+            return verb(load_settings(flags, config=ctx.obj.config), **options)
+
+        for name in reversed(names):
+            wrapped = _flag(name)(wrapped)
+        return wrapped
+
+    return decorate
+
+
+def _flag(name: str) -> Callable[[Any], Any]:
+    item = FIELDS[name]
+    word = name.replace("_", "-")
+    boolean = isinstance(item.default, bool)
+    about = f"{item.metadata['about'].capitalize()}. [FARM_{name.upper()}]"
+    return click.option(
+        f"--{word}/--no-{word}" if boolean else f"--{word}",
+        name,
+        default=None,
+        help=about,
+        metavar=None if boolean else "VALUE",
+    )
+
+
+def tag_options(verb: F) -> F:
+    """The flags of `linuxkit pkg` that decide a package's tag; they arrive as one TagOptions."""
+
+    @functools.wraps(verb)
+    def wrapped(settings: Settings, /, **options: Any) -> Any:
+        return verb(settings, tags=_tags(settings, options), **options)
+
+    for option in reversed(_TAG_OPTIONS):
+        wrapped = option(wrapped)
+    return wrapped  # type: ignore[return-value]  # click's decorators keep the shape
+
+
+_TAG_OPTIONS = [
+    click.option("--hash", "hash_", metavar="HASH", help="Use this instead of the git tree hash."),
+    click.option("--hash-commit", default="HEAD", show_default=True, metavar="COMMIT", help="Take the hash at this commit."),
+    click.option("--hash-path", metavar="DIR", help="Take the hash of this directory, which contains the package."),
+    click.option("--tag", metavar="TEMPLATE", help="Tag template in which {{.Hash}} stands for the hash."),
+    click.option("--dev", is_flag=True, help="Organisation $USER, tag dev."),
+    click.option("--build-yml", default="build.yml", show_default=True, metavar="FILE", help="Name of the build.yml."),
+    click.option("--force-dirty", is_flag=True, help="Name the package as if it had uncommitted changes."),
+]
+
+
+def _tags(settings: Settings, options: dict[str, Any]) -> TagOptions:
+    from farm.package.read import TagOptions  # noqa: PLC0415 - git is imported when a package is read
+    from farm.settings import environment  # noqa: PLC0415 - beside its one use
+
+    return TagOptions(
+        org=settings.org,
+        hash=options.pop("hash_"),
+        hash_commit=options.pop("hash_commit"),
+        hash_path=options.pop("hash_path"),
+        tag=options.pop("tag"),
+        dev=options.pop("dev"),
+        user=environment(["USER"]).get("USER"),
+        force_dirty=options.pop("force_dirty"),
+        build_yml=options.pop("build_yml"),
+    )
+
+
+def print_json(data: Any) -> None:
+    """Print a value for a program to read."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False))

@@ -1,0 +1,82 @@
+"""farm push: build what is missing, publish it, sign it, and show how it goes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.options import json_option, print_json, tag_options, with_settings
+from farm.cli.wishes import Wishes, wish_options
+
+if TYPE_CHECKING:
+    from farm.package.read import TagOptions
+    from farm.plan.model import Plan
+    from farm.settings import Settings
+
+
+@click.command("push")
+@click.argument("directories", nargs=-1, required=True, metavar="DIR...")
+@with_settings("org", "arches", "sign", "broker", "engine", "build_args", "notary_server", "notary_ca", "signing_key")
+@tag_options
+@wish_options
+@click.option("--detach", is_flag=True, help="Submit, print the run's name, and leave.")
+@click.option("--queue-anyway", is_flag=True, help="Submit although no worker is up for an architecture.")
+@json_option
+def command(
+    settings: Settings,
+    directories: tuple[str, ...],
+    tags: TagOptions,
+    wishes: Wishes,
+    detach: bool,
+    queue_anyway: bool,
+    as_json: bool,
+) -> int:
+    """Build, publish and sign the packages in these directories.
+
+    Only what is missing in the registry is done. Ctrl-C leaves the run going.
+
+    \b
+    farm push pkg/foo pkg/bar
+    farm push --org localhost:5000/me --no-sign pkg/foo
+    """
+    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
+
+    begun = time.monotonic()
+    plan = prepare(directories, tags, settings, wishes.to_wish(settings))
+    if not plan.todo:
+        return _say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
+    return carry_out(plan, settings, partial=wishes.partial, detach=detach, queue_anyway=queue_anyway, as_json=as_json)
+
+
+def carry_out(
+    plan: Plan, settings: Settings, *, partial: bool, detach: bool, queue_anyway: bool, as_json: bool
+) -> int:
+    """Submit a plan and follow its run; returns the exit code."""
+    from farm.cli.follow import follow  # noqa: PLC0415 - Redis and rich are imported when there is a run
+    from farm.local.attach import attached, require_workers  # noqa: PLC0415
+    from farm.submission import submit  # noqa: PLC0415
+
+    for warning in plan.warnings:
+        click.echo(f"warning: {warning}", err=True)
+    with attached(settings) as (connected, store):
+        if not queue_anyway:
+            require_workers(connected, store, plan.queues)
+        run = submit(plan, connected, store, partial=partial)
+        if detach:
+            print_json({"run": run.id}) if as_json else click.echo(run.id)
+            return 0
+        standing = tuple(item for item in plan.packages if item.nothing)
+        return follow(store, run.id, standing=standing, as_json=as_json)
+
+
+def _say_nothing_to_do(plan: Plan, *, as_json: bool, seconds: float) -> int:
+    if as_json:
+        print_json({"run": None, "state": "done", "packages": [item.to_json() for item in plan.packages]})
+        return 0
+    for item in plan.packages:
+        digest = item.found.index.digest if item.found.index else ""
+        click.echo(f"{item.package.reference.familiar}  {item.why()}  {digest}")
+    click.echo(f"nothing to do, found in {seconds:.2f} s")
+    return 0

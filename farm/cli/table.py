@@ -1,0 +1,64 @@
+"""A run as a table: one row a package, one cell an architecture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from farm.model import ARCHES, JobState, PackageState
+
+if TYPE_CHECKING:
+    from farm.state.records import JobRecord, PackageRecord, RunRecord
+
+_JOB_STYLES = {
+    JobState.BUILT: "green",
+    JobState.EXISTS: "dim green",
+    JobState.FAILED: "bold red",
+    JobState.CANCELLED: "yellow",
+    JobState.LOST: "yellow",
+    JobState.BUILDING: "cyan",
+    JobState.PUSHING: "cyan",
+    JobState.LEASED: "cyan",
+}
+_PACKAGE_STYLES = {
+    PackageState.SIGNED: "green",
+    PackageState.PUBLISHED: "green",
+    PackageState.PUBLISHING: "cyan",
+    PackageState.FAILED: "bold red",
+    PackageState.CANCELLED: "yellow",
+}
+_RUNNING = (JobState.LEASED, JobState.BUILDING, JobState.PUSHING)
+
+
+def draw(record: RunRecord, now: float) -> Table:
+    """The table of a run at a moment, Unix seconds."""
+    known = {arch for package in record.packages.values() for arch in package.jobs}
+    arches = [arch for arch in ARCHES if arch in known]
+    table = Table(title=f"run {record.id}: {record.state}", title_justify="left", box=None, pad_edge=False)
+    table.add_column("package", no_wrap=True)
+    for arch in arches:
+        table.add_column(arch, no_wrap=True)
+    table.add_column("index")
+    table.add_column("time", justify="right", no_wrap=True)
+    for package in record.packages.values():
+        cells = [_job(package.jobs.get(arch), now) for arch in arches]
+        table.add_row(package.package, *cells, _index(package), _elapsed(record, package, now))
+    return table
+
+
+def _job(job: JobRecord | None, now: float) -> Text:
+    if job is None:
+        return Text("-", style="dim")
+    seconds = f" {now - job.started:.0f}s" if job.state in _RUNNING and job.started else ""
+    return Text(f"{job.state}{seconds}", style=_JOB_STYLES.get(job.state, "dim"))
+
+
+def _index(package: PackageRecord) -> Text:
+    return Text(str(package.state), style=_PACKAGE_STYLES.get(package.state, "dim"))
+
+
+def _elapsed(record: RunRecord, package: PackageRecord, now: float) -> str:
+    end = package.at if package.state.ended else record.finished or now
+    return f"{max(0.0, end - record.created):.1f}s"

@@ -1,0 +1,63 @@
+"""The flags of push, plan and manifest that say what is wished for beyond the packages."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from farm.errors import InputError
+from farm.model import ARCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farm.plan.make import Wish
+    from farm.settings import Settings
+
+F = TypeVar("F", bound="Callable[..., Any]")
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """The flags as they were given."""
+
+    only: tuple[str, ...]
+    force: bool
+    partial: bool
+
+    def to_wish(self, settings: Settings) -> Wish:
+        """The wish, checked.
+
+        Raises:
+            InputError: an architecture that does not exist, or that is left out without --partial.
+        """
+        from farm.plan.make import Wish  # noqa: PLC0415 - beside the registry client that it comes with
+
+        for arch in (*self.only, *settings.arches):
+            if arch not in ARCHES:
+                raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")
+        if self.only and not self.partial:
+            raise InputError(
+                "--only leaves architectures out, and an index is never published in part",
+                hint="add --partial if that is what you want",
+            )
+        return Wish(settings.arches, self.only, settings.sign, self.force, self.partial)
+
+
+def wish_options(verb: F) -> F:
+    """Give a verb these flags; they arrive as one `wishes`."""
+
+    @functools.wraps(verb)
+    def wrapped(*args: Any, **options: Any) -> Any:
+        only = tuple(word for given in options.pop("only") for word in given.split(","))
+        wishes = Wishes(only, options.pop("force"), options.pop("partial"))
+        return verb(*args, wishes=wishes, **options)
+
+    wrapped = click.option("--partial", is_flag=True, help="Publish although an architecture is missing.")(wrapped)
+    wrapped = click.option("--force", is_flag=True, help="Build although the image stands.")(wrapped)
+    return click.option("--only", multiple=True, metavar="ARCH", help="Just these architectures; needs --partial.")(
+        wrapped
+    )  # type: ignore[return-value]  # click's decorators keep the shape

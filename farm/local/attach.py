@@ -1,0 +1,130 @@
+"""A farm for a command that needs one: the broker that is set, or else the private one, started when it is not up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farm.errors import NoWorkerError, StateError, StateUnavailableError
+from farm.local.place import Place
+from farm.settings import child_environment
+from farm.state.store import Store
+from farm.state.workers import served, workers
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from farm.settings import Settings
+
+START_WAIT = 60.0
+"""Seconds that the private farm is given to come up."""
+
+
+@contextmanager
+def attached(settings: Settings) -> Iterator[tuple[Settings, Store]]:
+    """The settings with their broker, and the state behind it, for as long as the body runs.
+
+    Raises:
+        StateUnavailableError: Redis does not answer.
+    """
+    if settings.broker is not None:
+        store = Store(settings.broker)
+        try:
+            store.ping()
+            yield settings, store
+        finally:
+            store.close()
+        return
+    place = Place.at(settings.state_dir)
+    with place.used():
+        _start(place, settings)
+        store = _connect(place)
+        try:
+            yield replace(settings, broker=place.broker), store
+        finally:
+            store.close()
+
+
+def _start(place: Place, settings: Settings) -> None:
+    if place.supervised():
+        return
+    place.failure.unlink(missing_ok=True)
+    with (place.logs / "supervisor.log").open("ab") as output:
+        # A session of its own: Ctrl-C at the command must not reach the farm that carries on its run.
+        subprocess.Popen(
+            [sys.executable, "-m", "farm.local"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=child_environment(settings),
+            start_new_session=True,
+        )
+
+
+def _connect(place: Place) -> Store:
+    store = Store(place.broker)
+    deadline = time.monotonic() + START_WAIT
+    while True:
+        try:
+            store.ping()
+        except StateUnavailableError:
+            if error := place.told_failure():
+                raise error from None
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return store
+
+
+def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:
+    """Make sure that all `wanted` architectures (and "publish") are served, starting the private workers.
+
+    Raises:
+        NoWorkerError: some are not; nothing was changed.
+    """
+    place = Place.at(settings.state_dir)
+    private = settings.broker == place.broker
+    if private:
+        place.wanted.touch()
+    deadline = time.monotonic() + (START_WAIT if private else 0)
+    while missing := wanted - served(workers(store)):
+        if private and (error := place.told_failure()):
+            raise error
+        present = served(workers(store))
+        if time.monotonic() > deadline or (private and {"publish"} < present):
+            raise _no_worker(sorted(missing), private=private)
+        time.sleep(0.05)
+
+
+def _no_worker(missing: list[str], *, private: bool) -> NoWorkerError:
+    who = "a publisher" if missing == ["publish"] else f"a worker for {', '.join(missing)}"
+    option = "--publish" if missing == ["publish"] else f"--arch {missing[0]}"
+    hint = f"start one there: farm worker {option}"
+    if private:
+        hint = "this engine cannot build it; install qemu-user-static, or use a farm with such a worker"
+    return NoWorkerError(f"no {who.removeprefix('a ')} is up", hint=hint)
+
+
+def take_down(settings: Settings) -> bool:
+    """Stop the private farm and wait until it is gone; False where none was up.
+
+    Raises:
+        StateError: it did not end in time.
+    """
+    place = Place.at(settings.state_dir)
+    if not place.supervised():
+        return False
+    os.kill(int(place.pid.read_text()), signal.SIGTERM)
+    deadline = time.monotonic() + START_WAIT
+    while place.supervised():
+        if time.monotonic() > deadline:
+            raise StateError(f"the private farm does not end; its logs are in {place.logs}")
+        time.sleep(0.05)
+    return True

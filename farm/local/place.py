@@ -1,0 +1,117 @@
+"""Where the private farm of this machine keeps its things, and who uses it just now."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.errors import FarmError, SettingsError
+from farm.settings import Secret
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+_LONGEST_SOCKET = 100
+"""Bytes of a unix socket's path; the kernel allows 107, and redis-server adds a suffix while it starts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """The files of one private farm, all within one directory that only its owner can enter."""
+
+    directory: Path
+
+    @staticmethod
+    def at(state_dir: Path) -> Place:
+        """The place within a state directory, made when it is not there.
+
+        Raises:
+            SettingsError: the directory cannot be made, or its path is too long for a socket.
+        """
+        place = Place(state_dir.absolute())
+        if len(os.fsencode(place.socket)) > _LONGEST_SOCKET:
+            raise SettingsError(f"state-dir: {state_dir} is too long a path for a socket", hint="choose a shorter one")
+        try:
+            place.logs.mkdir(parents=True, exist_ok=True)
+            place.directory.chmod(0o700)
+        except OSError as error:
+            raise SettingsError(f"state-dir: {state_dir} cannot be used: {error.strerror}") from error
+        return place
+
+    @property
+    def socket(self) -> Path:
+        """The socket of the private Redis."""
+        return self.directory / "redis.sock"
+
+    @property
+    def broker(self) -> Secret:
+        """The URL of the private Redis."""
+        return Secret(f"unix://{self.socket}")
+
+    @property
+    def logs(self) -> Path:
+        """A log file for each process."""
+        return self.directory / "logs"
+
+    @property
+    def pid(self) -> Path:
+        """The supervisor's process number."""
+        return self.directory / "supervisor.pid"
+
+    @property
+    def wanted(self) -> Path:
+        """There when somebody wants workers, not just the state."""
+        return self.directory / "workers.wanted"
+
+    @property
+    def failure(self) -> Path:
+        """Why the workers could not start, as the error's JSON."""
+        return self.directory / "failure.json"
+
+    def tell_failure(self, error: FarmError) -> None:
+        """Leave an error for those who wait for the farm."""
+        self.failure.write_text(json.dumps(error.to_json()))
+
+    def told_failure(self) -> FarmError | None:
+        """The error that the supervisor left, if it left one."""
+        try:
+            return FarmError.from_json(json.loads(self.failure.read_text()))
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Hold the farm up while the body runs; waits while a supervisor is just taking it down."""
+        with (self.directory / "users.lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+            yield
+
+    def unused(self) -> int | None:
+        """Keep new users waiting, if there are none; returns the descriptor that does so, None if there are."""
+        return _try_lock(self.directory / "users.lock")
+
+    def supervise(self) -> int | None:
+        """Become the one supervisor; None when there is one."""
+        return _try_lock(self.directory / "supervisor.lock")
+
+    def supervised(self) -> bool:
+        """Whether a supervisor runs."""
+        lock = self.supervise()
+        if lock is not None:
+            os.close(lock)
+        return lock is None
+
+
+def _try_lock(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        return None
+    return descriptor

@@ -1,0 +1,128 @@
+"""The processes of a farm on this machine: each started so that it dies with its parent, each with its log file."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from farm.errors import FarmError, facts_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+STOP_WAIT = 20.0
+"""Seconds that a process is given to finish before it is killed."""
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(slots=True)
+class Child:
+    """A process that should run, and is started again when it ends by itself."""
+
+    name: str
+    command: Sequence[str]
+    log: Path
+    environment: Mapping[str, str] = field(repr=False)
+    process: subprocess.Popen[bytes] | None = None
+    failures: int = 0
+    again: float = 0.0
+    """Monotonic time before which it is not started again."""
+
+    def start(self) -> None:
+        """Start the process, its output going to its log file."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                dying_with_parent(self.command),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=dict(self.environment),
+            )
+
+    @property
+    def running(self) -> bool:
+        """Whether the process runs."""
+        return self.process is not None and self.process.poll() is None
+
+    def revive(self) -> None:
+        """Start the process again if it ended, with growing pauses."""
+        if self.running or time.monotonic() < self.again:
+            return
+        self.failures += 1
+        self.again = time.monotonic() + min(2.0**self.failures, _LONGEST_PAUSE)
+        log.warning("%s ended; starting it again (%d)", self.name, self.failures)
+        self.start()
+
+    def last_words(self) -> str:
+        """The last line of its log."""
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
+        return lines[-1] if lines else ""
+
+
+def dying_with_parent(command: Sequence[str]) -> list[str]:
+    """The command, told to end when the process that starts it ends, however that happens."""
+    setpriv = shutil.which("setpriv")
+    return [*([setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []), *command]
+
+
+def stop(children: Sequence[Child]) -> None:
+    """Ask all of them to finish, wait for them together, kill what is left."""
+    running = [child.process for child in children if child.process and child.running]
+    for process in running:
+        process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + STOP_WAIT
+    for process in running:
+        try:
+            process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def redis_child(directory: Path, socket: Path, log_file: Path) -> Child:
+    """A private Redis behind a unix socket, with an append-only file.
+
+    Raises:
+        FarmError: no redis-server is installed.
+    """
+    program = shutil.which("redis-server")
+    if program is None:
+        raise FarmError(
+            "the program redis-server is not installed",
+            hint="apt-get install redis-server, or set FARM_BROKER to a Redis that runs",
+        )
+    command = [program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
+    command += ["--dir", str(directory), "--appendonly", "yes", "--save", "", "--daemonize", "no"]
+    return Child("redis", command, log_file, {"PATH": os.defpath, "LC_ALL": "C"})
+
+
+def worker_child(arches: Sequence[str], *, publish: bool, log_file: Path, environment: Mapping[str, str]) -> Child:
+    """A worker for these architectures, or a publisher."""
+    return Child("publisher" if publish else "builder", worker_command(arches, publish=publish), log_file, environment)
+
+
+def worker_command(arches: Sequence[str], *, publish: bool, name: str | None = None, debug: bool = False) -> list[str]:
+    """The command line of a worker; the package `workers` is named here and never imported."""
+    words = [sys.executable, "-m", "workers"]
+    words += [word for arch in arches for word in ("--arch", arch)]
+    words += ["--publish"] if publish else []
+    words += ["--name", name] if name else []
+    return words + (["--debug"] if debug else [])
+
+
+def why_ended(child: Child) -> FarmError:
+    """The error of a worker that ended at its start, out of its exit code and its last line."""
+    words = child.last_words().removeprefix("farm worker: ")
+    code = child.process.returncode if child.process else 1
+    kinds = (kind for kind in FarmError.registry.values() if facts_of(kind).exit_code == code)
+    return next(kinds, FarmError)(words or f"the {child.name} ended with status {code}", hint=f"see {child.log}")

@@ -1,0 +1,151 @@
+"""The private farm as a process: a Redis, and once wanted its workers; `python -m farm.local`.
+
+It holds on while somebody uses it or a run is open, and then takes itself down, so that a `farm push` that was
+interrupted, even killed, leaves its run going and no process behind when that has ended.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farm.build.engine import Engine
+from farm.errors import FarmError, StateUnavailableError
+from farm.local.place import Place
+from farm.local.processes import Child, redis_child, stop, why_ended, worker_child
+from farm.settings import child_environment
+from farm.state.runs import open_runs
+from farm.state.store import Store
+from farm.state.workers import served, workers
+
+if TYPE_CHECKING:
+    from farm.settings import Settings
+
+log = logging.getLogger("farm.local")
+
+_TICK = 0.2
+_REDIS_WAIT = 10.0
+_MOST_SLOTS = 4
+
+
+class Supervisor:
+    """Starts and watches the processes of a farm on this machine."""
+
+    def __init__(self, settings: Settings, *, keep: bool) -> None:
+        self.place = Place.at(settings.state_dir)
+        self.own_redis = settings.broker is None
+        self.settings = replace(settings, broker=settings.broker or self.place.broker)
+        self.keep = keep
+        self.children: list[Child] = []
+        self.workers: list[Child] = []
+        self.stopped = threading.Event()
+        self.store: Store | None = None
+
+    def run(self) -> int:
+        """Be the farm until told to stop, or until nobody needs it; returns the exit code."""
+        lock = self.place.supervise()
+        if lock is None:
+            return 0
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stopped.set())
+        try:
+            self._start()
+            self._watch()
+        except FarmError as error:
+            self.place.tell_failure(error)
+            log.error("%s", error)  # noqa: TRY400 - one sentence is what the farm's errors are
+            return error.exit_code
+        finally:
+            self._end()
+            os.close(lock)
+        return 0
+
+    def _start(self) -> None:
+        self.place.failure.unlink(missing_ok=True)
+        if not self.keep:
+            self.place.wanted.unlink(missing_ok=True)
+        self.place.pid.write_text(str(os.getpid()))
+        if self.own_redis:
+            child = redis_child(self.place.directory, self.place.socket, self.place.logs / "redis.log")
+            child.start()
+            self.children.append(child)
+        self.store = self._connect()
+
+    def _connect(self) -> Store:
+        assert self.settings.broker is not None  # noqa: S101 - __init__ has set it
+        store = Store(self.settings.broker)
+        deadline = time.monotonic() + _REDIS_WAIT
+        while True:
+            try:
+                store.ping()
+            except StateUnavailableError:
+                if time.monotonic() > deadline or self.stopped.is_set():
+                    raise
+                time.sleep(0.02)
+            else:
+                return store
+
+    def _watch(self) -> None:
+        unused: int | None = None
+        while not self.stopped.wait(_TICK):
+            if not self.workers and (self.keep or self.place.wanted.exists()):
+                self._start_workers()
+            for child in self.children:
+                child.revive()
+            self._watch_workers()
+            if not self.keep and (unused := self.place.unused()) is not None:
+                if self._idle():
+                    return
+                os.close(unused)
+
+    def _idle(self) -> bool:
+        assert self.store is not None  # noqa: S101 - _start has set it
+        try:
+            return open_runs(self.store) == 0
+        except StateUnavailableError:
+            return False
+
+    def _start_workers(self) -> None:
+        """One worker for all that the engine can build here, one that publishes."""
+        engine = Engine.connect(self.settings.engine, timeout=self.settings.http_timeout)
+        try:
+            own = engine.info().architecture
+            arches = [own, *(arch for arch in engine.emulated() if arch != own)]
+        finally:
+            engine.close()
+        slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MOST_SLOTS))
+        builder = replace(self.settings, emulate=True, concurrency=slots)
+        # The builder never sees the signing key's passphrase.
+        builder = replace(builder, signing_key=None, signing_passphrase=None, root_passphrase=None)
+        publisher = replace(self.settings, concurrency=1)
+        logs = self.place.logs
+        self.workers = [
+            worker_child(arches, publish=False, log_file=logs / "builder.log", environment=child_environment(builder)),
+            worker_child((), publish=True, log_file=logs / "publisher.log", environment=child_environment(publisher)),
+        ]
+        for child in self.workers:
+            child.start()
+
+    def _watch_workers(self) -> None:
+        """Start a dead worker again; one that never came up says why, and ends the farm."""
+        if all(child.running for child in self.workers):
+            return
+        assert self.store is not None  # noqa: S101 - _start has set it
+        present = served(workers(self.store))
+        for child in self.workers:
+            if not child.running and not child.failures and not present:
+                raise why_ended(child)
+            child.revive()
+
+    def _end(self) -> None:
+        stop(self.workers)
+        stop(self.children)
+        if self.store:
+            self.store.close()
+        self.place.wanted.unlink(missing_ok=True)
+        self.place.pid.unlink(missing_ok=True)

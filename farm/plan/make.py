@@ -1,0 +1,157 @@
+"""From what is asked and what was found to what there is to do: pure functions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING
+
+from farm.errors import DirtyError, InputError
+from farm.model import Job, PackageWork, Run
+from farm.plan.model import Found, PackagePlan, Plan
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from farm.model import Package
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the maintainer asked for, beyond the packages."""
+
+    arches: tuple[str, ...]
+    """Architectures of a package that names none."""
+    only: tuple[str, ...] = ()
+    """Build just these of each package's architectures, and publish in part."""
+    sign: bool = True
+    force: bool = False
+    partial: bool = False
+
+
+def refuse_unpushable(packages: Sequence[Package]) -> None:
+    """Refuse packages whose tag does not name committed content.
+
+    Raises:
+        DirtyError: a package has uncommitted changes.
+        InputError: a package is not in git.
+    """
+    for package in packages:
+        if package.dirty:
+            raise DirtyError(
+                f"{package.directory}: has uncommitted changes, and a tag names what is committed",
+                hint="commit or stash them; `git status` shows which",
+            )
+        if not package.commit:
+            raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")
+
+
+def arches_of(package: Package, wish: Wish) -> tuple[str, ...]:
+    """The architectures that a package's index must hold."""
+    arches = package.yml.arches or wish.arches
+    return tuple(arch for arch in arches if not wish.only or arch in wish.only)
+
+
+def make_plan(
+    packages: Sequence[Package],
+    found: Mapping[str, Found],
+    needs: Mapping[str, Sequence[str]],
+    wish: Wish,
+    warnings: Sequence[str] = (),
+) -> Plan:
+    """Decide what there is to do.
+
+    Args:
+        packages: what was submitted.
+        found: package name to what stands of it.
+        needs: package name to the packages of the submission that it is built FROM.
+        wish: what was asked for beyond the packages.
+        warnings: what the maintainer should know, as found on the way.
+
+    Raises:
+        InputError: packages need one another in a circle, or a package has none of the architectures.
+    """
+    by_name = {package.image: package for package in packages}
+    plans: dict[str, PackagePlan] = {}
+    for name in in_order(by_name, needs):
+        package = by_name[name]
+        arches = arches_of(package, wish)
+        if not arches:
+            raise InputError(f"{package.directory}: is built for none of {', '.join(wish.only)}")
+        waits = tuple(need for need in needs.get(name, ()) if not plans[need].nothing)
+        sign = wish.sign and not package.yml.disable_content_trust
+        plans[name] = PackagePlan(package, arches, found.get(name, Found()), sign, waits, wish.force)
+    return Plan(tuple(plans.values()), tuple(warnings))
+
+
+def in_order(names: Mapping[str, Package], needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names, each after those that it needs, otherwise as they were given."""
+    graph = TopologicalSorter({name: needs.get(name, ()) for name in names})
+    try:
+        return list(graph.static_order())
+    except CycleError as error:
+        circle = " → ".join(error.args[1])
+        raise InputError(f"packages are built FROM one another in a circle: {circle}") from error
+
+
+def make_run(
+    plan: Plan,
+    contexts: Mapping[str, str],
+    arguments: Mapping[str, tuple[tuple[tuple[str, str], ...], tuple[tuple[str, str], ...]]],
+    *,
+    run: str,
+    submitter: str,
+    created: float,
+    partial: bool = False,
+) -> Run:
+    """The run that carries out a plan.
+
+    Args:
+        plan: what there is to do.
+        contexts: package name to the digest of its packed context.
+        arguments: package name to its (labels, build arguments).
+        run: its name.
+        submitter: who asks for it.
+        created: Unix time, seconds.
+        partial: whether an index may be published while an architecture is missing.
+    """
+    works = tuple(
+        _work(item, run, contexts.get(item.package.image, ""), *arguments[item.package.image], partial=partial)
+        for item in plan.todo
+    )
+    return Run(run, submitter, created, works)
+
+
+def _work(
+    plan: PackagePlan,
+    run: str,
+    context: str,
+    labels: tuple[tuple[str, str], ...],
+    build_args: tuple[tuple[str, str], ...],
+    *,
+    partial: bool,
+) -> PackageWork:
+    package, yml = plan.package, plan.package.yml
+    jobs = tuple(
+        Job(
+            run=run,
+            package=package.image,
+            reference=package.reference,
+            arch=arch,
+            hash=package.hash,
+            tag=yml.tag,
+            context=context,
+            destinations=tuple(tree.dst for tree in package.trees[1:]),
+            dockerfile=yml.dockerfile,
+            network=yml.network,
+            no_cache=yml.disable_cache,
+            force=plan.force,
+            labels=labels,
+            build_args=build_args,
+        )
+        for arch in plan.build
+    )
+    standing = tuple(image for arch, image in plan.found.images.items() if arch not in plan.build)
+    return PackageWork(
+        package.image, package.reference, plan.arches, jobs, standing, plan.needs, plan.sign, partial
+    )

@@ -1,0 +1,102 @@
+"""What a submission comes to: for each package what stands, what is missing, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from farm.model import ArchImage, Descriptor, Package
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the registry and the notary server hold of one package."""
+
+    images: dict[str, ArchImage] = field(default_factory=dict)
+    """Architecture to image, for those of the package's architectures that stand."""
+    index: Descriptor | None = None
+    indexed: frozenset[str] = frozenset()
+    """Architectures that the index holds."""
+    signed: bool = False
+    """Whether the index's very digest is signed under its tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackagePlan:
+    """One package of a submission, and what there is to do for it."""
+
+    package: Package
+    arches: tuple[str, ...]
+    found: Found
+    sign: bool
+    needs: tuple[str, ...] = ()
+    force: bool = False
+
+    @property
+    def build(self) -> tuple[str, ...]:
+        """Architectures to build."""
+        return self.arches if self.force else tuple(arch for arch in self.arches if arch not in self.found.images)
+
+    @property
+    def publish(self) -> bool:
+        """Whether the index has to be made or completed."""
+        return bool(self.build) or not self.found.indexed.issuperset(self.arches)
+
+    @property
+    def to_sign(self) -> bool:
+        """Whether a signature has to be made."""
+        return self.sign and (self.publish or not self.found.signed)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the package stands as asked for."""
+        return not self.publish and not self.to_sign
+
+    def why(self) -> str:
+        """One sentence: what will be done, and why."""
+        if self.nothing:
+            return "stands, signed" if self.sign else "stands"
+        if not self.publish:
+            return "the index stands unsigned: sign it"
+        if not self.build:
+            return "all images stand: publish the index" + (" and sign it" if self.sign else "")
+        there = [arch for arch in self.arches if arch not in self.build]
+        kept = f"; {', '.join(there)} {'stands' if len(there) == 1 else 'stand'}" if there else ""
+        after = f"; after {', '.join(self.needs)}" if self.needs else ""
+        return f"build {', '.join(self.build)}{kept}{after}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows."""
+        return {
+            "package": self.package.image,
+            "directory": self.package.directory,
+            "reference": str(self.package.reference),
+            "hash": self.package.hash,
+            "arches": list(self.arches),
+            "build": list(self.build),
+            "publish": self.publish,
+            "sign": self.to_sign,
+            "needs": list(self.needs),
+            "index": self.found.index.to_json() if self.found.index else None,
+            "signed": self.found.signed,
+            "why": self.why(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A whole submission, in an order in which every package comes after those that it needs."""
+
+    packages: tuple[PackagePlan, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def todo(self) -> tuple[PackagePlan, ...]:
+        """The packages for which there is something to do."""
+        return tuple(plan for plan in self.packages if not plan.nothing)
+
+    @property
+    def queues(self) -> set[str]:
+        """The architectures that the plan has to build, and "publish"."""
+        return {arch for plan in self.todo for arch in plan.build} | ({"publish"} if self.todo else set())

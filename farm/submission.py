@@ -1,0 +1,57 @@
+"""A plan becomes a run: contexts are packed and stored, then the run, then its tasks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import time
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING
+
+from farm import coordinator
+from farm.build.arguments import build_args, labels
+from farm.package.context import pack
+from farm.plan.make import make_run
+from farm.queue import make_app
+from farm.state.contexts import put_context
+from farm.state.runs import next_run
+
+if TYPE_CHECKING:
+    from farm.model import Package, Run
+    from farm.plan.model import Plan
+    from farm.settings import Settings
+    from farm.state.store import Store
+
+
+def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = False) -> Run:
+    """Store what the workers need, then the run, then send its tasks; returns the run.
+
+    Killed before the end, it leaves contexts that expire; the registry still says what is missing.
+    """
+    contexts = {
+        item.package.image: _store_context(item.package, settings, store) for item in plan.todo if item.build
+    }
+    arguments = {
+        item.package.image: (labels(item.package), build_args(item.package, settings.build_args))
+        for item in plan.todo
+    }
+    run = make_run(
+        plan,
+        contexts,
+        arguments,
+        run=next_run(store),
+        submitter=f"{pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}",
+        created=time.time(),
+        partial=partial,
+    )
+    coordinator.submit(make_app(settings), store, run)
+    return run
+
+
+def _store_context(package: Package, settings: Settings, store: Store) -> str:
+    with TemporaryFile() as tar:
+        context = pack(package, tar)
+        tar.seek(0)
+        put_context(store, context.digest, tar, keep=settings.keep)
+    return context.digest

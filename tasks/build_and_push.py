@@ -1,0 +1,175 @@
+"""Build one architecture of one package on this worker, and push its image: NAME:HASH-ARCH."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from celery import shared_task
+from celery.exceptions import Ignore
+
+from farm.build.arguments import proxy_args
+from farm.build.build import build
+from farm.build.engine import Engine
+from farm.build.push import forget, push
+from farm.build.spec import BuildSpec
+from farm.coordinator import resend, settle
+from farm.errors import CancelledError, FarmError, LeaseLostError, RegistryError
+from farm.model import ArchImage, Job, JobState
+from farm.package.context import verify
+from farm.queue import BUILD
+from farm.registry.images import arch_image
+from farm.settings import environment
+from farm.state import leases, runs
+from farm.state.contexts import get_context
+from farm.state.logs import LogWriter
+from tasks.patience import patiently
+from tasks.site import Site, site
+
+if TYPE_CHECKING:
+    from celery import Task
+
+
+@shared_task(name=BUILD, bind=True, max_retries=1)
+def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, Any]:
+    """Build and push, or find that it was done; returns the ArchImage as JSON.
+
+    Raises:
+        FarmError: why it failed, in one sentence; the run's state says the same.
+        Ignore: another task has this image in hand, and this one is sent again when that one ends.
+    """
+    work = Work(site(), Job.from_json(job), str(task.request.id))
+    waiting = json.dumps(task.signature_from_request())
+    try:
+        lease = leases.take(
+            work.site.store,
+            leases.job_lease(work.job),
+            life=work.site.settings.lease,
+            holder=f"{work.job.run} {work.site.worker}",
+            waiting=waiting,
+        )
+    except leases.BusyError as busy:
+        raise Ignore(f"{work.job.title} is under way: {busy.holder}") from busy
+    with leases.held(
+        work.site.store, lease, cancelled=work.cancelled, send=lambda message: resend(task.app, message)
+    ) as keeper:
+        return work.under(keeper).to_json()
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """One job in the hands of one worker process."""
+
+    site: Site
+    job: Job
+    task: str
+
+    def move(self, to: JobState, keeper: leases.Keeper, **facts: Any) -> None:
+        """Record a step, unless the job is no longer ours."""
+        job = self.job
+        moved = runs.move_job(
+            self.site.store, job.run, job.package, job.arch, to, holding=keeper.lease.token, **facts
+        )
+        if not moved:
+            raise LeaseLostError(f"{job.title}: was taken over or cancelled")
+
+    def record(self) -> runs.JobRecord:
+        """The job as the state has it."""
+        return runs.read_jobs(self.site.store, self.job.run, self.job.package, [self.job.arch])[0]
+
+    def cancelled(self) -> bool:
+        """Whether somebody cancelled the job."""
+        return self.record().state is JobState.CANCELLED
+
+    def under(self, keeper: leases.Keeper) -> ArchImage:
+        """Do the work under a lease, and record how it ended."""
+        if image := self._begin(keeper):
+            return image
+        try:
+            return patiently(lambda: self._attempt(keeper), until=keeper.stopped)
+        except LeaseLostError as error:
+            if self.cancelled():
+                raise CancelledError(f"{self.job.package} {self.job.arch}: cancelled") from error
+            raise Ignore(str(error)) from error
+        except FarmError as error:
+            raise self._failed(error, keeper) from error
+
+    def _begin(self, keeper: leases.Keeper) -> ArchImage | None:
+        """Take the job; returns its image where an earlier execution of this task recorded one."""
+        store, job = self.site.store, self.job
+        facts = {"worker": self.site.worker, "task": self.task, "started": time.time(), "token": keeper.lease.token}
+        taken = runs.move_job(
+            store, job.run, job.package, job.arch, JobState.LEASED, **facts
+        )
+        if taken:
+            return None
+        record = self.record()
+        if record.image and record.state.landed:
+            return record.image
+        raise record.error or CancelledError(f"{job.package} {job.arch}: cancelled")
+
+    def _failed(self, error: FarmError, keeper: leases.Keeper) -> FarmError:
+        job = self.job
+        if keeper.stopped.is_set() and self.cancelled():
+            return CancelledError(f"{job.package} {job.arch}: cancelled")
+        hint = f"farm logs {job.run} {job.package} {job.arch}"
+        told = type(error)(f"{job.package} {job.arch}: {error}", hint=hint)
+        self.move(JobState.FAILED, keeper, error=told)
+        settle(self.site.store, job.run, job.package)
+        return told
+
+    def _attempt(self, keeper: leases.Keeper) -> ArchImage:
+        target = self.job.reference.for_arch(self.job.arch)
+        image = None if self.job.force else arch_image(self.site.registry, target, self.job.arch)
+        if image:
+            self.move(JobState.EXISTS, keeper, image=image)
+            return image
+        with ExitStack() as stack:
+            log = LogWriter(
+                self.site.store, self.job.run, self.job.package, self.job.arch, keep=self.site.settings.keep
+            )
+            stack.callback(log.close)
+            engine = self.site.engine()
+            stack.callback(engine.close)
+            self._build(engine, log, keeper)
+            self._push(engine, log, keeper)
+        image = arch_image(self.site.registry, target, self.job.arch)
+        if image is None:
+            raise RegistryError(f"{target.familiar} was pushed, and is not there", hint="is a clean-up running?")
+        self.move(JobState.BUILT, keeper, image=image)
+        return image
+
+    def _build(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
+        settings, job = self.site.settings, self.job
+        with get_context(self.site.store, job.context) as context:
+            verify(context, job)
+            self.move(JobState.BUILDING, keeper)
+            spec = BuildSpec.of(job, proxies=proxy_args(environment))
+            context.seek(0)
+            build(
+                engine,
+                spec,
+                context,
+                log=log.write,
+                cancelled=keeper.stopped.is_set,
+                timeout=settings.build_timeout,
+                credentials=self.site.credentials.login_for,
+            )
+
+    def _push(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
+        target = self.job.reference.for_arch(self.job.arch)
+        keeper.check()
+        self.move(JobState.PUSHING, keeper)
+        push(
+            engine,
+            target,
+            self.site.credentials.login_for(target.registry),
+            log=log.write,
+            cancelled=keeper.stopped.is_set,
+            timeout=self.site.settings.build_timeout,
+        )
+        keeper.check()
+        forget(engine, target)

@@ -1,0 +1,133 @@
+"""Publish one package: assemble its index, push it, sign it, and start what waited for it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from celery import shared_task
+from celery.exceptions import Ignore
+
+from farm import coordinator
+from farm.errors import FarmError, LeaseLostError, RegistryError
+from farm.model import ArchImage, Descriptor, JobState, PackageState, PackageWork
+from farm.queue import PUBLISH, SETTLE
+from farm.registry.images import publish_index, sweep
+from farm.registry.index import Index, assemble, missing
+from farm.state import leases, runs
+from farm.trust.configure import notary_server, signing_key
+from farm.trust.sign import SignTarget, check_key, sign
+from farm.trust.verify import require_initialised
+from tasks.patience import patiently
+from tasks.site import Site, site
+
+if TYPE_CHECKING:
+    from celery import Task
+
+
+@shared_task(name=PUBLISH, bind=True, max_retries=1)
+def publish_manifest(
+    task: Task[..., Any], images: list[dict[str, Any]], *, run: str, package: str
+) -> dict[str, Any]:
+    """Publish a package whose builds have all landed; returns the index's descriptor as JSON.
+
+    Raises:
+        FarmError: why it failed, in one sentence; the run's state says the same.
+        Ignore: another task has this index in hand, and this one is sent again when that one ends.
+    """
+    here = site()
+    work = runs.read_work(here.store, run, package)
+    built = tuple(ArchImage.from_json(image) for image in images)
+    publication = Publication(here, run, work, (*work.standing, *built))
+    try:
+        lease = leases.take(
+            here.store,
+            leases.index_lease(work.reference),
+            life=here.settings.lease,
+            holder=f"{run} {here.worker}",
+            waiting=json.dumps(task.signature_from_request()),
+        )
+    except leases.BusyError as busy:
+        raise Ignore(f"{package} is being published: {busy.holder}") from busy
+    with leases.held(
+        here.store, lease, cancelled=publication.cancelled, send=lambda message: coordinator.resend(task.app, message)
+    ) as keeper:
+        descriptor = publication.under(keeper)
+    coordinator.landed(task.app, here.store, run, package)
+    return descriptor.to_json()
+
+
+@shared_task(name=SETTLE)
+def settle_package(*, run: str, package: str) -> None:
+    """Close the books of a package whose chord failed: a build that never answered was lost with its worker."""
+    store = site().store
+    work = runs.read_work(store, run, package)
+    for job in work.jobs:
+        lost = FarmError(f"{package} {job.arch}: its worker died", hint="push again; only what is missing is built")
+        runs.move_job(store, run, package, job.arch, JobState.FAILED, error=lost)
+    coordinator.settle(store, run, package)
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """One index in the hands of one publisher."""
+
+    site: Site
+    run: str
+    work: PackageWork
+    images: tuple[ArchImage, ...]
+
+    def cancelled(self) -> bool:
+        """Whether somebody cancelled the package."""
+        record = runs.read_package_record(self.site.store, self.run, self.work.package)
+        return record.state is PackageState.CANCELLED
+
+    def under(self, keeper: leases.Keeper) -> Descriptor:
+        """Do the work under a lease, and record how it ended."""
+        runs.move_package(self.site.store, self.run, self.work.package, PackageState.PUBLISHING)
+        try:
+            descriptor = patiently(lambda: self._attempt(keeper), until=keeper.stopped)
+        except LeaseLostError as error:
+            raise Ignore(str(error)) from error
+        except FarmError as error:
+            told = type(error)(f"{self.work.package}: {error.message}", hint=error.hint)
+            coordinator.fail(self.site.store, self.run, self.work.package, told)
+            raise told from error
+        state = PackageState.SIGNED if self.work.sign else PackageState.PUBLISHED
+        runs.move_package(self.site.store, self.run, self.work.package, state, index=descriptor)
+        return descriptor
+
+    def _attempt(self, keeper: leases.Keeper) -> Descriptor:
+        if self.work.sign:
+            self._check_trust()
+        index = self._assemble()
+        keeper.check()
+        descriptor = publish_index(self.site.registry, self.work.reference, index)
+        if self.work.sign:
+            keeper.check()
+            self._sign(descriptor)
+        return descriptor
+
+    def _assemble(self) -> Index:
+        standing = sweep(self.site.registry, {self.work.reference: ()})[self.work.reference]
+        index = assemble(self.images, standing.index)
+        absent = missing(index, self.work.arches)
+        if absent and not self.work.partial:
+            raise RegistryError(
+                f"no image for {', '.join(absent)}, and an index is never published in part",
+                hint="build what is missing, or push with --partial",
+            )
+        return index
+
+    def _check_trust(self) -> None:
+        """Find out before the index is pushed what would keep it from being signed."""
+        check_key(signing_key(self.site.settings))
+        require_initialised(self.work.reference.name, notary_server(self.site.settings), self._login())
+
+    def _login(self) -> Any:
+        return self.site.credentials.login_for(self.work.reference.registry)
+
+    def _sign(self, descriptor: Descriptor) -> None:
+        target = SignTarget(self.work.reference.name, str(self.work.reference.tag), descriptor)
+        sign(target, signing_key(self.site.settings), notary_server(self.site.settings), login=self._login())

@@ -1,0 +1,97 @@
+"""What a worker is to do, and whether this machine can: decided before it takes the first task."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.build.engine import Engine
+from farm.errors import FarmError, InputError
+from farm.model import ARCHES
+from farm.queue import PUBLISH_QUEUE, build_queue
+from farm.state.workers import WorkerInfo
+from farm.trust.configure import signing_key
+from farm.trust.sign import check_key
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farm.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """The architectures that a worker builds, and whether it publishes."""
+
+    arches: tuple[str, ...]
+    publisher: bool
+    engine: str = ""
+    """Version of the Docker Engine that it drives, "" where it needs none."""
+    emulated: tuple[str, ...] = ()
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queues that the worker consumes, and no others."""
+        publish = (PUBLISH_QUEUE,) if self.publisher else ()
+        return (*(build_queue(arch) for arch in self.arches), *publish)
+
+    def info(self, name: str, slots: int) -> WorkerInfo:
+        """How the worker describes itself to the farm."""
+        return WorkerInfo(name, self.arches, self.publisher, slots, self.engine, self.emulated)
+
+
+def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> Role:
+    """The role of a worker that was asked for these architectures (none: the engine's own).
+
+    Raises:
+        InputError: the engine cannot build one of them, or only by emulation, which was not allowed.
+        EngineUnavailableError: no Docker Engine answers.
+        TrustDeniedError: the publisher's signing key cannot be opened.
+    """
+    if publisher and settings.sign:
+        check_signing(settings)
+    if publisher and not arches:
+        return Role((), publisher=True)
+    engine = Engine.connect(settings.engine, timeout=settings.http_timeout)
+    try:
+        info = engine.info()
+        emulated = engine.emulated()
+    finally:
+        engine.close()
+    wanted = tuple(arches) or (info.architecture,)
+    foreign = tuple(arch for arch in wanted if arch != info.architecture)
+    check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
+    return Role(wanted, publisher, info.version, foreign)
+
+
+def check_arches(
+    wanted: Sequence[str], foreign: Sequence[str], emulated: Sequence[str], *, settings: Settings, own: str
+) -> None:
+    """Refuse an architecture that this engine does not build natively, unless emulation was asked for and works."""
+    for arch in wanted:
+        if arch not in ARCHES:
+            raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")
+    for arch in foreign:
+        if not settings.emulate:
+            raise InputError(
+                f"this engine builds {own}; {arch} it could only emulate",
+                hint="run the worker on a machine of that architecture, or add --emulate",
+            )
+        if arch not in emulated:
+            raise InputError(
+                f"this engine cannot emulate {arch}", hint="install qemu-user-static and binfmt-support on its machine"
+            )
+
+
+def check_signing(settings: Settings) -> None:
+    """Make sure that what the publisher signs with is there and opens."""
+    if shutil.which("notary") is None:
+        raise FarmError("the program notary is not installed", hint="apt-get install notary, or turn off with --no-sign")
+    check_key(signing_key(settings))
+
+
+def default_name(role: Role) -> str:
+    """A name that says what the worker is and where: amd64@host, publish@host."""
+    return f"{'-'.join((*role.arches, *(['publish'] if role.publisher else [])))}@{platform.node()}"
