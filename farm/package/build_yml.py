@@ -1,0 +1,168 @@
+"""build.yml: read strictly, every complaint with its file, line and field."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import TYPE_CHECKING
+
+from farm.errors import BuildYmlError, InputError
+from farm.model import ARCHES, UNAME, BuildYml, DockerImages, ExtraSource, Reference
+from farm.package.nodes import Field, load
+from farm.package.tags import render_tag
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_FIELDS = (
+    "image",
+    "org",
+    "tag",
+    "dockerfile",
+    "arches",
+    "extra-sources",
+    "gitrepo",
+    "network",
+    "disable-content-trust",
+    "disable-cache",
+    "config",
+    "buildArgs",
+    "depends",
+)
+_IMAGES_FIELDS = ("from-file", "list", "target", "target-dir")
+
+
+def read_build_yml(path: Path) -> BuildYml:
+    """Read and check a build.yml.
+
+    Raises:
+        BuildYmlError: it is missing or breaks a rule; the message is `FILE:LINE: FIELD: what is wrong`.
+    """
+    root = load(str(path), _read(path))
+    fields = root.fields(_FIELDS)
+    if not fields["image"].given or not fields["image"].text():
+        raise fields["image"].wrong("is missing", hint="name the image, such as `image: foo`")
+    defaults = BuildYml(image=fields["image"].text())
+    return BuildYml(
+        image=defaults.image,
+        org=_text(fields["org"]) or defaults.org,
+        tag=_tag(fields["tag"]) or defaults.tag,
+        dockerfile=_path(fields["dockerfile"]) or defaults.dockerfile,
+        arches=_arches(fields["arches"]),
+        extra_sources=tuple(_extra_source(item) for item in fields["extra-sources"].items()),
+        gitrepo=_text(fields["gitrepo"]),
+        network=_flag(fields["network"]),
+        disable_content_trust=_flag(fields["disable-content-trust"]),
+        disable_cache=_flag(fields["disable-cache"]),
+        config=fields["config"].json() if fields["config"].given else None,
+        build_args=tuple(_build_arg(item) for item in fields["buildArgs"].items()),
+        depends=_depends(fields["depends"], path.parent),
+    )
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if not path.parent.is_dir():
+            raise BuildYmlError(f"{path.parent}: there is no such directory") from error
+        hint = "a package is a directory with a build.yml; --build-yml names another file"
+        raise BuildYmlError(f"{path.parent}: has no {path.name}", hint=hint) from error
+    except OSError as error:
+        raise BuildYmlError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _text(field: Field) -> str | None:
+    return (field.text() or None) if field.given else None
+
+
+def _flag(field: Field) -> bool:
+    return field.given and field.boolean()
+
+
+def _path(field: Field) -> str | None:
+    return field.path() if _text(field) else None
+
+
+def _tag(field: Field) -> str | None:
+    template = _text(field)
+    try:
+        render_tag(template or "", "")
+    except InputError as error:
+        raise field.wrong(error.message, hint=error.hint) from error
+    return template
+
+
+def _arches(field: Field) -> tuple[str, ...]:
+    arches: list[str] = []
+    for item in field.items():
+        arch = item.text()
+        if arch not in ARCHES:
+            meant = next((name for name, machine in UNAME.items() if machine == arch), None)
+            hint = f"did you mean {meant}?" if meant else f"the architectures are {', '.join(ARCHES)}"
+            raise item.wrong(f"{arch} is no architecture of LinuxKit", hint=hint)
+        if arch in arches:
+            raise item.wrong(f"{arch} stands twice")
+        arches.append(arch)
+    return tuple(arches)
+
+
+def _extra_source(item: Field) -> ExtraSource:
+    src, colon, dst = item.text().partition(":")
+    if not src or not colon or not dst or ":" in dst:
+        raise item.wrong(f"{item.text()!r} is not SOURCE:DESTINATION", hint="such as ../../common/lib:lib")
+    if src.startswith("/"):
+        raise item.wrong(f"{src} must be relative to the package")
+    place = posixpath.normpath(dst)
+    if place.startswith(("/", "../")) or place in ("..", "."):
+        raise item.wrong(f"{dst} must be a place below the package", hint="such as lib or vendor/lib")
+    return ExtraSource(src, place)
+
+
+def _build_arg(item: Field) -> str:
+    name, equals, _ = item.text().partition("=")
+    if not name or not equals:
+        raise item.wrong(f"{item.text()!r} is not NAME=VALUE")
+    return item.text()
+
+
+def _depends(field: Field, directory: Path) -> DockerImages | None:
+    images = field.fields(("docker-images",))["docker-images"]
+    if not images.given:
+        return None
+    fields = images.fields(_IMAGES_FIELDS)
+    for one, other in (("list", "from-file"), ("target", "target-dir")):
+        if fields[one].given and fields[other].given:
+            raise fields[other].wrong(f"{one} and {other} exclude each other", hint="keep one of the two")
+    from_file = _path(fields["from-file"])
+    target, target_dir = _path(fields["target"]), _path(fields["target-dir"])
+    listed = _images_of(fields["from-file"], directory / from_file) if from_file else _images(fields["list"])
+    if listed and not target and not target_dir:
+        raise images.wrong("target or target-dir must say where the images go")
+    return DockerImages(listed, from_file, target, target_dir)
+
+
+def _images(field: Field) -> tuple[str, ...]:
+    return tuple(_pinned(item, item.text()) for item in field.items())
+
+
+def _images_of(field: Field, file: Path) -> tuple[str, ...]:
+    try:
+        lines = file.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise field.wrong(f"{file} cannot be read: {getattr(error, 'strerror', error)}") from error
+    return tuple(
+        _pinned(Field(str(file), field.name, None, number), line.strip())
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    )
+
+
+def _pinned(field: Field, image: str) -> str:
+    hint = "write it as NAME@sha256:... or NAME:TAG@sha256:..."
+    try:
+        digest = Reference.parse(image).digest
+    except InputError as error:
+        raise field.wrong(error.message, hint=hint) from error
+    if not digest:
+        raise field.wrong(f"{image} has no digest", hint=hint)
+    return image

@@ -1,0 +1,162 @@
+"""What git says of directories, asked with three processes per repository, however many they are.
+
+GitPython takes 70 ms to import, which `farm show-tag` has no use for; objects.py is where it reads objects.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from bisect import bisect_left
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.errors import GitError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
+
+_TIMEOUT = 300
+"""Seconds: a cold status of a very large working tree."""
+_MOST_PATHS = 100
+"""Above this, git matches so many paths more slowly than it lists the whole repository."""
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_TREE = re.compile(r"tree ([0-9a-f]{40})")
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A working tree, and the commit that its packages are taken from."""
+
+    top: str
+    """The absolute path of the working tree."""
+    commit: str | None
+    """Hex; None where nothing has been committed yet."""
+
+    def relative(self, path: Path) -> str | None:
+        """The path from the top, "" for the top itself, or None for one outside."""
+        if not path.is_relative_to(self.top):
+            return None
+        relative = path.relative_to(self.top).as_posix()
+        return "" if relative == "." else relative
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What is changed or untracked, as paths from the top: sorted, without what .gitignore names."""
+
+    paths: tuple[bytes, ...] = ()
+    untracked: frozenset[bytes] = frozenset()
+
+    def under(self, directory: str) -> tuple[bytes, ...]:
+        """Those in a directory; "" is the top."""
+        if not directory:
+            return self.paths
+        prefix = directory.encode(errors="surrogateescape")
+        first = bisect_left(self.paths, prefix + b"/")
+        after = bisect_left(self.paths, prefix + b"0")  # the byte that follows "/"
+        return self.paths[first:after]
+
+
+def top_of(directory: Path) -> Path | None:
+    """The nearest directory, this one or above, that has a .git; None outside git."""
+    return next((at for at in (directory, *directory.parents) if (at / ".git").exists()), None)
+
+
+def open_repository(top: Path, revision: str = "HEAD") -> Repository:
+    """The repository whose working tree is `top`, at a commit.
+
+    Raises:
+        GitError: git is missing or cannot read the repository, or the revision names no commit.
+    """
+    if not revision or revision.startswith("-"):
+        raise GitError(f"{revision!r} names no commit")
+    answer = _git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}")
+    lines = answer.stdout.decode(errors="surrogateescape").splitlines()
+    if not lines:
+        raise _failed(f"{top}: git cannot read the repository", answer)
+    if answer.returncode and revision == "HEAD":
+        return Repository(lines[0], None)
+    if answer.returncode or len(lines) != len(("top", "commit")):
+        raise GitError(
+            f"{top}: {revision!r} names no commit",
+            hint="`git log` shows the commits; a shallow clone lacks some",
+        )
+    if not _COMMIT.fullmatch(lines[1]):
+        raise GitError(f"{top}: its objects are named by sha256, and a tag is made of sha1 names")
+    return Repository(*lines)
+
+
+def read_trees(repository: Repository, paths: Iterable[str]) -> dict[str, str]:
+    """The tree hash of each directory at the repository's commit; those that are not there are left out."""
+    wanted = list(dict.fromkeys(path for path in paths if "\n" not in path))
+    if not repository.commit or not wanted:
+        return {}
+    names = "".join(f"{repository.commit}:{path}\n" for path in wanted)
+    lines = _ask(repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names).decode(
+        errors="surrogateescape"
+    )
+    found = zip(wanted, map(_TREE.fullmatch, lines.split("\n")), strict=False)
+    return {path: match[1] for path, match in found if match}
+
+
+def read_changes(repository: Repository, paths: Iterable[str]) -> Changes:
+    """What is changed or untracked below the paths, and perhaps elsewhere."""
+    wanted = sorted(set(paths))
+    within = wanted if wanted and "" not in wanted and len(wanted) <= _MOST_PATHS else ["."]
+    options = ["--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignored=no"]
+    # Without its optional lock, a status never makes a `git commit` elsewhere fail.
+    answer = _ask(repository, "--no-optional-locks", "--literal-pathspecs", "status", *options, "--", *within)
+    records = [(record[:2], record[3:]) for record in answer.split(b"\0") if record]
+    untracked = frozenset(path for code, path in records if code == b"??")
+    return Changes(tuple(sorted(path for _, path in records)), untracked)
+
+
+def tracked_files(repository: Repository, directory: str) -> list[bytes]:
+    """The tracked files below a directory, as paths from the top, in git's order."""
+    answer = _ask(repository, "--literal-pathspecs", "ls-files", "-z", "--", directory or ".")
+    return [path for path in answer.split(b"\0") if path]
+
+
+def read_files(top: str, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
+    """The content of files at a commit, symbolic links followed; those that are not there are left out."""
+    wanted = [path for path in dict.fromkeys(paths) if "\n" not in path]
+    names = "".join(f"{commit}:{path}\n" for path in wanted)
+    rest = _ask(Repository(top, commit), "cat-file", "--batch", "--follow-symlinks", given=names)
+    found = {}
+    for path in wanted:
+        head, _, rest = rest.partition(b"\n")
+        *_, kind, size = head.split(b" ")
+        if size.isdigit():
+            if kind == b"blob":
+                found[path] = rest[: int(size)]
+            rest = rest[int(size) + 1 :]
+    return found
+
+
+def _ask(repository: Repository, *command: str, given: str = "") -> bytes:
+    answer = _git(repository.top, *command, given=given.encode(errors="surrogateescape"))
+    if answer.returncode:
+        raise _failed(f"{repository.top}: git {' '.join(command[:3])} failed", answer)
+    return answer.stdout
+
+
+def _git(top: str, *command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    try:
+        return subprocess.run(
+            ["git", "-C", top, *command], input=given, capture_output=True, timeout=_TIMEOUT, check=False
+        )
+    except FileNotFoundError as error:
+        raise GitError(
+            "git is not installed, and tags are made from git's hashes", hint="install git"
+        ) from error
+    except subprocess.TimeoutExpired as error:
+        raise GitError(f"{top}: git did not answer within {_TIMEOUT} s") from error
+
+
+def _failed(what: str, answer: subprocess.CompletedProcess[bytes]) -> GitError:
+    lines = answer.stderr.decode(errors="replace").strip().splitlines()
+    said = lines[0].removeprefix("fatal: ") if lines else f"status {answer.returncode}"
+    hint = next((line.strip() for line in lines if line.strip().startswith("git config")), None)
+    return GitError(f"{what}: {said}", hint=hint)

@@ -1,0 +1,173 @@
+"""YAML nodes read one field at a time, so that every complaint names file, line and field."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import posixpath
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import yaml
+
+from farm.errors import BuildYmlError
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+_BOOLEAN = "tag:yaml.org,2002:bool"
+_NULL = "tag:yaml.org,2002:null"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A value of a YAML file: where it stands, what it is called, and its node (None: not given)."""
+
+    file: str
+    name: str
+    node: yaml.Node | None
+    line: int = 1
+
+    def wrong(self, what: str, *, hint: str | None = None) -> BuildYmlError:
+        """The error `FILE:LINE: FIELD: what is wrong`."""
+        label = f"{self.name}: " if self.name else ""
+        return BuildYmlError(f"{self.file}:{self.line}: {label}{what}", hint=hint)
+
+    @property
+    def given(self) -> bool:
+        """Whether there is a value; `field:` with nothing behind it is none."""
+        return self.node is not None and self.node.tag != _NULL
+
+    def text(self) -> str:
+        """A string; a number or a date counts as it is written."""
+        if not isinstance(self.node, yaml.ScalarNode):
+            raise self.wrong(f"must be a string, not {_kind(self.node)}")
+        return str(self.node.value)
+
+    def boolean(self) -> bool:
+        """True or false, in any of YAML's spellings."""
+        if not isinstance(self.node, yaml.ScalarNode) or self.node.tag != _BOOLEAN:
+            raise self.wrong(f"must be true or false, not {_kind(self.node)}")
+        return self.node.value.lower() in ("true", "yes", "on")
+
+    def items(self) -> Iterator[Field]:
+        """The members of a list, each with its own line; none where nothing is given."""
+        if not self.given:
+            return
+        if not isinstance(self.node, yaml.SequenceNode):
+            raise self.wrong(f"must be a list, not {_kind(self.node)}")
+        for node in self.node.value:
+            item = Field(self.file, self.name, node, node.start_mark.line + 1)
+            if not item.given:
+                raise item.wrong("a member of the list is empty")
+            yield item
+
+    def texts(self) -> tuple[str, ...]:
+        """A list of strings."""
+        return tuple(item.text() for item in self.items())
+
+    def fields(self, known: Collection[str]) -> dict[str, Field]:
+        """Every known field of a mapping, given or not.
+
+        Raises:
+            BuildYmlError: it is no mapping, or holds an unknown field.
+        """
+        found = {name: Field(self.file, self._below(name), None, self.line) for name in known}
+        if not self.given:
+            return found
+        if not isinstance(self.node, yaml.MappingNode):
+            raise self.wrong(f"must be a mapping, not {_kind(self.node)}")
+        for key, value in self.node.value:
+            field = Field(self.file, self._below(str(key.value)), value, key.start_mark.line + 1)
+            if key.value not in known:
+                close = difflib.get_close_matches(str(key.value), known, 1)
+                hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(sorted(known))}"
+                raise field.wrong("unknown field", hint=hint)
+            found[key.value] = field
+        return found
+
+    def json(self) -> str:
+        """A mapping as compact JSON with sorted keys."""
+        if not isinstance(self.node, yaml.MappingNode):
+            raise self.wrong(f"must be a mapping, not {_kind(self.node)}")
+        try:
+            value = yaml.constructor.SafeConstructor().construct_document(self.node)
+            return json.dumps(
+                value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+            )
+        except (TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
+            raise self.wrong(f"cannot be written as JSON: {_sentence(error)}") from error
+
+    def path(self) -> str:
+        """A path below the package, normalised.
+
+        Raises:
+            BuildYmlError: it is absolute, leads out, or is the package itself.
+        """
+        text = self.text()
+        path = posixpath.normpath(text) if text else "."
+        if path.startswith("/"):
+            raise self.wrong(f"{text} must be relative to the package")
+        if path == ".." or path.startswith("../"):
+            raise self.wrong(f"{text} leads out of the package")
+        if path == ".":
+            raise self.wrong(f"{text or 'an empty path'} is the package itself")
+        return path
+
+    def _below(self, name: str) -> str:
+        return f"{self.name}.{name}" if self.name else name
+
+
+def load(file: str, text: bytes) -> Field:
+    """The one document of a YAML file, in which no field stands twice.
+
+    Raises:
+        BuildYmlError: it is no YAML, or a field stands twice.
+    """
+    try:
+        node = yaml.compose(text, Loader=_LOADER)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise BuildYmlError(f"{file}:{line}: bad YAML: {error.problem or error.context}") from error
+    except yaml.YAMLError as error:
+        raise BuildYmlError(f"{file}:1: bad YAML: {_sentence(error)}") from error
+    except RecursionError as error:
+        raise BuildYmlError(f"{file}:1: bad YAML: it is nested too deeply") from error
+    _refuse_doubled(file, node)
+    return Field(file, "", node)
+
+
+def _refuse_doubled(file: str, root: yaml.Node | None) -> None:
+    todo, seen = [root], set[int]()
+    while todo:
+        node = todo.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            todo.extend(node.value)
+        if isinstance(node, yaml.MappingNode):
+            _refuse_doubled_in(file, node)
+            todo.extend(value for _, value in node.value)
+
+
+def _refuse_doubled_in(file: str, mapping: yaml.MappingNode) -> None:
+    lines: dict[str, int] = {}
+    for key, _ in mapping.value:
+        line = key.start_mark.line + 1
+        if not isinstance(key, yaml.ScalarNode):
+            raise BuildYmlError(f"{file}:{line}: a field's name must be a string, not {_kind(key)}")
+        if key.value in lines:
+            raise BuildYmlError(f"{file}:{line}: {key.value}: stands twice, first in line {lines[key.value]}")
+        lines[key.value] = line
+
+
+def _kind(node: yaml.Node | None) -> str:
+    if isinstance(node, yaml.ScalarNode):
+        return repr(node.value)
+    return {"sequence": "a list", "mapping": "a mapping"}.get(getattr(node, "id", ""), "nothing")
+
+
+def _sentence(error: Exception) -> str:
+    return " ".join(str(error).split())

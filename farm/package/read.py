@@ -1,0 +1,214 @@
+"""Package directories become packages: build.yml says what they are, git what they hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.errors import GitError, InputError
+from farm.model import BuildYml, GitTree, Package, Reference
+from farm.package.build_yml import read_build_yml
+from farm.package.git import Changes, Repository, open_repository, read_changes, read_trees, top_of
+from farm.package.tags import combined_hash, dirty_hash, render_tag
+from farm.package.worktree import contents
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+_HEAD = "HEAD"
+
+
+@dataclass(frozen=True, slots=True)
+class TagOptions:
+    """What the maintainer says about tags; each field is a flag of `linuxkit pkg`."""
+
+    org: str | None = None
+    hash: str | None = None
+    """Taken as it is."""
+    hash_commit: str = _HEAD
+    hash_path: str | None = None
+    """A directory that contains the packages, and whose tree hash is taken instead of theirs."""
+    tag: str | None = None
+    """The template that beats build.yml's."""
+    dev: bool = False
+    """Organisation `user`, tag dev; `org` and `hash` beat it."""
+    user: str | None = None
+    force_dirty: bool = False
+    build_yml: str = "build.yml"
+    dockerfile: str | None = None
+
+    @property
+    def fixed_hash(self) -> str | None:
+        """The hash where git is not asked for one."""
+        return self.hash or ("dev" if self.dev else None)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A package directory before git was asked: the extra sources' paths are absolute."""
+
+    directory: str
+    path: Path
+    base: Path
+    """The directory whose tree names the package: its own, or --hash-path."""
+    yml: BuildYml
+    extras: tuple[Path, ...]
+
+    @property
+    def covered(self) -> tuple[Path, ...]:
+        """Every directory in which an uncommitted change makes the package dirty."""
+        return (self.base, *self.extras)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What git says of one repository's packages."""
+
+    repository: Repository
+    trees: Mapping[str, str]
+    changes: Changes
+
+
+def read_packages(directories: Sequence[str], options: TagOptions) -> list[Package]:
+    """The packages of these directories, in order; a directory that is named twice counts once.
+
+    Raises:
+        BuildYmlError: a build.yml is missing or breaks a rule.
+        GitError: a package or an extra source is not in git.
+        InputError: two directories make one image, or a name or tag is none.
+    """
+    sources = {Path(directory).resolve(): directory for directory in reversed(directories)}
+    found = [_source(directory, path, options) for path, directory in reversed(sources.items())]
+    _refuse_same_image(found)
+    facts = _ask_git(found, options)
+    return [_package(source, facts.get(top_of(source.path)), options) for source in found]
+
+
+def _source(directory: str, path: Path, options: TagOptions) -> _Source:
+    yml = read_build_yml(Path(directory) / options.build_yml)
+    org = options.org or (options.user if options.dev else None)
+    yml = replace(
+        yml,
+        org=org or yml.org,
+        tag=options.tag or yml.tag,
+        dockerfile=options.dockerfile or yml.dockerfile,
+    )
+    base = Path(options.hash_path).resolve() if options.hash_path else path
+    if not path.is_relative_to(base):
+        raise InputError(
+            f"{directory}: is not below --hash-path {options.hash_path}",
+            hint="name a directory that contains the package",
+        )
+    return _Source(
+        directory, path, base, yml, tuple((path / extra.src).resolve() for extra in yml.extra_sources)
+    )
+
+
+def _refuse_same_image(sources: Iterable[_Source]) -> None:
+    seen: dict[str, str] = {}
+    for source in sources:
+        image = f"{source.yml.org}/{source.yml.image}"
+        if image in seen:
+            raise InputError(
+                f"{seen[image]} and {source.directory} both make {image}",
+                hint="give one of them another image",
+            )
+        seen[image] = source.directory
+
+
+def _ask_git(sources: Iterable[_Source], options: TagOptions) -> dict[Path | None, _Facts]:
+    groups: dict[Path, list[_Source]] = {}
+    for source in sources:
+        top = top_of(source.path)
+        if top:
+            groups.setdefault(top, []).append(source)
+    return {top: _facts(top, group, options) for top, group in groups.items()}
+
+
+def _facts(top: Path, sources: Sequence[_Source], options: TagOptions) -> _Facts:
+    repository = open_repository(top, options.hash_commit)
+    covered = [_inside(repository, source, path) for source in sources for path in source.covered]
+    own = [_inside(repository, source, source.path) for source in sources]
+    trees = read_trees(repository, (*own, *covered))
+    # What another commit holds has no uncommitted changes.
+    changes = read_changes(repository, covered) if options.hash_commit == _HEAD else Changes()
+    return _Facts(repository, trees, changes)
+
+
+def _inside(repository: Repository, source: _Source, path: Path) -> str:
+    relative = repository.relative(path)
+    if relative is None:
+        raise GitError(f"{source.directory}: {path} is outside its repository {repository.top}")
+    return relative
+
+
+def _package(source: _Source, facts: _Facts | None, options: TagOptions) -> Package:
+    if facts is None:
+        return _outside_git(source, options)
+    trees = _trees(source, facts, options)
+    dirty = options.force_dirty or any(
+        facts.changes.under(_inside(facts.repository, source, path)) for path in source.covered
+    )
+    hash_ = options.fixed_hash or _hash(source, facts, trees, dirty=dirty)
+    # A package that is not committed as a whole has no commit to build from, whatever it is called.
+    commit = facts.repository.commit if trees else None
+    return Package(
+        source.directory,
+        source.yml,
+        _reference(source, hash_),
+        hash_,
+        facts.repository.top,
+        commit,
+        dirty,
+        trees,
+    )
+
+
+def _outside_git(source: _Source, options: TagOptions) -> Package:
+    hash_ = options.fixed_hash or "latest"
+    reference = _reference(source, hash_)
+    return Package(source.directory, source.yml, reference, hash_, str(source.path), None, False, ())
+
+
+def _trees(source: _Source, facts: _Facts, options: TagOptions) -> tuple[GitTree, ...]:
+    places = ("", *(extra.dst for extra in source.yml.extra_sources))
+    trees = []
+    for path, dst in zip((source.path, *source.extras), places, strict=True):
+        relative = _inside(facts.repository, source, path)
+        if relative not in facts.trees:
+            if options.fixed_hash:
+                return ()
+            raise _not_in_git(source, facts, f"{relative or path} " if dst else "", options)
+        trees.append(GitTree(relative, facts.trees[relative], dst))
+    return tuple(trees)
+
+
+def _not_in_git(source: _Source, facts: _Facts, extra: str, options: TagOptions) -> GitError:
+    if facts.repository.commit is None:
+        return GitError(
+            f"{source.directory}: its repository has no commits yet", hint="git add and git commit it"
+        )
+    at = "" if options.hash_commit == _HEAD else f" at {options.hash_commit}"
+    what = f"the extra source {extra}is" if extra else "is"
+    return GitError(
+        f"{source.directory}: {what} not in git{at}", hint="git add and git commit it; a tag is made from git"
+    )
+
+
+def _hash(source: _Source, facts: _Facts, trees: Sequence[GitTree], *, dirty: bool) -> str:
+    base = _inside(facts.repository, source, source.base)
+    clean = combined_hash([facts.trees[base], *(tree.tree for tree in trees[1:])])
+    if not dirty:
+        return clean
+    # A clean extra source adds nothing, as with LinuxKit; a changed one has to show.
+    changed = [tree.path for tree in trees[1:] if facts.changes.under(tree.path)]
+    pieces = (piece for path in (base, *changed) for piece in contents(facts.repository, path, facts.changes))
+    return dirty_hash(clean, pieces)
+
+
+def _reference(source: _Source, hash_: str) -> Reference:
+    try:
+        return Reference.parse(f"{source.yml.org}/{source.yml.image}:{render_tag(source.yml.tag, hash_)}")
+    except InputError as error:
+        raise InputError(f"{source.directory}: {error.message}", hint=error.hint) from error
