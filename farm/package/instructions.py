@@ -6,8 +6,8 @@ import re
 from io import BytesIO
 from typing import TYPE_CHECKING
 
-from dockerfile_parse import DockerfileParser
-from dockerfile_parse.util import WordSplitter
+from dockerfile_parse import DockerfileParser  # type: ignore[import-untyped]  # it has no types
+from dockerfile_parse.util import WordSplitter  # type: ignore[import-untyped]  # the same
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 _HEREDOC = re.compile(r"<<(-?)(['\"]?)([A-Za-z_][A-Za-z0-9_.]*)\2")
 _WITH_HEREDOC = re.compile(r"\s*(?:RUN|COPY|ADD)\s", re.IGNORECASE)
 _VARIABLE = re.compile(
-    r"\\(?P<escaped>.)|\$(?:(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?::?(?P<sign>[-+])(?P<word>[^}]*))?\})"
+    r"\\(?P<escaped>.)"
+    r"|\$(?P<plain>[A-Za-z_]\w*)"
+    r"|\$\{(?P<name>[A-Za-z_]\w*)(?::?(?P<sign>[-+])(?P<word>[^}]*))?\}"
 )
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """Name in upper case and value of each instruction, continued lines joined; what heredocs hold is left out."""
+    """The name (upper case) and value of each instruction, on one line; what heredocs hold is left out."""
     source = BytesIO("\n".join(_without_heredocs(text)).encode(errors="replace"))
     return [
         (step["instruction"], step["value"].strip())

@@ -112,9 +112,7 @@ class Objects:
         try:
             stream = self._repo.odb.stream(bytes.fromhex(oid))
         except (ValueError, OSError) as error:
-            raise GitError(
-                f"{self._repo.working_dir}: git cannot read the object {oid}", hint="see what `git fsck` says"
-            ) from error
+            raise self._unreadable(oid) from error
         while piece := stream.read(PIECE):
             yield piece
 
@@ -123,7 +121,14 @@ class Objects:
             return Entry(path, mode)
         if mode == LINK:
             return Entry(path, mode, oid, target=b"".join(self.content(oid)))
+        if not size.isdigit():
+            raise self._unreadable(oid)
         return Entry(path, mode, oid, int(size))
+
+    def _unreadable(self, oid: str) -> GitError:
+        return GitError(
+            f"{self._repo.working_dir}: git cannot read the object {oid}", hint="see what `git fsck` says"
+        )
 
     def _cut_off(self, commit: str) -> bool:
         # A shallow clone hides the parents that the commit itself names.

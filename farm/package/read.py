@@ -78,8 +78,10 @@ def read_packages(directories: Sequence[str], options: TagOptions) -> list[Packa
         GitError: a package or an extra source is not in git.
         InputError: two directories make one image, or a name or tag is none.
     """
-    sources = {Path(directory).resolve(): directory for directory in reversed(directories)}
-    found = [_source(directory, path, options) for path, directory in reversed(sources.items())]
+    named: dict[Path, str] = {}
+    for directory in directories:
+        named.setdefault(Path(directory).resolve(), directory)
+    found = [_source(directory, path, options) for path, directory in named.items()]
     _refuse_same_image(found)
     facts = _ask_git(found, options)
     return [_package(source, facts.get(top_of(source.path)), options) for source in found]

@@ -1,0 +1,196 @@
+"""For any tree that git can hold: what is packed is what the tag names, and nothing else passes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from farm.errors import ContextError
+from farm.model import BuildYml, GitTree, Job, Package, Reference
+from farm.package.context import pack, verify
+from farm.package.tarball import FOLDER, Entry, blob_name
+from farm.package.tree_hash import context_hash
+from tests.support.git_repos import git, make_repository
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+Files = dict[bytes, tuple[str, bytes]]
+"""Path to mode and content."""
+
+_BYTES = st.one_of(
+    st.sampled_from(b'ab-.0_\n \xff\\"'), st.integers(1, 255).filter(lambda byte: byte != 0x2F)
+)
+_NAMES = st.one_of(
+    st.lists(_BYTES, min_size=1, max_size=6).map(bytes), st.sampled_from([b"n" * 101, b"\xff" * 99])
+).filter(lambda name: name not in (b".", b"..") and name.lower() != b".git" and b"git~" not in name.lower())
+_PATHS = st.lists(_NAMES, min_size=1, max_size=4).map(b"/".join)
+_CONTENTS = st.one_of(st.binary(max_size=40), st.integers(0, 3).map(lambda blocks: b"x" * (512 * blocks)))
+_LEAVES = st.one_of(
+    st.tuples(st.sampled_from(["100644", "100755"]), _CONTENTS),
+    st.tuples(st.just("120000"), st.binary(min_size=1, max_size=120).filter(lambda target: 0 not in target)),
+)
+
+
+def _fits(files: Files) -> Files:
+    """Without the files that would have to be directories as well."""
+    folders = {path[:at] for path in files for at in range(len(path)) if path[at : at + 1] == b"/"}
+    return {path: leaf for path, leaf in files.items() if path not in folders}
+
+
+_TREES = st.dictionaries(_PATHS, _LEAVES, min_size=1, max_size=6).map(_fits)
+
+
+def _commit(repository: Path, files: Mapping[bytes, tuple[str, bytes]]) -> str:
+    """Commit just these files, without a working tree, so that any name may occur."""
+    stream = [b"commit refs/heads/main\ncommitter a <a@b> 1700000000 +0000\ndata 0\ndeleteall\n"]
+    for path, (mode, content) in files.items():
+        # The path is quoted as git unquotes it: every byte in octal.
+        quoted = b"".join(b"\\%03o" % byte for byte in path)
+        stream.append(b'M %s inline "%s"\ndata %d\n%s\n' % (mode.encode(), quoted, len(content), content))
+    git(repository, "fast-import", "--quiet", "--force", given=b"".join(stream))
+    return git(repository, "rev-parse", "main").decode()
+
+
+def _package(repository: Path, commit: str, places: tuple[str, ...] = ()) -> Package:
+    """What is below p/ is the package, what is below s0/, s1/ its extra sources."""
+    paths = {"p": "", **{f"s{number}": place for number, place in enumerate(places)}}
+    trees = tuple(
+        GitTree(path, git(repository, "rev-parse", f"{commit}:{path}").decode(), place)
+        for path, place in paths.items()
+    )
+    hash_ = trees[0].tree
+    if places:
+        joined = "".join(tree.tree for tree in trees).encode()
+        hash_ = hashlib.sha1(joined).hexdigest()  # noqa: S324 - LinuxKit's way to join hashes
+    reference = Reference("docker.io", "linuxkit/p", hash_)
+    return Package("p", BuildYml("p"), reference, hash_, str(repository), commit, False, trees)
+
+
+def _job(package: Package) -> Job:
+    places = tuple(tree.dst for tree in package.trees[1:])
+    return Job("r1", "linuxkit/p", package.reference, "amd64", package.hash, "{{.Hash}}", "sha256:", places)
+
+
+def _packed(package: Package) -> bytes:
+    into = io.BytesIO()
+    pack(package, into)
+    return into.getvalue()
+
+
+def _below(folder: bytes, files: Files) -> Files:
+    return {folder + b"/" + path: leaf for path, leaf in files.items()}
+
+
+@settings(max_examples=40, deadline=None)
+@given(files=_TREES)
+def test_any_tree_is_packed_as_its_tag_names_it(files: Files) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        repository = make_repository(Path(folder))
+        package = _package(repository, _commit(repository, _below(b"p", files)))
+        plain = _packed(package)
+    verify(io.BytesIO(plain), _job(package))
+    _holds(plain, files)
+
+
+def _holds(plain: bytes, files: Files) -> None:
+    """Python's own reader of tar sees the same files."""
+    found: Files = {}
+    with tarfile.open(fileobj=io.BytesIO(plain), encoding="utf-8", errors="surrogateescape") as tar:
+        for item in tar:
+            name = item.name.encode(errors="surrogateescape")
+            if item.issym():
+                found[name] = ("120000", item.linkname.encode(errors="surrogateescape"))
+            elif item.isreg():
+                content = tar.extractfile(item)
+                assert content is not None
+                found[name] = (f"100{item.mode:o}", content.read())
+    assert found == files
+
+
+@settings(max_examples=15, deadline=None)
+@given(own=_TREES, sources=st.lists(_TREES, min_size=1, max_size=2))
+def test_any_extra_sources_are_packed_as_the_tag_names_them(own: Files, sources: list[Files]) -> None:
+    own = {path: leaf for path, leaf in own.items() if not path.startswith(b"place")}
+    files = {**_below(b"p", {**own, b"build.yml": ("100644", b"")})}
+    for number, source in enumerate(sources):
+        files |= _below(b"s%d" % number, source)
+    places = ("place/one", "place-two")[: len(sources)]
+    with tempfile.TemporaryDirectory() as folder:
+        repository = make_repository(Path(folder))
+        package = _package(repository, _commit(repository, files), places)
+        verify(io.BytesIO(_packed(package)), _job(package))
+
+
+@settings(max_examples=10, deadline=None)
+@given(files=_TREES)
+def test_two_clones_give_the_same_bytes(files: Files) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        repository = make_repository(Path(folder) / "one")
+        commit = _commit(repository, _below(b"p", files))
+        clone = Path(folder) / "two"
+        git(Path(folder), "clone", "-q", "--no-checkout", f"file://{repository}", str(clone))
+        git(clone, "repack", "-adq")
+        assert _packed(_package(repository, commit)) == _packed(_package(clone, commit))
+
+
+def _sample() -> tuple[bytes, Job]:
+    files: Files = {
+        b"bin/run": ("100755", b"#!/bin/sh\n"),
+        b"etc/" + b"n" * 120: ("100644", b"x" * 600),
+        b"empty": ("100644", b""),
+        b"lib": ("120000", b"etc"),
+        b"long": ("120000", b"t" * 130),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        repository = make_repository(Path(folder))
+        package = _package(repository, _commit(repository, _below(b"p", files)))
+        return _packed(package), _job(package)
+
+
+_PLAIN, _JOB = _sample()
+
+
+@settings(max_examples=300, deadline=None)
+@given(at=st.integers(0, len(_PLAIN) - 1), flip=st.integers(1, 255))
+def test_a_context_with_any_byte_changed_is_refused(at: int, flip: int) -> None:
+    changed = bytearray(_PLAIN)
+    changed[at] ^= flip
+    try:
+        verify(io.BytesIO(changed), _JOB)
+    except ContextError:
+        return
+    raise AssertionError(f"byte {at}, changed by {flip:#x}, passed")
+
+
+@settings(max_examples=60, deadline=None)
+@given(length=st.integers(0, len(_PLAIN) - 1))
+def test_a_context_that_is_cut_off_anywhere_is_refused(length: int) -> None:
+    try:
+        verify(io.BytesIO(_PLAIN[:length]), _JOB)
+    except ContextError:
+        return
+    raise AssertionError(f"{length} of {len(_PLAIN)} bytes passed")
+
+
+@settings(max_examples=100, deadline=None)
+@given(garbage=st.binary(max_size=2048))
+def test_garbage_is_refused_in_words(garbage: bytes) -> None:
+    try:
+        verify(io.BytesIO(garbage), _JOB)
+    except ContextError:
+        return
+    raise AssertionError("garbage passed")
+
+
+def test_folders_do_not_count_for_the_hash() -> None:
+    entries = [Entry(b"a", FOLDER), Entry(b"a/b", "100644", blob_name([], 0))]
+    assert context_hash(entries, ()) == context_hash(entries[1:], ())

@@ -1,0 +1,347 @@
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import ContextError, DirtyError, FarmError, GitError, InputError
+from farm.model import Job, Package, Reference
+from farm.package.context import Context, pack, verify
+from farm.package.read import TagOptions, read_packages
+from farm.package.tarball import EXECUTABLE, FILE, FOLDER, LINK, Entry, Writer, blob_name
+from farm.package.tree_hash import context_hash
+from tests.support.git_repos import commit, git, make_repository, write
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def _package(directory: str, **options: str) -> Package:
+    return read_packages([directory], TagOptions(**options))[0]  # type: ignore[arg-type]
+
+
+def _packed(package: Package) -> io.BytesIO:
+    into = io.BytesIO()
+    context = pack(package, into)
+    plain = into.getvalue()
+    assert context == Context(f"sha256:{hashlib.sha256(plain).hexdigest()}", len(plain))
+    return io.BytesIO(plain)
+
+
+def _job(package: Package) -> Job:
+    places = tuple(tree.dst for tree in package.trees[1:])
+    return Job(
+        "r1", package.image, package.reference, "amd64", package.hash, package.yml.tag, "sha256:", places
+    )
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("name", ["plain", "tree", "extra", "extra2", "templ", "fixed"])
+def test_a_context_is_what_its_tag_names(name: str) -> None:
+    package = _package(f"pkg/{name}")
+    verify(_packed(package), _job(package))
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_context_holds_the_package_at_its_top_and_extra_sources_in_their_places() -> None:
+    with tarfile.open(fileobj=_packed(_package("pkg/extra2"))) as tar:
+        assert [(item.name, item.mode, item.uid, item.gname) for item in tar] == [
+            ("Dockerfile", 0o644, 0, ""),
+            ("build.yml", 0o644, 0, ""),
+            ("lib", 0o755, 0, ""),
+            ("lib/a.c", 0o644, 0, ""),
+            ("lib/sub", 0o755, 0, ""),
+            ("lib/sub/b.c", 0o644, 0, ""),
+            ("vendor", 0o755, 0, ""),
+            ("vendor/plain", 0o755, 0, ""),
+            ("vendor/plain/.gitignore", 0o644, 0, ""),
+            ("vendor/plain/Dockerfile", 0o644, 0, ""),
+            ("vendor/plain/build.yml", 0o644, 0, ""),
+            ("vendor/plain/hello", 0o644, 0, ""),
+        ]
+
+
+@pytest.mark.usefixtures("repository")
+def test_modes_links_and_names_are_kept() -> None:
+    with tarfile.open(fileobj=_packed(_package("pkg/tree"))) as tar:
+        assert tar.getmember("bin/run.sh").mode == 0o755
+        assert tar.getmember("lib").linkname == "etc"
+        assert tar.getmember("etc/ünï").isreg()
+        assert tar.extractfile("bin/run.sh").read() == b"#!/bin/sh\necho run\n"  # type: ignore[union-attr]
+
+
+def test_the_working_directory_plays_no_part(repository: Path) -> None:
+    before = _packed(_package("pkg/plain")).getvalue()
+    write(repository, {"pkg/plain/x.o": "ignored", "pkg/plain/out/y": "ignored"})
+    git(repository, "update-index", "--assume-unchanged", "pkg/plain/hello")
+    write(repository, {"pkg/plain/hello": "changed behind git's back"})
+    assert _packed(_package("pkg/plain")).getvalue() == before
+
+
+def test_a_context_is_dated_by_the_last_commit_that_touched_it(repository: Path) -> None:
+    write(repository, {"common/lib/a.c": "int c;\n"})
+    commit(repository, date="2024-02-02T00:00:00Z")
+    write(repository, {"elsewhere": ""})
+    commit(repository, date="2024-03-03T00:00:00Z")
+    for name, date in (("plain", 1704067200), ("extra", 1706832000)):
+        with tarfile.open(fileobj=_packed(_package(f"pkg/{name}"))) as tar:
+            assert {item.mtime for item in tar} == {date}
+
+
+def test_names_of_any_length_survive(repository: Path) -> None:
+    deep = "/".join(["d" * 60] * 5)
+    write(
+        repository,
+        {f"pkg/plain/{deep}/{'n' * 200}": "x", f"pkg/plain/{'m' * 99}": "", f"pkg/plain/{'m' * 100}": ""},
+    )
+    (repository / "pkg/plain/link").symlink_to("t" * 300)
+    commit(repository)
+    package = _package("pkg/plain")
+    verify(tar := _packed(package), _job(package))
+    tar.seek(0)
+    with tarfile.open(fileobj=tar) as read:
+        assert {f"{deep}/{'n' * 200}", "m" * 99, "m" * 100} < set(read.getnames())
+        assert read.getmember("link").linkname == "t" * 300
+
+
+def test_uncommitted_changes_are_not_packed(repository: Path) -> None:
+    write(repository, {"common/lib/a.c": "changed"})
+    with pytest.raises(DirtyError, match="pkg/extra: has uncommitted changes"):
+        _packed(_package("pkg/extra"))
+
+
+def test_a_package_outside_git_is_not_packed(tmp_path: Path) -> None:
+    write(tmp_path, {"build.yml": "image: x\n"})
+    with pytest.raises(InputError, match="is not in git"):
+        _packed(_package(str(tmp_path)))
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("options", [{"hash_path": "pkg"}, {"hash": 40 * "a"}])
+def test_content_that_its_tag_does_not_name_is_not_packed(options: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"its tag names .*, and its content hashes to 1059586a"):
+        _packed(_package("pkg/plain", **options))
+
+
+def test_images_to_carry_along_are_refused_rather_than_left_out(repository: Path) -> None:
+    assert (repository / "pkg/dep-ok").is_dir()
+    with pytest.raises(InputError, match="docker-images is not carried out"):
+        _packed(_package("pkg/dep-ok"))
+
+
+def _with_sources(repository: Path, *sources: str) -> Package:
+    text = "image: s\nextra-sources:\n" + "".join(f"- {source}\n" for source in sources)
+    files = {"build.yml": text, "own/file": "", "a": "", "Dockerfile": "FROM scratch\n"}
+    write(repository, {f"pkg/s/{name}": content for name, content in files.items()})
+    commit(repository)
+    return _package("pkg/s")
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        ["../../common/lib:own/other"],
+        ["../../common/lib:x/y/z", "../plain:x/y/w", "../tree:x-y"],
+        ["../../common/lib:lib", "../plain:lib/plain"],
+        ["../plain:lib/plain", "../../common/lib:lib"],
+        ["../plain:lib/sub/plain", "../../common/lib:lib"],
+    ],
+)
+def test_sources_may_lie_beside_and_within_one_another(sources: list[str], repository: Path) -> None:
+    package = _with_sources(repository, *sources)
+    verify(_packed(package), _job(package))
+
+
+@pytest.mark.parametrize(
+    ("sources", "told"),
+    [
+        (["../plain:own"], "brings own, which is there"),
+        (["../plain:own/file"], "brings own/file, which is there"),
+        (["../plain:a/b"], "goes below a, which is a file"),
+        (["../plain:p", "../tree:p"], "two extra sources have the same place, p"),
+        (["../../common/lib:lib", "../plain:lib/sub"], "brings lib/sub, which is there"),
+    ],
+)
+def test_sources_that_lie_on_something_are_refused(sources: list[str], told: str, repository: Path) -> None:
+    with pytest.raises(InputError, match=told):
+        _packed(_with_sources(repository, *sources))
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("place", ["/lib", "../lib", "a/../../lib", "a//b", "./a", "."])
+def test_a_place_outside_the_context_is_refused(place: str) -> None:
+    package = _package("pkg/extra")
+    trees = (package.trees[0], replace(package.trees[1], dst=place))
+    with pytest.raises(InputError, match="is not below the context"):
+        _packed(replace(package, trees=trees))
+
+
+def test_a_submodule_is_refused(repository: Path) -> None:
+    head = git(repository, "rev-parse", "HEAD").decode()
+    git(repository, "update-index", "--add", "--cacheinfo", f"160000,{head},pkg/plain/sub")
+    git(repository, "commit", "-qm", "submodule")
+    (repository / "pkg/plain/sub").mkdir()
+    with pytest.raises(GitError, match="sub is a submodule"):
+        _packed(_package("pkg/plain"))
+
+
+def test_a_shallow_clone_gives_tags_but_no_contexts_of_unknown_date(repository: Path, tmp_path: Path) -> None:
+    git(repository, "clone", "-q", "--depth=1", f"file://{repository}", str(tmp_path / "clone"))
+    package = _package(str(tmp_path / "clone/pkg/tree"))
+    assert package.reference == _package("pkg/tree").reference
+    with pytest.raises(GitError, match=r"history is cut off .*git fetch --unshallow"):
+        _packed(package)
+
+
+def test_an_object_that_is_missing_is_named(repository: Path) -> None:
+    package = _package("pkg/plain")
+    blob = git(repository, "rev-parse", "HEAD:pkg/plain/hello").decode()
+    (repository / f".git/objects/{blob[:2]}/{blob[2:]}").unlink()
+    with pytest.raises(GitError, match=f"cannot read the object {blob}"):
+        _packed(package)
+
+
+_TEXT = Entry(b"a", FILE, blob_name([b"x"], 1), 1)
+_CONTENT = {_TEXT.oid: [b"x"]}
+
+
+def _tar(entries: Iterable[Entry]) -> io.BytesIO:
+    into = io.BytesIO()
+    writer = Writer(into, 0)
+    for entry in entries:
+        writer.add(entry, _CONTENT.get(entry.oid, ()))
+    writer.close()
+    return io.BytesIO(into.getvalue())
+
+
+def _named(hash_: str, tag: str = "{{.Hash}}", shown: str | None = None) -> Job:
+    reference = Reference("docker.io", "linuxkit/x", shown or tag.replace("{{.Hash}}", hash_))
+    return Job("r1", "linuxkit/x", reference, "amd64", hash_, tag, "sha256:")
+
+
+_HASH = context_hash([_TEXT], ())
+
+
+@pytest.mark.parametrize(
+    ("job", "told"),
+    [
+        (_named("b" * 40), "hashes to .*, but its tag names bbbb"),
+        (_named(_HASH, shown="b" * 40), "do not give its tag bbbb"),
+        (_named(_HASH, tag="b" * 40), "but its tag names bbbb"),
+        (_named("v1", tag="b" * 40), "but its tag names bbbb"),
+        (_named("b" * 40, tag="v9.9"), "but its tag names bbbb"),
+        (_named(f"{'b' * 40}-dirty-0123456"), "but its tag names bbbb"),
+        (_named("v1", tag="{{.Commit}}", shown="v1"), "cannot be filled in"),
+    ],
+)
+def test_a_job_whose_tag_names_something_else_is_refused(job: Job, told: str) -> None:
+    with pytest.raises(ContextError, match=told):
+        verify(_tar([_TEXT]), job)
+
+
+@pytest.mark.parametrize("job", [_named(_HASH), _named(_HASH, tag="v1-{{.Hash}}"), _named("v1")])
+def test_a_job_whose_tag_names_the_content_or_makes_no_promise_is_accepted(job: Job) -> None:
+    verify(_tar([_TEXT]), job)
+
+
+def _at(path: bytes, **fields: object) -> Entry:
+    return replace(_TEXT, path=path, **fields)  # type: ignore[arg-type]
+
+
+_LINK = Entry(b"b", LINK, target=b"/etc")
+
+
+@pytest.mark.parametrize(
+    ("entries", "told"),
+    [
+        ([_at(b"/a")], "an absolute name"),
+        ([_at(b"../a")], "leads out"),
+        ([Entry(b"a", FOLDER), _at(b"a/..")], "leads out"),
+        ([_at(b"./a")], "that git has not"),
+        ([_at(b"a//b")], "that git has not"),
+        ([_TEXT, _TEXT], "a twice"),
+        ([_at(b"b"), _TEXT], "out of order"),
+        ([_LINK, _at(b"b/a")], "lies in no directory"),
+        ([_TEXT, _at(b"a/b")], "lies in no directory"),
+        ([_at(b"x/y")], "lies in no directory"),
+        ([_TEXT, Entry(b"b", FOLDER)], "the empty directory b"),
+    ],
+)
+def test_a_context_that_git_could_not_hold_is_refused(entries: list[Entry], told: str) -> None:
+    with pytest.raises(ContextError, match=told):
+        verify(_tar(entries), _named(_HASH))
+
+
+def _foreign(kind: bytes, form: int = tarfile.GNU_FORMAT, **fields: object) -> io.BytesIO:
+    into = io.BytesIO()
+    with tarfile.open(fileobj=into, mode="w", format=form) as tar:
+        info = tarfile.TarInfo("a")
+        info.type, info.linkname = kind, "b" if kind in (tarfile.LNKTYPE, tarfile.SYMTYPE) else ""
+        for name, value in fields.items():
+            setattr(info, name, value)
+        tar.addfile(info, io.BytesIO(bytes(info.size)))
+    return io.BytesIO(into.getvalue())
+
+
+@pytest.mark.parametrize(
+    ("tar", "told"),
+    [
+        (_foreign(tarfile.LNKTYPE), "a hard link: a"),
+        (_foreign(tarfile.CHRTYPE), "a device: a"),
+        (_foreign(tarfile.BLKTYPE), "a device: a"),
+        (_foreign(tarfile.FIFOTYPE), "a named pipe: a"),
+        (_foreign(tarfile.REGTYPE, mode=0o4755), "mode 4755: a"),
+        (_foreign(tarfile.REGTYPE, uid=1), "is not as the farm writes it"),
+        (_foreign(tarfile.REGTYPE, uname="root"), "is not as the farm writes it"),
+        (_foreign(tarfile.REGTYPE, tarfile.USTAR_FORMAT), "is not as the farm writes it"),
+        (_foreign(tarfile.REGTYPE, tarfile.PAX_FORMAT, name="ü"), "an entry of type b'x'"),
+        (_foreign(tarfile.SYMTYPE, mode=0o777, size=512), "has content"),
+        (_foreign(tarfile.GNUTYPE_SPARSE), "an entry of type b'S'"),
+        (_foreign(b"L", size=1 << 17), "a name is too long"),
+    ],
+)
+def test_a_tar_that_the_farm_does_not_write_is_refused(tar: io.BytesIO, told: str) -> None:
+    with pytest.raises(ContextError, match=told):
+        verify(tar, _named("v1"))
+
+
+def test_a_foreign_tar_of_the_same_form_is_read() -> None:
+    verify(_foreign(tarfile.REGTYPE, size=700), _named("v1"))
+
+
+@pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 1024, 1536, 10239])
+def test_a_context_that_is_cut_off_is_refused(length: int) -> None:
+    with pytest.raises(ContextError, match="cut off"):
+        verify(io.BytesIO(_tar([_TEXT]).getvalue()[:length]), _named("v1"))
+
+
+def test_nothing_may_follow_the_end() -> None:
+    with pytest.raises(ContextError, match="something follows its end"):
+        verify(io.BytesIO(_tar([_TEXT]).getvalue() + bytes(10240)), _named("v1"))
+
+
+def test_a_context_of_executables_and_links_hashes_as_in_git(tmp_path: Path) -> None:
+    entries = [
+        Entry(b"a", EXECUTABLE, _TEXT.oid, 1),
+        Entry(b"b", LINK, blob_name([b"/etc"], 4), target=b"/etc"),
+    ]
+    make_repository(tmp_path)
+    (tmp_path / "a").write_text("x")
+    (tmp_path / "a").chmod(0o755)
+    (tmp_path / "b").symlink_to("/etc")
+    commit(tmp_path)
+    hash_ = git(tmp_path, "rev-parse", "HEAD^{tree}").decode()
+    assert context_hash(entries, ()) == hash_
+    verify(_tar(entries), _named(hash_))
+
+
+def test_whatever_is_refused_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"not a tar" * 2000)
+    with (tmp_path / "x").open("rb") as tar, pytest.raises(FarmError) as error:
+        verify(tar, _named("v1"))
+    assert "\n" not in str(error.value)

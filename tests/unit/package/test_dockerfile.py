@@ -1,0 +1,127 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import InputError
+from farm.package.dockerfile import images_of, needs, stale_needs
+from farm.package.read import TagOptions, read_packages
+from tests.support.git_repos import commit, make_repository, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from farm.model import Package
+
+
+@pytest.mark.parametrize(
+    ("text", "images"),
+    [
+        ("FROM alpine\n", ["alpine"]),
+        ("from alpine:3.20 as x\nFROM x\n", ["alpine:3.20"]),
+        ("FROM a AS Build\nFROM scratch\nCOPY --from=build /x /\n", ["a"]),
+        ("FROM a\nFROM b\nCOPY --from=0 / /\n", ["a", "b"]),
+        ("FROM --platform=$BUILDPLATFORM a:1 AS x\n", ["a:1"]),
+        ("FROM scratch\nCOPY --chown=0:0 --from=b:2 / /\n", ["b:2"]),
+        ("FROM scratch\nCOPY \\\n  --from=b \\\n  # why\n  / /\n", ["b"]),
+        ("FROM a\nRUN --mount=type=bind,from=b:1,target=/b cat /b/x\n", ["a", "b:1"]),
+        ("FROM a\nRUN --mount=from=s,target=/s true\nFROM a\n", ["a", "s"]),
+        ("ARG V=1\nFROM a:$V\n", ["a:1"]),
+        ("ARG V=1 W=${V}2\nFROM a:${W}\n", ["a:12"]),
+        ('ARG V="1"\nFROM "a:${V}"\n', ["a:1"]),
+        ("FROM a:${V:-2}\n", ["a:2"]),
+        ("ARG V=3\nFROM a${V:+:$V}\n", ["a:3"]),
+        ("ARG SET=1\nFROM a:$SET\n", ["a:given"]),
+        ("ARG SET\nFROM a:$SET\n", ["a:given"]),
+        ("FROM a:$SET\n", ["a:"]),
+        ("FROM b\nARG SET=1\nFROM a:$SET\n", ["b", "a:"]),
+        ("# FROM x\n\n  # comment\nFROM a\n", ["a"]),
+        ("# escape=`\nFROM `\n  a\n", ["a"]),
+        ("FROM a\nRUN <<EOF\nFROM b\nEOF\nFROM c\n", ["a", "c"]),
+        ("FROM a\nRUN <<-'E1' cat && \\\n  <<E2 cat\nFROM b\n\tE1\nFROM b\nE2\nFROM c\n", ["a", "c"]),
+        ("FROM a\r\nFROM b\r\n", ["a", "b"]),
+        ("FROM a", ["a"]),
+        ("FROM a AS b\nFROM later\nFROM x AS later\n", ["a", "later", "x"]),
+        ("\ufeffFROM a\n", ["a"]),
+        ("nonsense\n", []),
+        ("", []),
+    ],
+)
+def test_the_images_of_a_dockerfile_are_found(text: str, images: list[str]) -> None:
+    assert list(images_of(text, {"SET": "given"})) == images
+
+
+_HELLO = {"hello/build.yml": "image: hello\n", "hello/Dockerfile": "FROM alpine\n"}
+
+
+def _packages(path: Path, files: dict[str, str]) -> list[Package]:
+    make_repository(path)
+    write(path, files)
+    commit(path)
+    return read_packages(sorted({str((path / name).parent) for name in files}), TagOptions())
+
+
+def _hello(path: Path) -> str:
+    return str(_packages(path, _HELLO)[0].reference.familiar)
+
+
+def test_a_package_waits_for_the_one_it_is_built_from(tmp_path: Path) -> None:
+    files = {
+        **_HELLO,
+        "by-name/build.yml": "image: by-name\n",
+        "by-name/Dockerfile": f"FROM docker.io/{_hello(tmp_path / 'one')} AS x\nFROM x\n",
+        "by-args/build.yml": f"image: by-args\nbuildArgs:\n- BASE={_hello(tmp_path / 'one')}\n",
+        "by-args/Dockerfile": "ARG BASE\nFROM $BASE\n",
+        "by-site/build.yml": "image: by-site\n",
+        "by-site/Dockerfile": "ARG BASE\nFROM $BASE\n",
+    }
+    packages = _packages(tmp_path / "two", files)
+    assert needs(packages, {"BASE": "alpine"}) == {
+        "linuxkit/by-args": ("linuxkit/hello",),
+        "linuxkit/by-name": ("linuxkit/hello",),
+        "linuxkit/by-site": (),
+        "linuxkit/hello": (),
+    }
+    assert stale_needs(packages, {"BASE": "alpine"}) == ()
+
+
+def test_a_package_that_is_built_from_an_old_tag_of_another_is_told(tmp_path: Path) -> None:
+    files = {
+        **_HELLO,
+        "greeter/build.yml": "image: greeter\n",
+        "greeter/Dockerfile": "FROM linuxkit/hello:0123\n",
+        "self/build.yml": "image: self\n",
+        "self/Dockerfile": "FROM linuxkit/self:0123\n",
+    }
+    packages = _packages(tmp_path, files)
+    new = packages[1].reference.familiar
+    assert stale_needs(packages, {}) == (
+        f"linuxkit/greeter: is built FROM linuxkit/hello:0123, and this push makes {new}",
+    )
+    assert not any(needs(packages, {}).values())
+
+
+def test_a_clean_packages_dockerfile_is_the_committed_one(tmp_path: Path) -> None:
+    """The working copy may be overlooked by git: what is built is what was committed."""
+    files = {**_HELLO, "x/build.yml": "image: x\n", "x/Dockerfile": f"FROM {_hello(tmp_path / 'one')}\n"}
+    packages = _packages(tmp_path / "two", files)
+    write(tmp_path / "two", {"x/Dockerfile": "FROM alpine\n"})
+    assert needs(packages, {})["linuxkit/x"] == ("linuxkit/hello",)
+    dirty = read_packages([str(tmp_path / "two" / name) for name in ("hello", "x")], TagOptions())
+    assert needs(dirty, {})["linuxkit/x"] == ()
+
+
+def test_a_dockerfile_may_be_a_link(tmp_path: Path) -> None:
+    make_repository(tmp_path)
+    write(tmp_path, {**_HELLO, "x/build.yml": "image: x\n", "common/Dockerfile": "FROM linuxkit/hello:1\n"})
+    (tmp_path / "x/Dockerfile").symlink_to("../common/Dockerfile")
+    commit(tmp_path)
+    packages = read_packages([str(tmp_path / "hello"), str(tmp_path / "x")], TagOptions())
+    assert len(stale_needs(packages, {})) == 1
+
+
+def test_a_package_without_dockerfile_is_told(tmp_path: Path) -> None:
+    packages = _packages(tmp_path, {**_HELLO, "bare/build.yml": "image: bare\n"})
+    with pytest.raises(InputError, match="bare: has no Dockerfile"):
+        needs(packages, {})
