@@ -113,7 +113,9 @@ def fail(store: Store, run: str, package: str, error: FarmError) -> None:
         return
     for name in runs.dependents(store, run, package):
         work = runs.read_work(store, run, name)
-        because = FarmError(f"{name}: needs {package}, which failed", hint="repair that one, then push both again")
+        because = FarmError(
+            f"{name}: needs {package}, which failed", hint="repair that one, then push both again"
+        )
         for job in work.jobs:
             runs.move_job(store, run, name, job.arch, JobState.CANCELLED, error=because)
         fail(store, run, name, because)

@@ -81,7 +81,12 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "result_extended": True,
         "result_backend_always_retry": True,
         "result_backend_transport_options": {
-            "retry_policy": {"max_retries": 1000, "interval_start": 0.1, "interval_step": 0.5, "interval_max": 5}
+            "retry_policy": {
+                "max_retries": 1000,
+                "interval_start": 0.1,
+                "interval_step": 0.5,
+                "interval_max": 5,
+            }
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,

@@ -10,18 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
 from celery.exceptions import Ignore
+from farm.package.context import verify
+from farm.registry.images import arch_image
 
-from farm.build.arguments import proxy_args
+from farm.build.arguments import PROXIES, proxy_args
 from farm.build.build import build
-from farm.build.engine import Engine
 from farm.build.push import forget, push
 from farm.build.spec import BuildSpec
 from farm.coordinator import resend, settle
 from farm.errors import CancelledError, FarmError, LeaseLostError, RegistryError
 from farm.model import ArchImage, Job, JobState
-from farm.package.context import verify
 from farm.queue import BUILD
-from farm.registry.images import arch_image
 from farm.settings import environment
 from farm.state import leases, runs
 from farm.state.contexts import get_context
@@ -32,8 +31,10 @@ from tasks.site import Site, site
 if TYPE_CHECKING:
     from celery import Task
 
+    from farm.build.engine import Engine
 
-@shared_task(name=BUILD, bind=True, max_retries=1)
+
+@shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
 def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, Any]:
     """Build and push, or find that it was done; returns the ArchImage as JSON.
 
@@ -86,24 +87,31 @@ class Work:
 
     def under(self, keeper: leases.Keeper) -> ArchImage:
         """Do the work under a lease, and record how it ended."""
-        if image := self._begin(keeper):
-            return image
         try:
-            return patiently(lambda: self._attempt(keeper), until=keeper.stopped)
+            return self._begin(keeper) or self._finish(keeper)
         except LeaseLostError as error:
             if self.cancelled():
                 raise CancelledError(f"{self.job.package} {self.job.arch}: cancelled") from error
             raise Ignore(str(error)) from error
+
+    def _finish(self, keeper: leases.Keeper) -> ArchImage:
+        try:
+            return patiently(lambda: self._attempt(keeper), until=keeper.stopped)
+        except LeaseLostError:
+            raise
         except FarmError as error:
             raise self._failed(error, keeper) from error
 
     def _begin(self, keeper: leases.Keeper) -> ArchImage | None:
         """Take the job; returns its image where an earlier execution of this task recorded one."""
         store, job = self.site.store, self.job
-        facts = {"worker": self.site.worker, "task": self.task, "started": time.time(), "token": keeper.lease.token}
-        taken = runs.move_job(
-            store, job.run, job.package, job.arch, JobState.LEASED, **facts
-        )
+        facts = {
+            "worker": self.site.worker,
+            "task": self.task,
+            "started": time.time(),
+            "token": keeper.lease.token,
+        }
+        taken = runs.move_job(store, job.run, job.package, job.arch, JobState.LEASED, **facts)
         if taken:
             return None
         record = self.record()
@@ -138,7 +146,9 @@ class Work:
             self._push(engine, log, keeper)
         image = arch_image(self.site.registry, target, self.job.arch)
         if image is None:
-            raise RegistryError(f"{target.familiar} was pushed, and is not there", hint="is a clean-up running?")
+            raise RegistryError(
+                f"{target.familiar} was pushed, and is not there", hint="is a clean-up running?"
+            )
         self.move(JobState.BUILT, keeper, image=image)
         return image
 
@@ -147,7 +157,7 @@ class Work:
         with get_context(self.site.store, job.context) as context:
             verify(context, job)
             self.move(JobState.BUILDING, keeper)
-            spec = BuildSpec.of(job, proxies=proxy_args(environment))
+            spec = BuildSpec.of(job, proxies=proxy_args(environment(PROXIES)))
             context.seek(0)
             build(
                 engine,

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
-from tenacity import Retrying, retry_if_exception, sleep_using_event, stop_after_attempt, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception,
+    sleep_using_event,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
 
 from farm.errors import FarmError
 
@@ -22,7 +28,9 @@ _LONGEST_WAIT = 20.0
 def patiently(call: Callable[[], R], *, until: threading.Event) -> R:
     """Call until it succeeds, fails for good, or was tried `ATTEMPTS` times; the last error is raised."""
     retrying = Retrying(
-        retry=retry_if_exception(lambda error: isinstance(error, FarmError) and error.retryable and not until.is_set()),
+        retry=retry_if_exception(
+            lambda error: isinstance(error, FarmError) and error.retryable and not until.is_set()
+        ),
         wait=wait_exponential_jitter(initial=1, max=_LONGEST_WAIT, jitter=2),
         stop=stop_after_attempt(ATTEMPTS),
         sleep=sleep_using_event(until),

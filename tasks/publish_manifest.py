@@ -8,25 +8,27 @@ from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
 from celery.exceptions import Ignore
+from farm.registry.images import publish_index, sweep
+from farm.registry.index import Index, assemble, missing
 
 from farm import coordinator
 from farm.errors import FarmError, LeaseLostError, RegistryError
 from farm.model import ArchImage, Descriptor, JobState, PackageState, PackageWork
 from farm.queue import PUBLISH, SETTLE
-from farm.registry.images import publish_index, sweep
-from farm.registry.index import Index, assemble, missing
 from farm.state import leases, runs
 from farm.trust.configure import notary_server, signing_key
-from farm.trust.sign import SignTarget, check_key, sign
+from farm.trust.keys import check_key
+from farm.trust.sign import SignTarget, sign
 from farm.trust.verify import require_initialised
 from tasks.patience import patiently
 from tasks.site import Site, site
 
 if TYPE_CHECKING:
     from celery import Task
+    from farm.registry.credentials import Login
 
 
-@shared_task(name=PUBLISH, bind=True, max_retries=1)
+@shared_task(name=PUBLISH, bind=True, max_retries=1, throws=(FarmError,))
 def publish_manifest(
     task: Task[..., Any], images: list[dict[str, Any]], *, run: str, package: str
 ) -> dict[str, Any]:
@@ -51,7 +53,10 @@ def publish_manifest(
     except leases.BusyError as busy:
         raise Ignore(f"{package} is being published: {busy.holder}") from busy
     with leases.held(
-        here.store, lease, cancelled=publication.cancelled, send=lambda message: coordinator.resend(task.app, message)
+        here.store,
+        lease,
+        cancelled=publication.cancelled,
+        send=lambda message: coordinator.resend(task.app, message),
     ) as keeper:
         descriptor = publication.under(keeper)
     coordinator.landed(task.app, here.store, run, package)
@@ -64,7 +69,9 @@ def settle_package(*, run: str, package: str) -> None:
     store = site().store
     work = runs.read_work(store, run, package)
     for job in work.jobs:
-        lost = FarmError(f"{package} {job.arch}: its worker died", hint="push again; only what is missing is built")
+        lost = FarmError(
+            f"{package} {job.arch}: its worker died", hint="push again; only what is missing is built"
+        )
         runs.move_job(store, run, package, job.arch, JobState.FAILED, error=lost)
     coordinator.settle(store, run, package)
 
@@ -122,12 +129,21 @@ class Publication:
 
     def _check_trust(self) -> None:
         """Find out before the index is pushed what would keep it from being signed."""
-        check_key(signing_key(self.site.settings))
-        require_initialised(self.work.reference.name, notary_server(self.site.settings), self._login())
+        settings, gun = self.site.settings, self.work.reference.name
+        check_key(signing_key(settings), timeout=settings.trust_timeout)
+        require_initialised(
+            gun, notary_server(settings, gun), timeout=settings.trust_timeout, login=self._login()
+        )
 
-    def _login(self) -> Any:
+    def _login(self) -> Login | None:
         return self.site.credentials.login_for(self.work.reference.registry)
 
     def _sign(self, descriptor: Descriptor) -> None:
-        target = SignTarget(self.work.reference.name, str(self.work.reference.tag), descriptor)
-        sign(target, signing_key(self.site.settings), notary_server(self.site.settings), login=self._login())
+        settings, reference = self.site.settings, self.work.reference
+        sign(
+            SignTarget.of(reference, descriptor),
+            signing_key(settings),
+            notary_server(settings, reference.name),
+            timeout=settings.trust_timeout,
+            login=self._login(),
+        )

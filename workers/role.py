@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import platform
-import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.build.engine import Engine
-from farm.errors import FarmError, InputError
+from farm.errors import InputError
 from farm.model import ARCHES
 from farm.queue import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
 from farm.trust.configure import signing_key
-from farm.trust.sign import check_key
+from farm.trust.keys import check_key
+from farm.trust.programs import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,12 +54,8 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
         check_signing(settings)
     if publisher and not arches:
         return Role((), publisher=True)
-    engine = Engine.connect(settings.engine, timeout=settings.http_timeout)
-    try:
-        info = engine.info()
-        emulated = engine.emulated()
-    finally:
-        engine.close()
+    with Engine.connect(settings.engine, timeout=settings.http_timeout) as engine:
+        info, emulated = engine.info(), engine.emulated()
     wanted = tuple(arches) or (info.architecture,)
     foreign = tuple(arch for arch in wanted if arch != info.architecture)
     check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
@@ -81,15 +77,15 @@ def check_arches(
             )
         if arch not in emulated:
             raise InputError(
-                f"this engine cannot emulate {arch}", hint="install qemu-user-static and binfmt-support on its machine"
+                f"this engine cannot emulate {arch}",
+                hint="install qemu-user-static and binfmt-support on its machine",
             )
 
 
 def check_signing(settings: Settings) -> None:
     """Make sure that what the publisher signs with is there and opens."""
-    if shutil.which("notary") is None:
-        raise FarmError("the program notary is not installed", hint="apt-get install notary, or turn off with --no-sign")
-    check_key(signing_key(settings))
+    require("notary", "openssl", "setpriv")
+    check_key(signing_key(settings), timeout=settings.trust_timeout)
 
 
 def default_name(role: Role) -> str:

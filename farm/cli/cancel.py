@@ -25,4 +25,8 @@ def command(settings: Settings, run: str) -> None:
 
     with attached(settings) as (_, store):
         count = cancel(store, run)
-    click.echo(f"{run}: {count} package{'s' if count != 1 else ''} cancelled" if count else f"{run} had ended already")
+    click.echo(
+        f"{run}: {count} package{'s' if count != 1 else ''} cancelled"
+        if count
+        else f"{run} had ended already"
+    )

@@ -30,7 +30,9 @@ def command(settings: Settings, run: str, package: str, arch: str, following: bo
         packages = read_run(store, run).packages
         name = next((known for known in packages if known == package or known.endswith(f"/{package}")), None)
         if name is None or arch not in packages[name].jobs:
-            raise StateError(f"run {run} has no build of {package} for {arch}", hint=f"`farm status {run}` lists them")
+            raise StateError(
+                f"run {run} has no build of {package} for {arch}", hint=f"`farm status {run}` lists them"
+            )
         if not following or packages[name].jobs[arch].state.ended:
             for line in read_log(store, run, name, arch, last=last):
                 click.echo(line)

@@ -65,11 +65,15 @@ class Verbs(click.Group):
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="farm")
-@click.option("--config", type=click.Path(path_type=Path), help="Settings file; else ./farm.yml, ~/.config/farm/farm.yml.")
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Settings file; else ./farm.yml, ~/.config/farm/farm.yml.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
-    """Build LinuxKit packages on every architecture, and publish each as one signed index.
+    r"""Build LinuxKit packages on every architecture, and publish each as one signed index.
 
     \b
     farm plan pkg/*      what would be done, and why
@@ -114,6 +118,10 @@ def _tell(error: Exception, code: int, arguments: list[str]) -> int:
 
         traceback.print_exception(error)
     known = isinstance(error, FarmError)
-    text = str(error) if known else f"a defect of farm: {type(error).__name__}: {error} (add --debug for the traceback)"
+    text = (
+        str(error)
+        if known
+        else f"a defect of farm: {type(error).__name__}: {error} (add --debug for the traceback)"
+    )
     click.echo(f"farm: {' '.join(text.split())}", err=True)
     return code

@@ -31,7 +31,9 @@ def command(
 
     wish = wishes.to_wish(settings)
     plan = without_builds(prepare(directories, tags, settings, wish), partial=wishes.partial)
-    return carry_out(plan, settings, partial=wishes.partial, detach=False, queue_anyway=False, as_json=as_json)
+    return carry_out(
+        plan, settings, partial=wishes.partial, detach=False, queue_anyway=False, as_json=as_json
+    )
 
 
 def without_builds(plan: Plan, *, partial: bool) -> Plan:

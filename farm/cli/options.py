@@ -66,11 +66,21 @@ def tag_options(verb: F) -> F:
 
 _TAG_OPTIONS = [
     click.option("--hash", "hash_", metavar="HASH", help="Use this instead of the git tree hash."),
-    click.option("--hash-commit", default="HEAD", show_default=True, metavar="COMMIT", help="Take the hash at this commit."),
-    click.option("--hash-path", metavar="DIR", help="Take the hash of this directory, which contains the package."),
+    click.option(
+        "--hash-commit",
+        default="HEAD",
+        show_default=True,
+        metavar="COMMIT",
+        help="Take the hash at this commit.",
+    ),
+    click.option(
+        "--hash-path", metavar="DIR", help="Take the hash of this directory, which contains the package."
+    ),
     click.option("--tag", metavar="TEMPLATE", help="Tag template in which {{.Hash}} stands for the hash."),
     click.option("--dev", is_flag=True, help="Organisation $USER, tag dev."),
-    click.option("--build-yml", default="build.yml", show_default=True, metavar="FILE", help="Name of the build.yml."),
+    click.option(
+        "--build-yml", default="build.yml", show_default=True, metavar="FILE", help="Name of the build.yml."
+    ),
     click.option("--force-dirty", is_flag=True, help="Name the package as if it had uncommitted changes."),
 ]
 

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 @click.command("push")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
-@with_settings("org", "arches", "sign", "broker", "engine", "build_args", "notary_server", "notary_ca", "signing_key")
+@with_settings(
+    "org", "arches", "sign", "broker", "engine", "build_args", "notary_server", "notary_ca", "signing_key"
+)
 @tag_options
 @wish_options
 @click.option("--detach", is_flag=True, help="Submit, print the run's name, and leave.")
@@ -33,7 +35,7 @@ def command(
     queue_anyway: bool,
     as_json: bool,
 ) -> int:
-    """Build, publish and sign the packages in these directories.
+    r"""Build, publish and sign the packages in these directories.
 
     Only what is missing in the registry is done. Ctrl-C leaves the run going.
 
@@ -47,7 +49,9 @@ def command(
     plan = prepare(directories, tags, settings, wishes.to_wish(settings))
     if not plan.todo:
         return _say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
-    return carry_out(plan, settings, partial=wishes.partial, detach=detach, queue_anyway=queue_anyway, as_json=as_json)
+    return carry_out(
+        plan, settings, partial=wishes.partial, detach=detach, queue_anyway=queue_anyway, as_json=as_json
+    )
 
 
 def carry_out(

@@ -56,8 +56,10 @@ def wish_options(verb: F) -> F:
         wishes = Wishes(only, options.pop("force"), options.pop("partial"))
         return verb(*args, wishes=wishes, **options)
 
-    wrapped = click.option("--partial", is_flag=True, help="Publish although an architecture is missing.")(wrapped)
-    wrapped = click.option("--force", is_flag=True, help="Build although the image stands.")(wrapped)
-    return click.option("--only", multiple=True, metavar="ARCH", help="Just these architectures; needs --partial.")(
+    wrapped = click.option("--partial", is_flag=True, help="Publish although an architecture is missing.")(
         wrapped
-    )  # type: ignore[return-value]  # click's decorators keep the shape
+    )
+    wrapped = click.option("--force", is_flag=True, help="Build although the image stands.")(wrapped)
+    return click.option(
+        "--only", multiple=True, metavar="ARCH", help="Just these architectures; needs --partial."
+    )(wrapped)  # type: ignore[return-value]  # click's decorators keep the shape

@@ -33,4 +33,6 @@ def command(settings: Settings, as_json: bool) -> None:
         emulated = f" (emulates {', '.join(worker.emulated)})" if worker.emulated else ""
         seen = max(0.0, time.time() - worker.seen)
         engine = f"engine {worker.engine}" if worker.engine else "no engine"
-        click.echo(f"{worker.name:<28} {serves}{emulated}  {worker.slots} slots  {engine}  heard {seen:.0f} s ago")
+        click.echo(
+            f"{worker.name:<28} {serves}{emulated}  {worker.slots} slots  {engine}  heard {seen:.0f} s ago"
+        )

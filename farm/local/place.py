@@ -35,7 +35,9 @@ class Place:
         """
         place = Place(state_dir.absolute())
         if len(os.fsencode(place.socket)) > _LONGEST_SOCKET:
-            raise SettingsError(f"state-dir: {state_dir} is too long a path for a socket", hint="choose a shorter one")
+            raise SettingsError(
+                f"state-dir: {state_dir} is too long a path for a socket", hint="choose a shorter one"
+            )
         try:
             place.logs.mkdir(parents=True, exist_ok=True)
             place.directory.chmod(0o700)

@@ -106,12 +106,18 @@ def redis_child(directory: Path, socket: Path, log_file: Path) -> Child:
     return Child("redis", command, log_file, {"PATH": os.defpath, "LC_ALL": "C"})
 
 
-def worker_child(arches: Sequence[str], *, publish: bool, log_file: Path, environment: Mapping[str, str]) -> Child:
+def worker_child(
+    arches: Sequence[str], *, publish: bool, log_file: Path, environment: Mapping[str, str]
+) -> Child:
     """A worker for these architectures, or a publisher."""
-    return Child("publisher" if publish else "builder", worker_command(arches, publish=publish), log_file, environment)
+    return Child(
+        "publisher" if publish else "builder", worker_command(arches, publish=publish), log_file, environment
+    )
 
 
-def worker_command(arches: Sequence[str], *, publish: bool, name: str | None = None, debug: bool = False) -> list[str]:
+def worker_command(
+    arches: Sequence[str], *, publish: bool, name: str | None = None, debug: bool = False
+) -> list[str]:
     """The command line of a worker; the package `workers` is named here and never imported."""
     words = [sys.executable, "-m", "workers"]
     words += [word for arch in arches for word in ("--arch", arch)]
@@ -125,4 +131,6 @@ def why_ended(child: Child) -> FarmError:
     words = child.last_words().removeprefix("farm worker: ")
     code = child.process.returncode if child.process else 1
     kinds = (kind for kind in FarmError.registry.values() if facts_of(kind).exit_code == code)
-    return next(kinds, FarmError)(words or f"the {child.name} ended with status {code}", hint=f"see {child.log}")
+    return next(kinds, FarmError)(
+        words or f"the {child.name} ended with status {code}", hint=f"see {child.log}"
+    )

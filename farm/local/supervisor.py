@@ -112,21 +112,28 @@ class Supervisor:
 
     def _start_workers(self) -> None:
         """One worker for all that the engine can build here, one that publishes."""
-        engine = Engine.connect(self.settings.engine, timeout=self.settings.http_timeout)
-        try:
+        with Engine.connect(self.settings.engine, timeout=self.settings.http_timeout) as engine:
             own = engine.info().architecture
             arches = [own, *(arch for arch in engine.emulated() if arch != own)]
-        finally:
-            engine.close()
         slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MOST_SLOTS))
         builder = replace(self.settings, emulate=True, concurrency=slots)
         # The builder never sees the signing key's passphrase.
-        builder = replace(builder, signing_key=None, signing_passphrase=None, root_passphrase=None)
+        builder = replace(
+            builder,
+            signing_key=None,
+            signing_passphrase=None,
+            signing_passphrase_command=None,
+            root_passphrase=None,
+        )
         publisher = replace(self.settings, concurrency=1)
         logs = self.place.logs
         self.workers = [
-            worker_child(arches, publish=False, log_file=logs / "builder.log", environment=child_environment(builder)),
-            worker_child((), publish=True, log_file=logs / "publisher.log", environment=child_environment(publisher)),
+            worker_child(
+                arches, publish=False, log_file=logs / "builder.log", environment=child_environment(builder)
+            ),
+            worker_child(
+                (), publish=True, log_file=logs / "publisher.log", environment=child_environment(publisher)
+            ),
         ]
         for child in self.workers:
             child.start()

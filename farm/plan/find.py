@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
@@ -10,14 +11,16 @@ from farm.plan.model import Found
 from farm.registry.images import Standing, sweep
 from farm.registry.index import platforms
 from farm.trust.configure import notary_server
-from farm.trust.verify import Signed, require_initialised, signed_digests
+from farm.trust.verify import Signed, signed_digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from farm.model import Package
     from farm.registry.client import Registry
+    from farm.registry.credentials import Login
     from farm.settings import Settings
+    from farm.trust.notary import NotaryServer
 
 
 def find(packages: Sequence[Package], registry: Registry, settings: Settings, wish: Wish) -> dict[str, Found]:
@@ -28,18 +31,32 @@ def find(packages: Sequence[Package], registry: Registry, settings: Settings, wi
     """
     to_sign = [package for package in packages if wish.sign and not package.yml.disable_content_trust]
     with ThreadPoolExecutor(2) as pool:
-        images = pool.submit(sweep, registry, {package.reference: arches_of(package, wish) for package in packages})
+        images = pool.submit(
+            sweep, registry, {package.reference: arches_of(package, wish) for package in packages}
+        )
         names = sorted({package.reference.name for package in to_sign})
         signed = pool.submit(_signed, names, registry, settings)
         standing, signatures = images.result(), signed.result()
     return {
-        package.image: _found(package, standing[package.reference], signatures.get(package.reference.name, {}), wish)
+        package.image: _found(
+            package, standing[package.reference], signatures.get(package.reference.name, {}), wish
+        )
         for package in packages
     }
 
 
 def _signed(names: Sequence[str], registry: Registry, settings: Settings) -> dict[str, dict[str, Signed]]:
-    return signed_digests(names, notary_server(settings), login_for=registry.credentials.login_for) if names else {}
+    """What is signed, by GUN and tag: one question for all the GUNs that share a server and a login."""
+    groups: dict[tuple[NotaryServer, Login | None], list[str]] = defaultdict(list)
+    for name in names:
+        login = registry.credentials.login_for(name.partition("/")[0])
+        groups[notary_server(settings, name), login].append(name)
+    found: dict[str, dict[str, Signed]] = {}
+    for (server, login), guns in groups.items():
+        found |= signed_digests(
+            guns, server, timeout=settings.trust_timeout, login=login, role=settings.signing_role
+        )
+    return found
 
 
 def _found(package: Package, standing: Standing, signed: Mapping[str, Signed], wish: Wish) -> Found:

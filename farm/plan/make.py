@@ -43,7 +43,9 @@ def refuse_unpushable(packages: Sequence[Package]) -> None:
                 hint="commit or stash them; `git status` shows which",
             )
         if not package.commit:
-            raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")
+            raise InputError(
+                f"{package.directory}: is not in git", hint="git init, git add and git commit it"
+            )
 
 
 def arches_of(package: Package, wish: Wish) -> tuple[str, ...]:
@@ -116,7 +118,9 @@ def make_run(
         partial: whether an index may be published while an architecture is missing.
     """
     works = tuple(
-        _work(item, run, contexts.get(item.package.image, ""), *arguments[item.package.image], partial=partial)
+        _work(
+            item, run, contexts.get(item.package.image, ""), *arguments[item.package.image], partial=partial
+        )
         for item in plan.todo
     )
     return Run(run, submitter, created, works)

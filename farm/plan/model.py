@@ -36,7 +36,11 @@ class PackagePlan:
     @property
     def build(self) -> tuple[str, ...]:
         """Architectures to build."""
-        return self.arches if self.force else tuple(arch for arch in self.arches if arch not in self.found.images)
+        return (
+            self.arches
+            if self.force
+            else tuple(arch for arch in self.arches if arch not in self.found.images)
+        )
 
     @property
     def publish(self) -> bool:

@@ -29,8 +29,11 @@ def job_lease(job: Job) -> str:
 
 
 def index_lease(reference: Reference) -> str:
-    """The lease of one index."""
-    return f"index {reference}"
+    """The lease under which a repository's indexes are published and signed.
+
+    One for all tags of a repository, because notary keeps the signatures of all its tags in one collection.
+    """
+    return f"index {reference.name}"
 
 
 @dataclass(frozen=True, slots=True)

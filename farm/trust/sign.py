@@ -17,6 +17,8 @@ from farm.trust.verify import Signed, Standing, known
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from farm.model import Descriptor, Reference
+
 
 @dataclass(frozen=True, slots=True)
 class SignTarget:
@@ -26,6 +28,13 @@ class SignTarget:
     tag: str
     size: int
     sha256: str
+
+    @staticmethod
+    def of(reference: Reference, descriptor: Descriptor) -> SignTarget:
+        """The target that signs NAME:TAG to be what a descriptor names."""
+        return SignTarget(
+            reference.name, reference.tag or "", descriptor.size, descriptor.digest.removeprefix("sha256:")
+        )
 
     @property
     def digest(self) -> str:
