@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from farm import coordinator
 from farm.build.arguments import build_args, labels
 from farm.package.context import pack
+from farm.package.objects import commit_time
 from farm.plan.make import make_run
 from farm.queue import make_app
 from farm.state.contexts import put_context
@@ -33,7 +34,10 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         item.package.image: _store_context(item.package, settings, store) for item in plan.todo if item.build
     }
     arguments = {
-        item.package.image: (labels(item.package), build_args(item.package, settings.build_args))
+        item.package.image: (
+            labels(item.package),
+            build_args(item.package, settings.build_args, commit_time(item.package)),
+        )
         for item in plan.todo
     }
     run = make_run(

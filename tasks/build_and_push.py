@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
 from celery.exceptions import Ignore
-from farm.package.context import verify
-from farm.registry.images import arch_image
 
 from farm.build.arguments import PROXIES, proxy_args
 from farm.build.build import build
@@ -20,7 +18,9 @@ from farm.build.spec import BuildSpec
 from farm.coordinator import resend, settle
 from farm.errors import CancelledError, FarmError, LeaseLostError, RegistryError
 from farm.model import ArchImage, Job, JobState
+from farm.package.context import verify
 from farm.queue import BUILD
+from farm.registry.images import arch_image
 from farm.settings import environment
 from farm.state import leases, runs
 from farm.state.contexts import get_context

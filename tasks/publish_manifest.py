@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
 from celery.exceptions import Ignore
-from farm.registry.images import publish_index, sweep
-from farm.registry.index import Index, assemble, missing
 
 from farm import coordinator
 from farm.errors import FarmError, LeaseLostError, RegistryError
 from farm.model import ArchImage, Descriptor, JobState, PackageState, PackageWork
 from farm.queue import PUBLISH, SETTLE
+from farm.registry.images import publish_index, sweep
+from farm.registry.index import Index, assemble, missing
 from farm.state import leases, runs
 from farm.trust.configure import notary_server, signing_key
 from farm.trust.keys import check_key
@@ -25,6 +25,7 @@ from tasks.site import Site, site
 
 if TYPE_CHECKING:
     from celery import Task
+
     from farm.registry.credentials import Login
 
 

@@ -9,10 +9,9 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from farm.build.engine import Engine
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-
-from farm.build.engine import Engine
 from farm.state.store import Store
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from farm.plan.make import Wish, arches_of
 from farm.plan.model import Found
 from farm.registry.images import Standing, sweep
-from farm.registry.index import platforms
+from farm.registry.index import holds
 from farm.trust.configure import notary_server
 from farm.trust.verify import Signed, signed_digests
 
@@ -61,11 +61,11 @@ def _signed(names: Sequence[str], registry: Registry, settings: Settings) -> dic
 
 def _found(package: Package, standing: Standing, signed: Mapping[str, Signed], wish: Wish) -> Found:
     arches = arches_of(package, wish)
-    indexed = platforms(standing.index) if standing.index else frozenset()
+    index = standing.index
     signature = signed.get(str(package.reference.tag))
     return Found(
         images={arch: image for arch, image in standing.images.items() if arch in arches},
         index=standing.descriptor,
-        indexed=frozenset(indexed) & set(arches),
+        indexed=frozenset(arch for arch, image in standing.images.items() if index and holds(index, image)),
         signed=bool(signature and standing.descriptor and signature.digest == standing.descriptor.digest),
     )

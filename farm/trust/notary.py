@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 import signal
 from collections import Counter
@@ -22,6 +21,7 @@ from farm.trust.programs import DIE_WITH_PARENT, require
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from farm.registry.credentials import Login
     from farm.trust.deadline import Deadline
 
 _PASSPHRASE = re.compile(
@@ -50,19 +50,6 @@ class NotaryServer:
     url: str
     work: Path
     ca: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Login:
-    """The registry account that notary's token service is asked with."""
-
-    user: str
-    password: Secret
-
-    @property
-    def basic(self) -> str:
-        """The account as HTTP's basic authentication writes it."""
-        return base64.b64encode(f"{self.user}:{self.password.reveal()}".encode()).decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from farm.trust.deadline import Deadline
 from farm.trust.directory import locked, place
 from farm.trust.failures import is_conflict, is_unknown
 from farm.trust.keys import certified_key_id
-from farm.trust.notary import Login, Notary, NotaryServer, fresh
+from farm.trust.notary import Notary, NotaryServer, fresh
 from farm.trust.retry import until_true
 from farm.trust.verify import RELEASES
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from farm.registry.credentials import Login
     from farm.settings import Secret
 
 _KEY_ID = re.compile(r"\b[0-9a-f]{64}\b")

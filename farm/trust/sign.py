@@ -10,7 +10,7 @@ from farm.errors import TrustError
 from farm.trust.deadline import Deadline
 from farm.trust.failures import is_conflict
 from farm.trust.keys import SigningKey, lend
-from farm.trust.notary import Login, Notary, NotaryServer, fresh
+from farm.trust.notary import Notary, NotaryServer, fresh
 from farm.trust.retry import until_true
 from farm.trust.verify import Signed, Standing, known
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from farm.model import Descriptor, Reference
+    from farm.registry.credentials import Login
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING
 from farm.errors import TrustError
 from farm.trust.deadline import Deadline
 from farm.trust.failures import incomplete_roles, is_unknown
-from farm.trust.notary import Login, Notary, NotaryServer, fresh
+from farm.trust.notary import Notary, NotaryServer, fresh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.model import Reference
+    from farm.registry.credentials import Login
 
 RELEASES = "targets/releases"
 # Docker believes these roles, in this order.

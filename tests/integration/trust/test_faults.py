@@ -20,9 +20,10 @@ import httpx
 import pytest
 
 from farm.errors import FarmError, TrustDeniedError, TrustError, TrustUnavailableError
+from farm.registry.credentials import Login
 from farm.settings import Secret
 from farm.trust.deadline import Deadline
-from farm.trust.notary import Login, NotaryServer, fresh
+from farm.trust.notary import NotaryServer, fresh
 from farm.trust.setup import init
 from farm.trust.sign import SignTarget, sign
 from farm.trust.verify import signed_digests

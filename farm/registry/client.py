@@ -1,0 +1,153 @@
+"""A client of the registry's HTTP API: manifests, configurations and tags."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from farm.errors import RegistryError
+from farm.model import Descriptor
+from farm.registry.media import ACCEPT
+from farm.registry.transport import THREADS, Transport
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Self
+
+    from farm.model import Reference
+    from farm.registry.credentials import Credentials
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_NOT_FOUND = (httpx.codes.NOT_FOUND,)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest or an index, byte by byte as the registry holds it."""
+
+    descriptor: Descriptor
+    body: bytes
+
+
+def digest_of(body: bytes) -> str:
+    """sha256:HEX of these bytes."""
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+class Registry:
+    """All registries, each spoken to with the login that docker has for it; safe to share between threads.
+
+    Args:
+        credentials: the logins.
+        insecure: registries (HOST[:PORT]) spoken to without TLS, beside loopback ones.
+        timeout: seconds that one answer may take.
+    """
+
+    def __init__(self, credentials: Credentials, *, insecure: Iterable[str] = (), timeout: float) -> None:
+        self.credentials = credentials
+        self._transport = Transport(credentials, insecure=tuple(insecure), timeout=timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._transport.close()
+
+    def ping(self, registry: str) -> None:
+        """Return when a registry answers and takes the login.
+
+        Raises:
+            RegistryError: it does not; here and below the kinds of farm.errors tell why.
+        """
+        self._transport.send("GET", registry, "/v2/")
+
+    def head(self, reference: Reference) -> Descriptor | None:
+        """What a tag or digest names; None only where the registry says that there is no such thing."""
+        response = self._transport.send(
+            "HEAD",
+            reference.registry,
+            _path(reference),
+            scope=_pull(reference),
+            headers=ACCEPT,
+            missing=_NOT_FOUND,
+        )
+        if response.status_code in _NOT_FOUND:
+            return None
+        digest = response.headers.get("Docker-Content-Digest")
+        if not digest:
+            found = self.manifest(reference)
+            return found.descriptor if found else None
+        return Descriptor(_media_type(response), digest, int(response.headers["Content-Length"]))
+
+    def manifest(self, reference: Reference) -> Manifest | None:
+        """The manifest or index under a tag or digest, its digest checked; None where there is none."""
+        response = self._transport.send(
+            "GET",
+            reference.registry,
+            _path(reference),
+            scope=_pull(reference),
+            headers=ACCEPT,
+            missing=_NOT_FOUND,
+        )
+        if response.status_code in _NOT_FOUND:
+            return None
+        body, digest = response.content, digest_of(response.content)
+        promised = {reference.digest, response.headers.get("Docker-Content-Digest")} - {None}
+        if promised - {digest}:
+            raise RegistryError(
+                f"{reference.familiar}: the registry sent other bytes than it names: {digest}",
+                hint="its storage or a proxy before it is damaged",
+            )
+        return Manifest(Descriptor(_media_type(response), digest, len(body)), body)
+
+    def put_manifest(self, reference: Reference, media_type: str, body: bytes) -> Descriptor:
+        """Store a manifest or an index under a tag; doing it twice is doing it once."""
+        self._transport.send(
+            "PUT",
+            reference.registry,
+            _path(reference),
+            scope=f"{_pull(reference)},push",
+            headers={"Content-Type": media_type},
+            content=body,
+        )
+        return Descriptor(media_type, digest_of(body), len(body))
+
+    def blob(self, reference: Reference, digest: str) -> bytes:
+        """A small blob of a repository, such as an image's configuration, its digest checked."""
+        path = f"/v2/{reference.repository}/blobs/{digest}"
+        body = self._transport.send("GET", reference.registry, path, scope=_pull(reference)).content
+        if digest_of(body) != digest:
+            raise RegistryError(f"{reference.familiar}: the registry sent other bytes than {digest}")
+        return body
+
+    def at_once(self, call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+        """Do something for each item, many at a time; the first error is raised, and nothing new begun."""
+        with ThreadPoolExecutor(THREADS) as pool:
+            futures = [pool.submit(call, item) for item in items]
+            try:
+                return [future.result() for future in futures]
+            finally:
+                for future in futures:
+                    future.cancel()
+
+
+def _path(reference: Reference) -> str:
+    return f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag or 'latest'}"
+
+
+def _pull(reference: Reference) -> str:
+    return f"repository:{reference.repository}:pull"
+
+
+def _media_type(response: httpx.Response) -> str:
+    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip()

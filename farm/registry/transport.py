@@ -1,0 +1,239 @@
+"""HTTP to registries: logins by challenge, patience with what a moment may heal, errors in one sentence."""
+
+from __future__ import annotations
+
+import re
+import threading
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import httpx
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    retry_if_result,
+    stop_after_attempt,
+    stop_after_delay,
+    wait_exponential_jitter,
+)
+
+from farm.errors import FarmError, RegistryDeniedError, RegistryError, RegistryUnavailableError
+from farm.model import DEFAULT_REGISTRY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from farm.registry.credentials import Credentials
+
+ATTEMPTS = 4
+THREADS = 16
+"""Requests that are under way at once."""
+LARGEST = 8 << 20
+"""Bytes of an answer that is read as a whole: manifests and configurations."""
+_LONGEST_PAUSE = 10.0
+_DOCKER_HUB = "registry-1.docker.io"
+_LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+
+def is_loopback(registry: str) -> bool:
+    """Whether HOST[:PORT] is this machine, which docker, too, speaks to without TLS."""
+    return bool(_LOOPBACK.fullmatch(registry))
+
+
+class Transport:
+    """Connections to all registries; safe to share between threads, not across a fork."""
+
+    def __init__(self, credentials: Credentials, *, insecure: Sequence[str], timeout: float) -> None:
+        self._credentials = credentials
+        self._insecure = frozenset(insecure)
+        self._timeout = timeout
+        self._lock = threading.Lock()
+        self._granted: dict[tuple[str, str], str] = {}
+        """Registry and scope to the Authorization header that was accepted or at least handed out."""
+
+    @cached_property
+    def _plain(self) -> httpx.Client:
+        # Proxies are for the world outside, not for this machine and the site's own registries.
+        return httpx.Client(verify=False, trust_env=False, timeout=self._timeout, limits=_LIMITS)  # noqa: S501 - it speaks no TLS
+
+    @cached_property
+    def _secure(self) -> httpx.Client:
+        return httpx.Client(timeout=self._timeout, limits=_LIMITS, follow_redirects=True)
+
+    def close(self) -> None:
+        """Close all connections."""
+        for name in ("_plain", "_secure"):
+            if name in self.__dict__:
+                self.__dict__[name].close()
+
+    def send(
+        self,
+        method: str,
+        registry: str,
+        path: str,
+        *,
+        scope: str = "",
+        headers: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+        missing: Sequence[int] = (),
+    ) -> httpx.Response:
+        """One request, repeated while a moment may heal what went wrong.
+
+        Args:
+            method: of HTTP; only what may be done twice.
+            registry: HOST[:PORT], or docker.io.
+            path: from /v2/ on, or a whole URL of the registry.
+            scope: what a token must allow, such as repository:linuxkit/foo:pull.
+            headers: beside Authorization.
+            content: the body to send.
+            missing: status codes beyond 2xx that are an answer, such as 404.
+
+        Raises:
+            RegistryUnavailableError: it cannot be reached or cannot answer now, after all attempts.
+            RegistryDeniedError: it refuses the login, or what the login may do.
+            RegistryError: any other status.
+        """
+
+        def attempt() -> httpx.Response:
+            return self._authorised(method, registry, path, scope, dict(headers or {}), content)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(httpx.TransportError) | retry_if_result(_busy),
+            wait=_pause,
+            stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(self._timeout),
+            retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
+        )
+        try:
+            response: httpx.Response = retrying(attempt)
+        except httpx.HTTPError as error:
+            reason = str(error) or type(error).__name__
+            raise RegistryUnavailableError(
+                f"the registry {registry} cannot be reached: {reason}",
+                hint="is it up, and is its name right?",
+            ) from error
+        if response.is_success or response.status_code in missing:
+            return response
+        raise failure(registry, response, method)
+
+    def _authorised(
+        self,
+        method: str,
+        registry: str,
+        path: str,
+        scope: str,
+        headers: dict[str, str],
+        content: bytes | None,
+    ) -> httpx.Response:
+        used = self._granted.get((registry, scope))
+        response = self._once(method, registry, path, headers, used, content)
+        if response.status_code != httpx.codes.UNAUTHORIZED:
+            return response
+        granted = self._grant(registry, scope, response, used)
+        return self._once(method, registry, path, headers, granted, content) if granted else response
+
+    def _once(
+        self,
+        method: str,
+        registry: str,
+        path: str,
+        headers: dict[str, str],
+        authorization: str | None,
+        content: bytes | None,
+    ) -> httpx.Response:
+        plain = registry in self._insecure or is_loopback(registry)
+        client = self._plain if plain else self._secure
+        host = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
+        url = f"{'http' if plain else 'https'}://{host}{path}"
+        named = headers | ({"Authorization": authorization} if authorization else {})
+        with client.stream(method, url, headers=named, content=content, follow_redirects=True) as response:
+            _read(response, registry)
+        return response
+
+    def _grant(self, registry: str, scope: str, refused: httpx.Response, used: str | None) -> str | None:
+        """The Authorization header that answers a challenge; None where there is nothing to answer with."""
+        with self._lock:
+            granted = self._granted.get((registry, scope))
+            if granted == used:
+                granted = self._answer(registry, scope, refused.headers.get("WWW-Authenticate", ""))
+                if granted:
+                    self._granted[registry, scope] = granted
+            return granted
+
+    def _answer(self, registry: str, scope: str, challenge: str) -> str | None:
+        kind, _, rest = challenge.partition(" ")
+        login = self._credentials.login_for(registry)
+        if kind.lower() == "basic":
+            return f"Basic {login.basic}" if login else None
+        if kind.lower() != "bearer":
+            return None
+        facts = dict(_PARAMETER.findall(rest))
+        query = {key: value for key, value in (("service", facts.get("service")), ("scope", scope)) if value}
+        headers = {"Authorization": f"Basic {login.basic}"} if login else {}
+        realm = facts.get("realm", "")
+        client = self._plain if realm.startswith("http:") else self._secure
+        with client.stream("GET", realm, params=query, headers=headers) as response:
+            _read(response, registry)
+        if not response.is_success:
+            raise failure(registry, response, "GET")
+        answer = response.json()
+        return f"Bearer {answer.get('token') or answer['access_token']}"
+
+
+_LIMITS = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS)
+
+
+def _read(response: httpx.Response, registry: str) -> None:
+    """Read an answer whole, but no endless one."""
+    body = bytearray()
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) > LARGEST:
+            raise RegistryError(f"the registry {registry} answers with more than {LARGEST >> 20} MiB")
+    response._content = bytes(body)  # noqa: SLF001 - what Response.read() sets, here with a bound
+
+
+def _busy(response: Any) -> bool:
+    """Whether a status says: ask again later. 2.8's registry answers 500 while a tag is being overwritten."""
+    return bool(
+        response.status_code >= httpx.codes.INTERNAL_SERVER_ERROR
+        or response.status_code == httpx.codes.TOO_MANY_REQUESTS
+    )
+
+
+_growing = wait_exponential_jitter(initial=0.1, max=_LONGEST_PAUSE, jitter=0.2)
+
+
+def _pause(state: RetryCallState) -> float:
+    """Seconds until the next attempt: as long as the registry asks for, else growing with jitter."""
+    outcome = state.outcome
+    if outcome is not None and not outcome.failed:
+        asked = outcome.result().headers.get("Retry-After", "")
+        if asked.isdecimal():
+            return min(float(asked), _LONGEST_PAUSE)
+    return float(_growing(state))
+
+
+def failure(registry: str, response: httpx.Response, method: str) -> FarmError:
+    """The error that an answer means, in the registry's own words where it has any."""
+    status = response.status_code
+    what = f"the registry {registry} answered {method} {response.url.path} with {status}"
+    text = f"{what}: {words}" if (words := _words(response)) else what
+    if status in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+        return RegistryDeniedError(
+            f"the registry {registry} refuses access{': ' + words if words else ''}",
+            hint=f"docker login {registry}, with an account that may do this",
+        )
+    if _busy(response):
+        return RegistryUnavailableError(text, hint="try again later")
+    return RegistryError(text)
+
+
+def _words(response: httpx.Response) -> str:
+    try:
+        errors = response.json()["errors"]
+        words = "; ".join(str(error.get("message") or error.get("code")) for error in errors)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return ""
+    return " ".join(words.split())[:300]
