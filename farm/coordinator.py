@@ -124,7 +124,7 @@ def fail(store: Store, run: str, package: str, error: FarmError) -> None:
 def cancel(store: Store, run: str) -> int:
     """Cancel all that has not ended of a run; returns how many packages that were.
 
-    Queued tasks find their job cancelled and end; running ones are told by their lease's keeper and end the build.
+    Queued tasks find their job cancelled and end; running ones are told by their lease's keeper.
     """
     count = 0
     for name, package in runs.read_run(store, run).packages.items():

@@ -25,6 +25,7 @@ from farm.settings import environment
 from farm.state import leases, runs
 from farm.state.contexts import get_context
 from farm.state.logs import LogWriter
+from farm.state.records import JobRecord
 from tasks.patience import patiently
 from tasks.site import Site, site
 
@@ -77,7 +78,7 @@ class Work:
         if not moved:
             raise LeaseLostError(f"{job.title}: was taken over or cancelled")
 
-    def record(self) -> runs.JobRecord:
+    def record(self) -> JobRecord:
         """The job as the state has it."""
         return runs.read_jobs(self.site.store, self.job.run, self.job.package, [self.job.arch])[0]
 
@@ -105,7 +106,7 @@ class Work:
     def _begin(self, keeper: leases.Keeper) -> ArchImage | None:
         """Take the job; returns its image where an earlier execution of this task recorded one."""
         store, job = self.site.store, self.job
-        facts = {
+        facts: dict[str, Any] = {
             "worker": self.site.worker,
             "task": self.task,
             "started": time.time(),

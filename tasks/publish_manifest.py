@@ -66,7 +66,7 @@ def publish_manifest(
 
 @shared_task(name=SETTLE)
 def settle_package(*, run: str, package: str) -> None:
-    """Close the books of a package whose chord failed: a build that never answered was lost with its worker."""
+    """Close the books of a package whose chord failed: what never answered was lost with its worker."""
     store = site().store
     work = runs.read_work(store, run, package)
     for job in work.jobs:

@@ -65,7 +65,7 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
 def check_arches(
     wanted: Sequence[str], foreign: Sequence[str], emulated: Sequence[str], *, settings: Settings, own: str
 ) -> None:
-    """Refuse an architecture that this engine does not build natively, unless emulation was asked for and works."""
+    """Refuse what this engine does not build natively, unless emulation was asked for and works."""
     for arch in wanted:
         if arch not in ARCHES:
             raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")

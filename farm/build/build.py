@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import IO, TYPE_CHECKING, Any
 
 from farm.build.failures import failure
 from farm.build.progress import Progress, readable
@@ -28,7 +28,7 @@ _OK = 200
 def build(
     engine: Engine,
     spec: BuildSpec,
-    context: BinaryIO,
+    context: IO[bytes],
     *,
     log: Callable[[str], None],
     cancelled: Callable[[], bool],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ class Builder(Protocol):
         self,
         engine: Engine,
         spec: BuildSpec,
-        context: BinaryIO,
+        context: IO[bytes],
         *,
         log: Callable[[str], None],
         cancelled: Callable[[], bool],

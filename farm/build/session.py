@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import IO, TYPE_CHECKING, Self
 
 from farm.build.grpc import Method, RefusedError, Server, Status
 from farm.build.wire import decode, encode
@@ -27,7 +27,7 @@ _SERVING = 1
 class Session:
     """One build's session on a connection of its own; a selector waits on it and calls `receive`."""
 
-    def __init__(self, connection: Connection, context: BinaryIO, credentials: Credentials) -> None:
+    def __init__(self, connection: Connection, context: IO[bytes], credentials: Credentials) -> None:
         self.id = secrets.token_hex(12)
         self._path = secrets.token_hex(12)
         self._connection = connection
@@ -79,7 +79,7 @@ class Session:
         for reply in self._server.receive(data):
             self._connection.send(reply)
 
-    def _upload(self, context: BinaryIO) -> Callable[[Mapping[str, str], bytes], Iterator[bytes]]:
+    def _upload(self, context: IO[bytes]) -> Callable[[Mapping[str, str], bytes], Iterator[bytes]]:
         def pull(headers: Mapping[str, str], _: bytes) -> Iterator[bytes]:
             if headers.get("urlpath", "").strip("/") != self._path:
                 raise RefusedError(Status.NOT_FOUND, "no such upload")
@@ -89,7 +89,7 @@ class Session:
         return pull
 
 
-def _chunks(file: BinaryIO) -> Iterator[bytes]:
+def _chunks(file: IO[bytes]) -> Iterator[bytes]:
     """The file from its start; each reader keeps its own place, for BuildKit may ask twice."""
     place = 0
     try:

@@ -79,7 +79,7 @@ def _watch_table(store: Store, run: str, view: RunView) -> None:
 
 
 def _changes(store: Store, run: str, view: RunView, *, ticks: bool = False) -> Iterator[tuple[str, str]]:
-    """Apply each change to the view and tell it, until the run has ended; reads again where Redis was away."""
+    """Apply each change to the view and tell it, until the run ends; reads again where Redis was away."""
     away_since: float | None = None
     while True:
         try:
@@ -100,7 +100,7 @@ def _changes(store: Store, run: str, view: RunView, *, ticks: bool = False) -> I
 
 
 def report(store: Store, record: RunRecord) -> None:
-    """Print what came of a run: the digests of what was published, the reason and last lines of what failed."""
+    """Print what came of a run: what was published, and the reason and last lines of what failed."""
     for package in record.packages.values():
         if package.index:
             click.echo(f"{package.reference}  {package.state}  {package.index.digest}")

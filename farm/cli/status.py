@@ -55,6 +55,5 @@ def _show(rows: list[dict[str, Any]]) -> None:
         ended = row["finished"] or time.time()
         begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["created"]))
         took = f"{ended - row['created']:.0f} s"
-        click.echo(
-            f"{row['run']:<6} {row['state']:<10} {row['packages']:>4} packages  {begun}  {took:>7}  {row['submitter']}"
-        )
+        what = f"{row['run']:<6} {row['state']:<10} {row['packages']:>4} packages"
+        click.echo(f"{what}  {begun}  {took:>7}  {row['submitter']}")

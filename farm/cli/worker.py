@@ -47,4 +47,4 @@ def command(
         name=name,
         debug=ctx.obj.debug,
     )
-    os.execvpe(words[0], words, child_environment(settings))
+    os.execvpe(words[0], words, child_environment(settings))  # noqa: S606 - the worker takes this process's place, and its signals

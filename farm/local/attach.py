@@ -1,4 +1,4 @@
-"""A farm for a command that needs one: the broker that is set, or else the private one, started when it is not up."""
+"""A farm for a command that needs one: the broker that is set, or else the private one."""
 
 from __future__ import annotations
 

@@ -94,7 +94,7 @@ class Place:
             yield
 
     def unused(self) -> int | None:
-        """Keep new users waiting, if there are none; returns the descriptor that does so, None if there are."""
+        """Keep new users waiting, if there are no others; returns the descriptor that does so."""
         return _try_lock(self.directory / "users.lock")
 
     def supervise(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The processes of a farm on this machine: each started so that it dies with its parent, each with its log file."""
+"""The processes of a farm on this machine: each dies with its parent, each has its log file."""
 
 from __future__ import annotations
 

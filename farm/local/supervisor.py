@@ -1,7 +1,7 @@
 """The private farm as a process: a Redis, and once wanted its workers; `python -m farm.local`.
 
-It holds on while somebody uses it or a run is open, and then takes itself down, so that a `farm push` that was
-interrupted, even killed, leaves its run going and no process behind when that has ended.
+It holds on while somebody uses it or a run is open, and then takes itself down, so that a `farm push` that
+was interrupted, even killed, leaves its run going and no process behind when that has ended.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ import httpx
 from farm.errors import RegistryError
 from farm.model import Descriptor
 from farm.registry.media import ACCEPT
-from farm.registry.transport import THREADS, Transport
+from farm.registry.transport import THREADS, Request, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -69,18 +69,11 @@ class Registry:
         Raises:
             RegistryError: it does not; here and below the kinds of farm.errors tell why.
         """
-        self._transport.send("GET", registry, "/v2/")
+        self._transport.send(Request("GET", registry, "/v2/"))
 
     def head(self, reference: Reference) -> Descriptor | None:
         """What a tag or digest names; None only where the registry says that there is no such thing."""
-        response = self._transport.send(
-            "HEAD",
-            reference.registry,
-            _path(reference),
-            scope=_pull(reference),
-            headers=ACCEPT,
-            missing=_NOT_FOUND,
-        )
+        response = self._transport.send(_reading("HEAD", reference))
         if response.status_code in _NOT_FOUND:
             return None
         digest = response.headers.get("Docker-Content-Digest")
@@ -91,14 +84,7 @@ class Registry:
 
     def manifest(self, reference: Reference) -> Manifest | None:
         """The manifest or index under a tag or digest, its digest checked; None where there is none."""
-        response = self._transport.send(
-            "GET",
-            reference.registry,
-            _path(reference),
-            scope=_pull(reference),
-            headers=ACCEPT,
-            missing=_NOT_FOUND,
-        )
+        response = self._transport.send(_reading("GET", reference))
         if response.status_code in _NOT_FOUND:
             return None
         body, digest = response.content, digest_of(response.content)
@@ -112,20 +98,16 @@ class Registry:
 
     def put_manifest(self, reference: Reference, media_type: str, body: bytes) -> Descriptor:
         """Store a manifest or an index under a tag; doing it twice is doing it once."""
-        self._transport.send(
-            "PUT",
-            reference.registry,
-            _path(reference),
-            scope=f"{_pull(reference)},push",
-            headers={"Content-Type": media_type},
-            content=body,
-        )
+        headers = {"Content-Type": media_type}
+        scope = f"{_pull(reference)},push"
+        self._transport.send(Request("PUT", reference.registry, _path(reference), scope, headers, body))
         return Descriptor(media_type, digest_of(body), len(body))
 
     def blob(self, reference: Reference, digest: str) -> bytes:
         """A small blob of a repository, such as an image's configuration, its digest checked."""
         path = f"/v2/{reference.repository}/blobs/{digest}"
-        body = self._transport.send("GET", reference.registry, path, scope=_pull(reference)).content
+        request = Request("GET", reference.registry, path, _pull(reference))
+        body = self._transport.send(request).content
         if digest_of(body) != digest:
             raise RegistryError(f"{reference.familiar}: the registry sent other bytes than {digest}")
         return body
@@ -139,6 +121,12 @@ class Registry:
             finally:
                 for future in futures:
                     future.cancel()
+
+
+def _reading(method: str, reference: Reference) -> Request:
+    return Request(
+        method, reference.registry, _path(reference), _pull(reference), headers=ACCEPT, missing=_NOT_FOUND
+    )
 
 
 def _path(reference: Reference) -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from farm.errors import FarmError, RegistryDeniedError, RegistryError, RegistryU
 from farm.model import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from farm.registry.credentials import Credentials
 
@@ -40,6 +42,23 @@ _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 def is_loopback(registry: str) -> bool:
     """Whether HOST[:PORT] is this machine, which docker, too, speaks to without TLS."""
     return bool(_LOOPBACK.fullmatch(registry))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request that may be sent twice."""
+
+    method: str
+    registry: str
+    """HOST[:PORT], or docker.io."""
+    path: str
+    """From /v2/ on."""
+    scope: str = ""
+    """What a token must allow, such as repository:linuxkit/foo:pull."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content: bytes | None = None
+    missing: tuple[int, ...] = ()
+    """Status codes beyond 2xx that are an answer, such as 404."""
 
 
 class Transport:
@@ -68,37 +87,14 @@ class Transport:
             if name in self.__dict__:
                 self.__dict__[name].close()
 
-    def send(
-        self,
-        method: str,
-        registry: str,
-        path: str,
-        *,
-        scope: str = "",
-        headers: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-        missing: Sequence[int] = (),
-    ) -> httpx.Response:
-        """One request, repeated while a moment may heal what went wrong.
-
-        Args:
-            method: of HTTP; only what may be done twice.
-            registry: HOST[:PORT], or docker.io.
-            path: from /v2/ on, or a whole URL of the registry.
-            scope: what a token must allow, such as repository:linuxkit/foo:pull.
-            headers: beside Authorization.
-            content: the body to send.
-            missing: status codes beyond 2xx that are an answer, such as 404.
+    def send(self, request: Request) -> httpx.Response:
+        """Send a request, repeatedly while a moment may heal what went wrong.
 
         Raises:
             RegistryUnavailableError: it cannot be reached or cannot answer now, after all attempts.
             RegistryDeniedError: it refuses the login, or what the login may do.
             RegistryError: any other status.
         """
-
-        def attempt() -> httpx.Response:
-            return self._authorised(method, registry, path, scope, dict(headers or {}), content)
-
         retrying = Retrying(
             retry=retry_if_exception_type(httpx.TransportError) | retry_if_result(_busy),
             wait=_pause,
@@ -106,48 +102,35 @@ class Transport:
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
         try:
-            response: httpx.Response = retrying(attempt)
+            response: httpx.Response = retrying(self._authorised, request)
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
             raise RegistryUnavailableError(
-                f"the registry {registry} cannot be reached: {reason}",
+                f"the registry {request.registry} cannot be reached: {reason}",
                 hint="is it up, and is its name right?",
             ) from error
-        if response.is_success or response.status_code in missing:
+        if response.is_success or response.status_code in request.missing:
             return response
-        raise failure(registry, response, method)
+        raise failure(request.registry, response, request.method)
 
-    def _authorised(
-        self,
-        method: str,
-        registry: str,
-        path: str,
-        scope: str,
-        headers: dict[str, str],
-        content: bytes | None,
-    ) -> httpx.Response:
-        used = self._granted.get((registry, scope))
-        response = self._once(method, registry, path, headers, used, content)
+    def _authorised(self, request: Request) -> httpx.Response:
+        used = self._granted.get((request.registry, request.scope))
+        response = self._once(request, used)
         if response.status_code != httpx.codes.UNAUTHORIZED:
             return response
-        granted = self._grant(registry, scope, response, used)
-        return self._once(method, registry, path, headers, granted, content) if granted else response
+        granted = self._grant(request.registry, request.scope, response, used)
+        return self._once(request, granted) if granted else response
 
-    def _once(
-        self,
-        method: str,
-        registry: str,
-        path: str,
-        headers: dict[str, str],
-        authorization: str | None,
-        content: bytes | None,
-    ) -> httpx.Response:
+    def _once(self, request: Request, authorization: str | None) -> httpx.Response:
+        registry = request.registry
         plain = registry in self._insecure or is_loopback(registry)
         client = self._plain if plain else self._secure
         host = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
-        url = f"{'http' if plain else 'https'}://{host}{path}"
-        named = headers | ({"Authorization": authorization} if authorization else {})
-        with client.stream(method, url, headers=named, content=content, follow_redirects=True) as response:
+        url = f"{'http' if plain else 'https'}://{host}{request.path}"
+        headers = dict(request.headers) | ({"Authorization": authorization} if authorization else {})
+        with client.stream(
+            request.method, url, headers=headers, content=request.content, follow_redirects=True
+        ) as response:
             _read(response, registry)
         return response
 

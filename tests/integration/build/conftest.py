@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 import httpx
 import pytest
-from farm.registry.credentials import Login
 
 from farm.build.build import build
 from farm.build.engine import Engine
 from farm.build.push import forget, push
 from farm.build.spec import BuildSpec
 from farm.model import Reference
+from farm.registry.credentials import Login
 from farm.settings import Secret
 
 if TYPE_CHECKING:

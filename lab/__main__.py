@@ -1,0 +1,55 @@
+"""`python -m lab up`: the lab in the foreground until Ctrl-C; `python -m lab demo`: the demo."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import signal
+import sys
+from typing import Any
+
+from farm.errors import FarmError
+from lab.demo import demo
+from lab.lab import running_lab
+from lab.process import LabError
+
+
+def main() -> int:
+    """Run one of the lab's commands; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lab", description="What the demo and the tests run against."
+    )
+    parser.add_argument(
+        "command", choices=["up", "demo"], help="keep the lab up until Ctrl-C, or run the demo"
+    )
+    command = parser.parse_args().command
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        return demo() if command == "demo" else up()
+    except KeyboardInterrupt:
+        print("\nlab: interrupted; everything is down again", file=sys.stderr)
+        return 130
+    except (LabError, FarmError) as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+
+
+def up() -> int:
+    """Keep the lab up until a signal ends it."""
+    with running_lab() as lab:
+        for name, value in lab.environment().items():
+            print(f"export {name}={shlex.quote(value)}")
+        print(
+            f"# registry {lab.registry}, notary {lab.notary_url}, all data in {lab.directory}; Ctrl-C ends it",
+            flush=True,
+        )
+        signal.pause()
+    return 0
+
+
+def _interrupt(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,97 @@
+"""Base images for a registry that can pull from nowhere: busybox for three architectures, made from Debian's."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from typing import TYPE_CHECKING
+
+import httpx
+
+from farm.model import ArchImage, Descriptor, Platform, Reference
+from farm.registry.client import Registry, digest_of
+from farm.registry.credentials import Credentials
+from farm.registry.index import assemble
+from farm.registry.media import OCI_INDEX, OCI_MANIFEST
+from lab.setup import ARCHES, CACHE, busybox
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TAG = "1.36"
+_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_APPLETS = ["sh", "ash", "cat", "chmod", "cp", "cut", "date", "dd", "df", "du", "echo", "env", "false", "find", "grep", "gzip", "head", "id", "ln", "ls", "mkdir", "mv", "ps", "pwd", "rm", "sed", "sha256sum", "sleep", "sort", "stat", "sync", "tail", "tar", "test", "touch", "tr", "true", "uname", "wc", "wget", "which", "xargs", "yes"]
+
+
+def push_base(registry: str) -> str:
+    """Push REGISTRY/library/busybox for every architecture; returns its reference."""
+    reference = Reference.parse(f"{registry}/library/busybox:{TAG}")
+    with Registry(Credentials(CACHE), timeout=30) as client, httpx.Client(trust_env=False) as http:
+        images = [_push_image(client, http, reference, arch) for arch in ARCHES]
+        index = assemble(images)
+        client.put_manifest(reference, OCI_INDEX, index.body())
+    return f"{registry}/library/busybox:{TAG}"
+
+
+def _push_image(client: Registry, http: httpx.Client, reference: Reference, arch: str) -> ArchImage:
+    plain = rootfs(busybox(arch))
+    layer = gzip.compress(plain, compresslevel=1, mtime=0)
+    diff = f"sha256:{hashlib.sha256(plain).hexdigest()}"
+    config = json.dumps(
+        {
+            "architecture": arch,
+            "os": "linux",
+            "config": {"Cmd": ["sh"], "Env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"]},
+            "rootfs": {"type": "layers", "diff_ids": [diff]},
+            "history": [{"created_by": "busybox-static of Debian"}],
+        }
+    ).encode()
+    for blob in (layer, config):
+        push_blob(http, reference, blob)
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": Descriptor(_CONFIG, digest_of(config), len(config)).to_json(),
+        "layers": [Descriptor(_LAYER, digest_of(layer), len(layer)).to_json()],
+    }
+    body = json.dumps(manifest).encode()
+    target = reference.for_arch(arch)
+    client.put_manifest(target, OCI_MANIFEST, body)
+    named = Descriptor(OCI_MANIFEST, digest_of(body), len(body), Platform(arch))
+    return ArchImage(arch, target, (named,))
+
+
+def push_blob(http: httpx.Client, reference: Reference, blob: bytes) -> None:
+    """Push one blob to a registry without login."""
+    base = f"http://{reference.registry}/v2/{reference.repository}/blobs/uploads/"
+    place = http.post(base).raise_for_status().headers["Location"]
+    http.put(
+        place, params={"digest": digest_of(blob)} | dict(httpx.URL(place).params), content=blob
+    ).raise_for_status()
+
+
+def rootfs(program: Path) -> bytes:
+    """A tar with busybox, its applets, and the few files that programs expect."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name in ("bin", "etc", "tmp"):
+            entry = tarfile.TarInfo(name)
+            entry.type, entry.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
+            tar.addfile(entry)
+        _add(tar, "bin/busybox", program.read_bytes(), 0o755)
+        _add(tar, "etc/passwd", b"root:x:0:0:root:/:/bin/sh\n", 0o644)
+        for applet in _APPLETS:
+            link = tarfile.TarInfo(f"bin/{applet}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+    return packed.getvalue()
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes, mode: int) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), mode
+    tar.addfile(entry, io.BytesIO(content))

@@ -1,0 +1,117 @@
+"""The services of the lab, each on a port of its own on loopback, with its data in the lab's directory."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.process import Service, answers_http, free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+GUARDED_LOGIN = ("farm", "s3cret")
+# That password by bcrypt at its lowest cost; Debian's openssl makes no bcrypt.
+_HTPASSWD = "farm:$2b$04$nvDS0AxlpatvSDT.xlonF.e2uYmEDgkTA4glV9iJBtzqLpJtakNKW\n"
+_UNAUTHORIZED = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A service and where it is found."""
+
+    service: Service
+    address: str
+
+
+def registry(directory: Path, name: str = "registry", *, guarded: bool = False) -> Located:
+    """A registry (localhost:PORT) that allows deletion; a guarded one asks for `GUARDED_LOGIN`."""
+    port, home = free_port(), directory / name
+    home.mkdir()
+    (home / "htpasswd").write_text(_HTPASSWD)
+    lines = [
+        "version: 0.1",
+        "log: {accesslog: {disabled: true}, level: warn}",
+        f"storage: {{filesystem: {{rootdirectory: {home}/data}}, delete: {{enabled: true}}}}",
+        f'http: {{addr: "127.0.0.1:{port}"}}',
+    ]
+    if guarded:
+        lines.append(f"auth: {{htpasswd: {{realm: lab, path: {home}/htpasswd}}}}")
+    (home / "config.yml").write_text("\n".join(lines) + "\n")
+    up = answers_http(f"http://127.0.0.1:{port}/v2/", statuses=(_UNAUTHORIZED,) if guarded else (200,))
+    command = ["docker-registry", "serve", str(home / "config.yml")]
+    return Located(Service(name, command, directory, up), f"localhost:{port}")
+
+
+def redis(directory: Path, password: str) -> Located:
+    """A Redis with a password and an append-only file; its address is a URL."""
+    port, home = free_port(), directory / "redis"
+    home.mkdir()
+    # In a file, because arguments can be read by every user of the machine.
+    lines = [f"port {port}", "bind 127.0.0.1", f"requirepass {password}", "appendonly yes", f"dir {home}"]
+    (home / "redis.conf").write_text("\n".join([*lines, 'save ""', "daemonize no"]) + "\n")
+    (home / "redis.conf").chmod(0o600)
+    command = ["redis-server", str(home / "redis.conf")]
+    return Located(
+        Service("redis", command, directory, _answers_ping(port)), f"redis://:{password}@127.0.0.1:{port}/0"
+    )
+
+
+def _answers_ping(port: int) -> Callable[[], bool]:
+    from redis import Redis  # noqa: PLC0415 - it is slow to import, and only asked here
+    from redis.exceptions import AuthenticationError, RedisError  # noqa: PLC0415
+
+    def ask() -> bool:
+        try:
+            with Redis(port=port, socket_timeout=5) as client:
+                client.ping()
+        except AuthenticationError:
+            return True
+        except RedisError:
+            return False
+        return True
+
+    return ask
+
+
+def notary(directory: Path) -> tuple[Located, Path]:
+    """A notary server with TLS that forgets all when it ends, and its certificate."""
+    port, home = free_port(), directory / "notary"
+    home.mkdir()
+    certificate = home / "server.crt"
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "30"]
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            *curve,
+            "-keyout",
+            str(home / "server.key"),
+            "-out",
+            str(certificate),
+            *subject,
+        ],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+    config = {
+        "server": {
+            "http_addr": f"127.0.0.1:{port}",
+            "tls_cert_file": "server.crt",
+            "tls_key_file": "server.key",
+        },
+        "trust_service": {"type": "local"},
+        "storage": {"backend": "memory"},
+        "logging": {"level": "warn"},
+    }
+    (home / "server.json").write_text(json.dumps(config))
+    url = f"https://localhost:{port}"
+    up = answers_http(f"{url}/_notary_server/health", verify=False)
+    command = ["notary-server", "-config", str(home / "server.json")]
+    return Located(Service("notary", command, directory, up), url), certificate

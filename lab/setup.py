@@ -1,0 +1,210 @@
+"""Set up a bare Debian machine for the demo and the tests: `python3 lab/setup.py`.
+
+Runs before anything is installed, so it uses the standard library alone. Each step looks whether there is
+something to do, says what it does, and does nothing twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+CACHE = ROOT / ".lab" / "cache"
+BINFMT = Path("/proc/sys/fs/binfmt_misc")
+
+# Each package, and a file that is there once it is installed.
+PACKAGES = {
+    "docker.io": "/usr/sbin/dockerd",
+    "docker-registry": "/usr/bin/docker-registry",
+    "notary": "/usr/bin/notary-server",
+    "redis-server": "/usr/bin/redis-server",
+    "qemu-user-static": "/usr/bin/qemu-s390x-static",
+    "binfmt-support": "/usr/sbin/update-binfmts",
+    "iptables": "/usr/sbin/iptables",
+    "iproute2": "/usr/bin/ip",
+    "openssl": "/usr/bin/openssl",
+    "util-linux": "/usr/bin/setpriv",
+    "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
+    "python3-venv": "",
+}
+# LinuxKit's name of an architecture: Debian's name, the kernel's handler of its programs.
+ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
+_LIMIT = 900
+"""Seconds that one command may take: a download over a slow line."""
+
+
+class SetupError(Exception):
+    """A step that did not succeed, in one sentence."""
+
+
+def main() -> int:
+    """Do every step that is needed; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description="Install what the demo and the tests need on a Debian machine."
+    )
+    parser.parse_args()
+    steps: list[tuple[str, Callable[[], bool], Callable[[], None]]] = [
+        ("install Debian packages", lambda: bool(missing_packages()), install_packages),
+        ("make the virtual environment .venv", lambda: not fresh_venv(), make_venv),
+        ("register QEMU for foreign architectures", lambda: bool(unregistered()), register_qemu),
+        ("fetch busybox for each architecture", lambda: bool(missing_busybox()), fetch_busybox),
+    ]
+    try:
+        check_system()
+        needed = [(about, do) for about, wanted, do in steps if wanted()]
+        for about, do in needed:
+            print(f"set-up: {about}", flush=True)
+            do()
+    except SetupError as error:
+        print(f"set-up: {error}", file=sys.stderr)
+        return 1
+    print("set-up: done" if needed else "set-up: everything is there", flush=True)
+    return 0
+
+
+def check_system() -> None:
+    """Refuse a system on which the steps below would not work, and say what it needs."""
+    if shutil.which("apt-get") and shutil.which("dpkg") and sys.version_info >= (3, 11):
+        return
+    raise SetupError(
+        "this is no Debian 12 or later with Python 3.11; install by hand what is called on Debian "
+        f"{', '.join(PACKAGES)}, make .venv with `pip install -e '.[dev]'`, and register QEMU with binfmt_misc"
+    )
+
+
+def run(command: list[str], *, root: bool = False, cwd: Path = ROOT) -> None:
+    """Run a command, silently unless it fails.
+
+    Raises:
+        SetupError: it failed; the message shows its last lines.
+    """
+    sudo = ["sudo"] if root and os.geteuid() != 0 else []
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    try:
+        done = subprocess.run(
+            [*sudo, *command],
+            cwd=cwd,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=_LIMIT,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise SetupError(f"`{' '.join(command)}` did not run: {error}") from error
+    if done.returncode:
+        last = "\n    ".join(done.stdout.strip().splitlines()[-8:])
+        raise SetupError(f"`{' '.join(command)}` failed with status {done.returncode}:\n    {last}")
+
+
+def missing_packages() -> list[str]:
+    """Debian packages that are not installed."""
+    missing = [name for name, file in PACKAGES.items() if file and not Path(file).exists()]
+    try:
+        import ensurepip  # noqa: F401, PLC0415 - Debian keeps it in python3-venv
+    except ImportError:
+        missing.append("python3-venv")
+    return missing
+
+
+def install_packages() -> None:
+    """Install them; no service of theirs is started by it where there is no systemd."""
+    names = missing_packages()
+    print(f"    {' '.join(names)}", flush=True)
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names]
+    try:
+        run(install, root=True)
+    except SetupError:
+        run(["apt-get", "update", "-qq"], root=True)
+        run(install, root=True)
+
+
+def _stamp() -> tuple[Path, str]:
+    return VENV / ".set-up-from", hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
+
+
+def fresh_venv() -> bool:
+    """Whether .venv holds what pyproject.toml asks for."""
+    path, wanted = _stamp()
+    return path.is_file() and path.read_text() == wanted and (VENV / "bin" / "farm").exists()
+
+
+def make_venv() -> None:
+    """Make it, and install the project and its development tools into it."""
+    if not (VENV / "bin" / "pip").exists():
+        run([sys.executable, "-m", "venv", str(VENV)])
+    run([str(VENV / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", "-e", ".[dev]"])
+    path, wanted = _stamp()
+    path.write_text(wanted)
+
+
+def foreign() -> list[str]:
+    """The architectures that this machine has to emulate."""
+    return [arch for arch, machine in ARCHES.items() if machine != platform.machine()]
+
+
+def unregistered() -> list[str]:
+    """Foreign architectures whose programs the kernel does not hand to QEMU yet."""
+    return [arch for arch in foreign() if not _registered(ARCHES[arch])]
+
+
+def _registered(machine: str) -> bool:
+    handler = BINFMT / f"qemu-{machine}"
+    return handler.is_file() and handler.read_text().startswith("enabled")
+
+
+def register_qemu() -> None:
+    """Mount binfmt_misc where it is not, and let Debian's own tool register its QEMU."""
+    if not (BINFMT / "register").exists():
+        run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], root=True)
+    run(["update-binfmts", "--enable"], root=True)
+    if left := unregistered():
+        raise SetupError(f"the kernel still does not run programs for {', '.join(left)}")
+
+
+def busybox(arch: str) -> Path:
+    """Where the statically linked busybox of an architecture is kept."""
+    return CACHE / f"busybox-{arch}"
+
+
+def missing_busybox() -> list[str]:
+    """Architectures whose busybox is not there."""
+    return [arch for arch in ARCHES if not busybox(arch).exists()]
+
+
+def fetch_busybox() -> None:
+    """Take each from Debian's package for that architecture, with package lists of our own."""
+    for arch in missing_busybox():
+        work = CACHE / f"apt-{arch}"
+        for part in ("lists/partial", "archives/partial", "deb"):
+            (work / part).mkdir(parents=True, exist_ok=True)
+        options = [
+            f"APT::Architecture={arch}",
+            f"APT::Architectures={arch}",
+            f"Dir::State::Lists={work / 'lists'}",
+            f"Dir::Cache={work}",
+            "APT::Sandbox::User=root",
+        ]
+        apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
+        run([*apt, "update"])
+        run([*apt, "download", "busybox-static"], cwd=work / "deb")
+        (package,) = (work / "deb").glob("*.deb")
+        run(["dpkg", "-x", str(package), str(work / "root")])
+        (found,) = (path for path in (work / "root").glob("**/bin/busybox") if not path.is_symlink())
+        shutil.copy(found, busybox(arch).with_suffix(".new"))
+        busybox(arch).with_suffix(".new").rename(busybox(arch))
+        shutil.rmtree(work)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
