@@ -1,1 +1,1 @@
-"""A farm's surroundings on one machine: registries, notary server, Redis, engine, base images; for demo and tests."""
+"""What a farm stands on, on one machine: registries, notary server, Redis, engine, base images."""

@@ -6,12 +6,16 @@ import argparse
 import shlex
 import signal
 import sys
-from typing import Any
+import time
+from typing import Any, NoReturn
 
 from farm.errors import FarmError
 from lab.demo import demo
 from lab.lab import running_lab
 from lab.process import LabError
+
+_LOOK = 0.5
+"""Seconds between two looks at whether all services still run."""
 
 
 def main() -> int:
@@ -23,7 +27,8 @@ def main() -> int:
         "command", choices=["up", "demo"], help="keep the lab up until Ctrl-C, or run the demo"
     )
     command = parser.parse_args().command
-    signal.signal(signal.SIGTERM, _interrupt)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     try:
         return demo() if command == "demo" else up()
     except KeyboardInterrupt:
@@ -34,17 +39,18 @@ def main() -> int:
         return 1
 
 
-def up() -> int:
-    """Keep the lab up until a signal ends it."""
+def up() -> NoReturn:
+    """Keep the lab up until a signal ends it, or one of its services ends."""
     with running_lab() as lab:
         for name, value in lab.environment().items():
             print(f"export {name}={shlex.quote(value)}")
         print(
-            f"# registry {lab.registry}, notary {lab.notary_url}, all data in {lab.directory}; Ctrl-C ends it",
+            f"# registry {lab.registry}, notary {lab.notary_url}, data in {lab.directory}; Ctrl-C ends it",
             flush=True,
         )
-        signal.pause()
-    return 0
+        while True:
+            lab.check()
+            time.sleep(_LOOK)
 
 
 def _interrupt(*_: Any) -> None:

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import os
 import subprocess
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import docker
-import docker.errors
-
-from lab.process import LabError, Service
+from lab.directory import bridge_of
+from lab.process import LabError, Service, answers_http
 from lab.services import Located
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 _USUAL = "unix:///var/run/docker.sock"
-_BRIDGE = "farmlab"
 _NETWORKS = range(1, 250)
 
 
@@ -29,65 +25,40 @@ def answering_engine() -> str | None:
 
 
 def answers(url: str) -> Callable[[], bool]:
-    """Whether an engine answers at a URL."""
-
-    def ask() -> bool:
-        try:
-            client = docker.DockerClient(base_url=url, timeout=10)
-        except (docker.errors.DockerException, OSError):
-            return False
-        with suppress(docker.errors.DockerException, OSError):
-            client.ping()
-            client.close()
-            return True
-        client.close()
-        return False
-
-    return ask
+    """Whether an engine answers at a URL: unix:// or tcp://."""
+    return answers_http(f"{url.replace('tcp://', 'http://')}/_ping" if url.startswith("tcp://") else url)
 
 
-def own_engine(directory: Path) -> Located:
-    """An engine with its own data, socket and bridge, so that it disturbs no other."""
+def own_engine(home: Path) -> Located:
+    """An engine with its own data, socket and bridge, so that it disturbs no other.
+
+    Raises:
+        LabError: this user may not start one.
+    """
     if os.geteuid() != 0:
-        raise LabError("no Docker Engine answers, and only root can start one; start yours, or use sudo")
-    home = directory / "engine"
-    home.mkdir()
-    socket = home / "docker.sock"
-    url = f"unix://{socket}"
-    command = ["dockerd", "--data-root", str(home / "data"), "--exec-root", str(home / "exec")]
-    command += ["--pidfile", str(home / "dockerd.pid"), "--host", url, "--bridge", add_bridge()]
-    # TERM, not KILL: dockerd ends its containerd, which nobody else would.
-    return Located(Service("engine", command, directory, answers(url), last_signal="TERM"), url)
+        raise LabError("no Docker Engine answers, and only root can start one: start yours, or use sudo")
+    data = home / "engine"
+    data.mkdir()
+    url = f"unix://{data}/docker.sock"
+    command = ["dockerd", "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
+    command += ["--pidfile", str(data / "dockerd.pid"), "--host", url, "--bridge", add_bridge(home)]
+    # TERM, not KILL: dockerd ends its containerd and its containers, which nobody else would.
+    return Located(Service("engine", command, home, answers(url), last_signal="TERM"), url)
 
 
-def bridge_name() -> str:
-    """The name of this process's bridge, within the kernel's 15 characters."""
-    return f"{_BRIDGE}{os.getpid()}"
-
-
-def add_bridge() -> str:
-    """Make a bridge in the first network of 10.213.0.0/16 that is free; those of dead labs are removed."""
-    for link in Path("/sys/class/net").glob(f"{_BRIDGE}*"):
-        if not Path("/proc", link.name.removeprefix(_BRIDGE)).exists():
-            _ip("link", "delete", link.name)
-    name = bridge_name()
+def add_bridge(home: Path) -> str:
+    """Make the lab's bridge in the first network of 10.213.0.0/16 that is free; returns its name."""
+    name = bridge_of(home)
     _ip("link", "add", "name", name, "type", "bridge")
-    taken = subprocess.run(
-        ["ip", "-o", "-4", "addr"], capture_output=True, text=True, check=False, timeout=30
-    ).stdout
+    taken = _ip("-o", "-4", "addr")
     number = next(one for one in _NETWORKS if f" 10.213.{one}." not in taken)
     _ip("addr", "add", f"10.213.{number}.1/24", "dev", name)
     _ip("link", "set", name, "up")
     return name
 
 
-def remove_bridge() -> None:
-    """Remove this process's bridge, if there is one."""
-    if Path("/sys/class/net", bridge_name()).exists():
-        _ip("link", "delete", bridge_name())
-
-
-def _ip(*words: str) -> None:
+def _ip(*words: str) -> str:
     done = subprocess.run(["ip", *words], capture_output=True, text=True, check=False, timeout=30)
     if done.returncode:
-        raise LabError(f"ip {' '.join(words)}: {done.stderr.strip()}")
+        raise LabError(f"`ip {' '.join(words)}` failed: {done.stderr.strip()}")
+    return done.stdout

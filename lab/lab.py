@@ -5,22 +5,23 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import tempfile
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.settings import Secret
 from farm.trust.delegation import generate_delegation_key
 from lab import engine, images, services
+from lab.directory import own_directory
+from lab.process import LabError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from lab.process import Service
+    from lab.services import Located
 
-_PREFIX = "farm-lab-"
 DOCKER = "/usr/bin/docker"
 """Debian's client; another that comes first on PATH may be of any age."""
 
@@ -31,7 +32,8 @@ class Lab:
 
     directory: Path
     services: dict[str, Service]
-    """By name: registry, guarded, notary, redis, and engine if it is the lab's own."""
+    """By name: registry, guarded, notary, redis, and engine if it is the lab's own. Each has stop() and
+    start(), on the same port; notary forgets everything in between."""
     engine_url: str
     registry: str
     """localhost:PORT."""
@@ -50,10 +52,11 @@ class Lab:
     docker_cli: str = DOCKER
 
     def environment(self, state: Path | None = None) -> dict[str, str]:
-        """The variables with which `farm` uses this lab, as a private farm that keeps its state in `state`."""
+        """The variables with which `farm` uses this lab, as a private farm with its state in `state`."""
         return {
             "FARM_STATE_DIR": str(state or self.directory / "farm"),
             "FARM_ENGINE": self.engine_url,
+            "FARM_EMULATE": "true",
             "FARM_ORG": f"{self.registry}/linuxkit",
             "FARM_BUILD_ARGS": f"REGISTRY={self.registry}",
             "FARM_NOTARY_SERVER": self.notary_url,
@@ -64,7 +67,7 @@ class Lab:
             "DOCKER_CONFIG": str(self.directory / "docker"),
         }
 
-    def stranger(self, home: Path) -> dict[str, str]:
+    def docker_trust_environment(self, home: Path) -> dict[str, str]:
         """The variables of a docker user who trusts signed tags only, and never saw the farm."""
         server = self.notary_url.removeprefix("https://")
         folder = home / ".docker" / "tls" / server
@@ -79,67 +82,58 @@ class Lab:
             "DOCKER_CONTENT_TRUST_SERVER": self.notary_url,
         }
 
+    def check(self) -> None:
+        """Look whether every service still runs.
+
+        Raises:
+            LabError: one has ended by itself; the message shows its last lines.
+        """
+        for service in self.services.values():
+            if service.ended:
+                raise LabError(service.last_words("ended"))
+
 
 @contextmanager
-def running_lab(directory: Path | None = None) -> Iterator[Lab]:
-    """A lab for as long as the body runs.
-
-    Args:
-        directory: an empty one for its data; None for one in the system's temporary directory, removed at the end.
+def running_lab() -> Iterator[Lab]:
+    """A lab for as long as the body runs, in a directory of its own.
 
     Raises:
         LabError: a part of it does not come up.
     """
     with ExitStack() as stack:
-        home = directory or stack.enter_context(_own_directory())
-        parts = {
-            "registry": services.registry(home),
-            "guarded": services.registry(home, "guarded", guarded=True),
-            "redis": services.redis(home, secrets.token_hex(16)),
-        }
-        parts["notary"], ca = services.notary(home)
-        url = engine.answering_engine()
-        if url is None:
-            stack.callback(engine.remove_bridge)
+        home = stack.enter_context(own_directory())
+        redis = services.redis(home, secrets.token_hex(16))
+        registry, guarded = services.registry(home), services.registry(home, "guarded", guarded=True)
+        notary, certificate = services.notary(home)
+        parts = {"registry": registry, "guarded": guarded, "redis": redis, "notary": notary}
+        if (engine_url := engine.answering_engine()) is None:
             parts["engine"] = engine.own_engine(home)
-            url = parts["engine"].address
+            engine_url = parts["engine"].address
         for part in parts.values():
             stack.callback(part.service.stop)
             part.service.launch()
-        key_passphrase = secrets.token_urlsafe(16)
-        key = generate_delegation_key(home / "keys", Secret(key_passphrase))
+        passphrase = secrets.token_urlsafe(16)
+        key = generate_delegation_key(home / "keys", Secret(passphrase))
         (home / "docker").mkdir()
-        for part in parts.values():
-            part.service.wait()
+        _wait(parts)
         yield Lab(
             directory=home,
             services={name: part.service for name, part in parts.items()},
-            engine_url=url,
-            registry=parts["registry"].address,
-            guarded_registry=parts["guarded"].address,
+            engine_url=engine_url,
+            registry=registry.address,
+            guarded_registry=guarded.address,
             guarded_login=services.GUARDED_LOGIN,
-            base=images.push_base(parts["registry"].address),
-            notary_url=parts["notary"].address,
-            notary_ca=ca,
-            redis_url=parts["redis"].address,
+            base=images.push_base(registry.address),
+            notary_url=notary.address,
+            notary_ca=certificate,
+            redis_url=redis.address,
             signing_key=key.key,
             signing_cert=key.certificate,
-            signing_passphrase=key_passphrase,
+            signing_passphrase=passphrase,
             root_passphrase=secrets.token_urlsafe(16),
         )
 
 
-@contextmanager
-def _own_directory() -> Iterator[Path]:
-    """A short path, since sockets lie in it; what killed labs left behind is removed."""
-    parent = Path(tempfile.gettempdir())
-    for left in parent.glob(f"{_PREFIX}*"):
-        if not Path("/proc", left.name.removeprefix(_PREFIX)).exists():
-            shutil.rmtree(left, ignore_errors=True)
-    home = parent / f"{_PREFIX}{os.getpid()}"
-    home.mkdir(mode=0o700)
-    try:
-        yield home
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(home)
+def _wait(parts: dict[str, Located]) -> None:
+    for part in parts.values():
+        part.service.wait()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import socket
 import subprocess
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
 
 START_WAIT = 30.0
 STOP_WAIT = 20.0
+# The kernel sends the parent's death signal when the thread that started a child ends, so that one thread,
+# which ends with the lab alone, starts them all.
+_STARTER = ThreadPoolExecutor(1, "lab-starter")
 
 
 class LabError(Exception):
@@ -32,7 +37,7 @@ def free_port() -> int:
 
 @dataclass
 class Service:
-    """One service; `answers` says whether it is up."""
+    """One service, which any thread may stop and start again; `answers` says whether it is up."""
 
     name: str
     command: Sequence[str]
@@ -41,16 +46,38 @@ class Service:
     last_signal: str = "KILL"
     """What it is sent when the lab is killed; one that has children of its own is asked to end them."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    _changing: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def log(self) -> Path:
         """Where its output goes."""
         return self.directory / f"{self.name}.log"
 
+    @property
+    def ended(self) -> bool:
+        """Whether it was started, not stopped, and has ended all the same."""
+        with self._changing:
+            return self.process is not None and self.process.poll() is not None
+
+    def start(self) -> None:
+        """Start the process, and wait until it answers.
+
+        Raises:
+            LabError: as `wait`.
+        """
+        with self._changing:
+            self.launch()
+            self.wait()
+
     def launch(self) -> None:
-        """Start the process, and do not wait."""
+        """Start the process, unless it runs, and do not wait."""
+        with self._changing:
+            if self.process is None or self.process.poll() is not None:
+                self.process = _STARTER.submit(self._spawn).result()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
-            self.process = subprocess.Popen(
+            return subprocess.Popen(
                 ["setpriv", "--pdeathsig", self.last_signal, "--", *self.command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -68,40 +95,44 @@ class Service:
         """
         deadline = time.monotonic() + START_WAIT
         while not self.answers():
-            ended = self.process is None or self.process.poll() is not None
-            if ended or time.monotonic() > deadline:
-                last = "\n    ".join(self.log.read_text(errors="replace").splitlines()[-8:])
-                raise LabError(f"{self.name} {'ended' if ended else 'does not answer'}:\n    {last}")
+            if self.ended:
+                raise LabError(self.last_words("ended"))
+            if time.monotonic() > deadline:
+                raise LabError(self.last_words(f"did not answer within {START_WAIT:.0f} s"))
             time.sleep(0.02)
 
-    def start(self) -> None:
-        """Start the process, and wait until it answers."""
-        self.launch()
-        self.wait()
+    def last_words(self, what: str) -> str:
+        """What happened to it, and its last lines."""
+        lines = self.log.read_text(errors="replace").splitlines()[-8:] if self.log.exists() else []
+        return "\n    ".join([f"{self.name} {what}" + (":" if lines else ""), *lines])
 
     def stop(self) -> None:
         """End the process; one that does not end in time is killed."""
-        if self.process is None:
-            return
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
-        try:
-            self.process.wait(STOP_WAIT)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.process = None
+        with self._changing:
+            if self.process is None:
+                return
+            if self.process.poll() is None:
+                # One that a test has frozen would never see that it is to end.
+                self.process.send_signal(signal.SIGCONT)
+                self.process.terminate()
+            try:
+                self.process.wait(STOP_WAIT)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+            self.process = None
 
 
 def answers_http(url: str, *, verify: bool = True, statuses: Sequence[int] = (200,)) -> Callable[[], bool]:
-    """Whether a URL is answered with one of these statuses."""
+    """Whether a URL is answered with one of these statuses; unix:///PATH stands for an engine's socket."""
+    path = url.removeprefix("unix://") if url.startswith("unix://") else None
+    address = "http://engine/_ping" if path else url
 
     def ask() -> bool:
-        try:
-            answer = httpx.get(url, verify=verify, trust_env=False, timeout=5)
-        except httpx.TransportError:
-            return False
-        return answer.status_code in statuses
+        with httpx.Client(transport=httpx.HTTPTransport(uds=path, verify=verify), timeout=5) as client:
+            try:
+                return client.get(address).status_code in statuses
+            except httpx.TransportError:
+                return False
 
     return ask

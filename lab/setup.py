@@ -13,8 +13,11 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
@@ -76,8 +79,8 @@ def check_system() -> None:
     if shutil.which("apt-get") and shutil.which("dpkg") and sys.version_info >= (3, 11):
         return
     raise SetupError(
-        "this is no Debian 12 or later with Python 3.11; install by hand what is called on Debian "
-        f"{', '.join(PACKAGES)}, make .venv with `pip install -e '.[dev]'`, and register QEMU with binfmt_misc"
+        "this is no Debian 12 or later with Python 3.11; install what Debian calls "
+        f"{', '.join(PACKAGES)}, make .venv with `pip install -e '.[dev]'`, register QEMU with binfmt_misc"
     )
 
 

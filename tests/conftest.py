@@ -1,4 +1,4 @@
-"""What all tests share: one laboratory for the whole session. A service that is missing fails, and never skips."""
+"""What all tests share: one lab for the whole session. A service that is missing fails, and never skips."""
 
 from __future__ import annotations
 

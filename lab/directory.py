@@ -1,0 +1,83 @@
+"""A lab's directory, which outlives a killed lab only until the next one starts."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PREFIX = "farm-lab-"
+_LOCK = "lock"
+
+
+@contextmanager
+def own_directory() -> Iterator[Path]:
+    """A new directory with a short path, since sockets lie in it; removed at the end.
+
+    Whatever killed labs left behind is removed first: their directories, mounts, processes and bridges.
+    """
+    parent = Path(tempfile.gettempdir())
+    gate = _lock(parent / f".{_PREFIX}{os.geteuid()}")
+    try:
+        for left in parent.glob(f"{_PREFIX}*"):
+            if _is_dead(left):
+                remove(left)
+        home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+        claim = _lock(home / _LOCK)
+    finally:
+        os.close(gate)
+    try:
+        yield home
+    finally:
+        remove(home)
+        os.close(claim)
+
+
+def bridge_of(home: Path) -> str:
+    """The network bridge of a lab's own engine, within the kernel's 15 characters for a name."""
+    return f"farmlab{home.name.removeprefix(_PREFIX)}"
+
+
+def remove(home: Path) -> None:
+    """Remove a lab's directory and what an engine that was killed left: shims, mounts, its bridge."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").readlink().is_relative_to(home) and int(process.name) != os.getpid():
+                os.kill(int(process.name), signal.SIGKILL)
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    for mount in reversed([name for name in mounts if Path(name).is_relative_to(home)]):
+        subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True, timeout=30)
+    if Path("/sys/class/net", bridge_of(home)).exists():
+        command = ["ip", "link", "delete", bridge_of(home)]
+        subprocess.run(command, check=False, capture_output=True, timeout=30)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+def _is_dead(home: Path) -> bool:
+    """Whether the lab that made a directory is gone: a live one holds its lock."""
+    if not home.is_dir() or home.stat().st_uid != os.geteuid():
+        return False
+    try:
+        os.close(_lock(home / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _lock(path: Path, operation: int = fcntl.LOCK_EX) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(descriptor, operation)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    return descriptor
