@@ -1,6 +1,135 @@
-"""The demo."""
+"""The demo: the command `farm` builds, publishes and signs the examples, and a stranger runs them."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from farm.model import UNAME
+from lab.checkout import EXAMPLES, committed_examples
+from lab.lab import Lab, running_lab
+from lab.process import LabError
+from lab.setup import ARCHES, VENV
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+_LIMIT = 300.0
+"""Seconds that one command may take."""
+
+
+@dataclass
+class Show:
+    """Runs commands before an audience: each is printed, then what it says, and timed."""
+
+    directory: Path
+    programs: Mapping[str, str]
+    """What the first word of a command stands for."""
+    times: list[tuple[str, float]] = field(default_factory=list)
+
+    @contextmanager
+    def act(self, title: str) -> Iterator[None]:
+        """A part of the demo, with a title."""
+        print(f"\n=== {title}", flush=True)
+        begun = time.monotonic()
+        yield
+        self.times.append((title, time.monotonic() - begun))
+
+    def run(
+        self, *words: str, environment: Mapping[str, str], fails: bool = False, shown: bool = True
+    ) -> str:
+        """Run a command and show it, with what it prints unless not `shown`; returns what it printed.
+
+        Raises:
+            LabError: it failed, or did not fail where it should have.
+        """
+        print(f"$ {shlex.join(words)}", flush=True)
+        with subprocess.Popen(
+            ["setpriv", "--pdeathsig", "TERM", "--", self.programs.get(words[0], words[0]), *words[1:]],
+            cwd=self.directory,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        ) as process:
+            printed = _lines(process, shown=shown)
+            status = process.wait(_LIMIT)
+        if bool(status) is not fails:
+            raise LabError(f"`{shlex.join(words)}` ended with status {status}")
+        return printed
+
+
+def _lines(process: subprocess.Popen[str], *, shown: bool) -> str:
+    """What a command prints, shown line by line as it comes."""
+    lines = []
+    for line in process.stdout or ():
+        lines.append(line.removesuffix("\n"))
+        if shown:
+            print(f"  {lines[-1]}", flush=True)
+    return "\n".join(lines)
 
 
 def demo() -> int:
-    """Show the farm at work; returns the exit code."""
+    """Show the farm at work from the first build to a stranger's `docker run`; returns the exit code."""
+    begun = time.monotonic()
+    print("lab: starting registry, notary server, Redis and Docker Engine", flush=True)
+    with running_lab() as lab:
+        up = time.monotonic() - begun
+        print(f"lab: up after {up:.1f} s; registry {lab.registry}, notary server {lab.notary_url}")
+        checkout = committed_examples(lab.directory)
+        if checkout.copied:
+            print(f"lab: {checkout.copied}, so a committed copy in {checkout.directory} is used")
+        show = Show(checkout.directory, {"farm": str(VENV / "bin" / "farm"), "docker": lab.docker_cli})
+        environment = clean_environment() | lab.environment()
+        try:
+            perform(show, lab, environment)
+        finally:
+            show.run("farm", "down", environment=environment)
+    for title, seconds in [("start the lab", up), *show.times, ("in all", time.monotonic() - begun)]:
+        print(f"{seconds:6.1f} s  {title}")
+    print("demo: done; everything that was started is down again", flush=True)
     return 0
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without the settings of this user's own farm and docker."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("FARM_", "DOCKER_"))}
+
+
+def perform(show: Show, lab: Lab, environment: Mapping[str, str]) -> None:
+    """The acts of the demo."""
+    packages = [f"examples/{name}" for name in EXAMPLES]
+    with show.act("what is there to do?"):
+        show.run("farm", "plan", *packages, environment=environment)
+    with show.act("an administrator prepares the names for signing, once"):
+        show.run("farm", "trust", "init", *packages, environment=environment)
+    with show.act("build for three architectures, publish, sign"):
+        show.run("farm", "push", *packages, environment=environment)
+    with show.act("once more: nothing is built twice"):
+        show.run("farm", "push", *packages, environment=environment)
+    with show.act("what stands in the registry?"):
+        tags = show.run("farm", "show-tag", *packages, environment=environment).split()
+        show.run("farm", "inspect", tags[-1], environment=environment)
+    with show.act("a stranger pulls and runs what is signed, and nothing else"):
+        be_a_stranger(show, lab, tags[0])
+
+
+def be_a_stranger(show: Show, lab: Lab, tag: str) -> None:
+    """Pull and run an image on every architecture as a docker user who demands signatures."""
+    environment = lab.docker_trust_environment(lab.directory / "stranger")
+    for arch in ARCHES:
+        platform = f"--platform=linux/{arch}"
+        show.run("docker", "pull", "--quiet", platform, tag, environment=environment)
+        printed = show.run("docker", "run", "--rm", platform, tag, environment=environment)
+        # An engine keeps one platform of an image; another one cannot be pulled over it.
+        show.run("docker", "image", "rm", tag, environment=environment, shown=False)
+        if printed != UNAME[arch]:
+            raise LabError(f"{tag} on {arch} printed {printed!r} instead of {UNAME[arch]}")
+    show.run("docker", "pull", "--quiet", lab.base, environment=environment, fails=True)

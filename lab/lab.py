@@ -54,6 +54,7 @@ class Lab:
     def environment(self, state: Path | None = None) -> dict[str, str]:
         """The variables with which `farm` uses this lab, as a private farm with its state in `state`."""
         return {
+            "FARM_CONFIG": os.devnull,
             "FARM_STATE_DIR": str(state or self.directory / "farm"),
             "FARM_ENGINE": self.engine_url,
             "FARM_EMULATE": "true",
