@@ -25,12 +25,13 @@ from farm.settings import environment
 from farm.state import leases, runs
 from farm.state.contexts import get_context
 from farm.state.logs import LogWriter
-from farm.state.records import JobRecord
 from tasks.patience import patiently
 from tasks.site import Site, site
 
 if TYPE_CHECKING:
     from celery import Task
+
+    from farm.state.records import JobRecord
 
     from farm.build.engine import Engine
 

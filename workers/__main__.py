@@ -6,7 +6,7 @@ import argparse
 import logging
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.signals import worker_ready, worker_shutting_down
 
@@ -51,8 +51,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def run(settings: Settings, role: Role, name: str) -> int:
-    """Consume the role's queues until a signal ends it: SIGTERM lets the task in hand finish."""
+def run(settings: Settings, role: Role, name: str) -> NoReturn:
+    """Consume the role's queues until a signal ends the process: SIGTERM lets the task in hand finish."""
     app = make_app(settings)
     if settings.broker is None:
         raise StateUnavailableError("no broker")
@@ -74,7 +74,6 @@ def run(settings: Settings, role: Role, name: str) -> int:
             "--without-mingle",
         ]
     )
-    return 0
 
 
 def _announce(store: Store, info: WorkerInfo) -> None:

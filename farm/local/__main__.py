@@ -10,4 +10,4 @@ from farm.settings import load_settings
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    sys.exit(Supervisor(load_settings({}), keep="--keep" in sys.argv[1:]).run())
+    sys.exit(Supervisor(load_settings({})).run())

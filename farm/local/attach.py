@@ -51,6 +51,43 @@ def attached(settings: Settings) -> Iterator[tuple[Settings, Store]]:
             store.close()
 
 
+@contextmanager
+def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
+    """Workers, publisher and Flower on this machine for as long as the body runs, for the broker or a private farm.
+
+    Raises:
+        FarmError: they do not come up; the error says why.
+    """
+    place = Place.at(settings.state_dir)
+    with place.used():
+        _start(place, settings)
+        store = Store(settings.broker) if settings.broker else _connect(place)
+        try:
+            connected = settings if settings.broker else replace(settings, broker=place.broker)
+            place.flower.write_text(str(settings.flower_port))
+            place.wanted.touch()
+            _wait_for_workers(place, store)
+            yield connected, store
+        finally:
+            store.close()
+
+
+def _wait_for_workers(place: Place, store: Store) -> None:
+    """Wait until this machine's own workers have said that they are up."""
+    deadline = time.monotonic() + START_WAIT
+    while not place.up.exists():
+        if error := place.told_failure():
+            raise error
+        if time.monotonic() > deadline:
+            raise NoWorkerError("the workers do not come up", hint=f"see their logs in {place.logs}")
+        time.sleep(0.05)
+
+
+def stay_up(settings: Settings) -> None:
+    """Keep the private farm up although nobody uses it."""
+    Place.at(settings.state_dir).kept.touch()
+
+
 def _start(place: Place, settings: Settings) -> None:
     if place.supervised():
         return

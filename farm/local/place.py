@@ -71,6 +71,16 @@ class Place:
         return self.directory / "workers.wanted"
 
     @property
+    def kept(self) -> Path:
+        """There when the farm is to stay up although nobody uses it."""
+        return self.directory / "kept"
+
+    @property
+    def flower(self) -> Path:
+        """There when Flower is wanted; holds its port."""
+        return self.directory / "flower.wanted"
+
+    @property
     def failure(self) -> Path:
         """Why the workers could not start, as the error's JSON."""
         return self.directory / "failure.json"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+PUBLISHER = "publisher"
 STOP_WAIT = 20.0
 """Seconds that a process is given to finish before it is killed."""
 _LONGEST_PAUSE = 30.0
@@ -111,7 +112,7 @@ def worker_child(
 ) -> Child:
     """A worker for these architectures, or a publisher."""
     return Child(
-        "publisher" if publish else "builder", worker_command(arches, publish=publish), log_file, environment
+        PUBLISHER if publish else "builder", worker_command(arches, publish=publish), log_file, environment
     )
 
 

@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING
 from farm.build.engine import Engine
 from farm.errors import FarmError, StateUnavailableError
 from farm.local.place import Place
-from farm.local.processes import Child, redis_child, stop, why_ended, worker_child
+from farm.local.processes import PUBLISHER, Child, redis_child, stop, why_ended, worker_child
 from farm.settings import child_environment
 from farm.state.runs import open_runs
 from farm.state.store import Store
 from farm.state.workers import served, workers
+from farm.watch import flower_command, flower_environment
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -36,13 +37,13 @@ _MOST_SLOTS = 4
 class Supervisor:
     """Starts and watches the processes of a farm on this machine."""
 
-    def __init__(self, settings: Settings, *, keep: bool) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.place = Place.at(settings.state_dir)
         self.own_redis = settings.broker is None
         self.settings = replace(settings, broker=settings.broker or self.place.broker)
-        self.keep = keep
         self.children: list[Child] = []
         self.workers: list[Child] = []
+        self.flower: Child | None = None
         self.stopped = threading.Event()
         self.store: Store | None = None
 
@@ -67,8 +68,9 @@ class Supervisor:
 
     def _start(self) -> None:
         self.place.failure.unlink(missing_ok=True)
-        if not self.keep:
-            self.place.wanted.unlink(missing_ok=True)
+        for left in (self.place.wanted, self.place.flower):
+            if not self.place.kept.exists():
+                left.unlink(missing_ok=True)
         self.place.pid.write_text(str(os.getpid()))
         if self.own_redis:
             child = redis_child(self.place.directory, self.place.socket, self.place.logs / "redis.log")
@@ -93,12 +95,14 @@ class Supervisor:
     def _watch(self) -> None:
         unused: int | None = None
         while not self.stopped.wait(_TICK):
-            if not self.workers and (self.keep or self.place.wanted.exists()):
+            if not self.workers and self.place.wanted.exists():
                 self._start_workers()
+            if not self.flower and self.place.flower.exists():
+                self._start_flower()
             for child in self.children:
                 child.revive()
             self._watch_workers()
-            if not self.keep and (unused := self.place.unused()) is not None:
+            if not self.place.kept.exists() and (unused := self.place.unused()) is not None:
                 if self._idle():
                     return
                 os.close(unused)
@@ -138,6 +142,13 @@ class Supervisor:
         for child in self.workers:
             child.start()
 
+    def _start_flower(self) -> None:
+        settings = replace(self.settings, flower_port=int(self.place.flower.read_text()))
+        log_file = self.place.logs / "flower.log"
+        self.flower = Child("flower", flower_command(), log_file, flower_environment(settings))
+        self.flower.start()
+        self.children.append(self.flower)
+
     def _watch_workers(self) -> None:
         """Start a dead worker again; one that never came up says why, and ends the farm."""
         if all(child.running for child in self.workers):
@@ -145,7 +156,8 @@ class Supervisor:
         assert self.store is not None  # noqa: S101 - _start has set it
         present = served(workers(self.store))
         for child in self.workers:
-            if not child.running and not child.failures and not present:
+            came_up = child.failures or (("publish" in present) if child.name == PUBLISHER else present - {"publish"})
+            if not child.running and not came_up:
                 raise why_ended(child)
             child.revive()
 
@@ -154,5 +166,6 @@ class Supervisor:
         stop(self.children)
         if self.store:
             self.store.close()
-        self.place.wanted.unlink(missing_ok=True)
+        for left in (self.place.wanted, self.place.flower, self.place.kept):
+            left.unlink(missing_ok=True)
         self.place.pid.unlink(missing_ok=True)

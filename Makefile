@@ -1,0 +1,58 @@
+# Every target sets up what it needs first (once), and takes down what it started.
+# A bare Debian 12 or 13 with make, git and python3 will do; root or sudo, to install packages.
+
+PYTHON ?= python3
+BIN := .venv/bin
+# What pytest is given: make test ARGS="-k manifest -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo lab test lint types imports format unit property integration bench wheel clean
+
+help: ## say what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## install what the demo and the tests need, if it is missing
+	@$(PYTHON) lab/setup.py
+
+demo: setup ## build, publish and sign the example packages for three architectures, and run them
+	@$(BIN)/python -m lab demo
+
+lab: setup ## keep registry, notary server, Redis and engine up until Ctrl-C, to try `farm` against
+	@$(BIN)/python -m lab up
+
+test: setup lint ## everything that CI does: lint, then all tests
+	@$(BIN)/pytest $(ARGS)
+
+unit: setup ## the tests that need no service: a few seconds
+	@$(BIN)/pytest tests/unit tests/property $(ARGS)
+
+property: setup ## only the property tests
+	@$(BIN)/pytest tests/property $(ARGS)
+
+integration: setup ## the tests against real services
+	@$(BIN)/pytest tests/integration $(ARGS)
+
+lint: setup types imports ## formatting, lint, types, and which way imports point
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+
+types: setup
+	@$(BIN)/mypy --no-error-summary
+
+imports: setup
+	@$(BIN)/lint-imports --no-timing > .lab/imports.log || { cat .lab/imports.log; exit 1; }
+
+format: setup ## format the code, and mend what lint can mend
+	@$(BIN)/ruff format --quiet .
+	@$(BIN)/ruff check --quiet --fix .
+
+bench: setup ## measure, and compare with what is recorded
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+wheel: setup ## build the wheel into dist/
+	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## remove all that was made here, installed Debian packages aside
+	rm -rf .venv .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,48 @@
+"""farm flower: watch tasks, workers and queues in a browser."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.options import with_settings
+
+if TYPE_CHECKING:
+    from farm.settings import Settings
+
+
+@click.command("flower")
+@with_settings("broker", "flower_port", "flower_user")
+def command(settings: Settings) -> int:
+    """Serve Flower on loopback until Ctrl-C, behind a login.
+
+    The password is FARM_FLOWER_PASSWORD, or one that is made once and kept in the state directory.
+    """
+    from farm import watch  # noqa: PLC0415 - Redis is slow to import
+    from farm.local.attach import attached  # noqa: PLC0415
+    from farm.local.processes import dying_with_parent  # noqa: PLC0415
+
+    watch.check_port(settings)
+    with attached(settings) as (connected, _):
+        tell_login(connected)
+        command = dying_with_parent(watch.flower_command())
+        with subprocess.Popen(command, env=watch.flower_environment(connected)) as process:
+            try:
+                return process.wait()
+            except KeyboardInterrupt:
+                process.terminate()
+                process.wait()
+                return 0
+
+
+def tell_login(settings: Settings) -> None:
+    """Say where Flower is and how to get in, without showing a password that the user has chosen."""
+    from farm.watch import flower_password, flower_url  # noqa: PLC0415 - beside its one use
+
+    made = settings.flower_password is None
+    if made:
+        flower_password(settings)
+    where = settings.state_dir / "flower.password" if made else "FARM_FLOWER_PASSWORD"
+    click.echo(f"Flower: {flower_url(settings)}  user {settings.flower_user}, password in {where}")

@@ -1,0 +1,89 @@
+"""farm inspect: what stands under a tag, and whether it is signed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.options import json_option, print_json, with_settings
+
+if TYPE_CHECKING:
+    from farm.model import Descriptor
+    from farm.registry.inspect import Description, ImageDescription
+    from farm.settings import Settings
+    from farm.trust.verify import Signed
+
+
+@click.command("inspect")
+@click.argument("reference")
+@with_settings("notary_server", "notary_ca", "sign")
+@click.option("--raw", is_flag=True, help="Print the exact bytes of the index or manifest.")
+@json_option
+def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> None:
+    """Show what a registry holds under REFERENCE: platforms, digests, sizes, layers, and the signature.
+
+    With --no-sign the notary server is not asked.
+    """
+    from farm.model import Reference  # noqa: PLC0415 - the registry client is imported when it is used
+    from farm.plan.prepare import open_registry  # noqa: PLC0415
+    from farm.registry.inspect import describe  # noqa: PLC0415
+
+    named = Reference.parse(reference)
+    named = named if named.tag or named.digest else named.with_tag("latest")
+    with open_registry(settings) as registry:
+        description = describe(registry, named)
+        if raw:
+            click.echo(description.body, nl=False)
+            return
+        signed = _signature(settings, description, registry.credentials.login_for(named.registry))
+    state = signature_state(description, signed, asked=settings.sign)
+    if as_json:
+        print_json(
+            description.to_json() | {"signature": state, "signedDigest": signed.digest if signed else None}
+        )
+    else:
+        _show(description, state)
+
+
+def _signature(settings: Settings, description: Description, login: object) -> Signed | None:
+    from farm.trust.configure import notary_server  # noqa: PLC0415 - only where somebody asks
+    from farm.trust.verify import signed_digests  # noqa: PLC0415
+
+    reference = description.reference
+    if not settings.sign or not reference.tag:
+        return None
+    server = notary_server(settings, reference.name)
+    found = signed_digests([reference.name], server, timeout=settings.trust_timeout, login=login)  # type: ignore[arg-type]
+    return found[reference.name].get(reference.tag)
+
+
+def signature_state(description: Description, signed: Signed | None, *, asked: bool) -> str:
+    """One word: signed, unsigned, other (the tag is signed to be something else), or not asked."""
+    if not asked or not description.reference.tag:
+        return "not asked"
+    if signed is None:
+        return "unsigned"
+    return "signed" if signed.digest == description.descriptor.digest else "other"
+
+
+def _show(description: Description, state: str) -> None:
+    click.echo(f"{description.reference}")
+    click.echo(f"  {_line(description.descriptor)}")
+    click.echo(f"  signature: {state}")
+    for image in description.images:
+        _show_image(image)
+
+
+def _show_image(image: ImageDescription) -> None:
+    title = f"attestation of {image.about}" if image.about else str(image.manifest.platform or "image")
+    click.echo(f"  {title}")
+    click.echo(f"    manifest {_line(image.manifest)}")
+    if image.config:
+        click.echo(f"    config   {_line(image.config)}")
+    for layer in image.layers:
+        click.echo(f"    layer    {_line(layer)}")
+
+
+def _line(descriptor: Descriptor) -> str:
+    return f"{descriptor.digest}  {descriptor.size:>10}  {descriptor.media_type}"

@@ -1,0 +1,90 @@
+"""farm trust: an administrator's verbs, which make signing keys and prepare names for signing."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.options import with_settings
+from farm.errors import InputError, SettingsError, TrustDeniedError
+
+if TYPE_CHECKING:
+    from farm.settings import Settings
+
+
+@click.group("trust")
+def command() -> None:
+    """Make signing keys, and prepare names for signing. Builds never do either."""
+
+
+@command.command("key")
+@click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@with_settings()
+def key(settings: Settings, directory: Path) -> None:
+    """Make a delegation key in DIRECTORY: delegation.pem for publishers, delegation.crt for `trust init`.
+
+    Its passphrase is FARM_SIGNING_PASSPHRASE, or one that is made now and printed once.
+    """
+    from farm.settings import Secret  # noqa: PLC0415 - beside its one use
+    from farm.trust.delegation import generate_delegation_key  # noqa: PLC0415
+
+    if settings.signing_passphrase is None and (directory / "delegation.pem").exists():
+        raise TrustDeniedError(f"{directory / 'delegation.pem'} is there already", hint="nothing was changed")
+    passphrase = settings.signing_passphrase or Secret(secrets.token_urlsafe(24))
+    made = generate_delegation_key(directory, passphrase)
+    click.echo(f"key          {made.key}   (publishers: signing-key)")
+    click.echo(f"certificate  {made.certificate}   (farm trust init --certificate)")
+    if settings.signing_passphrase is None:
+        click.echo(f"passphrase   {passphrase.reveal()}   (shown this once: signing-passphrase)")
+
+
+@command.command("init")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--certificate",
+    type=click.Path(path_type=Path),
+    help="Of the delegation key; by default beside signing-key.",
+)
+@with_settings("notary_server", "notary_ca", "signing_key", "org")
+def init(settings: Settings, names: tuple[str, ...], certificate: Path | None) -> None:
+    """Prepare NAMEs, such as docker.io/linuxkit/foo or a package directory, so that the key may sign them.
+
+    Done once for each name, with the root key's passphrase (FARM_ROOT_PASSPHRASE). Root and targets keys are
+    kept in docker's trust directory. Done again, it changes nothing.
+    """
+    from farm.plan.prepare import open_registry  # noqa: PLC0415 - the registry client is imported when used
+    from farm.trust import configure  # noqa: PLC0415
+    from farm.trust.setup import init as initialise  # noqa: PLC0415
+
+    if settings.root_passphrase is None:
+        raise SettingsError("the root key's passphrase is not set", hint="set FARM_ROOT_PASSPHRASE")
+    certificate = certificate or (settings.signing_key and settings.signing_key.with_suffix(".crt"))
+    if certificate is None:
+        raise InputError("no certificate is named", hint="add --certificate delegation.crt")
+    with open_registry(settings) as registry:
+        for gun in _guns(names, settings):
+            steps = initialise(
+                gun,
+                certificate,
+                configure.notary_server(settings, gun),
+                trust_dir=configure.admin_trust_dir(settings),
+                root_passphrase=settings.root_passphrase,
+                role=settings.signing_role,
+                login=registry.credentials.login_for(gun.partition("/")[0]),
+                timeout=settings.trust_timeout,
+            )
+            click.echo(f"{gun}  {', '.join(steps) if steps else 'was ready'}")
+
+
+def _guns(names: tuple[str, ...], settings: Settings) -> list[str]:
+    """Names as they stand; package directories as the name that their build.yml gives."""
+    from farm.model import Reference  # noqa: PLC0415 - beside its one use
+    from farm.package.read import TagOptions, read_packages  # noqa: PLC0415
+
+    directories = [name for name in names if (Path(name) / "build.yml").is_file()]
+    packages = read_packages(directories, TagOptions(org=settings.org)) if directories else []
+    by_directory = {package.directory: package.reference.name for package in packages}
+    return [by_directory.get(name) or Reference.parse(name).name for name in names]

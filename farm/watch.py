@@ -1,0 +1,102 @@
+"""Flower over the farm's queues: its command line, its login, and the environment in which it starts."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.errors import InputError, SettingsError
+from farm.settings import Secret, child_environment
+
+if TYPE_CHECKING:
+    from farm.settings import Settings
+
+HOST = "127.0.0.1"
+APP = "farm.watched"
+
+
+def flower_command() -> list[str]:
+    """The command line of Flower: nothing in it is secret, broker and login are in its environment."""
+    return [
+        sys.executable,
+        "-m",
+        "celery",
+        "--quiet",
+        f"--app={APP}",
+        "flower",
+        f"--conf={config_file('flowerconfig.py')}",
+    ]
+
+
+def flower_environment(settings: Settings) -> dict[str, str]:
+    """Flower's environment: the broker, address, port and login, and none of the signing secrets."""
+    bare = replace(
+        settings,
+        signing_passphrase=None,
+        signing_passphrase_command=None,
+        root_passphrase=None,
+        flower_password=None,
+    )
+    login = f"{settings.flower_user}:{flower_password(settings).reveal()}"
+    facts = {"FLOWER_ADDRESS": HOST, "FLOWER_PORT": str(settings.flower_port), "FLOWER_BASIC_AUTH": login}
+    return child_environment(bare, facts)
+
+
+def flower_password(settings: Settings) -> Secret:
+    """The password that is set, or one that is made once and kept in the state directory."""
+    if settings.flower_password is not None:
+        return settings.flower_password
+    path = settings.state_dir / "flower.password"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(16))
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
+    return Secret(path.read_text().strip())
+
+
+def flower_url(settings: Settings) -> str:
+    """Where Flower is found."""
+    return f"http://{HOST}:{settings.flower_port}"
+
+
+def check_port(settings: Settings) -> None:
+    """Make sure that Flower's port is free.
+
+    Raises:
+        InputError: somebody else listens on it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, settings.flower_port))
+        except OSError as error:
+            raise InputError(
+                f"port {settings.flower_port}, which Flower needs, is in use",
+                hint="choose another: --flower-port",
+            ) from error
+
+
+def config_file(name: str) -> Path:
+    """A file of config/: beside the sources where farm runs from them, else where the wheel installed it.
+
+    Raises:
+        SettingsError: it is in neither place.
+    """
+    beside = Path(__file__).resolve().parent.parent / "config" / name
+    installed = Path(sys.prefix) / "share" / "linuxkit-farm" / "config" / name
+    for path in (beside, installed):
+        if path.is_file():
+            return path
+    version = metadata.version("linuxkit-farm")
+    raise SettingsError(f"{installed} is missing", hint=f"install linuxkit-farm {version} again")
