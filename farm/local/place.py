@@ -71,6 +71,11 @@ class Place:
         return self.directory / "workers.wanted"
 
     @property
+    def up(self) -> Path:
+        """There once the workers have all said that they are up."""
+        return self.directory / "workers.up"
+
+    @property
     def kept(self) -> Path:
         """There when the farm is to stay up although nobody uses it."""
         return self.directory / "kept"

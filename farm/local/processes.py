@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -108,12 +109,12 @@ def redis_child(directory: Path, socket: Path, log_file: Path) -> Child:
 
 
 def worker_child(
-    arches: Sequence[str], *, publish: bool, log_file: Path, environment: Mapping[str, str]
+    arches: Sequence[str], *, publish: bool, logs: Path, environment: Mapping[str, str]
 ) -> Child:
-    """A worker for these architectures, or a publisher."""
-    return Child(
-        PUBLISHER if publish else "builder", worker_command(arches, publish=publish), log_file, environment
-    )
+    """A worker for these architectures, or a publisher; its name is the one by which the farm knows it."""
+    role = PUBLISHER if publish else "builder"
+    name = f"{'-'.join(arches) or role}@{platform.node()}"
+    return Child(name, worker_command(arches, publish=publish, name=name), logs / f"{role}.log", environment)
 
 
 def worker_command(

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING
 from farm.build.engine import Engine
 from farm.errors import FarmError, StateUnavailableError
 from farm.local.place import Place
-from farm.local.processes import PUBLISHER, Child, redis_child, stop, why_ended, worker_child
+from farm.local.processes import Child, redis_child, stop, why_ended, worker_child
 from farm.settings import child_environment
 from farm.state.runs import open_runs
 from farm.state.store import Store
-from farm.state.workers import served, workers
+from farm.state.workers import workers
 from farm.watch import flower_command, flower_environment
 
 if TYPE_CHECKING:
@@ -68,9 +68,9 @@ class Supervisor:
 
     def _start(self) -> None:
         self.place.failure.unlink(missing_ok=True)
-        for left in (self.place.wanted, self.place.flower):
-            if not self.place.kept.exists():
-                left.unlink(missing_ok=True)
+        marks = (self.place.wanted, self.place.flower)
+        for left in (self.place.up, *(() if self.place.kept.exists() else marks)):
+            left.unlink(missing_ok=True)
         self.place.pid.write_text(str(os.getpid()))
         if self.own_redis:
             child = redis_child(self.place.directory, self.place.socket, self.place.logs / "redis.log")
@@ -108,7 +108,8 @@ class Supervisor:
                 os.close(unused)
 
     def _idle(self) -> bool:
-        assert self.store is not None  # noqa: S101 - _start has set it
+        if self.store is None or not self.own_redis:
+            return True
         try:
             return open_runs(self.store) == 0
         except StateUnavailableError:
@@ -132,12 +133,8 @@ class Supervisor:
         publisher = replace(self.settings, concurrency=1)
         logs = self.place.logs
         self.workers = [
-            worker_child(
-                arches, publish=False, log_file=logs / "builder.log", environment=child_environment(builder)
-            ),
-            worker_child(
-                (), publish=True, log_file=logs / "publisher.log", environment=child_environment(publisher)
-            ),
+            worker_child(arches, publish=False, logs=logs, environment=child_environment(builder)),
+            worker_child((), publish=True, logs=logs, environment=child_environment(publisher)),
         ]
         for child in self.workers:
             child.start()
@@ -151,21 +148,22 @@ class Supervisor:
 
     def _watch_workers(self) -> None:
         """Start a dead worker again; one that never came up says why, and ends the farm."""
-        if all(child.running for child in self.workers):
+        if not self.workers or (self.place.up.exists() and all(child.running for child in self.workers)):
             return
         assert self.store is not None  # noqa: S101 - _start has set it
-        present = served(workers(self.store))
+        present = {worker.name for worker in workers(self.store)}
         for child in self.workers:
-            came_up = child.failures or (("publish" in present) if child.name == PUBLISHER else present - {"publish"})
-            if not child.running and not came_up:
+            if not child.running and not self.place.up.exists():
                 raise why_ended(child)
             child.revive()
+        if all(child.name in present for child in self.workers):
+            self.place.up.touch()
 
     def _end(self) -> None:
         stop(self.workers)
         stop(self.children)
         if self.store:
             self.store.close()
-        for left in (self.place.wanted, self.place.flower, self.place.kept):
+        for left in (self.place.up, self.place.wanted, self.place.flower, self.place.kept):
             left.unlink(missing_ok=True)
         self.place.pid.unlink(missing_ok=True)
