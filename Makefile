@@ -41,7 +41,7 @@ types: setup
 	@$(BIN)/mypy --no-error-summary
 
 imports: setup
-	@$(BIN)/lint-imports --no-timing > .lab/imports.log || { cat .lab/imports.log; exit 1; }
+	@$(BIN)/lint-imports > .lab/imports.log || { cat .lab/imports.log; exit 1; }
 
 format: setup ## format the code, and mend what lint can mend
 	@$(BIN)/ruff format --quiet .

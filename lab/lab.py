@@ -14,6 +14,7 @@ from farm.trust.delegation import generate_delegation_key
 from lab import engine, images, services
 from lab.directory import own_directory
 from lab.process import LabError
+from lab.setup import DOCKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
     from lab.process import Service
     from lab.services import Located
-
-DOCKER = "/usr/bin/docker"
-"""Debian's client; another that comes first on PATH may be of any age."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +48,7 @@ class Lab:
     signing_passphrase: str
     root_passphrase: str
     docker_cli: str = DOCKER
+    """Debian's client; another that comes first on PATH may be of any age."""
 
     def environment(self, state: Path | None = None) -> dict[str, str]:
         """The variables with which `farm` uses this lab, as a private farm with its state in `state`."""

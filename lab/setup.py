@@ -22,25 +22,30 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 CACHE = ROOT / ".lab" / "cache"
+OS_RELEASE = Path("/etc/os-release")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
-# Each package, and a file that is there once it is installed.
+# Each package, and a program that is there once it is installed; another package may have brought it.
 PACKAGES = {
-    "docker.io": "/usr/sbin/dockerd",
-    "docker-registry": "/usr/bin/docker-registry",
-    "notary": "/usr/bin/notary-server",
-    "redis-server": "/usr/bin/redis-server",
-    "qemu-user-static": "/usr/bin/qemu-s390x-static",
-    "binfmt-support": "/usr/sbin/update-binfmts",
-    "iptables": "/usr/sbin/iptables",
-    "iproute2": "/usr/bin/ip",
-    "openssl": "/usr/bin/openssl",
-    "util-linux": "/usr/bin/setpriv",
-    "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
+    "docker.io": "dockerd",
+    "docker-cli": "",
+    "docker-registry": "docker-registry",
+    "notary": "notary-server",
+    "redis-server": "redis-server",
+    "qemu-user-static": "qemu-s390x-static",
+    "binfmt-support": "update-binfmts",
+    "iptables": "iptables",
+    "iproute2": "ip",
+    "openssl": "openssl",
+    "git": "git",
+    "util-linux": "setpriv",
+    "ca-certificates": "update-ca-certificates",
     "python3-venv": "",
 }
+_PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
 # LinuxKit's name of an architecture: Debian's name, the kernel's handler of its programs.
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
+DOCKER = "/usr/bin/docker"
 _LIMIT = 900
 """Seconds that one command may take: a download over a slow line."""
 
@@ -76,12 +81,24 @@ def main() -> int:
 
 def check_system() -> None:
     """Refuse a system on which the steps below would not work, and say what it needs."""
-    if shutil.which("apt-get") and shutil.which("dpkg") and sys.version_info >= (3, 11):
-        return
-    raise SetupError(
-        "this is no Debian 12 or later with Python 3.11; install what Debian calls "
-        f"{', '.join(PACKAGES)}, make .venv with `pip install -e '.[dev]'`, register QEMU with binfmt_misc"
-    )
+    if sys.version_info < (3, 11):  # noqa: UP036 - this file is run by whatever python3 there is
+        raise SetupError(f"this is Python {platform.python_version()}, and the farm needs 3.11 or later")
+    if not {"debian", "ubuntu"} & _system() or not shutil.which("apt-get"):
+        raise SetupError(
+            f"this is neither Debian nor Ubuntu; install what Debian calls {', '.join(PACKAGES)}, "
+            "make .venv, `pip install -e '.[dev]'` in it, register QEMU with binfmt_misc (flag F)"
+        )
+    if os.geteuid() != 0 and not shutil.which("sudo"):
+        raise SetupError("only root can install packages, and there is no sudo; run this as root")
+
+
+def _system() -> set[str]:
+    """The names by which the system goes, in /etc/os-release: its own, and those that it is like."""
+    try:
+        pairs = dict(line.split("=", 1) for line in OS_RELEASE.read_text().splitlines() if "=" in line)
+    except OSError:
+        return set()
+    return {name for key in ("ID", "ID_LIKE") for name in pairs.get(key, "").strip('"').split()}
 
 
 def run(command: list[str], *, root: bool = False, cwd: Path = ROOT) -> None:
@@ -112,7 +129,10 @@ def run(command: list[str], *, root: bool = False, cwd: Path = ROOT) -> None:
 
 def missing_packages() -> list[str]:
     """Debian packages that are not installed."""
-    missing = [name for name, file in PACKAGES.items() if file and not Path(file).exists()]
+    missing = [name for name, program in PACKAGES.items() if program and not _installed(program)]
+    # From Debian 13 on the client has a package of its own; before, no such package exists.
+    if "docker.io" not in missing and not Path(DOCKER).exists():
+        missing.append("docker-cli")
     try:
         import ensurepip  # noqa: F401, PLC0415 - Debian keeps it in python3-venv
     except ImportError:
@@ -120,16 +140,18 @@ def missing_packages() -> list[str]:
     return missing
 
 
+def _installed(program: str) -> bool:
+    return shutil.which(program, path=_PROGRAMS) is not None
+
+
 def install_packages() -> None:
-    """Install them; no service of theirs is started by it where there is no systemd."""
-    names = missing_packages()
-    print(f"    {' '.join(names)}", flush=True)
-    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names]
-    try:
-        run(install, root=True)
-    except SetupError:
-        run(["apt-get", "update", "-qq"], root=True)
-        run(install, root=True)
+    """Install them; where there is no systemd, that starts no service."""
+    run(["apt-get", "update", "-qq"], root=True)
+    while names := missing_packages():
+        print(f"    {' '.join(names)}", flush=True)
+        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names], root=True)
+        if names == missing_packages():
+            raise SetupError(f"{', '.join(names)}: installed, but without what is needed of it")
 
 
 def _stamp() -> tuple[Path, str]:
@@ -144,8 +166,9 @@ def fresh_venv() -> bool:
 
 def make_venv() -> None:
     """Make it, and install the project and its development tools into it."""
-    if not (VENV / "bin" / "pip").exists():
-        run([sys.executable, "-m", "venv", str(VENV)])
+    # A link to a Python that is gone does not exist either.
+    if not (VENV / "bin" / "python").exists() or not (VENV / "bin" / "pip").exists():
+        run([sys.executable, "-m", "venv", "--clear", str(VENV)])
     run([str(VENV / "bin" / "pip"), "install", "-q", "--disable-pip-version-check", "-e", ".[dev]"])
     path, wanted = _stamp()
     path.write_text(wanted)
@@ -162,8 +185,10 @@ def unregistered() -> list[str]:
 
 
 def _registered(machine: str) -> bool:
+    """Whether there is a handler, and the kernel keeps it open (flag F), so that containers need no copy."""
     handler = BINFMT / f"qemu-{machine}"
-    return handler.is_file() and handler.read_text().startswith("enabled")
+    lines = handler.read_text().splitlines() if handler.is_file() else []
+    return "enabled" in lines and any(line.startswith("flags:") and "F" in line[6:] for line in lines)
 
 
 def register_qemu() -> None:
