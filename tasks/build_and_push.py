@@ -31,9 +31,8 @@ from tasks.site import Site, site
 if TYPE_CHECKING:
     from celery import Task
 
-    from farm.state.records import JobRecord
-
     from farm.build.engine import Engine
+    from farm.state.records import JobRecord
 
 
 @shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
