@@ -1,2 +1,0 @@
-#!/bin/sh
-echo "Hello from $(cat /etc/arch)!"
