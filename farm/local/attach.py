@@ -53,7 +53,7 @@ def attached(settings: Settings) -> Iterator[tuple[Settings, Store]]:
 
 @contextmanager
 def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
-    """Workers, publisher and Flower on this machine for as long as the body runs, for the broker or a private farm.
+    """Workers, publisher and Flower on this machine for as long as the body runs.
 
     Raises:
         FarmError: they do not come up; the error says why.
@@ -66,13 +66,13 @@ def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
             connected = settings if settings.broker else replace(settings, broker=place.broker)
             place.flower.write_text(str(settings.flower_port))
             place.wanted.touch()
-            _wait_for_workers(place, store)
+            _wait_for_workers(place)
             yield connected, store
         finally:
             store.close()
 
 
-def _wait_for_workers(place: Place, store: Store) -> None:
+def _wait_for_workers(place: Place) -> None:
     """Wait until this machine's own workers have said that they are up."""
     deadline = time.monotonic() + START_WAIT
     while not place.up.exists():

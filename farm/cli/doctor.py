@@ -1,0 +1,53 @@
+"""farm doctor: check everything that the farm needs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.options import json_option, print_json, with_settings
+from farm.settings import FIELDS, Secret
+
+if TYPE_CHECKING:
+    from farm.settings import Settings
+
+
+@click.command("doctor")
+@with_settings("broker", "engine", "org", "notary_server", "notary_ca", "signing_key", "sign")
+@click.option(
+    "--settings", "list_settings", is_flag=True, help="List every setting, its variable and its value."
+)
+@json_option
+def command(settings: Settings, list_settings: bool, as_json: bool) -> int:
+    """Look at each part that the farm needs, and say what is there or what to do.
+
+    The exit code is that of the first part that fails: 3 for a service that does not answer, 4 for a login
+    or key that is refused.
+    """
+    if list_settings:
+        return _list(settings, as_json=as_json)
+    from farm.doctor import examine, worst  # noqa: PLC0415 - it imports every client there is
+
+    findings = examine(settings)
+    if as_json:
+        print_json([finding.to_json() for finding in findings])
+    for finding in () if as_json else findings:
+        click.echo(
+            f"{'ok  ' if finding.error is None else 'FAIL'}  {finding.part:<12} {finding.error or finding.found}"
+        )
+    return worst(findings)
+
+
+def _list(settings: Settings, *, as_json: bool) -> int:
+    values = {name: getattr(settings, name) for name in FIELDS}
+    shown = {name: "***" if isinstance(value, Secret) else value for name, value in values.items()}
+    if as_json:
+        print_json(
+            {name.replace("_", "-"): None if value is None else str(value) for name, value in shown.items()}
+        )
+        return 0
+    for name, value in shown.items():
+        click.echo(f"{name.replace('_', '-')}: {'' if value is None else value}")
+        click.echo(f"    {FIELDS[name].metadata['about']} [FARM_{name.upper()}]")
+    return 0
