@@ -149,7 +149,8 @@ def install_packages() -> None:
     run(["apt-get", "update", "-qq"], root=True)
     while names := missing_packages():
         print(f"    {' '.join(names)}", flush=True)
-        run(["apt-get", "install", "-y", "-qq", "--no-install-recommends", *names], root=True)
+        options = ["-y", "-qq", "--no-install-recommends", "-o", "Acquire::Retries=3"]
+        run(["apt-get", "install", *options, *names], root=True)
         if names == missing_packages():
             raise SetupError(f"{', '.join(names)}: installed, but without what is needed of it")
 
@@ -222,6 +223,7 @@ def fetch_busybox() -> None:
             f"Dir::State::Lists={work / 'lists'}",
             f"Dir::Cache={work}",
             "APT::Sandbox::User=root",
+            "Acquire::Retries=3",
         ]
         apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
         run([*apt, "update"])
