@@ -31,7 +31,7 @@ def patiently(call: Callable[[], R], *, until: threading.Event) -> R:
         retry=retry_if_exception(
             lambda error: isinstance(error, FarmError) and error.retryable and not until.is_set()
         ),
-        wait=wait_exponential_jitter(initial=1, max=_LONGEST_WAIT, jitter=2),
+        wait=wait_exponential_jitter(multiplier=1, max=_LONGEST_WAIT, jitter=2),
         stop=stop_after_attempt(ATTEMPTS),
         sleep=sleep_using_event(until),
         reraise=True,

@@ -33,9 +33,8 @@ def command(settings: Settings, list_settings: bool, as_json: bool) -> int:
     if as_json:
         print_json([finding.to_json() for finding in findings])
     for finding in () if as_json else findings:
-        click.echo(
-            f"{'ok  ' if finding.error is None else 'FAIL'}  {finding.part:<12} {finding.error or finding.found}"
-        )
+        verdict = "ok" if finding.error is None else "FAIL"
+        click.echo(f"{verdict:<5} {finding.part:<12} {finding.error or finding.found}")
     return worst(findings)
 
 

@@ -184,7 +184,7 @@ def _busy(response: Any) -> bool:
     )
 
 
-_growing = wait_exponential_jitter(initial=0.1, max=_LONGEST_PAUSE, jitter=0.2)
+_growing = wait_exponential_jitter(multiplier=0.1, max=_LONGEST_PAUSE, jitter=0.2)
 
 
 def _pause(state: RetryCallState) -> float:

@@ -1,0 +1,92 @@
+"""Workspaces: packages in git, an organisation of their own at the lab's registry, a private farm of their own."""
+
+from __future__ import annotations
+
+import itertools
+import re
+import secrets
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.lab import Lab
+from lab.setup import ROOT
+from tests.support.farm_command import Workspace
+from tests.support.git_repos import git
+
+NewWorkspace = Callable[[], Workspace]
+_databases = itertools.count(1)
+
+
+def make_workspace(lab: Lab, home: Path) -> Workspace:
+    """An empty repository, and variables that name the lab."""
+    org = f"{lab.registry}/t{secrets.token_hex(4)}/linuxkit"
+    directory = home / "packages"
+    directory.mkdir()
+    git(directory, "init", "-q", "-b", "main")
+    git(directory, "commit", "-q", "--allow-empty", "-m", "begin")
+    arguments = f"REGISTRY={lab.registry},ORG={org}"
+    docker = home / "docker"
+    docker.mkdir()
+    variables = lab.environment(home / "farm") | {
+        "FARM_ORG": org,
+        "FARM_BUILD_ARGS": arguments,
+        "DOCKER_CONFIG": str(docker),
+        "GIT_AUTHOR_NAME": "a",
+        "GIT_AUTHOR_EMAIL": "a@example.org",
+        "COLUMNS": "200",
+    }
+    return Workspace(lab, directory, org, variables)
+
+
+@pytest.fixture(scope="module")
+def homes() -> Iterator[Callable[[], Path]]:
+    """Directories with short paths, since sockets lie in them."""
+    made: list[Path] = []
+
+    def make() -> Path:
+        made.append(Path(tempfile.mkdtemp(prefix="farm-t")))
+        return made[-1]
+
+    yield make
+    for home in made:
+        shutil.rmtree(home)
+
+
+@pytest.fixture(scope="module")
+def new_workspace(lab: Lab, homes: Callable[[], Path]) -> Iterator[NewWorkspace]:
+    """Makes workspaces; their farms are down afterwards."""
+    made: list[Workspace] = []
+
+    def make() -> Workspace:
+        made.append(make_workspace(lab, homes()))
+        return made[-1]
+
+    yield make
+    for workspace in made:
+        workspace.done("down")
+
+
+@pytest.fixture
+def workspace(new_workspace: NewWorkspace) -> Workspace:
+    """An empty one."""
+    return new_workspace()
+
+
+@pytest.fixture
+def broker(lab: Lab) -> str:
+    """The URL of a database of the lab's Redis that no other test uses."""
+    return f"{lab.redis_url.rpartition('/')[0]}/{next(_databases)}"
+
+
+def add_examples(workspace: Workspace) -> None:
+    """The example packages, greeter FROM this workspace's own hello."""
+    for name in ("hello", "motd", "greeter", "common"):
+        shutil.copytree(ROOT / "examples" / name, workspace.directory / name)
+    dockerfile = workspace.directory / "greeter" / "Dockerfile"
+    text = dockerfile.read_text().replace("ARG REGISTRY", "ARG ORG\nARG REGISTRY", 1)
+    dockerfile.write_text(re.sub(r"FROM \$\{REGISTRY\}/linuxkit/", "FROM ${ORG}/", text))
+    workspace.commit()

@@ -1,0 +1,137 @@
+"""Three example packages go from git to three signed indexes, and a stranger can trust and run them."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.conftest import NewWorkspace, add_examples
+from tests.support.farm_command import Workspace, wait_until
+
+ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
+PACKAGES = ("hello", "motd", "greeter")
+# Nobody listens on port 1.
+NOWHERE = "redis://127.0.0.1:1/0"
+
+
+@pytest.fixture(scope="module")
+def pushed(new_workspace: NewWorkspace) -> Workspace:
+    """The examples, prepared for signing and pushed by a private farm."""
+    workspace = new_workspace()
+    add_examples(workspace)
+    workspace.done("trust", "init", *PACKAGES)
+    answer = workspace.done("push", *PACKAGES)
+    for package in PACKAGES:
+        assert f"{workspace.org}/{package}: signed" in answer.out
+    return workspace
+
+
+def docker(
+    workspace: Workspace, home: Path, *words: str, trust: bool = True
+) -> subprocess.CompletedProcess[str]:
+    """The docker client of somebody who never saw the farm."""
+    environment = workspace.lab.docker_trust_environment(home) | {"DOCKER_CONTENT_TRUST": str(int(trust))}
+    command = [workspace.lab.docker_cli, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_registry_holds_three_indexes_and_nine_images(pushed: Workspace) -> None:
+    for package in PACKAGES:
+        tag = pushed.reference(package).rpartition(":")[2]
+        assert pushed.tags(package) == sorted([tag, *(f"{tag}-{arch}" for arch in ARCHES)])
+        described = pushed.done("inspect", "--json", pushed.reference(package)).json
+        assert described["mediaType"] == "application/vnd.oci.image.index.v1+json"
+        assert [image["platform"]["architecture"] for image in described["images"]] == list(ARCHES)
+        assert described["signature"] == "signed"
+
+
+@pytest.mark.parametrize("arch", ARCHES)
+def test_every_image_was_really_built_on_its_architecture(
+    pushed: Workspace, arch: str, tmp_path: Path
+) -> None:
+    image = f"{pushed.reference('hello')}-{arch}"
+    ran = docker(pushed, tmp_path, "run", "--rm", f"--platform=linux/{arch}", image, trust=False)
+    assert ran.stdout.strip() == ARCHES[arch], ran.stderr
+
+
+def test_a_package_gets_the_extra_source_and_the_base_that_it_names(
+    pushed: Workspace, tmp_path: Path
+) -> None:
+    motd = docker(pushed, tmp_path, "run", "--rm", f"{pushed.reference('motd')}-amd64", trust=False)
+    assert motd.stdout.splitlines() == ["Built by the farm, signed for everyone. Architecture:", "x86_64"]
+    greeting = docker(pushed, tmp_path, "run", "--rm", f"{pushed.reference('greeter')}-amd64", trust=False)
+    assert greeting.stdout.strip() == "greetings from x86_64"
+
+
+def test_a_stranger_with_content_trust_pulls_the_signed_tag(pushed: Workspace, tmp_path: Path) -> None:
+    pulled = docker(pushed, tmp_path, "pull", pushed.reference("hello"))
+    assert pulled.returncode == 0, pulled.stderr
+    digest = pushed.done("inspect", "--json", pushed.reference("hello")).json["digest"]
+    assert digest in pulled.stdout
+
+
+def test_a_stranger_with_content_trust_refuses_an_unsigned_tag(pushed: Workspace, tmp_path: Path) -> None:
+    refused = docker(pushed, tmp_path, "pull", f"{pushed.reference('hello')}-amd64")
+    assert refused.returncode != 0
+    assert "No valid trust data" in refused.stderr
+
+
+def test_a_second_push_does_nothing_and_needs_neither_broker_nor_worker(pushed: Workspace) -> None:
+    before = {package: pushed.tags(package) for package in PACKAGES}
+    answer = pushed.done("push", *PACKAGES, FARM_BROKER=NOWHERE)
+    assert answer.out.count("stands, signed") == len(PACKAGES)
+    assert "nothing to do" in answer.out
+    assert {package: pushed.tags(package) for package in PACKAGES} == before
+
+
+def test_no_process_of_the_private_farm_outlives_the_push(pushed: Workspace) -> None:
+    home = pushed.variables["FARM_STATE_DIR"]
+    wait_until(lambda: not _processes_of(home))
+
+
+def _processes_of(text: str) -> list[str]:
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if text.encode() in said:
+            found.append(process.name)
+    return found
+
+
+def test_the_plan_says_what_will_be_done_and_why(pushed: Workspace) -> None:
+    pushed.write(
+        "newcomer", Dockerfile="FROM scratch\n", build_yml="image: newcomer\narches: [amd64, s390x]\n"
+    )
+    answer = pushed.done("plan", "newcomer", "hello")
+    assert "build amd64, s390x" in answer.out
+    assert "stands, signed" in answer.out
+
+
+def test_an_index_that_stands_unsigned_is_signed_and_nothing_built(pushed: Workspace) -> None:
+    pushed.write("late", Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m\n")
+    pushed.done("trust", "init", "late")
+    pushed.done("push", "--no-sign", "late")
+    reference = pushed.reference("late")
+    assert pushed.done("inspect", "--json", reference).json["signature"] == "unsigned"
+    assert "the index stands unsigned: sign it" in pushed.done("plan", "late").out
+    run = pushed.done("push", "--json", "late").json
+    assert run["packages"][0]["state"] == "signed"
+    assert {job["state"] for job in run["packages"][0]["jobs"]} == {"exists"}
+    assert pushed.done("inspect", "--json", reference).json["signature"] == "signed"
+
+
+def test_the_manifest_verb_publishes_what_stands_and_builds_nothing(pushed: Workspace) -> None:
+    pushed.write("parts", Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n")
+    refused = pushed.farm("manifest", "parts")
+    assert refused.code == 2
+    assert "no image for amd64, arm64, s390x" in refused.err
+    pushed.done("trust", "init", "parts")
+    pushed.done("push", "--only", "amd64", "--partial", "parts")
+    described = pushed.done("inspect", "--json", pushed.reference("parts")).json
+    assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64"]
+    assert "nothing to do" in pushed.done("push", "--only", "amd64", "--partial", "parts").out

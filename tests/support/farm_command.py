@@ -1,0 +1,148 @@
+"""The installed command `farm`, run as a person would run it, in a workspace of packages."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from tests.support.git_repos import git
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.lab import Lab
+
+FARM = str(Path(sys.executable).parent / "farm")
+LIMIT = 120
+
+
+def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
+    """Wait for a condition; returns what it gave, fails when it does not come true."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not (value := condition()):
+        assert time.monotonic() < deadline, "it did not happen in time"
+        pause.wait(0.05)
+    return value
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How one command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """What it printed, as JSON."""
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A git repository of packages, an organisation of its own at the lab's registry, and a private farm."""
+
+    lab: Lab
+    directory: Path
+    org: str
+    """localhost:PORT/NAME/linuxkit."""
+    variables: dict[str, str] = field(repr=False)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """The variables that a command is given; FARM_BROKER="" leaves one out."""
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
+        return {**clean, **self.variables, **more}
+
+    def farm(self, *words: str, **variables: str) -> Answer:
+        """Run `farm WORDS` to its end."""
+        done = subprocess.run(
+            [FARM, *words],
+            cwd=self.directory,
+            env=self.environment(**variables),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def done(self, *words: str, **variables: str) -> Answer:
+        """Run `farm WORDS`, which must succeed."""
+        answer = self.farm(*words, **variables)
+        assert answer.code == 0, f"{answer.code}\n{answer.out}\n{answer.err}"
+        return answer
+
+    def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
+        """Start `farm WORDS` in a process group of its own, its output in one pipe."""
+        return subprocess.Popen(
+            [FARM, *words],
+            cwd=self.directory,
+            env=self.environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def write(self, package: str, **files: str) -> None:
+        """Add a package and commit it; `Dockerfile` may use ${REGISTRY} and ${ORG}."""
+        folder = self.directory / package
+        folder.mkdir(exist_ok=True)
+        contents = {"build.yml": f"image: {package}\n"} | files
+        for name, text in contents.items():
+            (folder / name.replace("build_yml", "build.yml")).write_text(text)
+        self.commit()
+
+    def commit(self) -> None:
+        """Commit all that is there."""
+        git(self.directory, "add", "-A")
+        git(self.directory, "commit", "-qm", "packages")
+
+    def reference(self, package: str) -> str:
+        """NAME:TAG of a package, as show-tag prints it."""
+        return self.done("show-tag", package).out.strip()
+
+    def tags(self, package: str) -> list[str]:
+        """The tags that the registry holds of a package, sorted."""
+        host, _, path = self.org.partition("/")
+        answer = httpx.get(f"http://{host}/v2/{path}/{package}/tags/list", trust_env=False)
+        return sorted(answer.json().get("tags") or []) if answer.status_code == httpx.codes.OK else []
+
+    def repositories(self) -> list[str]:
+        """The packages of this organisation that the registry has heard of."""
+        host, _, path = self.org.partition("/")
+        names = httpx.get(f"http://{host}/v2/_catalog?n=10000", trust_env=False).json()["repositories"]
+        return [name.removeprefix(f"{path}/") for name in names if name.startswith(f"{path}/")]
+
+
+def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, seconds: float = 60.0) -> str:
+    """Signal a process, wait for its end, and return all that it printed since it was last read."""
+    if process.poll() is None:
+        process.send_signal(number)
+    out, _ = process.communicate(timeout=seconds)
+    return out
+
+
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Read what a process prints until it says `text`; pytest's time-out bounds it."""
+    assert process.stdout is not None
+    seen = ""
+    for line in process.stdout:
+        seen += line
+        if text in line:
+            return seen
+    raise AssertionError(f"it ended without saying {text!r}:\n{seen}")
