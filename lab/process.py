@@ -129,6 +129,8 @@ def answers_http(url: str, *, verify: bool = True, statuses: Sequence[int] = (20
     address = "http://engine/_ping" if path else url
 
     def ask() -> bool:
+        if path and not _listens(path):
+            return False
         with httpx.Client(transport=httpx.HTTPTransport(uds=path, verify=verify), timeout=5) as client:
             try:
                 return client.get(address).status_code in statuses
@@ -136,3 +138,13 @@ def answers_http(url: str, *, verify: bool = True, statuses: Sequence[int] = (20
                 return False
 
     return ask
+
+
+def _listens(path: str) -> bool:
+    # Asked first, because httpx leaves the socket open that it could not connect.
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
