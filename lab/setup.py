@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
+BINFMT_RULES = Path("/usr/lib/binfmt.d")
 CACHE = ROOT / ".lab" / "cache"
 OS_RELEASE = Path("/etc/os-release")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
@@ -193,10 +194,17 @@ def _registered(machine: str) -> bool:
 
 
 def register_qemu() -> None:
-    """Mount binfmt_misc where it is not, and let Debian's own tool register its QEMU."""
+    """Mount binfmt_misc where it is not, and register QEMU as Debian does when it starts up.
+
+    Debian 12 knows how by update-binfmts, Debian 13 by the files of systemd's that it may run without.
+    """
     if not (BINFMT / "register").exists():
         run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(BINFMT)], root=True)
     run(["update-binfmts", "--enable"], root=True)
+    for arch in unregistered():
+        rule = BINFMT_RULES / f"qemu-{ARCHES[arch]}.conf"
+        if rule.exists():
+            run(["sh", "-c", f"grep '^:' {rule} > {BINFMT / 'register'}"], root=True)
     if left := unregistered():
         raise SetupError(f"the kernel still does not run programs for {', '.join(left)}")
 
