@@ -1,0 +1,76 @@
+"""A build that fails: what is kept, what is told, and what the next push does."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.acceptance.conftest import NewWorkspace
+from tests.support.farm_command import Answer, Workspace
+
+FRAGILE = """\
+ARG REGISTRY
+FROM ${REGISTRY}/library/busybox:1.36
+ARG BREAKS_ON
+RUN echo "about to be built"; test "$(uname -m)" != "$BREAKS_ON" || { echo "no luck here" >&2; exit 3; }
+"""
+
+
+@pytest.fixture(scope="module")
+def failed(new_workspace: NewWorkspace) -> tuple[Workspace, Answer]:
+    """A package whose s390x build fails, and another that needs it, pushed."""
+    workspace = new_workspace()
+    workspace.write("fragile", Dockerfile=FRAGILE)
+    tag = workspace.reference("fragile").rpartition(":")[2]
+    workspace.write("needy", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/fragile:{tag}\n")
+    workspace.done("trust", "init", "fragile", "needy")
+    return workspace, workspace.farm(
+        "push", "fragile", "needy", FARM_BUILD_ARGS=_arguments(workspace, "s390x")
+    )
+
+
+def _arguments(workspace: Workspace, machine: str) -> str:
+    return f"{workspace.variables['FARM_BUILD_ARGS']},BREAKS_ON={machine}"
+
+
+def test_the_exit_code_and_one_sentence_say_which_why_and_where(failed: tuple[Workspace, Answer]) -> None:
+    workspace, answer = failed
+    assert answer.code == 1
+    sentence = next(
+        line for line in answer.err.splitlines() if line.startswith("failed: ") and "fragile s390x" in line
+    )
+    assert "failed with status 3" in sentence
+    assert "no luck here" in sentence
+    assert f"farm logs r1 {workspace.org}/fragile s390x" in sentence
+
+
+def test_the_last_lines_of_the_log_are_shown_and_the_log_is_kept(failed: tuple[Workspace, Answer]) -> None:
+    workspace, answer = failed
+    assert "    " in answer.err
+    assert "about to be built" in answer.err
+    log = workspace.done("logs", "r1", "fragile", "s390x")
+    assert "no luck here" in log.out
+
+
+def test_what_needs_the_failed_package_is_not_built(failed: tuple[Workspace, Answer]) -> None:
+    workspace, answer = failed
+    assert f"{workspace.org}/needy: needs {workspace.org}/fragile, which failed" in answer.err
+    assert workspace.tags("needy") == []
+
+
+def test_the_other_two_are_kept_no_index_appears_and_nothing_is_signed(
+    failed: tuple[Workspace, Answer],
+) -> None:
+    workspace, _ = failed
+    tag = workspace.reference("fragile").rpartition(":")[2]
+    assert workspace.tags("fragile") == [f"{tag}-amd64", f"{tag}-arm64"]
+    assert workspace.farm("inspect", workspace.reference("fragile")).code == 1
+
+
+def test_after_the_fix_only_the_one_that_failed_is_built(failed: tuple[Workspace, Answer]) -> None:
+    workspace, _ = failed
+    run = workspace.done("push", "--json", "fragile", FARM_BUILD_ARGS=_arguments(workspace, "nothing")).json
+    states = {job["arch"]: job["state"] for job in run["packages"][0]["jobs"]}
+    assert states == {"amd64": "exists", "arm64": "exists", "s390x": "built"}
+    assert run["packages"][0]["state"] == "signed"
+    described = workspace.done("inspect", "--json", workspace.reference("fragile")).json
+    assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64", "s390x"]

@@ -1,0 +1,164 @@
+"""What an operator sees in Flower, and what nobody sees anywhere: secrets."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from lab.process import free_port
+from tests.acceptance.conftest import NewWorkspace
+from tests.support.farm_command import Workspace, wait_until
+
+PASSWORD = "flower-pass-7c1"
+FINE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m\n"
+BAD = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo lost; exit 7\n"
+
+
+class Watched:
+    """A farm that stays up, with Flower, one package that went well, and one that failed."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.url = f"http://127.0.0.1:{free_port()}"
+        self.variables = {"FARM_FLOWER_PORT": self.url.rpartition(":")[2], "FARM_FLOWER_PASSWORD": PASSWORD}
+        self.seen: set[str] = set()
+        """Command lines of every process, looked at all the while."""
+
+    def get(self, path: str, login: tuple[str, str] | None = ("farm", PASSWORD)) -> httpx.Response:
+        """Ask Flower."""
+        return httpx.get(self.url + path, auth=login, trust_env=False, timeout=30)
+
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Flower's tasks by name."""
+        return {task["name"]: task for task in self.get("/api/tasks").json().values()}
+
+    def answers(self) -> bool:
+        """Whether Flower is up."""
+        try:
+            return self.get("/").status_code == httpx.codes.OK
+        except httpx.TransportError:
+            return False
+
+    def look(self, ended: threading.Event) -> None:
+        """Collect command lines until told to end."""
+        while not ended.wait(0.02):
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                try:
+                    self.seen.add(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
+                except OSError:
+                    continue
+
+
+@pytest.fixture(scope="module")
+def watched(new_workspace: NewWorkspace) -> Watched:
+    """See `Watched`; the farm ends with the workspace."""
+    workspace = new_workspace()
+    watched = Watched(workspace)
+    ended = threading.Event()
+    watcher = threading.Thread(target=watched.look, args=(ended,))
+    watcher.start()
+    try:
+        workspace.write("fine", Dockerfile=FINE)
+        workspace.write("bad", Dockerfile=BAD, build_yml="image: bad\narches: [amd64]\n")
+        workspace.done("trust", "init", "fine", "bad")
+        workspace.done("up", "--detach", **watched.variables)
+        wait_until(watched.answers)
+        assert workspace.farm("push", "fine", "bad").code == 1
+        wait_until(lambda: len(watched.tasks()) >= 5)
+    finally:
+        ended.set()
+        watcher.join()
+    return watched
+
+
+def title(watched: Watched, package: str, rest: str) -> str:
+    """How a task is named: without the registry, the hash cut to eight digits."""
+    path, _, tag = watched.workspace.reference(package).partition("/")[2].partition(":")
+    return f"{path}:{tag[:8]} {rest}"
+
+
+def test_flower_asks_for_a_login(watched: Watched) -> None:
+    assert watched.get("/", login=None).status_code == httpx.codes.UNAUTHORIZED
+    assert watched.get("/api/tasks", login=None).status_code == httpx.codes.UNAUTHORIZED
+    assert watched.get("/api/tasks", login=("farm", "guess")).status_code == httpx.codes.UNAUTHORIZED
+
+
+@pytest.mark.parametrize("arch", ["amd64", "arm64", "s390x"])
+def test_a_task_is_named_by_package_and_architecture_with_queue_worker_and_state(
+    watched: Watched, arch: str
+) -> None:
+    name = title(watched, "fine", arch)
+    task = wait_until(lambda: (found := watched.tasks()[name]) and found["state"] == "SUCCESS" and found)
+    assert task["routing_key"] == f"build.{arch}"
+    assert task["worker"].startswith("amd64-")
+
+
+def test_publishing_is_a_task_on_its_own_queue_and_worker(watched: Watched) -> None:
+    task = wait_until(lambda: watched.tasks().get(title(watched, "fine", "index")))
+    assert task["routing_key"] == "publish"
+    assert task["worker"].startswith("publisher@")
+
+
+def test_a_failed_build_is_red_with_its_one_sentence_reason(watched: Watched) -> None:
+    task = wait_until(
+        lambda: (
+            (found := watched.tasks()[title(watched, "bad", "amd64")])
+            and found["state"] == "FAILURE"
+            and found
+        )
+    )
+    assert "failed with status 7" in task["exception"]
+    page = watched.get(f"/task/{task['uuid']}").text
+    assert "label-important" in page or "bg-danger" in page
+    assert "failed with status 7" in page
+
+
+def test_the_lengths_of_all_queues_are_there(watched: Watched) -> None:
+    lengths = {
+        queue["name"]: queue["messages"]
+        for queue in watched.get("/api/queues/length").json()["active_queues"]
+    }
+    assert lengths["build.s390x"] == lengths["publish"] == 0
+    assert "build.s390x" in watched.get("/broker").text
+
+
+def test_the_pages_of_workers_and_tasks_come_up(watched: Watched) -> None:
+    assert "publisher@" in watched.get("/workers").text
+    assert watched.get("/tasks").status_code == httpx.codes.OK
+
+
+def test_no_secret_is_in_arguments_logs_redis_or_flower(watched: Watched) -> None:
+    lab = watched.workspace.lab
+    secrets = [lab.signing_passphrase, lab.root_passphrase, PASSWORD]
+    places = {"command lines": "\n".join(watched.seen)}
+    home = Path(watched.workspace.variables["FARM_STATE_DIR"])
+    places |= {str(file): file.read_text(errors="replace") for file in (home / "logs").iterdir()}
+    places |= {path: watched.get(path).text for path in ("/api/tasks", "/api/workers", "/tasks", "/broker")}
+    for task in watched.tasks().values():
+        places[task["uuid"]] = watched.get(f"/task/{task['uuid']}").text
+    with Redis(unix_socket_path=str(home / "redis.sock")) as redis:
+        keys = list(redis.scan_iter())
+        places |= {repr(key): repr(redis.dump(key)) for key in keys}
+    assert len(keys) > 10
+    assert any("celery" in line for line in watched.seen)
+    found = [(place, secret) for place, text in places.items() for secret in secrets if secret in text]
+    assert found == []
+
+
+def test_a_second_farm_up_says_that_the_port_is_taken(watched: Watched) -> None:
+    answer = watched.workspace.farm("up", **watched.variables)
+    assert answer.code == 2
+    assert "--flower-port" in answer.err
+
+
+def test_workers_lists_who_is_up(watched: Watched) -> None:
+    workers = watched.workspace.done("workers", "--json").json
+    assert sorted((worker["publisher"], worker["arches"][:1]) for worker in workers) == [
+        (False, ["amd64"]),
+        (True, []),
+    ]

@@ -1,0 +1,96 @@
+"""A farm of separate workers, each consuming its own architecture's queue alone."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tests.acceptance.conftest import add_examples
+from tests.support.farm_command import Workspace, stop, wait_until
+
+ARCHES = ("amd64", "arm64", "s390x")
+PACKAGES = ("hello", "motd", "greeter")
+
+
+@contextmanager
+def workers(
+    workspace: Workspace, broker: str, arches: tuple[str, ...]
+) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """A worker for each architecture and a publisher, all up; ended by SIGTERM afterwards."""
+    started = {
+        arch: workspace.start(
+            "worker", "--arch", arch, "--emulate", "--name", f"{arch}@test", FARM_BROKER=broker
+        )
+        for arch in arches
+    }
+    started["publish"] = workspace.start("worker", "--publish", "--name", "publish@test", FARM_BROKER=broker)
+    try:
+        wait_until(lambda: len(workspace.done("workers", "--json", FARM_BROKER=broker).json) == len(started))
+        yield started
+    finally:
+        for process in started.values():
+            process.send_signal(signal.SIGTERM)
+        endings = {name: (stop(process), process.returncode) for name, process in started.items()}
+        assert all(code == 0 for _, code in endings.values()), endings
+
+
+def test_three_workers_build_each_its_own_architecture_and_one_publishes(
+    workspace: Workspace, broker: str
+) -> None:
+    add_examples(workspace)
+    workspace.done("trust", "init", *PACKAGES)
+    with workers(workspace, broker, ARCHES):
+        run = workspace.done("push", "--json", *PACKAGES, FARM_BROKER=broker).json
+        status = workspace.done("status", run["run"], "--json", FARM_BROKER=broker).json
+    assert run["state"] == status["state"] == "done"
+    jobs = [job for package in run["packages"] for job in package["jobs"]]
+    assert len(jobs) == len(PACKAGES) * len(ARCHES)
+    assert {(job["arch"], job["worker"], job["state"]) for job in jobs} == {
+        (arch, f"{arch}@test", "built") for arch in ARCHES
+    }
+
+
+def test_a_worker_refuses_a_foreign_architecture_unless_it_may_emulate(
+    workspace: Workspace, broker: str
+) -> None:
+    answer = workspace.farm("worker", "--arch", "s390x", FARM_BROKER=broker, FARM_EMULATE="false")
+    assert answer.code == 2
+    assert "s390x it could only emulate" in answer.err
+    assert "--emulate" in answer.err
+
+
+def test_a_worker_says_what_it_lacks(workspace: Workspace, broker: str) -> None:
+    nobody = workspace.farm("worker")
+    assert (nobody.code, "FARM_BROKER" in nobody.err) == (2, True)
+    no_key = workspace.farm("worker", "--publish", FARM_BROKER=broker, FARM_SIGNING_KEY="/no/such/key.pem")
+    assert (no_key.code, "/no/such/key.pem" in no_key.err) == (4, True)
+    engine = workspace.farm("worker", FARM_BROKER=broker, FARM_ENGINE="unix:///no/such/engine.sock")
+    assert (engine.code, "/no/such/engine.sock" in engine.err) == (3, True)
+
+
+def test_two_maintainers_who_push_the_same_tree_share_one_build(workspace: Workspace, broker: str) -> None:
+    slow = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN sleep 3; date +%N > /stamp\n"
+    workspace.write("shared", Dockerfile=slow, build_yml="image: shared\narches: [amd64]\n")
+    with workers(workspace, broker, ("amd64",)):
+        both = [
+            workspace.start("push", "--no-sign", "--json", "shared", FARM_BROKER=broker, FARM_STATE_DIR=state)
+            for state in (workspace.variables["FARM_STATE_DIR"], workspace.variables["FARM_STATE_DIR"] + "2")
+        ]
+        answers = [(process.communicate(timeout=100)[0], process.returncode) for process in both]
+        runs = [
+            workspace.done("status", run["run"], "--json", FARM_BROKER=broker).json
+            for run in workspace.done("status", "--json", FARM_BROKER=broker).json
+        ]
+    assert [code for _, code in answers] == [0, 0], answers
+    assert sorted(run["packages"][0]["jobs"][0]["state"] for run in runs) == ["built", "exists"]
+
+
+def test_a_push_is_refused_when_no_worker_serves_an_architecture(workspace: Workspace, broker: str) -> None:
+    workspace.write("lonely", Dockerfile="FROM scratch\n")
+    answer = workspace.farm("push", "--no-sign", "lonely", FARM_BROKER=broker)
+    assert answer.code == 3
+    assert "no worker for amd64, arm64, publish, s390x" in answer.err or "no worker for amd64" in answer.err
+    assert workspace.done("status", "--json", FARM_BROKER=broker).json == []
+    assert workspace.repositories() == []
