@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _PREFIX = "farm-lab-"
 _LOCK = "lock"
+_LONGEST = 40
+"""Characters of the directory above, so that an engine's sockets keep below the kernel's limit of 107."""
 
 
 @contextmanager
@@ -25,7 +27,8 @@ def own_directory() -> Iterator[Path]:
 
     Whatever killed labs left behind is removed first: their directories, mounts, processes and bridges.
     """
-    parent = Path(tempfile.gettempdir())
+    usual = tempfile.gettempdir()
+    parent = Path(usual if len(usual) <= _LONGEST else "/tmp")  # noqa: S108 - mkdtemp makes what lies in it
     gate = _lock(parent / f".{_PREFIX}{os.geteuid()}")
     try:
         for left in parent.glob(f"{_PREFIX}*"):

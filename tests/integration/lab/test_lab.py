@@ -1,0 +1,117 @@
+"""The lab leaves nothing running, is reached from this machine alone, and disturbs no other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from lab.directory import bridge_of
+from lab.process import LabError, Service
+from tests.integration.lab.conftest import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lab.lab import Lab
+    from tests.integration.lab.conftest import RunningLab
+
+_PARTS = {"docker-registry", "redis-server", "notary-server", "dockerd", "containerd"}
+
+
+def _names(processes: set[int]) -> set[str]:
+    return {Path(f"/proc/{pid}/comm").read_text().strip() for pid in processes}
+
+
+def _alive(processes: set[int]) -> list[int]:
+    return [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_takes_all_of_it_down_and_leaves_nothing(
+    start_lab: Callable[[], RunningLab], number: int
+) -> None:
+    lab = start_lab()
+    started = lab.processes
+    lab.process.send_signal(number)
+    assert lab.process.wait(30) == 130
+    assert _alive(started) == []
+    assert not lab.directory.exists()
+    assert not Path("/sys/class/net", bridge_of(lab.directory)).exists()
+
+
+def test_a_killed_lab_takes_its_services_with_it_and_the_next_one_removes_the_rest(
+    start_lab: Callable[[], RunningLab],
+) -> None:
+    lab = start_lab()
+    started = lab.processes
+    assert _names(started) >= _PARTS
+    lab.process.kill()
+    assert eventually(lambda: not _alive(started))
+    start_lab()
+    assert not lab.directory.exists()
+    assert not Path("/sys/class/net", bridge_of(lab.directory)).exists()
+
+
+def test_two_labs_at_once_share_nothing(start_lab: Callable[[], RunningLab]) -> None:
+    first, second = start_lab(), start_lab()
+    shared = {name for name in first.variables if first.variables[name] == second.variables[name]}
+    assert shared == {"FARM_CONFIG", "FARM_EMULATE"}
+    first.process.terminate()
+    first.process.wait(30)
+    assert _names(second.processes) >= _PARTS
+    with httpx.Client(transport=httpx.HTTPTransport(uds=second.variables["FARM_ENGINE"][7:])) as engine:
+        assert engine.get("http://engine/_ping").text == "OK"
+
+
+def test_a_service_that_dies_ends_the_lab_with_its_last_words(
+    start_lab: Callable[[], RunningLab], capfd: pytest.CaptureFixture[str]
+) -> None:
+    lab = start_lab()
+    config = str(lab.directory / "registry" / "config.yml")
+    (registry,) = (pid for pid in lab.processes if config in Path(f"/proc/{pid}/cmdline").read_text())
+    os.kill(registry, signal.SIGKILL)
+    assert lab.process.wait(30) == 1
+    assert "lab: registry ended" in capfd.readouterr().err
+
+
+def test_every_port_is_on_loopback(lab: Lab) -> None:
+    pids = {service.process.pid for service in lab.services.values() if service.process}
+    listed = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
+    lines = [line.split() for line in listed.splitlines() if any(f"pid={pid}," in line for pid in pids)]
+    addresses = [line[3].rpartition(":")[0] for line in lines]
+    assert len(addresses) >= 4
+    assert set(addresses) == {"127.0.0.1"}
+
+
+def test_a_stopped_service_comes_back_on_its_port_whichever_thread_asks(lab: Lab) -> None:
+    registry, url = lab.services["guarded"], f"http://{lab.guarded_registry}/v2/"
+    registry.stop()
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+    thread = threading.Thread(target=registry.start)
+    thread.start()
+    thread.join()
+    # The kernel would end it together with the thread that started it.
+    assert not eventually(lambda: registry.ended, 0.2)
+    assert httpx.get(url, auth=lab.guarded_login).status_code == 200
+
+
+def test_a_service_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:
+    service = Service("broken", ["sh", "-c", "echo no such luck; exit 1"], tmp_path, lambda: False)
+    with pytest.raises(LabError, match="broken ended:\n    no such luck"):
+        service.start()
+    service.stop()
+
+
+def test_base_images_stand_for_every_architecture(lab: Lab) -> None:
+    name, _, tag = lab.base.removeprefix(f"{lab.registry}/").partition(":")
+    accept = {"Accept": "application/vnd.oci.image.index.v1+json"}
+    index = httpx.get(f"http://{lab.registry}/v2/{name}/manifests/{tag}", headers=accept).json()
+    assert [item["platform"]["architecture"] for item in index["manifests"]] == ["amd64", "arm64", "s390x"]
