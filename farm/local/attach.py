@@ -89,7 +89,7 @@ def stay_up(settings: Settings) -> None:
 
 
 def _start(place: Place, settings: Settings) -> None:
-    if place.supervised():
+    if _supervised(place):
         return
     place.failure.unlink(missing_ok=True)
     with (place.logs / "supervisor.log").open("ab") as output:
@@ -102,6 +102,18 @@ def _start(place: Place, settings: Settings) -> None:
             env=child_environment(settings),
             start_new_session=True,
         )
+
+
+def _supervised(place: Place) -> bool:
+    """Whether a farm is up that this command can use: one that has told a failure is on its way down."""
+    deadline = time.monotonic() + START_WAIT
+    while place.supervised():
+        if not place.failure.exists():
+            return True
+        if time.monotonic() > deadline:
+            raise StateError(f"the private farm does not end; its logs are in {place.logs}")
+        time.sleep(0.05)
+    return False
 
 
 def _connect(place: Place) -> Store:

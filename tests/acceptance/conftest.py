@@ -1,4 +1,4 @@
-"""Workspaces: packages in git, an organisation of their own at the lab's registry, a private farm of their own."""
+"""Workspaces: packages in git, with an organisation at the lab's registry and a private farm of their own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.lab import Lab
 from lab.setup import ROOT
 from tests.support.farm_command import Workspace
 from tests.support.git_repos import git
+
+if TYPE_CHECKING:
+    from lab.lab import Lab
 
 NewWorkspace = Callable[[], Workspace]
 _databases = itertools.count(1)

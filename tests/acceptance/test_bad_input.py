@@ -1,15 +1,18 @@
-"""Bad input and missing services: each is told in one line with its exit code, and nothing is changed anywhere."""
+"""Bad input and missing services: told in one line with an exit code, and nothing is changed anywhere."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import NewWorkspace
-from tests.support.farm_command import Answer, Workspace
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.acceptance.conftest import NewWorkspace
+    from tests.support.farm_command import Answer, Workspace
 
 PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 NOBODY = "1"

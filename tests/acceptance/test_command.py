@@ -7,12 +7,15 @@ import pty
 import signal
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
 
 from farm.cli.main import VERBS
-from tests.acceptance.conftest import NewWorkspace
 from tests.support.farm_command import FARM, Workspace, read_until, wait_until
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import NewWorkspace
 
 SLOW = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN sleep 4; echo $(cat /proc/sys/kernel/random/uuid)\n"
 ONE = "image: NAME\narches: [amd64]\n"

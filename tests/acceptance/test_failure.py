@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
-from tests.acceptance.conftest import NewWorkspace
-from tests.support.farm_command import Answer, Workspace
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import NewWorkspace
+    from tests.support.farm_command import Answer, Workspace
 
 FRAGILE = """\
 ARG REGISTRY

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 from redis import Redis
 
 from lab.process import free_port
-from tests.acceptance.conftest import NewWorkspace
 from tests.support.farm_command import Workspace, wait_until
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import NewWorkspace
 
 PASSWORD = "flower-pass-7c1"
 FINE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m\n"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from tests.acceptance.conftest import add_examples
-from tests.support.farm_command import Workspace, stop, wait_until
+from tests.support.farm_command import Workspace, wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
 
 ARCHES = ("amd64", "arm64", "s390x")
 PACKAGES = ("hello", "motd", "greeter")
@@ -32,7 +35,10 @@ def workers(
     finally:
         for process in started.values():
             process.send_signal(signal.SIGTERM)
-        endings = {name: (stop(process), process.returncode) for name, process in started.items()}
+        endings = {
+            name: (process.communicate(timeout=60)[0], process.returncode)
+            for name, process in started.items()
+        }
         assert all(code == 0 for _, code in endings.values()), endings
 
 

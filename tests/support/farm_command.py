@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -125,16 +124,8 @@ class Workspace:
     def repositories(self) -> list[str]:
         """The packages of this organisation that the registry has heard of."""
         host, _, path = self.org.partition("/")
-        names = httpx.get(f"http://{host}/v2/_catalog?n=10000", trust_env=False).json()["repositories"]
+        names = httpx.get(f"http://{host}/v2/_catalog?n=1000", trust_env=False).json()["repositories"]
         return [name.removeprefix(f"{path}/") for name in names if name.startswith(f"{path}/")]
-
-
-def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM, seconds: float = 60.0) -> str:
-    """Signal a process, wait for its end, and return all that it printed since it was last read."""
-    if process.poll() is None:
-        process.send_signal(number)
-    out, _ = process.communicate(timeout=seconds)
-    return out
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
