@@ -42,7 +42,8 @@ def _flag(name: str) -> Callable[[Any], Any]:
     item = FIELDS[name]
     word = name.replace("_", "-")
     boolean = isinstance(item.default, bool)
-    about = f"{item.metadata['about'].capitalize()}. [FARM_{name.upper()}]"
+    text = item.metadata["about"]
+    about = f"{text[0].upper()}{text[1:]}. [FARM_{name.upper()}]"
     return click.option(
         f"--{word}/--no-{word}" if boolean else f"--{word}",
         name,

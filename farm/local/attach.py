@@ -143,13 +143,23 @@ def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:
     if private:
         place.wanted.touch()
     deadline = time.monotonic() + (START_WAIT if private else 0)
-    while missing := wanted - served(workers(store)):
-        if private and (error := place.told_failure()):
-            raise error
-        present = served(workers(store))
+    while missing := wanted - (present := _served(place, store, private=private)):
         if time.monotonic() > deadline or (private and {"publish"} < present):
             raise _no_worker(sorted(missing), private=private)
         time.sleep(0.05)
+
+
+def _served(place: Place, store: Store, *, private: bool) -> set[str]:
+    """What is served now; a private farm that failed says why, before and after its Redis is gone."""
+    try:
+        present = served(workers(store))
+    except StateUnavailableError:
+        if private and (error := place.told_failure()):
+            raise error from None
+        raise
+    if private and (error := place.told_failure()):
+        raise error
+    return present
 
 
 def _no_worker(missing: list[str], *, private: bool) -> NoWorkerError:

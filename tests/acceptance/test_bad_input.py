@@ -130,7 +130,7 @@ def test_the_traceback_is_there_for_who_asks(workspace: Workspace) -> None:
 
 
 def test_a_name_that_was_never_prepared_for_signing_gets_no_index(workspace: Workspace) -> None:
-    """The builds are kept; what cannot be signed is not published, and the hint names the administrator's verb."""
+    """The builds are kept, nothing is published, and the hint names the administrator's verb."""
     workspace.write("unprepared", Dockerfile=PLAIN, build_yml="image: unprepared\narches: [amd64]\n")
     answer = workspace.farm("push", "unprepared")
     assert answer.code == 4

@@ -1,4 +1,4 @@
-"""The command itself: help that teaches, machine-readable facts, Ctrl-C, detaching, cancelling, completion."""
+"""The command itself: help that teaches, JSON, Ctrl-C, detaching, cancelling, completion."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.farm_command import FARM, Workspace, read_until, wait_until
 if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
 
-SLOW = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN sleep 4; echo $(cat /proc/sys/kernel/random/uuid)\n"
+SLOW = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN sleep 4; date\n"
 ONE = "image: NAME\narches: [amd64]\n"
 
 
