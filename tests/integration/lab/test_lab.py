@@ -30,7 +30,8 @@ def _names(processes: set[int]) -> set[str]:
 
 
 def _alive(processes: set[int]) -> list[int]:
-    return [pid for pid in processes if Path(f"/proc/{pid}").exists()]
+    """Those that run; one that is dead, and waits for its parent to hear of it, has no program any more."""
+    return [pid for pid in processes if Path(f"/proc/{pid}/exe").exists()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
