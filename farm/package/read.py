@@ -39,6 +39,11 @@ class TagOptions:
     dockerfile: str | None = None
 
     @property
+    def other_commit(self) -> bool:
+        """Whether content is taken from elsewhere than HEAD."""
+        return self.hash_commit != _HEAD
+
+    @property
     def fixed_hash(self) -> str | None:
         """The hash where git is not asked for one."""
         return self.hash or ("dev" if self.dev else None)
@@ -134,7 +139,7 @@ def _facts(top: Path, sources: Sequence[_Source], options: TagOptions) -> _Facts
     own = [_inside(repository, source, source.path) for source in sources]
     trees = read_trees(repository, (*own, *covered))
     # What another commit holds has no uncommitted changes.
-    changes = read_changes(repository, covered) if options.hash_commit == _HEAD else Changes()
+    changes = Changes() if options.other_commit else read_changes(repository, covered)
     return _Facts(repository, trees, changes)
 
 
@@ -191,7 +196,7 @@ def _not_in_git(source: _Source, facts: _Facts, extra: str, options: TagOptions)
         return GitError(
             f"{source.directory}: its repository has no commits yet", hint="git add and git commit it"
         )
-    at = "" if options.hash_commit == _HEAD else f" at {options.hash_commit}"
+    at = f" at {options.hash_commit}" if options.other_commit else ""
     what = f"the extra source {extra}is" if extra else "is"
     return GitError(
         f"{source.directory}: {what} not in git{at}", hint="git add and git commit it; a tag is made from git"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from farm.errors import InputError
 from farm.package.dockerfile import needs, stale_needs
+from farm.package.git import read_files
 from farm.package.read import read_packages
 from farm.plan.find import find
 from farm.plan.make import make_plan, refuse_unpushable
@@ -14,6 +18,7 @@ from farm.registry.credentials import Credentials
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from farm.model import Package
     from farm.package.read import TagOptions
     from farm.plan.make import Wish
     from farm.plan.model import Plan
@@ -29,11 +34,30 @@ def prepare(directories: Sequence[str], options: TagOptions, settings: Settings,
     """
     packages = read_packages(directories, options)
     refuse_unpushable(packages)
+    _refuse_other_build_yml(packages, options)
     arguments = dict(settings.build_args)
     wanted = needs(packages, arguments)
     with open_registry(settings) as registry:
         found = find(packages, registry, settings, wish)
     return make_plan(packages, found, wanted, wish, stale_needs(packages, arguments))
+
+
+def _refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) -> None:
+    """Refuse to build another commit's content by the working directory's build.yml."""
+    if not options.other_commit:
+        return
+    groups: dict[tuple[str, str], dict[str, Package]] = defaultdict(dict)
+    for package in packages:
+        path = f"{package.trees[0].path}/{options.build_yml}".removeprefix("/")
+        groups[package.repository, str(package.commit)][path] = package
+    for (repository, commit), paths in groups.items():
+        committed = read_files(repository, commit, tuple(paths))
+        for path, package in paths.items():
+            if committed.get(path) != (Path(package.directory) / options.build_yml).read_bytes():
+                raise InputError(
+                    f"{package.directory}: {options.build_yml} is another at {options.hash_commit}",
+                    hint=f"git checkout {options.hash_commit}, then push",
+                )
 
 
 def open_registry(settings: Settings) -> Registry:

@@ -107,7 +107,9 @@ def verify(
     tags = signed_digests([reference.name], server, timeout=timeout, login=login, role=role)[reference.name]
     found = tags.get(reference.tag or "")
     if found is None:
-        raise TrustError(f"{reference} is not signed", hint="sign it with `farm sign`")
+        raise TrustError(
+            f"{reference} is not signed", hint="`farm manifest` on its package signs what stands"
+        )
     if (found.digest, found.size) != (digest, size):
         raise TrustError(
             f"{reference} is signed as {found.digest} ({found.size} bytes), not {digest} ({size} bytes)"
