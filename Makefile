@@ -47,7 +47,7 @@ format: setup ## format the code, and mend what lint can mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-bench: setup ## measure, and compare with what is recorded
+bench: setup ## measure, each figure beside a peer's or a limit in the same run
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 wheel: setup ## build the wheel into dist/

@@ -1,0 +1,33 @@
+"""How long it takes to find out what stands, beside one look-up after another."""
+
+from __future__ import annotations
+
+from contextlib import redirect_stdout
+from io import StringIO
+from typing import TYPE_CHECKING
+
+from benchmarks.measure import Row, seconds
+from farm.model import ARCHES, Reference
+from farm.registry.client import Registry
+from farm.registry.credentials import Credentials
+from farm.registry.images import sweep
+from lab.lab import running_lab
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PACKAGES = 100
+
+
+def rows() -> Iterator[Row]:
+    """A hundred packages for three architectures: four hundred tags."""
+    with redirect_stdout(StringIO()), running_lab() as lab:
+        wanted = {
+            Reference.parse(f"{lab.registry}/linuxkit/p{number}:{number:040x}"): tuple(ARCHES)
+            for number in range(_PACKAGES)
+        }
+        tags = [tag for one in wanted for tag in (one, *(one.for_arch(arch) for arch in ARCHES))]
+        with Registry(Credentials(lab.directory / "docker"), timeout=30) as registry:
+            ours = seconds(lambda: sweep(registry, wanted), rounds=3)
+            theirs = seconds(lambda: [registry.manifest(tag) for tag in tags], rounds=3)
+    yield Row(f"looking up {len(tags)} tags", ours, "one after another", theirs)
