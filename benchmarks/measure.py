@@ -36,5 +36,5 @@ class Row:
 
     def line(self) -> str:
         """One line for people."""
-        ratio = self.ours / self.theirs
-        return f"{self.what}: {self.ours * 1000:.0f} ms, {ratio:.2f} times {self.peer} ({self.theirs * 1000:.0f} ms)"
+        ours, theirs = (f"{value * 1000:.0f} ms" for value in (self.ours, self.theirs))
+        return f"{self.what}: {ours}, {self.ours / self.theirs:.2f} times {self.peer} ({theirs})"
