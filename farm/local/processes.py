@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PUBLISHER = "publisher"
+BUILDER = "builder"
 STOP_WAIT = 20.0
 """Seconds that a process is given to finish before it is killed."""
 _LONGEST_PAUSE = 30.0
@@ -112,8 +113,8 @@ def worker_child(
     arches: Sequence[str], *, publish: bool, logs: Path, environment: Mapping[str, str]
 ) -> Child:
     """A worker for these architectures, or a publisher; its name is the one by which the farm knows it."""
-    role = PUBLISHER if publish else "builder"
-    name = f"{'-'.join(arches) or role}@{platform.node()}"
+    role = PUBLISHER if publish else BUILDER
+    name = f"{role}@{platform.node()}"
     return Child(name, worker_command(arches, publish=publish, name=name), logs / f"{role}.log", environment)
 
 

@@ -38,6 +38,7 @@ def create_run(store: Store, run: Run) -> None:
     records, works, dependents = _first_records(run)
     pipeline = store.text.pipeline()
     meta = {"state": str(RunState.OPEN), "submitter": run.submitter, "created": str(run.created)}
+    meta["packages"] = json.dumps([work.package for work in run.works])
     parts = {"meta": meta | {"open": str(len(run.works))}, "records": records, "works": works}
     for part, mapping in (parts | {"dependents": dependents}).items():
         if mapping:
@@ -87,7 +88,9 @@ def read_run(store: Store, run: str) -> RunRecord:
     meta, records, works = pipeline.execute()
     if not meta:
         raise StateError(f"there is no run {run}", hint="`farm status` lists them")
-    packages = {name: _package(name, json.loads(work), records) for name, work in works.items()}
+    # A hash forgets the order in which it was filled.
+    names = json.loads(meta["packages"])
+    packages = {name: _package(name, json.loads(works[name]), records) for name in names}
     finished = float(meta["finished"]) if "finished" in meta else None
     return RunRecord(
         run, RunState(meta["state"]), meta["submitter"], float(meta["created"]), finished, packages
