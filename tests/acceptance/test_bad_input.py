@@ -53,6 +53,17 @@ def test_no_such_directory(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "good", "nowhere"), 2, "nowhere")
 
 
+def test_another_commits_content_is_not_built_by_this_commits_build_yml(workspace: Workspace) -> None:
+    workspace.write("changing", Dockerfile=PLAIN)
+    workspace.write("changing", Dockerfile=PLAIN, build_yml="image: changing\nnetwork: true\n")
+    refused(
+        workspace,
+        workspace.farm("push", "--hash-commit", "HEAD~1", "changing"),
+        2,
+        "changing: build.yml is another at HEAD~1",
+    )
+
+
 def test_an_unknown_field_with_its_line_and_what_was_meant(workspace: Workspace) -> None:
     refused(
         workspace, workspace.farm("push", "good", "unknown"), 2, "unknown/build.yml:2", "netwrk", "network"
@@ -166,14 +177,3 @@ def workspace_farm() -> str:
     from tests.support.farm_command import FARM  # noqa: PLC0415 - beside its one use
 
     return FARM
-
-
-def test_another_commits_content_is_not_built_by_this_commits_build_yml(workspace: Workspace) -> None:
-    workspace.write("changing", Dockerfile=PLAIN)
-    workspace.write("changing", Dockerfile=PLAIN, build_yml="image: changing\nnetwork: true\n")
-    refused(
-        workspace,
-        workspace.farm("push", "--hash-commit", "HEAD~1", "changing"),
-        2,
-        "changing: build.yml is another at HEAD~1",
-    )
