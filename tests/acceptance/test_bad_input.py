@@ -27,6 +27,8 @@ def workspace(new_workspace: NewWorkspace) -> Workspace:
     made.write("unknown", Dockerfile=PLAIN, build_yml="image: unknown\nnetwrk: true\n")
     made.write("broken", Dockerfile=PLAIN, build_yml="image: [broken\n")
     made.write("dirty", Dockerfile=PLAIN)
+    made.write("changing", Dockerfile=PLAIN)
+    made.write("changing", Dockerfile=PLAIN, build_yml="image: changing\nnetwork: true\n")
     (made.directory / "dirty" / "more").write_text("not committed")
     (made.directory / "empty").mkdir()
     made.done("trust", "init", "good")
@@ -54,8 +56,6 @@ def test_no_such_directory(workspace: Workspace) -> None:
 
 
 def test_another_commits_content_is_not_built_by_this_commits_build_yml(workspace: Workspace) -> None:
-    workspace.write("changing", Dockerfile=PLAIN)
-    workspace.write("changing", Dockerfile=PLAIN, build_yml="image: changing\nnetwork: true\n")
     refused(
         workspace,
         workspace.farm("push", "--hash-commit", "HEAD~1", "changing"),
