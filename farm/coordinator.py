@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery import chord
@@ -12,14 +13,17 @@ from kombu.exceptions import OperationalError
 from farm.errors import FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
 from farm.queue import BUILD, PUBLISH, PUBLISH_QUEUE, SETTLE, build_queue
-from farm.state import runs
+from farm.state import moves, runs
 from farm.state.records import failure_of
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from celery import Celery
     from celery.canvas import Signature
 
-    from farm.model import Job, PackageWork, Run
+    from farm.model import ArchImage, Job, PackageWork, Run
+    from farm.state.records import JobRecord
     from farm.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -38,26 +42,63 @@ def submit(app: Celery, store: Store, run: Run) -> None:
 
 
 def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:
-    """Send the builds of one package, and its manifest behind them; False where somebody did so before."""
-    if not runs.move_package(
+    """Send the builds of one package, and its manifest behind them; False where somebody did so before.
+
+    Killed at any line, it leaves the package due, and the reconciler sends what was not sent.
+    """
+    if not moves.move_package(
         store, run, work.package, PackageState.BUILDING, come_from=[PackageState.WAITING]
     ):
         return False
+    seen = store.now()
     for job in work.jobs:
-        runs.move_job(store, run, work.package, job.arch, JobState.QUEUED, come_from=[JobState.WAITING])
-    try:
-        _send(app, run, work)
-    except OperationalError as error:
-        raise StateUnavailableError(f"the broker does not answer: {error}") from error
+        queue_job(store, job, come_from=[JobState.WAITING])
+    with _broker():
+        if work.jobs:
+            builds = [build_signature(app, job) for job in work.jobs]
+            chord(builds, app=app)(publish_signature(app, run, work))
+        else:
+            publish_signature(app, run, work, images=[]).apply_async()
+    if work.jobs:
+        moves.told(store, run, work.package, seen=seen)
     return True
 
 
-def _send(app: Celery, run: str, work: PackageWork) -> None:
-    callback = publish_signature(app, run, work)
-    if work.jobs:
-        chord([build_signature(app, job) for job in work.jobs], app=app)(callback)
-    else:
-        callback.clone(args=([],)).apply_async()
+@contextmanager
+def _broker() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise StateUnavailableError(f"the broker does not answer: {error}") from error
+
+
+def queue_job(
+    store: Store, job: Job, *, come_from: Sequence[JobState], holding: str = "", lost: int = 0
+) -> JobRecord | None:
+    """Record that a job's message is about to be sent; None where the job is not as expected."""
+    return moves.move_job(
+        store,
+        job.run,
+        job.package,
+        job.arch,
+        JobState.QUEUED,
+        come_from=come_from,
+        holding=holding,
+        token="",
+        lost=lost,
+    )
+
+
+def send_job(app: Celery, job: Job) -> None:
+    """Send one build by itself, to take the place of one that was lost; the reconciler publishes after it."""
+    with _broker():
+        build_signature(app, job).apply_async()
+
+
+def send_index(app: Celery, run: str, work: PackageWork, images: Sequence[ArchImage]) -> None:
+    """Send the publication of a package whose builds have landed, to take the place of one that was lost."""
+    with _broker():
+        publish_signature(app, run, work, images=[image.to_json() for image in images]).apply_async()
 
 
 def build_signature(app: Celery, job: Job) -> Signature[Any]:
@@ -69,18 +110,25 @@ def build_signature(app: Celery, job: Job) -> Signature[Any]:
     )
 
 
-def publish_signature(app: Celery, run: str, work: PackageWork) -> Signature[Any]:
-    """The callback that publishes and signs; its errback settles the package when a build did not land."""
+def publish_signature(
+    app: Celery, run: str, work: PackageWork, *, images: list[dict[str, Any]] | None = None
+) -> Signature[Any]:
+    """The task that publishes and signs: as a chord's callback, or by itself where `images` are known.
+
+    Its errback settles the package when a build did not land.
+    """
     title = f"{work.reference.short} index"
     options = {"queue": PUBLISH_QUEUE, "shadow": title, "kwargsrepr": title}
+    named = {"run": run, "package": work.package}
+    if images is not None:
+        return app.signature(PUBLISH, args=(images,), kwargs=named, options=options)
     settle = app.signature(
         SETTLE,
-        kwargs={"run": run, "package": work.package},
+        kwargs=named,
         options={**options, "shadow": f"{work.reference.short} settle"},
         immutable=True,
     )
-    callback = app.signature(PUBLISH, kwargs={"run": run, "package": work.package}, options=options)
-    return callback.on_error(settle)
+    return app.signature(PUBLISH, kwargs=named, options=options).on_error(settle)
 
 
 def resend(app: Celery, message: str) -> None:
@@ -90,11 +138,13 @@ def resend(app: Celery, message: str) -> None:
 
 def landed(app: Celery, store: Store, run: str, package: str) -> list[str]:
     """Start the packages that waited for this one and now wait for nothing; returns their names."""
+    seen = store.now()
     started = []
     for name in runs.dependents(store, run, package):
         work = runs.read_work(store, run, name)
         if runs.stand(store, run, work.needs) and start(app, store, run, work):
             started.append(name)
+    moves.told(store, run, package, seen=seen)
     return started
 
 
@@ -109,16 +159,22 @@ def settle(store: Store, run: str, package: str) -> FarmError | None:
 
 def fail(store: Store, run: str, package: str, error: FarmError) -> None:
     """Fail a package, and with it every package of the run that needs it."""
-    if not runs.move_package(store, run, package, PackageState.FAILED, error=error):
-        return
+    if moves.move_package(store, run, package, PackageState.FAILED, error=error):
+        end_dependents(store, run, package)
+
+
+def end_dependents(store: Store, run: str, package: str) -> None:
+    """Fail every package of the run that needs one that did not come to stand."""
+    seen = store.now()
     for name in runs.dependents(store, run, package):
         work = runs.read_work(store, run, name)
         because = FarmError(
             f"{name}: needs {package}, which failed", hint="repair that one, then push both again"
         )
         for job in work.jobs:
-            runs.move_job(store, run, name, job.arch, JobState.CANCELLED, error=because)
+            moves.move_job(store, run, name, job.arch, JobState.CANCELLED, error=because)
         fail(store, run, name, because)
+    moves.told(store, run, package, seen=seen)
 
 
 def cancel(store: Store, run: str) -> int:
@@ -131,6 +187,6 @@ def cancel(store: Store, run: str) -> int:
         if package.state.ended:
             continue
         for job in package.jobs.values():
-            runs.move_job(store, run, name, job.arch, JobState.CANCELLED)
-        count += runs.move_package(store, run, name, PackageState.CANCELLED)
+            moves.move_job(store, run, name, job.arch, JobState.CANCELLED)
+        count += bool(moves.move_package(store, run, name, PackageState.CANCELLED))
     return count

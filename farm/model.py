@@ -327,7 +327,6 @@ class JobState(StrEnum):
     EXISTS = "exists"
     FAILED = "failed"
     CANCELLED = "cancelled"
-    LOST = "lost"
 
     @property
     def ended(self) -> bool:

@@ -22,7 +22,7 @@ from farm.package.context import verify
 from farm.queue import BUILD
 from farm.registry.images import arch_image
 from farm.settings import environment
-from farm.state import leases, runs
+from farm.state import leases, moves, runs
 from farm.state.contexts import get_context
 from farm.state.logs import LogWriter
 from tasks.patience import patiently
@@ -54,6 +54,7 @@ def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, An
             waiting=waiting,
         )
     except leases.BusyError as busy:
+        work.wait_behind(busy.holder)
         raise Ignore(f"{work.job.title} is under way: {busy.holder}") from busy
     with leases.held(
         work.site.store, lease, cancelled=work.cancelled, send=lambda message: resend(task.app, message)
@@ -69,10 +70,24 @@ class Work:
     job: Job
     task: str
 
+    def wait_behind(self, holder: str) -> None:
+        """Record that the job waits for another that makes the same image."""
+        job = self.job
+        moves.move_job(
+            self.site.store,
+            job.run,
+            job.package,
+            job.arch,
+            JobState.QUEUED,
+            come_from=[JobState.QUEUED],
+            behind=holder,
+            lease=leases.job_lease(job),
+        )
+
     def move(self, to: JobState, keeper: leases.Keeper, **facts: Any) -> None:
         """Record a step, unless the job is no longer ours."""
         job = self.job
-        moved = runs.move_job(
+        moved = moves.move_job(
             self.site.store, job.run, job.package, job.arch, to, holding=keeper.lease.token, **facts
         )
         if not moved:
@@ -111,8 +126,9 @@ class Work:
             "task": self.task,
             "started": time.time(),
             "token": keeper.lease.token,
+            "lease": keeper.lease.name,
         }
-        taken = runs.move_job(store, job.run, job.package, job.arch, JobState.LEASED, **facts)
+        taken = moves.move_job(store, job.run, job.package, job.arch, JobState.LEASED, **facts)
         if taken:
             return None
         record = self.record()

@@ -11,11 +11,11 @@ from celery.exceptions import Ignore
 
 from farm import coordinator
 from farm.errors import FarmError, LeaseLostError, RegistryError
-from farm.model import ArchImage, Descriptor, JobState, PackageState, PackageWork
+from farm.model import ArchImage, Descriptor, PackageState, PackageWork
 from farm.queue import PUBLISH, SETTLE
 from farm.registry.images import publish_index, sweep
 from farm.registry.index import Index, assemble, missing
-from farm.state import leases, runs
+from farm.state import leases, moves, runs
 from farm.trust.configure import notary_server, signing_key
 from farm.trust.keys import check_key
 from farm.trust.sign import SignTarget, sign
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from celery import Task
 
     from farm.registry.credentials import Login
+    from farm.state.records import PackageRecord
 
 
 @shared_task(name=PUBLISH, bind=True, max_retries=1, throws=(FarmError,))
@@ -40,6 +41,9 @@ def publish_manifest(
         Ignore: another task has this index in hand, and this one is sent again when that one ends.
     """
     here = site()
+    record = runs.read_package_record(here.store, run, package)
+    if record.state.ended:
+        return _as_it_ended(task, record, run)
     work = runs.read_work(here.store, run, package)
     built = tuple(ArchImage.from_json(image) for image in images)
     publication = Publication(here, run, work, (*work.standing, *built))
@@ -52,6 +56,7 @@ def publish_manifest(
             waiting=json.dumps(task.signature_from_request()),
         )
     except leases.BusyError as busy:
+        publication.wait_behind(busy.holder)
         raise Ignore(f"{package} is being published: {busy.holder}") from busy
     with leases.held(
         here.store,
@@ -64,17 +69,18 @@ def publish_manifest(
     return descriptor.to_json()
 
 
+def _as_it_ended(task: Task[..., Any], record: PackageRecord, run: str) -> dict[str, Any]:
+    """What the task returned when it ran before, and the step after it once more, should that be missing."""
+    if not record.state.stands or record.index is None:
+        raise Ignore(f"{record.package} has ended: {record.state}")
+    coordinator.landed(task.app, site().store, run, record.package)
+    return record.index.to_json()
+
+
 @shared_task(name=SETTLE)
 def settle_package(*, run: str, package: str) -> None:
-    """Close the books of a package whose chord failed: what never answered was lost with its worker."""
-    store = site().store
-    work = runs.read_work(store, run, package)
-    for job in work.jobs:
-        lost = FarmError(
-            f"{package} {job.arch}: its worker died", hint="push again; only what is missing is built"
-        )
-        runs.move_job(store, run, package, job.arch, JobState.FAILED, error=lost)
-    coordinator.settle(store, run, package)
+    """Close the books of a package whose chord failed, unless a job of it is still to be sent again."""
+    coordinator.settle(site().store, run, package)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +97,46 @@ class Publication:
         record = runs.read_package_record(self.site.store, self.run, self.work.package)
         return record.state is PackageState.CANCELLED
 
+    def wait_behind(self, holder: str) -> None:
+        """Record that the package waits for another that is published under the same name."""
+        moves.move_package(
+            self.site.store,
+            self.run,
+            self.work.package,
+            PackageState.BUILDING,
+            come_from=[PackageState.BUILDING],
+            behind=holder,
+            token="",
+            lease=leases.index_lease(self.work.reference),
+        )
+
+    def move(self, to: PackageState, keeper: leases.Keeper, **facts: Any) -> None:
+        """Record how it ended, unless the package is no longer ours."""
+        token = keeper.lease.token
+        if not moves.move_package(self.site.store, self.run, self.work.package, to, holding=token, **facts):
+            raise Ignore(f"{self.work.package}: was taken over or cancelled")
+
     def under(self, keeper: leases.Keeper) -> Descriptor:
         """Do the work under a lease, and record how it ended."""
-        runs.move_package(self.site.store, self.run, self.work.package, PackageState.PUBLISHING)
+        if not moves.move_package(
+            self.site.store,
+            self.run,
+            self.work.package,
+            PackageState.PUBLISHING,
+            token=keeper.lease.token,
+            lease=keeper.lease.name,
+        ):
+            raise Ignore(f"{self.work.package}: was published or cancelled meanwhile")
         try:
             descriptor = patiently(lambda: self._attempt(keeper), until=keeper.stopped)
         except LeaseLostError as error:
             raise Ignore(str(error)) from error
         except FarmError as error:
             told = type(error)(f"{self.work.package}: {error.message}", hint=error.hint)
-            coordinator.fail(self.site.store, self.run, self.work.package, told)
+            self.move(PackageState.FAILED, keeper, error=told)
+            coordinator.end_dependents(self.site.store, self.run, self.work.package)
             raise told from error
-        state = PackageState.SIGNED if self.work.sign else PackageState.PUBLISHED
-        runs.move_package(self.site.store, self.run, self.work.package, state, index=descriptor)
+        self.move(PackageState.SIGNED if self.work.sign else PackageState.PUBLISHED, keeper, index=descriptor)
         return descriptor
 
     def _attempt(self, keeper: leases.Keeper) -> Descriptor:

@@ -12,6 +12,7 @@ from celery.signals import worker_ready, worker_shutting_down
 
 from farm.errors import FarmError, StateUnavailableError
 from farm.queue import make_app
+from farm.reconcile import keep_reconciling
 from farm.settings import load_settings
 from farm.state.store import Store
 from farm.state.workers import BEAT, beat, leave
@@ -20,6 +21,8 @@ from workers.role import Role, default_name, find_role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from celery import Celery
 
     from farm.settings import Settings
     from farm.state.workers import WorkerInfo
@@ -62,6 +65,8 @@ def run(settings: Settings, role: Role, name: str) -> NoReturn:
     app.loader.import_module("tasks.build_and_push")
     app.loader.import_module("tasks.publish_manifest")
     _announce(store, role.info(name, settings.concurrency))
+    if role.publisher:
+        _reconcile(app, store, name, settings)
     log.info("%s consumes %s", name, ", ".join(role.queues))
     app.worker_main(
         [
@@ -97,6 +102,27 @@ def _announce(store: Store, info: WorkerInfo) -> None:
             leave(store, info.name)
         except FarmError as error:
             log.warning("could not say goodbye: %s", error)
+
+    worker_ready.connect(begin, weak=False)
+    worker_shutting_down.connect(end, weak=False)
+
+
+def _reconcile(app: Celery, store: Store, name: str, settings: Settings) -> None:
+    """Take up, beside the publisher's own work, what a death left undone anywhere in the farm."""
+    ended = threading.Event()
+    looking = threading.Thread(
+        target=keep_reconciling,
+        args=(app, store),
+        kwargs={"name": name, "keep": settings.keep, "until": ended},
+        name="reconciler",
+        daemon=True,
+    )
+
+    def begin(**_: Any) -> None:
+        looking.start()
+
+    def end(**_: Any) -> None:
+        ended.set()
 
     worker_ready.connect(begin, weak=False)
     worker_shutting_down.connect(end, weak=False)

@@ -17,7 +17,6 @@ _JOB_STYLES = {
     JobState.EXISTS: "dim green",
     JobState.FAILED: "bold red",
     JobState.CANCELLED: "yellow",
-    JobState.LOST: "yellow",
     JobState.BUILDING: "cyan",
     JobState.PUSHING: "cyan",
     JobState.LEASED: "cyan",

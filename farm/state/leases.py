@@ -7,6 +7,7 @@ silence; one that slept past it finds out at the next `check`, before anything o
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from farm.model import Job, Reference
 
 log = logging.getLogger(__name__)
+
+_QUEUE_LIFE = 14 * 86400
+"""Seconds that a queue of waiters outlives its last arrival, where every holder died."""
 
 
 def job_lease(job: Job) -> str:
@@ -67,8 +71,9 @@ def take(store: Store, name: str, *, life: float, holder: str, waiting: str = ""
     Raises:
         BusyError: another holder has it.
     """
-    keys = [lease_key(name, part) for part in ("lease", "queue", "fence")]
-    taken, value = store.run_script("lease_take", keys, [int(life * 1000), holder, waiting])
+    keys = [lease_key(name, part) for part in ("lease", "queue")]
+    token = f"{secrets.token_hex(8)} {holder}"
+    taken, value = store.run_script("lease_take", keys, [int(life * 1000), token, waiting, _QUEUE_LIFE])
     if not taken:
         raise BusyError(str(value).partition(" ")[2])
     return Lease(name, str(value), life)

@@ -82,7 +82,7 @@ class LogWriter:
             pipeline.xadd(self._key, {"line": line}, maxlen=MOST_LINES, approximate=True)
         if ended:
             pipeline.xadd(self._key, {END: "1"})
-            pipeline.expire(self._key, self._keep)
+        pipeline.expire(self._key, self._keep)
         pipeline.execute()
 
 

@@ -24,6 +24,12 @@ class JobRecord:
     task: str = ""
     """The Celery task that does it."""
     started: float = 0.0
+    lease: str = ""
+    """Name of the lease under which it is worked on, or for which it waits."""
+    behind: str = ""
+    """Who does the same work already, so that this job waits for it."""
+    lost: int = 0
+    """How often its worker died with it."""
     image: ArchImage | None = None
     error: FarmError | None = None
 
@@ -41,6 +47,8 @@ class JobRecord:
             "started": self.started or None,
             "worker": self.worker or None,
             "task": self.task or None,
+            "behind": self.behind or None,
+            "lost": self.lost,
             "image": self.image.to_json() if self.image else None,
             "error": self.error.to_json() if self.error else None,
         }
@@ -54,6 +62,12 @@ class PackageRecord:
     reference: str
     state: PackageState
     at: float = 0.0
+    token: str = ""
+    """The lease under which it is published."""
+    lease: str = ""
+    """Name of that lease, or of the one for which it waits."""
+    lost: int = 0
+    """How often its publisher died with it."""
     index: Descriptor | None = None
     error: FarmError | None = None
     jobs: dict[str, JobRecord] = field(default_factory=dict)
@@ -110,6 +124,17 @@ def package_field(package: str) -> str:
     return f"P {package}"
 
 
+def arch_of(field_name: str) -> str:
+    """The architecture in the name of a job's record."""
+    return field_name.rpartition(" ")[2]
+
+
+def package_of(field_name: str) -> str:
+    """The package in the name of a job's or a package's record."""
+    kind, _, rest = field_name.partition(" ")
+    return rest.rpartition(" ")[0] if kind == "J" else rest
+
+
 def read_job(text: str) -> JobRecord:
     """A job's record out of its stored JSON."""
     data = json.loads(text)
@@ -121,6 +146,9 @@ def read_job(text: str) -> JobRecord:
         worker=data.get("worker", ""),
         task=data.get("task", ""),
         started=data.get("started", 0.0),
+        lease=data.get("lease", ""),
+        behind=data.get("behind", ""),
+        lost=data.get("lost", 0),
         image=ArchImage.from_json(json.loads(data["image"])) if data.get("image") else None,
         error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
     )
@@ -134,6 +162,9 @@ def read_package(text: str, jobs: dict[str, JobRecord] | None = None) -> Package
         reference=data["reference"],
         state=PackageState(data["state"]),
         at=data.get("at", 0.0),
+        token=data.get("token", ""),
+        lease=data.get("lease", ""),
+        lost=data.get("lost", 0),
         index=Descriptor.from_json(json.loads(data["index"])) if data.get("index") else None,
         error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
         jobs=jobs or {},

@@ -1,13 +1,12 @@
-"""Runs in Redis: made whole, changed one record at a time, each change told on the run's event stream."""
+"""Runs in Redis: made whole, and read; `moves` changes them, one record at a time."""
 
 from __future__ import annotations
 
 import json
-import time
 from typing import TYPE_CHECKING, Any, cast
 
-from farm.errors import FarmError, StateError
-from farm.model import ArchImage, Descriptor, JobState, PackageState, PackageWork, Run, RunState
+from farm.errors import StateError
+from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
 from farm.state.records import (
     JobRecord,
     PackageRecord,
@@ -17,13 +16,13 @@ from farm.state.records import (
     read_job,
     read_package,
 )
-from farm.state.store import RUN_NUMBER, RUNS, Store, answered, follow_stream, run_key
+from farm.state.store import OPEN_RUNS, RUN_NUMBER, RUNS, Store, answered, follow_stream, run_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-_MOST_EVENTS = 200_000
-_FROM_ANY_OPEN_JOB = [state for state in JobState if not state.ended]
+_PARTS = ("meta", "records", "works", "dependents", "left", "events", "hand", "due")
+_MOST_RUNS = 10_000
 
 
 @answered
@@ -34,15 +33,21 @@ def next_run(store: Store) -> str:
 
 @answered
 def create_run(store: Store, run: Run) -> None:
-    """Store a run with all its work, in one transaction."""
+    """Store a run with all its work, in one transaction; its first packages are then due to be started."""
+    now = store.now()
     records, works, dependents = _first_records(run)
     pipeline = store.text.pipeline()
     meta = {"state": str(RunState.OPEN), "submitter": run.submitter, "created": str(run.created)}
     meta["packages"] = json.dumps([work.package for work in run.works])
     parts = {"meta": meta | {"open": str(len(run.works))}, "records": records, "works": works}
-    for part, mapping in (parts | {"dependents": dependents}).items():
+    left = {package_field(work.package): str(len(work.jobs)) for work in run.works}
+    for part, mapping in (parts | {"dependents": dependents, "left": left}).items():
         if mapping:
             pipeline.hset(run_key(run.id, part), items=[word for pair in mapping.items() for word in pair])
+    due = {package_field(work.package): now for work in run.works if not work.needs}
+    pipeline.zadd(run_key(run.id, "due"), due)
+    # Named first: a run that is named and not there is forgotten again, one that nobody names would be lost.
+    store.text.zadd(OPEN_RUNS, {run.id: now})
     pipeline.execute()
     store.text.zadd(RUNS, {run.id: run.created})
 
@@ -72,6 +77,23 @@ def _first_job(work: PackageWork, arch: str, now: float) -> dict[str, Any]:
     if standing:
         return {"arch": arch, "state": JobState.EXISTS, "at": now, "image": json.dumps(standing.to_json())}
     return {"arch": arch, "state": JobState.WAITING, "at": now}
+
+
+@answered
+def forget(store: Store, run: str) -> None:
+    """Count a run no longer among the open ones."""
+    store.text.zrem(OPEN_RUNS, run)
+
+
+@answered
+def retire(store: Store, run: str, *, keep: float) -> None:
+    """Let a run that has ended expire in `keep` seconds, and remember the newest runs only."""
+    pipeline = store.text.pipeline()
+    for part in (*_PARTS, *(f"queued:{arch}" for arch in ARCHES)):
+        pipeline.expire(run_key(run, part), int(keep))
+    pipeline.execute()
+    store.text.zremrangebyrank(RUNS, 0, -_MOST_RUNS - 1)
+    forget(store, run)
 
 
 @answered
@@ -171,82 +193,6 @@ def stand(store: Store, run: str, packages: Iterable[str]) -> bool:
     names = [package_field(package) for package in packages]
     texts = cast("list[str | None]", store.text.hmget(run_key(run, "records"), names)) if names else []
     return all(text is not None and read_package(text).state.stands for text in texts)
-
-
-def move_job(
-    store: Store,
-    run: str,
-    package: str,
-    arch: str,
-    to: JobState,
-    *,
-    holding: str = "",
-    come_from: Sequence[JobState] = (),
-    image: ArchImage | None = None,
-    error: FarmError | None = None,
-    **facts: str | float,
-) -> JobRecord | None:
-    """Change a job's state; returns the new record, or None where the job is not as expected.
-
-    Args:
-        store: where the run is kept.
-        run: its name.
-        package: the package.
-        arch: the architecture.
-        to: the new state.
-        holding: the token of the lease that the record must carry; "" for any.
-        come_from: states from which it may come; by default any that is not an end.
-        image: what was built, for the states that have landed.
-        error: why, for a failure.
-        facts: worker, task, token, started: merged into the record.
-    """
-    patch: dict[str, Any] = {"state": to, "error": "", **facts}
-    if image:
-        patch["image"] = json.dumps(image.to_json())
-    if error:
-        patch["error"] = json.dumps(error.to_json())
-    states = [str(state) for state in come_from or _FROM_ANY_OPEN_JOB]
-    moved, text = _move(store, run, job_field(package, arch), states, patch, token=holding)
-    return read_job(text) if moved else None
-
-
-def move_package(
-    store: Store,
-    run: str,
-    package: str,
-    to: PackageState,
-    *,
-    come_from: Sequence[PackageState] = (),
-    index: Descriptor | None = None,
-    error: FarmError | None = None,
-) -> bool:
-    """Change a package's state; False where the package is not as expected."""
-    patch: dict[str, Any] = {"state": to, "error": ""}
-    if index:
-        patch["index"] = json.dumps(index.to_json())
-    if error:
-        patch["error"] = json.dumps(error.to_json())
-    states = [str(state) for state in come_from or [one for one in PackageState if not one.ended]]
-    outcome = ("stands" if to.stands else str(to)) if to.ended else ""
-    moved, _ = _move(store, run, package_field(package), states, patch, outcome=outcome)
-    return moved
-
-
-def _move(
-    store: Store,
-    run: str,
-    name: str,
-    states: list[str],
-    patch: dict[str, Any],
-    *,
-    token: str = "",
-    outcome: str = "",
-) -> tuple[bool, str]:
-    keys = [run_key(run, part) for part in ("meta", "records", "events")]
-    arguments: list[str | int | float]
-    arguments = [name, f",{','.join(states)},", token, json.dumps(patch), outcome, time.time(), _MOST_EVENTS]
-    moved, text = store.run_script("transition", keys, arguments)
-    return bool(moved), str(text)
 
 
 def events(store: Store, run: str) -> Iterator[tuple[str, str] | None]:

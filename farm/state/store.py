@@ -84,6 +84,12 @@ class Store:
         """
         self.text.ping()
 
+    @answered
+    def now(self) -> float:
+        """The time by Redis's clock, which all who share it agree on: Unix time, seconds."""
+        seconds, micro = self.text.time()
+        return seconds + micro / 1e6
+
     def close(self) -> None:
         """Give all connections back."""
         self.binary.close()
@@ -109,15 +115,16 @@ def _read_stream(store: Store, key: str, place: str) -> list[tuple[str, dict[str
 
 
 def run_key(run: str, part: str) -> str:
-    """A key of one run; `part` is meta, records, works, events, dependents or log:JOB."""
+    """A key of one run: meta, records, works, events, dependents, left, hand, due, queued:ARCH or log:JOB."""
     return f"farm:{{{run}}}:{part}"
 
 
 def lease_key(name: str, part: str) -> str:
-    """A key of one lease; `part` is lease, queue or fence."""
+    """A key of one lease; `part` is lease or queue."""
     return f"farm:{{lease:{name}}}:{part}"
 
 
 RUNS = "farm:runs"
+OPEN_RUNS = "farm:open-runs"
 RUN_NUMBER = "farm:run-number"
 WORKERS = "farm:workers"
