@@ -97,7 +97,7 @@ def test_a_task_is_named_by_package_and_architecture_with_queue_worker_and_state
     name = title(watched, "fine", arch)
     task = wait_until(lambda: (found := watched.tasks()[name]) and found["state"] == "SUCCESS" and found)
     assert task["routing_key"] == f"build.{arch}"
-    assert task["worker"].startswith("amd64-")
+    assert task["worker"].startswith("builder@")
 
 
 def test_publishing_is_a_task_on_its_own_queue_and_worker(watched: Watched) -> None:
