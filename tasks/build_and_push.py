@@ -25,7 +25,7 @@ from farm.settings import environment
 from farm.state import leases, moves, runs
 from farm.state.contexts import get_context
 from farm.state.logs import LogWriter
-from tasks.patience import patiently
+from tasks.patience import outlasting, patiently
 from tasks.site import Site, site
 
 if TYPE_CHECKING:
@@ -56,9 +56,7 @@ def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, An
     except leases.BusyError as busy:
         work.wait_behind(busy.holder)
         raise Ignore(f"{work.job.title} is under way: {busy.holder}") from busy
-    with leases.held(
-        work.site.store, lease, cancelled=work.cancelled, send=lambda message: resend(task.app, message)
-    ) as keeper:
+    with leases.held(work.site.store, lease, send=lambda message: resend(task.app, message)) as keeper:
         return work.under(keeper).to_json()
 
 
@@ -85,26 +83,41 @@ class Work:
         )
 
     def move(self, to: JobState, keeper: leases.Keeper, **facts: Any) -> None:
-        """Record a step, unless the job is no longer ours."""
-        job = self.job
-        moved = moves.move_job(
-            self.site.store, job.run, job.package, job.arch, to, holding=keeper.lease.token, **facts
-        )
-        if not moved:
+        """Record a step, however long Redis is away, unless the job is no longer ours."""
+        job, token = self.job, keeper.lease.token
+
+        def tell() -> JobRecord | None:
+            return moves.move_job(
+                self.site.store, job.run, job.package, job.arch, to, holding=token, **facts
+            ) or self._told(to, token)
+
+        if not outlasting(tell, until=keeper.stopped):
             raise LeaseLostError(f"{job.title}: was taken over or cancelled")
 
-    def record(self) -> JobRecord:
-        """The job as the state has it."""
-        return runs.read_jobs(self.site.store, self.job.run, self.job.package, [self.job.arch])[0]
+    def _told(self, to: JobState, token: str) -> JobRecord | None:
+        """The record where it says so already: an answer of Redis's was lost, not the step."""
+        record = self.record()
+        return record if record and (record.state, record.token) == (to, token) else None
+
+    def record(self) -> JobRecord | None:
+        """The job as the state has it; None where the state knows nothing of it any more."""
+        job = self.job
+        return next(iter(runs.read_jobs(self.site.store, job.run, job.package, [job.arch])), None)
 
     def cancelled(self) -> bool:
         """Whether somebody cancelled the job."""
-        return self.record().state is JobState.CANCELLED
+        record = self.record()
+        return record is not None and record.state is JobState.CANCELLED
+
+    def is_ours(self, token: str) -> bool:
+        """Whether the job is still worked on under this token."""
+        record = self.record()
+        return record is not None and record.token == token and not record.state.ended
 
     def under(self, keeper: leases.Keeper) -> ArchImage:
         """Do the work under a lease, and record how it ended."""
         try:
-            return self._begin(keeper) or self._finish(keeper)
+            return outlasting(lambda: self._begin(keeper), until=keeper.stopped) or self._finish(keeper)
         except LeaseLostError as error:
             if self.cancelled():
                 raise CancelledError(f"{self.job.package} {self.job.arch}: cancelled") from error
@@ -128,10 +141,12 @@ class Work:
             "token": keeper.lease.token,
             "lease": keeper.lease.name,
         }
-        taken = moves.move_job(store, job.run, job.package, job.arch, JobState.LEASED, **facts)
-        if taken:
+        if moves.move_job(store, job.run, job.package, job.arch, JobState.LEASED, **facts):
+            keeper.only_while(lambda: self.is_ours(keeper.lease.token))
             return None
         record = self.record()
+        if record is None:
+            raise LeaseLostError(f"{job.title}: the state knows nothing of {job.run} any more")
         if record.image and record.state.landed:
             return record.image
         raise record.error or CancelledError(f"{job.package} {job.arch}: cancelled")
@@ -143,7 +158,7 @@ class Work:
         hint = f"farm logs {job.run} {job.package} {job.arch}"
         told = type(error)(f"{job.package} {job.arch}: {error}", hint=hint)
         self.move(JobState.FAILED, keeper, error=told)
-        settle(self.site.store, job.run, job.package)
+        outlasting(lambda: settle(self.site.store, job.run, job.package), until=keeper.stopped)
         return told
 
     def _attempt(self, keeper: leases.Keeper) -> ArchImage:
@@ -188,7 +203,6 @@ class Work:
 
     def _push(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         target = self.job.reference.for_arch(self.job.arch)
-        keeper.check()
         self.move(JobState.PUSHING, keeper)
         push(
             engine,
@@ -198,5 +212,5 @@ class Work:
             cancelled=keeper.stopped.is_set,
             timeout=self.site.settings.build_timeout,
         )
-        keeper.check()
+        outlasting(keeper.check, until=keeper.stopped)
         forget(engine, target)
