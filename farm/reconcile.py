@@ -204,7 +204,7 @@ class Care:
             error = FarmError(
                 f"{work.package}: {moved.lost} publishers died with it", hint="see the publisher's own log"
             )
-            coordinator.fail(self.store, run, work.package, error)
+            coordinator.end(self.store, run, work.package, error)
             return True
         self._say(f"the index of {work.package} was lost with its publisher; it is sent again")
         self._send_index(work, runs.read_jobs(self.store, run, work.package, work.arches))

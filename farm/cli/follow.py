@@ -11,7 +11,7 @@ import click
 from farm.cli.options import print_json
 from farm.cli.table import draw
 from farm.cli.view import RunView
-from farm.errors import StateUnavailableError
+from farm.errors import StateError, StateUnavailableError
 from farm.model import RunState
 from farm.state import runs
 from farm.state.logs import read_log
@@ -45,6 +45,11 @@ def follow(store: Store, run: str, *, standing: Sequence[PackagePlan] = (), as_j
             click.echo(f"{item.package.reference.familiar}  {item.why()}")
         report(store, record)
     return exit_code(record)
+
+
+def announce(run: str, *, as_json: bool) -> None:
+    """Print the name of a run that was submitted and is not followed."""
+    print_json({"run": run}) if as_json else click.echo(run)
 
 
 def exit_code(record: RunRecord) -> int:
@@ -88,6 +93,11 @@ def _changes(store: Store, run: str, view: RunView, *, ticks: bool = False) -> I
                 if change:
                     view.apply(*change)
                     yield change
+                elif not runs.is_known(store, run):
+                    raise StateError(
+                        f"Redis was emptied, and {run} with it",
+                        hint="farm push again goes on from the registry",
+                    )
                 elif ticks:
                     yield ("", "")
                 if view.state.ended:
