@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from farm.package.context import verify
 from farm.queue import BUILD
 from farm.registry.images import arch_image
 from farm.settings import environment
-from farm.state import leases, moves, runs
+from farm.state import history, leases, moves, runs
 from farm.state.contexts import get_context
 from farm.state.logs import LogWriter
 from tasks.patience import outlasting, patiently
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from farm.build.engine import Engine
     from farm.state.records import JobRecord
+
+
+_log = logging.getLogger(__name__)
 
 
 @shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
@@ -185,21 +189,38 @@ class Work:
         return image
 
     def _build(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
-        settings, job = self.site.settings, self.job
-        with get_context(self.site.store, job.context) as context:
+        store, job = self.site.store, self.job
+        with outlasting(lambda: get_context(store, job.context), until=keeper.stopped) as context:
             verify(context, job)
             self.move(JobState.BUILDING, keeper)
             spec = BuildSpec.of(job, proxies=proxy_args(environment(PROXIES)))
             context.seek(0)
+            begun = time.monotonic()
             build(
                 engine,
                 spec,
                 context,
                 log=log.write,
                 cancelled=keeper.stopped.is_set,
-                timeout=settings.build_timeout,
+                timeout=self._time_limit(log),
                 credentials=self.site.credentials.login_for,
             )
+            self._remember(time.monotonic() - begun)
+
+    def _time_limit(self, log: LogWriter) -> float:
+        bound, patience = self.site.settings.build_timeout, self.site.settings.build_patience
+        past = history.took(self.site.store, self.job)
+        limit = history.time_limit(bound, past, patience)
+        if limit < bound:
+            log.write(f"time limit: {limit:.0f} s, since its longest build of late took {max(past):.0f} s")
+        return limit
+
+    def _remember(self, seconds: float) -> None:
+        try:
+            history.remember(self.site.store, self.job, seconds)
+        except FarmError as failure:
+            # The next time limit and the next estimate know a little less, and this build is no worse for it.
+            _log.warning("%s: how long it took is forgotten: %s", self.job.title, failure)
 
     def _push(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         target = self.job.reference.for_arch(self.job.arch)

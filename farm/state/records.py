@@ -68,6 +68,10 @@ class PackageRecord:
     """Name of that lease, or of the one for which it waits."""
     lost: int = 0
     """How often its publisher died with it."""
+    behind: str = ""
+    """Who publishes another package under the same name, so that this one waits for it."""
+    needs: tuple[str, ...] = ()
+    """Packages of the run that must stand first."""
     index: Descriptor | None = None
     error: FarmError | None = None
     jobs: dict[str, JobRecord] = field(default_factory=dict)
@@ -87,6 +91,8 @@ class PackageRecord:
             "at": self.at,
             "index": self.index.to_json() if self.index else None,
             "error": self.error.to_json() if self.error else None,
+            "needs": list(self.needs),
+            "behind": self.behind or None,
             "jobs": [job.to_json() for job in self.jobs.values()],
         }
 
@@ -182,6 +188,7 @@ def read_package(text: str, jobs: dict[str, JobRecord] | None = None) -> Package
         token=data.get("token", ""),
         lease=data.get("lease", ""),
         lost=data.get("lost", 0),
+        behind=data.get("behind", ""),
         index=Descriptor.from_json(json.loads(data["index"])) if data.get("index") else None,
         error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
         jobs=jobs or {},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from farm.errors import StateError
@@ -129,7 +130,7 @@ def read_run(store: Store, run: str) -> RunRecord:
 
 def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> PackageRecord:
     jobs = {arch: read_job(records[job_field(name, arch)]) for arch in work["arches"]}
-    return read_package(records[package_field(name)], jobs)
+    return replace(read_package(records[package_field(name)], jobs), needs=tuple(work["needs"]))
 
 
 @answered

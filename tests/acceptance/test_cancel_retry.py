@@ -163,3 +163,35 @@ def test_what_does_not_exist_cannot_be_cancelled_or_retried(farm: Farm) -> None:
     nowhere = farm.workspace.farm("cancel", run, "--arch", "s390x", FARM_BROKER=farm.broker)
     assert "s390x" in nowhere.err
     wait_until(lambda: farm.status(run)["state"] == "done")
+
+
+def test_whoever_waits_is_told_why(farm: Farm) -> None:
+    process = slow(farm.workspace, "first")
+    farm.workspace.write("second", Dockerfile=BASE)
+    farm.workspace.write("third", Dockerfile=BASE)
+    tag = farm.workspace.reference("second").rpartition(":")[2]
+    farm.workspace.write("fourth", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/second:{tag}\n")
+    run = farm.push("first")
+    wait_until(lambda: runs_anywhere(process) and set(farm.states(run).values()) == {"building"})
+    late = farm.done(
+        "push",
+        "--detach",
+        "--no-sign",
+        "--arches",
+        "amd64,s390x",
+        "--queue-anyway",
+        "second",
+        "third",
+        "fourth",
+    )["run"]
+    wait_until(lambda: farm.states(late)["third", "s390x"] == "queued")
+    waits = {key: job["waits"] for key, job in farm.jobs(late).items()}
+    assert waits["second", "amd64"].startswith("next (about ")
+    assert waits["third", "amd64"].startswith("behind 1 job (about ")
+    assert waits["second", "s390x"] == "no worker for s390x"
+    packages = {one["package"].rpartition("/")[2]: one["waits"] for one in farm.status(late)["packages"]}
+    assert packages["fourth"] == f"waits for {farm.workspace.org}/second"
+    shown = farm.workspace.farm("status", late, FARM_BROKER=farm.broker).out
+    assert "no worker for s390x" in shown
+    for name in (run, late):
+        farm.done("cancel", name)
