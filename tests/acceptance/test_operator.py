@@ -59,7 +59,7 @@ class Watched:
 
 
 def log_in(workspace: Workspace) -> str:
-    """Log in to the registry that asks for it, as docker does; returns what docker's configuration then holds."""
+    """Log in to the guarded registry as docker does; returns what its configuration then holds."""
     login = base64.b64encode(":".join(workspace.lab.guarded_login).encode()).decode()
     config = {"auths": {workspace.lab.guarded_registry: {"auth": login}}}
     Path(workspace.variables["DOCKER_CONFIG"], "config.json").write_text(json.dumps(config))
