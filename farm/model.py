@@ -134,6 +134,10 @@ class Reference:
         cut = tag[:8] if re.fullmatch(r"[0-9a-f]{40}.*", tag) else tag
         return f"{self.repository}:{cut}" if cut else self.repository
 
+    def or_latest(self) -> Reference:
+        """The reference itself, or its tag latest where it has neither tag nor digest."""
+        return self if self.tag or self.digest else self.with_tag("latest")
+
     def with_tag(self, tag: str) -> Reference:
         """The same repository at another tag."""
         return replace(self, tag=tag, digest=None)

@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("farm.cli.plan", "Show what a push would do, and why."),
     "show-tag": ("farm.cli.show_tag", "Print the tags of packages."),
     "inspect": ("farm.cli.inspect", "Show what stands under a tag, and whether it is signed."),
+    "sign": ("farm.cli.sign", "Sign tags by hand."),
     "status": ("farm.cli.status", "Show runs, or one run."),
     "logs": ("farm.cli.logs", "Print the log of a build."),
     "cancel": ("farm.cli.cancel", "End a run, or a part of it."),
