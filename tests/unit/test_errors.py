@@ -52,10 +52,10 @@ def test_the_hint_stands_behind_the_message() -> None:
 def test_a_kind_without_facts_of_its_own_has_those_of_the_nearest() -> None:
     try:
 
-        class Slow(RegistryUnavailableError):
+        class SlowError(RegistryUnavailableError):
             """The registry takes its time."""
 
-        assert facts_of(Slow) == FACTS[RegistryUnavailableError] == Facts(3, retryable=True)
-        assert type(FarmError.from_json(Slow("late").to_json())) is Slow
+        assert facts_of(SlowError) == FACTS[RegistryUnavailableError] == Facts(3, retryable=True)
+        assert type(FarmError.from_json(SlowError("late").to_json())) is SlowError
     finally:
-        FarmError.registry.pop("Slow")
+        FarmError.registry.pop("SlowError")
