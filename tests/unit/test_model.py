@@ -50,9 +50,33 @@ def test_a_reference_is_read_as_docker_reads_it(text: str, parts: tuple[str | No
 
 @pytest.mark.parametrize(
     "text",
-    ["", ":", "@", "a:", "a@", "a:b:c", "A/b", "a//b", "/a", "a/", "-a", "a-", "a..b", "a___b", "a b", "a\n",
-     "a:" + "t" * 129, "a:-t", "a@sha256:00", "a@" + D + "0", "a@" + D.upper(), "h.o:1:2/a", "h.o:x/a", "é/a"],
-)  # fmt: skip
+    [
+        "",
+        ":",
+        "@",
+        "a:",
+        "a@",
+        "a:b:c",
+        "A/b",
+        "a//b",
+        "/a",
+        "a/",
+        "-a",
+        "a-",
+        "a..b",
+        "a___b",
+        "a b",
+        "a\n",
+        "a:" + "t" * 129,
+        "a:-t",
+        "a@sha256:00",
+        "a@" + D + "0",
+        "a@" + D.upper(),
+        "h.o:1:2/a",
+        "h.o:x/a",
+        "é/a",
+    ],
+)
 def test_what_is_no_reference_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is no image reference"):
         Reference.parse(text)

@@ -110,9 +110,21 @@ def test_a_dockers_manifest_list_is_read_as_an_index() -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"", b"{", b"[]", b"null", b"{}", b'{"manifests": null}', b'{"manifests": {}}', b'{"manifests": ""}', b'{"manifests": [1]}', b'{"manifests": [{}]}',
-     b'{"manifests": [], "annotations": [1]}', b"\xff"],
-)  # fmt: skip
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"manifests": null}',
+        b'{"manifests": {}}',
+        b'{"manifests": ""}',
+        b'{"manifests": [1]}',
+        b'{"manifests": [{}]}',
+        b'{"manifests": [], "annotations": [1]}',
+        b"\xff",
+    ],
+)
 def test_what_is_no_index_is_an_error_and_never_an_empty_one(body: bytes) -> None:
     with pytest.raises(RegistryError, match="cannot be read"):
         Index.parse(body)
