@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
@@ -13,6 +14,9 @@ from farm.cli.view import RunView
 from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.state.records import JobRecord, PackageRecord, RunRecord
+
+if TYPE_CHECKING:
+    from farm.plan.explain import Waits
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
 BROKEN = BuildFailedError("linuxkit/foo arm64: step 3 failed")
@@ -101,11 +105,11 @@ def test_a_line_tells_how_a_package_ended(view: RunView) -> None:
     assert view.line("R") is None
 
 
-def shown(record: RunRecord, now: float = 110.0) -> list[list[str]]:
+def shown(record: RunRecord, now: float = 110.0, waits: Waits | None = None) -> list[list[str]]:
     """The words of each line of the table."""
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(draw(record, now))
+        console.print(draw(record, now, waits or {}))
     return [line.split() for line in capture.get().splitlines()]
 
 
@@ -123,6 +127,11 @@ def test_the_table_has_a_row_for_each_package_and_a_cell_for_each_architecture()
         [FOO, "exists", "building", "7s", "building", "10.0s"],
         [BAR, "built", "-", "signed", "4.0s"],
     ]
+
+
+def test_a_cell_that_waits_says_why() -> None:
+    record = run(package(FOO, PackageState.BUILDING, JobRecord("s390x", JobState.QUEUED)))
+    assert "no worker for s390x" in " ".join(shown(record, waits={(FOO, "s390x"): "no worker for s390x"})[2])
 
 
 def test_the_clock_of_a_run_that_has_ended_stands_still() -> None:
