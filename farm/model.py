@@ -21,6 +21,7 @@ ARCHES: tuple[str, ...] = tuple(UNAME)
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_REGISTRY = "docker.io"
+_ALIASES = {"index.docker.io": DEFAULT_REGISTRY}
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -30,6 +31,11 @@ _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 def arch_of_uname(machine: str) -> str:
     """The LinuxKit name of what `uname -m` prints; the input itself where it has no other."""
     return next((arch for arch, name in UNAME.items() if name == machine), machine)
+
+
+def _is_host(word: str) -> bool:
+    """Whether docker takes the first part of a name for a registry."""
+    return any(mark in word for mark in ".:") or word == "localhost"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,8 +105,8 @@ class Reference:
         """
         rest, _, digest = text.partition("@")
         host, slash, path = rest.partition("/")
-        named = bool(slash) and (any(c in host for c in ".:") or host == "localhost")
-        registry, path = (host, path) if named else (DEFAULT_REGISTRY, rest)
+        named = bool(slash) and _is_host(host)
+        registry, path = (_ALIASES.get(host, host), path) if named else (DEFAULT_REGISTRY, rest)
         path, colon, tag = path.partition(":")
         if registry == DEFAULT_REGISTRY and "/" not in path:
             path = f"library/{path}"
@@ -123,9 +129,12 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """The reference as people write it: docker.io and docker.io/library are left out."""
-        text = str(self).removeprefix(f"{DEFAULT_REGISTRY}/")
-        return text.removeprefix("library/") if self.registry == DEFAULT_REGISTRY else text
+        """The reference as people write it: docker.io and docker.io/library left out where they are implied."""
+        first, *others = self.repository.split("/")
+        if self.registry != DEFAULT_REGISTRY or _is_host(first):
+            return str(self)
+        implied = f"{first}/" if first == "library" and len(others) == 1 else ""
+        return str(self).removeprefix(f"{DEFAULT_REGISTRY}/{implied}")
 
     @property
     def short(self) -> str:

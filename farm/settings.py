@@ -7,6 +7,7 @@ name gives the key in farm.yml (`state-dir`), the variable (`FARM_STATE_DIR`) an
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
@@ -17,6 +18,9 @@ from farm.errors import SettingsError
 
 DEFAULT_NOTARY = "https://notary.docker.io"
 CONFIG_VARIABLE = "FARM_CONFIG"
+_LONGEST = 3650 * 86400
+"""Seconds that any setting of time may be."""
+_LAST_PORT = 65535
 
 
 class Secret:
@@ -41,13 +45,27 @@ class Secret:
         return hash(self._value)
 
 
-def _setting(default: Any, about: str, read: Callable[[Any], Any] = str, *, also: str | None = None) -> Any:
+def _text(value: Any) -> str:
+    # YAML makes numbers, dates and truth of words; what they were before cannot be told any more.
+    if not isinstance(value, str):
+        raise ValueError("must be text, in quotes")  # noqa: TRY004 - told like any other bad value
+    return value
+
+
+def _setting(default: Any, about: str, read: Callable[[Any], Any] = _text, *, also: str | None = None) -> Any:
     """Declare a setting: `read` turns text or YAML into its value; `also` names a foreign variable."""
     return field(default=default, metadata={"about": about, "read": read, "also": also})
 
 
+def _secret(value: Any) -> Secret:
+    return Secret(_text(value))
+
+
 def _path(value: Any) -> Path:
-    return Path(str(value)).expanduser()
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError("there is no such user") from error
 
 
 def _seconds(value: Any) -> float:
@@ -56,8 +74,8 @@ def _seconds(value: Any) -> float:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     unit = units.get(text[-1:], 0)
     seconds = float(text[:-1]) * unit if unit else float(text)
-    if not seconds > 0:
-        raise ValueError("must be more than 0")
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError(f"must be more than 0, and at most {_LONGEST // 86400}d")
     return seconds
 
 
@@ -65,6 +83,13 @@ def _count(value: Any) -> int:
     number = int(str(value))
     if number < 1:
         raise ValueError("must be 1 or more")
+    return number
+
+
+def _port(value: Any) -> int:
+    number = _count(value)
+    if number > _LAST_PORT:
+        raise ValueError(f"must be {_LAST_PORT} or less")
     return number
 
 
@@ -76,18 +101,20 @@ def _boolean(value: Any) -> bool:
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    parts = value if isinstance(value, list | tuple) else str(value).split(",")
-    return tuple(str(part).strip() for part in parts if str(part).strip())
+    parts = value if isinstance(value, list | tuple) else [value]
+    return tuple(word for part in parts for word in map(str.strip, _text(part).split(",")) if word)
 
 
 def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
-    """A mapping, or KEY=VALUE words."""
+    """A mapping, in YAML or as a JSON object, or KEY=VALUE words."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
     if isinstance(value, Mapping):
-        return tuple((str(key), str(item)) for key, item in value.items())
+        return tuple((_text(key), _text(item)) for key, item in value.items())
     pairs = [word.partition("=") for word in _words(value)]
-    if not all(sign for _, sign, _ in pairs):
+    if not all(key and sign for key, sign, _ in pairs):
         raise ValueError("must be KEY=VALUE")
-    return tuple((key, item) for key, _, item in pairs)
+    return tuple({key: item for key, _, item in pairs}.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +122,7 @@ class Settings:
     """Everything that can be configured; see config/farm.yml for each in a sentence."""
 
     broker: Secret | None = _setting(
-        None, "Redis URL of the farm (redis:// or rediss://); none: a private farm on this machine", Secret
+        None, "Redis URL of the farm (redis:// or rediss://); none: a private farm on this machine", _secret
     )
     state_dir: Path = _setting(
         Path("~/.local/state/farm").expanduser(), "where the private farm keeps its data", _path
@@ -124,7 +151,7 @@ class Settings:
     signing_key: Path | None = _setting(None, "PEM file of the delegation key; publishers only", _path)
     signing_role: str = _setting("targets/releases", "delegation that signs")
     signing_passphrase: Secret | None = _setting(
-        None, "passphrase of the signing key", Secret, also="DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"
+        None, "passphrase of the signing key", _secret, also="DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"
     )
     signing_passphrase_command: str | None = _setting(
         None, "command that prints the signing key's passphrase"
@@ -132,7 +159,7 @@ class Settings:
     root_passphrase: Secret | None = _setting(
         None,
         "passphrase of the root key; `farm trust init` only",
-        Secret,
+        _secret,
         also="DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE",
     )
     lease: float = _setting(30.0, "seconds after which a silent worker's job is given to another", _seconds)
@@ -145,10 +172,10 @@ class Settings:
     )
     trust_timeout: float = _setting(60.0, "longest signing or verification", _seconds)
     keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", _seconds)
-    flower_port: int = _setting(5555, "port of Flower, on loopback", _count)
+    flower_port: int = _setting(5555, "port of Flower, on loopback", _port)
     flower_user: str = _setting("farm", "login of Flower")
     flower_password: Secret | None = _setting(
-        None, "password of Flower; none: made once, kept in state-dir", Secret
+        None, "password of Flower; none: made once, kept in state-dir", _secret
     )
 
     def __post_init__(self) -> None:
@@ -201,7 +228,7 @@ def _from_file(path: Path | None) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: must be a mapping of settings")
@@ -237,13 +264,11 @@ def _refuse_unknown(names: Iterable[tuple[str, str]], where: str, spell: Callabl
 
 
 def _read(name: str, value: Any, source: str) -> Any:
-    if isinstance(value, str | int | float | bool | list | dict | tuple):
-        try:
-            return FIELDS[name].metadata["read"](value)
-        except (ValueError, TypeError, IndexError) as error:
-            shown = "its value" if FIELDS[name].metadata["read"] is Secret else repr(value)
-            raise SettingsError(f"{source}: {shown} cannot be used: {error}") from error
-    return value
+    try:
+        return FIELDS[name].metadata["read"](value)
+    except ValueError as error:
+        shown = "its value" if FIELDS[name].metadata["read"] is _secret else repr(value)
+        raise SettingsError(f"{source}: {shown} cannot be used: {error}") from error
 
 
 def environment(names: Iterable[str]) -> dict[str, str]:
@@ -256,20 +281,19 @@ def child_environment(settings: Settings, extra: Mapping[str, str] | None = None
 
     Secrets travel here because the environment of a process, unlike its arguments, is its owner's alone.
     """
-    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is Secret}
+    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is _secret}
     passed = {
         key: value for key, value in os.environ.items() if not key.startswith("FARM_") and key not in secrets
     }
-    for name, item in FIELDS.items():
-        value = getattr(settings, name)
-        if value is not None and value != item.default:
-            passed[f"FARM_{name.upper()}"] = _write(value)
-    return passed | dict(extra or {})
+    values = {name: getattr(settings, name) for name in FIELDS}
+    passed |= {f"FARM_{name.upper()}": _write(value) for name, value in values.items() if value is not None}
+    return passed | {CONFIG_VARIABLE: os.devnull} | dict(extra or {})
 
 
 def _write(value: Any) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, tuple):
-        return ",".join("=".join(item) if isinstance(item, tuple) else item for item in value)
+        pairs = all(isinstance(item, tuple) for item in value)
+        return json.dumps(dict(value)) if value and pairs else ",".join(value)
     return str(value)

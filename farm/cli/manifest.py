@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 import click
 
 from farm.cli.options import json_option, tag_options, with_settings
-from farm.cli.push import carry_out
+from farm.cli.push import carry_out, say_nothing_to_do
 from farm.cli.wishes import Wishes, wish_options
 from farm.errors import InputError
 
@@ -29,8 +30,11 @@ def command(
     """Publish each package's index from the NAME:HASH-ARCH images that stand, and sign it. Builds nothing."""
     from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
 
+    begun = time.monotonic()
     wish = wishes.to_wish(settings)
     plan = without_builds(prepare(directories, tags, settings, wish), partial=wishes.partial)
+    if not plan.todo:
+        return say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
     return carry_out(
         plan, settings, partial=wishes.partial, detach=False, queue_anyway=False, as_json=as_json
     )
@@ -44,11 +48,12 @@ def without_builds(plan: Plan, *, partial: bool) -> Plan:
     """
     from dataclasses import replace  # noqa: PLC0415 - beside its one use
 
-    for item in plan.packages:
+    items = [replace(item, force=False) for item in plan.packages]
+    for item in items:
         if not item.found.images or (item.build and not partial):
             raise InputError(
                 f"{item.package.reference.familiar}: no image for {', '.join(item.build)}",
                 hint="farm push builds it; --partial publishes what stands",
             )
-    kept = (replace(item, arches=tuple(item.found.images), force=False, needs=()) for item in plan.packages)
+    kept = (replace(item, arches=tuple(item.found.images), needs=()) for item in items)
     return replace(plan, packages=tuple(kept))

@@ -135,3 +135,4 @@ def test_the_manifest_verb_publishes_what_stands_and_builds_nothing(pushed: Work
     described = pushed.done("inspect", "--json", pushed.reference("parts")).json
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64"]
     assert "nothing to do" in pushed.done("push", "--only", "amd64", "--partial", "parts").out
+    assert "nothing to do" in pushed.done("manifest", "--only", "amd64", "--partial", "parts").out
