@@ -129,7 +129,7 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """The reference as people write it: docker.io and docker.io/library left out where they are implied."""
+        """The reference as people write it: docker.io and library left out where they are implied."""
         first, *others = self.repository.split("/")
         if self.registry != DEFAULT_REGISTRY or _is_host(first):
             return str(self)
