@@ -126,7 +126,9 @@ class Settings:
         (), "registries spoken to without TLS; loopback ones always are", _words
     )
     registry_certs: Path = _setting(
-        Path("/etc/docker/certs.d"), "directory of CA certificates, HOST[:PORT]/*.crt, as docker has it", _path
+        Path("/etc/docker/certs.d"),
+        "directory of CA certificates, HOST[:PORT]/*.crt, as docker has it",
+        _path,
     )
     emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
     concurrency: int = _setting(1, "builds at a time on one worker", _count)
@@ -202,7 +204,7 @@ def load_settings(
 
 
 def _verified(broker: Secret | None, ca: Path | None) -> Secret | None:
-    """The broker's URL with what Celery takes from nowhere else: that a certificate is demanded, and by whom."""
+    """The broker's URL with what Celery takes from nowhere else: whose certificate is demanded."""
     url = broker.reveal() if broker else ""
     wanted = {"ssl_cert_reqs": "required"} | ({"ssl_ca_certs": quote(str(ca), safe="")} if ca else {})
     added = [f"{name}={value}" for name, value in wanted.items() if f"{name}=" not in url]
