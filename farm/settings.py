@@ -2,6 +2,7 @@
 
 This is the only module that reads the environment. Each field of `Settings` declares itself once: its
 name gives the key in farm.yml (`state-dir`), the variable (`FARM_STATE_DIR`) and the flag (`--state-dir`).
+A secret can stand in a file of its own instead: `broker-file`, `FARM_BROKER_FILE`.
 """
 
 from __future__ import annotations
@@ -10,9 +11,10 @@ import difflib
 import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from farm.errors import SettingsError
 
@@ -124,6 +126,9 @@ class Settings:
     broker: Secret | None = _setting(
         None, "Redis URL of the farm (redis:// or rediss://); none: a private farm on this machine", _secret
     )
+    broker_ca: Path | None = _setting(
+        None, "CA certificate of a rediss:// broker; none: those of the system", _path
+    )
     state_dir: Path = _setting(
         Path("~/.local/state/farm").expanduser(), "where the private farm keeps its data", _path
     )
@@ -135,11 +140,22 @@ class Settings:
         (), "build arguments for every package, KEY=VALUE; a package's own win", _pairs
     )
     engine: str | None = _setting(None, "URL of the Docker Engine", also="DOCKER_HOST")
+    engine_certs: Path | None = _setting(
+        None,
+        "directory of ca.pem, cert.pem and key.pem for an engine behind TLS",
+        _path,
+        also="DOCKER_CERT_PATH",
+    )
     docker_config: Path = _setting(
         Path("~/.docker").expanduser(), "directory of docker's config.json", _path, also="DOCKER_CONFIG"
     )
     insecure_registries: tuple[str, ...] = _setting(
         (), "registries spoken to without TLS; loopback ones always are", _words
+    )
+    registry_certs: Path = _setting(
+        Path("/etc/docker/certs.d"),
+        "directory of CA certificates, HOST[:PORT]/*.crt, as docker has it",
+        _path,
     )
     emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
     concurrency: int = _setting(1, "builds at a time on one worker", _count)
@@ -172,7 +188,8 @@ class Settings:
     )
     trust_timeout: float = _setting(60.0, "longest signing or verification", _seconds)
     keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", _seconds)
-    flower_port: int = _setting(5555, "port of Flower, on loopback", _port)
+    flower_address: str = _setting("127.0.0.1", "address at which Flower listens")
+    flower_port: int = _setting(5555, "port of Flower", _port)
     flower_user: str = _setting("farm", "login of Flower")
     flower_password: Secret | None = _setting(
         None, "password of Flower; none: made once, kept in state-dir", _secret
@@ -184,6 +201,8 @@ class Settings:
 
 
 FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
+SECRET_FILES = {f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] is _secret}
+"""What names the file of a secret, to the secret's own name."""
 
 
 def load_settings(
@@ -197,7 +216,7 @@ def load_settings(
         environ: the environment; None for the process's own.
 
     Raises:
-        SettingsError: an unknown key or variable, or a value that cannot be read.
+        SettingsError: an unknown key or variable, or a value or a secret's file that cannot be read.
     """
     environ = os.environ if environ is None else environ
     values = _from_file(_config_file(config, environ))
@@ -207,7 +226,18 @@ def load_settings(
         for name, value in flags.items()
         if value is not None
     }
-    return Settings(**values)
+    settings = Settings(**values)
+    return replace(settings, broker=_verified(settings.broker, settings.broker_ca))
+
+
+def _verified(broker: Secret | None, ca: Path | None) -> Secret | None:
+    """The broker's URL with what Celery takes from nowhere else: whose certificate is demanded."""
+    url = broker.reveal() if broker else ""
+    wanted = {"ssl_cert_reqs": "required"} | ({"ssl_ca_certs": quote(str(ca), safe="")} if ca else {})
+    added = [f"{name}={value}" for name, value in wanted.items() if f"{name}=" not in url]
+    if not url.startswith("rediss://") or not added:
+        return broker
+    return Secret(f"{url}{'&' if '?' in url else '?'}{'&'.join(added)}")
 
 
 def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -234,9 +264,38 @@ def _from_file(path: Path | None) -> dict[str, Any]:
         raise SettingsError(f"{path}: must be a mapping of settings")
     names = {str(key): str(key).replace("-", "_") for key in data}
     _refuse_unknown(names.items(), str(path), lambda name: name.replace("_", "-"))
-    return {
-        name: _read(name, data[key], f"{path}: {key}") for key, name in names.items() if data[key] is not None
-    }
+    given = {key: name for key, name in names.items() if data[key] is not None}
+    return _values({key: _beside(path, name, data[key]) for key, name in given.items()}, given, f"{path}: ")
+
+
+def _beside(path: Path, name: str, value: Any) -> Any:
+    """A value of farm.yml; a relative path in it counts from the folder of the file."""
+    if name not in SECRET_FILES and FIELDS[name].metadata["read"] is not _path:
+        return value
+    return str(path.parent / value) if isinstance(value, str) and not value.startswith("~") else value
+
+
+def _values(given: Mapping[str, Any], names: Mapping[str, str], where: str) -> dict[str, Any]:
+    """What one source gives, by the names of the settings; `names` are those by key."""
+    values: dict[str, Any] = {}
+    for key, name in names.items():
+        setting = SECRET_FILES.get(name, name)
+        if setting in values:
+            raise SettingsError(f"{where}{setting.replace('_', '-')} is given twice", hint=f"leave out {key}")
+        read = _secret_in if name in SECRET_FILES else _read
+        values[setting] = read(setting, given[key], f"{where}{key}")
+    return values
+
+
+def _secret_in(_: str, path: Any, source: str) -> Secret:
+    """The secret that a file holds, less the newline at its end."""
+    try:
+        text = _path(path).read_text().removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{source}: the file cannot be read: {error}") from None
+    if not text or "\n" in text:
+        raise SettingsError(f"{source}: {path} must hold one line, the secret")
+    return Secret(text)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -247,13 +306,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         for name, item in FIELDS.items()
         if environ.get(item.metadata["also"] or "")
     }
-    named = {key: name for key, name in (*foreign.items(), *ours.items()) if environ[key] != ""}
-    return {name: _read(name, environ[key], key) for key, name in named.items()}
+    theirs = {key: _read(name, environ[key], key) for key, name in foreign.items()}
+    given = {key: name for key, name in ours.items() if environ[key] != ""}
+    return {foreign[key]: value for key, value in theirs.items()} | _values(environ, given, "")
 
 
 def _refuse_unknown(names: Iterable[tuple[str, str]], where: str, spell: Callable[[str], str]) -> None:
     for key, name in names:
-        if name not in FIELDS:
+        if name not in FIELDS and name not in SECRET_FILES:
             close = difflib.get_close_matches(name, FIELDS, 1)
             hint = (
                 f"did you mean {spell(close[0])}?"

@@ -63,4 +63,9 @@ def _refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) ->
 def open_registry(settings: Settings) -> Registry:
     """A registry client as the settings say."""
     credentials = Credentials.load(settings.docker_config)
-    return Registry(credentials, insecure=settings.insecure_registries, timeout=settings.http_timeout)
+    return Registry(
+        credentials,
+        insecure=settings.insecure_registries,
+        certs=settings.registry_certs,
+        timeout=settings.http_timeout,
+    )
