@@ -182,6 +182,15 @@ class DockerImages:
     target: str | None = None
     target_dir: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """What a job takes with it."""
+        return {"images": list(self.images), "target": self.target, "target_dir": self.target_dir}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> DockerImages:
+        """The inverse of `to_json`."""
+        return DockerImages(tuple(data["images"]), None, data["target"], data["target_dir"])
+
 
 @dataclass(frozen=True, slots=True)
 class BuildYml:
@@ -263,6 +272,8 @@ class Job:
     """Whether to build although the image stands in the registry."""
     labels: tuple[tuple[str, str], ...] = ()
     build_args: tuple[tuple[str, str], ...] = ()
+    depends: DockerImages | None = None
+    """Images that the worker adds to the context, each pinned by its digest."""
 
     @property
     def title(self) -> str:
@@ -286,6 +297,7 @@ class Job:
             "force": self.force,
             "labels": dict(self.labels),
             "build_args": dict(self.build_args),
+            "depends": self.depends.to_json() if self.depends else None,
         }
 
     @staticmethod
@@ -298,6 +310,7 @@ class Job:
                 "destinations": tuple(data["destinations"]),
                 "labels": tuple(data["labels"].items()),
                 "build_args": tuple(data["build_args"].items()),
+                "depends": DockerImages.from_json(data["depends"]) if data.get("depends") else None,
             }
         )
 

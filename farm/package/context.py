@@ -64,11 +64,6 @@ def _packable(package: Package) -> str:
         )
     if not package.commit:
         raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")
-    if package.yml.depends and package.yml.depends.images:
-        raise InputError(
-            f"{package.directory}: depends.docker-images is not carried out by this farm",
-            hint="COPY --from=IMAGE in the Dockerfile brings an image's files in",
-        )
     return package.commit
 
 

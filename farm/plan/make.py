@@ -152,6 +152,7 @@ def _work(
             force=plan.force,
             labels=labels,
             build_args=build_args,
+            depends=yml.depends if yml.depends and yml.depends.images else None,
         )
         for arch in plan.build
     )
