@@ -410,6 +410,29 @@ class RunState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """An index that is to stand, and be signed, under another tag of its repository too: a release."""
+
+    source: Reference
+    tag: str
+    sign: bool
+
+    @property
+    def target(self) -> Reference:
+        """NAME:RELEASE."""
+        return self.source.with_tag(self.tag)
+
+    def to_json(self) -> dict[str, Any]:
+        """The copy as the state holds it."""
+        return {"source": str(self.source), "tag": self.tag, "sign": self.sign}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Copy:
+        """The inverse of `to_json`."""
+        return Copy(Reference.parse(data["source"]), data["tag"], data["sign"])
+
+
+@dataclass(frozen=True, slots=True)
 class PackageWork:
     """What one run has to do for one package: the builds that are missing, and what stands already."""
 
@@ -424,6 +447,8 @@ class PackageWork:
     sign: bool = True
     partial: bool = False
     """Whether the index may be published while an architecture is missing."""
+    copies: tuple[Copy, ...] = ()
+    """With these, the work is no package's but a release: it publishes all of them, or none."""
 
     def to_json(self) -> dict[str, Any]:
         """The work as the state holds it."""
@@ -436,6 +461,7 @@ class PackageWork:
             "needs": list(self.needs),
             "sign": self.sign,
             "partial": self.partial,
+            "copies": [copy.to_json() for copy in self.copies],
         }
 
     @staticmethod
@@ -450,6 +476,7 @@ class PackageWork:
             needs=tuple(data["needs"]),
             sign=data["sign"],
             partial=data["partial"],
+            copies=tuple(Copy.from_json(copy) for copy in data.get("copies", ())),
         )
 
 

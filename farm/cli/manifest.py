@@ -33,7 +33,7 @@ def command(
     begun = time.monotonic()
     wish = wishes.to_wish(settings)
     plan = without_builds(prepare(directories, tags, settings, wish), partial=wishes.partial)
-    if not plan.todo:
+    if plan.nothing:
         return say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
     return carry_out(
         plan, settings, partial=wishes.partial, detach=False, queue_anyway=False, as_json=as_json

@@ -47,7 +47,7 @@ def command(
 
     begun = time.monotonic()
     plan = prepare(directories, tags, settings, wishes.to_wish(settings))
-    if not plan.todo:
+    if plan.nothing:
         return say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
     return carry_out(
         plan, settings, partial=wishes.partial, detach=detach, queue_anyway=queue_anyway, as_json=as_json
