@@ -48,7 +48,9 @@ class Wishes:
             )
         if self.release:
             Reference.parse(f"release:{self.release}")
-        return Wish(settings.arches, self.only, settings.sign, self.force, self.partial, self.release or "")
+        return Wish(
+            settings.arches, self.only, settings.sign, self.force, self.partial, release=self.release or ""
+        )
 
 
 def wish_options(verb: F) -> F:

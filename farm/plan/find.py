@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.plan.make import Wish, arches_of
+from farm.plan.make import Wish, looked_for
 from farm.plan.model import Found
 from farm.registry.images import Standing, sweep
 from farm.registry.index import holds
@@ -33,14 +33,14 @@ def find(packages: Sequence[Package], registry: Registry, settings: Settings, wi
     to_sign = [package for package in packages if wish.sign and not package.yml.disable_content_trust]
     with ThreadPoolExecutor(2) as pool:
         images = pool.submit(
-            sweep, registry, {package.reference: arches_of(package, wish) for package in packages}
+            sweep, registry, {package.reference: looked_for(package, wish) for package in packages}
         )
         names = sorted({package.reference.name for package in to_sign})
         signed = pool.submit(_signed, names, registry, settings)
         standing, signatures = images.result(), signed.result()
     found = {
         package.image: _found(
-            package, standing[package.reference], signatures.get(package.reference.name, {}), wish
+            package, standing[package.reference], signatures.get(package.reference.name, {})
         )
         for package in packages
     }
@@ -74,12 +74,11 @@ def _signed(names: Sequence[str], registry: Registry, settings: Settings) -> dic
     return found
 
 
-def _found(package: Package, standing: Standing, signed: Mapping[str, Signed], wish: Wish) -> Found:
-    arches = arches_of(package, wish)
+def _found(package: Package, standing: Standing, signed: Mapping[str, Signed]) -> Found:
     index = standing.index
     signature = signed.get(str(package.reference.tag))
     return Found(
-        images={arch: image for arch, image in standing.images.items() if arch in arches},
+        images=standing.images,
         index=standing.descriptor,
         indexed=frozenset(arch for arch, image in standing.images.items() if index and holds(index, image)),
         signed=bool(signature and standing.descriptor and signature.digest == standing.descriptor.digest),

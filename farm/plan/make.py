@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from farm.errors import DirtyError, InputError
-from farm.model import Copy, Job, PackageWork, Run
+from farm.model import ARCHES, Copy, Job, PackageWork, Run
 from farm.plan.model import Found, PackagePlan, Plan
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ class Wish:
     sign: bool = True
     force: bool = False
     partial: bool = False
+    every_image: bool = False
+    """Whether to look for images of architectures that the package does not name, too."""
     release: str = ""
     """A tag under which every package is to stand too, such as v1.2; "" for none."""
 
@@ -54,6 +56,11 @@ def arches_of(package: Package, wish: Wish) -> tuple[str, ...]:
     """The architectures that a package's index must hold."""
     arches = package.yml.arches or wish.arches
     return tuple(arch for arch in arches if not wish.only or arch in wish.only)
+
+
+def looked_for(package: Package, wish: Wish) -> tuple[str, ...]:
+    """The architectures whose images are looked for."""
+    return tuple(dict.fromkeys((*arches_of(package, wish), *(ARCHES if wish.every_image else ()))))
 
 
 def make_plan(
