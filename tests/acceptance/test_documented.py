@@ -87,6 +87,7 @@ def _wait_behind_another_run(printed: Printed) -> None:
     wait_until(behind)
     for run in runs:
         printed.workspace.done("status", "-f", run)
+        printed.take("Run", "status", run)
 
 
 def _find_attested(printed: Printed) -> None:
