@@ -127,7 +127,7 @@ def _printed(cases: Sequence[Shape]) -> Iterator[str]:
 
 def _exit_codes() -> Iterator[str]:
     known = FarmError.registry.values()
-    kinds = [FarmError, *(kind for kind in known if kind.__module__ == FarmError.__module__)]
+    kinds: list[type[FarmError]] = [FarmError, *(kind for kind in known if kind.__module__ == FarmError.__module__)]
     by_code: dict[int, list[type[FarmError]]] = defaultdict(list)
     for kind in kinds:
         by_code[facts_of(kind).exit_code].append(kind)
