@@ -42,16 +42,16 @@ _JSON = """\
 A field whose name ends in `?` may be absent. An error that ends a command is told on standard error and by
 the exit code, also with `--json`. Fields may be added; readers should pass over what they do not know.
 """
-# How a value is written, by the function that reads it.
+# How a value is written, by the type of its field.
 _WRITTEN = {
     "str": "text",
     "Secret": "text, a secret",
-    "_path": "path",
-    "_seconds": "90, 90s, 5m, 4h or 2d",
-    "_count": "1 or more",
-    "_boolean": "true or false",
-    "_words": "list; a,b in a variable or flag",
-    "_pairs": "mapping; A=1,B=2 in a variable or flag",
+    "Path": "path",
+    "float": "90, 90s, 5m, 4h or 2d",
+    "int": "1 or more",
+    "bool": "true or false",
+    "tuple[str, ...]": "list; a,b in a variable or flag",
+    "tuple[tuple[str, str], ...]": "mapping; A=1,B=2 in a variable or flag",
 }
 _VARIABLES = [
     (f"`{CONFIG_VARIABLE}`", "The settings file, as `--config`."),
@@ -127,7 +127,10 @@ def _printed(cases: Sequence[Shape]) -> Iterator[str]:
 
 def _exit_codes() -> Iterator[str]:
     known = FarmError.registry.values()
-    kinds: list[type[FarmError]] = [FarmError, *(kind for kind in known if kind.__module__ == FarmError.__module__)]
+    kinds: list[type[FarmError]] = [
+        FarmError,
+        *(kind for kind in known if kind.__module__ == FarmError.__module__),
+    ]
     by_code: dict[int, list[type[FarmError]]] = defaultdict(list)
     for kind in kinds:
         by_code[facts_of(kind).exit_code].append(kind)
@@ -150,7 +153,7 @@ def _settings(defaults: Mapping[str, str]) -> Iterator[str]:
         about, also = item.metadata["about"], item.metadata["also"]
         meaning = f"{_prose(about[0].upper() + about[1:])}.{f' Also `{also}`.' if also else ''}"
         standard = f"`{defaults[name]}`" if defaults[name] else ""
-        written = _WRITTEN[item.metadata["read"].__name__]
+        written = _WRITTEN[str(item.type).removesuffix(" | None")]
         rows.append((f"`{name.replace('_', '-')}`", meaning, written, standard))
     yield _SETTINGS
     yield from _table(("setting", "meaning", "written as", "default"), rows)

@@ -62,15 +62,16 @@ def printed(new_workspace: NewWorkspace) -> Printed:
     failed = printed.take("EndedRun", "push", "fine", "half", "--no-sign", code=1)["run"]
     printed.take("EndedRun", "retry", failed, code=1)
     printed.take("NothingToRetry", "retry", run)
-    printed.take(
-        "EndedRun", "status", "-f", printed.take("Submitted", "retry", failed, "--detach")["run"], code=1
-    )
+    again = printed.take("Submitted", "retry", failed, "--detach")["run"]
+    printed.take("EndedRun", "status", "-f", again, code=1)
+    printed.take("Run", "status", again, code=1)
     printed.take("EndedRun", "manifest", "half", "--no-sign", "--partial")
     printed.take("NoRun", "push", "fine")
     printed.take("NoRun", "manifest", "fine")
     _wait_behind_another_run(printed)
     _find_attested(printed)
     printed.take("Image", "inspect", workspace.reference("fine"))
+    printed.take("[Signing]", "sign", workspace.reference("fine"))
     printed.take("[RunRow]", "status")
     printed.take("[Finding]", "doctor")
     printed.take("{string | null}", "doctor", "--settings")
