@@ -30,6 +30,9 @@ _SETTINGS = """\
 A setting has a key in farm.yml, a variable, and a flag on the verbs that list it. The flag beats the
 variable, which beats the file. A variable is named FARM_ and the key: `state-dir` is `FARM_STATE_DIR`.
 An empty variable counts as not set. An unknown key or `FARM_*` variable is an error.
+
+A secret may stand in a file of its own, whose one line it is: `broker-file` or `FARM_BROKER_FILE` in the
+place of `broker`, and so for each secret. A relative path in farm.yml counts from the folder of that file.
 """
 _EXIT_CODES = """\
 ## Exit codes
@@ -48,7 +51,7 @@ _WRITTEN = {
     "Secret": "text, a secret",
     "Path": "path",
     "float": "90, 90s, 5m, 4h or 2d",
-    "int": "1 or more",
+    "int": "whole number",
     "bool": "true or false",
     "tuple[str, ...]": "list; a,b in a variable or flag",
     "tuple[tuple[str, str], ...]": "mapping; A=1,B=2 in a variable or flag",
