@@ -75,7 +75,7 @@ class Verbs(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
-    r"""Build LinuxKit packages on every architecture, and publish each as one signed index.
+    """Build LinuxKit packages on every architecture, and publish each as one signed index.
 
     \b
     farm plan pkg/*      what would be done, and why

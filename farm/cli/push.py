@@ -35,7 +35,7 @@ def command(
     queue_anyway: bool,
     as_json: bool,
 ) -> int:
-    r"""Build, publish and sign the packages in these directories.
+    """Build, publish and sign the packages in these directories.
 
     Only what is missing in the registry is done. Ctrl-C leaves the run going.
 

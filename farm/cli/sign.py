@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @click.option("--print", "only_print", is_flag=True, help="Print notary's command lines, and sign nothing.")
 @json_option
 def command(settings: Settings, references: tuple[str, ...], only_print: bool, as_json: bool) -> None:
-    r"""Sign what stands under REF, an index or one architecture's image, as the publisher does.
+    """Sign what stands under REF, an index or one architecture's image, as the publisher does.
 
     Digest and size are those of the very bytes that the registry serves. A signature that stands is not made
     again.
