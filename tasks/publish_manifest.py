@@ -11,11 +11,10 @@ from celery import shared_task
 from celery.exceptions import Ignore
 
 from farm import coordinator
-from farm.errors import FarmError, LeaseLostError, RegistryError, StateUnavailableError
+from farm.errors import FarmError, LeaseLostError, StateUnavailableError
 from farm.model import ArchImage, Descriptor, PackageState, PackageWork
 from farm.queue import PUBLISH, SETTLE
-from farm.registry.images import publish_index, sweep
-from farm.registry.index import Index, assemble, missing
+from farm.registry.publish import Publishing
 from farm.state import leases, moves, runs
 from farm.trust.configure import notary_server, signing_key
 from farm.trust.keys import check_key
@@ -50,7 +49,7 @@ def publish_manifest(
         return _as_it_ended(task, record, run)
     work = runs.read_work(here.store, run, package)
     built = tuple(ArchImage.from_json(image) for image in images)
-    publication = Publication(here, run, work, (*work.standing, *built))
+    publication = Publication(here, run, work, built)
     try:
         lease = leases.take(
             here.store,
@@ -93,7 +92,7 @@ class Publication:
     site: Site
     run: str
     work: PackageWork
-    images: tuple[ArchImage, ...]
+    built: tuple[ArchImage, ...]
 
     def is_ours(self, token: str) -> bool:
         """Whether the package is still published under this token."""
@@ -153,24 +152,18 @@ class Publication:
     def _attempt(self, keeper: leases.Keeper) -> Descriptor:
         if self.work.sign:
             self._check_trust()
-        index = self._assemble()
-        outlasting(keeper.check, until=keeper.stopped)
-        descriptor = publish_index(self.site.registry, self.work.reference, index)
-        if self.work.sign:
-            outlasting(keeper.check, until=keeper.stopped)
-            self._sign(descriptor)
-        return descriptor
-
-    def _assemble(self) -> Index:
-        standing = sweep(self.site.registry, {self.work.reference: ()})[self.work.reference]
-        index = assemble(self.images, standing.index)
-        absent = missing(index, self.work.arches)
-        if absent and not self.work.partial:
-            raise RegistryError(
-                f"no image for {', '.join(absent)}, and an index is never published in part",
-                hint="build what is missing, or push with --partial",
-            )
-        return index
+        publishing = Publishing(
+            self.site.registry,
+            self.work.reference,
+            self.built,
+            self.work.standing,
+            () if self.work.partial else self.work.arches,
+        )
+        return publishing.publish(
+            ours=lambda: outlasting(keeper.check, until=keeper.stopped),
+            then=self._sign if self.work.sign else lambda _: None,
+            until=keeper.stopped,
+        )
 
     def _check_trust(self) -> None:
         """Find out before the index is pushed what would keep it from being signed."""
