@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _CHUNK = 1 << 16
+_CODES = {401: "UNAUTHORIZED", 403: "DENIED", 405: "UNSUPPORTED", 429: "TOOMANYREQUESTS"}
+"""How a registry calls what it refuses."""
 _HOP_BY_HOP = {b"connection", b"keep-alive", b"transfer-encoding", b"expect"}
 _WRITES = "POST|PUT|PATCH|DELETE"
 _HANDSHAKE = 20.0
@@ -191,7 +193,7 @@ class Reply:
 
 def answer(status: int, *, retry_after: int | None = None, says: str = "made to fail") -> Act:
     """A status with an error as a registry writes it."""
-    body = json.dumps({"errors": [{"code": "UNKNOWN", "message": says}]}).encode()
+    body = json.dumps({"errors": [{"code": _CODES.get(status, "UNKNOWN"), "message": says}]}).encode()
     headers = {"Content-Type": "application/json"}
     more = {} if retry_after is None else {"Retry-After": str(retry_after)}
     return lambda exchange: exchange.answer(status, headers | more, body)
