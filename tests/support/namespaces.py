@@ -147,6 +147,7 @@ class FarHost:
     """By the service's port."""
     far: Namespace = field(default_factory=Namespace)
     near: Namespace = field(default_factory=Namespace)
+    _connections: set[object] = field(default_factory=set)
     _chance: random.Random = field(default_factory=lambda: random.Random(2))  # noqa: S311 - no secret
 
     def __post_init__(self) -> None:
@@ -204,18 +205,19 @@ class FarHost:
         """Answer for a service at the near end, inside its namespace, and reach it from outside."""
 
         async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            # The loop itself would let the garbage collector have a task that waits for a stream.
+            self._connections.add(task := asyncio.current_task())
+            ends = [writer]
             try:
                 there, back = await asyncio.open_connection("127.0.0.1", port)
-            except OSError:
-                writer.transport.abort()
-                return
-            try:
+                ends.append(back)
                 await asyncio.gather(_pump(reader, back), _pump(there, writer))
             except OSError:
                 pass
             finally:
-                writer.transport.abort()
-                back.transport.abort()
+                for end in ends:
+                    end.transport.abort()
+                self._connections.discard(task)
 
         listener = await self._loop.run_in_executor(
             None, self.near.inside, lambda: socket.create_server((_NEAR, port), backlog=128)
@@ -230,10 +232,10 @@ class FarHost:
             server.close()
         for end in (self._far_end, self._near_end):
             self._loop.remove_reader(end)
-        tasks = asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := asyncio.all_tasks(self._loop) - {asyncio.current_task(self._loop)}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.sleep(0)  # Aborted connections are closed in the loop's next turn.
         await self._loop.shutdown_default_executor()
 
