@@ -85,6 +85,10 @@ class RegistryUnavailableError(RegistryError):
     """The registry cannot be reached, or says that it cannot answer now (429, 5xx)."""
 
 
+class RegistryDamagedError(RegistryError):
+    """The registry sent other bytes than it names; a proxy on the way may do so once and not again."""
+
+
 class RegistryDeniedError(RegistryError):
     """The registry refused the login, or the login may not do this (401, 403)."""
 
@@ -157,6 +161,7 @@ FACTS: dict[type[FarmError], Facts] = {
     NoWorkerError: Facts(3),
     RegistryError: Facts(1),
     RegistryUnavailableError: Facts(3, retryable=True),
+    RegistryDamagedError: Facts(1, retryable=True),
     RegistryDeniedError: Facts(4),
     EngineError: Facts(1),
     EngineUnavailableError: Facts(3, retryable=True),

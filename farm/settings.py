@@ -186,6 +186,9 @@ class Settings:
         "how many times the longest of its last 10 builds a build may take, if that is 10 min or more",
         _count,
     )
+    push_silence: float = _setting(
+        300.0, "longest time in which a push gets no further before it is tried again", _seconds
+    )
     trust_timeout: float = _setting(60.0, "longest signing or verification", _seconds)
     keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", _seconds)
     flower_address: str = _setting("127.0.0.1", "address at which Flower listens")

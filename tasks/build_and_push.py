@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
@@ -15,7 +15,7 @@ from celery.exceptions import Ignore
 from farm.build.arguments import PROXIES, proxy_args
 from farm.build.build import build
 from farm.build.depends import completed
-from farm.build.push import forget, push
+from farm.build.push import forget, is_image, push
 from farm.build.spec import BuildSpec
 from farm.coordinator import resend, settle
 from farm.errors import CancelledError, FarmError, LeaseLostError, RegistryError
@@ -72,6 +72,8 @@ class Work:
     site: Site
     job: Job
     task: str
+    made: list[str] = field(default_factory=list)
+    """The image that was built, as the engine names it: an attempt that failed later left it there."""
 
     def wait_behind(self, holder: str) -> None:
         """Record that the job waits for another that makes the same image."""
@@ -170,7 +172,7 @@ class Work:
         target = self.job.reference.for_arch(self.job.arch)
         image = None if self.job.force else arch_image(self.site.registry, target, self.job.arch)
         if image:
-            self.move(JobState.EXISTS, keeper, image=image)
+            self.move(JobState.BUILT if self.made else JobState.EXISTS, keeper, image=image)
             return image
         with ExitStack() as stack:
             log = LogWriter(
@@ -191,6 +193,9 @@ class Work:
 
     def _build(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         store, job = self.site.store, self.job
+        target = str(job.reference.for_arch(job.arch))
+        if self.made and is_image(engine, target, self.made[-1]):
+            return
         with ExitStack() as stack:
             context = outlasting(lambda: get_context(store, job.context), until=keeper.stopped)
             stack.enter_context(context)
@@ -203,7 +208,7 @@ class Work:
                 )
             )
             begun = time.monotonic()
-            build(
+            image = build(
                 engine,
                 spec,
                 full,
@@ -212,6 +217,7 @@ class Work:
                 timeout=self._time_limit(log),
                 credentials=self.site.credentials.login_for,
             )
+            self.made.append(image)
             self._remember(time.monotonic() - begun)
 
     def _time_limit(self, log: LogWriter) -> float:
@@ -239,6 +245,7 @@ class Work:
             log=log.write,
             cancelled=keeper.stopped.is_set,
             timeout=self.site.settings.build_timeout,
+            silence=self.site.settings.push_silence,
         )
         outlasting(keeper.check, until=keeper.stopped)
         forget(engine, target)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from farm.errors import RegistryError
+from farm.errors import RegistryDamagedError
 from farm.model import Descriptor
 from farm.registry.media import ACCEPT
 from farm.registry.transport import THREADS, Request, Transport
@@ -99,7 +99,7 @@ class Registry:
         body, digest = response.content, digest_of(response.content)
         promised = {reference.digest, response.headers.get("Docker-Content-Digest")} - {None}
         if promised - {digest}:
-            raise RegistryError(
+            raise RegistryDamagedError(
                 f"{reference.familiar}: the registry sent other bytes than it names: {digest}",
                 hint="its storage or a proxy before it is damaged",
             )
@@ -118,7 +118,7 @@ class Registry:
         request = Request("GET", reference.registry, path, _pull(reference))
         body = self._transport.send(request).content
         if digest_of(body) != digest:
-            raise RegistryError(f"{reference.familiar}: the registry sent other bytes than {digest}")
+            raise RegistryDamagedError(f"{reference.familiar}: the registry sent other bytes than {digest}")
         return body
 
     def at_once(self, call: Callable[[T], R], items: Iterable[T]) -> list[R]:
