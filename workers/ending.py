@@ -1,8 +1,8 @@
 """How a worker ends: asked once, it finishes what it has in hand; asked again, it hands that back and goes.
 
-SIGTERM and SIGINT ask; SIGQUIT asks twice at once. Celery would pass by a second SIGTERM, and on SIGQUIT kill the
-pool, which leaves builds running in the engine and their leases to run out. Here each pool process stops its
-own build and puts the job back, and only one that does not come to an end is killed.
+SIGTERM and SIGINT ask; SIGQUIT asks twice at once. Celery would pass by a second SIGTERM, and on SIGQUIT kill
+the pool, which leaves builds running in the engine and their leases to run out. Here each pool process stops
+its own build and puts the job back, and only one that does not come to an end is killed.
 """
 
 from __future__ import annotations
@@ -67,6 +67,7 @@ class Ending:
         """End what did not come to an end by itself."""
         log.error("jobs in hand did not go back within %.0f s; their leases will give them back", HAND_BACK)
         for child in active_children():
-            os.kill(child.pid, signal.SIGKILL)
+            if child.pid is not None:
+                os.kill(child.pid, signal.SIGKILL)
         self._gone()
         os._exit(_KILLED)

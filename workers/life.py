@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery.worker import state as celery_state
 
 from farm.errors import FarmError
-from farm.state.workers import BEAT, JobInHand, WorkerInfo, beat, leave
+from farm.state.workers import BEAT, JobInHand, WorkerInfo, beat, forget_silent, leave
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from workers.tap import Tap
 
 log = logging.getLogger("farm.worker")
+
+_LAST_WORDS = 5.0
+"""Seconds that a sign of life under way is waited for, so that it does not follow the goodbye."""
 
 
 class Life:
@@ -40,13 +43,14 @@ class Life:
 
     def begin(self) -> None:
         """Give the first sign, and go on."""
+        forget_silent(self._store)
         self._thread.start()
 
     def end(self) -> None:
         """Give no more signs, and say goodbye."""
         self._ended.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=BEAT)
+            self._thread.join(timeout=_LAST_WORDS)
         try:
             leave(self._store, self._info.name)
         except FarmError as error:
@@ -56,7 +60,8 @@ class Life:
         while not self._ended.is_set():
             if self.leaving or not self._tap.stalled:
                 self._tell()
-            self._tap.want(not self._drained)
+            if not self.leaving:
+                self._tap.want(not self._drained)
             self._ended.wait(BEAT)
 
     def _tell(self) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 _LONGEST_PAUSE = 5.0
-"""Seconds between two attempts at the most; a random part of it keeps a farm's workers from coming all at once."""
+"""Seconds between two attempts at the most; each worker has a random part of it, so that not all come at once."""
 
 
-class Consumer(CeleryConsumer):  # type: ignore[misc]  # celery-types has no Consumer to subclass
+class Consumer(CeleryConsumer):
     """Like Celery's, with shorter pauses: by default they grow to 30 s."""
 
     def ensure_connected(self, conn: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Whether a worker takes jobs: its queues are left and joined again on the event loop, told from any thread."""
+"""Whether a worker takes jobs: its queues are left and joined again on the event loop, as any thread asks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tap:
     def __init__(self, queues: Sequence[str], *, open_: bool) -> None:
         self.open = open_
         """Whether jobs are taken, as of the last turn of the loop."""
-        self._queues = tuple(queues)
+        self._queues = list(queues)
         self._wanted = open_
         self._turned = time.monotonic()
         self._consumer: Any = None

@@ -1,7 +1,7 @@
 """Who works here: each worker tells of itself every second, and counts as silent when it stops to.
 
-Whether a worker is drained stands beside its record and not in it, so that any machine may set it and a worker
-that starts again finds it.
+Whether a worker is drained stands beside its record and not in it, so that any machine may set it and a
+worker that starts again finds it.
 """
 
 from __future__ import annotations
@@ -109,6 +109,16 @@ def leave(store: Store, name: str) -> None:
 
 
 @answered
+def forget_silent(store: Store) -> None:
+    """Drop the records of workers that nobody is shown any more."""
+    now = store.now()
+    records = store.text.hgetall(WORKERS)
+    old = [name for name, record in records.items() if now - json.loads(record)["seen"] >= FORGOTTEN]
+    if old:
+        store.text.hdel(WORKERS, *old)
+
+
+@answered
 def drain(store: Store, name: str, by: str) -> None:
     """Have a worker take no new job until it is resumed, also when it starts again.
 
@@ -146,7 +156,7 @@ def is_drained(store: Store, name: str) -> bool:
 
 @answered
 def workers(store: Store, *, silence: float = SILENCE) -> list[WorkerInfo]:
-    """Those that gave a sign of life in the last hour, by name; silent for `silence` seconds counts as silent."""
+    """Those heard in the last hour, by name; one that was not for `silence` seconds counts as silent."""
     pipeline = store.text.pipeline(transaction=False)
     pipeline.time()
     pipeline.hgetall(WORKERS)
@@ -184,7 +194,7 @@ def _state(worker: WorkerInfo) -> WorkerState:
 
 
 def served(present: Iterable[WorkerInfo]) -> set[str]:
-    """The architectures that these workers build, and "publish" if one publishes; drained ones do not count."""
+    """The architectures that those of these workers build that are up, and "publish" if one publishes."""
     serving = [worker for worker in present if worker.state is WorkerState.UP]
     arches = {arch for worker in serving for arch in worker.arches}
     return arches | ({"publish"} if any(worker.publisher for worker in serving) else set())
