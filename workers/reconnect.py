@@ -9,7 +9,7 @@ from typing import Any
 from celery.worker.consumer import Consumer as CeleryConsumer
 
 _LONGEST_PAUSE = 5.0
-"""Seconds between two attempts at the most; each worker has a random part of it, so that not all come at once."""
+"""Seconds between two attempts at the most; a random part of it, so that not all workers come at once."""
 
 
 class Consumer(CeleryConsumer):

@@ -79,7 +79,7 @@ def _told(left: WorkerInfo | None, *, wait: bool) -> str:
 
 
 def _wait(store: Store, names: tuple[str, ...], *, idle: bool, seconds: float) -> dict[str, WorkerInfo]:
-    """Wait until the live ones of these workers have taken notice and, if `idle`, hold nothing; returns the rest."""
+    """Wait until those of them that live have taken notice and, if `idle`, hold nothing; returns the rest."""
     from farm.state.workers import workers  # noqa: PLC0415 - Redis is slow to import
 
     deadline = time.monotonic() + seconds

@@ -1,7 +1,7 @@
 """Images that builds put into an engine, until they are pushed and taken out again.
 
-A build that was killed, or whose push failed, leaves its image there; its name stays here, and the next build on that
-engine takes it out. Images that others made under names of the same kind are thus never touched.
+A build that was killed, or whose push failed, leaves its image there; its name stays here, and the next build
+on that engine takes it out. Images that others made under names of the same kind are thus never touched.
 """
 
 from __future__ import annotations
