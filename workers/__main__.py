@@ -127,12 +127,8 @@ def _announce(app: Celery, life: Life, tap: Tap) -> None:
         Ending(leaving(), life.end).install()
         life.begin()
 
-    def shut(**_: Any) -> None:
-        life.leaving = True
-
     celeryd_after_setup.connect(prepare, weak=False)
     worker_ready.connect(begin, weak=False)
-    worker_shutting_down.connect(shut, weak=False)
 
 
 def _reconcile(app: Celery, store: Store, name: str, settings: Settings) -> None:

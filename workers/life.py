@@ -39,7 +39,11 @@ class Life:
         self._told = True
         self._drained = not tap.open
         self._thread = threading.Thread(target=self._run, name="signs of life", daemon=True)
-        self.leaving = False
+
+    @property
+    def leaving(self) -> bool:
+        """Whether the worker was told to end, by a signal or by remote control."""
+        return celery_state.should_stop is not None
 
     def begin(self) -> None:
         """Give the first sign, and go on."""

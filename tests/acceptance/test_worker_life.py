@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.engines import another_engine
 from tests.support.farm_command import Workspace, read_until, wait_until
 
 if TYPE_CHECKING:
@@ -268,6 +269,14 @@ def test_a_worker_outlives_a_restart_of_the_registry(farm: Farm) -> None:
         registry.start()
         farm.await_job(run, "built")
         farm.await_job(farm.push("after", "true"), "built")
+
+
+def test_a_worker_outlives_a_restart_of_its_engine(farm: Farm) -> None:
+    with another_engine() as engine, farm.worker("a@test", FARM_ENGINE=engine.address):
+        farm.await_job(farm.push("before", "true"), "built")
+        engine.service.stop()
+        engine.service.start()
+        assert farm.await_job(farm.push("after", "true"), "built")["lost"] == 0
 
 
 def test_a_worker_whose_disk_is_full_says_so_and_refuses_jobs_with_that_reason(farm: Farm) -> None:
