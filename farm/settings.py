@@ -102,7 +102,8 @@ def spoken_bytes(size: int) -> str:
     """A size for people: 512 B, 1.5 GiB."""
     units = ("B", "KiB", "MiB", "GiB", "TiB")
     power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
-    return f"{size / 1024**power:.3g} {units[power]}" if power else f"{size} B"
+    number = size / 1024**power
+    return f"{number:.{3 if number < 100 else 4}g} {units[power]}"  # noqa: PLR2004 - three digits or four
 
 
 def _count(value: Any) -> int:

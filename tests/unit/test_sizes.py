@@ -33,7 +33,14 @@ def test_what_is_no_size_is_refused_with_the_settings_name(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 B"), (1023, "1023 B"), (1536, "1.5 KiB"), (5 << 30, "5 GiB"), (900 << 40, "900 TiB")],
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (5 << 30, "5 GiB"),
+        (1000 << 20, "1000 MiB"),
+        (900 << 40, "900 TiB"),
+    ],
 )
 def test_a_size_is_told_in_three_digits(size: int, text: str) -> None:
     assert spoken_bytes(size) == text
