@@ -84,7 +84,7 @@ def _wait(store: Store, names: tuple[str, ...], *, idle: bool, seconds: float) -
 
     deadline = time.monotonic() + seconds
     while True:
-        there = [worker for worker in workers(store) if worker.name in names and worker.live]
+        there = [worker for worker in workers(store) if worker.name in names]
         left = {worker.name: worker for worker in there if worker.consuming or (idle and worker.jobs)}
         if not left or time.monotonic() > deadline:
             return left

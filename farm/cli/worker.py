@@ -71,10 +71,10 @@ def _check(settings: Settings, name: str | None) -> None:
     import platform  # noqa: PLC0415 - only here, and start-up time counts
 
     from farm.local.attach import attached  # noqa: PLC0415 - Redis is slow to import
-    from farm.state.workers import workers  # noqa: PLC0415
+    from farm.state.workers import known_workers  # noqa: PLC0415
 
     with attached(settings) as (_, store):
-        known = workers(store)
+        known = known_workers(store)
     own = [worker for worker in known if (worker.name == name if name else worker.host == platform.node())]
     for worker in own:
         trouble = f", {worker.trouble}" if worker.trouble else ""

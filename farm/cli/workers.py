@@ -38,10 +38,10 @@ def command(ctx: click.Context, /, settings: Settings, as_json: bool) -> None:
     if ctx.invoked_subcommand:
         return
     from farm.local.attach import attached  # noqa: PLC0415 - Redis is slow to import
-    from farm.state.workers import workers  # noqa: PLC0415
+    from farm.state.workers import known_workers  # noqa: PLC0415
 
     with attached(settings) as (_, store):
-        present, now = workers(store), store.now()
+        present, now = known_workers(store), store.now()
     if as_json:
         print_json([worker.to_json() for worker in present])
         return

@@ -152,7 +152,7 @@ class Supervisor:
         if not self.workers or (self.place.up.exists() and all(child.running for child in self.workers)):
             return
         assert self.store is not None  # noqa: S101 - _start has set it
-        present = {worker.name for worker in workers(self.store) if worker.live}
+        present = {worker.name for worker in workers(self.store)}
         for child in self.workers:
             if not child.running and not self.place.up.exists():
                 raise why_ended(child)

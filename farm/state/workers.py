@@ -78,16 +78,25 @@ class WorkerInfo:
     @property
     def free(self) -> int:
         """How many more jobs it would take now."""
-        return max(0, self.slots - len(self.jobs)) if self.state is WorkerState.UP else 0
+        return max(0, self.slots - len(self.jobs)) if self.serving else 0
 
     @property
     def live(self) -> bool:
         """Whether it is there, working or not."""
         return self.state is not WorkerState.SILENT
 
+    @property
+    def serving(self) -> bool:
+        """Whether it takes jobs."""
+        return self.state is WorkerState.UP
+
     def to_json(self) -> dict[str, Any]:
         """The worker as `--json` shows it."""
-        return asdict(self) | {"free": self.free}
+        data = asdict(self) | {"free": self.free, "state": str(self.state)}
+        data["drainedBy"] = data.pop("drained_by") or None
+        data["trouble"] = self.trouble or None
+        data["jobs"] = [asdict(job) | {"arch": job.arch or None} for job in self.jobs]
+        return data
 
 
 @answered
@@ -155,8 +164,8 @@ def is_drained(store: Store, name: str) -> bool:
 
 
 @answered
-def workers(store: Store, *, silence: float = SILENCE) -> list[WorkerInfo]:
-    """Those heard in the last hour, by name; one that was not for `silence` seconds counts as silent."""
+def known_workers(store: Store) -> list[WorkerInfo]:
+    """Those that were heard in the last hour, by name, in one round trip."""
     pipeline = store.text.pipeline(transaction=False)
     pipeline.time()
     pipeline.hgetall(WORKERS)
@@ -166,10 +175,15 @@ def workers(store: Store, *, silence: float = SILENCE) -> list[WorkerInfo]:
     told = [_worker(json.loads(record), drained) for record in records.values()]
     present = [worker for worker in told if now - worker.seen < FORGOTTEN]
     seen = [
-        replace(worker, state=WorkerState.SILENT) if now - worker.seen >= silence else worker
+        replace(worker, state=WorkerState.SILENT) if now - worker.seen >= SILENCE else worker
         for worker in present
     ]
     return sorted(seen, key=lambda worker: worker.name)
+
+
+def workers(store: Store) -> list[WorkerInfo]:
+    """Those that are there, by name: all but the silent ones."""
+    return [worker for worker in known_workers(store) if worker.live]
 
 
 def _worker(data: dict[str, Any], drained: dict[str, str]) -> WorkerInfo:
@@ -195,6 +209,6 @@ def _state(worker: WorkerInfo) -> WorkerState:
 
 def served(present: Iterable[WorkerInfo]) -> set[str]:
     """The architectures that those of these workers build that are up, and "publish" if one publishes."""
-    serving = [worker for worker in present if worker.state is WorkerState.UP]
+    serving = [worker for worker in present if worker.serving]
     arches = {arch for worker in serving for arch in worker.arches}
     return arches | ({"publish"} if any(worker.publisher for worker in serving) else set())

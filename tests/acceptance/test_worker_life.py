@@ -9,10 +9,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pexpect
 import pytest
 
 from tests.support.engines import another_engine
-from tests.support.farm_command import Workspace, read_until, wait_until
+from tests.support.farm_command import FARM, Workspace, read_until, wait_until
 
 if TYPE_CHECKING:
     import subprocess
@@ -152,6 +153,43 @@ def test_a_drained_worker_finishes_its_job_takes_no_other_and_stays_so_when_it_s
         assert farm.job(second)["lost"] == 0
 
 
+def test_a_terminal_shows_the_workers_as_a_table(farm: Farm) -> None:
+    with farm.worker("a@test"):
+        environment = farm.workspace.environment(FARM_BROKER=farm.broker, TERM="xterm", COLUMNS="120")
+        screen = pexpect.run(f"{FARM} workers", env=environment, encoding="utf-8", timeout=30)
+    assert "works on" in screen
+    assert "a@test" in screen
+
+
+def test_no_job_is_lost_when_workers_come_go_and_are_drained_though_nobody_looks_for_lost_ones(
+    farm: Farm,
+) -> None:
+    """There is no publisher, and so no reconciler: what is lost here stays lost."""
+    with farm.worker("b@test"):
+        runs = []
+        for number in range(4):
+            with farm.worker("a@test") as process:
+                runs += [farm.push(f"p{number}-{one}", f"sleep {one}") for one in range(4)]
+                farm.done("workers", "resume" if number % 2 else "drain", "b@test")
+                process.send_signal(signal.SIGTERM)
+                if number % 2:
+                    process.send_signal(signal.SIGQUIT)
+                ended(process, 60)
+        jobs = [farm.await_job(run, "built") for run in runs]
+    assert {job["lost"] for job in jobs} == {0}
+
+
+def test_a_worker_ends_when_it_is_told_to_also_while_redis_is_away(farm: Farm) -> None:
+    redis = farm.workspace.lab.services["redis"]
+    with farm.worker("a@test") as process:
+        redis.stop()
+        try:
+            process.send_signal(signal.SIGTERM)
+            ended(process, 60)
+        finally:
+            redis.start()
+
+
 def test_drain_names_a_worker_that_is_not_there(farm: Farm) -> None:
     answer = farm.run("workers", "drain", "nobody@test")
     assert (answer.code, "there is no worker nobody@test" in answer.err) == (1, True)
@@ -281,7 +319,7 @@ def test_a_worker_outlives_a_restart_of_its_engine(farm: Farm) -> None:
 
 def test_a_worker_whose_disk_is_full_says_so_and_refuses_jobs_with_that_reason(farm: Farm) -> None:
     with farm.worker("a@test", FARM_DISK_FREE="900TiB"):
-        assert "disk full" in farm.workers()["a@test"]["trouble"]
+        assert "disk full" in str(farm.workers()["a@test"]["trouble"])
         assert "disk full" in farm.done("workers").out
         run = farm.push("big", "true")
         job = wait_until(lambda: (job := farm.job(run))["state"] == "failed" and job, 200)
