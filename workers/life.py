@@ -37,6 +37,7 @@ class Life:
         self._trouble = trouble
         self._ended = threading.Event()
         self._told = True
+        self._swept = False
         self._drained = not tap.open
         self._thread = threading.Thread(target=self._run, name="signs of life", daemon=True)
 
@@ -47,7 +48,6 @@ class Life:
 
     def begin(self) -> None:
         """Give the first sign, and go on."""
-        forget_silent(self._store)
         self._thread.start()
 
     def end(self) -> None:
@@ -78,6 +78,9 @@ class Life:
         )
         try:
             drained = beat(self._store, now)
+            if not self._swept:
+                forget_silent(self._store)
+                self._swept = True
         except FarmError as error:
             if self._told:
                 log.warning("no sign of life given: %s", error)

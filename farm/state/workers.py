@@ -7,7 +7,7 @@ worker that starts again finds it.
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -187,9 +187,11 @@ def workers(store: Store) -> list[WorkerInfo]:
 
 
 def _worker(data: dict[str, Any], drained: dict[str, str]) -> WorkerInfo:
+    # A worker of another version may tell more than this one knows.
+    known = {item.name: data[item.name] for item in fields(WorkerInfo) if item.name in data}
     told = WorkerInfo(
         **{
-            **data,
+            **known,
             "arches": tuple(data["arches"]),
             "emulated": tuple(data["emulated"]),
             "jobs": tuple(JobInHand(**job) for job in data.get("jobs", ())),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import platform
 import signal
 from contextlib import contextmanager
@@ -246,6 +247,21 @@ def test_a_worker_that_is_told_twice_stops_its_build_and_hands_the_job_back(
         assert taken["lost"] == 0
         farm.done("cancel", run)
         wait_until(lambda: not runs_anywhere(mark))
+
+
+def test_a_worker_whose_build_does_not_end_when_told_twice_is_gone_soon_all_the_same(farm: Farm) -> None:
+    with farm.worker("a@test") as process:
+        run = farm.push("stuck", "sleep 3600")
+        farm.await_job(run, "building")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGSTOP)
+        process.send_signal(signal.SIGQUIT)
+        process.communicate(timeout=40)
+        assert process.returncode == 1
+        assert not any(Path(f"/proc/{child}").exists() for child in children)
+    assert farm.workers() == {}
+    farm.done("cancel", run)
 
 
 def test_a_worker_killed_outright_is_shown_as_silent_and_not_counted_on(farm: Farm) -> None:
