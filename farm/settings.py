@@ -81,6 +81,8 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+Size = int
+"""A number of bytes."""
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("kmgt", 1)}
 
@@ -184,10 +186,10 @@ class Settings:
     )
     emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
     concurrency: int = _setting(1, "builds at a time on one worker", _count)
-    disk_free: int = _setting(
+    disk_free: Size = _setting(
         1 << 30, "free bytes below which the engine's disk counts as full, and takes no build", _bytes
     )
-    cache_keep: int = _setting(20 << 30, "bytes of build cache that an engine keeps", _bytes)
+    cache_keep: Size = _setting(20 << 30, "bytes of build cache that an engine keeps", _bytes)
     cache_age: float = _setting(
         30 * 86400.0, "how long an engine keeps build cache that nothing uses", _seconds
     )

@@ -26,7 +26,7 @@ _COLUMNS = ("worker", "serves", "engine", "free", "state", "heard", "works on")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, /, settings: Settings, as_json: bool) -> None:
-    r"""List the workers: what each builds, its engine, its free slots, what it works on, and how it is.
+    """List the workers: what each builds, its engine, its free slots, what it works on, and how it is.
 
     \b
     up        takes jobs

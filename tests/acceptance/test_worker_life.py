@@ -104,6 +104,14 @@ def runs_anywhere(words: str) -> bool:
     return False
 
 
+def alive(number: str) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def end(process: subprocess.Popen[str]) -> None:
     """Kill a process, if it is still there."""
     process.kill()
@@ -259,7 +267,7 @@ def test_a_worker_whose_build_does_not_end_when_told_twice_is_gone_soon_all_the_
         process.send_signal(signal.SIGQUIT)
         process.communicate(timeout=40)
         assert process.returncode == 1
-        assert not any(Path(f"/proc/{child}").exists() for child in children)
+        wait_until(lambda: not any(alive(child) for child in children))
     assert farm.workers() == {}
     farm.done("cancel", run)
 
