@@ -109,6 +109,10 @@ class DiskFullError(FarmError):
     """The disk of the worker is full; a clean-up may heal it."""
 
 
+class DiskTooSmallError(DiskFullError):
+    """A build filled the disk of the worker again, right after a clean-up."""
+
+
 class ContextError(FarmError):
     """A build context that is missing, damaged, or not what its tag names."""
 
@@ -167,6 +171,7 @@ FACTS: dict[type[FarmError], Facts] = {
     EngineUnavailableError: Facts(3, retryable=True),
     BuildFailedError: Facts(1),
     DiskFullError: Facts(1, retryable=True),
+    DiskTooSmallError: Facts(1),
     ContextError: Facts(1),
     TrustError: Facts(4),
     TrustUnavailableError: Facts(3, retryable=True),

@@ -81,6 +81,33 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+Size = int
+"""A number of bytes."""
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("kmgt", 1)}
+
+
+def _bytes(value: Any) -> int:
+    """Bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 1048576, 500MB, 20GiB."""
+    text = str(value).strip()
+    number = text.rstrip("kKmMgGtTiIbB ")
+    unit = text[len(number) :].strip().lower().removesuffix("b")
+    if unit not in _UNITS:
+        raise ValueError("must be bytes, such as 500MB or 20GiB")
+    size = int(float(number) * _UNITS[unit])
+    if size < 0:
+        raise ValueError("must not be less than 0")
+    return size
+
+
+def spoken_bytes(size: int) -> str:
+    """A size for people: 512 B, 1.5 GiB."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
+    number = size / 1024**power
+    return f"{number:.{3 if number < 100 else 4}g} {units[power]}"  # noqa: PLR2004 - three digits or four
+
+
 def _count(value: Any) -> int:
     number = int(str(value))
     if number < 1:
@@ -159,6 +186,13 @@ class Settings:
     )
     emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
     concurrency: int = _setting(1, "builds at a time on one worker", _count)
+    disk_free: Size = _setting(
+        1 << 30, "free bytes below which the engine's disk counts as full, and takes no build", _bytes
+    )
+    cache_keep: Size = _setting(20 << 30, "bytes of build cache that an engine keeps", _bytes)
+    cache_age: float = _setting(
+        30 * 86400.0, "how long an engine keeps build cache that nothing uses", _seconds
+    )
     sign: bool = _setting(True, "sign what is published", _boolean)
     notary_server: str = _setting(
         DEFAULT_NOTARY, "URL of the notary server", also="DOCKER_CONTENT_TRUST_SERVER"
