@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from farm.errors import RegistryError
 from farm.model import ArchImage, Platform
-from farm.registry.client import Manifest
 from farm.registry.index import Index, members_of, platforms
 from farm.registry.media import INDEXES, MANIFESTS
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from farm.model import Descriptor, Reference
-    from farm.registry.client import Registry
+    from farm.registry.client import Manifest, Registry
 
 
 @dataclass(frozen=True, slots=True)
