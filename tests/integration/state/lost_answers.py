@@ -25,6 +25,7 @@ class LosingWay:
         self.url = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl()
         self._wanted = b""
         self.lost = 0
+        self._clients: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._serve)]
         self._threads[0].start()
 
@@ -33,9 +34,10 @@ class LosingWay:
         self._wanted = word.encode()
 
     def close(self) -> None:
-        """Accept no more, and wait until all connections have ended."""
-        with suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
+        """Accept no more, and break off what is left."""
+        for sock in (self._listener, *self._clients):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         for thread in self._threads:
             thread.join()
@@ -44,6 +46,7 @@ class LosingWay:
         with suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
+                self._clients.append(client)
                 self._threads.append(threading.Thread(target=self._carry, args=(client,)))
                 self._threads[-1].start()
 
