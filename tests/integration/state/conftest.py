@@ -71,6 +71,7 @@ def queues(redis_url: str) -> Iterator[Queues]:
     """The broker in the same database."""
     app = make_app(Settings(broker=Secret(redis_url)))
     yield Queues(app)
+    app.backend.client.close()
     app.close()
 
 
