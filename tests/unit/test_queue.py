@@ -69,7 +69,9 @@ def test_a_socket_is_spelt_as_celery_does() -> None:
     )
 
 
-@pytest.mark.parametrize("url", ["unix:///run/r.sock", "redis://h:1/2", "rediss://h:1/2"])
+@pytest.mark.parametrize(
+    "url", ["unix:///run/r.sock", "redis://h:1/2", "rediss://h:1/2?ssl_cert_reqs=required"]
+)
 def test_results_are_kept_where_the_broker_is(url: str) -> None:
     backend = make_app(Settings(broker=Secret(url))).backend
     assert isinstance(backend, Results)
