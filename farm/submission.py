@@ -55,7 +55,12 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
 
 def whoami() -> str:
     """Who submits or cancels, for people: user@host."""
-    return f"{pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}"
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # In a container, whoever runs it may have no name there.
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
 
 
 def _store_context(package: Package, settings: Settings, store: Store) -> str:

@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from farm.errors import FarmError
+from farm.state.runs import read_jobs
 from farm.state.store import Store, answered, follow_stream, run_key
 
 if TYPE_CHECKING:
@@ -106,8 +107,13 @@ def read_log(store: Store, run: str, package: str, arch: str, *, last: int | Non
 
 
 def follow_log(store: Store, run: str, package: str, arch: str) -> Iterator[str | None]:
-    """The lines of a log from its start, as they come; None after each second without one."""
+    """The lines of a log from its start, as they come; None after each second without one.
+
+    It ends with the log, or with a job that has ended and whose log says no more, or that has none.
+    """
     for fields in follow_stream(store, log_key(run, package, arch)):
+        if fields is None and all(job.state.ended for job in read_jobs(store, run, package, [arch])):
+            return
         if fields is not None and END in fields:
             return
         yield fields["line"] if fields else None

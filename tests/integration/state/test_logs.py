@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 JOB = ("r1", "linuxkit/foo", "amd64")
 
 
+@pytest.fixture(autouse=True)
+def run(store: Store) -> None:
+    """The run whose builds write."""
+    runs.create_run(store, run_of(work("linuxkit/foo", "amd64", "arm64")))
+
+
 @pytest.fixture
 def writer(store: Store) -> Iterator[LogWriter]:
     writer = LogWriter(store, *JOB, keep=600)
@@ -77,6 +83,14 @@ def test_who_follows_sees_every_line_and_the_end(store: Store, writer: LogWriter
     assert lines == [str(number) for number in range(1200)]
 
 
+@pytest.mark.parametrize("end", [JobState.EXISTS, JobState.CANCELLED])
+def test_who_follows_a_job_that_ends_without_a_word_is_not_kept_waiting(store: Store, end: JobState) -> None:
+    following = follow_log(store, *JOB)
+    assert next(following) is None
+    moves.move_job(store, *JOB, end)
+    assert list(following) == []
+
+
 def test_a_log_keeps_its_newest_lines_only(store: Store, writer: LogWriter) -> None:
     for at in range(0, MOST_LINES + 3000, 1000):
         for number in range(at, at + 1000):
@@ -113,8 +127,6 @@ def test_a_redis_that_does_not_answer_delays_no_line_and_not_the_end_for_long(
 
 
 def test_jobs_of_a_run_have_logs_of_their_own(store: Store, writer: LogWriter) -> None:
-    runs.create_run(store, run_of(work("linuxkit/foo", "amd64", "arm64")))
-    moves.move_job(store, "r1", "linuxkit/foo", "arm64", JobState.QUEUED)
     writer.write("amd64's")
     wait_until(lambda: read_log(store, *JOB) == ["amd64's"])
     assert read_log(store, "r1", "linuxkit/foo", "arm64") == []
