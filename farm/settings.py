@@ -369,7 +369,7 @@ def _refuse_unknown(names: Iterable[tuple[str, str]], where: str, spell: Callabl
 def _read(name: str, value: Any, source: str) -> Any:
     try:
         return FIELDS[name].metadata["read"](value)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         shown = "its value" if FIELDS[name].metadata["read"] is _secret else repr(value)
         raise SettingsError(f"{source}: {shown} cannot be used: {error}") from error
 

@@ -83,15 +83,17 @@ class Credentials:
         try:
             auths = docker.auth.AuthConfig(_sections(docker.auth, self.config))
             entry = auths.resolve_authconfig(name)
-        except docker.errors.InvalidConfigFile as error:
+        except (docker.errors.InvalidConfigFile, ValueError) as error:
             raise SettingsError(f"{self.path}: is no docker configuration: {error}") from error
         except docker.errors.DockerException as error:
             raise RegistryDeniedError(
                 f"the credential helper for {registry} failed: {error}", hint=f"docker login {registry}"
             ) from error
-        if not entry or not entry.get("password"):
+        # docker-py spells an entry of the file otherwise than a helper's answer.
+        facts = {key.lower(): value for key, value in (entry or {}).items()}
+        if not facts.get("password"):
             return None
-        return Login(str(entry.get("username", "")), Secret(str(entry["password"])))
+        return Login(str(facts.get("username", "")), Secret(str(facts["password"])))
 
 
 def _sections(auth: Any, config: dict[str, Any]) -> dict[str, Any]:

@@ -161,6 +161,7 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
     "int": st.integers(1, 65535),
     "float": _SECONDS,
+    "Size": st.integers(0, 1 << 50),
     "tuple[str, ...]": st.lists(_ITEMS, min_size=1, max_size=3).map(tuple),
     "tuple[tuple[str, str], ...]": st.dictionaries(_VALUES, _VALUES | st.just(""), max_size=3).map(
         lambda pairs: tuple(pairs.items())

@@ -100,6 +100,11 @@ def test_what_is_no_time_is_refused(tmp_path: Path, text: str) -> None:
     assert "lease: " in refusal(tmp_path, f"lease: {text}\n")
 
 
+@pytest.mark.parametrize("text", ["-1", "inf", "1e400", "5 stones", "MiB"])
+def test_what_is_no_size_is_refused(tmp_path: Path, text: str) -> None:
+    assert refusal(tmp_path, FARM_CACHE_KEEP=text).startswith(f"FARM_CACHE_KEEP: '{text}' cannot be used")
+
+
 @pytest.mark.parametrize("text", ["0", "-3", "1.5", "many"])
 def test_what_is_no_count_is_refused(tmp_path: Path, text: str) -> None:
     assert refusal(tmp_path, FARM_CONCURRENCY=text).startswith(f"FARM_CONCURRENCY: '{text}' cannot be used")
