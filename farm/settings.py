@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -23,6 +24,9 @@ CONFIG_VARIABLE = "FARM_CONFIG"
 _LONGEST = 3650 * 86400
 """Seconds that any setting of time may be."""
 _LAST_PORT = 65535
+_SWITCHES = ("true", "yes", "on", "1", "false", "no", "off", "0")
+_PLATFORM = re.compile(r"linux/[a-z0-9]+")
+BUILDERS = ("auto", "engine", "buildx")
 
 
 class Secret:
@@ -124,7 +128,7 @@ def _port(value: Any) -> int:
 
 def _boolean(value: Any) -> bool:
     text = str(value).strip().lower()
-    if text not in ("true", "yes", "on", "1", "false", "no", "off", "0"):
+    if text not in _SWITCHES:
         raise ValueError("must be true or false")
     return text in ("true", "yes", "on", "1")
 
@@ -144,6 +148,46 @@ def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
     if not all(key and sign for key, sign, _ in pairs):
         raise ValueError("must be KEY=VALUE")
     return tuple({key: item for key, _, item in pairs}.items())
+
+
+def _builder(value: Any) -> str:
+    if value not in BUILDERS:
+        raise ValueError(f"must be one of {', '.join(BUILDERS)}")
+    return str(value)
+
+
+def _platforms(value: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs whose keys are platforms such as linux/arm64."""
+    pairs = _pairs(value)
+    if not all(_PLATFORM.fullmatch(platform) for platform, _ in pairs):
+        raise ValueError("must be linux/ARCH=NAME")
+    return pairs
+
+
+def _places(value: Any) -> tuple[str, ...]:
+    """Words that tell packages and architectures apart, so that none is written over another."""
+    words = _words(value)
+    if not all("{name}" in word and "{arch}" in word for word in words):
+        raise ValueError("must hold {name} and {arch}, or packages would overwrite each other's")
+    return words
+
+
+def _sbom(value: Any) -> str | None:
+    """The image of a generator, or "true" for BuildKit's own; None for none."""
+    text = str(value).strip()
+    if text.lower() in _SWITCHES:
+        return "true" if _boolean(text) else None
+    return _text(value)
+
+
+def _provenance(value: Any) -> str | None:
+    """How much to tell, min or max; None for nothing."""
+    text = str(value).strip().lower()
+    if text in _SWITCHES:
+        return "min" if _boolean(text) else None
+    if text not in ("min", "max"):
+        raise ValueError("must be min, max or false")
+    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +235,34 @@ class Settings:
         _path,
     )
     emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
+    builder: str = _setting(
+        "auto",
+        "what builds: engine, buildx, or auto: buildx where a setting below asks for it, else engine",
+        _builder,
+    )
+    builders: tuple[tuple[str, str], ...] = _setting(
+        (), "where buildx builds a platform: linux/ARCH=NAME of a docker context or a builder", _platforms
+    )
+    build_secrets: tuple[tuple[str, str], ...] = _setting(
+        (), "what RUN --mount=type=secret may read: ID=FILE or ID=env:VARIABLE of the worker; buildx", _pairs
+    )
+    build_ssh: tuple[str, ...] = _setting(
+        (), "what RUN --mount=type=ssh may use: default, or ID=SOCKET-OR-KEY of the worker; buildx", _words
+    )
+    build_cache_from: tuple[str, ...] = _setting(
+        (), "registry caches to read, {name} and {arch} standing for the build's; buildx", _words
+    )
+    build_cache_to: tuple[str, ...] = _setting(
+        (), "registry caches to write, such as HOST/cache/{name}:{arch}; buildx", _places
+    )
+    sbom: str | None = _setting(
+        None, "attest what is in an image: true, or the image of a generator; buildx", _sbom
+    )
+    provenance: str | None = _setting(
+        None,
+        "attest how an image was built: min, or max, which tells build arguments too; buildx",
+        _provenance,
+    )
     concurrency: int = _setting(1, "builds at a time on one worker", _count)
     disk_free: Size = _setting(
         1 << 30, "free bytes below which the engine's disk counts as full, and takes no build", _bytes
@@ -384,13 +456,30 @@ def child_environment(settings: Settings, extra: Mapping[str, str] | None = None
 
     Secrets travel here because the environment of a process, unlike its arguments, is its owner's alone.
     """
-    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is _secret}
-    passed = {
-        key: value for key, value in os.environ.items() if not key.startswith("FARM_") and key not in secrets
-    }
+    passed = _inherited()
     values = {name: getattr(settings, name) for name in FIELDS}
     passed |= {f"FARM_{name.upper()}": _write(value) for name, value in values.items() if value is not None}
     return passed | {CONFIG_VARIABLE: os.devnull} | dict(extra or {})
+
+
+def buildx_environment(kept: Iterable[str]) -> dict[str, str]:
+    """The environment in which buildx starts: what it and credential helpers find their way by.
+
+    The farm's settings and secrets are left out, and whatever would beat the command line that buildx is
+    given, but for the variables in `kept`.
+    """
+    found = {key: value for key, value in _inherited().items() if not key.startswith(_STEERING)}
+    return found | environment(kept)
+
+
+_STEERING = ("DOCKER_", "BUILDX_", "BUILDKIT_", "SOURCE_DATE_EPOCH", "OTEL_")
+
+
+def _inherited() -> dict[str, str]:
+    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is _secret}
+    return {
+        key: value for key, value in os.environ.items() if not key.startswith("FARM_") and key not in secrets
+    }
 
 
 def _write(value: Any) -> str:
