@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test lint types imports format docs unit property integration bench wheel clean
+.PHONY: help setup demo lab test lint types imports format docs unit property integration chaos bench wheel clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ format: setup ## format the code, and mend what lint can mend
 
 docs: setup ## write what is made from the code: docs/commands.md, config/farm.yml, the picture of the imports
 	@$(BIN)/python -m docs.generate
+
+chaos: setup ## kill, freeze and cut a farm at random for three minutes: ARGS="--seed 7 --seconds 60"
+	@$(BIN)/python -m tests.fault.chaos $(ARGS)
 
 bench: setup ## measure, each figure beside a peer's or a limit in the same run
 	@$(BIN)/python -m benchmarks $(ARGS)
