@@ -153,7 +153,10 @@ class Work:
 
     def _finish(self, keeper: leases.Keeper) -> ArchImage:
         try:
-            return patiently(lambda: self._attempt(keeper), until=keeper.stopped)
+            # Whatever of it asks Redis waits for one that is away; what was made by then is not made again.
+            return patiently(
+                lambda: outlasting(lambda: self._attempt(keeper), until=keeper.stopped), until=keeper.stopped
+            )
         except LeaseLostError:
             raise
         except FarmError as error:
