@@ -7,7 +7,8 @@ BIN := .venv/bin
 ARGS ?=
 # Docker Compose 2.20 or later, as a plugin of docker or by itself.
 COMPOSE ?= docker compose
-STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml $(if $(DEVELOP),--file compose/compose.develop.yaml)
+STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
+	$(if $(DEVELOP),--file compose/compose.override.develop.yaml)
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test lint types imports format docs unit property integration bench wheel clean up down logs worker
@@ -66,7 +67,7 @@ logs: ## follow the logs of the stack in containers
 	@$(STACK) logs --follow --tail 100 $(SERVICES)
 
 worker: ## make this the machine of a worker, with what compose/bundle wrote on the first: make worker BUNDLE=FILE
-	@compose/join $(BUNDLE)
+	@compose/join $(BUNDLE) $(ARGS)
 	@$(STACK) up --detach --build --wait --wait-timeout 300
 
 wheel: setup ## build the wheel into dist/

@@ -1,9 +1,10 @@
-"""`compose/init`, `compose/bundle`, `compose/join`, `compose/backup`, `compose/restore`: each a word of this command."""
+"""What `compose/init`, `compose/bundle`, `compose/join` and the like run: each is a word of this command."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,12 +46,20 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     bundle = words.add_parser("bundle", help="write what another machine's worker needs to standard output")
     bundle.set_defaults(verb=_bundle)
     join = words.add_parser("join", help="make this the machine of a worker")
-    join.add_argument("bundle", type=argparse.FileType("rb"), help="what compose/bundle wrote; - for standard input")
+    join.add_argument(
+        "bundle", type=argparse.FileType("rb"), help="what compose/bundle wrote; - for standard input"
+    )
     join.set_defaults(verb=_join)
     for machine in (init, join):
+        machine.add_argument(
+            "--machine", default=platform.node().partition(".")[0], help="name in its workers' names"
+        )
         machine.add_argument("--socket", default=_SOCKET, help="of this machine's Docker Engine")
         machine.add_argument(
-            "--docker-certs", type=Path, default=_DOCKER_CERTS, help="where that engine looks for registries' CAs"
+            "--docker-certs",
+            type=Path,
+            default=_DOCKER_CERTS,
+            help="where that engine looks for registries' CAs",
         )
     renewing = words.add_parser("renew", help="make secrets anew")
     renewing.add_argument("names", nargs="+", choices=RENEWABLE, metavar="NAME", help=", ".join(RENEWABLE))
@@ -69,7 +78,7 @@ def _init(site: Site, options: argparse.Namespace) -> list[Path]:
     given = dict(item.partition("=")[::2] for item in options.set)
     new = not site.env.exists()
     variables = site.settle(
-        {"FARM_HOST": check_host(options.host), **given}, kept=this_machine(options.socket)
+        {"FARM_HOST": check_host(options.host), **given}, kept=this_machine(options.machine, options.socket)
     )
     made = make_all(site, variables)
     site.hand_over(int(variables["FARM_UID"]))
@@ -84,7 +93,8 @@ def _bundle(site: Site, _: argparse.Namespace) -> list[Path]:
 
 def _join(site: Site, options: argparse.Namespace) -> list[Path]:
     with options.bundle:
-        return unpack(site, options.bundle, socket=options.socket, docker_certs=options.docker_certs)
+        own = this_machine(options.machine, options.socket)
+        return unpack(site, options.bundle, own, docker_certs=options.docker_certs)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import subprocess
 import tarfile
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from farm.errors import FarmError, InputError
 from farm.settings import environment
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 _SITE_FILES = (".env", "secrets", "maintainer")
 _LIMIT = 6 * 3600
-_REGISTRY = "/var/lib/farm/registry"
-_REDIS = "/var/lib/farm/redis/appendonlydir"
-_MANIFEST = "file appendonly.aof.1.base.rdb seq 1 type b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,35 +41,14 @@ class Part:
 _DUMP = ["pg_dump", "--host=/tmp", "--username=farm", "--format=custom"]
 _LOAD = ["pg_restore", "--host=/tmp", "--username=farm", "--clean", "--if-exists", "--single-transaction"]
 PARTS = (
-    *(
-        Part(
-            f"{name}.dump",
-            "database",
-            [*_DUMP, name],
-            [*_LOAD, f"--dbname={name}"],
-            running=True,
-        )
-        for name in ("notary-server", "notary-signer")
+    Part(
+        "notary-server.dump", "database", [*_DUMP, "notary-server"], [*_LOAD, "--dbname=notary-server"], True
     ),
     Part(
-        "redis.rdb",
-        "redis",
-        ["redis-operator", "--rdb", "-"],
-        # With an append-only file, Redis reads a snapshot as that file's base, and in no other way.
-        [
-            "sh",
-            "-euc",
-            f"mkdir {_REDIS}; cat > {_REDIS}/appendonly.aof.1.base.rdb; "
-            f"echo {_MANIFEST} > {_REDIS}/appendonly.aof.manifest",
-        ],
+        "notary-signer.dump", "database", [*_DUMP, "notary-signer"], [*_LOAD, "--dbname=notary-signer"], True
     ),
-    Part(
-        "registry.tar",
-        "registry",
-        # Names before blobs: a name that is pushed meanwhile may be missing, its blobs never.
-        ["sh", "-euc", f"cd {_REGISTRY}; exec tar -c --exclude=_uploads $(ls -d docker/registry/v2/[rb]* | sort -r)"],
-        ["sh", "-euc", f"test -z \"$(ls -A {_REGISTRY})\"; exec tar -x -C {_REGISTRY}"],
-    ),
+    Part("redis.rdb", "redis", ["redis-operator", "--rdb", "-"], ["redis-load"]),
+    Part("registry.tar", "registry", ["registry-save"], ["registry-load"]),
 )
 
 
@@ -95,8 +71,8 @@ def backup(site: Site, folder: Path) -> list[Path]:
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, new, ignore_errors=True)
         for part in parts:
-            with (new / part.file).open("wb") as file:
-                _compose(site, "exec", "-T", part.service, *part.read, into=file)
+            with (new / part.file).open("wb") as output:
+                _compose(site, "exec", "-T", part.service, *part.read, into=output)
         with tarfile.open(new / "site.tar", "w") as tar:
             for name in _SITE_FILES:
                 tar.add(site.directory / name, name)
@@ -139,13 +115,13 @@ def _fill(site: Site, folder: Path, part: Part) -> None:
         _compose(site, *way, part.service, *part.write, given=file)
 
 
-def _compose(site: Site, *words: str, given: object = None, into: object = None) -> str:
+def _compose(site: Site, *words: str, given: IO[bytes] | None = None, into: IO[bytes] | None = None) -> str:
     """Run docker compose on the site's stack; returns what it printed."""
     program = shlex.split(environment(["COMPOSE"]).get("COMPOSE", "docker compose"))
     place = ["--project-directory", str(site.directory), "--file", str(site.directory / "compose.yaml")]
     done = subprocess.run(
         [*program, *place, *words],
-        stdin=given or subprocess.DEVNULL,  # type: ignore[call-overload]  # a file or none
+        stdin=given or subprocess.DEVNULL,
         stdout=into or subprocess.PIPE,
         stderr=subprocess.PIPE,
         timeout=_LIMIT,
@@ -153,5 +129,5 @@ def _compose(site: Site, *words: str, given: object = None, into: object = None)
     )
     if done.returncode:
         told = " ".join(done.stderr.decode(errors="replace").split())[-400:]
-        raise FarmError(f"`docker compose {words[0]}` failed: {told}", hint="compose/ names no other cause")
+        raise FarmError(f"`docker compose {words[0]}` failed: {told}")
     return (done.stdout or b"").decode()

@@ -1,10 +1,9 @@
-"""compose/bundle and compose/join: what another machine needs to work for the farm, packed here and unpacked there."""
+"""compose/bundle and compose/join: what another machine needs to work for the farm, packed and unpacked."""
 
 from __future__ import annotations
 
 import io
 import os
-import platform
 import tarfile
 from typing import IO, TYPE_CHECKING
 
@@ -42,21 +41,31 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(entry, io.BytesIO(content))
 
 
-def unpack(site: Site, bundle: IO[bytes], *, socket: str, docker_certs: Path) -> list[Path]:
+def unpack(site: Site, bundle: IO[bytes], own: Mapping[str, str], *, docker_certs: Path) -> list[Path]:
     """Become a worker's machine; returns what was made. Done again with the same bundle, it changes nothing.
+
+    Args:
+        site: where to unpack.
+        bundle: what `pack` wrote.
+        own: what .env says of the machine itself.
+        docker_certs: where its Docker Engine looks for registries' CAs.
 
     Raises:
         InputError: it is no such bundle, or this machine has other secrets; nothing was changed.
     """
     files = _read(bundle)
-    wanted = dict(line.split("=", 1) for line in files.pop(_SITE).splitlines()) | {"COMPOSE_PROFILES": "worker"}
+    wanted = dict(line.split("=", 1) for line in files.pop(_SITE).splitlines()) | {
+        "COMPOSE_PROFILES": "worker"
+    }
     texts = {site.secrets / name: text for name, text in files.items()}
     texts[site.secrets / "certs.d" / registry_name(wanted) / "ca.crt"] = files["ca.crt"]
-    texts[site.secrets / "engine" / "README"] = "ca.pem, cert.pem and key.pem for an engine at tcp:// go here."
+    texts[site.secrets / "engine" / "README"] = (
+        "ca.pem, cert.pem and key.pem for an engine at tcp:// go here."
+    )
     for path, text in texts.items():
         if path.exists() and path.read_text() != f"{text.rstrip()}\n":
             raise InputError(f"{path} is there already, and another", hint="nothing was changed")
-    site.settle(wanted, kept=this_machine(socket))
+    site.settle(wanted, kept=own)
     made = write_missing(texts)
     site.hand_over(int(site.variables()["FARM_UID"]))
     return made + trust_registry(docker_certs, wanted, files["ca.crt"])
@@ -77,10 +86,10 @@ def _read(bundle: IO[bytes]) -> dict[str, str]:
     return files
 
 
-def this_machine(socket: str) -> dict[str, str]:
+def this_machine(name: str, socket: str) -> dict[str, str]:
     """What .env says of the machine itself."""
     return {
-        "MACHINE": platform.node().partition(".")[0] or "server",
+        "MACHINE": name,
         "FARM_UID": str(container_uid()),
         "DOCKER_SOCKET": socket,
         "DOCKER_GID": str(group_of(socket)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import secrets
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from compose.certificates import make_ca, make_certificate
@@ -15,6 +14,7 @@ from farm.trust.directory import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from compose.site import Site
 
@@ -101,8 +101,8 @@ def _notary(variables: Mapping[str, str]) -> str:
 
 def _maintainer(variables: Mapping[str, str]) -> str:
     return f"""\
-# Settings of a maintainer's machine: copy this folder there, and put `export FARM_CONFIG=FOLDER/farm.yml` into the
-# shell's profile. Relative paths count from this folder. Every setting is explained in config/farm.yml.
+# Settings of a maintainer's machine: copy this folder there, and put `export FARM_CONFIG=FOLDER/farm.yml`
+# into the shell's profile. Relative paths count from this folder. config/farm.yml explains every setting.
 broker-file: broker
 broker-ca: ca.crt
 registry-certs: certs.d
@@ -115,8 +115,8 @@ notary-ca: ca.crt
 
 def _administrator(variables: Mapping[str, str]) -> str:
     return f"""\
-# Settings of who prepares names for signing: farm --config compose/secrets/administrator/farm.yml trust init NAME...
-# Root and targets keys come to lie in docker/trust beside this file: keep them off this machine, and safe.
+# Settings of who prepares names for signing: farm --config THIS-FILE trust init NAME...
+# Root and targets keys come to lie in docker/trust beside this file: keep a copy where no machine reaches it.
 registry-certs: ../certs.d
 docker-config: docker
 org: {registry_name(variables)}/linuxkit

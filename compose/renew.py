@@ -1,4 +1,4 @@
-"""compose/renew: secrets made anew. Each step leaves what compose/init completes, should it be killed after it."""
+"""compose/renew: secrets made anew. Killed at any step, it leaves what compose/init completes."""
 
 from __future__ import annotations
 

@@ -73,9 +73,10 @@ class Site:
             return present
         text = (self.directory / ".env.example").read_text()
         for name, value in {**(kept or {}), **wanted}.items():
-            text, found = re.subn(rf"(?m)^{name}=.*$", lambda _, line=f"{name}={value}": line, text)
-            if not found:
+            line = re.search(rf"(?m)^{re.escape(name)}=.*$", text)
+            if line is None:
                 raise InputError(f"{name} is no variable of .env")
+            text = f"{text[: line.start()]}{name}={value}{text[line.end() :]}"
         place(self.env, text, 0o644)
         return self.variables()
 
@@ -113,6 +114,7 @@ def check_host(host: str) -> str:
         raise InputError(f"{host!r} is neither a name nor an IPv4 address")
     if host == "localhost" or host.startswith("127."):
         raise InputError(
-            f"{host} is another machine in each container", hint="use a name or address that all machines reach"
+            f"{host} is another machine in each container",
+            hint="use a name or address that all machines reach",
         )
     return host

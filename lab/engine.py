@@ -29,8 +29,12 @@ def answers(url: str) -> Callable[[], bool]:
     return answers_http(f"{url.replace('tcp://', 'http://')}/_ping" if url.startswith("tcp://") else url)
 
 
-def own_engine(home: Path) -> Located:
-    """An engine with its own data, socket and bridge, so that it disturbs no other.
+def own_engine(home: Path, *, trusting: Path | None = None) -> Located:
+    """An engine with its own data, socket, bridge and networks, so that it disturbs no other.
+
+    Args:
+        home: where its data and its socket go.
+        trusting: the CA certificates that it trusts, in place of the system's.
 
     Raises:
         LabError: this user may not start one.
@@ -42,6 +46,10 @@ def own_engine(home: Path) -> Located:
     url = f"unix://{data}/docker.sock"
     command = ["dockerd", "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
     command += ["--pidfile", str(data / "dockerd.pid"), "--host", url, "--bridge", add_bridge(home)]
+    number = address_of(home).split(".")[2]
+    command += ["--default-address-pool", f"base=10.214.{number}.0/24,size=27"]
+    if trusting:
+        command = ["env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent", *command]
     # TERM, not KILL: dockerd ends its containerd and its containers, which nobody else would.
     return Located(Service("engine", command, home, answers(url), last_signal="TERM"), url)
 
@@ -55,6 +63,11 @@ def add_bridge(home: Path) -> str:
     _ip("addr", "add", f"10.213.{number}.1/24", "dev", name)
     _ip("link", "set", name, "up")
     return name
+
+
+def address_of(home: Path) -> str:
+    """The address at which this machine is reached from the containers of a lab's engine."""
+    return _ip("-o", "-4", "addr", "show", "dev", bridge_of(home)).split()[3].partition("/")[0]
 
 
 def _ip(*words: str) -> str:

@@ -40,6 +40,7 @@ PACKAGES = {
     "openssl": "openssl",
     "git": "git",
     "util-linux": "setpriv",
+    "debootstrap": "debootstrap",
     "ca-certificates": "update-ca-certificates",
     "python3-venv": "",
 }
