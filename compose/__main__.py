@@ -1,4 +1,4 @@
-"""What `compose/init`, `compose/bundle`, `compose/join` and the like run: each is a word of this command."""
+"""What the scripts of this folder run, `compose/init` and its like: each is a word of this command."""
 
 from __future__ import annotations
 

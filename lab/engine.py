@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lab.directory import bridge_of
@@ -12,7 +13,6 @@ from lab.services import Located
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 _USUAL = "unix:///var/run/docker.sock"
 _NETWORKS = range(1, 250)
@@ -55,8 +55,10 @@ def own_engine(home: Path, *, trusting: Path | None = None) -> Located:
 
 
 def add_bridge(home: Path) -> str:
-    """Make the lab's bridge in the first network of 10.213.0.0/16 that is free; returns its name."""
+    """Make the lab's bridge, unless it is there, in a free network of 10.213.0.0/16; returns its name."""
     name = bridge_of(home)
+    if Path("/sys/class/net", name).exists():
+        return name
     _ip("link", "add", "name", name, "type", "bridge")
     taken = _ip("-o", "-4", "addr")
     number = next(one for one in _NETWORKS if f" 10.213.{one}." not in taken)

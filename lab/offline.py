@@ -85,7 +85,18 @@ def wheelhouse() -> Path:
             work = _empty(CACHE / "wheelhouse-new")
             pip = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check"]
             asked = [word for lock in locks for word in ("--requirement", str(lock))]
-            run([*pip, "--require-hashes", "--only-binary=:all:", "--dest", str(work), *asked])
+            # The image's Python is Debian 12's, whatever runs this.
+            run(
+                [
+                    *pip,
+                    "--python-version=3.11",
+                    "--require-hashes",
+                    "--only-binary=:all:",
+                    "--dest",
+                    str(work),
+                    *asked,
+                ]
+            )
             work.rename(made)
     return made
 
