@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUITE = "bookworm"
-_ARCHIVE = "http://deb.debian.org/debian"
+ARCHIVE = "http://deb.debian.org/debian"
 # Debian 13 has Docker Compose 2.26; its program runs on Debian 12, too.
 _COMPOSE_SUITE = "trixie"
 _KEYS = "/usr/share/keyrings/debian-archive-keyring.gpg"
@@ -39,7 +39,7 @@ def debian() -> Path:
     with _alone():
         if not made.exists():
             root = _empty(CACHE / "debootstrap")
-            run(["debootstrap", "--variant=minbase", SUITE, str(root), _ARCHIVE], root=True)
+            run(["debootstrap", "--variant=minbase", SUITE, str(root), ARCHIVE], root=True)
             excluded = [f"--exclude=./{name}/*" for name in _NEEDLESS]
             new = made.with_suffix(".new")
             run(["tar", "--create", f"--file={new}", f"--directory={root}", *excluded, "."], root=True)
@@ -56,7 +56,7 @@ def docker_compose() -> Path:
             work = _empty(CACHE / "apt-compose")
             for part in ("lists/partial", "archives/partial", "deb"):
                 (work / part).mkdir(parents=True)
-            (work / "sources.list").write_text(f"deb [signed-by={_KEYS}] {_ARCHIVE} {_COMPOSE_SUITE} main\n")
+            (work / "sources.list").write_text(f"deb [signed-by={_KEYS}] {ARCHIVE} {_COMPOSE_SUITE} main\n")
             options = [
                 f"Dir::Etc::SourceList={work / 'sources.list'}",
                 "Dir::Etc::SourceParts=/nonexistent",

@@ -10,6 +10,7 @@ import pytest
 from compose.certificates import make_ca
 from lab.directory import own_directory
 from lab.engine import add_bridge
+from lab.mirror import running_mirror
 from tests.support.git_repos import make_repository
 from tests.support.stack import Machine, Stack, make_clone
 
@@ -36,7 +37,7 @@ def stack() -> Iterator[Stack]:
         make_ca(secrets, stack.host)
         ending.callback(lambda: stack.service and stack.service.stop())
         stack.start_engine(secrets / "ca.crt")
-        stack.init()
+        stack.init(ending.enter_context(running_mirror(stack.host)))
         stack.make("up")
         ending.callback(stack.run, "make", "down")
         yield stack

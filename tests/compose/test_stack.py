@@ -1,4 +1,4 @@
-"""What an operator relies on, on the real stack: from a clone to signed images, through deaths and restores."""
+"""What an operator relies on, on the real stack: from a clone to signed images, through deaths, restored."""
 
 from __future__ import annotations
 

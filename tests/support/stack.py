@@ -110,7 +110,7 @@ class Machine:
     def done(self, *command: str, **variables: str) -> str:
         """Run a command that must succeed; returns what it printed."""
         answer = self.run(*command, **variables)
-        assert answer.code == 0, f"{command}: {answer.code}\n{answer.out[-3000:]}\n{answer.err[-6000:]}"
+        assert answer.code == 0, f"{command}: {answer.code}\n{answer.out[-3000:]}\n{answer.err[-9000:]}"
         return answer.out
 
     def make(self, *words: str) -> str:
@@ -144,16 +144,19 @@ class Stack(Machine):
     packages: Path = Path()
     """A repository of packages that need no base image."""
 
-    def init(self) -> str:
+    def init(self, mirror: str) -> str:
         """Run compose/init, with ports that are free and an address that containers reach."""
-        ports = [f"--set={name}={free_port()}" for name in _PORTS]
-        more = [f"--set={item}" for item in (f"BASE={BASE}", f"FARM_BIND={self.host}", "EMULATE=true")]
-        more += [f"--set=FARM_YML={self.home}/farm.yml", "--machine=first"]
-        return self.done("compose/init", self.host, *self.where(), *ports, *more)
-
-    def where(self) -> list[str]:
-        """What init and join are told of this machine."""
-        return [f"--socket={self.socket}", f"--docker-certs={self.certs}"]
+        variables = {
+            **{name: str(free_port()) for name in _PORTS},
+            "BASE": BASE,
+            "DEBIAN_MIRROR": mirror,
+            "FARM_BIND": self.host,
+            "EMULATE": "true",
+            "FARM_YML": str(self.home / "farm.yml"),
+        }
+        asked = [f"--set={name}={value}" for name, value in variables.items()]
+        where = [f"--socket={self.socket}", f"--docker-certs={self.certs}", "--machine=first"]
+        return self.done("compose/init", self.host, *where, *asked)
 
     @property
     def host(self) -> str:
