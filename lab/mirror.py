@@ -38,6 +38,8 @@ def running_mirror(address: str) -> Iterator[str]:
 class _Mirror(ThreadingHTTPServer):
     """What one run of the mirror knows."""
 
+    request_queue_size = 128
+
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, _Handler)
         self.seen: set[str] = set()
@@ -68,6 +70,7 @@ class _Mirror(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
     server: _Mirror
 
     def do_GET(self) -> None:

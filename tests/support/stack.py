@@ -114,8 +114,10 @@ class Machine:
         return answer.out
 
     def make(self, *words: str) -> str:
-        """Run `make WORDS`, with the Docker Compose of the cache."""
-        return self.done("make", "--no-print-directory", *words, f"COMPOSE={offline.docker_compose()}")
+        """Run `make WORDS`, with the Docker Compose of the cache; a failure shows the containers' logs."""
+        answer = self.run("make", "--no-print-directory", *words, f"COMPOSE={offline.docker_compose()}")
+        assert answer.code == 0, f"{answer.err[-6000:]}\n{self.compose('logs', '--tail=20')}"
+        return answer.out
 
     def compose(self, *words: str) -> str:
         """Run `docker compose WORDS` on the stack."""
