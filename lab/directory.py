@@ -59,10 +59,27 @@ def remove(home: Path) -> None:
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in reversed([name for name in mounts if Path(name).is_relative_to(home)]):
         subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True, timeout=30)
-    if Path("/sys/class/net", bridge_of(home)).exists():
-        command = ["ip", "link", "delete", bridge_of(home)]
-        subprocess.run(command, check=False, capture_output=True, timeout=30)
+    for bridge in _bridges(home):
+        subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True, timeout=30)
     shutil.rmtree(home, ignore_errors=True)
+
+
+def networks_of(address: str) -> str:
+    """The start of every address in the networks that an engine makes, whose own bridge has this address."""
+    return f"10.215.{address.split('.')[2]}."
+
+
+def _bridges(home: Path) -> list[str]:
+    """A lab's bridge and those of the networks that its engine made, which outlive the engine."""
+    if not Path("/sys/class/net", bridge_of(home)).exists():
+        return []
+    listed = subprocess.run(
+        ["ip", "-o", "-4", "addr"], capture_output=True, text=True, check=False, timeout=30
+    )
+    addresses = {words[3]: words[1] for words in map(str.split, listed.stdout.splitlines())}
+    own = [address for address, name in addresses.items() if name == bridge_of(home)]
+    made = [name for address, name in addresses.items() if own and address.startswith(networks_of(own[0]))]
+    return [*made, bridge_of(home)]
 
 
 def _is_dead(home: Path) -> bool:

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.directory import bridge_of
+from lab.directory import bridge_of, networks_of
 from lab.process import LabError, Service, answers_http
 from lab.services import Located
 
@@ -46,8 +46,7 @@ def own_engine(home: Path, *, trusting: Path | None = None) -> Located:
     url = f"unix://{data}/docker.sock"
     command = ["dockerd", "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
     command += ["--pidfile", str(data / "dockerd.pid"), "--host", url, "--bridge", add_bridge(home)]
-    number = address_of(home).split(".")[2]
-    command += ["--default-address-pool", f"base=10.214.{number}.0/24,size=27"]
+    command += ["--default-address-pool", f"base={networks_of(address_of(home))}0/24,size=27"]
     if trusting:
         command = ["env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent", *command]
     # TERM, not KILL: dockerd ends its containerd and its containers, which nobody else would.
