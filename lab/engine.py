@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -58,7 +59,10 @@ def add_bridge(home: Path) -> str:
     name = bridge_of(home)
     if Path("/sys/class/net", name).exists():
         return name
-    _ip("link", "add", "name", name, "type", "bridge")
+    # A bridge with no address of its own takes that of a container, and loses it with the container: others, who
+    # know it by the old one, then reach nothing for a while.
+    own = f"02:fa{''.join(f':{byte:02x}' for byte in secrets.token_bytes(4))}"
+    _ip("link", "add", "name", name, "address", own, "type", "bridge")
     taken = _ip("-o", "-4", "addr")
     number = next(one for one in _NETWORKS if f" 10.213.{one}." not in taken)
     _ip("addr", "add", f"10.213.{number}.1/24", "dev", name)

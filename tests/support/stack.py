@@ -116,7 +116,8 @@ class Machine:
     def make(self, *words: str) -> str:
         """Run `make WORDS`, with the Docker Compose of the cache; a failure shows the containers' logs."""
         answer = self.run("make", "--no-print-directory", *words, f"COMPOSE={offline.docker_compose()}")
-        assert answer.code == 0, f"{answer.err[-6000:]}\n{self.compose('logs', '--tail=20')}"
+        logs = self.compose("logs", "--tail=20") if answer.code else ""
+        assert answer.code == 0, f"{answer.out[-6000:]}\n{answer.err[-6000:]}\n{logs}"
         return answer.out
 
     def compose(self, *words: str) -> str:
