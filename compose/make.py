@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 BROKER_USERS = ("worker", "publisher", "maintainer", "flower", "operator")
 REGISTRY_USERS = ("worker", "publisher", "maintainer", "administrator", "reader")
 _PASSWORDS = ("flower-password", "delegation-passphrase", "root-passphrase")
-_SERVICES = ("redis", "registry", "notary-server", "notary-signer", "database")
+_SERVICES = ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")
 _FIRST_ALIAS = "farm1"
 
 

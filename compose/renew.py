@@ -27,10 +27,11 @@ RENEWABLE = (
 def renew(site: Site, names: Sequence[str]) -> list[Path]:
     """Make the named secrets anew; returns what was made. Services read them when they are created anew."""
     variables = site.variables()
+    # What repeats a secret in another form is made again, whichever it was.
+    repeating = derived(site, variables)
     for name in names:
         _let_go(site, name)
-    # What repeats a secret in another form is made again, whichever it was.
-    for path in derived(site, variables):
+    for path in repeating:
         if path.name != "farm.yml":
             path.unlink(missing_ok=True)
     made = make_all(site, variables)

@@ -59,7 +59,7 @@ def add_bridge(home: Path) -> str:
     name = bridge_of(home)
     if Path("/sys/class/net", name).exists():
         return name
-    # A bridge with no address of its own takes that of a container, and loses it with the container: others, who
+    # A bridge with no address of its own takes a container's, and loses it with the container: others, who
     # know it by the old one, then reach nothing for a while.
     own = f"02:fa{''.join(f':{byte:02x}' for byte in secrets.token_bytes(4))}"
     _ip("link", "add", "name", name, "address", own, "type", "bridge")
