@@ -13,7 +13,7 @@ from lab.process import LabError, Service, answers_http
 from lab.services import Located
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 _USUAL = "unix:///var/run/docker.sock"
 _NETWORKS = range(1, 250)
@@ -30,12 +30,13 @@ def answers(url: str) -> Callable[[], bool]:
     return answers_http(f"{url.replace('tcp://', 'http://')}/_ping" if url.startswith("tcp://") else url)
 
 
-def own_engine(home: Path, *, trusting: Path | None = None) -> Located:
+def own_engine(home: Path, *, trusting: Path | None = None, options: Sequence[str] = ()) -> Located:
     """An engine with its own data, socket, bridge and networks, so that it disturbs no other.
 
     Args:
         home: where its data and its socket go.
         trusting: the CA certificates that it trusts, in place of the system's.
+        options: more of dockerd's.
 
     Raises:
         LabError: this user may not start one.
@@ -47,7 +48,7 @@ def own_engine(home: Path, *, trusting: Path | None = None) -> Located:
     url = f"unix://{data}/docker.sock"
     command = ["dockerd", "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
     command += ["--pidfile", str(data / "dockerd.pid"), "--host", url, "--bridge", add_bridge(home)]
-    command += ["--default-address-pool", f"base={networks_of(address_of(home))}0/24,size=27"]
+    command += ["--default-address-pool", f"base={networks_of(address_of(home))}0/24,size=27", *options]
     if trusting:
         command = ["env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent", *command]
     # TERM, not KILL: dockerd ends its containerd and its containers, which nobody else would.
