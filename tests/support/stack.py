@@ -201,6 +201,7 @@ class Stack(Machine):
             check=False,
         )
         assert done.returncode == 0, f"farm {words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
         return done.stdout
 
     def start(self, *words: str) -> subprocess.Popen[str]:

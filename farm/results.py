@@ -1,0 +1,17 @@
+"""Where Celery keeps the results of tasks: in the farm's Redis."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.backends.redis import RedisBackend
+
+
+class Results(RedisBackend):
+    """Celery's own, but that a sender does not subscribe to each result: the farm's state tells what landed.
+
+    Each subscription was ended when the sender's process was, by then unable to connect, and told so.
+    """
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Do nothing when a task is sent."""
