@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from farm.errors import FarmError, InputError
 from farm.model import ARCHES, ArchImage, Descriptor, Job, PackageWork, Platform, Reference
-from farm.settings import Secret, Settings, child_environment, load_settings
+from farm.settings import BUILDERS, Secret, Settings, child_environment, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -167,7 +167,19 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
         lambda pairs: tuple(pairs.items())
     ),
 }
-_SETTINGS = st.fixed_dictionaries({item.name: _STRATEGIES[str(item.type)] for item in fields(Settings)})
+# Those of which not every text is a value.
+_NARROW: dict[str, st.SearchStrategy[Any]] = {
+    "builder": st.sampled_from(BUILDERS),
+    "builders": st.dictionaries(st.sampled_from(["linux/arm64", "linux/s390x"]), _VALUES).map(
+        lambda pairs: tuple(pairs.items())
+    ),
+    "build_cache_to": st.just(("localhost:5000/cache/{name}:{arch}",)),
+    "sbom": st.sampled_from([None, "true", "localhost:5000/generator:1"]),
+    "provenance": st.sampled_from([None, "min", "max"]),
+}
+_SETTINGS = st.fixed_dictionaries(
+    {item.name: _NARROW.get(item.name, _STRATEGIES[str(item.type)]) for item in fields(Settings)}
+)
 
 
 @contextmanager
