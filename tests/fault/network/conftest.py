@@ -21,7 +21,7 @@ IMPATIENT = {
     "FARM_CONCURRENCY": "4",
     "FARM_HTTP_TIMEOUT": "5s",
     "FARM_PUSH_SILENCE": "8s",
-    "FARM_TRUST_TIMEOUT": "20s",
+    "FARM_TRUST_TIMEOUT": "15s",
 }
 """So that a test sees the end of what is waited for."""
 

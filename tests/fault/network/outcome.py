@@ -15,6 +15,8 @@ from farm.trust.notary import NotaryServer
 from farm.trust.verify import verify
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from tests.fault.process import Process
     from tests.fault.rig import Rig
 
@@ -36,24 +38,24 @@ class Package:
 
 
 def write(
-    rig: Rig, *names: str, seconds: float = 0, arches: tuple[str, ...] = ARCHES, padding: int = 0
+    rig: Rig, *names: str, step: str = "", arches: tuple[str, ...] = ARCHES, padding: int = 0
 ) -> dict[str, Package]:
     """Packages that were never built before, ready to be signed.
 
     Args:
         rig: where they are to be pushed.
         names: of the packages.
-        seconds: how long a step of their build lasts; 0 for none.
+        step: a command of their build, or "".
         arches: what they are built for.
         padding: bytes by which their images are larger.
     """
-    step = f"RUN sleep {seconds}\n" if seconds else ""
+    run = f"RUN {step}\n" if step else ""
     for name in names:
         folder = rig.workspace.directory / name
         folder.mkdir()
         (folder / "build.yml").write_text(f"image: {name}\narches: [{', '.join(arches)}]\n")
         (folder / "Dockerfile").write_text(
-            f"ARG REGISTRY\nFROM ${{REGISTRY}}/library/busybox:1.36\nCOPY nonce /nonce\n{step}"
+            f"ARG REGISTRY\nFROM ${{REGISTRY}}/library/busybox:1.36\nCOPY nonce /nonce\n{run}"
         )
         (folder / "nonce").write_bytes(secrets.token_bytes(8 + padding))
     rig.workspace.commit()
@@ -71,8 +73,8 @@ def state_of(rig: Rig, package: Package) -> dict[str, Any]:
     return next(one for one in status["packages"] if one["reference"] == package.reference)
 
 
-def assert_published(rig: Rig, *packages: Package, builds: int = 1) -> None:
-    """Make sure that packages of one run stand, complete and signed, each image built so many times."""
+def assert_published(rig: Rig, *packages: Package, builds: Collection[int] = (1,)) -> None:
+    """Make sure that packages of one run stand, complete and signed, each image built as often as it may."""
     run = rig.run_of(packages[0].reference)
     assert run is not None
     status = rig.ask("status", run, "--json").json
@@ -81,7 +83,7 @@ def assert_published(rig: Rig, *packages: Package, builds: int = 1) -> None:
     for package in packages:
         _assert_stands(rig, package, states[package.reference])
         for arch in package.arches:
-            assert len(rig.builds(package.reference, arch)) == builds, (package.name, arch)
+            assert len(rig.builds(package.reference, arch)) in builds, (package.name, arch)
 
 
 def _assert_stands(rig: Rig, package: Package, state: dict[str, Any]) -> None:

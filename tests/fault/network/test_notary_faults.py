@@ -30,6 +30,8 @@ HEALING = {
     "nsilent": http_faults.silence(),
 }
 """What happens once to a publication, by the name of the package whose it is."""
+DOWN = 3
+"""Attempts in a row that fail."""
 OTHER = SignTarget("", "other", 7, "0" * 64)
 
 
@@ -46,13 +48,15 @@ def sign_another_tag(farm: Rig, package: Package) -> None:
 
 
 def test_a_signing_outlasts_what_a_notary_server_can_do(farm: Rig, services: Services) -> None:
-    packages = write(farm, *HEALING, "nconflict")
+    packages = write(farm, *HEALING, "nconflict", "ndown")
     faults = [services.notary.breaks("POST", f"/{name}/{PUBLISHED}", act) for name, act in HEALING.items()]
     conflict = packages["nconflict"]
     between = http_faults.preceded_by(lambda: sign_another_tag(farm, conflict))
     faults.append(services.notary.breaks("POST", f"/nconflict/{PUBLISHED}", between))
+    down = services.notary.breaks("POST", f"/ndown/{PUBLISHED}", http_faults.reset(), times=DOWN)
     assert_done(farm.push("push-signed", *packages))
     assert [fault.path.pattern for fault in faults if fault.hits != 1] == []
+    assert down.hits == DOWN
     assert_published(farm, *packages.values())
     gun = Reference.parse(conflict.reference).name
     signed = signed_digests([gun], server_of(farm), timeout=60)[gun]
@@ -71,17 +75,15 @@ def test_nothing_is_built_that_could_not_be_signed(farm: Rig, services: Services
 def test_what_cannot_be_signed_is_told_and_signed_later_without_a_build(
     farm: Rig, services: Services
 ) -> None:
-    packages = write(farm, "nlocked", "nrefused", "ndown", seconds=4)
+    packages = write(farm, "nlocked", "nrefused", step="sleep 4")
     push = farm.push("push-unsigned", *packages)
     run = wait_until(lambda: farm.run_of(packages["nlocked"].reference))
     forever = float("inf")
     services.notary.breaks(".*", "/nlocked/_trust/", answer(401), times=forever)
     services.notary.breaks("POST", f"/nrefused/{PUBLISHED}", answer(401), times=forever)
-    services.notary.breaks(".*", "/ndown/_trust/", http_faults.reset(), times=forever)
     assert push.wait(240) == 4, push.said()
     assert_failed(farm, packages["nlocked"], because="refuses the login")
     assert_failed(farm, packages["nrefused"], because="refuses the login", published=True)
-    assert_failed(farm, packages["ndown"], because="cannot be reached")
     services.notary.mend()
     again = farm.ask("retry", run)
     assert again.code == 0, again.err

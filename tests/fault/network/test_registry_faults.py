@@ -50,13 +50,17 @@ def test_a_registry_that_is_only_read_is_told_as_such_and_holds_no_index(
     packages = write(farm, "unwritable", "noindex")
     refused = answer(405, says="The operation is unsupported.")
     forever = float("inf")
-    services.registry.breaks("POST|PUT|PATCH", "/unwritable/", refused, times=forever)
-    services.registry.breaks("PUT", f"/noindex/manifests/{packages['noindex'].tag}$", refused, times=forever)
+    # Refused at its first blob, an engine tries for most of a minute; a manifest it gives up at once.
+    for name, tag in (
+        ("unwritable", f"{packages['unwritable'].tag}-amd64"),
+        ("noindex", packages["noindex"].tag),
+    ):
+        services.registry.breaks("PUT", f"/{name}/manifests/{tag}$", refused, times=forever)
     push = farm.push("push-read-only", *packages)
     assert push.wait() == 1, push.said()
     assert_failed(farm, packages["unwritable"], because="unsupported")
     assert_failed(farm, packages["noindex"], because="unsupported")
     services.registry.mend()
     assert_done(farm.push("push-writable", *packages))
-    assert_published(farm, packages["unwritable"], builds=2)
+    assert_published(farm, packages["unwritable"], builds=(1, 2))
     assert_published(farm, packages["noindex"])

@@ -34,7 +34,7 @@ def push_twice(farm: Rig, package: Package) -> list[tuple[Process, str]]:
 
 
 def test_one_build_of_each_architecture_serves_both(farm: Rig) -> None:
-    package = write(farm, "shared", seconds=4)["shared"]
+    package = write(farm, "shared", step="sleep 4")["shared"]
     both = push_twice(farm, package)
     for push, _ in both:
         assert_done(push)
@@ -44,17 +44,17 @@ def test_one_build_of_each_architecture_serves_both(farm: Rig) -> None:
 
 
 def test_the_second_goes_on_where_the_first_is_cancelled(farm: Rig) -> None:
-    package = write(farm, "dropped", seconds=4)["dropped"]
+    package = write(farm, "dropped", step="sleep 4")["dropped"]
     (first, one), (second, _) = push_twice(farm, package)
     assert farm.ask("cancel", one).code == 0
     assert first.wait() == 1
     assert_done(second)
     assert {job.state for job in jobs(farm, one).values()} == {"cancelled"}
-    assert_published(farm, package, builds=2)
+    assert_published(farm, package, builds=(2,))
 
 
 def test_both_are_served_where_the_worker_of_the_first_dies(farm: Rig) -> None:
-    package = write(farm, "orphaned", seconds=4)["orphaned"]
+    package = write(farm, "orphaned", step="sleep 4")["orphaned"]
     both = push_twice(farm, package)
     farm.processes["amd64-1"].kill()
     farm.processes["amd64-1"].start().wait_ready()

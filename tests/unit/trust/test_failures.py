@@ -25,6 +25,7 @@ def reach(why: str) -> str:
             f"{SERVER} cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused",
         ),
         (reach("503"), TrustUnavailableError, "cannot be reached: 503"),
+        ("* fatal: EOF", TrustUnavailableError, f"{SERVER} broke off: EOF"),
         (OFFLINE, TrustUnavailableError, "cannot be reached"),
         (
             "* fatal: unable to reach trust server at this time: 500.",
