@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 
 _SECRETS = ("ca.crt", "broker-worker", "docker-worker.json")
 # What another machine takes over from the first; the rest of .env is its own.
-_SHARED = ("COMPOSE_PROJECT_NAME", "FARM_HOST", "REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "NOTARY_SERVER")
+_SHARED = (
+    "COMPOSE_PROJECT_NAME",
+    "FARM_HOST",
+    "REDIS_PORT",
+    "REGISTRY_PORT",
+    "NOTARY_PORT",
+    "NOTARY_SERVER",
+    "IMAGES",
+    "TAG",
+    "BASE",
+    "DEBIAN_MIRROR",
+    "PIP_INDEX_URL",
+)
 _LARGEST = 1 << 20
 _SITE = "site"
 

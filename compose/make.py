@@ -22,6 +22,8 @@ BROKER_USERS = ("worker", "publisher", "maintainer", "flower", "operator")
 REGISTRY_USERS = ("worker", "publisher", "maintainer", "administrator", "reader")
 _PASSWORDS = ("flower-password", "delegation-passphrase", "root-passphrase")
 _SERVICES = ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")
+_SIGNERS = ("publisher", "administrator")
+"""Who may write to the notary server: known to its gate by a certificate."""
 _FIRST_ALIAS = "farm1"
 
 
@@ -32,6 +34,8 @@ def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
     made = make_ca(site.secrets, host)
     for service in _SERVICES:
         made += make_certificate(site.secrets, service, (host, service, "localhost", "127.0.0.1"))
+    for signer in _SIGNERS:
+        made += make_certificate(site.secrets, signer, (signer,))
     texts = {site.secrets / name: new_password() for name in _PASSWORDS}
     broker = f"{host}:{variables['REDIS_PORT']}/0"
     for user in BROKER_USERS:
@@ -80,6 +84,12 @@ def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
     texts = {site.secrets / f"docker-{user}.json": logins[user] for user in ("worker", "publisher", "reader")}
     texts[site.secrets / "certs.d" / registry / "ca.crt"] = ca
     texts[site.secrets / "engine" / "README"] = "ca.pem, cert.pem and key.pem for engines at tcp:// go here."
+    notary = f"{variables['FARM_HOST']}:{variables['NOTARY_PORT']}"
+    for signer, folder in zip(_SIGNERS, ("publisher-tls", "administrator/docker/tls"), strict=True):
+        # Where docker keeps what it shows to a notary server.
+        shown = site.secrets / folder / notary
+        texts[shown / "client.cert"] = (site.secrets / f"{signer}.crt").read_text()
+        texts[shown / "client.key"] = (site.secrets / f"{signer}.key").read_text()
     texts[site.secrets / "administrator" / "docker" / "config.json"] = logins["administrator"]
     texts[site.secrets / "administrator" / "farm.yml"] = _administrator(variables)
     own = site.maintainer

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 _FARM_UID = 10001
 # In secrets/, and never given to a container.
-_OPERATORS = ("ca.key", "root-passphrase", "administrator", "old")
+_OPERATORS = ("ca.key", "root-passphrase", "administrator", "administrator.crt", "administrator.key", "old")
 _LINE = re.compile(r"^([A-Z0-9_]+)=(.*)$", re.MULTILINE)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 

@@ -20,13 +20,16 @@ def notary_server(settings: Settings, gun: str) -> NotaryServer:
     """The notary server that answers for a GUN, as docker finds it.
 
     That is the one which is set; else Docker's for docker.io, and for any other registry its own host.
-    The CA is the one which is set; else the one that docker keeps for the host, where there is one.
+    The CA is the one which is set; else, as a client's certificate and key, the one that docker keeps for the host.
     """
     registry = gun.partition("/")[0]
     usual = settings.notary_server == DEFAULT_NOTARY and registry != DEFAULT_REGISTRY
     url = f"https://{registry}" if usual else settings.notary_server.rstrip("/")
-    ca = settings.notary_ca or _docker_ca(settings.docker_config, url)
-    return NotaryServer(url, settings.state_dir / "trust", ca)
+    kept = settings.docker_config / "tls" / urlsplit(url).netloc
+    ca = settings.notary_ca or _present(kept / "ca.crt")
+    certificate, key = _present(kept / "client.cert"), _present(kept / "client.key")
+    client = (certificate, key) if certificate and key else None
+    return NotaryServer(url, settings.state_dir / "trust", ca, client)
 
 
 def signing_key(settings: Settings) -> SigningKey:
@@ -51,6 +54,5 @@ def admin_trust_dir(settings: Settings) -> Path:
     return settings.docker_config / "trust"
 
 
-def _docker_ca(docker_config: Path, url: str) -> Path | None:
-    ca = docker_config / "tls" / urlsplit(url).netloc / "ca.crt"
-    return ca if ca.is_file() else None
+def _present(path: Path) -> Path | None:
+    return path if path.is_file() else None

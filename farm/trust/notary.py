@@ -44,12 +44,14 @@ class NotaryServer:
     """A notary server, and where this machine works with it.
 
     `url` is https://HOST[:PORT]; `ca` a PEM file, None for the system's; `work` a directory of the
-    farm's own, under which every call makes a private trust directory and removes it afterwards.
+    farm's own, under which every call makes a private trust directory and removes it afterwards; `client`
+    the certificate and the key that this machine shows to a server that asks.
     """
 
     url: str
     work: Path
     ca: Path | None = None
+    client: tuple[Path, Path] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +143,9 @@ class Notary:
 def command(server: NotaryServer, trust_dir: Path, arguments: Sequence[str]) -> list[str]:
     """The command line of the client, as a person would type it too."""
     authority = ["--tlscacert", str(server.ca.absolute())] if server.ca else []
+    if server.client:
+        certificate, key = server.client
+        authority += ["--tlscert", str(certificate.absolute()), "--tlskey", str(key.absolute())]
     # Notary answers a path that begins with two slashes by a redirect that it does not follow.
     url = server.url.rstrip("/")
     return ["notary", "-s", url, *authority, "-d", str(trust_dir), *arguments]

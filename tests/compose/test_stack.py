@@ -106,16 +106,23 @@ def test_a_stranger_pulls_what_is_signed_and_nothing_else(stack: Stack, hello: s
     assert "No valid trust data" in unsigned.err
 
 
-def test_registry_and_notary_let_nobody_in_without_a_login(stack: Stack, hello: str) -> None:
+def test_nobody_reads_the_registry_or_writes_to_notary_without_a_login_or_a_certificate(
+    stack: Stack, hello: str
+) -> None:
     gun = hello.rpartition(":")[0]
-    ca = ssl.create_default_context(cafile=str(stack.clone / "compose/secrets/ca.crt"))
-    with httpx.Client(verify=ca, trust_env=False, timeout=30) as nobody:
-        for method, url in (
-            ("GET", f"https://{stack.registry}/v2/linuxkit/hello/tags/list"),
-            ("GET", f"https://{stack.notary}/v2/{gun}/_trust/tuf/root.json"),
-            ("DELETE", f"https://{stack.notary}/v2/{gun}/_trust/tuf/"),
-        ):
-            assert nobody.request(method, url).status_code == 401, url
+    tuf = f"https://{stack.notary}/v2/{gun}/_trust/tuf/"
+    other = [stack.clone / "compose/secrets" / f"redis.{kind}" for kind in ("crt", "key")]
+    for shown in ([], other):
+        ca = ssl.create_default_context(cafile=str(stack.clone / "compose/secrets/ca.crt"))
+        if shown:
+            ca.load_cert_chain(*shown)
+        with httpx.Client(verify=ca, trust_env=False, timeout=30) as nobody:
+            tags = nobody.get(f"https://{stack.registry}/v2/linuxkit/hello/tags/list")
+            assert tags.status_code == 401
+            assert nobody.get(f"{tuf}root.json").status_code == 200
+            assert nobody.delete(tuf).status_code == 401
+            assert nobody.post(tuf).status_code == 401
+            assert nobody.get(f"{tuf}root.json").status_code == 200
 
 
 def test_flower_shows_the_tasks_to_who_logs_in(stack: Stack, hello: str) -> None:

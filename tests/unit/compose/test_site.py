@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST = "farm.example.org"
+CERTIFIED = (
+    *("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database"),
+    *("publisher", "administrator"),
+)
+SHOWN = {
+    f"secrets/{folder}/{HOST}:4443/client.cert" for folder in ("publisher-tls", "administrator/docker/tls")
+}
 
 
 class Clone:
@@ -105,7 +112,7 @@ def test_init_refuses_a_host_that_others_cannot_use(clone: Clone, host: str) -> 
 def test_a_bundle_makes_a_worker_s_machine_and_holds_no_key_that_signs(clone: Clone, tmp_path: Path) -> None:
     clone.init()
     bundle = clone.run("bundle").stdout
-    for name in ("delegation.pem", "delegation-passphrase", "root-passphrase", "ca.key", "broker-operator"):
+    for name in ("delegation.pem", "delegation-passphrase", "root-passphrase", "ca.key", "publisher.key"):
         assert (clone.directory / "compose" / "secrets" / name).read_bytes().strip() not in bundle
     other = Clone(tmp_path / "other")
     own = [f"--socket={tmp_path}/none", f"--docker-certs={tmp_path}/other/certs", "--machine=second"]
@@ -137,13 +144,7 @@ def test_what_is_no_bundle_is_refused(clone: Clone) -> None:
         ("registry-worker", {"secrets/registry-users", "secrets/docker-worker.json"}),
         ("flower-password", {"secrets/flower-password"}),
         ("notary-signer-passphrases", {"secrets/notary-signer-passphrases"}),
-        (
-            "certificates",
-            {
-                f"secrets/{name}.crt"
-                for name in ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")
-            },
-        ),
+        ("certificates", {f"secrets/{name}.crt" for name in CERTIFIED} | SHOWN),
     ],
 )
 def test_renewing_a_secret_changes_it_wherever_it_stands_and_nothing_else(
