@@ -54,6 +54,7 @@ _WRITTEN = {
     "int": "whole number",
     "bool": "true or false",
     "tuple[str, ...]": "list; a,b in a variable or flag",
+    "tuple[Path, ...]": "list of paths; a,b in a variable or flag",
     "tuple[tuple[str, str], ...]": "mapping; A=1,B=2 in a variable or flag",
 }
 _VARIABLES = [

@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -119,6 +120,21 @@ def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
     return tuple({key: item for key, _, item in pairs}.items())
 
 
+def _paths(value: Any) -> tuple[Path, ...]:
+    return tuple(map(_path, _words(value)))
+
+
+def _mirrors(value: Any) -> tuple[tuple[str, str], ...]:
+    """A mapping, or REGISTRY=URL words; a URL alone is a mirror of every registry that has none: `*`."""
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        value = [word if re.match(r"[^/]+=", word) else f"*={word}" for word in _words(value)]
+    pairs = _pairs(value)
+    for _, url in pairs:
+        if not re.fullmatch(r"https?://[^/?#]+(/[^?#]*)?", url):
+            raise ValueError("a mirror is REGISTRY=http://... or REGISTRY=https://...")
+    return pairs
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that can be configured; see config/farm.yml for each in a sentence."""
@@ -132,7 +148,9 @@ class Settings:
     state_dir: Path = _setting(
         Path("~/.local/state/farm").expanduser(), "where the private farm keeps its data", _path
     )
-    org: str | None = _setting(None, "organisation that beats build.yml's, such as localhost:5000/linuxkit")
+    org: str | None = _setting(
+        None, "organisation that beats build.yml's, such as localhost:5000/linuxkit", also="LINUXKIT_PKG_ORG"
+    )
     arches: tuple[str, ...] = _setting(
         ("amd64", "arm64", "s390x"), "architectures of a package whose build.yml names none", _words
     )
@@ -156,6 +174,20 @@ class Settings:
         Path("/etc/docker/certs.d"),
         "directory of CA certificates, HOST[:PORT]/*.crt, as docker has it",
         _path,
+    )
+    registry_ca: tuple[Path, ...] = _setting(
+        (), "CA certificates trusted for all registries, beside those of the system", _paths
+    )
+    registry_creds: Secret | None = _setting(
+        None,
+        "registry logins that beat docker's: REGISTRY=USER:PASSWORD or REGISTRY=TOKEN, by commas",
+        _secret,
+    )
+    mirrors: tuple[tuple[str, str], ...] = _setting(
+        (),
+        "where to read first what a registry holds, REGISTRY=URL; what is published is never asked of it",
+        _mirrors,
+        also="LINUXKIT_MIRROR",
     )
     emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
     concurrency: int = _setting(1, "builds at a time on one worker", _count)
@@ -270,7 +302,10 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 def _beside(path: Path, name: str, value: Any) -> Any:
     """A value of farm.yml; a relative path in it counts from the folder of the file."""
-    if name not in SECRET_FILES and FIELDS[name].metadata["read"] is not _path:
+    read = None if name in SECRET_FILES else FIELDS[name].metadata["read"]
+    if read is _paths:
+        return [_beside(path, "docker_config", word) for word in _words(value)]
+    if read not in (None, _path):
         return value
     return str(path.parent / value) if isinstance(value, str) and not value.startswith("~") else value
 
@@ -355,5 +390,5 @@ def _write(value: Any) -> str:
         return value.reveal()
     if isinstance(value, tuple):
         pairs = all(isinstance(item, tuple) for item in value)
-        return json.dumps(dict(value)) if value and pairs else ",".join(value)
+        return json.dumps(dict(value)) if value and pairs else ",".join(map(str, value))
     return str(value)
