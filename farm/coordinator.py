@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery import chord
 from kombu.exceptions import OperationalError
 
-from farm.errors import FarmError, StateUnavailableError
+from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
 from farm.queue import BUILD, PUBLISH, PUBLISH_QUEUE, SETTLE, build_queue
 from farm.state import moves, runs
@@ -153,40 +153,25 @@ def settle(store: Store, run: str, package: str) -> FarmError | None:
     work = runs.read_work(store, run, package)
     error = failure_of(package, runs.read_jobs(store, run, package, work.arches))
     if error:
-        fail(store, run, package, error)
+        end(store, run, package, error)
     return error
 
 
-def fail(store: Store, run: str, package: str, error: FarmError) -> None:
-    """Fail a package, and with it every package of the run that needs it."""
-    if moves.move_package(store, run, package, PackageState.FAILED, error=error):
+def end(store: Store, run: str, package: str, error: FarmError) -> None:
+    """Fail or cancel a package, and with it every package of the run that needs it."""
+    if moves.end_packages(store, run, {package: error}):
         end_dependents(store, run, package)
 
 
 def end_dependents(store: Store, run: str, package: str) -> None:
-    """Fail every package of the run that needs one that did not come to stand."""
+    """End every package of the run that needs one that did not come to stand."""
     seen = store.now()
+    state = runs.read_package_record(store, run, package).state
     for name in runs.dependents(store, run, package):
         work = runs.read_work(store, run, name)
-        because = FarmError(
-            f"{name}: needs {package}, which failed", hint="repair that one, then push both again"
-        )
-        for job in work.jobs:
-            moves.move_job(store, run, name, job.arch, JobState.CANCELLED, error=because)
-        fail(store, run, name, because)
+        kind = CancelledError if state is PackageState.CANCELLED else FarmError
+        did = "was cancelled" if state is PackageState.CANCELLED else "failed"
+        because = kind(f"{name}: needs {package}, which {did}", hint=f"farm retry {run}, once that is mended")
+        moves.end_jobs(store, run, {(name, job.arch): because for job in work.jobs})
+        end(store, run, name, because)
     moves.told(store, run, package, seen=seen)
-
-
-def cancel(store: Store, run: str) -> int:
-    """Cancel all that has not ended of a run; returns how many packages that were.
-
-    Queued tasks find their job cancelled and end; running ones are told by their lease's keeper.
-    """
-    count = 0
-    for name, package in runs.read_run(store, run).packages.items():
-        if package.state.ended:
-            continue
-        for job in package.jobs.values():
-            moves.move_job(store, run, name, job.arch, JobState.CANCELLED)
-        count += bool(moves.move_package(store, run, name, PackageState.CANCELLED))
-    return count

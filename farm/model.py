@@ -436,3 +436,10 @@ class Run:
     created: float
     """Unix time, seconds."""
     works: tuple[PackageWork, ...] = field(default=())
+    retry_of: str = ""
+    """The run whose failed packages this one takes up again; "" for a submission."""
+
+    @property
+    def queues(self) -> set[str]:
+        """The architectures of all its builds, and "publish"."""
+        return {job.arch for work in self.works for job in work.jobs} | {"publish"}

@@ -8,11 +8,12 @@ To send a task twice is harmless, since every task first asks the record whether
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm import coordinator
-from farm.errors import FarmError
+from farm.errors import FarmError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.queue import PUBLISH_QUEUE, build_queue
 from farm.state import leases, moves, runs
@@ -43,17 +44,21 @@ EVERY = 1.0
 """Seconds between two looks."""
 _TURN = 10.0
 """Seconds for which one who looks keeps others from it; two who look at once do no harm."""
+_STEADY = 12.0
+"""Seconds for which Redis must have answered before a lease that ran out tells of a death: when it was away,
+every lease has run out, and the living, who may wait for an answer for 10 s, renew theirs first."""
 _FORGOTTEN = 60.0
 """Seconds after which a run that was named and never stored is forgotten."""
 
 
-def reconcile(app: Celery, store: Store, *, keep: float) -> int:
+def reconcile(app: Celery, store: Store, *, keep: float, steady: bool = True) -> int:
     """Look once at every open run and take the steps that nobody else will; returns how many.
 
     Args:
         app: what tasks are sent with.
         store: the state.
         keep: seconds for which an ended run is kept.
+        steady: whether Redis has answered for long enough that a lease that ran out tells of a death.
     """
     now, open_runs = read_overdue(store, grace=GRACE)
     waiting = {arch for run in open_runs for _, arch, _ in run.queued}
@@ -61,7 +66,7 @@ def reconcile(app: Celery, store: Store, *, keep: float) -> int:
     if any(run.due for run in open_runs):
         queues[PUBLISH_QUEUE] = "due"
     heads = queue_heads(store, queues) if queues else {}
-    return sum(Care(app, store, overdue, now, heads, keep).take() for overdue in open_runs)
+    return sum(Care(app, store, overdue, now, heads, keep, steady).take() for overdue in open_runs)
 
 
 def passed_over(since: float, head: float | None, now: float) -> bool:
@@ -85,6 +90,7 @@ class Care:
     now: float
     heads: Mapping[str, float | None]
     keep: float
+    steady: bool
 
     def take(self) -> int:
         """Take every step that is overdue; returns how many."""
@@ -92,7 +98,8 @@ class Care:
             if self.overdue.named + _FORGOTTEN < self.now:
                 runs.forget(self.store, self.overdue.run)
             return 0
-        steps = sum(self._abandoned(item) for item in self.overdue.hand if item.abandoned)
+        hand = self.overdue.hand if self.steady else ()
+        steps = sum(self._abandoned(item) for item in hand if item.abandoned)
         steps += sum(self._queued(*item) for item in self.overdue.queued)
         steps += sum(self._due(*item) for item in self.overdue.due)
         if self.overdue.state is not RunState.OPEN and not self.overdue.due:
@@ -197,7 +204,7 @@ class Care:
             error = FarmError(
                 f"{work.package}: {moved.lost} publishers died with it", hint="see the publisher's own log"
             )
-            coordinator.fail(self.store, run, work.package, error)
+            coordinator.end(self.store, run, work.package, error)
             return True
         self._say(f"the index of {work.package} was lost with its publisher; it is sent again")
         self._send_index(work, runs.read_jobs(self.store, run, work.package, work.arches))
@@ -219,14 +226,19 @@ def keep_reconciling(app: Celery, store: Store, *, name: str, keep: float, until
         keep: seconds for which an ended run is kept.
         until: set to end it.
     """
+    answering_since = time.monotonic()
     while not until.wait(EVERY):
+        steady = time.monotonic() - answering_since > _STEADY
         try:
             lease = leases.take(store, "reconciler", life=_TURN, holder=name)
             try:
-                reconcile(app, store, keep=keep)
+                reconcile(app, store, keep=keep, steady=steady)
             finally:
                 leases.free(store, lease)
         except leases.BusyError:
             continue
+        except StateUnavailableError as error:
+            log.warning("what is overdue was not seen to: %s", error)
+            answering_since = time.monotonic()
         except FarmError as error:
             log.warning("what is overdue was not seen to: %s", error)

@@ -144,6 +144,11 @@ class Settings:
     lease: float = _setting(30.0, "seconds after which a silent worker's job is given to another", _seconds)
     http_timeout: float = _setting(30.0, "longest wait for one answer of a registry", _seconds)
     build_timeout: float = _setting(4 * 3600.0, "longest build of one architecture", _seconds)
+    build_patience: int = _setting(
+        5,
+        "how many times the longest of its last 10 builds a build may take, if that is 10 min or more",
+        _count,
+    )
     trust_timeout: float = _setting(60.0, "longest signing or verification", _seconds)
     keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", _seconds)
     flower_port: int = _setting(5555, "port of Flower, on loopback", _count)

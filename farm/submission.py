@@ -45,12 +45,17 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         contexts,
         arguments,
         run=next_run(store),
-        submitter=f"{pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}",
+        submitter=whoami(),
         created=time.time(),
         partial=partial,
     )
     coordinator.submit(make_app(settings), store, run)
     return run
+
+
+def whoami() -> str:
+    """Who submits or cancels, for people: user@host."""
+    return f"{pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}"
 
 
 def _store_context(package: Package, settings: Settings, store: Store) -> str:

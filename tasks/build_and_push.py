@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -22,10 +23,10 @@ from farm.package.context import verify
 from farm.queue import BUILD
 from farm.registry.images import arch_image
 from farm.settings import environment
-from farm.state import leases, moves, runs
+from farm.state import history, leases, moves, runs
 from farm.state.contexts import get_context
 from farm.state.logs import LogWriter
-from tasks.patience import patiently
+from tasks.patience import outlasting, patiently
 from tasks.site import Site, site
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
     from farm.build.engine import Engine
     from farm.state.records import JobRecord
+
+
+_log = logging.getLogger(__name__)
 
 
 @shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
@@ -56,9 +60,7 @@ def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, An
     except leases.BusyError as busy:
         work.wait_behind(busy.holder)
         raise Ignore(f"{work.job.title} is under way: {busy.holder}") from busy
-    with leases.held(
-        work.site.store, lease, cancelled=work.cancelled, send=lambda message: resend(task.app, message)
-    ) as keeper:
+    with leases.held(work.site.store, lease, send=lambda message: resend(task.app, message)) as keeper:
         return work.under(keeper).to_json()
 
 
@@ -85,26 +87,41 @@ class Work:
         )
 
     def move(self, to: JobState, keeper: leases.Keeper, **facts: Any) -> None:
-        """Record a step, unless the job is no longer ours."""
-        job = self.job
-        moved = moves.move_job(
-            self.site.store, job.run, job.package, job.arch, to, holding=keeper.lease.token, **facts
-        )
-        if not moved:
+        """Record a step, however long Redis is away, unless the job is no longer ours."""
+        job, token = self.job, keeper.lease.token
+
+        def tell() -> JobRecord | None:
+            return moves.move_job(
+                self.site.store, job.run, job.package, job.arch, to, holding=token, **facts
+            ) or self._told(to, token)
+
+        if not outlasting(tell, until=keeper.stopped):
             raise LeaseLostError(f"{job.title}: was taken over or cancelled")
 
-    def record(self) -> JobRecord:
-        """The job as the state has it."""
-        return runs.read_jobs(self.site.store, self.job.run, self.job.package, [self.job.arch])[0]
+    def _told(self, to: JobState, token: str) -> JobRecord | None:
+        """The record where it says so already: an answer of Redis's was lost, not the step."""
+        record = self.record()
+        return record if record and (record.state, record.token) == (to, token) else None
+
+    def record(self) -> JobRecord | None:
+        """The job as the state has it; None where the state knows nothing of it any more."""
+        job = self.job
+        return next(iter(runs.read_jobs(self.site.store, job.run, job.package, [job.arch])), None)
 
     def cancelled(self) -> bool:
         """Whether somebody cancelled the job."""
-        return self.record().state is JobState.CANCELLED
+        record = self.record()
+        return record is not None and record.state is JobState.CANCELLED
+
+    def is_ours(self, token: str) -> bool:
+        """Whether the job is still worked on under this token."""
+        record = self.record()
+        return record is not None and record.token == token and not record.state.ended
 
     def under(self, keeper: leases.Keeper) -> ArchImage:
         """Do the work under a lease, and record how it ended."""
         try:
-            return self._begin(keeper) or self._finish(keeper)
+            return outlasting(lambda: self._begin(keeper), until=keeper.stopped) or self._finish(keeper)
         except LeaseLostError as error:
             if self.cancelled():
                 raise CancelledError(f"{self.job.package} {self.job.arch}: cancelled") from error
@@ -128,10 +145,12 @@ class Work:
             "token": keeper.lease.token,
             "lease": keeper.lease.name,
         }
-        taken = moves.move_job(store, job.run, job.package, job.arch, JobState.LEASED, **facts)
-        if taken:
+        if moves.move_job(store, job.run, job.package, job.arch, JobState.LEASED, **facts):
+            keeper.only_while(lambda: self.is_ours(keeper.lease.token))
             return None
         record = self.record()
+        if record is None:
+            raise LeaseLostError(f"{job.title}: the state knows nothing of {job.run} any more")
         if record.image and record.state.landed:
             return record.image
         raise record.error or CancelledError(f"{job.package} {job.arch}: cancelled")
@@ -143,7 +162,7 @@ class Work:
         hint = f"farm logs {job.run} {job.package} {job.arch}"
         told = type(error)(f"{job.package} {job.arch}: {error}", hint=hint)
         self.move(JobState.FAILED, keeper, error=told)
-        settle(self.site.store, job.run, job.package)
+        outlasting(lambda: settle(self.site.store, job.run, job.package), until=keeper.stopped)
         return told
 
     def _attempt(self, keeper: leases.Keeper) -> ArchImage:
@@ -170,25 +189,41 @@ class Work:
         return image
 
     def _build(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
-        settings, job = self.site.settings, self.job
-        with get_context(self.site.store, job.context) as context:
+        store, job = self.site.store, self.job
+        with outlasting(lambda: get_context(store, job.context), until=keeper.stopped) as context:
             verify(context, job)
             self.move(JobState.BUILDING, keeper)
             spec = BuildSpec.of(job, proxies=proxy_args(environment(PROXIES)))
             context.seek(0)
+            begun = time.monotonic()
             build(
                 engine,
                 spec,
                 context,
                 log=log.write,
                 cancelled=keeper.stopped.is_set,
-                timeout=settings.build_timeout,
+                timeout=self._time_limit(log),
                 credentials=self.site.credentials.login_for,
             )
+            self._remember(time.monotonic() - begun)
+
+    def _time_limit(self, log: LogWriter) -> float:
+        bound, patience = self.site.settings.build_timeout, self.site.settings.build_patience
+        past = history.took(self.site.store, self.job)
+        limit = history.time_limit(bound, past, patience)
+        if limit < bound:
+            log.write(f"time limit: {limit:.0f} s, since its longest build of late took {max(past):.0f} s")
+        return limit
+
+    def _remember(self, seconds: float) -> None:
+        try:
+            history.remember(self.site.store, self.job, seconds)
+        except FarmError as failure:
+            # The next time limit and the next estimate know a little less, and this build is no worse for it.
+            _log.warning("%s: how long it took is forgotten: %s", self.job.title, failure)
 
     def _push(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         target = self.job.reference.for_arch(self.job.arch)
-        keeper.check()
         self.move(JobState.PUSHING, keeper)
         push(
             engine,
@@ -198,5 +233,5 @@ class Work:
             cancelled=keeper.stopped.is_set,
             timeout=self.site.settings.build_timeout,
         )
-        keeper.check()
+        outlasting(keeper.check, until=keeper.stopped)
         forget(engine, target)

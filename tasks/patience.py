@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, TypeVar
 from tenacity import (
     Retrying,
     retry_if_exception,
+    retry_if_exception_type,
     sleep_using_event,
     stop_after_attempt,
+    stop_after_delay,
+    stop_when_event_set,
     wait_exponential_jitter,
 )
 
-from farm.errors import FarmError
+from farm.errors import FarmError, StateUnavailableError
 
 if TYPE_CHECKING:
     import threading
@@ -20,9 +23,12 @@ if TYPE_CHECKING:
 
 R = TypeVar("R")
 
-ATTEMPTS = 4
+ATTEMPTS = 6
+"""Tries of a build or a publication: with the pauses between them they outlast an outage of half a minute."""
 _LONGEST_WAIT = 20.0
 """Seconds between two attempts at the most."""
+OUTAGE = 900.0
+"""Seconds for which work in hand waits for a Redis that is away, before it is given up to the reconciler."""
 
 
 def patiently(call: Callable[[], R], *, until: threading.Event) -> R:
@@ -33,6 +39,22 @@ def patiently(call: Callable[[], R], *, until: threading.Event) -> R:
         ),
         wait=wait_exponential_jitter(multiplier=1, max=_LONGEST_WAIT, jitter=2),
         stop=stop_after_attempt(ATTEMPTS),
+        sleep=sleep_using_event(until),
+        reraise=True,
+    )
+    return retrying(call)
+
+
+def outlasting(call: Callable[[], R], *, until: threading.Event) -> R:
+    """Ask or tell the state, waiting for a Redis that is away: a finished build is not made twice for that.
+
+    Raises:
+        StateUnavailableError: it stayed away for `OUTAGE` seconds, or the work should end.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(StateUnavailableError),
+        wait=wait_exponential_jitter(multiplier=0.2, max=3, jitter=1),
+        stop=stop_after_delay(OUTAGE) | stop_when_event_set(until),
         sleep=sleep_using_event(until),
         reraise=True,
     )

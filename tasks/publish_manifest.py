@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from celery import shared_task
 from celery.exceptions import Ignore
 
 from farm import coordinator
-from farm.errors import FarmError, LeaseLostError, RegistryError
+from farm.errors import FarmError, LeaseLostError, RegistryError, StateUnavailableError
 from farm.model import ArchImage, Descriptor, PackageState, PackageWork
 from farm.queue import PUBLISH, SETTLE
 from farm.registry.images import publish_index, sweep
@@ -20,7 +21,7 @@ from farm.trust.configure import notary_server, signing_key
 from farm.trust.keys import check_key
 from farm.trust.sign import SignTarget, sign
 from farm.trust.verify import require_initialised
-from tasks.patience import patiently
+from tasks.patience import outlasting, patiently
 from tasks.site import Site, site
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
     from farm.registry.credentials import Login
     from farm.state.records import PackageRecord
+
+
+log = logging.getLogger(__name__)
 
 
 @shared_task(name=PUBLISH, bind=True, max_retries=1, throws=(FarmError,))
@@ -58,14 +62,13 @@ def publish_manifest(
     except leases.BusyError as busy:
         publication.wait_behind(busy.holder)
         raise Ignore(f"{package} is being published: {busy.holder}") from busy
-    with leases.held(
-        here.store,
-        lease,
-        cancelled=publication.cancelled,
-        send=lambda message: coordinator.resend(task.app, message),
-    ) as keeper:
+    with leases.held(here.store, lease, send=lambda message: coordinator.resend(task.app, message)) as keeper:
         descriptor = publication.under(keeper)
-    coordinator.landed(task.app, here.store, run, package)
+    try:
+        coordinator.landed(task.app, here.store, run, package)
+    except StateUnavailableError as error:
+        # The package is due until its dependents are started: the reconciler does it.
+        log.warning("what waits for %s is not started yet: %s", package, error)
     return descriptor.to_json()
 
 
@@ -92,10 +95,10 @@ class Publication:
     work: PackageWork
     images: tuple[ArchImage, ...]
 
-    def cancelled(self) -> bool:
-        """Whether somebody cancelled the package."""
+    def is_ours(self, token: str) -> bool:
+        """Whether the package is still published under this token."""
         record = runs.read_package_record(self.site.store, self.run, self.work.package)
-        return record.state is PackageState.CANCELLED
+        return record.token == token and not record.state.ended
 
     def wait_behind(self, holder: str) -> None:
         """Record that the package waits for another that is published under the same name."""
@@ -111,10 +114,17 @@ class Publication:
         )
 
     def move(self, to: PackageState, keeper: leases.Keeper, **facts: Any) -> None:
-        """Record how it ended, unless the package is no longer ours."""
-        token = keeper.lease.token
-        if not moves.move_package(self.site.store, self.run, self.work.package, to, holding=token, **facts):
-            raise Ignore(f"{self.work.package}: was taken over or cancelled")
+        """Record how it ended, however long Redis is away, unless the package is no longer ours."""
+        store, name, token = self.site.store, self.work.package, keeper.lease.token
+
+        def tell() -> PackageRecord | None:
+            moved = moves.move_package(store, self.run, name, to, holding=token, **facts)
+            record = moved or runs.read_package_record(store, self.run, name)
+            # Not moved, and yet so: an answer of Redis's was lost, not the step.
+            return record if (record.state, record.token) == (to, token) else None
+
+        if not outlasting(tell, until=keeper.stopped):
+            raise Ignore(f"{name}: was taken over or cancelled")
 
     def under(self, keeper: leases.Keeper) -> Descriptor:
         """Do the work under a lease, and record how it ended."""
@@ -127,6 +137,7 @@ class Publication:
             lease=keeper.lease.name,
         ):
             raise Ignore(f"{self.work.package}: was published or cancelled meanwhile")
+        keeper.only_while(lambda: self.is_ours(keeper.lease.token))
         try:
             descriptor = patiently(lambda: self._attempt(keeper), until=keeper.stopped)
         except LeaseLostError as error:
@@ -143,10 +154,10 @@ class Publication:
         if self.work.sign:
             self._check_trust()
         index = self._assemble()
-        keeper.check()
+        outlasting(keeper.check, until=keeper.stopped)
         descriptor = publish_index(self.site.registry, self.work.reference, index)
         if self.work.sign:
-            keeper.check()
+            outlasting(keeper.check, until=keeper.stopped)
             self._sign(descriptor)
         return descriptor
 

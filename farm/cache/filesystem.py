@@ -36,7 +36,7 @@ def flatten(blobs: Blobs, image: Descriptor, into: IO[bytes]) -> None:
 
 
 def _lay_below(blobs: Blobs, layer: Descriptor, into: tarfile.TarFile, seen: dict[str, bool]) -> None:
-    """Write what the layers above neither hold nor hide; `seen` says of a path whether all below is hidden."""
+    """Write what the layers above neither hold nor hide; `seen` says whether all below a path is hidden."""
     own: dict[str, bool] = {}
     with blobs.path(layer.digest).open("rb") as raw:
         file = plain(raw)

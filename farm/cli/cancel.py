@@ -1,4 +1,4 @@
-"""farm cancel: end a run."""
+"""farm cancel: end a run, or a part of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import with_settings
+from farm.cli.options import json_option, print_json, with_settings
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -14,19 +14,34 @@ if TYPE_CHECKING:
 
 @click.command("cancel")
 @click.argument("run")
+@click.argument("package", required=False)
 @with_settings("broker")
-def command(settings: Settings, run: str) -> None:
-    """End all that has not ended of a run: queued builds never start, running ones are stopped.
+@click.option("--arch", metavar="ARCH", help="Only this architecture's builds; the others go on.")
+@json_option
+def command(settings: Settings, run: str, package: str | None, arch: str | None, as_json: bool) -> None:
+    r"""End all that has not ended of RUN, or of one PACKAGE of it.
 
-    Images that were pushed stay, and the next push of the same packages finds them.
+    Queued builds never start, running ones are stopped in their engine. Images that were pushed stay, and
+    the next push of the same packages finds them. What needs a cancelled package is cancelled with it.
+
+    \b
+    farm cancel r42
+    farm cancel r42 linuxkit/foo --arch s390x
     """
-    from farm.coordinator import cancel  # noqa: PLC0415 - Celery and Redis are slow to import
+    from farm.cancel import cancel  # noqa: PLC0415 - Celery and Redis are slow to import
     from farm.local.attach import attached  # noqa: PLC0415
+    from farm.submission import whoami  # noqa: PLC0415
 
     with attached(settings) as (_, store):
-        count = cancel(store, run)
-    click.echo(
-        f"{run}: {count} package{'s' if count != 1 else ''} cancelled"
-        if count
-        else f"{run} had ended already"
-    )
+        done = cancel(store, run, package=package, arch=arch, by=whoami())
+    if as_json:
+        jobs = [{"package": name, "arch": arch} for name, arch in done.jobs]
+        print_json({"run": run, "packages": list(done.packages), "jobs": jobs})
+    elif not done.packages and not done.jobs:
+        click.echo(f"{run}: all of it had ended already")
+    else:
+        click.echo(f"{run}: cancelled {_count(done.packages, 'package')}, {_count(done.jobs, 'build')}")
+
+
+def _count(things: tuple[object, ...], name: str) -> str:
+    return f"{len(things)} {name}{'' if len(things) == 1 else 's'}"

@@ -11,14 +11,17 @@ import click
 from farm.cli.options import print_json
 from farm.cli.table import draw
 from farm.cli.view import RunView
-from farm.errors import StateUnavailableError
+from farm.errors import StateError, StateUnavailableError
 from farm.model import RunState
+from farm.plan.explain import explain
 from farm.state import runs
 from farm.state.logs import read_log
+from farm.state.waiting import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from farm.plan.explain import Waits
     from farm.plan.model import PackagePlan
     from farm.state.records import RunRecord
     from farm.state.store import Store
@@ -26,6 +29,10 @@ if TYPE_CHECKING:
 _LAST_LINES = 8
 _FRAMES = 8
 """Drawings of the table in a second, at the most."""
+_TELL_AGAIN = 5.0
+"""Seconds after which somebody who reads lines is told why something waits."""
+_ASK_AGAIN = 2.0
+"""Seconds between two looks at why something waits."""
 _PATIENCE = 60.0
 """Seconds for which a Redis that is away is waited for."""
 
@@ -47,6 +54,11 @@ def follow(store: Store, run: str, *, standing: Sequence[PackagePlan] = (), as_j
     return exit_code(record)
 
 
+def announce(run: str, *, as_json: bool) -> None:
+    """Print the name of a run that was submitted and is not followed."""
+    print_json({"run": run}) if as_json else click.echo(run)
+
+
 def exit_code(record: RunRecord) -> int:
     """0 for a run that is done or under way, else that of its first error."""
     if record.state in (RunState.OPEN, RunState.DONE):
@@ -60,22 +72,59 @@ def _watch(store: Store, run: str, *, quiet: bool) -> RunView:
     if not quiet and sys.stdout.isatty():
         _watch_table(store, run, view)
         return view
-    for name, _ in _changes(store, run, view):
-        if not quiet and (line := view.line(name)):
-            click.echo(line)
+    teller = _Teller(store, view)
+    for name, _ in _changes(store, run, view, ticks=not quiet):
+        if not quiet:
+            teller.tell(name)
     return view
+
+
+class _Teller:
+    """Tells a run's changes line by line, and once for each job why it waits, when it has waited a while."""
+
+    def __init__(self, store: Store, view: RunView) -> None:
+        self._store, self._view = store, view
+        self._asked = time.monotonic()
+        self._told: set[tuple[str, str]] = set()
+
+    def tell(self, name: str) -> None:
+        """Print what the change of the record `name` is worth; "" stands for a moment without a change."""
+        if name and (line := self._view.line(name)):
+            click.echo(line)
+        if time.monotonic() - self._asked < _TELL_AGAIN:
+            return
+        self._asked = time.monotonic()
+        record = self._view.record()
+        for key, why in why_waiting(self._store, record).items():
+            if key not in self._told:
+                self._told.add(key)
+                click.echo(f"{time.time() - record.created:6.1f}s  {' '.join(key).strip()}: {why}")
 
 
 def _watch_table(store: Store, run: str, view: RunView) -> None:
     from rich.live import Live  # noqa: PLC0415 - not for those who asked for lines or JSON
 
-    with Live(draw(view.record(), time.time()), refresh_per_second=_FRAMES, transient=False) as live:
-        shown = 0.0
+    waits = why_waiting(store, view.record())
+    with Live(draw(view.record(), time.time(), waits), refresh_per_second=_FRAMES, transient=False) as live:
+        shown = asked = 0.0
         for _ in _changes(store, run, view, ticks=True):
-            if time.monotonic() - shown > 1 / _FRAMES:
-                shown = time.monotonic()
-                live.update(draw(view.record(), time.time()))
-        live.update(draw(view.record(), time.time()))
+            if time.monotonic() - shown < 1 / _FRAMES:
+                continue
+            shown = time.monotonic()
+            if shown - asked > _ASK_AGAIN:
+                waits, asked = why_waiting(store, view.record()), shown
+            live.update(draw(view.record(), time.time(), _still(waits, view.record())))
+        live.update(draw(view.record(), time.time(), {}))
+
+
+def why_waiting(store: Store, record: RunRecord) -> Waits:
+    """Why the packages and jobs of a run wait that do."""
+    return explain(record, read_lines(store, record))
+
+
+def _still(waits: Waits, record: RunRecord) -> Waits:
+    """Those reasons whose jobs and packages still wait."""
+    return {key: why for key, why in waits.items() if key in explain(record, {})}
 
 
 def _changes(store: Store, run: str, view: RunView, *, ticks: bool = False) -> Iterator[tuple[str, str]]:
@@ -88,6 +137,11 @@ def _changes(store: Store, run: str, view: RunView, *, ticks: bool = False) -> I
                 if change:
                     view.apply(*change)
                     yield change
+                elif not runs.is_known(store, run):
+                    raise StateError(
+                        f"Redis was emptied, and {run} with it",
+                        hint="farm push again goes on from the registry",
+                    )
                 elif ticks:
                     yield ("", "")
                 if view.state.ended:

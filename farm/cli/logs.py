@@ -27,9 +27,9 @@ def command(settings: Settings, run: str, package: str, arch: str, following: bo
     from farm.state.runs import read_run  # noqa: PLC0415
 
     with attached(settings) as (_, store):
-        packages = read_run(store, run).packages
-        name = next((known for known in packages if known == package or known.endswith(f"/{package}")), None)
-        if name is None or arch not in packages[name].jobs:
+        record = read_run(store, run)
+        name, packages = record.named(package), record.packages
+        if arch not in packages[name].jobs:
             raise StateError(
                 f"run {run} has no build of {package} for {arch}", hint=f"`farm status {run}` lists them"
             )

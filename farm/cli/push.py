@@ -58,7 +58,7 @@ def carry_out(
     plan: Plan, settings: Settings, *, partial: bool, detach: bool, queue_anyway: bool, as_json: bool
 ) -> int:
     """Submit a plan and follow its run; returns the exit code."""
-    from farm.cli.follow import follow  # noqa: PLC0415 - Redis and rich are imported when there is a run
+    from farm.cli.follow import announce, follow  # noqa: PLC0415 - Redis and rich are imported when there is a run
     from farm.local.attach import attached, require_workers  # noqa: PLC0415
     from farm.submission import submit  # noqa: PLC0415
 
@@ -69,7 +69,7 @@ def carry_out(
             require_workers(connected, store, plan.queues)
         run = submit(plan, connected, store, partial=partial)
         if detach:
-            print_json({"run": run.id}) if as_json else click.echo(run.id)
+            announce(run.id, as_json=as_json)
             return 0
         standing = tuple(item for item in plan.packages if item.nothing)
         return follow(store, run.id, standing=standing, as_json=as_json)

@@ -10,6 +10,7 @@ import click
 from farm.cli.options import json_option, print_json, with_settings
 
 if TYPE_CHECKING:
+    from farm.plan.explain import Waits
     from farm.settings import Settings
 
 
@@ -23,7 +24,7 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
 
     With -f and no RUN: follow the newest.
     """
-    from farm.cli.follow import exit_code, follow, report  # noqa: PLC0415 - Redis and rich are slow to import
+    from farm.cli.follow import exit_code, follow, report, why_waiting  # noqa: PLC0415 - Redis and rich are slow to import
     from farm.cli.table import draw  # noqa: PLC0415
     from farm.local.attach import attached  # noqa: PLC0415
     from farm.state.runs import list_runs, read_run  # noqa: PLC0415
@@ -38,14 +39,24 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
         if following:
             return follow(store, run, as_json=as_json)
         record = read_run(store, run)
+        waits = why_waiting(store, record)
         if as_json:
-            print_json(record.to_json())
+            print_json(_with_reasons(record.to_json(), waits))
             return exit_code(record)
         from rich.console import Console  # noqa: PLC0415 - not for JSON
 
-        Console().print(draw(record, time.time()))
+        Console().print(draw(record, time.time(), waits))
         report(store, record)
         return exit_code(record)
+
+
+def _with_reasons(data: dict[str, Any], waits: Waits) -> dict[str, Any]:
+    """A run's JSON, in which each package and job says why it waits."""
+    for package in data["packages"]:
+        package["waits"] = waits.get((package["package"], ""))
+        for job in package["jobs"]:
+            job["waits"] = waits.get((package["package"], job["arch"]))
+    return data
 
 
 def _show(rows: list[dict[str, Any]]) -> None:

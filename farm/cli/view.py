@@ -38,7 +38,8 @@ class RunView:
         if kind == "R":
             self.state = RunState(json.loads(value)["state"])
         elif kind == "P":
-            self._packages[rest] = read_package(value, self._packages[rest].jobs)
+            before = self._packages[rest]
+            self._packages[rest] = replace(read_package(value, before.jobs), needs=before.needs)
         else:
             package, _, arch = rest.rpartition(" ")
             jobs = self._packages[package].jobs | {arch: read_job(value)}

@@ -12,7 +12,7 @@ from farm.errors import ContextError
 from farm.state.store import Store, answered
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PIECE = 1 << 20
 _UPLOAD_LIFE = 3600
@@ -41,6 +41,15 @@ def put_context(store: Store, digest: str, tar: IO[bytes], *, keep: float) -> No
     pipeline.rename(upload, _key(digest))
     pipeline.expire(_key(digest), int(keep))
     pipeline.execute()
+
+
+@answered
+def keep_contexts(store: Store, digests: Sequence[str], *, keep: float) -> tuple[str, ...]:
+    """Let stored contexts live `keep` seconds more; returns those that are not there any more."""
+    pipeline = store.binary.pipeline(transaction=False)
+    for digest in digests:
+        pipeline.expire(_key(digest), int(keep))
+    return tuple(digest for digest, there in zip(digests, pipeline.execute(), strict=True) if not there)
 
 
 def _compressed(tar: IO[bytes]) -> Iterator[bytes]:

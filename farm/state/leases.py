@@ -1,7 +1,8 @@
 """Leases: one holder at a time for one architecture's image, or for one index.
 
 A lease lives a bounded time and is renewed by a thread while its holder works. A holder that dies loses it by
-silence; one that slept past it finds out at the next `check`, before anything of its work is recorded.
+silence; one that slept past it finds out at the next `check`, before anything of its work is recorded. What
+fences is the record, which carries the token of the lease under which it is worked on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.errors import LeaseLostError, StateUnavailableError
+from farm.errors import FarmError, LeaseLostError, StateUnavailableError
 from farm.state.store import Store, lease_key
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ def take(store: Store, name: str, *, life: float, holder: str, waiting: str = ""
 
 
 def keep(store: Store, lease: Lease) -> bool:
-    """Renew a lease; False when somebody else has it, or nobody."""
+    """Renew a lease, also one that ran out and that nobody took; False when somebody else has it."""
     answer = store.run_script(
         "lease_keep", [lease_key(lease.name, "lease")], [lease.token, int(lease.life * 1000)]
     )
@@ -94,39 +95,43 @@ def free(store: Store, lease: Lease) -> list[str]:
 
 
 class Keeper:
-    """Renews a lease in a thread, a quarter of its life apart, until closed."""
+    """Renews a lease in a thread, a quarter of its life apart, until closed or no longer ours."""
 
-    def __init__(self, store: Store, lease: Lease, *, cancelled: Callable[[], bool] = lambda: False) -> None:
+    def __init__(self, store: Store, lease: Lease) -> None:
         self.lease = lease
         self._store = store
-        self._cancelled = cancelled
+        self._ours: Callable[[], bool] = lambda: True
         self._closed = threading.Event()
-        self.lost = threading.Event()
         self.stopped = threading.Event()
-        """Set when the work should end: the lease is lost, or somebody cancelled."""
+        """Set when the work should end: it was taken over or cancelled, or its record is gone."""
         self._thread = threading.Thread(target=self._run, name=f"lease {lease.name}", daemon=True)
         self._thread.start()
+
+    def only_while(self, ours: Callable[[], bool]) -> None:
+        """Keep the lease from now on only while its record says that the work is ours."""
+        self._ours = ours
 
     def _run(self) -> None:
         while not self._closed.wait(min(self.lease.life / 4, 1.0)):
             try:
-                if not keep(self._store, self.lease):
-                    self.lost.set()
-                if self.lost.is_set() or self._cancelled():
-                    self.stopped.set()
-                    return
+                self.check()
             except StateUnavailableError as error:
                 # A Redis that is away for a while must not end a build; the check before recording decides.
                 log.warning("lease %s: %s", self.lease.name, error)
+            except FarmError as error:
+                log.warning("%s", error)
+                self.stopped.set()
+                return
 
     def check(self) -> None:
-        """Make sure that the lease is still ours.
+        """Make sure that the work is still ours, and its lease with it.
 
         Raises:
             LeaseLostError: it is not; nothing of this work may be recorded.
+            StateUnavailableError: Redis does not answer, so that nobody knows.
         """
-        if self.lost.is_set() or not keep(self._store, self.lease):
-            raise LeaseLostError(f"the lease on {self.lease.name} was lost to another holder")
+        if self.stopped.is_set() or not self._ours() or not keep(self._store, self.lease):
+            raise LeaseLostError(f"{self.lease.name}: was taken over or cancelled")
 
     def close(self) -> None:
         """Stop renewing."""
@@ -135,18 +140,16 @@ class Keeper:
 
 
 @contextmanager
-def held(
-    store: Store,
-    lease: Lease,
-    *,
-    cancelled: Callable[[], bool] = lambda: False,
-    send: Callable[[str], None] = lambda _: None,
-) -> Iterator[Keeper]:
+def held(store: Store, lease: Lease, *, send: Callable[[str], None] = lambda _: None) -> Iterator[Keeper]:
     """Keep a lease while the body runs, then give it back and `send` what waited for it."""
-    keeper = Keeper(store, lease, cancelled=cancelled)
+    keeper = Keeper(store, lease)
     try:
         yield keeper
     finally:
         keeper.close()
-        for waiting in free(store, lease):
-            send(waiting)
+        try:
+            for waiting in free(store, lease):
+                send(waiting)
+        except StateUnavailableError as error:
+            # The lease runs out by itself, and the reconciler finds who waited for it.
+            log.warning("lease %s was not given back: %s", lease.name, error)

@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from farm.errors import CancelledError
 from farm.model import JobState, PackageState
 from farm.state.records import JobRecord, PackageRecord, job_field, package_field, read_job, read_package
 from farm.state.store import Store, run_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from farm.errors import FarmError
     from farm.model import ArchImage, Descriptor
+    from farm.state.store import Call
 
 _MOST_EVENTS = 200_000
 _NOWHERE, _QUEUE, _HAND, _DUE = range(4)
@@ -60,17 +62,44 @@ def move_job(
     if image:
         patch["image"] = json.dumps(image.to_json())
     place = _HAND if to in IN_HAND or patch["behind"] else _QUEUE if to is JobState.QUEUED else _NOWHERE
-    text = _move(
-        store,
-        run,
-        (job_field(package, arch), package_field(package)),
-        come_from,
-        patch,
-        queue=arch,
-        token=holding,
-        place=place,
-    )
+    names = (job_field(package, arch), package_field(package))
+    call = _call(run, names, come_from, patch, queue=arch, token=holding, place=place)
+    text = _made(store.run_script("transition", *call))
     return read_job(text) if text else None
+
+
+def end_jobs(store: Store, run: str, ends: Mapping[tuple[str, str], FarmError]) -> list[tuple[str, str]]:
+    """Cancel jobs, (package, architecture) to why, in few round trips; returns those that had not ended."""
+    calls = [
+        _call(
+            run,
+            (job_field(package, arch), package_field(package)),
+            _OPEN_JOB,
+            _patch(JobState.CANCELLED, error, {}),
+            queue=arch,
+            place=_NOWHERE,
+        )
+        for (package, arch), error in ends.items()
+    ]
+    answers = store.run_scripts("transition", calls)
+    return [name for name, answer in zip(ends, answers, strict=True) if _made(answer)]
+
+
+def end_packages(store: Store, run: str, ends: Mapping[str, FarmError]) -> list[str]:
+    """Fail or cancel packages, by name why, in few round trips; returns those that had not ended.
+
+    What was cancelled ends as cancelled, for whatever else as failed.
+    """
+    calls = [
+        _package_call(run, package, _end_for(error), _OPEN_PACKAGE, _patch(_end_for(error), error, {}))
+        for package, error in ends.items()
+    ]
+    answers = store.run_scripts("transition", calls)
+    return [name for name, answer in zip(ends, answers, strict=True) if _made(answer)]
+
+
+def _end_for(error: FarmError) -> PackageState:
+    return PackageState.CANCELLED if isinstance(error, CancelledError) else PackageState.FAILED
 
 
 def move_package(
@@ -92,19 +121,24 @@ def move_package(
     patch = _patch(to, error, facts)
     if index:
         patch["index"] = json.dumps(index.to_json())
+    call = _package_call(run, package, to, come_from, patch, token=holding)
+    text = _made(store.run_script("transition", *call))
+    return read_package(text) if text else None
+
+
+def _package_call(
+    run: str,
+    package: str,
+    to: PackageState,
+    come_from: Sequence[PackageState],
+    patch: dict[str, Any],
+    *,
+    token: str = "",
+) -> Call:
     outcome = ("stands" if to.stands else str(to)) if to.ended else ""
     place = _HAND if to is PackageState.PUBLISHING or patch["behind"] else _DUE
-    text = _move(
-        store,
-        run,
-        (package_field(package), ""),
-        come_from,
-        patch,
-        token=holding,
-        outcome=outcome,
-        place=place,
-    )
-    return read_package(text) if text else None
+    names = (package_field(package), "")
+    return _call(run, names, come_from, patch, token=token, outcome=outcome, place=place)
 
 
 def told(store: Store, run: str, package: str, *, seen: float) -> None:
@@ -121,8 +155,7 @@ def _patch(to: JobState | PackageState, error: FarmError | None, facts: dict[str
     }
 
 
-def _move(
-    store: Store,
+def _call(
     run: str,
     names: tuple[str, str],
     come_from: Sequence[JobState | PackageState],
@@ -132,13 +165,17 @@ def _move(
     queue: str = "",
     token: str = "",
     outcome: str = "",
-) -> str | None:
+) -> Call:
     parts = ("meta", "records", "events", "left", f"queued:{queue}", "hand", "due")
     name, above = names
     states = f",{','.join(come_from)},"
-    moved, text = store.run_script(
-        "transition",
+    return (
         [run_key(run, part) for part in parts],
         [name, states, token, json.dumps(patch), outcome, _MOST_EVENTS, place, above, _ENDED],
     )
+
+
+def _made(answer: list[Any]) -> str | None:
+    """The new record out of the script's answer; None where nothing was changed."""
+    moved, text = answer
     return str(text) if moved else None

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from farm.errors import FarmError
+from farm.errors import CancelledError, FarmError, StateError
 from farm.model import ArchImage, Descriptor, JobState, PackageState, RunState
 
 
@@ -68,6 +68,10 @@ class PackageRecord:
     """Name of that lease, or of the one for which it waits."""
     lost: int = 0
     """How often its publisher died with it."""
+    behind: str = ""
+    """Who publishes another package under the same name, so that this one waits for it."""
+    needs: tuple[str, ...] = ()
+    """Packages of the run that must stand first."""
     index: Descriptor | None = None
     error: FarmError | None = None
     jobs: dict[str, JobRecord] = field(default_factory=dict)
@@ -87,6 +91,8 @@ class PackageRecord:
             "at": self.at,
             "index": self.index.to_json() if self.index else None,
             "error": self.error.to_json() if self.error else None,
+            "needs": list(self.needs),
+            "behind": self.behind or None,
             "jobs": [job.to_json() for job in self.jobs.values()],
         }
 
@@ -101,11 +107,28 @@ class RunRecord:
     created: float
     finished: float | None
     packages: dict[str, PackageRecord]
+    retry_of: str = ""
+    """The run whose failed packages this one takes up again."""
+
+    def named(self, name: str) -> str:
+        """The package that somebody calls by its name, or by the last part of it.
+
+        Raises:
+            StateError: there is none, or there are several.
+        """
+        found = [one for one in self.packages if one == name] or [
+            one for one in self.packages if one.endswith(f"/{name}")
+        ]
+        if len(found) != 1:
+            what = f"several packages called {name}" if found else f"no package {name}"
+            raise StateError(f"run {self.id} has {what}", hint=f"`farm status {self.id}` lists them")
+        return found[0]
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` shows."""
         return {
             "run": self.id,
+            "retryOf": self.retry_of or None,
             "state": str(self.state),
             "submitter": self.submitter,
             "created": self.created,
@@ -165,6 +188,7 @@ def read_package(text: str, jobs: dict[str, JobRecord] | None = None) -> Package
         token=data.get("token", ""),
         lease=data.get("lease", ""),
         lost=data.get("lost", 0),
+        behind=data.get("behind", ""),
         index=Descriptor.from_json(json.loads(data["index"])) if data.get("index") else None,
         error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
         jobs=jobs or {},
@@ -175,12 +199,12 @@ def failure_of(package: str, jobs: list[JobRecord]) -> FarmError | None:
     """Why a package cannot be published, once all of its jobs have ended; None while it still can."""
     if not all(job.state.ended for job in jobs):
         return None
-    failed = [job for job in jobs if not job.state.landed]
+    # A failure says more than a cancellation, which may have followed from it.
+    failed = sorted(
+        (job for job in jobs if not job.state.landed), key=lambda job: job.state.value, reverse=True
+    )
     if not failed:
         return None
-    first = next((job.error for job in failed if job.error), None)
-    message = first.message if first else f"{package}: {failed[0].arch} was {failed[0].state}"
-    others = [job.arch for job in failed[1:]]
-    more = f"; {', '.join(others)} failed too" if others else ""
-    kind = type(first) if first else FarmError
-    return kind(message + more, hint=first.hint if first else None)
+    first = failed[0].error or CancelledError(f"{package} {failed[0].arch}: {failed[0].state}")
+    others = [f"{job.arch} {job.state} too" for job in failed[1:]]
+    return type(first)("; ".join([first.message, *others]), hint=first.hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from farm.errors import StateError
@@ -38,6 +39,8 @@ def create_run(store: Store, run: Run) -> None:
     records, works, dependents = _first_records(run)
     pipeline = store.text.pipeline()
     meta = {"state": str(RunState.OPEN), "submitter": run.submitter, "created": str(run.created)}
+    if run.retry_of:
+        meta["retry_of"] = run.retry_of
     meta["packages"] = json.dumps([work.package for work in run.works])
     parts = {"meta": meta | {"open": str(len(run.works))}, "records": records, "works": works}
     left = {package_field(work.package): str(len(work.jobs)) for work in run.works}
@@ -115,13 +118,25 @@ def read_run(store: Store, run: str) -> RunRecord:
     packages = {name: _package(name, json.loads(works[name]), records) for name in names}
     finished = float(meta["finished"]) if "finished" in meta else None
     return RunRecord(
-        run, RunState(meta["state"]), meta["submitter"], float(meta["created"]), finished, packages
+        run,
+        RunState(meta["state"]),
+        meta["submitter"],
+        float(meta["created"]),
+        finished,
+        packages,
+        meta.get("retry_of", ""),
     )
 
 
 def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> PackageRecord:
     jobs = {arch: read_job(records[job_field(name, arch)]) for arch in work["arches"]}
-    return read_package(records[package_field(name)], jobs)
+    return replace(read_package(records[package_field(name)], jobs), needs=tuple(work["needs"]))
+
+
+@answered
+def is_known(store: Store, run: str) -> bool:
+    """Whether the state knows a run (still)."""
+    return bool(store.text.exists(run_key(run, "meta")))
 
 
 @answered
@@ -161,6 +176,13 @@ def read_work(store: Store, run: str, package: str) -> PackageWork:
     if text is None:
         raise StateError(f"run {run} has no package {package}", hint=f"`farm status {run}` lists them")
     return PackageWork.from_json(json.loads(cast("str", text)))
+
+
+@answered
+def read_works(store: Store, run: str, packages: Sequence[str]) -> list[PackageWork]:
+    """What a run has to do for each of these packages of it."""
+    texts = cast("list[str]", store.text.hmget(run_key(run, "works"), list(packages))) if packages else []
+    return [PackageWork.from_json(json.loads(text)) for text in texts]
 
 
 @answered

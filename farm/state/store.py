@@ -19,9 +19,13 @@ from redis.retry import Retry
 from farm.errors import StateError, StateUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from farm.settings import Secret
+
+    Arguments = list[str | int | float]
+    Call = tuple[list[str], Arguments]
+    """The keys and the arguments of one run of a script."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -29,6 +33,8 @@ R = TypeVar("R")
 _LUA = Path(__file__).parent / "lua"
 _TIMEOUT = 10.0
 """Longest wait for one answer of Redis, seconds."""
+_AT_ONCE = 500
+"""Calls of a script in one round trip."""
 
 
 def answered(call: Callable[P, R]) -> Callable[P, R]:
@@ -69,11 +75,25 @@ class Store:
         self._scripts: dict[str, Any] = {}
 
     @answered
-    def run_script(self, name: str, keys: list[str], arguments: list[str | int | float]) -> list[Any]:
+    def run_script(self, name: str, keys: list[str], arguments: Arguments) -> list[Any]:
         """Run lua/NAME.lua, loading it into Redis when it is not there."""
+        return cast("list[Any]", self._script(name)(keys=keys, args=arguments))
+
+    @answered
+    def run_scripts(self, name: str, calls: Sequence[Call]) -> list[list[Any]]:
+        """Run lua/NAME.lua once for each of the calls, in one round trip for some hundreds of them."""
+        answers: list[list[Any]] = []
+        for at in range(0, len(calls), _AT_ONCE):
+            pipeline = self.text.pipeline(transaction=False)
+            for keys, arguments in calls[at : at + _AT_ONCE]:
+                self._script(name)(keys=keys, args=arguments, client=pipeline)
+            answers += pipeline.execute()
+        return answers
+
+    def _script(self, name: str) -> Any:
         if name not in self._scripts:
             self._scripts[name] = self.text.register_script((_LUA / f"{name}.lua").read_text())
-        return cast("list[Any]", self._scripts[name](keys=keys, args=arguments))
+        return self._scripts[name]
 
     @answered
     def ping(self) -> None:

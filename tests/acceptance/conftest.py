@@ -82,6 +82,16 @@ def workspace(new_workspace: NewWorkspace) -> Workspace:
 @pytest.fixture
 def broker(lab: Lab) -> str:
     """The URL of a database of the lab's Redis that no other test uses."""
+    return _database(lab)
+
+
+@pytest.fixture(scope="module")
+def module_broker(lab: Lab) -> str:
+    """The same for all tests of a module together."""
+    return _database(lab)
+
+
+def _database(lab: Lab) -> str:
     return f"{lab.redis_url.rpartition('/')[0]}/{next(_databases)}"
 
 

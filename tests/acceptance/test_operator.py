@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -56,6 +58,14 @@ class Watched:
                     continue
 
 
+def log_in(workspace: Workspace) -> str:
+    """Log in to the guarded registry as docker does; returns what its configuration then holds."""
+    login = base64.b64encode(":".join(workspace.lab.guarded_login).encode()).decode()
+    config = {"auths": {workspace.lab.guarded_registry: {"auth": login}}}
+    Path(workspace.variables["DOCKER_CONFIG"], "config.json").write_text(json.dumps(config))
+    return login
+
+
 @pytest.fixture(scope="module")
 def watched(new_workspace: NewWorkspace) -> Watched:
     """See `Watched`; the farm ends with the workspace."""
@@ -68,9 +78,11 @@ def watched(new_workspace: NewWorkspace) -> Watched:
         workspace.write("fine", Dockerfile=FINE)
         workspace.write("bad", Dockerfile=BAD, build_yml="image: bad\narches: [amd64]\n")
         workspace.done("trust", "init", "fine", "bad")
+        log_in(workspace)
         workspace.done("up", "--detach", **watched.variables)
         wait_until(watched.answers)
         assert workspace.farm("push", "fine", "bad").code == 1
+        workspace.done("push", "--no-sign", "--org", f"{workspace.lab.guarded_registry}/linuxkit", "fine")
         wait_until(lambda: len(watched.tasks()) >= 5)
     finally:
         ended.set()
@@ -97,7 +109,7 @@ def test_a_task_is_named_by_package_and_architecture_with_queue_worker_and_state
     name = title(watched, "fine", arch)
     task = wait_until(lambda: (found := watched.tasks()[name]) and found["state"] == "SUCCESS" and found)
     assert task["routing_key"] == f"build.{arch}"
-    assert task["worker"].startswith("amd64-")
+    assert task["worker"].startswith("builder@")
 
 
 def test_publishing_is_a_task_on_its_own_queue_and_worker(watched: Watched) -> None:
@@ -136,7 +148,8 @@ def test_the_pages_of_workers_and_tasks_come_up(watched: Watched) -> None:
 
 def test_no_secret_is_in_arguments_logs_redis_or_flower(watched: Watched) -> None:
     lab = watched.workspace.lab
-    secrets = [lab.signing_passphrase, lab.root_passphrase, PASSWORD]
+    secrets = [lab.signing_passphrase, lab.root_passphrase, PASSWORD, lab.guarded_login[1]]
+    secrets += [log_in(watched.workspace), Path(lab.signing_key).read_text().splitlines()[3]]
     places = {"command lines": "\n".join(watched.seen)}
     home = Path(watched.workspace.variables["FARM_STATE_DIR"])
     places |= {str(file): file.read_text(errors="replace") for file in (home / "logs").iterdir()}

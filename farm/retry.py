@@ -1,0 +1,53 @@
+"""Taking up again what of a run did not come to stand: a new run that does only that."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from farm import coordinator
+from farm.errors import StateError
+from farm.plan.again import again, to_repeat
+from farm.queue import make_app
+from farm.state.contexts import keep_contexts
+from farm.state.runs import next_run, read_run, read_works
+from farm.submission import whoami
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farm.model import Run
+    from farm.settings import Settings
+    from farm.state.store import Store
+
+
+def plan_retry(store: Store, run: str, names: Sequence[str] = ()) -> Run | None:
+    """The run that does again what of `run` failed, was cancelled or was lost; None where nothing did.
+
+    Args:
+        store: where the run is kept.
+        run: its name.
+        names: only these of its packages, by their names or the last parts of them.
+
+    Raises:
+        StateError: there is no such run or package.
+    """
+    record = read_run(store, run)
+    packages = to_repeat(record, [record.named(name) for name in names])
+    if not packages:
+        return None
+    works = read_works(store, run, packages)
+    return again(record, works, run=next_run(store), submitter=whoami(), created=time.time())
+
+
+def submit_retry(store: Store, settings: Settings, run: Run) -> None:
+    """Submit a run of `plan_retry`; the old run keeps telling what happened.
+
+    Raises:
+        StateError: what was to be built is not kept any more; nothing was submitted.
+    """
+    wanted = sorted({job.context for work in run.works for job in work.jobs})
+    if gone := keep_contexts(store, wanted, keep=settings.keep):
+        name = next(work.package for work in run.works for job in work.jobs if job.context in gone)
+        raise StateError(f"the context of {name} is not kept any more", hint="farm push its directory again")
+    coordinator.submit(make_app(settings), store, run)
