@@ -87,6 +87,19 @@ def own_arch() -> str:
     return arch_of_uname(platform.machine())
 
 
+def refuse_foreign(arch: str, runs: Sequence[str]) -> None:
+    """Refuse an architecture that an engine neither is nor emulates.
+
+    Raises:
+        EngineError: it runs others.
+    """
+    if arch not in runs:
+        raise EngineError(
+            f"the Docker Engine builds for {', '.join(runs)}, not for {arch}",
+            hint="install QEMU's handlers (qemu-user-static, binfmt-support), or push it to a farm",
+        )
+
+
 class Workshop:
     """The cache, the registry and the engine of this machine; use it as a context manager.
 
@@ -177,7 +190,9 @@ class Workshop:
         for base in bases:
             if base.error:
                 raise BuildFailedError(f"it is built FROM {base.package.image}, which failed")
-        self._refuse_foreign(arch)
+        own = self._engine.info().architecture
+        if arch != own:
+            refuse_foreign(arch, (own, *self._engine.emulated()))
         with ExitStack() as stack:
             context = stack.enter_context(TemporaryFile())
             committed = package.commit and not package.dirty
@@ -195,15 +210,6 @@ class Workshop:
                 credentials=self._registry.credentials.login_for,
             )
             return self._store(package.reference, arch, name)
-
-    def _refuse_foreign(self, arch: str) -> None:
-        own = self._engine.info().architecture
-        runs = (own, *self._engine.emulated())
-        if arch not in runs:
-            raise EngineError(
-                f"the Docker Engine builds for {', '.join(runs)}, not for {arch}",
-                hint="install QEMU's handlers (qemu-user-static, binfmt-support), or push it to a farm",
-            )
 
     def _spec(self, package: Package, arch: str, name: Reference, *, pull: bool) -> BuildSpec:
         given = build_args(package, self._settings.build_args, commit_time(package))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import secrets
 from typing import TYPE_CHECKING
 
@@ -16,8 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab.lab import Lab
-
-NewCache = "Callable[[], Cache]"
 
 
 @pytest.fixture
@@ -42,9 +42,6 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 @pytest.fixture
 def guarded(lab: Lab, tmp_path: Path) -> Iterator[Registry]:
     """A client with the login of the guarded registry."""
-    import base64
-    import json
-
     account = base64.b64encode(":".join(lab.guarded_login).encode()).decode()
     config = {"auths": {lab.guarded_registry: {"auth": account}}}
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -16,13 +16,15 @@ _PIECE = 1 << 16
 
 @dataclass
 class Breaking:
-    """Carries connections; one over which more than `after` bytes went in a direction is reset, `times` times."""
+    """Carries connections; one over which more than so many bytes went is cut, `times` times in all."""
 
     port: int
     up: int | None
     """Bytes towards the registry after which a connection breaks; None for never."""
     down: int | None
     times: int
+    lose: int | None = None
+    """Bytes towards the registry, in all, after which answers are lost."""
     broken: int = 0
     carried: int = 0
     """Bytes towards the registry, in all."""
@@ -46,7 +48,9 @@ class Breaking:
                 seen += len(data)
                 with self.lock:
                     self.carried += len(data) if up else 0
-                    breaks = limit is not None and seen > limit and self.broken < self.times
+                    full = limit is not None and seen > limit
+                    lost = not up and self.lose is not None and self.carried > self.lose
+                    breaks = (full or lost) and self.broken < self.times
                     self.broken += breaks
                 if breaks:
                     break
@@ -59,10 +63,15 @@ class Breaking:
 
 @contextmanager
 def breaking(
-    registry: str, *, up: int | None = None, down: int | None = None, times: int = 1
+    registry: str,
+    *,
+    up: int | None = None,
+    down: int | None = None,
+    lose: int | None = None,
+    times: int = 1,
 ) -> Iterator[tuple[str, Breaking]]:
     """localhost:PORT of a way to a registry (localhost:PORT), and what happened on it."""
-    way = Breaking(int(registry.rpartition(":")[2]), up, down, times)
+    way = Breaking(int(registry.rpartition(":")[2]), up, down, times, lose)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
         threading.Thread(target=way.serve, args=(listener,), daemon=True).start()
         yield f"localhost:{listener.getsockname()[1]}", way
