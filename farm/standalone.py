@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import secrets
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,7 @@ from functools import cached_property
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Self
 
-from farm.build.archive import identify, load, save, tag
+from farm.build.archive import identify, load, names_of, save, tag
 from farm.build.arguments import PROXIES, build_args, labels, proxy_args
 from farm.build.build import build
 from farm.build.engine import Engine
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
     from farm.model import Package
     from farm.registry.client import Registry
     from farm.settings import Settings
+
+
+_SCRATCH = Reference("localhost", "farm/build")
+"""What the engine calls an image from the end of its build until it is in the cache."""
+_DAY = 86400.0
 
 
 class Origin(StrEnum):
@@ -132,7 +138,17 @@ class Workshop:
 
     @cached_property
     def _engine(self) -> Engine:
-        # Saving an image answers only once the engine has written all of it to its disk.
+        engine = Engine.connect(self._settings.engine, timeout=self._settings.http_timeout)
+        self._open.enter_context(engine)
+        # A process that was killed left the name of what it built: older than any build, so nobody's.
+        for name in names_of(engine, _SCRATCH):
+            if int((name.tag or "").partition("-")[0]) < time.time() - self._settings.build_timeout - _DAY:
+                forget(engine, name)
+        return engine
+
+    @cached_property
+    def _patient(self) -> Engine:
+        # Saving and loading are answered only once the engine has the whole image on its disk.
         engine = Engine.connect(self._settings.engine, timeout=self._settings.build_timeout)
         return self._open.enter_context(engine)
 
@@ -198,7 +214,7 @@ class Workshop:
             committed = package.commit and not package.dirty
             pack(package, context) if committed else pack_working(package, context)
             lent = [stack.enter_context(self._lent(base.package.reference, arch)) for base in bases]
-            name = Reference("localhost", "farm/build", secrets.token_hex(8))
+            name = _SCRATCH.with_tag(f"{time.time():.0f}-{secrets.token_hex(8)}")
             stack.callback(forget, self._engine, name)
             build(
                 self._engine,
@@ -226,7 +242,7 @@ class Workshop:
 
     def _store(self, reference: Reference, arch: str, name: Reference) -> ArchImage:
         """Bring a built image from the engine into the cache, and name it there."""
-        with save(self._engine, str(name)) as saved:
+        with save(self._patient, str(name)) as saved:
             (loaded,) = archive.load(self._cache.blobs, saved)
         whole = [
             one
@@ -244,7 +260,7 @@ class Workshop:
 
     def _load(self, image: ArchImage, names: Sequence[Reference]) -> None:
         (plain,) = (one for one in image.descriptors if not is_attestation(one))
-        load(self._engine, exported(self._cache.blobs, plain, names))
+        load(self._patient, exported(self._cache.blobs, plain, names))
 
     @contextmanager
     def _lent(self, reference: Reference, arch: str) -> Iterator[bool]:

@@ -9,6 +9,7 @@ import docker.errors
 
 from farm.build.engine import answering
 from farm.errors import DiskFullError, EngineError
+from farm.model import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
     from farm.build.engine import Engine
-    from farm.model import Reference
 
 _PIECE = 1 << 20
 
@@ -93,6 +93,17 @@ def identify(engine: Engine, name: Reference) -> str | None:
         if isinstance(error.__cause__, docker.errors.NotFound):
             return None
         raise
+
+
+def names_of(engine: Engine, repository: Reference) -> list[Reference]:
+    """Every name that the engine knows in a repository.
+
+    Raises:
+        EngineUnavailableError: the engine went away.
+    """
+    with answering(engine.url):
+        images = cast("Any", engine.api).images(name=str(repository))
+    return [Reference.parse(text) for image in images for text in image.get("RepoTags") or ()]
 
 
 def tag(engine: Engine, image: str, name: Reference) -> None:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import tarfile
-import zlib
 from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import IO, TYPE_CHECKING, Any
 
 from farm.cache.blobs import LARGEST, PIECE
-from farm.cache.compression import GZIP, ZSTD, Packer, diff_id
+from farm.cache.compression import DAMAGED, GZIP, ZSTD, Packer, diff_id
 from farm.cache.content import complete, document, parts, reachable
 from farm.cache.layout import tagged
 from farm.errors import CacheError
@@ -186,7 +185,7 @@ def layer_id(blobs: Blobs, layer: Descriptor) -> str | None:
     """
     try:
         return diff_id(blobs.path(layer.digest))
-    except (OSError, EOFError, ValueError, zlib.error) as error:
+    except (OSError, *DAMAGED) as error:
         raise CacheError(f"the layer {layer.digest} cannot be unpacked: {error}") from error
 
 

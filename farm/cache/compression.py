@@ -17,8 +17,11 @@ if TYPE_CHECKING:
 isal_zlib: Any
 try:
     from isal import isal_zlib
-except ImportError:  # no wheels for s390x and riscv64
+except ImportError:  # there is no wheel of it for s390x and riscv64
     isal_zlib = zlib
+
+DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, isal_zlib.error)
+"""What reading a compressed layer raises where it is cut off or altered."""
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_BITS = 31
@@ -52,7 +55,8 @@ def diff_id(path: Path) -> str | None:
     """sha256:... of a layer's plain bytes; None for a compression that is not understood here.
 
     Raises:
-        OSError, EOFError, zlib.error: the layer is damaged.
+        OSError: it cannot be read.
+        DAMAGED: what is read is no layer.
     """
     summary = hashlib.sha256()
     with path.open("rb") as raw:

@@ -6,8 +6,8 @@ import tarfile
 from posixpath import dirname, normpath
 from typing import IO, TYPE_CHECKING
 
-from farm.cache.blobs import PIECE, on_disk
-from farm.cache.compression import plain
+from farm.cache.blobs import PIECE
+from farm.cache.compression import DAMAGED, plain
 from farm.cache.content import parts
 from farm.errors import CacheError
 
@@ -28,10 +28,10 @@ def flatten(blobs: Blobs, image: Descriptor, into: IO[bytes]) -> None:
     _, *layers = parts(blobs, image)
     seen: dict[str, bool] = {}
     try:
-        with on_disk(blobs.directory), tarfile.open(fileobj=into, mode="w|", bufsize=PIECE) as tar:
+        with tarfile.open(fileobj=into, mode="w|", bufsize=PIECE) as tar:
             for layer in reversed(layers):
                 _lay_below(blobs, layer, tar, seen)
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, *DAMAGED) as error:
         raise CacheError(f"a layer of {image.digest} cannot be read: {error}") from error
 
 

@@ -13,8 +13,6 @@ import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random
-
 from farm.errors import CacheBusyError
 
 if TYPE_CHECKING:
@@ -51,6 +49,20 @@ def locked(path: Path, patience: float, *, exclusive: bool = True) -> Iterator[N
 
 def _take(descriptor: int, path: Path, patience: float, kind: int) -> None:
     wish = struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wish)
+    except BlockingIOError:
+        _wait_for(descriptor, path, patience, wish)
+
+
+def _wait_for(descriptor: int, path: Path, patience: float, wish: bytes) -> None:
+    from tenacity import (  # noqa: PLC0415 - slow to import, and hardly ever needed
+        Retrying,
+        retry_if_exception_type,
+        stop_after_delay,
+        wait_random,
+    )
+
     retrying = Retrying(
         retry=retry_if_exception_type(BlockingIOError),
         wait=wait_random(_FIRST_LOOK, _LAST_LOOK),

@@ -59,7 +59,7 @@ def command(
     farm build --docker pkg/foo && docker run --rm $(farm show-tag pkg/foo)
     """
     from farm.cache.layout import Cache  # noqa: PLC0415 - the registry client is imported when it is used
-    from farm.package.dockerfile import needs  # noqa: PLC0415
+    from farm.package.dockerfile import needs, stale_needs  # noqa: PLC0415
     from farm.package.read import read_packages  # noqa: PLC0415
     from farm.plan.make import in_order  # noqa: PLC0415
     from farm.plan.prepare import open_registry, refuse_other_build_yml  # noqa: PLC0415
@@ -69,7 +69,10 @@ def command(
     wish = Wish(chosen(platforms, skip_platforms, settings.arches, own_arch()), force, pull, docker)
     packages = read_packages(packages_below(directories, tags.build_yml) if below else directories, tags)
     refuse_other_build_yml(packages, tags)
-    wanted = needs(packages, dict(settings.build_args))
+    arguments = dict(settings.build_args)
+    wanted = needs(packages, arguments)
+    for warning in stale_needs(packages, arguments):
+        click.echo(f"warning: {warning}", err=True)
     by_name = {package.image: package for package in packages}
     ordered = [by_name[name] for name in in_order(by_name, wanted)]
     with (

@@ -127,6 +127,23 @@ def test_the_engine_is_left_as_it_was(workspace: Workspace, engine: docker.Docke
     assert {tag for image in engine.images.list() for tag in image.tags} == before
 
 
+def test_what_a_killed_build_left_in_the_engine_is_taken_away_by_a_later_one(
+    workspace: Workspace, engine: docker.DockerClient
+) -> None:
+    workspace.write("foo", Dockerfile=BASE + "RUN true\n")
+    workspace.done("build", "--docker", "foo")
+    name = workspace.reference("foo")
+    try:
+        image = engine.images.get(name)
+        image.tag("localhost/farm/build", "1000-0123456789abcdef")
+        workspace.done("build", "--force", "foo")
+        left = [tag for one in engine.images.list(name="localhost/farm/build") for tag in one.tags]
+        assert not [tag for tag in left if tag.startswith("localhost/farm/build:1000-")]
+    finally:
+        for one in (name, f"{name}-amd64"):
+            engine.images.remove(one, force=True)
+
+
 def test_docker_gives_the_engine_an_image_under_both_of_its_names(
     workspace: Workspace, engine: docker.DockerClient
 ) -> None:

@@ -56,10 +56,15 @@ def add(
     layers: Sequence[bytes],
     arch: str = "amd64",
     name: Reference = NAME,
+    *,
     promised: Sequence[bytes] | None = None,
+    packed: Sequence[bytes] | None = None,
 ) -> ArchImage:
-    """Store an image of plain layers, without a name; its configuration names those that are `promised`."""
-    packed = [gzip.compress(layer, compresslevel=1, mtime=0) for layer in layers]
+    """Store an image of plain layers, without a name.
+
+    Its configuration may promise other layers, and other bytes may stand for their compressed form.
+    """
+    packed = packed or [gzip.compress(layer, compresslevel=1, mtime=0) for layer in layers]
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,

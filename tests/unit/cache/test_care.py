@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import gzip
+import io
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 
 from farm.cache.care import clean, prune, remove, verify
+from farm.cache.filesystem import flatten
 from farm.cache.images import add_images, find_image
 from farm.cache.layout import Cache
+from farm.errors import CacheError
 from farm.model import Reference
 from tests.support.images import LAYER, NAME, add, tar
 
@@ -49,6 +53,25 @@ def test_a_missing_or_cut_blob_is_found(cache: Cache) -> None:
 def test_a_layer_that_is_not_what_its_image_promises_is_found(cache: Cache) -> None:
     add_images(cache, NAME, [add(cache, [tar({"a": b"1"})], promised=[tar({"a": b"2"})])])
     assert any("unpacks to" in problem.what for problem in verify(cache))
+
+
+LAYER_ONE = tar({"a": bytes(range(256)) * 20})
+PACKED = gzip.compress(LAYER_ONE, mtime=0)
+NO_LAYERS = {
+    "cut off": PACKED[:-20],
+    "a wrong sum": PACKED[:-8] + bytes(8),
+    "no deflate stream": PACKED[:12] + b"\xff" * 40 + PACKED[52:],
+    "something behind it": PACKED + b"something",
+}
+
+
+@pytest.mark.parametrize("packed", NO_LAYERS.values(), ids=NO_LAYERS.keys())
+def test_a_layer_that_was_made_badly_is_found_and_not_exported(cache: Cache, packed: bytes) -> None:
+    image = add(cache, [LAYER_ONE], packed=[packed])
+    add_images(cache, NAME, [image])
+    assert any("cannot be unpacked" in problem.what for problem in verify(cache))
+    with pytest.raises(CacheError):
+        flatten(cache.blobs, image.descriptors[0], io.BytesIO())
 
 
 def test_a_damaged_blob_that_nobody_names_is_told_too(cache: Cache) -> None:
