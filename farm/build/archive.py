@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
 import docker.errors
@@ -57,7 +58,8 @@ def save(engine: Engine, image: str) -> io.BufferedReader:
     """
     with answering(engine.url):
         pieces = cast("Any", engine.api).get_image(image, chunk_size=_PIECE)
-    return io.BufferedReader(Pieces(_answering(engine, pieces)), _PIECE)
+        first = next(pieces, b"")  # docker-py asks no earlier whether the engine has it
+    return io.BufferedReader(Pieces(_answering(engine, chain([first], pieces))), _PIECE)
 
 
 def _answering(engine: Engine, pieces: Iterable[bytes]) -> Iterator[bytes]:
