@@ -22,6 +22,7 @@ from farm.cache import archive
 from farm.cache.content import complete
 from farm.cache.export import archive as exported
 from farm.cache.images import add_images, find_image, index_of
+from farm.cache.lock import locked
 from farm.cache.transfer import pull_images
 from farm.errors import BuildFailedError, EngineError, FarmError
 from farm.model import ArchImage, Reference, arch_of_uname
@@ -141,8 +142,10 @@ class Workshop:
         engine = Engine.connect(self._settings.engine, timeout=self._settings.http_timeout)
         self._open.enter_context(engine)
         # A process that was killed left the name of what it built: older than any build, so nobody's.
+        before = time.time() - self._settings.build_timeout - _DAY
         for name in names_of(engine, _SCRATCH):
-            if int((name.tag or "").partition("-")[0]) < time.time() - self._settings.build_timeout - _DAY:
+            begun = (name.tag or "").partition("-")[0]
+            if begun.isdecimal() and int(begun) < before:
                 forget(engine, name)
         return engine
 
@@ -213,12 +216,12 @@ class Workshop:
             context = stack.enter_context(TemporaryFile())
             committed = package.commit and not package.dirty
             pack(package, context) if committed else pack_working(package, context)
-            lent = [stack.enter_context(self._lent(base.package.reference, arch)) for base in bases]
+            lent = stack.enter_context(self._lent([base.package.reference for base in bases], arch))
             name = _SCRATCH.with_tag(f"{time.time():.0f}-{secrets.token_hex(8)}")
             stack.callback(forget, self._engine, name)
             build(
                 self._engine,
-                self._spec(package, arch, name, pull=not any(lent)),
+                self._spec(package, arch, name, pull=not lent),
                 context,
                 log=lambda line: self._log(f"{package.image} {arch} | {line}"),
                 cancelled=lambda: False,
@@ -263,15 +266,22 @@ class Workshop:
         load(self._patient, exported(self._cache.blobs, plain, names))
 
     @contextmanager
-    def _lent(self, reference: Reference, arch: str) -> Iterator[bool]:
-        """Let the engine build FROM an image of the cache, which no registry need have; then as it was."""
-        image = find_image(self._cache, reference, arch)
-        if image is None:
+    def _lent(self, references: Sequence[Reference], arch: str) -> Iterator[bool]:
+        """Let the engine build FROM images of the cache, which no registry need have; then all is as it was.
+
+        Yields whether there are any. An engine keeps one architecture under a name, so one process at a time.
+        """
+        found = [(one, find_image(self._cache, one, arch)) for one in references]
+        images = [(reference, image) for reference, image in found if image]
+        if not images:
             yield False
             return
-        before = identify(self._engine, reference)
-        self._load(image, [reference])
-        try:
+        with locked(self._cache.root / ".lending", self._settings.build_timeout), ExitStack() as stack:
+            for reference, image in images:
+                before = identify(self._engine, reference)
+                stack.callback(self._take_back, reference, before)
+                self._load(image, [reference])
             yield True
-        finally:
-            tag(self._engine, before, reference) if before else forget(self._engine, reference)
+
+    def _take_back(self, reference: Reference, before: str | None) -> None:
+        tag(self._engine, before, reference) if before else forget(self._engine, reference)

@@ -60,7 +60,7 @@ def test_an_image_goes_through_the_cache_and_comes_back_the_same(
 
 
 def test_an_image_that_the_engine_does_not_have_is_told(engine: Engine) -> None:
-    with pytest.raises(EngineError, match="No such image"):
+    with pytest.raises(EngineError, match="does not exist"):
         save(engine, f"localhost/test/{uuid4().hex}:1")
 
 
