@@ -249,7 +249,7 @@ class Workshop:
             (loaded,) = archive.load(self._cache.blobs, saved)
         whole = [
             one
-            for one in members_of(index_of(self._cache, loaded.root), arch)
+            for one in members_of(index_of(self._cache.blobs, loaded.root), arch)
             if complete(self._cache.blobs, one)
         ]
         image = ArchImage(arch, reference.for_arch(arch), tuple(whole))

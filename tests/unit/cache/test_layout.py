@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,8 +16,8 @@ from farm.cache.images import add_images, find_image
 from farm.cache.layout import NAME as REF_NAME
 from farm.cache.layout import Cache
 from farm.errors import CacheBusyError, CacheError
-from farm.model import Descriptor, Reference
-from farm.registry.media import OCI_INDEX
+from farm.model import ArchImage, Descriptor, Platform, Reference
+from farm.registry.media import DOCKER_MANIFEST, OCI_INDEX
 from tests.support.images import LAYER, NAME, add, tar
 
 if TYPE_CHECKING:
@@ -81,6 +82,16 @@ def test_a_single_image_that_linuxkit_pulled_under_the_name_becomes_a_member_of_
     assert found.descriptors[0].digest == bare.digest
     add_images(cache, NAME, [add(cache, layers("amd"))])
     assert find_image(cache, NAME, "arm64") is not None
+
+
+def test_an_image_of_dockers_media_types_is_named_through_an_index_that_everybody_reads(cache: Cache) -> None:
+    image = add(cache, layers("one"))
+    body = json.loads(cache.blobs.read(image.descriptors[0])) | {"mediaType": DOCKER_MANIFEST}
+    root = replace(cache.blobs.put(json.dumps(body).encode(), DOCKER_MANIFEST), platform=Platform("amd64"))
+    old = ArchImage("amd64", image.reference, (root,))
+    add_images(cache, NAME, [old])
+    assert {one.media_type for one in cache.names().values()} == {OCI_INDEX}
+    assert find_image(cache, NAME, "amd64") == old
 
 
 def test_what_others_wrote_into_the_index_stays_as_it_is(cache: Cache) -> None:
