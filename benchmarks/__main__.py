@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import context, startup, sweep
+from benchmarks import cache_push, context, startup, sweep
 
-_ALL = {"startup": startup.rows, "context": context.rows, "sweep": sweep.rows}
+_ALL = {"startup": startup.rows, "context": context.rows, "sweep": sweep.rows, "cache-push": cache_push.rows}
 
 
 def main() -> None:

@@ -17,9 +17,9 @@ _FARM = str(Path(sys.executable).with_name("farm"))
 
 
 def rows() -> Iterator[Row]:
-    """`farm --help` and `farm show-tag`."""
+    """`farm --help`, `farm show-tag` and `farm cache ls`."""
     nothing = seconds(lambda: _run([sys.executable, "-c", "pass"]))
-    for words in (["--help"], ["show-tag", "examples/hello"]):
+    for words in (["--help"], ["show-tag", "examples/hello"], ["cache", "ls"]):
         ours = seconds(lambda words=words: _run([_FARM, *words]))  # type: ignore[misc]
         yield Row(f"farm {' '.join(words)}", ours, "python -c pass", nothing)
 

@@ -109,6 +109,14 @@ class ContextError(FarmError):
     """A build context that is missing, damaged, or not what its tag names."""
 
 
+class CacheError(FarmError):
+    """The LinuxKit cache cannot be read or written, or what it holds is damaged."""
+
+
+class CacheBusyError(CacheError):
+    """Somebody else holds the cache's lock, or took away what was about to be named in it."""
+
+
 class TrustError(FarmError):
     """The signature could not be made or does not hold."""
 
@@ -163,6 +171,8 @@ FACTS: dict[type[FarmError], Facts] = {
     BuildFailedError: Facts(1),
     DiskFullError: Facts(1, retryable=True),
     ContextError: Facts(1),
+    CacheError: Facts(1),
+    CacheBusyError: Facts(1, retryable=True),
     TrustError: Facts(4),
     TrustUnavailableError: Facts(3, retryable=True),
     TrustDeniedError: Facts(4),

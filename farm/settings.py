@@ -167,6 +167,12 @@ class Settings:
     docker_config: Path = _setting(
         Path("~/.docker").expanduser(), "directory of docker's config.json", _path, also="DOCKER_CONFIG"
     )
+    cache: Path = _setting(
+        Path("~/.linuxkit/cache").expanduser(),
+        "directory of the LinuxKit cache",
+        _path,
+        also="LINUXKIT_CACHE",
+    )
     insecure_registries: tuple[str, ...] = _setting(
         (), "registries spoken to without TLS; loopback ones always are", _words
     )

@@ -33,6 +33,7 @@ PACKAGES = {
     "docker-registry": "docker-registry",
     "notary": "notary-server",
     "redis-server": "redis-server",
+    "skopeo": "skopeo",
     "qemu-user-static": "qemu-s390x-static",
     "binfmt-support": "update-binfmts",
     "iptables": "iptables",

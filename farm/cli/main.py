@@ -16,6 +16,8 @@ from farm.errors import FarmError
 # Verb to the module and the one line that `farm --help` shows, so that help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
     "push": ("farm.cli.push", "Build, publish and sign packages."),
+    "build": ("farm.cli.build", "Build packages on this machine, into the LinuxKit cache."),
+    "cache": ("farm.cli.cache", "Look into the LinuxKit cache, and move images in and out."),
     "manifest": ("farm.cli.manifest", "Publish and sign the index of images that stand."),
     "plan": ("farm.cli.plan", "Show what a push would do, and why."),
     "show-tag": ("farm.cli.show_tag", "Print the tags of packages."),

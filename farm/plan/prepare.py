@@ -34,7 +34,7 @@ def prepare(directories: Sequence[str], options: TagOptions, settings: Settings,
     """
     packages = read_packages(directories, options)
     refuse_unpushable(packages)
-    _refuse_other_build_yml(packages, options)
+    refuse_other_build_yml(packages, options)
     arguments = dict(settings.build_args)
     wanted = needs(packages, arguments)
     with open_registry(settings) as registry:
@@ -42,8 +42,12 @@ def prepare(directories: Sequence[str], options: TagOptions, settings: Settings,
     return make_plan(packages, found, wanted, wish, stale_needs(packages, arguments))
 
 
-def _refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) -> None:
-    """Refuse to build another commit's content by the working directory's build.yml."""
+def refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) -> None:
+    """Refuse to build another commit's content by the working directory's build.yml.
+
+    Raises:
+        InputError: the build.yml of a package is another at that commit.
+    """
     if not options.other_commit:
         return
     groups: dict[tuple[str, str], dict[str, Package]] = defaultdict(dict)

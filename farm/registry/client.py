@@ -60,7 +60,7 @@ class Registry:
         timeout: float,
     ) -> None:
         self.credentials = credentials
-        self._transport = Transport(credentials, insecure=tuple(insecure), certs=certs, timeout=timeout)
+        self.transport = Transport(credentials, insecure=tuple(insecure), certs=certs, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -70,7 +70,7 @@ class Registry:
 
     def close(self) -> None:
         """Close all connections."""
-        self._transport.close()
+        self.transport.close()
 
     def ping(self, registry: str) -> None:
         """Return when a registry answers and takes the login.
@@ -78,11 +78,11 @@ class Registry:
         Raises:
             RegistryError: it does not; here and below the kinds of farm.errors tell why.
         """
-        self._transport.send(Request("GET", registry, "/v2/"))
+        self.transport.send(Request("GET", registry, "/v2/"))
 
     def head(self, reference: Reference) -> Descriptor | None:
         """What a tag or digest names; None only where the registry says that there is no such thing."""
-        response = self._transport.send(_reading("HEAD", reference))
+        response = self.transport.send(_reading("HEAD", reference))
         if response.status_code in _NOT_FOUND:
             return None
         digest = response.headers.get("Docker-Content-Digest")
@@ -93,7 +93,7 @@ class Registry:
 
     def manifest(self, reference: Reference) -> Manifest | None:
         """The manifest or index under a tag or digest, its digest checked; None where there is none."""
-        response = self._transport.send(_reading("GET", reference))
+        response = self.transport.send(_reading("GET", reference))
         if response.status_code in _NOT_FOUND:
             return None
         body, digest = response.content, digest_of(response.content)
@@ -109,21 +109,21 @@ class Registry:
         """Store a manifest or an index under a tag; doing it twice is doing it once."""
         headers = {"Content-Type": media_type}
         scope = f"{_pull(reference)},push"
-        self._transport.send(Request("PUT", reference.registry, _path(reference), scope, headers, body))
+        self.transport.send(Request("PUT", reference.registry, _path(reference), scope, headers, body))
         return Descriptor(media_type, digest_of(body), len(body))
 
     def blob(self, reference: Reference, digest: str) -> bytes:
         """A small blob of a repository, such as an image's configuration, its digest checked."""
         path = f"/v2/{reference.repository}/blobs/{digest}"
         request = Request("GET", reference.registry, path, _pull(reference))
-        body = self._transport.send(request).content
+        body = self.transport.send(request).content
         if digest_of(body) != digest:
             raise RegistryError(f"{reference.familiar}: the registry sent other bytes than {digest}")
         return body
 
-    def at_once(self, call: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    def at_once(self, call: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> list[R]:
         """Do something for each item, many at a time; the first error is raised, and nothing new begun."""
-        with ThreadPoolExecutor(THREADS) as pool:
+        with ThreadPoolExecutor(threads) as pool:
             futures = [pool.submit(call, item) for item in items]
             try:
                 return [future.result() for future in futures]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -25,7 +26,7 @@ from farm.model import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from farm.registry.credentials import Credentials
@@ -54,11 +55,12 @@ class Request:
     registry: str
     """HOST[:PORT], or docker.io."""
     path: str
-    """From /v2/ on."""
+    """From /v2/ on; or a whole URL, which is given the login only where it leads to the registry itself."""
     scope: str = ""
     """What a token must allow, such as repository:linuxkit/foo:pull."""
     headers: Mapping[str, str] = field(default_factory=dict)
-    content: bytes | None = None
+    content: bytes | Callable[[], Iterable[bytes]] | None = None
+    """What is sent: bytes, or a function that begins anew with each attempt."""
     missing: tuple[int, ...] = ()
     """Status codes beyond 2xx that are an answer, such as 404."""
 
@@ -117,17 +119,32 @@ class Transport:
             stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(self._timeout),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
-        try:
+        with reaching(request.registry):
             response: httpx.Response = retrying(self._authorised, request)
-        except httpx.HTTPError as error:
-            reason = str(error) or type(error).__name__
-            raise RegistryUnavailableError(
-                f"the registry {request.registry} cannot be reached: {reason}",
-                hint="is it up, and is its name right?",
-            ) from error
         if response.is_success or response.status_code in request.missing:
             return response
         raise failure(request.registry, response, request.method)
+
+    @contextmanager
+    def opened(self, request: Request) -> Iterator[httpx.Response]:
+        """The answer to a request that is sent once, its body unread: for what is too big to be kept.
+
+        Raises:
+            RegistryError: as `send` tells; also where the connection breaks while the body is read.
+        """
+        registry = request.registry
+        with reaching(registry):
+            used = self._granted.get((registry, request.scope))
+            with self._begun(request, used) as response:
+                if response.status_code != httpx.codes.UNAUTHORIZED:
+                    yield _accepted(request, response)
+                    return
+                _read(response, registry)
+            granted = self._grant(registry, request.scope, response, used)
+            if granted is None:
+                raise failure(registry, response, request.method)
+            with self._begun(request, granted) as response:
+                yield _accepted(request, response)
 
     def _authorised(self, request: Request) -> httpx.Response:
         used = self._granted.get((request.registry, request.scope))
@@ -138,17 +155,29 @@ class Transport:
         return self._once(request, granted) if granted else response
 
     def _once(self, request: Request, authorization: str | None) -> httpx.Response:
+        with self._begun(request, authorization) as response:
+            _read(response, request.registry)
+        return response
+
+    @contextmanager
+    def _begun(self, request: Request, authorization: str | None) -> Iterator[httpx.Response]:
         registry = request.registry
         plain = registry in self._insecure or is_loopback(registry)
         client = self._plain if plain else self._secure(registry)
         host = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
-        url = f"{'http' if plain else 'https'}://{host}{request.path}"
-        headers = dict(request.headers) | ({"Authorization": authorization} if authorization else {})
+        base = httpx.URL(f"{'http' if plain else 'https'}://{host}")
+        url = base.join(request.path)
+        at_home = (url.scheme, url.netloc) == (base.scheme, base.netloc)
+        login = {"Authorization": authorization} if authorization and at_home else {}
+        content = request.content() if callable(request.content) else request.content
         with client.stream(
-            request.method, url, headers=headers, content=request.content, follow_redirects=True
+            request.method,
+            url,
+            headers=dict(request.headers) | login,
+            content=content,
+            follow_redirects=True,
         ) as response:
-            _read(response, registry)
-        return response
+            yield response
 
     def _grant(self, registry: str, scope: str, refused: httpx.Response, used: str | None) -> str | None:
         """The Authorization header that answers a challenge; None where there is nothing to answer with."""
@@ -168,7 +197,8 @@ class Transport:
         if kind.lower() != "bearer":
             return None
         facts = dict(_PARAMETER.findall(rest))
-        query = {key: value for key, value in (("service", facts.get("service")), ("scope", scope)) if value}
+        service = [("service", facts["service"])] if facts.get("service") else []
+        query = service + [("scope", one) for one in scope.split()]
         headers = {"Authorization": f"Basic {login.basic}"} if login else {}
         realm = facts.get("realm", "")
         client = self._plain if realm.startswith("http:") else self._secure(urlsplit(realm).netloc)
@@ -196,6 +226,30 @@ def trusting(certificates: Sequence[Path]) -> ssl.SSLContext:
         except OSError as error:
             raise SettingsError(f"{file}: no CA certificate can be read there: {error}") from error
     return context
+
+
+@contextmanager
+def reaching(registry: str) -> Iterator[None]:
+    """Tell a connection that fails as the registry being out of reach.
+
+    Raises:
+        RegistryUnavailableError: the connection failed, or broke.
+    """
+    try:
+        yield
+    except httpx.HTTPError as error:
+        reason = str(error) or type(error).__name__
+        raise RegistryUnavailableError(
+            f"the registry {registry} cannot be reached: {reason}", hint="is it up, and is its name right?"
+        ) from error
+
+
+def _accepted(request: Request, response: httpx.Response) -> httpx.Response:
+    """The response, unless it is an error."""
+    if response.is_success or response.status_code in request.missing:
+        return response
+    _read(response, request.registry)
+    raise failure(request.registry, response, request.method)
 
 
 def _read(response: httpx.Response, registry: str) -> None:

@@ -1,0 +1,144 @@
+"""farm build: make packages on this machine, without a broker, and keep them in the LinuxKit cache."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from farm.cli.options import json_option, print_json, tag_options, with_settings
+from farm.errors import InputError, RunFailedError
+from farm.model import ARCHES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farm.package.read import TagOptions
+    from farm.settings import Settings
+    from farm.standalone import Made
+
+
+@click.command("build")
+@click.argument("directories", nargs=-1, required=True, metavar="DIR...")
+@with_settings("org", "arches", "engine", "build_args", "cache")
+@tag_options
+@click.option("--all", "below", is_flag=True, help="Every package below the directories.")
+@click.option(
+    "--platforms",
+    metavar="PLATFORM,...",
+    help="Architectures, such as linux/arm64,linux/s390x; by default this machine's.",
+)
+@click.option("--skip-platforms", metavar="PLATFORM,...", help="All architectures of --arches but these.")
+@click.option("--force", is_flag=True, help="Build although the image is in the cache or the registry.")
+@click.option("--pull/--no-pull", default=True, help="Look in the registry for what the cache lacks.")
+@click.option("--docker", is_flag=True, help="Load it into the engine too: NAME:TAG-ARCH and NAME:TAG.")
+@json_option
+def command(
+    settings: Settings,
+    directories: tuple[str, ...],
+    tags: TagOptions,
+    below: bool,
+    platforms: str | None,
+    skip_platforms: str | None,
+    force: bool,
+    pull: bool,
+    docker: bool,
+    as_json: bool,
+) -> int:
+    r"""Make the packages in these directories available in the LinuxKit cache. Nothing is pushed.
+
+    What the cache has is taken as it is, what the registry has is pulled, the rest is built by the local
+    Docker Engine. Uncommitted changes may be built: the tag says so. Needs no broker.
+
+    \b
+    farm build pkg/foo
+    farm build --all pkg/ --platforms linux/amd64,linux/arm64
+    farm build --docker pkg/foo && docker run --rm $(farm show-tag pkg/foo)
+    """
+    from farm.cache.layout import Cache  # noqa: PLC0415 - the registry client is imported when it is used
+    from farm.package.dockerfile import needs, stale_needs  # noqa: PLC0415
+    from farm.package.read import read_packages  # noqa: PLC0415
+    from farm.plan.make import in_order  # noqa: PLC0415
+    from farm.plan.prepare import open_registry, refuse_other_build_yml  # noqa: PLC0415
+    from farm.standalone import Wish, Workshop, own_arch  # noqa: PLC0415
+
+    begun = time.monotonic()
+    wish = Wish(chosen(platforms, skip_platforms, settings.arches, own_arch()), force, pull, docker)
+    packages = read_packages(packages_below(directories, tags.build_yml) if below else directories, tags)
+    refuse_other_build_yml(packages, tags)
+    arguments = dict(settings.build_args)
+    wanted = needs(packages, arguments)
+    for warning in stale_needs(packages, arguments):
+        click.echo(f"warning: {warning}", err=True)
+    by_name = {package.image: package for package in packages}
+    ordered = [by_name[name] for name in in_order(by_name, wanted)]
+    with (
+        open_registry(settings) as registry,
+        Workshop(
+            settings,
+            Cache(settings.cache),
+            registry,
+            say=lambda line: click.echo(line, err=as_json),
+            log=lambda line: click.echo(line, err=True),
+        ) as workshop,
+    ):
+        made = list(workshop.make_all(ordered, wanted, wish))
+    if as_json:
+        print_json([one.to_json() for one in made])
+    elif len(made) > 1:
+        click.echo(summary(made, time.monotonic() - begun))
+    return _exit_code(made)
+
+
+def chosen(
+    platforms: str | None, skipped: str | None, all_arches: Sequence[str], own: str
+) -> tuple[str, ...]:
+    """The architectures that the flags ask for; linux/ before one may be left out.
+
+    Raises:
+        InputError: both flags, or what is no architecture.
+    """
+    if platforms and skipped:
+        raise InputError("--platforms and --skip-platforms exclude each other", hint="give one of them")
+    named = [word.strip().removeprefix("linux/") for word in (platforms or skipped or own).split(",")]
+    for arch in named:
+        if arch not in ARCHES:
+            raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")
+    return tuple(arch for arch in all_arches if arch not in named) if skipped else tuple(dict.fromkeys(named))
+
+
+def packages_below(directories: Sequence[str], build_yml: str) -> list[str]:
+    """Every directory below these that holds a build.yml, or that is one of them.
+
+    Raises:
+        InputError: there is none.
+    """
+    found: list[str] = []
+    for directory in directories:
+        hits = sorted(Path(directory).rglob(build_yml))
+        found += [str(hit.parent) for hit in hits if ".git" not in hit.parts]
+    if not found:
+        raise InputError(f"{', '.join(directories)}: no package lies below", hint=f"each has a {build_yml}")
+    return found
+
+
+def summary(made: Sequence[Made], seconds: float) -> str:
+    """One line on all packages."""
+    origins = Counter(str(origin) for one in made for _, origin in one.images)
+    failed = sum(1 for one in made if one.error)
+    counts = [f"{count} {what}" for what, count in sorted(origins.items())]
+    parts = [*counts, *([f"{failed} failed"] if failed else [])]
+    return f"{len(made)} packages: {', '.join(parts) or 'nothing to do'}, {seconds:.1f} s"
+
+
+def _exit_code(made: Sequence[Made]) -> int:
+    errors = [one.error for one in made if one.error]
+    if len(errors) == len(made) == 1:
+        raise errors[0]
+    if errors:
+        failed = ", ".join(one.package.image for one in made if one.error)
+        raise RunFailedError(f"{len(errors)} of {len(made)} packages failed: {failed}")
+    return 0

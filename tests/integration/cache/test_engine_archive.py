@@ -1,0 +1,89 @@
+"""Images out of a real engine and into it, also when it goes away."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import closing
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from farm.build.archive import identify, load, names_of, save, tag
+from farm.build.engine import Engine
+from farm.build.push import forget
+from farm.cache import archive
+from farm.cache.care import verify
+from farm.cache.export import archive as exported
+from farm.errors import CacheError, EngineError, EngineUnavailableError
+from farm.model import Reference
+from tests.integration.build.proxy import relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from farm.cache.layout import Cache
+    from lab.lab import Lab
+
+
+@pytest.fixture
+def engine(lab: Lab) -> Iterator[Engine]:
+    with Engine.connect(lab.engine_url, timeout=60) as engine:
+        yield engine
+
+
+@pytest.fixture
+def image(engine: Engine, lab: Lab) -> Iterator[Reference]:
+    """The base image, in the engine, under a name of this test's own."""
+    for _ in engine.api.pull(lab.base, stream=True):  # type: ignore[no-untyped-call]
+        pass
+    name = Reference("localhost", f"test/{uuid4().hex}", "1")
+    tag(engine, lab.base, name)
+    yield name
+    forget(engine, name)
+
+
+def test_an_image_goes_through_the_cache_and_comes_back_the_same(
+    engine: Engine, image: Reference, cache: Cache
+) -> None:
+    before = engine.inspect(str(image))
+    with save(engine, str(image)) as stream:
+        (loaded,) = archive.load(cache.blobs, stream)
+    cache.change(lambda _: {str(image): loaded.root})
+    assert verify(cache) == []
+    forget(engine, image)
+    assert identify(engine, image) is None
+    load(engine, exported(cache.blobs, loaded.root, [image]))
+    after = engine.inspect(str(image))
+    assert [after[key] for key in ("RootFS", "Architecture")] == [
+        before[key] for key in ("RootFS", "Architecture")
+    ]
+    assert names_of(engine, Reference(image.registry, image.repository)) == [image]
+
+
+def test_an_image_that_the_engine_does_not_have_is_told(engine: Engine) -> None:
+    with pytest.raises(EngineError, match=r"No such image|does not exist"):
+        save(engine, f"localhost/test/{uuid4().hex}:1")
+
+
+def test_an_engine_that_goes_away_in_the_middle_leaves_nothing_named(
+    lab: Lab, image: Reference, cache: Cache, tmp_path: Path
+) -> None:
+    with (
+        relay(tmp_path / "relay.sock", lab.engine_url) as way,
+        closing(Engine.connect(way.url, timeout=60)) as engine,
+        save(engine, str(image)) as stream,
+    ):
+        stream.read(1000)
+        cutter = threading.Thread(target=way.cut)
+        cutter.start()
+        cutter.join()
+        with pytest.raises((EngineUnavailableError, CacheError)):
+            archive.load(cache.blobs, stream)
+    assert cache.names() == {}
+
+
+def test_an_archive_that_is_none_is_refused_by_the_engine(engine: Engine) -> None:
+    with pytest.raises(EngineError):
+        load(engine, iter([b"no archive" * 1000]))

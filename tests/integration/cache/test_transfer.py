@@ -1,0 +1,204 @@
+"""Images between caches and a real registry, also when the way there breaks."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.cache.care import verify
+from farm.cache.images import add_images, find_image
+from farm.cache.transfer import published, pull_all, pull_images, push_all
+from farm.errors import CacheError, RegistryDeniedError, RegistryError, RegistryUnavailableError
+from farm.model import Reference
+from farm.registry.blobs import Arrival, pull_blob, push_blob
+from tests.integration.cache.relay import breaking
+from tests.support.images import LAYER, add, tar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farm.cache.layout import Cache
+    from farm.registry.client import Registry
+    from lab.lab import Lab
+
+BIG = 8 << 20
+
+
+def fill(cache: Cache, name: Reference, arches: tuple[str, ...] = ("amd64",), size: int = 1000) -> None:
+    for arch in arches:
+        layers = [tar({"noise": secrets.token_bytes(size)}), tar({"arch": arch.encode()})]
+        add_images(cache, name, [add(cache, layers, arch, name)])
+
+
+def test_what_is_pushed_and_pulled_again_is_the_same(
+    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
+) -> None:
+    name = Reference.parse(f"{org}/foo:1")
+    fill(cache, name, ("amd64", "arm64"))
+    moved = push_all(cache, registry, name)
+    other = new_cache()
+    assert pull_all(other, registry, name) == moved.root
+    assert set(other.names()) == {str(name), f"{name}-amd64", f"{name}-arm64"}
+    for arch in ("amd64", "arm64"):
+        assert find_image(other, name, arch) == find_image(cache, name, arch)
+        assert registry.head(name.for_arch(arch)) is not None
+    assert verify(other) == []
+
+
+def test_one_architecture_is_pulled_and_the_next_one_added(
+    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
+) -> None:
+    name = Reference.parse(f"{org}/foo:1")
+    fill(cache, name, ("amd64", "arm64"))
+    push_all(cache, registry, name)
+    other = new_cache()
+    assert set(pull_images(other, registry, name, ["arm64", "riscv64"])) == {"arm64"}
+    assert find_image(other, name, "amd64") is None
+    assert verify(other) == []
+    pull_images(other, registry, name, ["amd64"])
+    assert other.find(name) == cache.find(name)
+
+
+def test_a_second_push_sends_nothing(cache: Cache, registry: Registry, org: str) -> None:
+    name = Reference.parse(f"{org}/foo:1")
+    fill(cache, name)
+    assert push_all(cache, registry, name).blobs == {Arrival.SENT: 3}
+    assert push_all(cache, registry, name).blobs == {Arrival.STOOD: 3}
+
+
+def test_a_layer_that_another_repository_of_the_registry_holds_is_not_sent(
+    cache: Cache, registry: Registry, org: str
+) -> None:
+    one, two = Reference.parse(f"{org}/one:1"), Reference.parse(f"{org}/two:1")
+    shared = tar({"noise": secrets.token_bytes(1000)})
+    add_images(cache, one, [add(cache, [shared], name=one)])
+    push_all(cache, registry, one)
+    add_images(cache, two, [add(cache, [shared, tar({"own": b"x"})], name=two)])
+    assert push_all(cache, registry, two).blobs == {Arrival.MOUNTED: 1, Arrival.SENT: 2}
+
+
+def test_an_architecture_that_somebody_else_pushed_stays_in_the_index(
+    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
+) -> None:
+    name = Reference.parse(f"{org}/foo:1")
+    other = new_cache()
+    fill(cache, name, ("amd64",))
+    fill(other, name, ("s390x",))
+    push_all(cache, registry, name)
+    push_all(other, registry, name)
+    assert set(pull_images(new_cache(), registry, name, ["amd64", "s390x"])) == {"amd64", "s390x"}
+
+
+def test_a_registry_that_asks_for_a_login_is_given_it(
+    cache: Cache, new_cache: Callable[[], Cache], guarded: Registry, lab: Lab
+) -> None:
+    name = Reference.parse(f"{lab.guarded_registry}/{secrets.token_hex(4)}/foo:1")
+    fill(cache, name)
+    push_all(cache, guarded, name)
+    other = new_cache()
+    pull_all(other, guarded, name)
+    assert verify(other) == []
+
+
+def test_without_the_login_nothing_is_pushed(cache: Cache, registry: Registry, lab: Lab) -> None:
+    name = Reference.parse(f"{lab.guarded_registry}/foo/bar:1")
+    fill(cache, name)
+    with pytest.raises(RegistryDeniedError):
+        push_all(cache, registry, name)
+
+
+def test_an_upload_that_breaks_off_is_begun_again(cache: Cache, registry: Registry, lab: Lab) -> None:
+    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
+    with breaking(lab.registry, up=BIG // 2, times=2) as (host, way):
+        name = Reference.parse(f"{host}/{secrets.token_hex(4)}/foo:1")
+        arrival = push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
+        assert (arrival, way.broken) == (Arrival.SENT, 2)
+        with cache.blobs.writing() as writer:
+            pull_blob(registry, name, blob, writer)
+
+
+def test_an_answer_that_was_lost_after_the_upload_arrived_is_no_second_upload(
+    cache: Cache, registry: Registry, lab: Lab
+) -> None:
+    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
+    with breaking(lab.registry, lose=BIG) as (host, way):
+        name = Reference.parse(f"{host}/{secrets.token_hex(4)}/foo:1")
+        push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
+        assert way.broken == 1
+        assert way.carried < BIG + BIG // 2
+
+
+def test_a_download_that_breaks_off_goes_on_where_it_was(
+    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, lab: Lab
+) -> None:
+    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
+    path = f"{secrets.token_hex(4)}/foo:1"
+    home = Reference.parse(f"{lab.registry}/{path}")
+    push_blob(registry, home, blob, lambda: cache.blobs.pieces(blob.digest))
+    other = new_cache()
+    # More breaks than there are attempts without progress.
+    with breaking(lab.registry, down=BIG // 8, times=7) as (host, way):
+        with other.blobs.writing() as writer:
+            pull_blob(registry, Reference.parse(f"{host}/{path}"), blob, writer)
+            writer.keep(LAYER, blob.digest)
+        assert way.broken == 7
+    assert other.blobs.has(blob)
+
+
+def test_a_way_that_always_breaks_is_given_up_as_one_that_may_heal(
+    cache: Cache, registry: Registry, lab: Lab
+) -> None:
+    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
+    with breaking(lab.registry, up=BIG // 2, times=100) as (host, _):
+        name = Reference.parse(f"{host}/{secrets.token_hex(4)}/foo:1")
+        with pytest.raises(RegistryUnavailableError) as caught:
+            push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
+    assert caught.value.retryable
+
+
+def test_a_blob_that_is_damaged_in_the_cache_does_not_reach_the_registry(
+    cache: Cache, registry: Registry, org: str
+) -> None:
+    name = Reference.parse(f"{org}/foo:1")
+    blob = cache.blobs.put(secrets.token_bytes(1000), LAYER)
+    cache.blobs.path(blob.digest).write_bytes(bytes(1000))
+    with pytest.raises(RegistryError):
+        push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
+    with pytest.raises(RegistryError), cache.blobs.writing() as writer:
+        pull_blob(registry, name, blob, writer)
+
+
+def test_bytes_that_a_registry_damaged_are_not_taken(
+    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str, lab: Lab
+) -> None:
+    name = Reference.parse(f"{org}/foo:1")
+    fill(cache, name)
+    push_all(cache, registry, name)
+    layer = max(cache.blobs.directory.iterdir(), key=lambda path: path.stat().st_size)
+    stored = lab.directory / "registry" / "data" / "docker/registry/v2/blobs/sha256" / layer.name[:2]
+    data = stored / layer.name / "data"
+    data.write_bytes(bytes(data.stat().st_size))
+    other = new_cache()
+    with pytest.raises(RegistryError, match="other bytes"):
+        pull_all(other, registry, name)
+    assert other.names() == {}
+
+
+def test_what_is_not_there_is_told_on_either_side(cache: Cache, registry: Registry, org: str) -> None:
+    name = Reference.parse(f"{org}/nothing:1")
+    with pytest.raises(RegistryError):
+        pull_all(cache, registry, name)
+    with pytest.raises(CacheError):
+        push_all(cache, registry, name)
+
+
+def test_only_what_the_registry_holds_just_the_same_counts_as_published(
+    cache: Cache, registry: Registry, org: str
+) -> None:
+    one, two = Reference.parse(f"{org}/one:1"), Reference.parse(f"{org}/two:1")
+    fill(cache, one)
+    fill(cache, two)
+    push_all(cache, registry, one)
+    assert {str(name) for name in published(cache, registry)} == {str(one), f"{one}-amd64"}

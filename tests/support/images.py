@@ -1,0 +1,109 @@
+"""Small images made by hand: layers of files, a configuration, a manifest, in a cache or as archives."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+from typing import TYPE_CHECKING, Any
+
+from farm.model import ArchImage, Descriptor, Platform, Reference
+from farm.registry.media import OCI_MANIFEST
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from farm.cache.layout import Cache
+
+CONFIG = "application/vnd.oci.image.config.v1+json"
+LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+NAME = Reference.parse("linuxkit/foo:abc")
+
+
+def digest(body: bytes) -> str:
+    """sha256:... of bytes."""
+    return f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def tar(files: Mapping[str, bytes | None]) -> bytes:
+    """A tar of files; None is a directory."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, body in files.items():
+            entry = tarfile.TarInfo(name)
+            if body is None:
+                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+            entry.size = len(body or b"")
+            archive.addfile(entry, io.BytesIO(body or b""))
+    return packed.getvalue()
+
+
+def config(layers: Sequence[bytes], arch: str = "amd64") -> bytes:
+    """A configuration for plain layers."""
+    data = {
+        "architecture": arch,
+        "os": "linux",
+        "config": {},
+        "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
+    }
+    return json.dumps(data).encode()
+
+
+def add(
+    cache: Cache,
+    layers: Sequence[bytes],
+    arch: str = "amd64",
+    name: Reference = NAME,
+    *,
+    promised: Sequence[bytes] | None = None,
+    packed: Sequence[bytes] | None = None,
+) -> ArchImage:
+    """Store an image of plain layers, without a name.
+
+    Its configuration may promise other layers, and other bytes may stand for their compressed form.
+    """
+    packed = packed or [gzip.compress(layer, compresslevel=1, mtime=0) for layer in layers]
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": cache.blobs.put(config(promised or layers, arch), CONFIG).to_json(),
+        "layers": [cache.blobs.put(layer, LAYER).to_json() for layer in packed],
+    }
+    root = cache.blobs.put(json.dumps(manifest).encode(), OCI_MANIFEST)
+    named = Descriptor(root.media_type, root.digest, root.size, Platform(arch))
+    return ArchImage(arch, name.for_arch(arch), (named,))
+
+
+def docker_archive(layers: Sequence[bytes], names: Sequence[str], *, repeat_as_link: bool = True) -> bytes:
+    """What `docker save` of engines before 25 writes: plain layers, the same one twice as a link."""
+    body = config(layers)
+    seen: dict[bytes, str] = {}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for number, layer in enumerate(layers):
+            folder = f"{number:064x}"
+            put(archive, f"{folder}/VERSION", b"1.0")
+            if repeat_as_link and layer in seen:
+                link = tarfile.TarInfo(f"{folder}/layer.tar")
+                link.type, link.linkname = tarfile.SYMTYPE, f"../{seen[layer]}/layer.tar"
+                archive.addfile(link)
+            else:
+                put(archive, f"{folder}/layer.tar", layer)
+            seen.setdefault(layer, folder)
+        put(archive, f"{digest(body)[7:]}.json", body)
+        item: dict[str, Any] = {
+            "Config": f"{digest(body)[7:]}.json",
+            "RepoTags": list(names),
+            "Layers": [f"{number:064x}/layer.tar" for number in range(len(layers))],
+        }
+        put(archive, "manifest.json", json.dumps([item]).encode())
+    return packed.getvalue()
+
+
+def put(archive: tarfile.TarFile, name: str, body: bytes) -> None:
+    """Add a file to an archive."""
+    entry = tarfile.TarInfo(name)
+    entry.size = len(body)
+    archive.addfile(entry, io.BytesIO(body))
