@@ -7,6 +7,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from farm.errors import RegistryDeniedError, SettingsError
 from farm.model import DEFAULT_REGISTRY
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DOCKER_HUB = "https://index.docker.io/v1/"
+_DOCKER_HUBS = (DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,19 @@ class Login:
 
     user: str
     password: Secret
+    """For an account without a user, the token that the registry itself takes."""
+
+    @property
+    def is_token(self) -> bool:
+        """Whether it is a token that the registry gave, and no account."""
+        return not self.user
+
+    @property
+    def docker(self) -> dict[str, str]:
+        """The account as the engine takes it."""
+        if self.is_token:
+            return {"registrytoken": self.password.reveal()}
+        return {"username": self.user, "password": self.password.reveal()}
 
     @property
     def basic(self) -> str:
@@ -42,13 +57,22 @@ class Credentials:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @staticmethod
-    def load(directory: Path) -> Credentials:
+    def load(directory: Path, given: Secret | None = None) -> Credentials:
         """The logins of the config.json in a directory; a directory without one holds none.
+
+        Args:
+            directory: docker's.
+            given: logins that beat them, see `read_logins`.
 
         Raises:
             SettingsError: the file cannot be read, or is not what docker writes.
         """
-        path = directory / "config.json"
+        found = Credentials._load(directory / "config.json")
+        found._known.update(read_logins(given) if given else {})  # noqa: SLF001 - its own
+        return found
+
+    @staticmethod
+    def _load(path: Path) -> Credentials:
         try:
             config = json.loads(path.read_text())
         except FileNotFoundError:
@@ -92,6 +116,28 @@ class Credentials:
         if not entry or not entry.get("password"):
             return None
         return Login(str(entry.get("username", "")), Secret(str(entry["password"])))
+
+
+def read_logins(given: Secret) -> dict[str, Login]:
+    """Registry (HOST[:PORT]) to login, from REGISTRY=USER:PASSWORD and REGISTRY=TOKEN words.
+
+    As with `linuxkit`, a registry may be written as a URL, and docker.io as docker writes it.
+
+    Raises:
+        SettingsError: a word is neither; none is shown.
+    """
+    logins: dict[str, Login] = {}
+    for word in filter(None, map(str.strip, given.reveal().split(","))):
+        place, _, account = word.partition("=")
+        user, colon, password = account.partition(":")
+        host = urlsplit(place if "://" in place else f"//{place}").netloc
+        if not host or not (password if colon else account) or (colon and not user):
+            raise SettingsError(
+                "registry-creds: cannot be read", hint="write REGISTRY=USER:PASSWORD or REGISTRY=TOKEN"
+            )
+        login = Login(user, Secret(password)) if colon else Login("", Secret(account))
+        logins[DEFAULT_REGISTRY if host in _DOCKER_HUBS else host] = login
+    return logins
 
 
 def _sections(auth: Any, config: dict[str, Any]) -> dict[str, Any]:

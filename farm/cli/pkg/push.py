@@ -6,7 +6,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from farm.cli.manifest import publish
+from farm.cli.manifest import publish, without_builds
+from farm.cli.pkg.cached import push_cached
 from farm.cli.pkg.flags import note, verb
 from farm.cli.pkg.making import MAKING, arches, is_off, take_notes
 from farm.cli.plan import show_plan
@@ -44,7 +45,12 @@ def push(asked: Asked, directories: tuple[str, ...], own: dict[str, Any]) -> int
     release = "" if is_off(own, "manifest") else _release(asked, directories, own["release"])
     if own["release"] and is_off(own, "manifest"):
         raise InputError("--release: a release is an index, and --manifest=false makes none")
-    if is_off(own, "image") and not own["dry_run"]:
+    dry = own["dry_run"] or own["dry"]
+    if own["nobuild"] and not dry:
+        push_cached(asked.settings, directories, asked.tags)
+    if (own["nobuild"] or is_off(own, "image")) and not dry:
+        if is_off(own, "manifest"):
+            return 0
         wishes = Wishes((), force=False, partial=True, release=release)
         return publish(directories, asked.tags, asked.settings, wishes, as_json=False)
     return _build(asked, directories, own, release)
@@ -62,7 +68,8 @@ def _build(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], rele
     )
     plan = prepare(directories, asked.tags, asked.settings, wish)
     if own["dry_run"] or own["dry"]:
-        show_plan(plan)
+        alone = own["nobuild"] or is_off(own, "image")
+        show_plan(without_builds(plan, partial=True) if alone else plan)
         return 0
     if plan.nothing:
         return say_nothing_to_do(plan, as_json=False, seconds=time.monotonic() - begun)
