@@ -7,7 +7,7 @@ BIN := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test lint types imports format unit property integration bench wheel clean
+.PHONY: help setup demo lab test lint types imports format docs unit property integration bench wheel clean
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ imports: setup
 format: setup ## format the code, and mend what lint can mend
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
+
+docs: setup ## write what is made from the code: docs/commands.md, config/farm.yml, the picture of the imports
+	@$(BIN)/python -m docs.generate
 
 bench: setup ## measure, each figure beside a peer's or a limit in the same run
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -102,7 +102,8 @@ def _workers(settings: Settings) -> str:
 
 
 def _engine(settings: Settings) -> str:
-    with Engine.connect(settings.engine, timeout=settings.http_timeout) as engine:
+    certs, timeout = settings.engine_certs, settings.http_timeout
+    with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
         info, emulated = engine.info(), engine.emulated()
     more = f", emulates {', '.join(emulated)}" if emulated else ""
     return f"Docker Engine {info.version}, {info.architecture}{more}"

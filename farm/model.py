@@ -21,6 +21,7 @@ ARCHES: tuple[str, ...] = tuple(UNAME)
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_REGISTRY = "docker.io"
+_ALIASES = {"index.docker.io": DEFAULT_REGISTRY}
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
@@ -30,6 +31,11 @@ _HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
 def arch_of_uname(machine: str) -> str:
     """The LinuxKit name of what `uname -m` prints; the input itself where it has no other."""
     return next((arch for arch, name in UNAME.items() if name == machine), machine)
+
+
+def _is_host(word: str) -> bool:
+    """Whether docker takes the first part of a name for a registry."""
+    return any(mark in word for mark in ".:") or word == "localhost"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -99,8 +105,8 @@ class Reference:
         """
         rest, _, digest = text.partition("@")
         host, slash, path = rest.partition("/")
-        named = bool(slash) and (any(c in host for c in ".:") or host == "localhost")
-        registry, path = (host, path) if named else (DEFAULT_REGISTRY, rest)
+        named = bool(slash) and _is_host(host)
+        registry, path = (_ALIASES.get(host, host), path) if named else (DEFAULT_REGISTRY, rest)
         path, colon, tag = path.partition(":")
         if registry == DEFAULT_REGISTRY and "/" not in path:
             path = f"library/{path}"
@@ -123,9 +129,12 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """The reference as people write it: docker.io and docker.io/library are left out."""
-        text = str(self).removeprefix(f"{DEFAULT_REGISTRY}/")
-        return text.removeprefix("library/") if self.registry == DEFAULT_REGISTRY else text
+        """The reference as people write it: docker.io and library left out where they are implied."""
+        first, *others = self.repository.split("/")
+        if self.registry != DEFAULT_REGISTRY or _is_host(first):
+            return str(self)
+        implied = f"{first}/" if first == "library" and len(others) == 1 else ""
+        return str(self).removeprefix(f"{DEFAULT_REGISTRY}/{implied}")
 
     @property
     def short(self) -> str:
@@ -133,6 +142,10 @@ class Reference:
         tag = self.tag or ""
         cut = tag[:8] if re.fullmatch(r"[0-9a-f]{40}.*", tag) else tag
         return f"{self.repository}:{cut}" if cut else self.repository
+
+    def or_latest(self) -> Reference:
+        """The reference itself, or its tag latest where it has neither tag nor digest."""
+        return self if self.tag or self.digest else self.with_tag("latest")
 
     def with_tag(self, tag: str) -> Reference:
         """The same repository at another tag."""
@@ -168,6 +181,15 @@ class DockerImages:
     from_file: str | None = None
     target: str | None = None
     target_dir: str | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What a job takes with it."""
+        return {"images": list(self.images), "target": self.target, "target_dir": self.target_dir}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> DockerImages:
+        """The inverse of `to_json`."""
+        return DockerImages(tuple(data["images"]), None, data["target"], data["target_dir"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +272,8 @@ class Job:
     """Whether to build although the image stands in the registry."""
     labels: tuple[tuple[str, str], ...] = ()
     build_args: tuple[tuple[str, str], ...] = ()
+    depends: DockerImages | None = None
+    """Images that the worker adds to the context, each pinned by its digest."""
 
     @property
     def title(self) -> str:
@@ -273,6 +297,7 @@ class Job:
             "force": self.force,
             "labels": dict(self.labels),
             "build_args": dict(self.build_args),
+            "depends": self.depends.to_json() if self.depends else None,
         }
 
     @staticmethod
@@ -285,6 +310,7 @@ class Job:
                 "destinations": tuple(data["destinations"]),
                 "labels": tuple(data["labels"].items()),
                 "build_args": tuple(data["build_args"].items()),
+                "depends": DockerImages.from_json(data["depends"]) if data.get("depends") else None,
             }
         )
 
@@ -384,6 +410,29 @@ class RunState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """An index that is to stand, and be signed, under another tag of its repository too: a release."""
+
+    source: Reference
+    tag: str
+    sign: bool
+
+    @property
+    def target(self) -> Reference:
+        """NAME:RELEASE."""
+        return self.source.with_tag(self.tag)
+
+    def to_json(self) -> dict[str, Any]:
+        """The copy as the state holds it."""
+        return {"source": str(self.source), "tag": self.tag, "sign": self.sign}
+
+    @staticmethod
+    def from_json(data: dict[str, Any]) -> Copy:
+        """The inverse of `to_json`."""
+        return Copy(Reference.parse(data["source"]), data["tag"], data["sign"])
+
+
+@dataclass(frozen=True, slots=True)
 class PackageWork:
     """What one run has to do for one package: the builds that are missing, and what stands already."""
 
@@ -398,6 +447,8 @@ class PackageWork:
     sign: bool = True
     partial: bool = False
     """Whether the index may be published while an architecture is missing."""
+    copies: tuple[Copy, ...] = ()
+    """With these, the work is no package's but a release: it publishes all of them, or none."""
 
     def to_json(self) -> dict[str, Any]:
         """The work as the state holds it."""
@@ -410,6 +461,7 @@ class PackageWork:
             "needs": list(self.needs),
             "sign": self.sign,
             "partial": self.partial,
+            "copies": [copy.to_json() for copy in self.copies],
         }
 
     @staticmethod
@@ -424,6 +476,7 @@ class PackageWork:
             needs=tuple(data["needs"]),
             sign=data["sign"],
             partial=data["partial"],
+            copies=tuple(Copy.from_json(copy) for copy in data.get("copies", ())),
         )
 
 

@@ -2,21 +2,27 @@
 
 This is the only module that reads the environment. Each field of `Settings` declares itself once: its
 name gives the key in farm.yml (`state-dir`), the variable (`FARM_STATE_DIR`) and the flag (`--state-dir`).
+A secret can stand in a file of its own instead: `broker-file`, `FARM_BROKER_FILE`.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from farm.errors import SettingsError
 
 DEFAULT_NOTARY = "https://notary.docker.io"
 CONFIG_VARIABLE = "FARM_CONFIG"
+_LONGEST = 3650 * 86400
+"""Seconds that any setting of time may be."""
+_LAST_PORT = 65535
 
 
 class Secret:
@@ -41,13 +47,27 @@ class Secret:
         return hash(self._value)
 
 
-def _setting(default: Any, about: str, read: Callable[[Any], Any] = str, *, also: str | None = None) -> Any:
+def _text(value: Any) -> str:
+    # YAML makes numbers, dates and truth of words; what they were before cannot be told any more.
+    if not isinstance(value, str):
+        raise ValueError("must be text, in quotes")  # noqa: TRY004 - told like any other bad value
+    return value
+
+
+def _setting(default: Any, about: str, read: Callable[[Any], Any] = _text, *, also: str | None = None) -> Any:
     """Declare a setting: `read` turns text or YAML into its value; `also` names a foreign variable."""
     return field(default=default, metadata={"about": about, "read": read, "also": also})
 
 
+def _secret(value: Any) -> Secret:
+    return Secret(_text(value))
+
+
 def _path(value: Any) -> Path:
-    return Path(str(value)).expanduser()
+    try:
+        return Path(_text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError("there is no such user") from error
 
 
 def _seconds(value: Any) -> float:
@@ -56,8 +76,8 @@ def _seconds(value: Any) -> float:
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     unit = units.get(text[-1:], 0)
     seconds = float(text[:-1]) * unit if unit else float(text)
-    if not seconds > 0:
-        raise ValueError("must be more than 0")
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError(f"must be more than 0, and at most {_LONGEST // 86400}d")
     return seconds
 
 
@@ -65,6 +85,13 @@ def _count(value: Any) -> int:
     number = int(str(value))
     if number < 1:
         raise ValueError("must be 1 or more")
+    return number
+
+
+def _port(value: Any) -> int:
+    number = _count(value)
+    if number > _LAST_PORT:
+        raise ValueError(f"must be {_LAST_PORT} or less")
     return number
 
 
@@ -76,18 +103,20 @@ def _boolean(value: Any) -> bool:
 
 
 def _words(value: Any) -> tuple[str, ...]:
-    parts = value if isinstance(value, list | tuple) else str(value).split(",")
-    return tuple(str(part).strip() for part in parts if str(part).strip())
+    parts = value if isinstance(value, list | tuple) else [value]
+    return tuple(word for part in parts for word in map(str.strip, _text(part).split(",")) if word)
 
 
 def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
-    """A mapping, or KEY=VALUE words."""
+    """A mapping, in YAML or as a JSON object, or KEY=VALUE words."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
     if isinstance(value, Mapping):
-        return tuple((str(key), str(item)) for key, item in value.items())
+        return tuple((_text(key), _text(item)) for key, item in value.items())
     pairs = [word.partition("=") for word in _words(value)]
-    if not all(sign for _, sign, _ in pairs):
+    if not all(key and sign for key, sign, _ in pairs):
         raise ValueError("must be KEY=VALUE")
-    return tuple((key, item) for key, _, item in pairs)
+    return tuple({key: item for key, _, item in pairs}.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +124,10 @@ class Settings:
     """Everything that can be configured; see config/farm.yml for each in a sentence."""
 
     broker: Secret | None = _setting(
-        None, "Redis URL of the farm (redis:// or rediss://); none: a private farm on this machine", Secret
+        None, "Redis URL of the farm (redis:// or rediss://); none: a private farm on this machine", _secret
+    )
+    broker_ca: Path | None = _setting(
+        None, "CA certificate of a rediss:// broker; none: those of the system", _path
     )
     state_dir: Path = _setting(
         Path("~/.local/state/farm").expanduser(), "where the private farm keeps its data", _path
@@ -108,6 +140,12 @@ class Settings:
         (), "build arguments for every package, KEY=VALUE; a package's own win", _pairs
     )
     engine: str | None = _setting(None, "URL of the Docker Engine", also="DOCKER_HOST")
+    engine_certs: Path | None = _setting(
+        None,
+        "directory of ca.pem, cert.pem and key.pem for an engine behind TLS",
+        _path,
+        also="DOCKER_CERT_PATH",
+    )
     docker_config: Path = _setting(
         Path("~/.docker").expanduser(), "directory of docker's config.json", _path, also="DOCKER_CONFIG"
     )
@@ -120,6 +158,11 @@ class Settings:
     insecure_registries: tuple[str, ...] = _setting(
         (), "registries spoken to without TLS; loopback ones always are", _words
     )
+    registry_certs: Path = _setting(
+        Path("/etc/docker/certs.d"),
+        "directory of CA certificates, HOST[:PORT]/*.crt, as docker has it",
+        _path,
+    )
     emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
     concurrency: int = _setting(1, "builds at a time on one worker", _count)
     sign: bool = _setting(True, "sign what is published", _boolean)
@@ -130,7 +173,7 @@ class Settings:
     signing_key: Path | None = _setting(None, "PEM file of the delegation key; publishers only", _path)
     signing_role: str = _setting("targets/releases", "delegation that signs")
     signing_passphrase: Secret | None = _setting(
-        None, "passphrase of the signing key", Secret, also="DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"
+        None, "passphrase of the signing key", _secret, also="DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"
     )
     signing_passphrase_command: str | None = _setting(
         None, "command that prints the signing key's passphrase"
@@ -138,7 +181,7 @@ class Settings:
     root_passphrase: Secret | None = _setting(
         None,
         "passphrase of the root key; `farm trust init` only",
-        Secret,
+        _secret,
         also="DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE",
     )
     lease: float = _setting(30.0, "seconds after which a silent worker's job is given to another", _seconds)
@@ -151,10 +194,11 @@ class Settings:
     )
     trust_timeout: float = _setting(60.0, "longest signing or verification", _seconds)
     keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", _seconds)
-    flower_port: int = _setting(5555, "port of Flower, on loopback", _count)
+    flower_address: str = _setting("127.0.0.1", "address at which Flower listens")
+    flower_port: int = _setting(5555, "port of Flower", _port)
     flower_user: str = _setting("farm", "login of Flower")
     flower_password: Secret | None = _setting(
-        None, "password of Flower; none: made once, kept in state-dir", Secret
+        None, "password of Flower; none: made once, kept in state-dir", _secret
     )
 
     def __post_init__(self) -> None:
@@ -163,6 +207,8 @@ class Settings:
 
 
 FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
+SECRET_FILES = {f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] is _secret}
+"""What names the file of a secret, to the secret's own name."""
 
 
 def load_settings(
@@ -176,7 +222,7 @@ def load_settings(
         environ: the environment; None for the process's own.
 
     Raises:
-        SettingsError: an unknown key or variable, or a value that cannot be read.
+        SettingsError: an unknown key or variable, or a value or a secret's file that cannot be read.
     """
     environ = os.environ if environ is None else environ
     values = _from_file(_config_file(config, environ))
@@ -186,7 +232,18 @@ def load_settings(
         for name, value in flags.items()
         if value is not None
     }
-    return Settings(**values)
+    settings = Settings(**values)
+    return replace(settings, broker=_verified(settings.broker, settings.broker_ca))
+
+
+def _verified(broker: Secret | None, ca: Path | None) -> Secret | None:
+    """The broker's URL with what Celery takes from nowhere else: whose certificate is demanded."""
+    url = broker.reveal() if broker else ""
+    wanted = {"ssl_cert_reqs": "required"} | ({"ssl_ca_certs": quote(str(ca), safe="")} if ca else {})
+    added = [f"{name}={value}" for name, value in wanted.items() if f"{name}=" not in url]
+    if not url.startswith("rediss://") or not added:
+        return broker
+    return Secret(f"{url}{'&' if '?' in url else '?'}{'&'.join(added)}")
 
 
 def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -207,15 +264,44 @@ def _from_file(path: Path | None) -> dict[str, Any]:
         data = yaml.safe_load(path.read_text()) or {}
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: must be a mapping of settings")
     names = {str(key): str(key).replace("-", "_") for key in data}
     _refuse_unknown(names.items(), str(path), lambda name: name.replace("_", "-"))
-    return {
-        name: _read(name, data[key], f"{path}: {key}") for key, name in names.items() if data[key] is not None
-    }
+    given = {key: name for key, name in names.items() if data[key] is not None}
+    return _values({key: _beside(path, name, data[key]) for key, name in given.items()}, given, f"{path}: ")
+
+
+def _beside(path: Path, name: str, value: Any) -> Any:
+    """A value of farm.yml; a relative path in it counts from the folder of the file."""
+    if name not in SECRET_FILES and FIELDS[name].metadata["read"] is not _path:
+        return value
+    return str(path.parent / value) if isinstance(value, str) and not value.startswith("~") else value
+
+
+def _values(given: Mapping[str, Any], names: Mapping[str, str], where: str) -> dict[str, Any]:
+    """What one source gives, by the names of the settings; `names` are those by key."""
+    values: dict[str, Any] = {}
+    for key, name in names.items():
+        setting = SECRET_FILES.get(name, name)
+        if setting in values:
+            raise SettingsError(f"{where}{setting.replace('_', '-')} is given twice", hint=f"leave out {key}")
+        read = _secret_in if name in SECRET_FILES else _read
+        values[setting] = read(setting, given[key], f"{where}{key}")
+    return values
+
+
+def _secret_in(_: str, path: Any, source: str) -> Secret:
+    """The secret that a file holds, less the newline at its end."""
+    try:
+        text = _path(path).read_text().removesuffix("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{source}: the file cannot be read: {error}") from None
+    if not text or "\n" in text:
+        raise SettingsError(f"{source}: {path} must hold one line, the secret")
+    return Secret(text)
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -226,13 +312,14 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
         for name, item in FIELDS.items()
         if environ.get(item.metadata["also"] or "")
     }
-    named = {key: name for key, name in (*foreign.items(), *ours.items()) if environ[key] != ""}
-    return {name: _read(name, environ[key], key) for key, name in named.items()}
+    theirs = {key: _read(name, environ[key], key) for key, name in foreign.items()}
+    given = {key: name for key, name in ours.items() if environ[key] != ""}
+    return {foreign[key]: value for key, value in theirs.items()} | _values(environ, given, "")
 
 
 def _refuse_unknown(names: Iterable[tuple[str, str]], where: str, spell: Callable[[str], str]) -> None:
     for key, name in names:
-        if name not in FIELDS:
+        if name not in FIELDS and name not in SECRET_FILES:
             close = difflib.get_close_matches(name, FIELDS, 1)
             hint = (
                 f"did you mean {spell(close[0])}?"
@@ -243,13 +330,11 @@ def _refuse_unknown(names: Iterable[tuple[str, str]], where: str, spell: Callabl
 
 
 def _read(name: str, value: Any, source: str) -> Any:
-    if isinstance(value, str | int | float | bool | list | dict | tuple):
-        try:
-            return FIELDS[name].metadata["read"](value)
-        except (ValueError, TypeError, IndexError) as error:
-            shown = "its value" if FIELDS[name].metadata["read"] is Secret else repr(value)
-            raise SettingsError(f"{source}: {shown} cannot be used: {error}") from error
-    return value
+    try:
+        return FIELDS[name].metadata["read"](value)
+    except ValueError as error:
+        shown = "its value" if FIELDS[name].metadata["read"] is _secret else repr(value)
+        raise SettingsError(f"{source}: {shown} cannot be used: {error}") from error
 
 
 def environment(names: Iterable[str]) -> dict[str, str]:
@@ -262,20 +347,19 @@ def child_environment(settings: Settings, extra: Mapping[str, str] | None = None
 
     Secrets travel here because the environment of a process, unlike its arguments, is its owner's alone.
     """
-    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is Secret}
+    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is _secret}
     passed = {
         key: value for key, value in os.environ.items() if not key.startswith("FARM_") and key not in secrets
     }
-    for name, item in FIELDS.items():
-        value = getattr(settings, name)
-        if value is not None and value != item.default:
-            passed[f"FARM_{name.upper()}"] = _write(value)
-    return passed | dict(extra or {})
+    values = {name: getattr(settings, name) for name in FIELDS}
+    passed |= {f"FARM_{name.upper()}": _write(value) for name, value in values.items() if value is not None}
+    return passed | {CONFIG_VARIABLE: os.devnull} | dict(extra or {})
 
 
 def _write(value: Any) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, tuple):
-        return ",".join("=".join(item) if isinstance(item, tuple) else item for item in value)
+        pairs = all(isinstance(item, tuple) for item in value)
+        return json.dumps(dict(value)) if value and pairs else ",".join(value)
     return str(value)

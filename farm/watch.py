@@ -17,7 +17,6 @@ from farm.settings import Secret, child_environment
 if TYPE_CHECKING:
     from farm.settings import Settings
 
-HOST = "127.0.0.1"
 APP = "farm.watched"
 
 
@@ -44,8 +43,8 @@ def flower_environment(settings: Settings) -> dict[str, str]:
         flower_password=None,
     )
     login = f"{settings.flower_user}:{flower_password(settings).reveal()}"
-    facts = {"FLOWER_ADDRESS": HOST, "FLOWER_PORT": str(settings.flower_port), "FLOWER_BASIC_AUTH": login}
-    return child_environment(bare, facts)
+    facts = {"FLOWER_ADDRESS": settings.flower_address, "FLOWER_PORT": str(settings.flower_port)}
+    return child_environment(bare, facts | {"FLOWER_BASIC_AUTH": login})
 
 
 def flower_password(settings: Settings) -> Secret:
@@ -67,7 +66,7 @@ def flower_password(settings: Settings) -> Secret:
 
 def flower_url(settings: Settings) -> str:
     """Where Flower is found."""
-    return f"http://{HOST}:{settings.flower_port}"
+    return f"http://{settings.flower_address}:{settings.flower_port}"
 
 
 def check_port(settings: Settings) -> None:
@@ -79,7 +78,7 @@ def check_port(settings: Settings) -> None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind((HOST, settings.flower_port))
+            probe.bind((settings.flower_address, settings.flower_port))
         except OSError as error:
             raise InputError(
                 f"port {settings.flower_port}, which Flower needs, is in use",

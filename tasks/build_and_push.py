@@ -14,6 +14,7 @@ from celery.exceptions import Ignore
 
 from farm.build.arguments import PROXIES, proxy_args
 from farm.build.build import build
+from farm.build.depends import completed
 from farm.build.push import forget, push
 from farm.build.spec import BuildSpec
 from farm.coordinator import resend, settle
@@ -190,16 +191,22 @@ class Work:
 
     def _build(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         store, job = self.site.store, self.job
-        with outlasting(lambda: get_context(store, job.context), until=keeper.stopped) as context:
+        with ExitStack() as stack:
+            context = outlasting(lambda: get_context(store, job.context), until=keeper.stopped)
+            stack.enter_context(context)
             verify(context, job)
             self.move(JobState.BUILDING, keeper)
             spec = BuildSpec.of(job, proxies=proxy_args(environment(PROXIES)))
-            context.seek(0)
+            full = stack.enter_context(
+                completed(
+                    context, job.depends, job.arch, engine=engine, registry=self.site.registry, log=log.write
+                )
+            )
             begun = time.monotonic()
             build(
                 engine,
                 spec,
-                context,
+                full,
                 log=log.write,
                 cancelled=keeper.stopped.is_set,
                 timeout=self._time_limit(log),

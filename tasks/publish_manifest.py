@@ -16,18 +16,16 @@ from farm.model import ArchImage, Descriptor, PackageState, PackageWork
 from farm.queue import PUBLISH, SETTLE
 from farm.registry.images import publish_index, sweep
 from farm.registry.index import Index, assemble, missing
+from farm.registry.release import releasable, release
 from farm.state import leases, moves, runs
-from farm.trust.configure import notary_server, signing_key
-from farm.trust.keys import check_key
-from farm.trust.sign import SignTarget, sign
-from farm.trust.verify import require_initialised
 from tasks.patience import outlasting, patiently
+from tasks.signing import Signer
 from tasks.site import Site, site
 
 if TYPE_CHECKING:
     from celery import Task
 
-    from farm.registry.credentials import Login
+    from farm.model import Reference
     from farm.state.records import PackageRecord
 
 
@@ -151,15 +149,25 @@ class Publication:
         return descriptor
 
     def _attempt(self, keeper: leases.Keeper) -> Descriptor:
+        signer = Signer(self.site)
+        to_sign = [copy.target for copy in self.work.copies if copy.sign] or [self.work.reference]
         if self.work.sign:
-            self._check_trust()
-        index = self._assemble()
-        outlasting(keeper.check, until=keeper.stopped)
-        descriptor = publish_index(self.site.registry, self.work.reference, index)
+            signer.check(to_sign)
+        published = self._release(keeper) if self.work.copies else self._publish(keeper)
         if self.work.sign:
             outlasting(keeper.check, until=keeper.stopped)
-            self._sign(descriptor)
-        return descriptor
+            signer.sign({reference: published[reference] for reference in to_sign})
+        return next(iter(published.values()))
+
+    def _publish(self, keeper: leases.Keeper) -> dict[Reference, Descriptor]:
+        index = self._assemble()
+        outlasting(keeper.check, until=keeper.stopped)
+        return {self.work.reference: publish_index(self.site.registry, self.work.reference, index)}
+
+    def _release(self, keeper: leases.Keeper) -> dict[Reference, Descriptor]:
+        found = releasable(self.site.registry, self.work.copies)
+        outlasting(keeper.check, until=keeper.stopped)
+        return release(self.site.registry, found)
 
     def _assemble(self) -> Index:
         standing = sweep(self.site.registry, {self.work.reference: ()})[self.work.reference]
@@ -171,24 +179,3 @@ class Publication:
                 hint="build what is missing, or push with --partial",
             )
         return index
-
-    def _check_trust(self) -> None:
-        """Find out before the index is pushed what would keep it from being signed."""
-        settings, gun = self.site.settings, self.work.reference.name
-        check_key(signing_key(settings), timeout=settings.trust_timeout)
-        require_initialised(
-            gun, notary_server(settings, gun), timeout=settings.trust_timeout, login=self._login()
-        )
-
-    def _login(self) -> Login | None:
-        return self.site.credentials.login_for(self.work.reference.registry)
-
-    def _sign(self, descriptor: Descriptor) -> None:
-        settings, reference = self.site.settings, self.work.reference
-        sign(
-            SignTarget.of(reference, descriptor),
-            signing_key(settings),
-            notary_server(settings, reference.name),
-            timeout=settings.trust_timeout,
-            login=self._login(),
-        )

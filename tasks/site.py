@@ -42,12 +42,16 @@ class Site:
     def registry(self) -> Registry:
         """The registry client."""
         return Registry(
-            self.credentials, insecure=self.settings.insecure_registries, timeout=self.settings.http_timeout
+            self.credentials,
+            insecure=self.settings.insecure_registries,
+            certs=self.settings.registry_certs,
+            timeout=self.settings.http_timeout,
         )
 
     def engine(self) -> Engine:
         """A new connection to the Docker Engine, which the caller closes."""
-        return Engine.connect(self.settings.engine, timeout=self.settings.http_timeout)
+        settings = self.settings
+        return Engine.connect(settings.engine, certs=settings.engine_certs, timeout=settings.http_timeout)
 
 
 _configured: list[Site] = []

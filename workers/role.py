@@ -54,7 +54,8 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
         check_signing(settings)
     if publisher and not arches:
         return Role((), publisher=True)
-    with Engine.connect(settings.engine, timeout=settings.http_timeout) as engine:
+    certs, timeout = settings.engine_certs, settings.http_timeout
+    with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
         info, emulated = engine.info(), engine.emulated()
     wanted = tuple(arches) or (info.architecture,)
     foreign = tuple(arch for arch in wanted if arch != info.architecture)

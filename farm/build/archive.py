@@ -1,119 +1,57 @@
-"""Images out of the engine and into it, as archives that pass through in pieces."""
+"""Saved images, as `docker save` writes them: several made into one, each under the names it shall have."""
 
 from __future__ import annotations
 
 import io
-from itertools import chain
-from typing import TYPE_CHECKING, Any, cast
+import json
+import tarfile
+from typing import IO, TYPE_CHECKING, Any
 
-import docker.errors
-
-from farm.build.engine import answering
-from farm.errors import DiskFullError, EngineError
-from farm.model import Reference
+from farm.errors import EngineError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Sequence
 
-    from typing_extensions import Buffer
-
-    from farm.build.engine import Engine
-
-_PIECE = 1 << 20
+MANIFEST = "manifest.json"
+_LEFT_OUT = (MANIFEST, "repositories", "index.json", "oci-layout")
+"""What lists the images of an archive; the one list that stays is written anew, at the end."""
 
 
-class Pieces(io.RawIOBase):
-    """What comes in pieces of any size, read as a file."""
+def merge(saved: Sequence[tuple[IO[bytes], Sequence[str]]], into: IO[bytes]) -> None:
+    """Write one archive that holds all the images of others; what they share is written once.
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
-        self._rest = memoryview(b"")
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: Buffer) -> int:
-        """Fill as much of the buffer as the next piece does; 0 at the end."""
-        while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
-                return 0
-            self._rest = memoryview(piece)
-        into = memoryview(buffer)
-        count = min(len(into), len(self._rest))
-        into[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
-
-
-def save(engine: Engine, image: str) -> io.BufferedReader:
-    """The archive of an image, by name or id, to be read from front to end.
-
-    Engines write the whole archive to their disk before its first byte, so give this one a long time-out.
+    Args:
+        saved: archives at their start, each with the names (NAME:TAG) that its image shall have.
+        into: where to write; memory stays bounded, whatever the size.
 
     Raises:
-        EngineUnavailableError: the engine went away; also while the archive is read.
-        EngineError: it has no such image.
+        EngineError: an archive is not what an engine writes.
     """
-    with answering(engine.url):
-        pieces = cast("Any", engine.api).get_image(image, chunk_size=_PIECE)
-        first = next(pieces, b"")  # docker-py asks no earlier whether the engine has it
-    return io.BufferedReader(Pieces(_answering(engine, chain([first], pieces))), _PIECE)
+    listed: list[dict[str, Any]] = []
+    seen: set[str] = set()
+    with tarfile.open(fileobj=into, mode="w") as merged:
+        for archive, names in saved:
+            listed += [{**image, "RepoTags": list(names) or None} for image in _copy(archive, merged, seen)]
+        body = json.dumps(listed).encode()
+        entry = tarfile.TarInfo(MANIFEST)
+        entry.size, entry.mode = len(body), 0o644
+        merged.addfile(entry, io.BytesIO(body))
 
 
-def _answering(engine: Engine, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    with answering(engine.url):
-        yield from pieces
-
-
-def load(engine: Engine, archive: Iterable[bytes]) -> None:
-    """Give the engine the images of an archive, under the names that it brings.
-
-    Raises:
-        EngineUnavailableError: the engine went away.
-        EngineError: it refuses the archive.
-        DiskFullError: its disk is full.
-    """
-    with answering(engine.url):
-        answer = list(cast("Any", engine.api).load_image(archive))
-    for message in answer:
-        if text := str(message.get("error") or ""):
-            kind = DiskFullError if "no space left" in text.lower() else EngineError
-            raise kind(f"the Docker Engine refused the image: {' '.join(text.split())[:300]}")
-
-
-def identify(engine: Engine, name: Reference) -> str | None:
-    """The id of the image that the engine has under a name; None where it has none.
-
-    Raises:
-        EngineUnavailableError: the engine went away.
-    """
+def _copy(archive: IO[bytes], merged: tarfile.TarFile, seen: set[str]) -> list[dict[str, Any]]:
+    """Copy all that is new of an archive; returns what it lists."""
+    listed: list[dict[str, Any]] | None = None
     try:
-        return str(engine.inspect(str(name))["Id"])
-    except EngineError as error:
-        if isinstance(error.__cause__, docker.errors.NotFound):
-            return None
-        raise
-
-
-def names_of(engine: Engine, repository: Reference) -> list[Reference]:
-    """Every name that the engine knows in a repository.
-
-    Raises:
-        EngineUnavailableError: the engine went away.
-    """
-    with answering(engine.url):
-        images = cast("Any", engine.api).images(name=str(repository))
-    return [Reference.parse(text) for image in images for text in image.get("RepoTags") or ()]
-
-
-def tag(engine: Engine, image: str, name: Reference) -> None:
-    """Give an image of the engine, by id or name, another name, which it takes from whatever had it.
-
-    Raises:
-        EngineUnavailableError: the engine went away.
-        EngineError: it has no such image.
-    """
-    with answering(engine.url):
-        cast("Any", engine.api).tag(image, name.name, name.tag)
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
+            for entry in tar:
+                content = tar.extractfile(entry) if entry.isreg() else None
+                if entry.name == MANIFEST and content:
+                    listed = json.load(content)
+                elif entry.name not in _LEFT_OUT and entry.name not in seen:
+                    seen.add(entry.name)
+                    merged.addfile(entry, content)
+    except (tarfile.TarError, ValueError) as error:
+        raise EngineError(f"the engine saved an image as something that cannot be read: {error}") from error
+    if not listed:
+        raise EngineError(f"the engine saved an image without a {MANIFEST}")
+    return listed

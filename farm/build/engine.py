@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -12,6 +13,7 @@ import docker.errors
 import requests
 import urllib3.exceptions
 from docker import APIClient
+from docker.tls import TLSConfig
 
 from farm.build.connection import Connection, reaching
 from farm.build.emulation import ask_architectures
@@ -20,10 +22,12 @@ from farm.model import arch_of_uname
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 DEFAULT_URL = "unix:///var/run/docker.sock"
 _SCHEMES = ("unix://", "tcp://", "http://")
 _PORT = 2375
+_TLS_PORT = 2376
 _SERVER_ERROR = 500
 
 
@@ -44,34 +48,42 @@ class EngineInfo:
 class Engine:
     """A connected Docker Engine; close it, or use it as a context manager."""
 
-    def __init__(self, api: APIClient, url: str, timeout: float) -> None:
+    def __init__(self, api: APIClient, url: str, tls: ssl.SSLContext | None, timeout: float) -> None:
         self.api = api
         self.url = url
+        self.tls = tls
         self.timeout = timeout
         """Seconds that one answer may take; builds and pushes have their own."""
 
     @classmethod
-    def connect(cls, url: str | None, *, timeout: float) -> Engine:
+    def connect(cls, url: str | None, *, certs: Path | None = None, timeout: float) -> Engine:
         """Connect, and make sure that somebody answers.
 
         Args:
             url: unix:///PATH or tcp://HOST:PORT; None for the local engine.
+            certs: directory of ca.pem, cert.pem and key.pem; tcp:// is then spoken behind TLS.
             timeout: seconds that any one answer may take.
 
         Raises:
-            InputError: the URL is of a kind that is not supported.
-            EngineUnavailableError: nothing answers there.
+            InputError: the URL is of a kind that is not supported, or the certificates cannot be read.
+            EngineUnavailableError: nothing answers there, or not with a certificate of that CA.
         """
         url = url or DEFAULT_URL
         if not url.startswith(_SCHEMES):
             raise InputError(
                 f"engine: {url} is no URL of a Docker Engine", hint="unix:///PATH or tcp://HOST:PORT"
             )
+        tls = _tls(certs) if certs and url.startswith("tcp://") else None
         with answering(url):
             # docker-py leaves its socket open where nothing answers, so that is found out first.
-            open_socket(url, timeout).close()
-            api = APIClient(base_url=url, version="auto", timeout=cast("int", timeout))
-        return cls(api, url, timeout)
+            open_socket(url, timeout, tls).close()
+            api = APIClient(
+                base_url=url,
+                version="auto",
+                timeout=cast("int", timeout),
+                tls=_docker_tls(certs) if certs and tls else False,
+            )
+        return cls(api, url, tls, timeout)
 
     def __enter__(self) -> Self:
         return self
@@ -132,12 +144,32 @@ class Engine:
             EngineUnavailableError: the engine does not answer any more.
         """
         with answering(self.url):
-            connection = Connection(open_socket(self.url, self.timeout), self.url)
+            connection = Connection(open_socket(self.url, self.timeout, self.tls), self.url)
         with connection:
             yield connection
 
 
-def open_socket(url: str, timeout: float) -> socket.socket:
+def _tls(certs: Path) -> ssl.SSLContext:
+    """TLS with the engine's CA and this client's certificate, as `docker --tlsverify` speaks it."""
+    try:
+        context = ssl.create_default_context(cafile=str(certs / "ca.pem"))
+        context.load_cert_chain(certs / "cert.pem", certs / "key.pem")
+    except OSError as error:
+        raise InputError(
+            f"engine-certs: {certs}: {error}", hint="it must hold ca.pem, cert.pem and key.pem"
+        ) from error
+    # TLS 1.3 sends tickets at any time: a selector would wake for one, and the read after it wait for more.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _docker_tls(certs: Path) -> TLSConfig:
+    """The same for docker-py."""
+    pair = (str(certs / "cert.pem"), str(certs / "key.pem"))
+    return TLSConfig(client_cert=pair, ca_cert=str(certs / "ca.pem"), verify=True)
+
+
+def open_socket(url: str, timeout: float, tls: ssl.SSLContext | None = None) -> socket.socket:
     """A connected socket to an engine.
 
     Raises:
@@ -145,9 +177,11 @@ def open_socket(url: str, timeout: float) -> socket.socket:
     """
     parts = urlsplit(url)
     if parts.scheme != "unix":
-        sock = socket.create_connection((parts.hostname or "", parts.port or _PORT), timeout)
+        sock = socket.create_connection(
+            (parts.hostname or "", parts.port or (_TLS_PORT if tls else _PORT)), timeout
+        )
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return sock
+        return _behind_tls(sock, parts.hostname or "", tls) if tls else sock
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(timeout)
@@ -156,6 +190,14 @@ def open_socket(url: str, timeout: float) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def _behind_tls(sock: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    try:
+        return tls.wrap_socket(sock, server_hostname=host)
+    except OSError:
+        sock.close()
+        raise
 
 
 @contextmanager

@@ -138,9 +138,9 @@ class _Outcome:
         return self.digest
 
 
-def push_failure(reference: Reference, message: str) -> FarmError:
-    """The error that the engine's last words about a push mean."""
-    what, said = f"push of {reference.familiar}", readable(" ".join(message.split()))[:300]
+def push_failure(reference: Reference, message: str, *, act: str = "push") -> FarmError:
+    """The error that the engine's last words about a push, or about a pull, mean."""
+    what, said = f"{act} of {reference.familiar}", readable(" ".join(message.split()))[:300]
     if "no space left" in message.lower():
         return DiskFullError(f"{what}: a disk is full: {said}")
     if _DENIED.search(message):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @click.option("--arch", metavar="ARCH", help="Only this architecture's builds; the others go on.")
 @json_option
 def command(settings: Settings, run: str, package: str | None, arch: str | None, as_json: bool) -> None:
-    r"""End all that has not ended of RUN, or of one PACKAGE of it.
+    """End all that has not ended of RUN, or of one PACKAGE of it.
 
     Queued builds never start, running ones are stopped in their engine. Images that were pushed stay, and
     the next push of the same packages finds them. What needs a cancelled package is cancelled with it.

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 @click.command("flower")
-@with_settings("broker", "flower_port", "flower_user")
+@with_settings("broker", "flower_address", "flower_port", "flower_user")
 def command(settings: Settings) -> int:
-    """Serve Flower on loopback until Ctrl-C, behind a login.
+    """Serve Flower until Ctrl-C, on loopback unless told otherwise, behind a login.
 
     The password is FARM_FLOWER_PASSWORD, or one that is made once and kept in the state directory.
     """

@@ -29,8 +29,7 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
     from farm.plan.prepare import open_registry  # noqa: PLC0415
     from farm.registry.inspect import describe  # noqa: PLC0415
 
-    named = Reference.parse(reference)
-    named = named if named.tag or named.digest else named.with_tag("latest")
+    named = Reference.parse(reference).or_latest()
     with open_registry(settings) as registry:
         description = describe(registry, named)
         if raw:

@@ -22,6 +22,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("farm.cli.plan", "Show what a push would do, and why."),
     "show-tag": ("farm.cli.show_tag", "Print the tags of packages."),
     "inspect": ("farm.cli.inspect", "Show what stands under a tag, and whether it is signed."),
+    "sign": ("farm.cli.sign", "Sign tags by hand."),
     "status": ("farm.cli.status", "Show runs, or one run."),
     "logs": ("farm.cli.logs", "Print the log of a build."),
     "cancel": ("farm.cli.cancel", "End a run, or a part of it."),
@@ -76,7 +77,7 @@ class Verbs(click.Group):
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
-    r"""Build LinuxKit packages on every architecture, and publish each as one signed index.
+    """Build LinuxKit packages on every architecture, and publish each as one signed index.
 
     \b
     farm plan pkg/*      what would be done, and why

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
 from farm.cli.options import json_option, tag_options, with_settings
-from farm.cli.push import carry_out
+from farm.cli.push import carry_out, say_nothing_to_do
 from farm.cli.wishes import Wishes, wish_options
 from farm.errors import InputError
+from farm.model import ARCHES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from farm.package.read import TagOptions
     from farm.plan.model import Plan
     from farm.settings import Settings
@@ -26,11 +31,17 @@ if TYPE_CHECKING:
 def command(
     settings: Settings, directories: tuple[str, ...], tags: TagOptions, wishes: Wishes, as_json: bool
 ) -> int:
-    """Publish each package's index from the NAME:HASH-ARCH images that stand, and sign it. Builds nothing."""
+    """Publish each package's index from the NAME:HASH-ARCH images that stand, and sign it. Builds nothing.
+
+    Images of further architectures, which somebody added since, are taken in too.
+    """
     from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
 
-    wish = wishes.to_wish(settings)
+    begun = time.monotonic()
+    wish = replace(wishes.to_wish(settings), every_image=not wishes.only)
     plan = without_builds(prepare(directories, tags, settings, wish), partial=wishes.partial)
+    if plan.nothing:
+        return say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
     return carry_out(
         plan, settings, partial=wishes.partial, detach=False, queue_anyway=False, as_json=as_json
     )
@@ -42,13 +53,16 @@ def without_builds(plan: Plan, *, partial: bool) -> Plan:
     Raises:
         InputError: a package lacks an image, and its index would be partial or empty.
     """
-    from dataclasses import replace  # noqa: PLC0415 - beside its one use
-
-    for item in plan.packages:
+    items = [replace(item, force=False) for item in plan.packages]
+    for item in items:
         if not item.found.images or (item.build and not partial):
             raise InputError(
                 f"{item.package.reference.familiar}: no image for {', '.join(item.build)}",
                 hint="farm push builds it; --partial publishes what stands",
             )
-    kept = (replace(item, arches=tuple(item.found.images), force=False, needs=()) for item in plan.packages)
+    kept = (replace(item, arches=_in_order(item.found.images), needs=()) for item in items)
     return replace(plan, packages=tuple(kept))
+
+
+def _in_order(arches: Collection[str]) -> tuple[str, ...]:
+    return tuple(arch for arch in ARCHES if arch in arches)

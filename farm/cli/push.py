@@ -35,7 +35,7 @@ def command(
     queue_anyway: bool,
     as_json: bool,
 ) -> int:
-    r"""Build, publish and sign the packages in these directories.
+    """Build, publish and sign the packages in these directories.
 
     Only what is missing in the registry is done. Ctrl-C leaves the run going.
 
@@ -47,8 +47,8 @@ def command(
 
     begun = time.monotonic()
     plan = prepare(directories, tags, settings, wishes.to_wish(settings))
-    if not plan.todo:
-        return _say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
+    if plan.nothing:
+        return say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
     return carry_out(
         plan, settings, partial=wishes.partial, detach=detach, queue_anyway=queue_anyway, as_json=as_json
     )
@@ -75,7 +75,8 @@ def carry_out(
         return follow(store, run.id, standing=standing, as_json=as_json)
 
 
-def _say_nothing_to_do(plan: Plan, *, as_json: bool, seconds: float) -> int:
+def say_nothing_to_do(plan: Plan, *, as_json: bool, seconds: float) -> int:
+    """Print that all of a plan stands, and where; returns the exit code."""
     if as_json:
         print_json({"run": None, "state": "done", "packages": [item.to_json() for item in plan.packages]})
         return 0

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def command(
     settings: Settings, run: str, packages: tuple[str, ...], detach: bool, queue_anyway: bool, as_json: bool
 ) -> int:
-    r"""Do again what failed, was cancelled or was lost of RUN, and only that, as a new run.
+    """Do again what failed, was cancelled or was lost of RUN, and only that, as a new run.
 
     Images that were built stay as they are. The very content that RUN had is built, not what the working
     directory holds now: after a mended Dockerfile it is `farm push` that builds.

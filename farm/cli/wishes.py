@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from farm.errors import InputError
-from farm.model import ARCHES
+from farm.model import ARCHES, Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,12 +27,14 @@ class Wishes:
     only: tuple[str, ...]
     force: bool
     partial: bool
+    release: str | None = None
 
     def to_wish(self, settings: Settings) -> Wish:
         """The wish, checked.
 
         Raises:
-            InputError: an architecture that does not exist, or that is left out without --partial.
+            InputError: an architecture that does not exist, or that is left out without --partial, or a
+                release that is no tag.
         """
         from farm.plan.make import Wish  # noqa: PLC0415 - beside the registry client that it comes with
 
@@ -44,7 +46,11 @@ class Wishes:
                 "--only leaves architectures out, and an index is never published in part",
                 hint="add --partial if that is what you want",
             )
-        return Wish(settings.arches, self.only, settings.sign, self.force, self.partial)
+        if self.release:
+            Reference.parse(f"release:{self.release}")
+        return Wish(
+            settings.arches, self.only, settings.sign, self.force, self.partial, release=self.release or ""
+        )
 
 
 def wish_options(verb: F) -> F:
@@ -53,9 +59,12 @@ def wish_options(verb: F) -> F:
     @functools.wraps(verb)
     def wrapped(*args: Any, **options: Any) -> Any:
         only = tuple(word for given in options.pop("only") for word in given.split(","))
-        wishes = Wishes(only, options.pop("force"), options.pop("partial"))
+        wishes = Wishes(only, options.pop("force"), options.pop("partial"), options.pop("release"))
         return verb(*args, wishes=wishes, **options)
 
+    wrapped = click.option(
+        "--release", metavar="TAG", help="Publish every package's index under this tag too, all or none."
+    )(wrapped)
     wrapped = click.option("--partial", is_flag=True, help="Publish although an architecture is missing.")(
         wrapped
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def command(
     ctx: click.Context, settings: Settings, arches: tuple[str, ...], publish: bool, name: str | None
 ) -> None:
-    r"""Serve a farm from this machine until stopped.
+    """Serve a farm from this machine until stopped.
 
     Architecture workers need a Docker Engine and a registry login that may push; the publisher alone needs
     the signing key. SIGTERM and Ctrl-C let the build in hand finish; a second one ends it.

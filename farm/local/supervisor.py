@@ -117,7 +117,8 @@ class Supervisor:
 
     def _start_workers(self) -> None:
         """One worker for all that the engine can build here, one that publishes."""
-        with Engine.connect(self.settings.engine, timeout=self.settings.http_timeout) as engine:
+        certs, timeout = self.settings.engine_certs, self.settings.http_timeout
+        with Engine.connect(self.settings.engine, certs=certs, timeout=timeout) as engine:
             own = engine.info().architecture
             arches = [own, *(arch for arch in engine.emulated() if arch != own)]
         slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MOST_SLOTS))

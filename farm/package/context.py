@@ -64,21 +64,7 @@ def _packable(package: Package) -> str:
         )
     if not package.commit:
         raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")
-    refuse_depends(package)
     return package.commit
-
-
-def refuse_depends(package: Package) -> None:
-    """Refuse a package whose context would have to hold saved images.
-
-    Raises:
-        InputError: it has such.
-    """
-    if package.yml.depends and package.yml.depends.images:
-        raise InputError(
-            f"{package.directory}: depends.docker-images is not carried out by this farm",
-            hint="COPY --from=IMAGE in the Dockerfile brings an image's files in",
-        )
 
 
 def _check_places(package: Package, places: Sequence[str]) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.plan.make import Wish, arches_of
+from farm.plan.make import Wish, looked_for
 from farm.plan.model import Found
 from farm.registry.images import Standing, sweep
 from farm.registry.index import holds
@@ -16,7 +17,7 @@ from farm.trust.verify import Signed, signed_digests
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from farm.model import Package
+    from farm.model import Descriptor, Package
     from farm.registry.client import Registry
     from farm.registry.credentials import Login
     from farm.settings import Settings
@@ -32,17 +33,31 @@ def find(packages: Sequence[Package], registry: Registry, settings: Settings, wi
     to_sign = [package for package in packages if wish.sign and not package.yml.disable_content_trust]
     with ThreadPoolExecutor(2) as pool:
         images = pool.submit(
-            sweep, registry, {package.reference: arches_of(package, wish) for package in packages}
+            sweep, registry, {package.reference: looked_for(package, wish) for package in packages}
         )
         names = sorted({package.reference.name for package in to_sign})
         signed = pool.submit(_signed, names, registry, settings)
         standing, signatures = images.result(), signed.result()
-    return {
+    found = {
         package.image: _found(
-            package, standing[package.reference], signatures.get(package.reference.name, {}), wish
+            package, standing[package.reference], signatures.get(package.reference.name, {})
         )
         for package in packages
     }
+    if not wish.release:
+        return found
+    targets = [package.reference.with_tag(wish.release) for package in packages]
+    heads = registry.at_once(registry.head, targets)
+    return {
+        package.image: _with_release(found[package.image], head, signatures.get(target.name, {}), wish)
+        for package, target, head in zip(packages, targets, heads, strict=True)
+    }
+
+
+def _with_release(found: Found, head: Descriptor | None, signed: Mapping[str, Signed], wish: Wish) -> Found:
+    signature = signed.get(wish.release)
+    digest = head.digest if head else None
+    return replace(found, release=digest, release_signed=bool(signature and signature.digest == digest))
 
 
 def _signed(names: Sequence[str], registry: Registry, settings: Settings) -> dict[str, dict[str, Signed]]:
@@ -59,12 +74,11 @@ def _signed(names: Sequence[str], registry: Registry, settings: Settings) -> dic
     return found
 
 
-def _found(package: Package, standing: Standing, signed: Mapping[str, Signed], wish: Wish) -> Found:
-    arches = arches_of(package, wish)
+def _found(package: Package, standing: Standing, signed: Mapping[str, Signed]) -> Found:
     index = standing.index
     signature = signed.get(str(package.reference.tag))
     return Found(
-        images={arch: image for arch, image in standing.images.items() if arch in arches},
+        images=standing.images,
         index=standing.descriptor,
         indexed=frozenset(arch for arch, image in standing.images.items() if index and holds(index, image)),
         signed=bool(signature and standing.descriptor and signature.digest == standing.descriptor.digest),

@@ -7,11 +7,11 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from farm.errors import DirtyError, InputError
-from farm.model import Job, PackageWork, Run
+from farm.model import ARCHES, Copy, Job, PackageWork, Run
 from farm.plan.model import Found, PackagePlan, Plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from farm.model import Package
 
@@ -27,6 +27,10 @@ class Wish:
     sign: bool = True
     force: bool = False
     partial: bool = False
+    every_image: bool = False
+    """Whether to look for images of architectures that the package does not name, too."""
+    release: str = ""
+    """A tag under which every package is to stand too, such as v1.2; "" for none."""
 
 
 def refuse_unpushable(packages: Sequence[Package]) -> None:
@@ -54,6 +58,11 @@ def arches_of(package: Package, wish: Wish) -> tuple[str, ...]:
     return tuple(arch for arch in arches if not wish.only or arch in wish.only)
 
 
+def looked_for(package: Package, wish: Wish) -> tuple[str, ...]:
+    """The architectures whose images are looked for."""
+    return tuple(dict.fromkeys((*arches_of(package, wish), *(ARCHES if wish.every_image else ()))))
+
+
 def make_plan(
     packages: Sequence[Package],
     found: Mapping[str, Found],
@@ -71,7 +80,8 @@ def make_plan(
         warnings: what the maintainer should know, as found on the way.
 
     Raises:
-        InputError: packages need one another in a circle, or a package has none of the architectures.
+        InputError: packages need one another in a circle, a package has none of the architectures, or the
+            release stands already, as something else.
     """
     by_name = {package.image: package for package in packages}
     plans: dict[str, PackagePlan] = {}
@@ -82,8 +92,20 @@ def make_plan(
             raise InputError(f"{package.directory}: is built for none of {', '.join(wish.only)}")
         waits = tuple(need for need in needs.get(name, ()) if not plans[need].nothing)
         sign = wish.sign and not package.yml.disable_content_trust
-        plans[name] = PackagePlan(package, arches, found.get(name, Found()), sign, waits, wish.force)
+        plans[name] = PackagePlan(
+            package, arches, found.get(name, Found()), sign, waits, wish.force, wish.release
+        )
+    _refuse_conflicts(plans.values(), wish.release)
     return Plan(tuple(plans.values()), tuple(warnings))
+
+
+def _refuse_conflicts(plans: Iterable[PackagePlan], release: str) -> None:
+    taken = [plan.package.reference.with_tag(release).familiar for plan in plans if plan.conflicts]
+    if taken:
+        stands = "stands already, as something else" if len(taken) == 1 else "stand already, as others"
+        raise InputError(
+            f"{', '.join(taken)} {stands}; nothing is released", hint="choose another name for the release"
+        )
 
 
 def in_order(names: Mapping[str, Package], needs: Mapping[str, Sequence[str]]) -> list[str]:
@@ -123,7 +145,24 @@ def make_run(
         )
         for item in plan.todo
     )
-    return Run(run, submitter, created, works)
+    return Run(run, submitter, created, (*works, *_release(plan)))
+
+
+def _release(plan: Plan) -> tuple[PackageWork, ...]:
+    """The release of all packages at once, when every one of them stands; none where none is asked for."""
+    if not plan.releases:
+        return ()
+    copies = tuple(Copy(item.package.reference, item.release, item.sign) for item in plan.releases)
+    return (
+        PackageWork(
+            f"release {copies[0].tag}",
+            copies[0].target,
+            arches=(),
+            needs=tuple(item.package.image for item in plan.todo),
+            sign=any(copy.sign for copy in copies),
+            copies=copies,
+        ),
+    )
 
 
 def _work(
@@ -152,6 +191,7 @@ def _work(
             force=plan.force,
             labels=labels,
             build_args=build_args,
+            depends=yml.depends if yml.depends and yml.depends.images else None,
         )
         for arch in plan.build
     )

@@ -20,6 +20,10 @@ class Found:
     """Architectures that the index holds."""
     signed: bool = False
     """Whether the index's very digest is signed under its tag."""
+    release: str | None = None
+    """The digest under the release's tag; None where nothing stands there."""
+    release_signed: bool = False
+    """Whether that very digest is signed under the release's tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,20 @@ class PackagePlan:
     sign: bool
     needs: tuple[str, ...] = ()
     force: bool = False
+    release: str = ""
+    """The tag under which the index is to stand too; "" for none."""
+
+    @property
+    def to_release(self) -> bool:
+        """Whether the release's tag, or its signature, has to be made."""
+        stands = self.found.release and (self.found.release_signed or not self.sign)
+        return bool(self.release) and not stands
+
+    @property
+    def conflicts(self) -> bool:
+        """Whether the release's tag holds something else than what is to be released."""
+        known = self.found.index.digest if self.found.index and not self.publish else None
+        return bool(self.release) and self.found.release not in (None, known)
 
     @property
     def build(self) -> tuple[str, ...]:
@@ -59,6 +77,9 @@ class PackagePlan:
 
     def why(self) -> str:
         """One sentence: what will be done, and why."""
+        return self._why() + (f"; release it as {self.release}" if self.to_release else "")
+
+    def _why(self) -> str:
         if self.nothing:
             return "stands, signed" if self.sign else "stands"
         if not self.publish:
@@ -84,6 +105,7 @@ class PackagePlan:
             "needs": list(self.needs),
             "index": self.found.index.to_json() if self.found.index else None,
             "signed": self.found.signed,
+            "release": self.release if self.to_release else None,
             "why": self.why(),
         }
 
@@ -101,6 +123,16 @@ class Plan:
         return tuple(plan for plan in self.packages if not plan.nothing)
 
     @property
+    def releases(self) -> tuple[PackagePlan, ...]:
+        """The packages that are to be released."""
+        return tuple(plan for plan in self.packages if plan.to_release)
+
+    @property
+    def nothing(self) -> bool:
+        """Whether everything stands as asked for."""
+        return not self.todo and not self.releases
+
+    @property
     def queues(self) -> set[str]:
         """The architectures that the plan has to build, and "publish"."""
-        return {arch for plan in self.todo for arch in plan.build} | ({"publish"} if self.todo else set())
+        return {arch for plan in self.todo for arch in plan.build} | (set() if self.nothing else {"publish"})

@@ -52,14 +52,16 @@ def refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) -> 
         return
     groups: dict[tuple[str, str], dict[str, Package]] = defaultdict(dict)
     for package in packages:
-        path = f"{package.trees[0].path}/{options.build_yml}".removeprefix("/")
-        groups[package.repository, str(package.commit)][path] = package
+        listed = package.yml.depends.from_file if package.yml.depends else None
+        for name in filter(None, (options.build_yml, listed)):
+            path = f"{package.trees[0].path}/{name}".removeprefix("/")
+            groups[package.repository, str(package.commit)][path] = package
     for (repository, commit), paths in groups.items():
         committed = read_files(repository, commit, tuple(paths))
         for path, package in paths.items():
-            if committed.get(path) != (Path(package.directory) / options.build_yml).read_bytes():
+            if committed.get(path) != (Path(repository) / path).read_bytes():
                 raise InputError(
-                    f"{package.directory}: {options.build_yml} is another at {options.hash_commit}",
+                    f"{package.directory}: {Path(path).name} is another at {options.hash_commit}",
                     hint=f"git checkout {options.hash_commit}, then push",
                 )
 
@@ -67,4 +69,9 @@ def refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) -> 
 def open_registry(settings: Settings) -> Registry:
     """A registry client as the settings say."""
     credentials = Credentials.load(settings.docker_config)
-    return Registry(credentials, insecure=settings.insecure_registries, timeout=settings.http_timeout)
+    return Registry(
+        credentials,
+        insecure=settings.insecure_registries,
+        certs=settings.registry_certs,
+        timeout=settings.http_timeout,
+    )

@@ -16,6 +16,7 @@ from farm.registry.transport import THREADS, Request, Transport
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
     from typing import Self
 
     from farm.model import Reference
@@ -46,12 +47,20 @@ class Registry:
     Args:
         credentials: the logins.
         insecure: registries (HOST[:PORT]) spoken to without TLS, beside loopback ones.
+        certs: directory of CA certificates, HOST[:PORT]/*.crt, trusted beside the usual ones.
         timeout: seconds that one answer may take.
     """
 
-    def __init__(self, credentials: Credentials, *, insecure: Iterable[str] = (), timeout: float) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        *,
+        insecure: Iterable[str] = (),
+        certs: Path | None = None,
+        timeout: float,
+    ) -> None:
         self.credentials = credentials
-        self.transport = Transport(credentials, insecure=tuple(insecure), timeout=timeout)
+        self.transport = Transport(credentials, insecure=tuple(insecure), certs=certs, timeout=timeout)
 
     def __enter__(self) -> Self:
         return self

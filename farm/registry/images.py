@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING
 
 from farm.errors import RegistryError
 from farm.model import ArchImage, Platform
+from farm.registry.client import Manifest
 from farm.registry.index import Index, members_of, platforms
-from farm.registry.media import INDEXES, MANIFESTS, OCI_INDEX
+from farm.registry.media import INDEXES, MANIFESTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from farm.model import Descriptor, Reference
-    from farm.registry.client import Manifest, Registry
+    from farm.registry.client import Registry
 
 _READ_BACKS = 3
 
@@ -126,15 +127,20 @@ def _within(index: Index | None, reference: Reference, arch: str) -> ArchImage |
 
 
 def publish_index(registry: Registry, reference: Reference, index: Index) -> Descriptor:
-    """Make NAME:TAG hold this index, and prove it by reading it back; returns its descriptor.
+    """Make NAME:TAG hold this index; see `publish`."""
+    return publish(registry, reference, Manifest(index.descriptor(), index.body()))
+
+
+def publish(registry: Registry, reference: Reference, wanted: Manifest) -> Descriptor:
+    """Make NAME:TAG hold this manifest or index, and prove it by reading it back; returns its descriptor.
 
     Raises:
         RegistryError: the registry refuses it, or afterwards holds something else.
     """
-    descriptor, body = index.descriptor(), index.body()
+    descriptor, body = wanted.descriptor, wanted.body
     if _stands(registry, reference, descriptor):
         return descriptor
-    registry.put_manifest(reference, OCI_INDEX, body)
+    registry.put_manifest(reference, descriptor.media_type, body)
     for _ in range(_READ_BACKS):
         manifest = registry.manifest(reference)
         if manifest and manifest.body == body:

@@ -36,10 +36,11 @@ class Index:
         """
         try:
             data = json.loads(body)
-            members = tuple(Descriptor.from_json(item) for item in data["manifests"])
+            members = tuple(Descriptor.from_json(item) for item in _list(data["manifests"]))
+            annotations = tuple(sorted((data.get("annotations") or {}).items()))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RegistryError(f"an index that cannot be read: {error}") from error
-        return Index(members, tuple(sorted((data.get("annotations") or {}).items())))
+        return Index(members, annotations)
 
     def body(self) -> bytes:
         """The index as it is stored: the same members give the same bytes."""
@@ -56,6 +57,12 @@ class Index:
         """What names the index."""
         body = self.body()
         return Descriptor(OCI_INDEX, f"sha256:{hashlib.sha256(body).hexdigest()}", len(body))
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("its manifests are no list")
+    return value
 
 
 def is_attestation(member: Descriptor) -> bool:
@@ -78,8 +85,9 @@ def assemble(images: Sequence[ArchImage], standing: Index | None = None) -> Inde
     fresh = {_slot(member.platform) for member in added if not is_attestation(member)}
     before = standing.manifests if standing else ()
     kept = [member for member in before if is_attestation(member) or _slot(member.platform) not in fresh]
-    members = {member.digest: member for member in (*kept, *added)}
-    present = {digest for digest, member in members.items() if not is_attestation(member)}
+    # One manifest may stand for several platforms.
+    members = {(member.digest, _slot(member.platform)): member for member in (*kept, *added)}
+    present = {digest for (digest, _), member in members.items() if not is_attestation(member)}
     chosen = (
         member for member in members.values() if not is_attestation(member) or subject(member) in present
     )

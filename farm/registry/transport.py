@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import httpx
 from tenacity import (
@@ -20,11 +21,13 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from farm.errors import FarmError, RegistryDeniedError, RegistryError, RegistryUnavailableError
+from farm.errors import FarmError, RegistryDeniedError, RegistryError, RegistryUnavailableError, SettingsError
 from farm.model import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from farm.registry.credentials import Credentials
 
@@ -65,11 +68,17 @@ class Request:
 class Transport:
     """Connections to all registries; safe to share between threads, not across a fork."""
 
-    def __init__(self, credentials: Credentials, *, insecure: Sequence[str], timeout: float) -> None:
+    def __init__(
+        self, credentials: Credentials, *, insecure: Sequence[str], certs: Path | None, timeout: float
+    ) -> None:
         self._credentials = credentials
         self._insecure = frozenset(insecure)
+        self._certs = certs
         self._timeout = timeout
         self._lock = threading.Lock()
+        self._opening = threading.Lock()
+        self._clients: dict[str, httpx.Client] = {}
+        """By HOST[:PORT], for registries whose CA docker knows; "" for all others behind TLS."""
         self._granted: dict[tuple[str, str], str] = {}
         """Registry and scope to the Authorization header that was accepted or at least handed out."""
 
@@ -78,15 +87,23 @@ class Transport:
         # Proxies are for the world outside, not for this machine and the site's own registries.
         return httpx.Client(verify=False, trust_env=False, timeout=self._timeout, limits=_LIMITS)  # noqa: S501 - it speaks no TLS
 
-    @cached_property
-    def _secure(self) -> httpx.Client:
-        return httpx.Client(timeout=self._timeout, limits=_LIMITS, follow_redirects=True)
+    def _secure(self, registry: str) -> httpx.Client:
+        """The client for a registry: the CAs that docker trusts for it count beside the usual ones."""
+        own = sorted((self._certs / registry).glob("*.crt")) if self._certs else []
+        name = registry if own else ""
+        with self._opening:
+            if name not in self._clients:
+                self._clients[name] = httpx.Client(
+                    verify=trusting(own), timeout=self._timeout, limits=_LIMITS, follow_redirects=True
+                )
+            return self._clients[name]
 
     def close(self) -> None:
         """Close all connections."""
-        for name in ("_plain", "_secure"):
-            if name in self.__dict__:
-                self.__dict__[name].close()
+        if "_plain" in self.__dict__:
+            self._plain.close()
+        for client in self._clients.values():
+            client.close()
 
     def send(self, request: Request) -> httpx.Response:
         """Send a request, repeatedly while a moment may heal what went wrong.
@@ -146,7 +163,7 @@ class Transport:
     def _begun(self, request: Request, authorization: str | None) -> Iterator[httpx.Response]:
         registry = request.registry
         plain = registry in self._insecure or is_loopback(registry)
-        client = self._plain if plain else self._secure
+        client = self._plain if plain else self._secure(registry)
         host = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
         base = httpx.URL(f"{'http' if plain else 'https'}://{host}")
         url = base.join(request.path)
@@ -184,7 +201,7 @@ class Transport:
         query = service + [("scope", one) for one in scope.split()]
         headers = {"Authorization": f"Basic {login.basic}"} if login else {}
         realm = facts.get("realm", "")
-        client = self._plain if realm.startswith("http:") else self._secure
+        client = self._plain if realm.startswith("http:") else self._secure(urlsplit(realm).netloc)
         with client.stream("GET", realm, params=query, headers=headers) as response:
             _read(response, registry)
         if not response.is_success:
@@ -218,6 +235,21 @@ def _accepted(request: Request, response: httpx.Response) -> httpx.Response:
         return response
     _read(response, request.registry)
     raise failure(request.registry, response, request.method)
+
+
+def trusting(certificates: Sequence[Path]) -> ssl.SSLContext:
+    """A TLS context that trusts these CAs beside the usual ones.
+
+    Raises:
+        SettingsError: a file cannot be read, or holds no certificate.
+    """
+    context = httpx.create_ssl_context()
+    for file in certificates:
+        try:
+            context.load_verify_locations(file)
+        except OSError as error:
+            raise SettingsError(f"{file}: no CA certificate can be read there: {error}") from error
+    return context
 
 
 def _read(response: httpx.Response, registry: str) -> None:

@@ -189,7 +189,7 @@ def read_works(store: Store, run: str, packages: Sequence[str]) -> list[PackageW
 def read_jobs(store: Store, run: str, package: str, arches: Sequence[str]) -> list[JobRecord]:
     """The jobs of one package, in the order of `arches`."""
     names = [job_field(package, arch) for arch in arches]
-    texts = cast("list[str | None]", store.text.hmget(run_key(run, "records"), names))
+    texts = cast("list[str | None]", store.text.hmget(run_key(run, "records"), names)) if names else []
     return [read_job(text) for text in texts if text is not None]
 
 

@@ -79,7 +79,7 @@ class Notary:
             TrustUnavailableError: the deadline passed; the client is dead by then.
             FarmError: the client is not installed.
         """
-        with _child(self._command(arguments), self._environment()) as child:
+        with _child(command(self.server, self.trust_dir, arguments), self._environment()) as child:
             try:
                 output = self._converse(child)
             except pexpect.TIMEOUT:
@@ -101,12 +101,6 @@ class Notary:
     def error(self, outcome: Outcome) -> TrustError:
         """The error that a failed outcome stands for."""
         return error_of(outcome.output, self.gun, self.server.url)
-
-    def _command(self, arguments: Sequence[str]) -> list[str]:
-        authority = ["--tlscacert", str(self.server.ca.absolute())] if self.server.ca else []
-        # Notary answers a path that begins with two slashes by a redirect that it does not follow.
-        url = self.server.url.rstrip("/")
-        return ["notary", "-s", url, *authority, "-d", str(self.trust_dir), *arguments]
 
     def _environment(self) -> dict[str, str]:
         """Nothing of the caller's: NOTARY_* would beat our answers, ~/.notary/config.json our server."""
@@ -142,6 +136,14 @@ class Notary:
         if times > len(answers):
             raise TrustDeniedError(f"the passphrase of the {key} is wrong")
         return answers[times - 1]
+
+
+def command(server: NotaryServer, trust_dir: Path, arguments: Sequence[str]) -> list[str]:
+    """The command line of the client, as a person would type it too."""
+    authority = ["--tlscacert", str(server.ca.absolute())] if server.ca else []
+    # Notary answers a path that begins with two slashes by a redirect that it does not follow.
+    url = server.url.rstrip("/")
+    return ["notary", "-s", url, *authority, "-d", str(trust_dir), *arguments]
 
 
 @contextmanager

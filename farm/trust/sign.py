@@ -42,6 +42,10 @@ class SignTarget:
         """sha256:HEX."""
         return f"sha256:{self.sha256}"
 
+    def words(self, role: str) -> tuple[str, ...]:
+        """The target as the client's `addhash` takes it."""
+        return (self.gun, self.tag, str(self.size), "--sha256", self.sha256, "-r", role)
+
 
 def sign(
     target: SignTarget,
@@ -138,13 +142,10 @@ def _published(notary: Notary, targets: list[SignTarget], before: Standing, role
     if before.expired:
         # An expired role can only be published whole: its key holder vouches for it once more.
         notary.run("witness", notary.gun, role)
-    *first, last = [
-        (notary.gun, target.tag, str(target.size), "--sha256", target.sha256, "-r", role)
-        for target in targets
-    ]
-    for staged in first:
-        notary.run("addhash", *staged)
-    outcome = notary.attempt("addhash", "-p", *last)
+    *first, last = targets
+    for target in first:
+        notary.run("addhash", *target.words(role))
+    outcome = notary.attempt("addhash", "-p", *last.words(role))
     if outcome.status != 0 and not is_conflict(outcome.output):
         raise notary.error(outcome)
     return outcome.status == 0

@@ -135,3 +135,20 @@ def test_the_manifest_verb_publishes_what_stands_and_builds_nothing(pushed: Work
     described = pushed.done("inspect", "--json", pushed.reference("parts")).json
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64"]
     assert "nothing to do" in pushed.done("push", "--only", "amd64", "--partial", "parts").out
+    assert "nothing to do" in pushed.done("manifest", "--only", "amd64", "--partial", "parts").out
+
+
+def test_the_manifest_verb_takes_in_what_was_added_since(pushed: Workspace, tmp_path: Path) -> None:
+    """Whoever builds an architecture elsewhere pushes NAME:HASH-ARCH, and has the index completed."""
+    base = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
+    pushed.write("grows", Dockerfile=base, build_yml="image: grows\narches: [amd64]\n")
+    pushed.done("trust", "init", "grows")
+    pushed.done("push", "grows")
+    added, image = f"{pushed.reference('grows')}-arm64", f"{pushed.reference('hello')}-arm64"
+    for words in (["pull", "--platform=linux/arm64", image], ["tag", image, added], ["push", added]):
+        assert docker(pushed, tmp_path, *words, trust=False).returncode == 0
+    pushed.done("manifest", "grows")
+    described = pushed.done("inspect", "--json", pushed.reference("grows")).json
+    assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64"]
+    assert described["signature"] == "signed"
+    assert "nothing to do" in pushed.done("manifest", "grows").out

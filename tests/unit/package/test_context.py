@@ -128,12 +128,6 @@ def test_content_that_its_tag_does_not_name_is_not_packed(options: dict[str, str
         _packed(_package("pkg/plain", **options))
 
 
-def test_images_to_carry_along_are_refused_rather_than_left_out(repository: Path) -> None:
-    assert (repository / "pkg/dep-ok").is_dir()
-    with pytest.raises(InputError, match="docker-images is not carried out"):
-        _packed(_package("pkg/dep-ok"))
-
-
 def _with_sources(repository: Path, *sources: str) -> Package:
     text = "image: s\nextra-sources:\n" + "".join(f"- {source}\n" for source in sources)
     files = {"build.yml": text, "own/file": "", "a": "", "Dockerfile": "FROM scratch\n"}

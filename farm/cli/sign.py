@@ -1,0 +1,94 @@
+"""farm sign: sign tags by hand, or show how notary does it."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from farm.cli.options import json_option, print_json, with_settings
+from farm.errors import InputError, RegistryError
+
+if TYPE_CHECKING:
+    from farm.registry.client import Registry
+    from farm.settings import Settings
+    from farm.trust.sign import SignTarget
+
+
+@click.command("sign")
+@click.argument("references", nargs=-1, required=True, metavar="REF...")
+@with_settings("notary_server", "notary_ca", "signing_key", "signing_role")
+@click.option("--print", "only_print", is_flag=True, help="Print notary's command lines, and sign nothing.")
+@json_option
+def command(settings: Settings, references: tuple[str, ...], only_print: bool, as_json: bool) -> None:
+    """Sign what stands under REF, an index or one architecture's image, as the publisher does.
+
+    Digest and size are those of the very bytes that the registry serves. A signature that stands is not made
+    again.
+
+    \b
+    farm sign linuxkit/foo:HASH linuxkit/foo:HASH-arm64
+    farm sign --print linuxkit/foo:HASH
+    """
+    from farm.plan.prepare import open_registry  # noqa: PLC0415 - the registry client is imported when used
+
+    with open_registry(settings) as registry:
+        targets = [_target(registry, text) for text in references]
+        if not only_print:
+            _sign(settings, registry, targets)
+    rows = [_row(settings, target) for target in targets]
+    if as_json:
+        print_json(rows)
+    for row in () if as_json else rows:
+        click.echo(row["command"] if only_print else f"{row['reference']}  signed  {row['digest']}")
+
+
+def _target(registry: Registry, text: str) -> SignTarget:
+    """What a reference names just now.
+
+    Raises:
+        InputError: it has no tag, which is what notary signs.
+        RegistryError: nothing stands there.
+    """
+    from farm.model import Reference  # noqa: PLC0415 - beside the registry client
+    from farm.trust.sign import SignTarget  # noqa: PLC0415
+
+    reference = Reference.parse(text).or_latest()
+    if not reference.tag or reference.digest:
+        raise InputError(f"{text}: a signature is for a tag", hint="write it as NAME:TAG")
+    manifest = registry.manifest(reference)
+    if manifest is None:
+        raise RegistryError(f"{reference.familiar}: the registry holds no such image")
+    return SignTarget.of(reference, manifest.descriptor)
+
+
+def _sign(settings: Settings, registry: Registry, targets: list[SignTarget]) -> None:
+    """One publication for each name, however many of its tags there are."""
+    from farm.trust.configure import notary_server, signing_key  # noqa: PLC0415
+    from farm.trust.sign import sign_all  # noqa: PLC0415
+    from farm.trust.verify import require_initialised  # noqa: PLC0415
+
+    key, timeout = signing_key(settings), settings.trust_timeout
+    guns = dict.fromkeys(target.gun for target in targets)
+    logins = {gun: registry.credentials.login_for(gun.partition("/")[0]) for gun in guns}
+    for gun in guns:
+        require_initialised(gun, notary_server(settings, gun), timeout=timeout, login=logins[gun])
+    for gun in guns:
+        own = [target for target in targets if target.gun == gun]
+        sign_all(own, key, notary_server(settings, gun), timeout=timeout, login=logins[gun])
+
+
+def _row(settings: Settings, target: SignTarget) -> dict[str, Any]:
+    from farm.trust.configure import admin_trust_dir, notary_server  # noqa: PLC0415
+    from farm.trust.notary import command as notary_command  # noqa: PLC0415
+
+    words = ("addhash", "-p", *target.words(settings.signing_role))
+    line = notary_command(notary_server(settings, target.gun), admin_trust_dir(settings), words)
+    return {
+        "reference": f"{target.gun}:{target.tag}",
+        "digest": target.digest,
+        "size": target.size,
+        "role": settings.signing_role,
+        "command": shlex.join(line),
+    }

@@ -1,0 +1,55 @@
+"""Signing what a publisher has published, with the key that its settings name."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.trust.configure import notary_server, signing_key
+from farm.trust.keys import check_key
+from farm.trust.sign import SignTarget, sign_all
+from farm.trust.verify import require_initialised
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from farm.model import Descriptor, Reference
+    from farm.registry.credentials import Login
+    from tasks.site import Site
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The publisher's key, and where its signatures go."""
+
+    site: Site
+
+    def check(self, references: Iterable[Reference]) -> None:
+        """Find out before anything is pushed what would keep it from being signed.
+
+        Raises:
+            TrustError: the key cannot be opened, or a name was never prepared for signing.
+        """
+        settings = self.site.settings
+        check_key(signing_key(settings), timeout=settings.trust_timeout)
+        for gun in dict.fromkeys(reference.name for reference in references):
+            server, login = notary_server(settings, gun), self._login(gun)
+            require_initialised(gun, server, timeout=settings.trust_timeout, login=login)
+
+    def sign(self, published: Mapping[Reference, Descriptor]) -> None:
+        """Sign tags to be what was published under them: one publication for each name.
+
+        Raises:
+            TrustError: a signature could not be made, or does not stand afterwards.
+        """
+        settings = self.site.settings
+        groups: dict[str, list[SignTarget]] = defaultdict(list)
+        for reference, descriptor in published.items():
+            groups[reference.name].append(SignTarget.of(reference, descriptor))
+        for gun, targets in groups.items():
+            server, login = notary_server(settings, gun), self._login(gun)
+            sign_all(targets, signing_key(settings), server, timeout=settings.trust_timeout, login=login)
+
+    def _login(self, gun: str) -> Login | None:
+        return self.site.credentials.login_for(gun.partition("/")[0])

@@ -1,0 +1,171 @@
+"""What docs/ says of JSON and of the keys in Redis is what the real commands do."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from redis import Redis
+
+from docs.generate import ROOT
+from docs.shapes import Shapes
+from lab.process import free_port
+from tests.support.farm_command import Workspace, wait_until
+
+if TYPE_CHECKING:
+    from tests.acceptance.conftest import NewWorkspace
+
+BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
+ONE = "image: NAME\narches: [amd64]\n"
+TWO = "image: NAME\narches: [amd64, arm64]\n"
+INDEX = "application/vnd.oci.image.index.v1+json"
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind"}
+"""Fields that are null by definition, or but for the moment in which two packages are published at once."""
+SHAPES = Shapes.load()
+
+
+class Printed:
+    """What the commands printed as JSON, by verb and type."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self.workspace = workspace
+        self.values: dict[tuple[str, str], list[Any]] = {}
+
+    def take(self, kind: str, *words: str, code: int = 0) -> Any:
+        """Run a command with --json and keep what it prints as a value of the type `kind`."""
+        answer = self.workspace.farm(*words, "--json")
+        assert answer.code == code, f"{answer.out}\n{answer.err}"
+        self.values.setdefault((words[0], kind), []).append(answer.json)
+        return answer.json
+
+
+@pytest.fixture(scope="module")
+def printed(new_workspace: NewWorkspace) -> Printed:
+    """Everything that prints JSON, in a farm where things went well, failed, waited, or stood already."""
+    workspace = new_workspace()
+    workspace.write("fine", Dockerfile=BASE + "RUN date\n", build_yml=ONE.replace("NAME", "fine"))
+    native = BASE + "RUN test $(uname -m) = x86_64\n"
+    workspace.write("half", Dockerfile=native, build_yml=TWO.replace("NAME", "half"))
+    workspace.write("slow", Dockerfile=BASE + "RUN sleep 5\n", build_yml=ONE.replace("NAME", "slow"))
+    workspace.done("trust", "init", "fine")
+    printed = Printed(workspace)
+    printed.take("[Tag]", "show-tag", "fine")
+    printed.take("Plan", "plan", "fine", "half", "--no-sign")
+    run = printed.take("Submitted", "push", "fine", "--detach")["run"]
+    printed.take("EndedRun", "status", "-f", run)
+    failed = printed.take("EndedRun", "push", "fine", "half", "--no-sign", code=1)["run"]
+    printed.take("EndedRun", "retry", failed, code=1)
+    printed.take("NothingToRetry", "retry", run)
+    again = printed.take("Submitted", "retry", failed, "--detach")["run"]
+    printed.take("EndedRun", "status", "-f", again, code=1)
+    printed.take("Run", "status", again, code=1)
+    printed.take("EndedRun", "manifest", "half", "--no-sign", "--partial")
+    printed.take("NoRun", "push", "fine")
+    printed.take("NoRun", "manifest", "fine")
+    _wait_behind_another_run(printed)
+    _find_attested(printed)
+    printed.take("Image", "inspect", workspace.reference("fine"))
+    printed.take("[Signing]", "sign", workspace.reference("fine"))
+    printed.take("[RunRow]", "status")
+    printed.take("[Finding]", "doctor")
+    printed.take("{string | null}", "doctor", "--settings")
+    workspace.done("up", "--detach", FARM_FLOWER_PORT=str(free_port()))
+    printed.take("[Worker]", "workers")
+    assert workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere").code
+    failed = workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere").json
+    printed.values["doctor", "[Finding]"].append(failed)
+    return printed
+
+
+def _wait_behind_another_run(printed: Printed) -> None:
+    """Two runs that need the same image: the second says what it waits for, as does what is built FROM it."""
+    base = printed.workspace.reference("slow").rpartition(":")[2]
+    after = f"ARG ORG\nFROM ${{ORG}}/slow:{base}\n"
+    printed.workspace.write("after", Dockerfile=after, build_yml=ONE.replace("NAME", "after"))
+    runs = [
+        printed.workspace.done("push", "--no-sign", "--detach", "slow", "after").out.strip() for _ in range(2)
+    ]
+
+    def behind() -> bool:
+        states = [printed.take("Run", "status", run) for run in runs]
+        return any(state["packages"][0]["jobs"][0]["behind"] for state in states)
+
+    wait_until(behind)
+    for run in runs:
+        printed.workspace.done("status", "-f", run)
+        printed.take("Run", "status", run)
+    endless = BASE + "RUN sleep 999\n"
+    printed.workspace.write("endless", Dockerfile=endless, build_yml=ONE.replace("NAME", "endless"))
+    printed.take(
+        "Cancelled", "cancel", printed.take("Submitted", "push", "endless", "--detach", "--no-sign")["run"]
+    )
+
+
+def _find_attested(printed: Printed) -> None:
+    """An architecture's tag that is itself an index, with an attestation, as other tools push them."""
+    workspace = printed.workspace
+    workspace.write("attested", Dockerfile=BASE, build_yml=ONE.replace("NAME", "attested"))
+    workspace.done("push", "--no-sign", "attested")
+    digest = workspace.done("inspect", "--no-sign", "--json", workspace.reference("attested")).json["images"][
+        0
+    ]
+    workspace.write("attested", Dockerfile=BASE + "RUN true\n", build_yml=ONE.replace("NAME", "attested"))
+    tag = workspace.reference("attested").rpartition(":")[2]
+    statement = {"schemaVersion": 2, "mediaType": MANIFEST, "config": digest["config"], "layers": []}
+    about = {
+        "vnd.docker.reference.type": "attestation-manifest",
+        "vnd.docker.reference.digest": digest["digest"],
+    }
+    image = {key: digest[key] for key in ("mediaType", "digest", "size")}
+    attestation = _put(workspace, None, MANIFEST, statement)
+    members = [
+        image | {"platform": {"architecture": "amd64", "os": "linux", "variant": "v2"}},
+        attestation | {"platform": {"architecture": "unknown", "os": "unknown"}, "annotations": about},
+    ]
+    index = {"schemaVersion": 2, "mediaType": INDEX, "manifests": members}
+    _put(workspace, f"{tag}-amd64", INDEX, index)
+    printed.take("EndedRun", "push", "--no-sign", "attested")
+    printed.take("Image", "inspect", "--no-sign", workspace.reference("attested"))
+
+
+def _put(workspace: Workspace, tag: str | None, kind: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Push a manifest of the package `attested` by hand; returns its descriptor."""
+    body = json.dumps(content).encode()
+    digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
+    host, _, path = workspace.org.partition("/")
+    url = f"http://{host}/v2/{path}/attested/manifests/{tag or digest}"
+    httpx.put(url, content=body, headers={"Content-Type": kind}, trust_env=False).raise_for_status()
+    return {"mediaType": kind, "digest": digest, "size": len(body)}
+
+
+CASES = [(verb, shape.type) for verb, shapes in SHAPES.verbs.items() for shape in shapes]
+
+
+@pytest.mark.parametrize(("verb", "kind"), CASES, ids=[" ".join(case) for case in CASES])
+def test_json_is_as_documented(printed: Printed, verb: str, kind: str) -> None:
+    values = printed.values[verb, kind]
+    assert [line for value in values for line in SHAPES.wrong(kind, value)] == []
+
+
+def test_every_documented_field_is_really_printed(printed: Printed) -> None:
+    shapes = Shapes.load()
+    for (_, kind), values in printed.values.items():
+        for value in values:
+            assert shapes.wrong(kind, value) == []
+    assert shapes.fields() - shapes.seen == UNSEEN
+
+
+def test_every_key_in_redis_is_explained_in_the_architecture(printed: Printed) -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    told = [re.sub(r"[A-Z]+", ".+", re.escape(name)) for name in re.findall(r"\| `(farm:[^`]+)`", page)]
+    socket = Path(printed.workspace.variables["FARM_STATE_DIR"]) / "redis.sock"
+    with Redis(unix_socket_path=str(socket), decode_responses=True) as redis:
+        keys = [key for key in redis.scan_iter() if key.startswith("farm:")]
+    assert len(keys) > 10
+    assert [key for key in keys if not any(re.fullmatch(pattern, key) for pattern in told)] == []

@@ -1,0 +1,73 @@
+"""A tag is signed by hand: by the farm, or by the very notary command line that it prints."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.acceptance.conftest import NewWorkspace
+    from tests.support.farm_command import Workspace
+
+BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
+
+
+@pytest.fixture(scope="module")
+def unsigned(new_workspace: NewWorkspace) -> Workspace:
+    """A package that stands unsigned for two architectures; its name is prepared for signing."""
+    workspace = new_workspace()
+    workspace.write("plain", Dockerfile=BASE, build_yml="image: plain\narches: [amd64, arm64]\n")
+    workspace.done("trust", "init", "plain")
+    workspace.done("push", "--no-sign", "plain")
+    return workspace
+
+
+def signature(workspace: Workspace, reference: str) -> str:
+    """What `farm inspect` says of a tag's signature."""
+    state: str = workspace.done("inspect", "--json", reference).json["signature"]
+    return state
+
+
+def test_what_is_printed_is_what_a_person_types_to_sign(unsigned: Workspace, tmp_path: Path) -> None:
+    reference = unsigned.reference("plain") + "-arm64"
+    line = unsigned.done("sign", "--print", reference).out.strip()
+    described = unsigned.done("inspect", "--json", reference).json
+    assert f" {reference.rpartition(':')[2]} {described['size']} --sha256 " in line
+    assert signature(unsigned, reference) == "unsigned"
+
+    trust, opened = f"{unsigned.variables['DOCKER_CONFIG']}/trust", str(tmp_path / "opened.pem")
+    environment = {
+        "PATH": os.defpath,
+        "HOME": str(tmp_path),
+        "NOTARY_DELEGATION_PASSPHRASE": unsigned.lab.signing_passphrase,
+    }
+    key = ["-in", str(unsigned.lab.signing_key), "-passin", "env:NOTARY_DELEGATION_PASSPHRASE"]
+    for command in (
+        ["openssl", "pkey", *key, "-out", opened],
+        ["notary", "-d", trust, "key", "import", opened, "--role", "targets/releases"],
+        ["sh", "-c", line],
+    ):
+        subprocess.run(command, env=environment, check=True, capture_output=True, timeout=60)
+    assert signature(unsigned, reference) == "signed"
+
+
+def test_an_index_and_an_image_are_signed_at_once_and_again_changes_nothing(unsigned: Workspace) -> None:
+    index = unsigned.reference("plain")
+    both = [index, f"{index}-amd64"]
+    rows = unsigned.done("sign", "--json", *both).json
+    assert [row["reference"] for row in rows] == both
+    assert {signature(unsigned, reference) for reference in both} == {"signed"}
+    assert unsigned.done("sign", "--json", *both).json == rows
+
+
+def test_nothing_is_signed_that_does_not_stand_or_has_no_tag(unsigned: Workspace) -> None:
+    missing = unsigned.farm("sign", f"{unsigned.org}/plain:no-such-tag")
+    assert (missing.code, "holds no such image" in missing.err) == (1, True)
+    digest = f"{unsigned.org}/plain@sha256:{'0' * 64}"
+    pinned = unsigned.farm("sign", digest)
+    assert (pinned.code, "a signature is for a tag" in pinned.err) == (2, True)

@@ -1,0 +1,195 @@
+"""For any value that the farm holds: it comes back from text or JSON as it was."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.errors import FarmError, InputError
+from farm.model import ARCHES, ArchImage, Descriptor, Job, PackageWork, Platform, Reference
+from farm.settings import Secret, Settings, child_environment, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_LETTERS = st.sampled_from("az09")
+_GAPS = st.sampled_from(["", "", ".", "_", "__", "-", "---"])
+_WORD = st.lists(st.tuples(_LETTERS, _GAPS, _LETTERS).map("".join), min_size=1, max_size=2).map("".join)
+_TAG = st.sampled_from("aZ_0").flatmap(
+    lambda first: st.text("aZ0_.-", max_size=8).map(lambda rest: first + rest)
+)
+DIGESTS = st.binary(max_size=2).map(lambda seed: f"sha256:{seed.hex():0>64}")
+_HOSTS = st.sampled_from(
+    ["docker.io", "localhost", "localhost:5000", "ghcr.io", "a.b-c.d:443", "[::1]:5000", "[fe80::1]"]
+)
+
+
+@st.composite
+def references(draw: st.DrawFn, *, tagged: bool = False) -> Reference:
+    """Any reference that docker would write."""
+    registry = draw(_HOSTS)
+    parts = draw(st.lists(_WORD, min_size=2 if registry == "docker.io" else 1, max_size=4))
+    tag = draw(_TAG if tagged else st.none() | _TAG)
+    return Reference(registry, "/".join(parts), tag, draw(st.none() | DIGESTS))
+
+
+PLATFORMS = st.builds(
+    Platform,
+    st.sampled_from([*ARCHES, "arm", "unknown"]),
+    st.sampled_from(["linux", "unknown"]),
+    st.sampled_from([None, "v7", "v8"]),
+)
+_TEXTS = st.text(max_size=12)
+_PAIRS = st.dictionaries(_TEXTS, _TEXTS, max_size=3).map(lambda pairs: tuple(sorted(pairs.items())))
+DESCRIPTORS = st.builds(Descriptor, _TEXTS, DIGESTS, st.integers(0, 1 << 40), st.none() | PLATFORMS, _PAIRS)
+_IMAGES = st.builds(
+    ArchImage, st.sampled_from(ARCHES), references(), st.lists(DESCRIPTORS, max_size=2).map(tuple)
+)
+_ARCHES = st.lists(st.sampled_from(ARCHES), unique=True).map(tuple)
+_JOBS = st.builds(
+    Job,
+    run=_TEXTS,
+    package=_TEXTS,
+    reference=references(tagged=True),
+    arch=st.sampled_from(ARCHES),
+    hash=_TEXTS,
+    tag=_TEXTS,
+    context=DIGESTS,
+    destinations=st.lists(_TEXTS, max_size=3).map(tuple),
+    dockerfile=_TEXTS,
+    network=st.booleans(),
+    no_cache=st.booleans(),
+    force=st.booleans(),
+    labels=_PAIRS,
+    build_args=_PAIRS,
+)
+_WORKS = st.builds(
+    PackageWork,
+    package=_TEXTS,
+    reference=references(tagged=True),
+    arches=_ARCHES,
+    jobs=st.lists(_JOBS, max_size=1).map(tuple),
+    standing=st.lists(_IMAGES, max_size=1).map(tuple),
+    needs=st.lists(_TEXTS, max_size=2).map(tuple),
+    sign=st.booleans(),
+    partial=st.booleans(),
+)
+
+
+def through_json(value: Any) -> Any:
+    """The value as it arrives at the other side of a broker."""
+    return type(value).from_json(json.loads(json.dumps(value.to_json())))
+
+
+@given(references())
+def test_a_reference_is_read_as_it_was_written(reference: Reference) -> None:
+    assert Reference.parse(str(reference)) == reference
+
+
+@given(references())
+def test_a_reference_is_read_as_people_write_it(reference: Reference) -> None:
+    assert Reference.parse(reference.familiar) == reference
+
+
+@given(st.text(max_size=30) | st.from_regex(r"[a-z.:/@_-]{0,20}", fullmatch=True))
+def test_any_text_is_a_reference_or_refused_and_reading_twice_is_reading_once(text: str) -> None:
+    try:
+        reference = Reference.parse(text)
+    except InputError:
+        return
+    assert Reference.parse(str(reference)) == reference
+
+
+@given(references(tagged=True), st.sampled_from(ARCHES))
+def test_an_architectures_tag_stands_in_the_same_repository(reference: Reference, arch: str) -> None:
+    beside = reference.for_arch(arch)
+    assert beside.name == reference.name
+    assert beside.digest is None
+    assert beside.tag == f"{reference.tag}-{arch}"
+
+
+@given(PLATFORMS)
+def test_a_platform_comes_back(platform: Platform) -> None:
+    assert through_json(platform) == platform
+
+
+@given(DESCRIPTORS)
+def test_a_descriptor_comes_back(descriptor: Descriptor) -> None:
+    assert through_json(descriptor) == descriptor
+
+
+@given(_IMAGES)
+def test_an_image_comes_back(image: ArchImage) -> None:
+    assert through_json(image) == image
+
+
+@given(_JOBS)
+def test_a_job_comes_back(job: Job) -> None:
+    assert through_json(job) == job
+
+
+@given(_WORKS)
+def test_the_work_of_a_package_comes_back(work: PackageWork) -> None:
+    assert through_json(work) == work
+
+
+@given(st.sampled_from([FarmError, *FarmError.registry.values()]), _TEXTS, st.none() | _TEXTS)
+def test_an_error_comes_back(kind: type[FarmError], message: str, hint: str | None) -> None:
+    error = kind(message, hint=hint)
+    back = through_json(error)
+    assert (type(back), back.message, back.hint) == (kind, message, hint)
+
+
+# What an environment can hold: no NUL, and nothing that is not UTF-8.
+_VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), min_size=1, max_size=12)
+_ITEMS = st.text("aZ0.:/_-", min_size=1, max_size=6)
+_SECONDS = st.floats(0.001, 3e8)
+_STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
+    "Secret | None": st.none() | _VALUES.map(Secret),
+    "str | None": st.none() | _VALUES,
+    "str": _VALUES,
+    "Path": _ITEMS.map(lambda text: Path("/", text)),
+    "Path | None": st.none() | _ITEMS.map(lambda text: Path("/", text)),
+    "bool": st.booleans(),
+    "int": st.integers(1, 65535),
+    "float": _SECONDS,
+    "tuple[str, ...]": st.lists(_ITEMS, min_size=1, max_size=3).map(tuple),
+    "tuple[tuple[str, str], ...]": st.dictionaries(_VALUES, _VALUES | st.just(""), max_size=3).map(
+        lambda pairs: tuple(pairs.items())
+    ),
+}
+_SETTINGS = st.fixed_dictionaries({item.name: _STRATEGIES[str(item.type)] for item in fields(Settings)})
+
+
+@contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    """A process with other variables beside its own."""
+    with mock.patch.dict(os.environ, variables):
+        yield
+
+
+@given(
+    _SETTINGS,
+    st.sampled_from(
+        [{}, {"FARM_LEASE": "7", "DOCKER_CONTENT_TRUST_SERVER": "https://other", "FARM_CONFIG": "/none"}]
+    ),
+)
+def test_a_child_is_given_any_settings_as_they_are(values: dict[str, Any], variables: dict[str, str]) -> None:
+    wanted = replace(Settings(), **values)
+    with environment(variables):
+        assert load_settings({}, environ=child_environment(wanted)) == wanted
+
+
+@given(_SETTINGS)
+def test_no_settings_show_a_secret(values: dict[str, Any]) -> None:
+    secret = Secret("hush-7c1f")
+    hidden = {name: secret for name, value in values.items() if isinstance(value, Secret)}
+    assert "hush-7c1f" not in repr(replace(Settings(), **{**values, **hidden}))

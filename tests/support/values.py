@@ -1,0 +1,82 @@
+"""Values of the farm with all that a test does not care about filled in."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from farm.model import (
+    ArchImage,
+    BuildYml,
+    Descriptor,
+    GitTree,
+    Job,
+    Package,
+    PackageWork,
+    Platform,
+    Reference,
+    Run,
+)
+from farm.registry.media import OCI_MANIFEST
+
+HASH = "ab12cd34" * 5
+
+
+def digest(text: str) -> str:
+    """The digest of some text."""
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def descriptor(name: str, arch: str | None = "amd64", **more: Any) -> Descriptor:
+    """The descriptor of an image manifest; a name has always the same digest."""
+    return Descriptor(OCI_MANIFEST, digest(name), 7, Platform(arch) if arch else None, **more)
+
+
+def attestation(name: str, about: Descriptor) -> Descriptor:
+    """What BuildKit says about an image."""
+    facts = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": about.digest}
+    platform = Platform("unknown", "unknown")
+    return Descriptor(OCI_MANIFEST, digest(name), 9, platform, tuple(sorted(facts.items())))
+
+
+def reference(package: str = "linuxkit/foo", registry: str = "localhost:1") -> Reference:
+    """NAME:HASH of a package."""
+    return Reference(registry, package, HASH)
+
+
+def image(arch: str, *descriptors: Descriptor, package: str = "linuxkit/foo") -> ArchImage:
+    """An architecture's image."""
+    members = descriptors or (descriptor(f"{package} {arch}", arch),)
+    return ArchImage(arch, reference(package).for_arch(arch), members)
+
+
+def package(name: str = "foo", *, arches: tuple[str, ...] = (), **more: Any) -> Package:
+    """A clean package at a commit."""
+    facts: dict[str, Any] = {
+        "directory": f"pkg/{name}",
+        "yml": BuildYml(name, arches=arches),
+        "reference": Reference("docker.io", f"linuxkit/{name}", HASH),
+        "hash": HASH,
+        "repository": "/src",
+        "commit": "c" * 40,
+        "dirty": False,
+        "trees": (GitTree(f"pkg/{name}", HASH),),
+    }
+    return Package(**{**facts, **more})
+
+
+def job(arch: str = "amd64", *, run: str = "r1", package: str = "linuxkit/foo", **more: Any) -> Job:
+    """A build."""
+    facts: dict[str, Any] = {"hash": HASH, "tag": "{{.Hash}}", "context": digest(package)}
+    return Job(run=run, package=package, reference=reference(package), arch=arch, **{**facts, **more})
+
+
+def work(package: str = "linuxkit/foo", *arches: str, run: str = "r1", **more: Any) -> PackageWork:
+    """What there is to do for a package; every architecture is to be built."""
+    jobs = tuple(job(arch, run=run, package=package) for arch in arches)
+    return PackageWork(package, reference(package), **{"arches": arches, "jobs": jobs, **more})
+
+
+def run_of(*works: PackageWork, run: str = "r1") -> Run:
+    """A run."""
+    return Run(run, "a@host", 1000.0, works)

@@ -1,0 +1,156 @@
+"""A run as it is shown: the view that follows its events, the lines, the table."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from rich.console import Console
+
+from farm.cli.follow import exit_code
+from farm.cli.table import draw
+from farm.cli.view import RunView
+from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError
+from farm.model import JobState, PackageState, RunState
+from farm.state.records import JobRecord, PackageRecord, RunRecord
+
+if TYPE_CHECKING:
+    from farm.plan.explain import Waits
+
+FOO, BAR = "linuxkit/foo", "linuxkit/bar"
+BROKEN = BuildFailedError("linuxkit/foo arm64: step 3 failed")
+
+
+def run(
+    *packages: PackageRecord, state: RunState = RunState.OPEN, finished: float | None = None
+) -> RunRecord:
+    return RunRecord("r1", state, "me", 100.0, finished, {package.package: package for package in packages})
+
+
+def package(
+    name: str = FOO,
+    state: PackageState = PackageState.BUILDING,
+    *jobs: JobRecord,
+    at: float = 100.0,
+    error: FarmError | None = None,
+) -> PackageRecord:
+    return PackageRecord(name, "ref", state, at=at, error=error, jobs={job.arch: job for job in jobs})
+
+
+def job(arch: str, state: JobState, **more: float | str) -> str:
+    """A job's record as an event tells it."""
+    return json.dumps({"arch": arch, "state": state, "at": 103.0, **more})
+
+
+@pytest.fixture
+def view() -> RunView:
+    waiting = [JobRecord(arch, JobState.QUEUED) for arch in ("amd64", "s390x")]
+    return RunView(run(package(FOO, PackageState.BUILDING, *waiting), package(BAR, PackageState.WAITING)))
+
+
+def test_an_event_changes_one_job_and_nothing_else(view: RunView) -> None:
+    before = view.record()
+    view.apply(f"J {FOO} s390x", job("s390x", JobState.BUILDING, worker="w"))
+    after = view.record()
+    assert after.packages[FOO].jobs["s390x"].state is JobState.BUILDING
+    assert after.packages[FOO].jobs["amd64"] == before.packages[FOO].jobs["amd64"]
+    assert after.packages[BAR] == before.packages[BAR]
+    assert before.packages[FOO].jobs["s390x"].state is JobState.QUEUED
+
+
+def test_an_event_of_a_package_keeps_its_jobs(view: RunView) -> None:
+    stored = {"package": FOO, "reference": "ref", "state": "publishing", "at": 104.0}
+    view.apply(f"P {FOO}", json.dumps(stored))
+    assert view.record().packages[FOO].state is PackageState.PUBLISHING
+    assert list(view.record().packages[FOO].jobs) == ["amd64", "s390x"]
+
+
+def test_events_that_are_told_twice_change_nothing_more(view: RunView) -> None:
+    event = (f"J {FOO} amd64", job("amd64", JobState.BUILT))
+    view.apply(*event)
+    once = view.record()
+    view.apply(*event)
+    assert view.record() == once
+
+
+def test_the_last_event_ends_the_run_and_says_when(view: RunView) -> None:
+    assert view.record().finished is None
+    view.apply("R", '{"state": "failed"}')
+    assert view.state.ended
+    assert view.record().state is RunState.FAILED
+    assert view.record().finished is not None
+
+
+@pytest.mark.parametrize(
+    ("state", "line"),
+    [
+        (JobState.BUILDING, f"   3.0s  {FOO} s390x: building on w9"),
+        (JobState.PUSHING, f"   3.0s  {FOO} s390x: pushing"),
+        (JobState.BUILT, f"   3.0s  {FOO} s390x: built"),
+        (JobState.EXISTS, f"   3.0s  {FOO} s390x: stands already"),
+        (JobState.FAILED, f"   3.0s  {FOO} s390x: failed"),
+        (JobState.QUEUED, None),
+        (JobState.LEASED, None),
+    ],
+)
+def test_a_line_tells_what_a_person_waits_for(view: RunView, state: JobState, line: str | None) -> None:
+    view.apply(f"J {FOO} s390x", job("s390x", state, worker="w9"))
+    assert view.line(f"J {FOO} s390x") == line
+
+
+def test_a_line_tells_how_a_package_ended(view: RunView) -> None:
+    view.apply(f"P {FOO}", json.dumps({"package": FOO, "reference": "r", "state": "signed", "at": 112.5}))
+    assert view.line(f"P {FOO}") == f"  12.5s  {FOO}: signed"
+    assert view.line("R") is None
+
+
+def shown(record: RunRecord, now: float = 110.0, waits: Waits | None = None) -> list[list[str]]:
+    """The words of each line of the table."""
+    console = Console(width=120)
+    with console.capture() as capture:
+        console.print(draw(record, now, waits or {}))
+    return [line.split() for line in capture.get().splitlines()]
+
+
+def test_the_table_has_a_row_for_each_package_and_a_cell_for_each_architecture() -> None:
+    foo = package(
+        FOO,
+        PackageState.BUILDING,
+        JobRecord("s390x", JobState.BUILDING, started=103.0),
+        JobRecord("amd64", JobState.EXISTS),
+    )
+    bar = package(BAR, PackageState.SIGNED, JobRecord("amd64", JobState.BUILT), at=104.0)
+    assert shown(run(foo, bar)) == [
+        ["run", "r1:", "open"],
+        ["package", "amd64", "s390x", "index", "time"],
+        [FOO, "exists", "building", "7s", "building", "10.0s"],
+        [BAR, "built", "-", "signed", "4.0s"],
+    ]
+
+
+def test_a_cell_that_waits_says_why() -> None:
+    record = run(package(FOO, PackageState.BUILDING, JobRecord("s390x", JobState.QUEUED)))
+    assert "no worker for s390x" in " ".join(shown(record, waits={(FOO, "s390x"): "no worker for s390x"})[2])
+
+
+def test_the_clock_of_a_run_that_has_ended_stands_still() -> None:
+    record = run(package(FOO, PackageState.CANCELLED, at=105.0), state=RunState.CANCELLED, finished=105.0)
+    assert shown(record, now=5000.0) == shown(record, now=110.0)
+
+
+def test_a_clock_that_is_behind_shows_no_negative_time() -> None:
+    assert shown(run(package()), now=90.0)[2][-1] == "0.0s"
+
+
+@pytest.mark.parametrize("state", [RunState.OPEN, RunState.DONE])
+def test_a_run_that_goes_well_exits_with_0(state: RunState) -> None:
+    assert exit_code(run(package(), state=state)) == 0
+
+
+def test_a_run_that_failed_exits_with_its_first_error() -> None:
+    away = package(BAR, PackageState.FAILED, error=RegistryUnavailableError("away"))
+    broken = package(FOO, PackageState.FAILED, error=BROKEN)
+    assert exit_code(run(away, broken, state=RunState.FAILED)) == 3
+    assert exit_code(run(broken, away, state=RunState.FAILED)) == 1
+    assert exit_code(run(package(state=PackageState.CANCELLED), state=RunState.CANCELLED)) == 1

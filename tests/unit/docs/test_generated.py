@@ -1,0 +1,95 @@
+"""Pages that are made from the code are as the code is now; pages that are not name all that there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import yaml
+
+from docs.commands import takes_json
+from docs.generate import ROOT, duration, pages
+from docs.imports import import_diagram
+from docs.shapes import ENUMERATIONS, Shapes
+from farm.cli.main import VERBS, cli
+from farm.settings import FIELDS, load_settings
+
+if TYPE_CHECKING:
+    import click
+
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text()
+
+
+def command(verb: str) -> click.Command:
+    found = cli.get_command(None, verb)  # type: ignore[arg-type]  # no verb's loading needs a context
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
+def test_a_page_that_is_made_from_the_code_is_up_to_date(path: Path) -> None:
+    """`make docs` writes it anew."""
+    assert path.read_text() == pages()[path]
+
+
+def test_the_settings_file_uncommented_sets_every_setting_to_its_default(tmp_path: Path) -> None:
+    lines = (ROOT / "config" / "farm.yml").read_text().splitlines()
+    text = "\n".join(line[2:] for line in lines if re.match(r"# [a-z-]+:( |$)", line))
+    assert [key.replace("-", "_") for key in yaml.safe_load(text)] == list(FIELDS)
+    config = tmp_path / "farm.yml"
+    config.write_text(text)
+    home = {"HOME": str(Path.home())}
+    assert load_settings({}, config=config, environ=home) == load_settings({}, config=None, environ=home)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(30, "30s"), (60, "60s"), (90, "90s"), (120, "2m"), (14400, "4h"), (604800, "7d")]
+)
+def test_a_duration_is_written_so_that_it_reads_back(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+    assert load_settings({"keep": text}, config=Path("/dev/null"), environ={}).keep == seconds
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_a_verb_prints_as_json_is_documented_exactly_if_it_prints_any(verb: str) -> None:
+    """docs/shapes.yml says what; tests/acceptance/test_json.py holds it against the real thing."""
+    assert takes_json(command(verb)) == (verb in Shapes.load().verbs)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_examples_in_a_verbs_help_stand_on_lines_of_their_own(verb: str) -> None:
+    r"""In a raw docstring click does not see the mark \b, and prints it."""
+    assert "\\b" not in (command(verb).help or "")
+    assert "\\b" not in (cli.help or "")
+
+
+def test_the_picture_of_the_imports_shows_every_part_once() -> None:
+    parts = [
+        path for path in (ROOT / "farm").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    ]
+    names = {path.stem for path in parts} - {"__init__"}
+    drawn = re.findall(r"f_\w+\[(\w+)\]", import_diagram(ROOT / ".importlinter"))
+    assert sorted(drawn) == sorted(names)
+
+
+def test_every_part_of_the_farm_is_described() -> None:
+    parts = [path.name for path in (ROOT / "farm").iterdir() if path.suffix == ".py" or path.is_dir()]
+    told = [f"{name}/" if not name.endswith(".py") else name for name in parts if not name.startswith("__")]
+    assert [name for name in told if f"`{name}`" not in ARCHITECTURE] == []
+
+
+@pytest.mark.parametrize("name", ENUMERATIONS)
+def test_every_state_is_explained(name: str) -> None:
+    missing = [state for state in ENUMERATIONS[name] if f"`{state}`" not in ARCHITECTURE]
+    assert missing == []
+
+
+def test_every_dependency_is_justified() -> None:
+    text = (ROOT / "pyproject.toml").read_text()
+    block = text.partition("dependencies = [")[2].partition("[project.scripts]")[0]
+    names = re.findall(r'"([A-Za-z0-9-]+)', block)
+    page = (ROOT / "docs" / "dependencies.md").read_text()
+    assert len(names) > 20
+    assert [name for name in names if f"**{name}**" not in page] == []

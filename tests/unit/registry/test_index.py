@@ -1,0 +1,130 @@
+"""Indexes: what stands is kept, what is new takes its place, attestations go with their image."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from farm.errors import RegistryError
+from farm.model import Descriptor, Platform
+from farm.registry.index import (
+    Index,
+    assemble,
+    holds,
+    is_attestation,
+    members_of,
+    missing,
+    platforms,
+    subject,
+)
+from farm.registry.media import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
+from tests.support.values import attestation, descriptor, digest, image
+
+AMD, ARM = descriptor("amd", "amd64"), descriptor("arm", "arm64")
+
+
+def test_a_new_image_takes_the_place_of_the_old_and_of_its_attestation_alone() -> None:
+    about_amd, about_arm = attestation("a1", AMD), attestation("a2", ARM)
+    standing = Index((AMD, ARM, about_amd, about_arm))
+    newer = descriptor("newer amd", "amd64")
+    index = assemble([image("amd64", newer, attestation("a3", newer))], standing)
+    assert set(index.manifests) == {newer, ARM, attestation("a3", newer), about_arm}
+
+
+def test_other_architectures_and_the_indexs_own_annotations_stay() -> None:
+    standing = Index((descriptor("r", "riscv64"),), annotations=(("a", "b"),))
+    index = assemble([image("amd64")], standing)
+    assert platforms(index) == {"amd64", "riscv64"}
+    assert index.annotations == (("a", "b"),)
+
+
+def test_an_image_that_comes_again_gains_an_attestation_and_loses_none() -> None:
+    first, second = attestation("one", AMD), attestation("two", AMD)
+    index = assemble([image("amd64", AMD, second)], Index((AMD, first)))
+    assert set(index.manifests) == {AMD, first, second}
+
+
+def test_arm64_is_arm64_v8() -> None:
+    v8 = Descriptor(OCI_MANIFEST, digest("v8"), 7, Platform("arm64", variant="v8"))
+    assert assemble([image("arm64", v8)], Index((ARM,))).manifests == (v8,)
+
+
+def test_other_variants_are_platforms_of_their_own() -> None:
+    v6, v7 = (Descriptor(OCI_MANIFEST, digest(v), 7, Platform("arm", variant=v)) for v in ("v6", "v7"))
+    assert set(assemble([image("arm", v7)], Index((v6, v7))).manifests) == {v6, v7}
+
+
+def test_one_manifest_may_stand_for_two_platforms() -> None:
+    both = [Descriptor(OCI_MANIFEST, digest("x"), 7, Platform("arm", variant=v)) for v in ("v6", "v7")]
+    assert set(assemble([image("amd64", AMD)], Index(tuple(both))).manifests) == {AMD, *both}
+
+
+def test_images_come_before_attestations() -> None:
+    index = assemble([image("amd64", attestation("a", AMD), AMD), image("arm64", ARM)])
+    assert [is_attestation(member) for member in index.manifests] == [False, False, True]
+    assert subject(index.manifests[2]) == AMD.digest
+
+
+def test_an_attestation_about_nothing_that_is_there_is_left_out() -> None:
+    assert assemble([image("amd64", AMD, attestation("lost", ARM))]).manifests == (AMD,)
+
+
+def test_an_attestation_is_no_image_of_its_architecture() -> None:
+    index = Index((attestation("a", AMD),))
+    assert platforms(index) == frozenset()
+    assert missing(index, ["unknown"]) == ("unknown",)
+
+
+def test_missing_names_what_is_not_there_in_the_order_asked_for() -> None:
+    assert missing(Index((AMD,)), ["s390x", "amd64", "arm64"]) == ("s390x", "arm64")
+
+
+def test_an_architectures_members_are_its_image_and_what_is_said_about_it() -> None:
+    about_amd, about_arm = attestation("a1", AMD), attestation("a2", ARM)
+    index = Index((AMD, ARM, about_amd, about_arm))
+    assert members_of(index, "arm64") == (ARM, about_arm)
+    assert members_of(index, "s390x") == ()
+
+
+def test_an_index_holds_an_image_only_with_all_that_belongs_to_it() -> None:
+    attested = image("amd64", AMD, attestation("a", AMD))
+    assert holds(Index((AMD, attestation("a", AMD))), attested)
+    assert not holds(Index((AMD,)), attested)
+    assert not holds(Index((descriptor("older", "amd64"),)), image("amd64", AMD))
+
+
+def test_the_bytes_are_an_oci_index_and_name_themselves() -> None:
+    index = Index((AMD,), annotations=(("ä", "ö"),))
+    data = json.loads(index.body())
+    assert (data["schemaVersion"], data["mediaType"]) == (2, OCI_INDEX)
+    assert data["annotations"] == {"ä": "ö"}
+    named = index.descriptor()
+    assert (named.digest, named.size) == (digest(index.body().decode()), len(index.body()))
+
+
+def test_a_dockers_manifest_list_is_read_as_an_index() -> None:
+    text = json.dumps({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [AMD.to_json()]})
+    assert Index.parse(text.encode()) == Index((AMD,))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"{}",
+        b'{"manifests": null}',
+        b'{"manifests": {}}',
+        b'{"manifests": ""}',
+        b'{"manifests": [1]}',
+        b'{"manifests": [{}]}',
+        b'{"manifests": [], "annotations": [1]}',
+        b"\xff",
+    ],
+)
+def test_what_is_no_index_is_an_error_and_never_an_empty_one(body: bytes) -> None:
+    with pytest.raises(RegistryError, match="cannot be read"):
+        Index.parse(body)

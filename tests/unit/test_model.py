@@ -1,0 +1,165 @@
+"""References and the other values that cross a boundary."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from farm.errors import InputError
+from farm.model import (
+    ARCHES,
+    UNAME,
+    ArchImage,
+    Descriptor,
+    Job,
+    JobState,
+    PackageState,
+    PackageWork,
+    Platform,
+    Reference,
+    RunState,
+    arch_of_uname,
+)
+from tests.support.values import HASH, attestation, descriptor, digest, image, job, work
+
+D = f"sha256:{'0' * 64}"
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("alpine", ("docker.io", "library/alpine", None, None)),
+        ("alpine:3.20", ("docker.io", "library/alpine", "3.20", None)),
+        ("docker.io/alpine", ("docker.io", "library/alpine", None, None)),
+        ("index.docker.io/alpine", ("docker.io", "library/alpine", None, None)),
+        ("linuxkit/foo:a_B-1.2", ("docker.io", "linuxkit/foo", "a_B-1.2", None)),
+        ("localhost/foo", ("localhost", "foo", None, None)),
+        ("localhost:5000/a/b/c:t", ("localhost:5000", "a/b/c", "t", None)),
+        ("ghcr.io/o/foo@" + D, ("ghcr.io", "o/foo", None, D)),
+        ("quay.io:443/o/foo:t@" + D, ("quay.io:443", "o/foo", "t", D)),
+        ("[::1]:5000/foo", ("[::1]:5000", "foo", None, None)),
+        ("a/b__c/d.e/f--g", ("docker.io", "a/b__c/d.e/f--g", None, None)),
+        ("localhost:5000", ("docker.io", "library/localhost", "5000", None)),
+    ],
+)  # fmt: skip
+def test_a_reference_is_read_as_docker_reads_it(text: str, parts: tuple[str | None, ...]) -> None:
+    read = Reference.parse(text)
+    assert (read.registry, read.repository, read.tag, read.digest) == parts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ":",
+        "@",
+        "a:",
+        "a@",
+        "a:b:c",
+        "A/b",
+        "a//b",
+        "/a",
+        "a/",
+        "-a",
+        "a-",
+        "a..b",
+        "a___b",
+        "a b",
+        "a\n",
+        "a:" + "t" * 129,
+        "a:-t",
+        "a@sha256:00",
+        "a@" + D + "0",
+        "a@" + D.upper(),
+        "h.o:1:2/a",
+        "h.o:x/a",
+        "é/a",
+    ],
+)
+def test_what_is_no_reference_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="is no image reference"):
+        Reference.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "familiar"),
+    [
+        ("docker.io/library/alpine:3", "alpine:3"),
+        ("docker.io/linuxkit/foo:t", "linuxkit/foo:t"),
+        ("ghcr.io/library/foo:t", "ghcr.io/library/foo:t"),
+        ("docker.io/library/a/b", "library/a/b"),
+        ("docker.io/localhost/a", "docker.io/localhost/a"),
+        ("docker.io/a.b/c", "docker.io/a.b/c"),
+    ],
+)
+def test_the_familiar_form_leaves_out_only_what_is_understood_without(text: str, familiar: str) -> None:
+    assert Reference.parse(text).familiar == familiar
+    assert Reference.parse(familiar) == Reference.parse(text)
+
+
+def test_the_short_form_names_a_package_to_people() -> None:
+    assert Reference.parse(f"localhost:5000/linuxkit/foo:{HASH}").short == "linuxkit/foo:ab12cd34"
+    assert Reference.parse("linuxkit/foo:v1.0").short == "linuxkit/foo:v1.0"
+    assert Reference.parse("linuxkit/foo").short == "linuxkit/foo"
+    assert job("s390x").title == "linuxkit/foo:ab12cd34 s390x"
+
+
+def test_an_architectures_image_stands_beside_its_index() -> None:
+    index = Reference.parse("localhost:1/a/b:t")
+    assert str(index.for_arch("arm64")) == "localhost:1/a/b:t-arm64"
+    assert index.with_digest(D).with_tag("u") == Reference.parse("localhost:1/a/b:u")
+    assert index.with_digest(D) == Reference.parse(f"localhost:1/a/b@{D}")
+    assert index.name == "localhost:1/a/b"
+
+
+def test_architectures_are_known_by_their_kernels_name() -> None:
+    assert [arch_of_uname(name) for name in UNAME.values()] == list(ARCHES)
+    assert arch_of_uname("sparc") == "sparc"
+
+
+def test_a_platform_reads_as_in_oci() -> None:
+    assert str(Platform("arm64", variant="v8")) == "linux/arm64/v8"
+    assert Platform.from_json({"architecture": "amd64", "os": "linux", "os.version": "1"}) == Platform(
+        "amd64"
+    )
+
+
+def test_a_descriptor_is_that_of_the_oci_specification() -> None:
+    about = descriptor("image")
+    assert attestation("sbom", about).to_json() == {
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "digest": digest("sbom"),
+        "size": 9,
+        "platform": {"architecture": "unknown", "os": "unknown"},
+        "annotations": {
+            "vnd.docker.reference.digest": about.digest,
+            "vnd.docker.reference.type": "attestation-manifest",
+        },
+    }
+
+
+@pytest.mark.parametrize(
+    "data", [{}, {"digest": D}, {"mediaType": "m", "digest": D, "size": 1, "platform": {"os": "a"}}]
+)
+def test_what_is_no_descriptor_is_refused_as_such(data: dict[str, Any]) -> None:
+    with pytest.raises(KeyError):
+        Descriptor.from_json(data)
+
+
+def test_a_job_says_nothing_of_what_it_does_not_know() -> None:
+    assert set(job().to_json()) == set(Job.__dataclass_fields__)
+
+
+def test_work_and_images_come_back_as_they_were() -> None:
+    made = work("linuxkit/foo", "amd64", standing=(image("arm64"),), needs=("linuxkit/bar",), sign=False)
+    assert PackageWork.from_json(made.to_json()) == made
+    assert ArchImage.from_json(image("arm64").to_json()) == image("arm64")
+
+
+def test_each_state_says_whether_it_is_an_end() -> None:
+    assert {state for state in JobState if state.ended} == {"built", "exists", "failed", "cancelled"}
+    assert {state for state in JobState if state.landed} == {"built", "exists"}
+    assert {state for state in PackageState if state.ended} == {"published", "signed", "failed", "cancelled"}
+    assert {state for state in PackageState if state.stands} == {"published", "signed"}
+    assert {state for state in RunState if state.ended} == {"done", "failed", "cancelled"}
