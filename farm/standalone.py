@@ -12,10 +12,11 @@ from functools import cached_property
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, Self
 
-from farm.build.archive import identify, load, names_of, save, tag
 from farm.build.arguments import PROXIES, build_args, labels, proxy_args
 from farm.build.build import build
+from farm.build.depends import completed
 from farm.build.engine import Engine
+from farm.build.exchange import identify, load, names_of, save, tag
 from farm.build.push import forget
 from farm.build.spec import BuildSpec
 from farm.cache import archive
@@ -151,7 +152,7 @@ class Workshop:
 
     @cached_property
     def _patient(self) -> Engine:
-        # Saving and loading are answered only once the engine has the whole image on its disk.
+        # Saving, loading and pulling take as long as an image is big, and saving says nothing before its end.
         engine = Engine.connect(self._settings.engine, timeout=self._settings.build_timeout)
         return self._open.enter_context(engine)
 
@@ -212,18 +213,32 @@ class Workshop:
         own = self._engine.info().architecture
         if arch != own:
             refuse_foreign(arch, (own, *self._engine.emulated()))
+
+        def log(line: str) -> None:
+            self._log(f"{package.image} {arch} | {line}")
+
         with ExitStack() as stack:
             context = stack.enter_context(TemporaryFile())
             committed = package.commit and not package.dirty
             pack(package, context) if committed else pack_working(package, context)
             lent = stack.enter_context(self._lent([base.package.reference for base in bases], arch))
+            full = stack.enter_context(
+                completed(
+                    context,
+                    package.yml.depends,
+                    arch,
+                    engine=self._patient,
+                    registry=self._registry,
+                    log=log,
+                )
+            )
             name = _SCRATCH.with_tag(f"{time.time():.0f}-{secrets.token_hex(8)}")
             stack.callback(forget, self._engine, name)
             build(
                 self._engine,
                 self._spec(package, arch, name, pull=not lent),
-                context,
-                log=lambda line: self._log(f"{package.image} {arch} | {line}"),
+                full,
+                log=log,
                 cancelled=lambda: False,
                 timeout=self._settings.build_timeout,
                 credentials=self._registry.credentials.login_for,

@@ -67,19 +67,6 @@ def _packable(package: Package) -> str:
     return package.commit
 
 
-def refuse_depends(package: Package) -> None:
-    """Refuse a package whose context would have to hold saved images.
-
-    Raises:
-        InputError: it has such.
-    """
-    if package.yml.depends and package.yml.depends.images:
-        raise InputError(
-            f"{package.directory}: depends.docker-images is not carried out by this farm",
-            hint="COPY --from=IMAGE in the Dockerfile brings an image's files in",
-        )
-
-
 def _check_places(package: Package, places: Sequence[str]) -> None:
     for place in places:
         parts = place.split("/")

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
-from farm.package.context import refuse_depends
 
 if TYPE_CHECKING:
     from farm.model import Package
@@ -25,7 +24,6 @@ def pack_working(package: Package, into: IO[bytes]) -> None:
         InputError: it holds what no context can, such as a socket.
         ContextError: it cannot be read, or changes while it is packed.
     """
-    refuse_depends(package)
     top = Path(package.directory).resolve()
     sources = [(top, "")]
     sources += [((top / extra.src).resolve(), extra.dst) for extra in package.yml.extra_sources]

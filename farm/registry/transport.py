@@ -231,21 +231,6 @@ class Transport:
 _LIMITS = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS)
 
 
-def trusting(certificates: Sequence[Path]) -> ssl.SSLContext:
-    """A TLS context that trusts these CAs beside the usual ones.
-
-    Raises:
-        SettingsError: a file cannot be read, or holds no certificate.
-    """
-    context = httpx.create_ssl_context()
-    for file in certificates:
-        try:
-            context.load_verify_locations(file)
-        except OSError as error:
-            raise SettingsError(f"{file}: no CA certificate can be read there: {error}") from error
-    return context
-
-
 @contextmanager
 def reaching(registry: str) -> Iterator[None]:
     """Tell a connection that fails as the registry being out of reach.
@@ -268,6 +253,21 @@ def _accepted(request: Request, response: httpx.Response) -> httpx.Response:
         return response
     _read(response, request.registry)
     raise failure(request.registry, response, request.method)
+
+
+def trusting(certificates: Sequence[Path]) -> ssl.SSLContext:
+    """A TLS context that trusts these CAs beside the usual ones.
+
+    Raises:
+        SettingsError: a file cannot be read, or holds no certificate.
+    """
+    context = httpx.create_ssl_context()
+    for file in certificates:
+        try:
+            context.load_verify_locations(file)
+        except OSError as error:
+            raise SettingsError(f"{file}: no CA certificate can be read there: {error}") from error
+    return context
 
 
 def _read(response: httpx.Response, registry: str) -> None:

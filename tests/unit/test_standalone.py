@@ -9,7 +9,7 @@ import pytest
 
 from farm.cli.build import chosen, packages_below
 from farm.errors import EngineError, InputError
-from farm.model import BuildYml, DockerImages, ExtraSource, Package, Reference
+from farm.model import BuildYml, ExtraSource, Package, Reference
 from farm.package.working import pack_working
 from farm.standalone import refuse_foreign
 
@@ -91,8 +91,3 @@ def test_what_no_context_can_hold_is_refused_by_name(tmp_path: Path) -> None:
         sock.bind(str(tmp_path / "foo" / "sock"))
         with pytest.raises(InputError, match="sock is no file"):
             packed(tmp_path / "foo", tmp_path / "tar")
-
-
-def test_a_package_whose_context_needs_saved_images_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="docker-images"):
-        packed(tmp_path, tmp_path.parent / "tar", depends=DockerImages(images=("a@sha256:0",), target="t"))

@@ -9,8 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from farm.build.archive import identify, load, names_of, save, tag
 from farm.build.engine import Engine
+from farm.build.exchange import identify, load, names_of, save, tag
 from farm.build.push import forget
 from farm.cache import archive
 from farm.cache.care import verify
