@@ -52,6 +52,7 @@ _WRITTEN = {
     "Path": "path",
     "float": "90, 90s, 5m, 4h or 2d",
     "int": "whole number",
+    "Size": "bytes, or 500MB or 20GiB",
     "bool": "true or false",
     "tuple[str, ...]": "list; a,b in a variable or flag",
     "tuple[Path, ...]": "list of paths; a,b in a variable or flag",

@@ -10,7 +10,7 @@ from typing import Any
 
 from docs.commands import commands_page
 from docs.imports import with_imports
-from farm.settings import FIELDS
+from farm.settings import FIELDS, spoken_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -51,6 +51,8 @@ def default(name: str) -> str:
         return f"[{', '.join(value)}]"
     if isinstance(value, Path):
         return f"~/{value.relative_to(Path.home())}" if value.is_relative_to(Path.home()) else str(value)
+    if FIELDS[name].type == "Size":
+        return spoken_bytes(value).replace(" ", "")
     return duration(value) if isinstance(value, float) else str(value)
 
 

@@ -85,6 +85,10 @@ class RegistryUnavailableError(RegistryError):
     """The registry cannot be reached, or says that it cannot answer now (429, 5xx)."""
 
 
+class RegistryDamagedError(RegistryError):
+    """The registry sent other bytes than it names; a proxy on the way may do so once and not again."""
+
+
 class RegistryDeniedError(RegistryError):
     """The registry refused the login, or the login may not do this (401, 403)."""
 
@@ -103,6 +107,10 @@ class BuildFailedError(FarmError):
 
 class DiskFullError(FarmError):
     """The disk of the worker is full; a clean-up may heal it."""
+
+
+class DiskTooSmallError(DiskFullError):
+    """A build filled the disk of the worker again, right after a clean-up."""
 
 
 class ContextError(FarmError):
@@ -165,11 +173,13 @@ FACTS: dict[type[FarmError], Facts] = {
     NoWorkerError: Facts(3),
     RegistryError: Facts(1),
     RegistryUnavailableError: Facts(3, retryable=True),
+    RegistryDamagedError: Facts(1, retryable=True),
     RegistryDeniedError: Facts(4),
     EngineError: Facts(1),
     EngineUnavailableError: Facts(3, retryable=True),
     BuildFailedError: Facts(1),
     DiskFullError: Facts(1, retryable=True),
+    DiskTooSmallError: Facts(1),
     ContextError: Facts(1),
     CacheError: Facts(1),
     CacheBusyError: Facts(1, retryable=True),

@@ -82,6 +82,33 @@ def _seconds(value: Any) -> float:
     return seconds
 
 
+Size = int
+"""A number of bytes."""
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("kmgt", 1)}
+
+
+def _bytes(value: Any) -> int:
+    """Bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 1048576, 500MB, 20GiB."""
+    text = str(value).strip()
+    number = text.rstrip("kKmMgGtTiIbB ")
+    unit = text[len(number) :].strip().lower().removesuffix("b")
+    if unit not in _UNITS:
+        raise ValueError("must be bytes, such as 500MB or 20GiB")
+    size = int(float(number) * _UNITS[unit])
+    if size < 0:
+        raise ValueError("must not be less than 0")
+    return size
+
+
+def spoken_bytes(size: int) -> str:
+    """A size for people: 512 B, 1.5 GiB."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
+    number = size / 1024**power
+    return f"{number:.{3 if number < 100 else 4}g} {units[power]}"  # noqa: PLR2004 - three digits or four
+
+
 def _count(value: Any) -> int:
     number = int(str(value))
     if number < 1:
@@ -197,6 +224,13 @@ class Settings:
     )
     emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
     concurrency: int = _setting(1, "builds at a time on one worker", _count)
+    disk_free: Size = _setting(
+        1 << 30, "free bytes below which the engine's disk counts as full, and takes no build", _bytes
+    )
+    cache_keep: Size = _setting(20 << 30, "bytes of build cache that an engine keeps", _bytes)
+    cache_age: float = _setting(
+        30 * 86400.0, "how long an engine keeps build cache that nothing uses", _seconds
+    )
     sign: bool = _setting(True, "sign what is published", _boolean)
     notary_server: str = _setting(
         DEFAULT_NOTARY, "URL of the notary server", also="DOCKER_CONTENT_TRUST_SERVER"
@@ -223,6 +257,9 @@ class Settings:
         5,
         "how many times the longest of its last 10 builds a build may take, if that is 10 min or more",
         _count,
+    )
+    push_silence: float = _setting(
+        300.0, "longest time in which a push gets no further before it is tried again", _seconds
     )
     trust_timeout: float = _setting(60.0, "longest signing or verification", _seconds)
     keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", _seconds)

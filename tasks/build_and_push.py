@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
@@ -15,9 +15,9 @@ from celery.exceptions import Ignore
 from farm.build.arguments import PROXIES, proxy_args
 from farm.build.build import build
 from farm.build.depends import completed
-from farm.build.push import forget, push
+from farm.build.push import forget, is_image, push
 from farm.build.spec import BuildSpec
-from farm.coordinator import resend, settle
+from farm.coordinator import queue_job, resend, settle
 from farm.errors import CancelledError, FarmError, LeaseLostError, RegistryError
 from farm.model import ArchImage, Job, JobState
 from farm.package.context import verify
@@ -28,6 +28,7 @@ from farm.state import history, leases, moves, runs
 from farm.state.contexts import get_context
 from farm.state.logs import LogWriter
 from tasks.patience import outlasting, patiently
+from tasks.room import Room
 from tasks.site import Site, site
 
 if TYPE_CHECKING:
@@ -61,8 +62,16 @@ def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, An
     except leases.BusyError as busy:
         work.wait_behind(busy.holder)
         raise Ignore(f"{work.job.title} is under way: {busy.holder}") from busy
-    with leases.held(work.site.store, lease, send=lambda message: resend(task.app, message)) as keeper:
-        return work.under(keeper).to_json()
+    try:
+        with leases.held(work.site.store, lease, send=lambda message: resend(task.app, message)) as keeper:
+            return work.under(keeper).to_json()
+    except HandedBackError:
+        resend(task.app, waiting)
+        raise
+
+
+class HandedBackError(Ignore):
+    """This worker ends, and its job went back to the queue."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,8 @@ class Work:
     site: Site
     job: Job
     task: str
+    made: list[str] = field(default_factory=list)
+    """The image that was built, as the engine names it: an attempt that failed later left it there."""
 
     def wait_behind(self, holder: str) -> None:
         """Record that the job waits for another that makes the same image."""
@@ -126,7 +137,19 @@ class Work:
         except LeaseLostError as error:
             if self.cancelled():
                 raise CancelledError(f"{self.job.package} {self.job.arch}: cancelled") from error
+            if self._hand_back(keeper):
+                raise HandedBackError(f"{self.job.title} went back to its queue") from error
             raise Ignore(str(error)) from error
+
+    def _hand_back(self, keeper: leases.Keeper) -> bool:
+        """Put the job back, where this worker was told to; False where it was not, or the job is not ours."""
+        record = self.record() if self.site.leaving.is_set else None
+        if record is None:
+            return False
+        token = keeper.lease.token
+        return bool(
+            queue_job(self.site.store, self.job, come_from=moves.IN_HAND, holding=token, lost=record.lost)
+        )
 
     def _finish(self, keeper: leases.Keeper) -> ArchImage:
         try:
@@ -134,6 +157,8 @@ class Work:
         except LeaseLostError:
             raise
         except FarmError as error:
+            if keeper.stopped.is_set() and (error.retryable or isinstance(error, CancelledError)):
+                raise LeaseLostError(f"{self.job.title}: was stopped") from error
             raise self._failed(error, keeper) from error
 
     def _begin(self, keeper: leases.Keeper) -> ArchImage | None:
@@ -147,7 +172,7 @@ class Work:
             "lease": keeper.lease.name,
         }
         if moves.move_job(store, job.run, job.package, job.arch, JobState.LEASED, **facts):
-            keeper.only_while(lambda: self.is_ours(keeper.lease.token))
+            keeper.only_while(lambda: not self.site.leaving.is_set and self.is_ours(keeper.lease.token))
             return None
         record = self.record()
         if record is None:
@@ -170,7 +195,7 @@ class Work:
         target = self.job.reference.for_arch(self.job.arch)
         image = None if self.job.force else arch_image(self.site.registry, target, self.job.arch)
         if image:
-            self.move(JobState.EXISTS, keeper, image=image)
+            self.move(JobState.BUILT if self.made else JobState.EXISTS, keeper, image=image)
             return image
         with ExitStack() as stack:
             log = LogWriter(
@@ -179,7 +204,9 @@ class Work:
             stack.callback(log.close)
             engine = self.site.engine()
             stack.callback(engine.close)
-            self._build(engine, log, keeper)
+            room = Room(self.site, engine, engine.info())
+            stack.enter_context(room.taken(target))
+            room.filled(lambda: self._build(engine, log, keeper), target, say=log.write)
             self._push(engine, log, keeper)
         image = arch_image(self.site.registry, target, self.job.arch)
         if image is None:
@@ -191,6 +218,9 @@ class Work:
 
     def _build(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         store, job = self.site.store, self.job
+        target = str(job.reference.for_arch(job.arch))
+        if self.made and is_image(engine, target, self.made[-1]):
+            return
         with ExitStack() as stack:
             context = outlasting(lambda: get_context(store, job.context), until=keeper.stopped)
             stack.enter_context(context)
@@ -203,7 +233,7 @@ class Work:
                 )
             )
             begun = time.monotonic()
-            build(
+            image = build(
                 engine,
                 spec,
                 full,
@@ -212,6 +242,7 @@ class Work:
                 timeout=self._time_limit(log),
                 credentials=self.site.credentials.login_for,
             )
+            self.made.append(image)
             self._remember(time.monotonic() - begun)
 
     def _time_limit(self, log: LogWriter) -> float:
@@ -239,6 +270,7 @@ class Work:
             log=log.write,
             cancelled=keeper.stopped.is_set,
             timeout=self.site.settings.build_timeout,
+            silence=self.site.settings.push_silence,
         )
         outlasting(keeper.check, until=keeper.stopped)
         forget(engine, target)

@@ -11,11 +11,10 @@ from celery import shared_task
 from celery.exceptions import Ignore
 
 from farm import coordinator
-from farm.errors import FarmError, LeaseLostError, RegistryError, StateUnavailableError
+from farm.errors import FarmError, LeaseLostError, StateUnavailableError
 from farm.model import ArchImage, Descriptor, PackageState, PackageWork
 from farm.queue import PUBLISH, SETTLE
-from farm.registry.images import publish_index, sweep
-from farm.registry.index import Index, assemble, missing
+from farm.registry.publish import Publishing
 from farm.registry.release import releasable, release
 from farm.state import leases, moves, runs
 from tasks.patience import outlasting, patiently
@@ -25,7 +24,6 @@ from tasks.site import Site, site
 if TYPE_CHECKING:
     from celery import Task
 
-    from farm.model import Reference
     from farm.state.records import PackageRecord
 
 
@@ -50,7 +48,7 @@ def publish_manifest(
         return _as_it_ended(task, record, run)
     work = runs.read_work(here.store, run, package)
     built = tuple(ArchImage.from_json(image) for image in images)
-    publication = Publication(here, run, work, (*work.standing, *built))
+    publication = Publication(here, run, work, built)
     try:
         lease = leases.take(
             here.store,
@@ -93,7 +91,7 @@ class Publication:
     site: Site
     run: str
     work: PackageWork
-    images: tuple[ArchImage, ...]
+    built: tuple[ArchImage, ...]
 
     def is_ours(self, token: str) -> bool:
         """Whether the package is still published under this token."""
@@ -163,29 +161,26 @@ class Publication:
         to_sign = [copy.target for copy in self.work.copies if copy.sign] or [self.work.reference]
         if self.work.sign:
             signer.check(to_sign)
-        published = self._release(keeper) if self.work.copies else self._publish(keeper)
-        if self.work.sign:
-            outlasting(keeper.check, until=keeper.stopped)
-            signer.sign({reference: published[reference] for reference in to_sign})
-        return next(iter(published.values()))
-
-    def _publish(self, keeper: leases.Keeper) -> dict[Reference, Descriptor]:
-        index = self._assemble()
-        outlasting(keeper.check, until=keeper.stopped)
-        return {self.work.reference: publish_index(self.site.registry, self.work.reference, index)}
-
-    def _release(self, keeper: leases.Keeper) -> dict[Reference, Descriptor]:
+        if not self.work.copies:
+            return self._publish(keeper, signer)
         found = releasable(self.site.registry, self.work.copies)
         outlasting(keeper.check, until=keeper.stopped)
-        return release(self.site.registry, found)
+        released = release(self.site.registry, found)
+        if self.work.sign:
+            outlasting(keeper.check, until=keeper.stopped)
+            signer.sign({reference: released[reference] for reference in to_sign})
+        return next(iter(released.values()))
 
-    def _assemble(self) -> Index:
-        standing = sweep(self.site.registry, {self.work.reference: ()})[self.work.reference]
-        index = assemble(self.images, standing.index)
-        absent = missing(index, self.work.arches)
-        if absent and not self.work.partial:
-            raise RegistryError(
-                f"no image for {', '.join(absent)}, and an index is never published in part",
-                hint="build what is missing, or push with --partial",
-            )
-        return index
+    def _publish(self, keeper: leases.Keeper, signer: Signer) -> Descriptor:
+        publishing = Publishing(
+            self.site.registry,
+            self.work.reference,
+            self.built,
+            self.work.standing,
+            () if self.work.partial else self.work.arches,
+        )
+        return publishing.publish(
+            ours=lambda: outlasting(keeper.check, until=keeper.stopped),
+            then=lambda index: signer.sign({self.work.reference: index}) if self.work.sign else None,
+            until=keeper.stopped,
+        )

@@ -5,7 +5,9 @@ A prefork child must not share a connection with its parent, so each process mak
 
 from __future__ import annotations
 
+import mmap
 import os
+import time
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -19,13 +21,32 @@ if TYPE_CHECKING:
     from farm.settings import Settings
 
 
+class SharedFlag:
+    """A bit that a worker's main process sets once for its pool processes, those to come too."""
+
+    def __init__(self) -> None:
+        self._page = mmap.mmap(-1, 1)
+
+    @property
+    def is_set(self) -> bool:
+        """Whether it was set."""
+        return self._page[0] != 0
+
+    def set(self) -> None:
+        """Set it, for good."""
+        self._page[0] = 1
+
+
 class Site:
     """One process's connections."""
 
-    def __init__(self, settings: Settings, worker: str) -> None:
+    def __init__(self, settings: Settings, worker: str, leaving: SharedFlag) -> None:
         self.settings = settings
         self.worker = worker
+        self.leaving = leaving
+        """Set when jobs in hand are to go back to their queues."""
         self.pid = os.getpid()
+        self._tidied: float | None = None
 
     @cached_property
     def store(self) -> Store:
@@ -54,18 +75,33 @@ class Site:
         settings = self.settings
         return Engine.connect(settings.engine, certs=settings.engine_certs, timeout=settings.http_timeout)
 
+    def tidy_due(self) -> bool:
+        """Whether the engine's cache should be looked at again; asking counts as looking."""
+        now = time.monotonic()
+        if self._tidied is not None and now - self._tidied < _TIDY_EVERY:
+            return False
+        self._tidied = now
+        return True
 
+
+_TIDY_EVERY = 600.0
+"""Seconds between two prunings of a cache that leaves room enough."""
 _configured: list[Site] = []
 
 
 def configure(settings: Settings, worker: str) -> None:
     """Say once, before any pool process exists, what this worker works with."""
-    _configured[:] = [Site(settings, worker)]
+    _configured[:] = [Site(settings, worker, SharedFlag())]
 
 
 def site() -> Site:
     """The site of this process."""
     known = _configured[0]
     if known.pid != os.getpid():
-        configure(known.settings, known.worker)
+        _configured[:] = [Site(known.settings, known.worker, known.leaving)]
     return _configured[0]
+
+
+def leaving() -> SharedFlag:
+    """What tells every pool process of this worker to hand its job back."""
+    return _configured[0].leaving

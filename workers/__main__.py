@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import sys
 import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from celery.signals import worker_ready, worker_shutting_down
+from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from farm.errors import FarmError, StateUnavailableError
 from farm.queue import make_app
 from farm.reconcile import keep_reconciling
 from farm.settings import load_settings
 from farm.state.store import Store
-from farm.state.workers import BEAT, beat, leave
-from tasks.site import configure
+from farm.state.workers import is_drained
+from tasks.room import disk_trouble
+from tasks.site import configure, leaving
+from workers.ending import Ending
+from workers.life import Life
+from workers.reconnect import Consumer
 from workers.role import Role, default_name, find_role
+from workers.tap import Tap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +32,11 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from farm.settings import Settings
-    from farm.state.workers import WorkerInfo
 
 log = logging.getLogger("farm.worker")
+
+_LONGEST_PAUSE = 15.0
+"""Seconds between two looks for a Redis that is not there at the start."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,56 +64,71 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(settings: Settings, role: Role, name: str) -> NoReturn:
-    """Consume the role's queues until a signal ends the process: SIGTERM lets the task in hand finish."""
+    """Consume the role's queues until a signal ends the process: see `workers.ending`."""
     app = make_app(settings)
     if settings.broker is None:
         raise StateUnavailableError("no broker")
     store = Store(settings.broker)
-    store.ping()
+    await_redis(store)
+    app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__name__}"
     configure(settings, name)
     app.loader.import_module("tasks.build_and_push")
     app.loader.import_module("tasks.publish_manifest")
-    _announce(store, role.info(name, settings.concurrency))
+    tap = Tap(role.queues, open_=not is_drained(store, name))
+    trouble = functools.partial(disk_trouble, settings, role.engine_root)
+    life = Life(store, role.info(name, settings.concurrency), tap, trouble)
+    _announce(app, life, tap)
     if role.publisher:
         _reconcile(app, store, name, settings)
-    log.info("%s consumes %s", name, ", ".join(role.queues))
-    app.worker_main(
-        [
-            "worker",
-            f"--hostname={name}",
-            f"--queues={','.join(role.queues)}",
-            f"--concurrency={settings.concurrency}",
-            "--loglevel=INFO",
-            "--without-gossip",
-            "--without-mingle",
-        ]
+    log.info("%s consumes %s", name, ", ".join(role.queues) if tap.open else "nothing: it is drained")
+    try:
+        app.worker_main(
+            [
+                "worker",
+                f"--hostname={name}",
+                f"--queues={','.join(role.queues)}",
+                f"--concurrency={settings.concurrency}",
+                "--loglevel=INFO",
+                "--without-gossip",
+                "--without-mingle",
+            ]
+        )
+    finally:
+        life.end()
+
+
+def await_redis(store: Store) -> None:
+    """Return when Redis answers, however long that takes: a machine may be up before its network is.
+
+    Raises:
+        StateError: Redis answers, and refuses the login.
+    """
+
+    def say(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.warning("%s; trying again in %.0f s", error, state.upcoming_sleep)
+
+    retrying = Retrying(
+        retry=retry_if_exception_type(StateUnavailableError),
+        wait=wait_exponential_jitter(initial=1, max=_LONGEST_PAUSE, jitter=1),
+        before_sleep=say,
     )
+    retrying(store.ping)
 
 
-def _announce(store: Store, info: WorkerInfo) -> None:
-    """Give signs of life from the moment that tasks are taken until shutdown begins."""
-    ended = threading.Event()
+def _announce(app: Celery, life: Life, tap: Tap) -> None:
+    """Give signs of life, hear whether to drain, and answer signals, from the moment that tasks are taken."""
 
-    def live() -> None:
-        while not ended.is_set():
-            try:
-                beat(store, info)
-            except FarmError as error:
-                log.warning("no sign of life given: %s", error)
-            ended.wait(BEAT)
+    def prepare(**_: Any) -> None:
+        tap.prepare(app)
 
-    def begin(**_: Any) -> None:
-        threading.Thread(target=live, name="signs of life", daemon=True).start()
+    def begin(sender: Any, **_: Any) -> None:
+        tap.attach(sender)
+        Ending(leaving(), life.end).install()
+        life.begin()
 
-    def end(**_: Any) -> None:
-        ended.set()
-        try:
-            leave(store, info.name)
-        except FarmError as error:
-            log.warning("could not say goodbye: %s", error)
-
+    celeryd_after_setup.connect(prepare, weak=False)
     worker_ready.connect(begin, weak=False)
-    worker_shutting_down.connect(end, weak=False)
 
 
 def _reconcile(app: Celery, store: Store, name: str, settings: Settings) -> None:

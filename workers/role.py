@@ -30,6 +30,8 @@ class Role:
     engine: str = ""
     """Version of the Docker Engine that it drives, "" where it needs none."""
     emulated: tuple[str, ...] = ()
+    engine_root: str = ""
+    """The directory of the engine's data, on its own machine."""
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -39,7 +41,9 @@ class Role:
 
     def info(self, name: str, slots: int) -> WorkerInfo:
         """How the worker describes itself to the farm."""
-        return WorkerInfo(name, self.arches, self.publisher, slots, self.engine, self.emulated)
+        return WorkerInfo(
+            name, self.arches, self.publisher, slots, self.engine, self.emulated, platform.node()
+        )
 
 
 def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> Role:
@@ -60,7 +64,7 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
     wanted = tuple(arches) or (info.architecture,)
     foreign = tuple(arch for arch in wanted if arch != info.architecture)
     check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
-    return Role(wanted, publisher, info.version, foreign)
+    return Role(wanted, publisher, info.version, foreign, info.root)
 
 
 def check_arches(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ def push(
     log: Callable[[str], None],
     cancelled: Callable[[], bool],
     timeout: float,
+    silence: float = math.inf,
 ) -> str:
     """Push the image that the engine knows as NAME:TAG to that name.
 
@@ -62,6 +64,7 @@ def push(
         log: takes a line for each layer.
         cancelled: asked a few times a second whether to give up.
         timeout: seconds that the whole push may take.
+        silence: seconds in which it must get further: the engine itself waits for a registry for ever.
 
     Returns:
         The digest of the manifest, sha256:...
@@ -74,7 +77,9 @@ def push(
         CancelledError: the push was cancelled.
     """
     what = f"the push of {reference.familiar}"
-    limit = Limit.of(what, cancelled=cancelled, timeout=timeout, too_long=RegistryUnavailableError)
+    limit = Limit.of(
+        what, cancelled=cancelled, timeout=timeout, too_long=RegistryUnavailableError, silence=silence
+    )
     outcome = _Outcome(reference, log)
     with engine.connection() as answer:
         target = engine.target(f"/images/{reference.name}/push", [("tag", reference.tag or "latest")])
@@ -82,6 +87,16 @@ def push(
         for message in watch(answer, None, limit):
             outcome.take(message)
     return outcome.result(answer.status)
+
+
+def is_image(engine: Engine, name: str, image: str) -> bool:
+    """Whether the engine knows an image by its id under this name.
+
+    Raises:
+        EngineUnavailableError: the engine went away.
+    """
+    with answering(engine.url):
+        return any(image == one["Id"] for one in engine.api.images(name))
 
 
 def forget(engine: Engine, reference: Reference) -> None:

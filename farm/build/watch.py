@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import selectors
 import time
 from dataclasses import dataclass
@@ -32,14 +33,26 @@ class Limit:
     deadline: float
     """On the monotonic clock."""
     too_long: type[FarmError]
+    silence: float
+    """Seconds that may pass without a word."""
 
     @staticmethod
-    def of(what: str, *, cancelled: Callable[[], bool], timeout: float, too_long: type[FarmError]) -> Limit:
+    def of(
+        what: str,
+        *,
+        cancelled: Callable[[], bool],
+        timeout: float,
+        too_long: type[FarmError],
+        silence: float = math.inf,
+    ) -> Limit:
         """A limit that begins to run now."""
-        return Limit(what, cancelled, timeout, time.monotonic() + timeout, too_long)
+        return Limit(what, cancelled, timeout, time.monotonic() + timeout, too_long, silence)
 
-    def check(self) -> None:
+    def check(self, heard: float) -> None:
         """Raise if the wait is over.
+
+        Args:
+            heard: when the last word came, by the monotonic clock.
 
         Raises:
             CancelledError: the work was cancelled.
@@ -47,6 +60,8 @@ class Limit:
         """
         if self.cancelled():
             raise CancelledError(f"{self.what} was cancelled")
+        if time.monotonic() > heard + self.silence:
+            raise self.too_long(f"{self.what} got no further for {_spoken(self.silence)} and was stopped")
         if time.monotonic() > self.deadline:
             raise self.too_long(f"{self.what} took longer than {_spoken(self.timeout)} and was stopped")
 
@@ -63,13 +78,14 @@ def watch(answer: Connection, session: Session | None, limit: Limit) -> Iterator
         selector.register(answer, selectors.EVENT_READ)
         if session:
             selector.register(session, selectors.EVENT_READ)
-        checked = -_POLL
+        checked, heard = -_POLL, time.monotonic()
         while not answer.ended:
             if time.monotonic() - checked >= _POLL:
-                limit.check()
+                limit.check(heard)
                 checked = time.monotonic()
             for key, _ in selector.select(_POLL):
                 if key.fileobj is answer:
+                    heard = time.monotonic()
                     yield from answer.receive()
                 elif session:
                     session.receive()

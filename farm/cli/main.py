@@ -29,7 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cancel": ("farm.cli.cancel", "End a run, or a part of it."),
     "retry": ("farm.cli.retry", "Do again what of a run failed."),
     "worker": ("farm.cli.worker", "Build for an architecture, or publish."),
-    "workers": ("farm.cli.workers", "List the workers that are up."),
+    "workers": ("farm.cli.workers", "List the workers, or drain and resume some."),
     "up": ("farm.cli.up", "Keep workers and Flower up on this machine."),
     "down": ("farm.cli.down", "Take down this machine's private farm."),
     "flower": ("farm.cli.flower", "Watch tasks, workers and queues in a browser."),

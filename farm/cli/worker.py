@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import with_settings
-from farm.errors import SettingsError
+from farm.errors import NoWorkerError, SettingsError
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -20,17 +20,26 @@ if TYPE_CHECKING:
 )
 @click.option("--publish", is_flag=True, help="Publish and sign; with no --arch, build nothing.")
 @click.option("--name", help="Name of the worker; by default ARCH@HOST.")
+@click.option(
+    "--check", is_flag=True, help="Start none: exit with 0 if this machine's workers (or NAME) are alive."
+)
 @with_settings(
     "broker", "engine", "emulate", "concurrency", "notary_server", "notary_ca", "signing_key", "sign"
 )
 @click.pass_context
 def command(
-    ctx: click.Context, settings: Settings, arches: tuple[str, ...], publish: bool, name: str | None
+    ctx: click.Context,
+    settings: Settings,
+    arches: tuple[str, ...],
+    publish: bool,
+    name: str | None,
+    check: bool,
 ) -> None:
     """Serve a farm from this machine until stopped.
 
     Architecture workers need a Docker Engine and a registry login that may push; the publisher alone needs
-    the signing key. SIGTERM and Ctrl-C let the build in hand finish; a second one ends it.
+    the signing key. SIGTERM and Ctrl-C let the build in hand finish; a second one stops it, and gives the job
+    back to its queue, as SIGQUIT does at once.
 
     \b
     FARM_BROKER=rediss://farm.example.org farm worker
@@ -41,6 +50,9 @@ def command(
 
     if settings.broker is None:
         raise SettingsError("a worker needs a farm to work for", hint="set FARM_BROKER=redis://HOST:6379/0")
+    if check:
+        _check(settings, name)
+        return
     words = worker_command(
         [arch for given in arches for arch in given.split(",")],
         publish=publish,
@@ -48,3 +60,28 @@ def command(
         debug=ctx.obj.debug,
     )
     os.execvpe(words[0], words, child_environment(settings))  # noqa: S606 - the worker takes this process's place, and its signals
+
+
+def _check(settings: Settings, name: str | None) -> None:
+    """Print how the workers of that name, or else of this machine, are.
+
+    Raises:
+        NoWorkerError: there is none, or one is silent.
+    """
+    import platform  # noqa: PLC0415 - only here, and start-up time counts
+
+    from farm.local.attach import attached  # noqa: PLC0415 - Redis is slow to import
+    from farm.state.workers import known_workers  # noqa: PLC0415
+
+    with attached(settings) as (_, store):
+        known = known_workers(store)
+    own = [worker for worker in known if (worker.name == name if name else worker.host == platform.node())]
+    for worker in own:
+        trouble = f", {worker.trouble}" if worker.trouble else ""
+        click.echo(f"{worker.name}: {worker.state}{trouble}")
+    if not own or not all(worker.live for worker in own):
+        dead = ", ".join(worker.name for worker in own if not worker.live)
+        raise NoWorkerError(
+            f"{dead} gives no sign of life" if dead else f"no worker {name or 'of this machine'} is up",
+            hint="see its log",
+        )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from farm.errors import RegistryError, RegistryUnavailableError
+from farm.errors import RegistryDamagedError, RegistryError, RegistryUnavailableError
 from farm.model import Descriptor
 from farm.registry.media import ACCEPT
 from farm.registry.transport import THREADS, Request, Transport
@@ -109,7 +109,7 @@ class Registry:
         body, digest = response.content, digest_of(response.content)
         promised = {reference.digest, response.headers.get("Docker-Content-Digest")} - {None}
         if promised - {digest}:
-            raise RegistryError(
+            raise RegistryDamagedError(
                 f"{reference.familiar}: the registry sent other bytes than it names: {digest}",
                 hint="its storage or a proxy before it is damaged",
             )
@@ -128,7 +128,7 @@ class Registry:
         request = Request("GET", reference.registry, path, _pull(reference))
         body = self._ask(request).content
         if digest_of(body) != digest:
-            raise RegistryError(f"{reference.familiar}: the registry sent other bytes than {digest}")
+            raise RegistryDamagedError(f"{reference.familiar}: the registry sent other bytes than {digest}")
         return body
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What stands in the registry under a package's tag and its architectures' tags, and publishing the index."""
+"""What stands in the registry under a package's tag and its architectures' tags."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from farm.errors import RegistryError
 from farm.model import ArchImage, Platform
-from farm.registry.client import Manifest
 from farm.registry.index import Index, members_of, platforms
 from farm.registry.media import INDEXES, MANIFESTS
 
@@ -16,9 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from farm.model import Descriptor, Reference
-    from farm.registry.client import Registry
-
-_READ_BACKS = 3
+    from farm.registry.client import Manifest, Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,33 +121,3 @@ def _platform(registry: Registry, reference: Reference, manifest: Manifest, know
 def _within(index: Index | None, reference: Reference, arch: str) -> ArchImage | None:
     members = members_of(index, arch) if index else ()
     return ArchImage(arch, reference.for_arch(arch), members) if members else None
-
-
-def publish_index(registry: Registry, reference: Reference, index: Index) -> Descriptor:
-    """Make NAME:TAG hold this index; see `publish`."""
-    return publish(registry, reference, Manifest(index.descriptor(), index.body()))
-
-
-def publish(registry: Registry, reference: Reference, wanted: Manifest) -> Descriptor:
-    """Make NAME:TAG hold this manifest or index, and prove it by reading it back; returns its descriptor.
-
-    Raises:
-        RegistryError: the registry refuses it, or afterwards holds something else.
-    """
-    descriptor, body = wanted.descriptor, wanted.body
-    if _stands(registry, reference, descriptor):
-        return descriptor
-    registry.put_manifest(reference, descriptor.media_type, body)
-    for _ in range(_READ_BACKS):
-        manifest = registry.manifest(reference)
-        if manifest and manifest.body == body:
-            return descriptor
-    raise RegistryError(
-        f"{reference.familiar} was pushed as {descriptor.digest}, and the registry holds something else",
-        hint="somebody else pushes this tag; push again",
-    )
-
-
-def _stands(registry: Registry, reference: Reference, descriptor: Descriptor) -> bool:
-    head = registry.head(reference)
-    return head is not None and head.digest == descriptor.digest

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farm.errors import RegistryError
-from farm.registry.images import publish
+from farm.errors import RegistryError, RegistryUnavailableError
+from farm.registry.publish import put
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,5 +41,11 @@ def release(registry: Registry, found: Mapping[Reference, Manifest]) -> dict[Ref
     Raises:
         RegistryError: the registry refuses one; others may stand by then, and the next attempt goes on.
     """
-    published = registry.at_once(lambda pair: publish(registry, *pair), found.items())
-    return dict(zip(found, published, strict=True))
+    stand = registry.at_once(lambda pair: put(registry, *pair), found.items())
+    for target, stands in zip(found, stand, strict=True):
+        if not stands:
+            raise RegistryUnavailableError(
+                f"{target.familiar} was pushed, and the registry holds something else",
+                hint="somebody else pushes this tag; push again later",
+            )
+    return {target: manifest.descriptor for target, manifest in found.items()}

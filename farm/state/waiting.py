@@ -46,7 +46,8 @@ def read_lines(store: Store, record: RunRecord) -> dict[str, Line]:
     took = took_by_arch(store, tuple(first))
     slots: Counter[str] = Counter()
     for worker in workers(store):
-        slots.update(dict.fromkeys(worker.arches, worker.slots))
+        if worker.serving:
+            slots.update(dict.fromkeys(worker.arches, worker.slots))
     return {arch: Line(slots[arch], ahead[arch], in_hand[arch], tuple(took[arch])) for arch in first}
 
 

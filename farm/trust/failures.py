@@ -88,6 +88,13 @@ _FAILURES = (
         "{server} cannot be reached: {why}",
     ),
     Failure(
+        re.compile(
+            r"fatal: (?:[^\r\n]*: )?(?P<why>(?:unexpected )?EOF|connection reset by peer|[^\r\n:]*timeout)"
+        ),
+        TrustUnavailableError,
+        "{server} broke off: {why}",
+    ),
+    Failure(
         re.compile(r"client is offline|unable to reach trust server[^\r\n\"]*"),
         TrustUnavailableError,
         "{server} cannot be reached",

@@ -1,0 +1,48 @@
+"""Images that builds put into an engine, until they are pushed and taken out again.
+
+A build that was killed, or whose push failed, leaves its image there; its name stays here, and the next build
+on that engine takes it out. Images that others made under names of the same kind are thus never touched.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from farm.state.store import Store, answered, lease_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_LIFE = 30 * 86400
+"""Seconds for which the names are kept after the last build on an engine."""
+
+
+def _key(engine: str) -> str:
+    return f"farm:images:{engine}"
+
+
+@answered
+def note_image(store: Store, engine: str, reference: str) -> None:
+    """Say that an engine, by its id, is about to hold an image of that name."""
+    pipeline = store.text.pipeline()
+    pipeline.sadd(_key(engine), reference)
+    pipeline.expire(_key(engine), _LIFE)
+    pipeline.execute()
+
+
+@answered
+def strike_images(store: Store, engine: str, references: Iterable[str]) -> None:
+    """Say that an engine holds these images no longer."""
+    names = list(references)
+    if names:
+        store.text.srem(_key(engine), *names)
+
+
+@answered
+def left_images(store: Store, engine: str) -> list[str]:
+    """The images in an engine that nobody has a lease on: what dead and failed builds left."""
+    names = sorted(cast("set[str]", store.text.smembers(_key(engine))))
+    pipeline = store.text.pipeline(transaction=False)
+    for name in names:
+        pipeline.exists(lease_key(name, "lease"))
+    return [name for name, held in zip(names, pipeline.execute(), strict=True) if not held]

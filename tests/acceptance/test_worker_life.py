@@ -1,0 +1,360 @@
+"""A worker's life: seen, drained, resumed, ended once and twice, and reconnected to what went away."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import platform
+import signal
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pexpect
+import pytest
+
+from tests.support.engines import another_engine
+from tests.support.farm_command import FARM, Workspace, read_until, wait_until
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Iterator
+
+BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
+_seconds = itertools.count(7013)
+
+
+class Farm:
+    """Workers for amd64 alone, and what maintainers and owners ask of them."""
+
+    def __init__(self, workspace: Workspace, broker: str) -> None:
+        self.workspace = workspace
+        self.broker = broker
+
+    def run(self, *words: str) -> Any:
+        """How a command ended."""
+        return self.workspace.farm(*words, FARM_BROKER=self.broker)
+
+    def done(self, *words: str) -> Any:
+        """A command that must succeed."""
+        return self.workspace.done(*words, FARM_BROKER=self.broker)
+
+    def start(self, name: str, *words: str, **variables: str) -> subprocess.Popen[str]:
+        """Start a worker, and return at once."""
+        words = ("worker", "--arch", "amd64", "--name", name, *words)
+        return self.workspace.start(*words, FARM_BROKER=self.broker, **variables)
+
+    @contextmanager
+    def worker(self, name: str, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
+        """A worker that is up; killed in the end if it is still there."""
+        process = self.start(name, *words, **variables)
+        try:
+            wait_until(lambda: self.worker_state(name) not in ("", "silent"))
+            yield process
+        finally:
+            end(process)
+
+    def workers(self) -> dict[str, Any]:
+        """The workers by name."""
+        return {worker["name"]: worker for worker in self.done("workers", "--json").json}
+
+    def worker_state(self, name: str) -> str:
+        """The state of one, "" for none."""
+        return str(self.workers().get(name, {}).get("state", ""))
+
+    def push(self, package: str, command: str) -> str:
+        """Add a package whose build runs a command, and submit it; returns the run's name."""
+        self.workspace.write(
+            package, Dockerfile=f"{BASE}RUN {command}\n", build_yml=f"image: {package}\narches: [amd64]\n"
+        )
+        words = ("push", "--detach", "--no-sign", "--queue-anyway", "--json", package)
+        return str(self.done(*words).json["run"])
+
+    def jobs(self, run: str) -> list[Any]:
+        """The jobs of a run, one for each package."""
+        return [one["jobs"][0] for one in self.run("status", run, "--json").json["packages"]]
+
+    def job(self, run: str) -> Any:
+        """The one job of a run."""
+        return self.jobs(run)[0]
+
+    def landed(self, run: str) -> int:
+        """How many images of a run are in the registry."""
+        return sum(job["state"] in ("built", "exists") for job in self.jobs(run))
+
+    def await_job(self, run: str, state: str) -> Any:
+        """The job, once it is in that state."""
+        return wait_until(lambda: (job := self.job(run))["state"] == state and job, 90)
+
+
+@pytest.fixture
+def farm(workspace: Workspace, broker: str) -> Farm:
+    """See `Farm`."""
+    return Farm(workspace, broker)
+
+
+def runs_anywhere(words: str) -> bool:
+    """Whether a process of this machine, in whatever container, has these words."""
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if words.encode() in file.read_bytes():
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def alive(number: str) -> bool:
+    """Whether a process runs; one that only waits to be reaped does not."""
+    try:
+        return Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill a process, if it is still there."""
+    process.kill()
+    process.wait()
+    if process.stdout:
+        process.stdout.close()
+
+
+def ended(process: subprocess.Popen[str], seconds: float) -> str:
+    """What a process printed, which must end well within that time."""
+    printed, _ = process.communicate(timeout=seconds)
+    assert process.returncode == 0, printed
+    return printed
+
+
+def test_workers_tells_what_each_is_and_does(farm: Farm) -> None:
+    with farm.worker("own@test"), farm.worker("s390x@test", "--arch", "s390x", "--emulate"):
+        run = farm.push("busy", "sleep 3600")
+        farm.await_job(run, "building")
+        busy = wait_until(lambda: next((w for w in farm.workers().values() if w["jobs"]), None))
+        other = next(w for w in farm.workers().values() if w["name"] != busy["name"])
+        lines = farm.done("workers").out.splitlines()
+        farm.done("cancel", run)
+        wait_until(lambda: not farm.workers()[busy["name"]]["jobs"])
+    (job,) = busy["jobs"]
+    assert (job["run"], job["package"].rpartition("/")[2], job["arch"]) == (run, "busy", "amd64")
+    assert (busy["slots"], busy["free"], busy["state"]) == (1, 0, "up")
+    assert (other["free"], other["jobs"], other["host"]) == (1, [], platform.node())
+    assert busy["engine"][0].isdigit()
+    assert len(lines) == 2
+    assert f"{run} " in "\n".join(lines)
+    assert "s390x (emulated)" in "\n".join(lines)
+
+
+def test_a_drained_worker_finishes_its_job_takes_no_other_and_stays_so_when_it_starts_again(
+    farm: Farm,
+) -> None:
+    with farm.worker("a@test") as process:
+        first = farm.push("first", "sleep 8")
+        farm.await_job(first, "building")
+        farm.done("workers", "drain", "a@test")
+        assert farm.worker_state("a@test") == "draining"
+        second = farm.push("second", "true")
+        assert "drained" in farm.done("workers", "drain", "a@test", "--wait").out
+        assert (farm.job(first)["state"], farm.job(first)["lost"]) == ("built", 0)
+        assert farm.worker_state("a@test") == "drained"
+        process.send_signal(signal.SIGTERM)
+        ended(process, 30)
+    with farm.worker("a@test"):
+        assert farm.worker_state("a@test") == "drained"
+        refused = farm.run("push", "--no-sign", "--force", "second")
+        assert (refused.code, "amd64" in refused.err) == (3, True)
+        assert (farm.job(second)["state"], farm.job(second)["worker"]) == ("queued", None)
+        farm.done("workers", "resume", "a@test")
+        farm.await_job(second, "built")
+        assert farm.job(second)["lost"] == 0
+
+
+def test_a_terminal_shows_the_workers_as_a_table(farm: Farm) -> None:
+    with farm.worker("a@test"):
+        environment = farm.workspace.environment(FARM_BROKER=farm.broker, TERM="xterm", COLUMNS="120")
+        screen = pexpect.run(f"{FARM} workers", env=environment, encoding="utf-8", timeout=30)
+    assert "works on" in screen
+    assert "a@test" in screen
+
+
+def test_no_job_is_lost_when_workers_come_go_and_are_drained(farm: Farm) -> None:
+    """There is no publisher, and so no reconciler: what is lost here stays lost."""
+    names = [f"p{number}" for number in range(14)]
+    for name in names:
+        farm.workspace.write(
+            name, Dockerfile=f"{BASE}RUN sleep 1\n", build_yml=f"image: {name}\narches: [amd64]\n"
+        )
+    run = str(farm.done("push", "--detach", "--no-sign", "--queue-anyway", "--json", *names).json["run"])
+    with farm.worker("b@test"):
+        for number in range(4):
+            with farm.worker("a@test") as process:
+                wait_until(lambda: farm.workers()["a@test"]["jobs"] or farm.landed(run) == len(names))
+                farm.done("workers", "resume" if number % 2 else "drain", "b@test")
+                process.send_signal(signal.SIGQUIT if number % 2 else signal.SIGTERM)
+                ended(process, 60)
+        wait_until(lambda: farm.landed(run) == len(names), 90)
+    assert {job["lost"] for job in farm.jobs(run)} == {0}
+
+
+def test_a_worker_ends_when_it_is_told_to_also_while_redis_is_away(farm: Farm) -> None:
+    redis = farm.workspace.lab.services["redis"]
+    with farm.worker("a@test") as process:
+        redis.stop()
+        try:
+            process.send_signal(signal.SIGTERM)
+            ended(process, 60)
+        finally:
+            redis.start()
+
+
+def test_drain_names_a_worker_that_is_not_there(farm: Farm) -> None:
+    answer = farm.run("workers", "drain", "nobody@test")
+    assert (answer.code, "there is no worker nobody@test" in answer.err) == (1, True)
+
+
+def test_one_sigterm_lets_a_worker_finish_its_job_and_take_no_other(farm: Farm) -> None:
+    with farm.worker("a@test") as process:
+        first = farm.push("first", "sleep 6")
+        farm.await_job(first, "building")
+        process.send_signal(signal.SIGTERM)
+        second = farm.push("second", "true")
+        wait_until(lambda: farm.worker_state("a@test") == "leaving")
+        ended(process, 60)
+        assert (farm.job(first)["state"], farm.job(second)["state"]) == ("built", "queued")
+        assert farm.workers() == {}
+
+
+@pytest.mark.parametrize(
+    "signals",
+    [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGQUIT,)],
+    ids=["SIGTERM twice", "SIGINT twice", "SIGQUIT"],
+)
+def test_a_worker_that_is_told_twice_stops_its_build_and_hands_the_job_back(
+    farm: Farm, signals: tuple[signal.Signals, ...]
+) -> None:
+    seconds = next(_seconds)
+    mark = f"sleep\0{seconds}\0"
+    with farm.worker("b@test"):
+        farm.done("workers", "drain", "b@test")
+        with farm.worker("a@test") as process:
+            run = farm.push("long", f"sleep {seconds}")
+            farm.await_job(run, "building")
+            wait_until(lambda: runs_anywhere(mark))
+            for number in signals:
+                process.send_signal(number)
+                # Two signals that are pending at once are one.
+                wait_until(lambda: process.poll() is not None or farm.worker_state("a@test") == "leaving")
+            ended(process, 15)
+            assert not runs_anywhere(mark)
+            job = farm.job(run)
+            assert (job["state"], job["lost"]) == ("queued", 0)
+        farm.done("workers", "resume", "b@test")
+        # The lease lives for 30 s: it was given back, or this would take longer.
+        taken = wait_until(lambda: (job := farm.job(run))["worker"] == "b@test" and job, 15)
+        assert taken["lost"] == 0
+        farm.done("cancel", run)
+        wait_until(lambda: not runs_anywhere(mark))
+
+
+def test_a_worker_whose_build_does_not_end_when_told_twice_is_gone_soon_all_the_same(farm: Farm) -> None:
+    with farm.worker("a@test") as process:
+        run = farm.push("stuck", "sleep 3600")
+        farm.await_job(run, "building")
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        for child in children:
+            os.kill(int(child), signal.SIGSTOP)
+        process.send_signal(signal.SIGQUIT)
+        process.communicate(timeout=40)
+        assert process.returncode == 1
+        wait_until(lambda: not any(alive(child) for child in children))
+    assert farm.workers() == {}
+    farm.done("cancel", run)
+
+
+def test_a_worker_killed_outright_is_shown_as_silent_and_not_counted_on(farm: Farm) -> None:
+    with farm.worker("a@test") as process:
+        end(process)
+        wait_until(lambda: farm.worker_state("a@test") == "silent", 40)
+    check = farm.run("worker", "--check", "--name", "a@test")
+    assert (check.code, "a@test gives no sign of life" in check.err) == (3, True)
+    farm.workspace.write("late", Dockerfile=f"{BASE}RUN true\n", build_yml="image: late\narches: [amd64]\n")
+    refused = farm.run("push", "--no-sign", "late")
+    assert (refused.code, "amd64" in refused.err) == (3, True)
+
+
+def test_check_says_by_its_exit_code_whether_this_machines_workers_are_alive(farm: Farm) -> None:
+    nobody = farm.run("worker", "--check")
+    assert (nobody.code, "no worker of this machine is up" in nobody.err) == (3, True)
+    with farm.worker("a@test") as process:
+        assert farm.done("worker", "--check").out == "a@test: up\n"
+        # A process that hangs is not alive, whatever its process number says.
+        process.send_signal(signal.SIGSTOP)
+        wait_until(lambda: farm.run("worker", "--check").code == 3, 40)
+        process.send_signal(signal.SIGCONT)
+        wait_until(lambda: farm.run("worker", "--check").code == 0, 40)
+
+
+def test_a_worker_outlives_a_restart_of_redis_with_a_build_in_hand_and_without(farm: Farm) -> None:
+    redis = farm.workspace.lab.services["redis"]
+    with farm.worker("a@test"):
+        run = farm.push("slow", "sleep 10")
+        farm.await_job(run, "building")
+        redis.stop()
+        redis.start()
+        job = farm.await_job(run, "built")
+        assert (job["worker"], job["lost"]) == ("a@test", 0)
+        farm.done("workers", "drain", "a@test")
+        redis.stop()
+        redis.start()
+        later = farm.push("later", "true")
+        wait_until(lambda: farm.worker_state("a@test") == "drained")
+        assert farm.job(later)["state"] == "queued"
+        farm.done("workers", "resume", "a@test")
+        assert farm.await_job(later, "built")["lost"] == 0
+
+
+def test_a_worker_that_starts_before_redis_waits_for_it(farm: Farm) -> None:
+    redis = farm.workspace.lab.services["redis"]
+    redis.stop()
+    process = farm.start("a@test")
+    try:
+        read_until(process, "trying again in")
+    finally:
+        redis.start()
+    try:
+        read_until(process, "a@test ready")
+        wait_until(lambda: farm.worker_state("a@test") == "up")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        ended(process, 30)
+
+
+def test_a_worker_outlives_a_restart_of_the_registry(farm: Farm) -> None:
+    registry = farm.workspace.lab.services["registry"]
+    with farm.worker("a@test"):
+        farm.await_job(farm.push("before", "true"), "built")
+        run = farm.push("during", "sleep 5")
+        farm.await_job(run, "building")
+        registry.stop()
+        registry.start()
+        farm.await_job(run, "built")
+        farm.await_job(farm.push("after", "true"), "built")
+
+
+def test_a_worker_outlives_a_restart_of_its_engine(farm: Farm) -> None:
+    with another_engine() as engine, farm.worker("a@test", FARM_ENGINE=engine.address):
+        farm.await_job(farm.push("before", "true"), "built")
+        engine.service.stop()
+        engine.service.start()
+        assert farm.await_job(farm.push("after", "true"), "built")["lost"] == 0
+
+
+def test_a_worker_whose_disk_is_full_says_so_and_refuses_jobs_with_that_reason(farm: Farm) -> None:
+    with farm.worker("a@test", FARM_DISK_FREE="900TiB"):
+        assert "disk full" in str(farm.workers()["a@test"]["trouble"])
+        assert "disk full" in farm.done("workers").out
+        run = farm.push("big", "true")
+        job = wait_until(lambda: (job := farm.job(run))["state"] == "failed" and job, 200)
+        assert job["error"]["kind"] == "DiskFullError"
+        assert "of 900 TiB wanted" in job["error"]["message"]

@@ -1,0 +1,63 @@
+"""A farm of separate processes whose registry and notary server break as a test tells them to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.fault.rig import Rig, running_rig
+from tests.support.http_faults import HttpRelay, http_relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.lab import Lab
+
+WORKERS = ("amd64-1", "arm64-1", "publish-1", "publish-2")
+IMPATIENT = {
+    "FARM_CONCURRENCY": "4",
+    "FARM_HTTP_TIMEOUT": "5s",
+    "FARM_PUSH_SILENCE": "8s",
+    "FARM_TRUST_TIMEOUT": "20s",
+}
+"""So that a test sees the end of what is waited for."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """The relays before the real ones."""
+
+    registry: HttpRelay
+    notary: HttpRelay
+
+
+@pytest.fixture(scope="package")
+def services(lab: Lab) -> Iterator[Services]:
+    certificate = (lab.notary_ca, lab.notary_ca.with_name("server.key"))
+    with (
+        http_relay(lab.registry) as registry,
+        http_relay(urlsplit(lab.notary_url).netloc, tls=certificate) as notary,
+    ):
+        yield Services(registry, notary)
+
+
+@pytest.fixture(scope="package")
+def farm(lab: Lab, services: Services) -> Iterator[Rig]:
+    """The farm, all workers up; they are less patient than a site's."""
+    faulty = replace(lab, registry=services.registry.address, notary_url=services.notary.url)
+    with running_rig(faulty, ()) as rig:
+        started = [rig.worker(name, **IMPATIENT) for name in WORKERS]
+        for worker in started:
+            worker.wait_ready()
+        yield rig
+
+
+@pytest.fixture(autouse=True)
+def mended(services: Services) -> Iterator[None]:
+    """No fault outlasts its test."""
+    yield
+    services.registry.mend()
+    services.notary.mend()

@@ -1,0 +1,110 @@
+"""A worker and a publisher on a host of their own, with its own engine and a small disk, behind a wire."""
+
+from __future__ import annotations
+
+import subprocess
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lab.directory import own_directory
+from lab.engine import answers
+from lab.process import Service
+from tests.fault.process import Process
+from tests.fault.relay import Upstream
+from tests.fault.rig import Rig, Way
+from tests.support.farm_command import FARM
+from tests.support.namespaces import FarHost, far_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.namespaces import Way as Wire
+
+WORKER, PUBLISHER = "amd64-far", "publish-far"
+DISK = 400 << 20
+"""Bytes of the engine's disk."""
+
+
+@dataclass(eq=False)
+class FarProcess(Process):
+    """`farm WORDS` on the far host."""
+
+    prefix: tuple[str, ...] = ()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        with self.log.open("ab") as output:
+            return subprocess.Popen(
+                [*self.prefix, "setpriv", "--pdeathsig", "KILL", "--", FARM, *self.words],
+                cwd=self.directory,
+                env=dict(self.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+
+@dataclass(frozen=True)
+class Far:
+    """The host, and the farm whose only worker and only publisher work there."""
+
+    rig: Rig
+    host: FarHost
+    engine: Service
+    disk: Path
+
+    def wire(self, way: Way, process: str = WORKER) -> Wire:
+        """The way of a process to a service; all processes share the one to the registry."""
+        return self.host.ways[self.rig.relay(process, way).port]
+
+    @property
+    def wires(self) -> list[Wire]:
+        """All that leave the host: the engine is on it."""
+        engine = self.wire(Way.ENGINE)
+        return [wire for wire in self.host.ways.values() if wire is not engine]
+
+
+@contextmanager
+def far_farm(rig: Rig, **variables: str) -> Iterator[Far]:
+    """Workers on a far host, for a farm that has none yet."""
+    with ExitStack() as stack:
+        home = stack.enter_context(own_directory())
+        disk = home / "disk"
+        url = f"unix://{disk}/docker.sock"
+        # What a worker asks of its engine is counted on the way, which takes no harm.
+        rig.ways[Way.ENGINE] = Upstream(url)
+        ports = {rig.relay(name, way).port for name in (WORKER, PUBLISHER) for way in Way}
+        # Base images are named after the registry itself.
+        ports.add(int(rig.lab.registry.rpartition(":")[2]))
+        host = stack.enter_context(far_host(sorted(ports)))
+        engine = Service("far-engine", _engine(host, disk, url), home, answers(url), last_signal="TERM")
+        stack.callback(engine.stop)
+        engine.start()
+        for name, duty in ((WORKER, ("--arch", "amd64")), (PUBLISHER, ("--publish",))):
+            process = _process(rig, host, name, ("worker", *duty, "--name", name), variables)
+            stack.callback(process.stop)
+            process.start()
+        for name in (WORKER, PUBLISHER):
+            rig.processes[name].wait_ready()
+        yield Far(rig, host, engine, disk)
+
+
+def _engine(host: FarHost, disk: Path, url: str) -> list[str]:
+    """The command of the host's engine, on a disk of its own size, which goes with its directory."""
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)]
+    subprocess.run(mount, check=True, capture_output=True, timeout=30)
+    place = ["--data-root", f"{disk}/data", "--exec-root", f"{disk}/exec", "--pidfile", f"{disk}/pid"]
+    return [*host.prefix, "dockerd", *place, "--host", url]
+
+
+def _process(
+    rig: Rig, host: FarHost, name: str, words: tuple[str, ...], variables: dict[str, str]
+) -> FarProcess:
+    environment = rig.environment(name) | variables
+    log, prefix = rig.home / f"{name}.log", tuple(host.prefix)
+    process = FarProcess(name, words, rig.workspace.directory, log, environment, prefix=prefix)
+    rig.processes[name] = process
+    return process

@@ -1,0 +1,124 @@
+"""What a case ends with: the right images, one signed index, and a state that tells the truth."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from farm.model import ArchImage, Reference
+from farm.registry.client import Registry
+from farm.registry.credentials import Credentials
+from farm.registry.images import arch_image, read_index
+from farm.registry.index import members_of
+from farm.trust.notary import NotaryServer
+from farm.trust.verify import verify
+
+if TYPE_CHECKING:
+    from tests.fault.process import Process
+    from tests.fault.rig import Rig
+
+ARCHES = ("amd64", "arm64")
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package that a test pushes."""
+
+    name: str
+    reference: str
+    arches: tuple[str, ...]
+
+    @property
+    def tag(self) -> str:
+        """The hash in its reference."""
+        return self.reference.rpartition(":")[2]
+
+
+def write(
+    rig: Rig, *names: str, seconds: float = 0, arches: tuple[str, ...] = ARCHES, padding: int = 0
+) -> dict[str, Package]:
+    """Packages that were never built before, ready to be signed.
+
+    Args:
+        rig: where they are to be pushed.
+        names: of the packages.
+        seconds: how long a step of their build lasts; 0 for none.
+        arches: what they are built for.
+        padding: bytes by which their images are larger.
+    """
+    step = f"RUN sleep {seconds}\n" if seconds else ""
+    for name in names:
+        folder = rig.workspace.directory / name
+        folder.mkdir()
+        (folder / "build.yml").write_text(f"image: {name}\narches: [{', '.join(arches)}]\n")
+        (folder / "Dockerfile").write_text(
+            f"ARG REGISTRY\nFROM ${{REGISTRY}}/library/busybox:1.36\nCOPY nonce /nonce\n{step}"
+        )
+        (folder / "nonce").write_bytes(secrets.token_bytes(8 + padding))
+    rig.workspace.commit()
+    rig.prepare(*names)
+    shown = rig.ask("show-tag", *names)
+    assert shown.code == 0, shown.err
+    return {name: Package(name, line, arches) for name, line in zip(names, shown.out.split(), strict=True)}
+
+
+def state_of(rig: Rig, package: Package) -> dict[str, Any]:
+    """What `farm status --json` says of a package in its newest run."""
+    run = rig.run_of(package.reference)
+    assert run is not None
+    status = rig.ask("status", run, "--json").json
+    return next(one for one in status["packages"] if one["reference"] == package.reference)
+
+
+def assert_published(rig: Rig, *packages: Package, builds: int = 1) -> None:
+    """Make sure that packages of one run stand, complete and signed, each image built so many times."""
+    run = rig.run_of(packages[0].reference)
+    assert run is not None
+    status = rig.ask("status", run, "--json").json
+    assert status["state"] == "done"
+    states = {one["reference"]: one for one in status["packages"]}
+    for package in packages:
+        _assert_stands(rig, package, states[package.reference])
+        for arch in package.arches:
+            assert len(rig.builds(package.reference, arch)) == builds, (package.name, arch)
+
+
+def _assert_stands(rig: Rig, package: Package, state: dict[str, Any]) -> None:
+    """Make sure that what the state tells is what the registry holds and the notary server signed."""
+    assert state["state"] == "signed", state
+    assert {job["state"] for job in state["jobs"]} <= {"built", "exists"}, state
+    reference = Reference.parse(package.reference)
+    held = Reference(rig.lab.registry, reference.repository, reference.tag)
+    with Registry(Credentials(rig.home), timeout=30) as registry:
+        index, found = read_index(registry, held)
+        assert index is not None
+        assert found is not None
+        assert found.to_json() == state["index"]
+        told = {job["arch"]: ArchImage.from_json(job["image"]).descriptors for job in state["jobs"]}
+        for arch in package.arches:
+            image = arch_image(registry, held.for_arch(arch), arch)
+            assert image is not None
+            assert members_of(index, arch) == image.descriptors == told[arch]
+    server = NotaryServer(rig.lab.notary_url, rig.home / "trust", rig.lab.notary_ca)
+    verify(reference, found.digest, found.size, server, timeout=60)
+
+
+def assert_failed(rig: Rig, package: Package, *, because: str, published: bool = False) -> None:
+    """Make sure that a package failed, says why in one sentence, and left nothing in part."""
+    state = state_of(rig, package)
+    assert state["state"] == "failed", state
+    sentence = state["error"]["message"]
+    assert package.name in sentence
+    assert because in sentence, sentence
+    assert "\n" not in sentence
+    held = Reference.parse(package.reference.replace(f"localhost:{rig.registry.port}", rig.lab.registry))
+    with Registry(Credentials(rig.home), timeout=30) as registry:
+        assert (registry.head(held) is not None) is published
+
+
+def assert_done(push: Process) -> None:
+    """Make sure that `farm push` ended well."""
+    code = push.wait(240)
+    said = [line for line in push.said().splitlines() if '"message"' in line]
+    assert code == 0, "\n".join(said)

@@ -1,0 +1,185 @@
+"""A worker and a publisher on a machine of their own: its wire, its engine, its disk and its memory fail."""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.model import JobState
+from farm.state import runs
+from tests.fault.network.conftest import IMPATIENT
+from tests.fault.network.far import PUBLISHER, WORKER, Far, far_farm
+from tests.fault.network.outcome import assert_done, assert_published, write
+from tests.fault.rig import LEASE, Way, running_rig
+from tests.support.farm_command import wait_until
+from tests.support.http_faults import preceded_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from farm.state.records import JobRecord
+    from lab.lab import Lab
+    from tests.fault.network.conftest import Services
+    from tests.fault.network.outcome import Package
+    from tests.fault.process import Process
+    from tests.support.namespaces import Way as Wire
+
+ONE = ("amd64",)
+OUTAGE = 6.0
+"""Seconds for which a wire is cut; longer than a lease lives."""
+
+
+@pytest.fixture(scope="module")
+def far(lab: Lab, services: Services) -> Iterator[Far]:
+    faulty = replace(lab, registry=services.registry.address, notary_url=services.notary.url)
+    with running_rig(faulty, ()) as rig, far_farm(rig, **IMPATIENT) as far:
+        yield far
+
+
+@pytest.fixture(autouse=True)
+def healed(far: Far) -> Iterator[None]:
+    yield
+    for wire in far.wires:
+        wire.heal()
+
+
+def job_of(far: Far, package: Package) -> JobRecord | None:
+    run = far.rig.run_of(package.reference)
+    if run is None:
+        return None
+    (record,) = runs.read_run(far.rig.store, run).packages.values()
+    return record.jobs["amd64"]
+
+
+def push(far: Far, package: Package) -> Process:
+    return far.rig.push(f"push-{package.name}", package.name)
+
+
+def wait_for_build(far: Far, package: Package) -> None:
+    wait_until(lambda: (job := job_of(far, package)) and job.state is JobState.BUILDING)
+
+
+def cut_for_a_while(wire: Wire) -> Callable[[], None]:
+    """Cut a wire now, and heal it later, while whoever asked for it goes on."""
+
+    def cut() -> None:
+        wire.cut()
+        timer = threading.Timer(OUTAGE, wire.heal)
+        timer.daemon = True
+        timer.start()
+
+    return cut
+
+
+def test_redis_is_out_of_reach_for_longer_than_a_lease_in_the_middle_of_a_build(far: Far) -> None:
+    package = write(far.rig, "noredis", seconds=3, arches=ONE)["noredis"]
+    pushing = push(far, package)
+    wait_for_build(far, package)
+    assert OUTAGE > LEASE
+    wire = far.wire(Way.REDIS)
+    cut_for_a_while(wire)()
+    assert_done(pushing)
+    assert wire.lost > 0
+    assert_published(far.rig, package)
+
+
+def test_the_registry_is_out_of_reach_in_the_middle_of_a_push(far: Far, services: Services) -> None:
+    package = write(far.rig, "noregistry", arches=ONE)["noregistry"]
+    wire = far.wire(Way.REGISTRY)
+    fault = services.registry.breaks(
+        "PATCH", "/noregistry/blobs/uploads/", preceded_by(cut_for_a_while(wire))
+    )
+    assert_done(push(far, package))
+    assert (fault.hits, wire.lost > 0) == (1, True)
+    assert_published(far.rig, package)
+
+
+def test_the_notary_server_is_out_of_reach_in_the_middle_of_a_signing(far: Far, services: Services) -> None:
+    package = write(far.rig, "nonotary", arches=ONE)["nonotary"]
+    wire = far.wire(Way.NOTARY, PUBLISHER)
+    fault = services.notary.breaks("POST", "/nonotary/_trust/tuf/$", preceded_by(cut_for_a_while(wire)))
+    assert_done(push(far, package))
+    assert (fault.hits, wire.lost > 0) == (1, True)
+    assert_published(far.rig, package)
+
+
+@pytest.mark.parametrize(("delay", "loss"), [(0.3, 0.0), (0.0, 0.1)], ids=["delayed", "losing"])
+def test_a_poor_wire_to_everything_makes_it_slower_and_no_worse(far: Far, delay: float, loss: float) -> None:
+    name = "slowwire" if delay else "lossy"
+    package = write(far.rig, name, arches=ONE)[name]
+    before = [wire.lost for wire in far.wires]
+    for wire in far.wires:
+        wire.delay, wire.loss = delay, loss
+    assert_done(push(far, package))
+    assert ([wire.lost for wire in far.wires] != before) is bool(loss)
+    assert_published(far.rig, package)
+
+
+def test_the_engine_is_restarted_in_the_middle_of_a_build(far: Far) -> None:
+    package = write(far.rig, "noengine", seconds=4, arches=ONE)["noengine"]
+    pushing = push(far, package)
+    wait_for_build(far, package)
+    far.engine.stop()
+    far.engine.start()
+    assert_done(pushing)
+    assert_published(far.rig, package)
+
+
+def test_a_build_that_fills_the_disk_is_done_once_there_is_room(far: Far) -> None:
+    package = write(far.rig, "bulky", seconds=1, arches=ONE, padding=8 << 20)["bulky"]
+    ballast = far.disk / "ballast"
+    free = os.statvfs(far.disk)
+    with ballast.open("wb") as file:
+        os.posix_fallocate(file.fileno(), 0, free.f_bavail * free.f_frsize - (4 << 20))
+    pushing = push(far, package)
+    wait_until(lambda: (run := far.rig.run_of(package.reference)) and "no space left" in said(far, run))
+    ballast.unlink()
+    assert_done(pushing)
+    assert_published(far.rig, package)
+
+
+def said(far: Far, run: str) -> str:
+    """The log of the one build of a run."""
+    return far.rig.ask("logs", run).out
+
+
+def test_a_worker_whose_memory_runs_out_loses_no_job(far: Far) -> None:
+    package = write(far.rig, "hungry", seconds=4, arches=ONE)["hungry"]
+    pushing = push(far, package)
+    wait_for_build(far, package)
+    with starved(far.rig.processes[WORKER].children()) as kills:
+        wait_until(lambda: kills() > 0)
+    assert_done(pushing)
+    assert_published(far.rig, package)
+
+
+@contextmanager
+def starved(pids: list[int]) -> Iterator[Callable[[], int]]:
+    """Leave processes next to no memory more; and how many of them the kernel has ended for it."""
+    v1 = Path("/sys/fs/cgroup/memory")
+    root, limit, events = (
+        (v1, "memory.limit_in_bytes", "memory.oom_control")
+        if (v1 / "memory.limit_in_bytes").exists()
+        else (Path("/sys/fs/cgroup"), "memory.max", "memory.events")
+    )
+    group = root / f"farm-t{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / limit).write_text(str(1 << 16))
+        for pid in pids:
+            (group / "cgroup.procs").write_text(str(pid))
+
+        def kills() -> int:
+            lines = dict(line.split() for line in (group / events).read_text().splitlines())
+            return int(lines["oom_kill"])
+
+        yield kills
+    finally:
+        wait_until(lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()

@@ -1,0 +1,106 @@
+"""One tag, many publishers with no lease in common: its index ends up with all their architectures."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import secrets
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from farm.errors import RegistryUnavailableError
+from farm.model import ARCHES, ArchImage, Descriptor, Platform, Reference
+from farm.registry.client import Registry, digest_of
+from farm.registry.credentials import Credentials
+from farm.registry.images import read_index
+from farm.registry.index import platforms
+from farm.registry.media import OCI_MANIFEST
+from farm.registry.publish import Publishing
+from lab.images import push_blob
+from tests.support.http_faults import answer, http_relay, preceded_by
+
+if TYPE_CHECKING:
+    from lab.lab import Lab
+
+PUBLISHERS = 8
+ROUNDS = 3
+LIMIT = 60.0
+_NO_LOGINS = Credentials(Path("/nonexistent"))
+
+
+def push_image(registry: Registry, reference: Reference, arch: str) -> ArchImage:
+    """Push an image of nothing, like no other, under NAME:TAG-ARCH."""
+    config = json.dumps({"architecture": arch, "os": "linux", "author": secrets.token_hex(8)}).encode()
+    with httpx.Client(trust_env=False) as http:
+        push_blob(http, reference, config)
+    kind = "application/vnd.oci.image.config.v1+json"
+    about = {"mediaType": kind, "digest": digest_of(config), "size": len(config)}
+    body = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": about, "layers": []}).encode()
+    registry.put_manifest(reference.for_arch(arch), OCI_MANIFEST, body)
+    member = Descriptor(OCI_MANIFEST, digest_of(body), len(body), Platform(arch))
+    return ArchImage(arch, reference.for_arch(arch), (member,))
+
+
+def publish(registry: Registry, reference: Reference, *arches: str) -> list[Descriptor]:
+    """Build and publish as a farm of one's own; returns what was signed, one after the other."""
+    signed: list[Descriptor] = []
+    built = [push_image(registry, reference, arch) for arch in arches]
+    publishing = Publishing(registry, reference, built)
+    publishing.publish(ours=lambda: None, then=signed.append, until=threading.Event())
+    return signed
+
+
+def publish_in_turn(names: list[str], number: int, together: Any) -> None:
+    """One process of many, which publishes two architectures of each tag when all others do."""
+    arches = (ARCHES[number % len(ARCHES)], ARCHES[(number + 1) % len(ARCHES)])
+    with Registry(_NO_LOGINS, timeout=LIMIT) as registry:
+        for name in names:
+            together.wait(LIMIT)
+            publish(registry, Reference.parse(name), *arches)
+
+
+def test_eight_processes_publish_overlapping_architectures_and_none_is_lost(lab: Lab) -> None:
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(PUBLISHERS)
+    names = [f"{lab.registry}/race/{secrets.token_hex(4)}:1" for _ in range(ROUNDS)]
+    processes = [
+        spawn.Process(target=publish_in_turn, args=(names, number, together)) for number in range(PUBLISHERS)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(LIMIT)
+    assert [process.exitcode for process in processes] == [0] * PUBLISHERS
+    with Registry(_NO_LOGINS, timeout=LIMIT) as registry:
+        indexes = [read_index(registry, Reference.parse(name))[0] for name in names]
+    assert [index and platforms(index) for index in indexes] == [frozenset(ARCHES)] * ROUNDS
+    assert [index and len(index.manifests) for index in indexes] == [len(ARCHES)] * ROUNDS
+
+
+def test_whoever_overwrites_a_newer_index_finds_out_and_what_is_signed_last_stands(lab: Lab) -> None:
+    with http_relay(lab.registry) as relay, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
+        reference = Reference.parse(f"{relay.address}/race/{secrets.token_hex(4)}:1")
+        others: list[Descriptor] = []
+        # Another farm does all that it has to do between this one's look at the tag and its push.
+        relay.breaks(
+            "PUT", "/manifests/1$", preceded_by(lambda: others.extend(publish(registry, reference, "arm64")))
+        )
+        signed = publish(registry, reference, "amd64")
+        index, found = read_index(registry, reference)
+    assert index is not None
+    assert platforms(index) == {"amd64", "arm64"}
+    assert (len(others), signed[-1]) == (1, found)
+
+
+def test_a_publisher_that_never_has_its_way_says_so(lab: Lab) -> None:
+    with http_relay(lab.registry) as relay, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
+        reference = Reference.parse(f"{relay.address}/race/{secrets.token_hex(4)}:1")
+        publish(registry, reference, "amd64")
+        swallowed = answer(201, says="")
+        relay.breaks("PUT", "/manifests/1$", swallowed, times=float("inf"))
+        with pytest.raises(RegistryUnavailableError, match="never kept the index"):
+            publish(registry, reference, "arm64")

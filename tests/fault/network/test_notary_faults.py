@@ -1,0 +1,88 @@
+"""A notary server that fails in every way that it can: nothing is lost, and what cannot be signed says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farm.model import Reference
+from farm.settings import Secret
+from farm.trust.keys import SigningKey
+from farm.trust.notary import NotaryServer
+from farm.trust.sign import SignTarget, sign
+from farm.trust.verify import signed_digests
+from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
+from tests.support import http_faults
+from tests.support.farm_command import wait_until
+from tests.support.http_faults import answer
+
+if TYPE_CHECKING:
+    from tests.fault.network.conftest import Services
+    from tests.fault.network.outcome import Package
+    from tests.fault.rig import Rig
+
+PUBLISHED = "_trust/tuf/$"
+HEALING = {
+    "n500": answer(500),
+    "n503": answer(503),
+    "nreset": http_faults.reset(after=10),
+    "nunheard": http_faults.lost_answer(),
+    "nslow": http_faults.delayed(3),
+    "nsilent": http_faults.silence(),
+}
+"""What happens once to a publication, by the name of the package whose it is."""
+OTHER = SignTarget("", "other", 7, "0" * 64)
+
+
+def server_of(farm: Rig) -> NotaryServer:
+    """The server itself, past all relays."""
+    return NotaryServer(farm.lab.notary_url, farm.home / "other", farm.lab.notary_ca)
+
+
+def sign_another_tag(farm: Rig, package: Package) -> None:
+    """Publish in a package's collection, as a client that knows nothing of the farm."""
+    key = SigningKey(farm.lab.signing_key, Secret(farm.lab.signing_passphrase))
+    gun = Reference.parse(package.reference).name
+    sign(SignTarget(gun, OTHER.tag, OTHER.size, OTHER.sha256), key, server_of(farm), timeout=60)
+
+
+def test_a_signing_outlasts_what_a_notary_server_can_do(farm: Rig, services: Services) -> None:
+    packages = write(farm, *HEALING, "nconflict")
+    faults = [services.notary.breaks("POST", f"/{name}/{PUBLISHED}", act) for name, act in HEALING.items()]
+    conflict = packages["nconflict"]
+    between = http_faults.preceded_by(lambda: sign_another_tag(farm, conflict))
+    faults.append(services.notary.breaks("POST", f"/nconflict/{PUBLISHED}", between))
+    assert_done(farm.push("push-signed", *packages))
+    assert [fault.path.pattern for fault in faults if fault.hits != 1] == []
+    assert_published(farm, *packages.values())
+    gun = Reference.parse(conflict.reference).name
+    signed = signed_digests([gun], server_of(farm), timeout=60)[gun]
+    assert signed.keys() == {conflict.tag, OTHER.tag}
+
+
+def test_nothing_is_built_that_could_not_be_signed(farm: Rig, services: Services) -> None:
+    package = write(farm, "nforbidden")["nforbidden"]
+    services.notary.breaks(".*", "/nforbidden/_trust/", answer(401), times=float("inf"))
+    push = farm.push("push-forbidden", package.name)
+    assert push.wait() == 4
+    assert "refuses the login" in push.said()
+    assert farm.run_of(package.reference) is None
+
+
+def test_what_cannot_be_signed_is_told_and_signed_later_without_a_build(
+    farm: Rig, services: Services
+) -> None:
+    packages = write(farm, "nlocked", "nrefused", "ndown", seconds=4)
+    push = farm.push("push-unsigned", *packages)
+    run = wait_until(lambda: farm.run_of(packages["nlocked"].reference))
+    forever = float("inf")
+    services.notary.breaks(".*", "/nlocked/_trust/", answer(401), times=forever)
+    services.notary.breaks("POST", f"/nrefused/{PUBLISHED}", answer(401), times=forever)
+    services.notary.breaks(".*", "/ndown/_trust/", http_faults.reset(), times=forever)
+    assert push.wait(240) == 4, push.said()
+    assert_failed(farm, packages["nlocked"], because="refuses the login")
+    assert_failed(farm, packages["nrefused"], because="refuses the login", published=True)
+    assert_failed(farm, packages["ndown"], because="cannot be reached")
+    services.notary.mend()
+    again = farm.ask("retry", run)
+    assert again.code == 0, again.err
+    assert_published(farm, *packages.values())

@@ -1,0 +1,285 @@
+"""A farm of separate processes on the lab, whose every way to a service the test watches and breaks.
+
+Workers, publishers and `farm push` are the installed command. Redis is the farm's own, with an append-only
+file. Between each process and Redis, engine and notary server stands a relay of that process alone; between
+all of them and the registry stands a single one, because images are named after it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import signal
+import ssl
+import tempfile
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.settings import Secret
+from farm.state import runs
+from farm.state.store import Store
+from lab import services
+from tests.fault.process import Process, descendants, process_of_port
+from tests.fault.relay import Loop, Relay, Request, Upstream
+from tests.fault.tripwire import Hold, Tripwire
+from tests.support.farm_command import Answer, Workspace
+from tests.support.git_repos import git
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Sequence
+
+    from lab.lab import Lab
+    from lab.process import Service
+
+ARCHES = ("amd64", "arm64", "s390x")
+LEASE = 4.0
+"""Seconds after which the work of a silent process is given to another."""
+_ENGINE = "engine"
+"""Whoever speaks to the registry and is none of the farm's processes."""
+_DOCKERFILE = """\
+ARG REGISTRY
+FROM ${{REGISTRY}}/library/busybox:1.36
+RUN echo "at work on {nonce}"; sleep {seconds}; uname -m > /machine
+"""
+
+
+class Way(StrEnum):
+    """What the farm's processes need, and reach through relays."""
+
+    REDIS = "redis"
+    REGISTRY = "registry"
+    NOTARY = "notary"
+    ENGINE = "engine"
+
+
+@dataclass
+class Rig:
+    """The farm; see `running_rig`."""
+
+    lab: Lab
+    home: Path
+    redis: Service
+    broker: str
+    """Redis itself, past all relays: for what the test asks."""
+    lease: float
+    ways: dict[Way, Upstream]
+    loop: Loop
+    workspace: Workspace = field(init=False)
+    registry: Relay = field(init=False)
+    processes: dict[str, Process] = field(default_factory=dict)
+    _relays: dict[tuple[str, Way], Relay] = field(default_factory=dict)
+    _tripwires: dict[Way, list[Tripwire]] = field(default_factory=lambda: {way: [] for way in Way})
+    _requests: dict[Way, list[Request]] = field(default_factory=lambda: {way: [] for way in Way})
+
+    def __post_init__(self) -> None:
+        self.registry = self._new_relay("", Way.REGISTRY)
+        self.workspace = self._new_workspace()
+        self.store = Store(Secret(self.broker))
+
+    # Ways
+
+    def relay(self, process: str, way: Way) -> Relay:
+        """The relay on the way of a process to a service; all share the one to the registry."""
+        if way is Way.REGISTRY:
+            return self.registry
+        if (process, way) not in self._relays:
+            self._relays[process, way] = self._new_relay(process, way)
+        return self._relays[process, way]
+
+    def relays(self, process: str) -> list[Relay]:
+        """Those of a process alone."""
+        return [relay for (name, _), relay in self._relays.items() if name == process]
+
+    def _new_relay(self, process: str, way: Way) -> Relay:
+        return Relay(
+            self.loop, process, self.ways[way], self._owner, self._tripwires[way], self._requests[way]
+        ).start()
+
+    def close(self) -> None:
+        """Carry nothing more."""
+        for relay in (self.registry, *self._relays.values()):
+            relay.close()
+        self.store.close()
+
+    def _owner(self, port: int) -> str:
+        """Whose end of a connection a port is."""
+        names = {process.pid: process.name for process in list(self.processes.values()) if process.running}
+        below = descendants(*names)
+        pid = process_of_port(port, below)
+        return names[below[pid]] if pid else _ENGINE
+
+    @contextmanager
+    def tripwire(
+        self, way: Way, pattern: str, hold: Hold = Hold.BEFORE, processes: Collection[str] = ()
+    ) -> Iterator[Tripwire]:
+        """A tripwire on a way of some processes, or of all; taken away at the end, and what it holds let go.
+
+        Args:
+            way: to which service.
+            pattern: regular expression over the bytes that go there; patterns of phases are in `phases`.
+            hold: whether to hold what tripped it, or its answer.
+            processes: their names; empty for all.
+        """
+        tripwire = Tripwire(re.compile(pattern.encode()), hold, self.loop.loop, processes)
+        self._tripwires[way].append(tripwire)
+        try:
+            yield tripwire
+        finally:
+            self._tripwires[way].remove(tripwire)
+            tripwire.release()
+
+    def requests(self, way: Way, method: str, pattern: str = "") -> list[Request]:
+        """The HTTP requests of a method that reached a service, whose target has a part like `pattern`."""
+        wanted = re.compile(pattern)
+        return [
+            one for one in list(self._requests[way]) if one.method == method and wanted.search(one.target)
+        ]
+
+    # Processes
+
+    def environment(self, process: str) -> dict[str, str]:
+        """The variables with which a process finds the farm by its own ways."""
+        way = {way: self.relay(process, way).port for way in Way}
+        return self.workspace.environment(
+            FARM_BROKER=re.sub(r":\d+/", f":{way[Way.REDIS]}/", self.broker),
+            FARM_ENGINE=f"tcp://127.0.0.1:{way[Way.ENGINE]}",
+            FARM_NOTARY_SERVER=f"https://localhost:{way[Way.NOTARY]}",
+            FARM_LEASE=f"{self.lease}s",
+        )
+
+    def launch(self, name: str, *words: str, **variables: str) -> Process:
+        """Start `farm WORDS` as a process of its own ways."""
+        log = self.home / f"{name}.log"
+        environment = self.environment(name) | variables
+        self.processes[name] = Process(name, words, self.workspace.directory, log, environment)
+        return self.processes[name].start()
+
+    def worker(self, name: str, **variables: str) -> Process:
+        """Start a worker whose name says what it does: ARCH-NUMBER or publish-NUMBER."""
+        role = name.partition("-")[0]
+        duty = ["--publish"] if role == "publish" else ["--arch", role, "--emulate"]
+        return self.launch(name, "worker", *duty, "--name", name, **variables)
+
+    def push(self, name: str, *packages: str, words: Sequence[str] = (), **variables: str) -> Process:
+        """Start a coordinator: `farm push --json`."""
+        return self.launch(name, "push", "--json", *words, *packages, **variables)
+
+    def ask(self, *words: str) -> Answer:
+        """Run `farm WORDS` past all relays but the registry's; it must not fail for want of anything."""
+        return self.workspace.farm(*words, FARM_BROKER=self.broker)
+
+    # Packages
+
+    def _new_workspace(self) -> Workspace:
+        org = f"localhost:{self.registry.port}/t{secrets.token_hex(4)}/linuxkit"
+        directory = self.home / "packages"
+        for folder in (directory, self.home / "docker"):
+            folder.mkdir()
+        git(directory, "init", "-q", "-b", "main")
+        git(directory, "commit", "-q", "--allow-empty", "-m", "begin")
+        variables = self.lab.environment(self.home / "farm") | {
+            "FARM_ORG": org,
+            "DOCKER_CONFIG": str(self.home / "docker"),
+            "COLUMNS": "200",
+        }
+        return Workspace(self.lab, directory, org, variables)
+
+    def package(self, name: str, *, seconds: float = 0, after: str = "", **files: str) -> str:
+        """Write a package that was never built before; returns NAME:TAG.
+
+        Args:
+            name: of the package.
+            seconds: how long its RUN step lasts; while it does, its log says `at work`.
+            after: the package of this workspace that it needs.
+            files: more of its files.
+        """
+        text = _DOCKERFILE.format(nonce=f"{name} {secrets.token_hex(4)}", seconds=seconds)
+        if after:
+            need = self.workspace.reference(after).rpartition(":")[2]
+            text = "ARG ORG\n" + text.replace(
+                "RUN", f"COPY --from=${{ORG}}/{after}:{need} /machine /need\nRUN"
+            )
+        self.workspace.write(name, Dockerfile=text, **files)
+        return self.workspace.reference(name)
+
+    def prepare(self, *packages: str) -> None:
+        """Make the names of packages ready to be signed."""
+        answer = self.ask("trust", "init", *packages)
+        assert answer.code == 0, answer.err
+
+    def builds(self, reference: str, arch: str) -> list[Request]:
+        """The builds that the engine was asked for of one architecture of NAME:TAG."""
+        return self.requests(Way.ENGINE, "POST", rf"/build\?.*&t={re.escape(reference)}-{arch}&")
+
+    def run_of(self, reference: str) -> str | None:
+        """The newest run that has a package under this NAME:TAG to make."""
+        for row in runs.list_runs(self.store):
+            record = runs.read_run(self.store, row["run"])
+            if any(package.reference == reference for package in record.packages.values()):
+                return record.id
+        return None
+
+    # Redis
+
+    def kill_redis(self) -> None:
+        """End Redis by SIGKILL."""
+        assert self.redis.process is not None
+        self.redis.process.send_signal(signal.SIGKILL)
+        self.redis.process.wait()
+
+    def empty_redis(self) -> None:
+        """End Redis by SIGKILL, and take away all that it had written; `redis.start()` then finds nothing."""
+        self.kill_redis()
+        for kept in (self.home / "redis").iterdir():
+            if kept.name != "redis.conf":
+                shutil.rmtree(kept) if kept.is_dir() else kept.unlink()
+
+
+@contextmanager
+def running_rig(lab: Lab, workers: Sequence[str], *, lease: float = LEASE) -> Iterator[Rig]:
+    """A farm with these workers up, for as long as the body runs; nothing of it is left afterwards."""
+    with ExitStack() as stack:
+        home = Path(tempfile.mkdtemp(prefix="farm-f"))
+        stack.callback(shutil.rmtree, home)
+        redis = services.redis(home, secrets.token_hex(16))
+        stack.callback(redis.service.stop)
+        redis.service.start()
+        loop = Loop()
+        stack.callback(loop.close)
+        rig = Rig(lab, home, redis.service, redis.address, lease, _ways(lab, redis.address), loop)
+        stack.callback(_end, rig)
+        for name in workers:
+            rig.worker(name)
+        for name in workers:
+            rig.processes[name].wait_ready()
+        yield rig
+
+
+def _ways(lab: Lab, broker: str) -> dict[Way, Upstream]:
+    accepting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    accepting.load_cert_chain(lab.notary_ca, lab.notary_ca.with_name("server.key"))
+    return {
+        Way.REDIS: Upstream(f"tcp://{broker.rpartition('@')[2]}"),
+        Way.REGISTRY: Upstream(f"tcp://{lab.registry.replace('localhost', '127.0.0.1')}"),
+        Way.NOTARY: Upstream(
+            lab.notary_url.replace("https", "tcp").replace("localhost", "127.0.0.1"),
+            accepting,
+            ssl.create_default_context(cafile=str(lab.notary_ca)),
+        ),
+        Way.ENGINE: Upstream(lab.engine_url),
+    }
+
+
+def _end(rig: Rig) -> None:
+    for process in rig.processes.values():
+        if process.running:
+            process.thaw()
+            os.kill(process.pid, signal.SIGTERM)
+    for process in rig.processes.values():
+        process.stop()
+    rig.close()

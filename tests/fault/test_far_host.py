@@ -1,0 +1,87 @@
+"""The wire itself: a host behind it reaches what it should, as well as it should, and nothing else."""
+
+from __future__ import annotations
+
+import http.server
+import subprocess
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.namespaces import FarHost, far_host
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANSWER = bytes(200_000)
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(ANSWER)))
+        self.end_headers()
+        self.wfile.write(ANSWER)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[int]:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_port
+        server.shutdown()
+
+
+@pytest.fixture
+def host(service: int) -> Iterator[FarHost]:
+    with far_host([service]) as host:
+        yield host
+
+
+def fetch(host: FarHost, port: int, limit: int = 20) -> subprocess.Popen[bytes]:
+    """Get the answer from inside, and print its size."""
+    program = (
+        "import sys, urllib.request as r;"
+        f"print(len(r.urlopen('http://localhost:{port}/', timeout={limit}).read()))"
+    )
+    command = [*host.prefix, "python3", "-c", program]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def test_a_service_is_found_at_localhost_and_no_other(host: FarHost, service: int) -> None:
+    out, errors = fetch(host, service).communicate(timeout=30)
+    assert int(out) == len(ANSWER), errors
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
+        out, errors = fetch(host, other.server_port).communicate(timeout=30)
+    assert (out, b"refused" in errors) == (b"", True)
+
+
+def test_a_wire_that_is_cut_and_healed_loses_nothing_of_what_was_sent(host: FarHost, service: int) -> None:
+    way = host.ways[service]
+    way.cut()
+    waiting = fetch(host, service)
+    deadline = time.monotonic() + 20
+    while not way.lost:
+        assert time.monotonic() < deadline
+        assert waiting.poll() is None
+    way.heal()
+    assert int(waiting.communicate(timeout=30)[0]) == len(ANSWER)
+
+
+def test_one_packet_in_ten_is_lost_and_all_arrives(host: FarHost, service: int) -> None:
+    way = host.ways[service]
+    way.loss = 0.1
+    assert int(fetch(host, service).communicate(timeout=60)[0]) == len(ANSWER)
+    assert way.lost > 0
+
+
+def test_a_delay_is_felt(host: FarHost, service: int) -> None:
+    host.ways[service].delay = 0.3
+    begun = time.monotonic()
+    assert int(fetch(host, service).communicate(timeout=60)[0]) == len(ANSWER)
+    assert time.monotonic() - begun > 0.6

@@ -1,0 +1,33 @@
+"""The rig itself: with no fault, every phase passes by, and a package is built once, published and signed."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from tests.fault.phases import BUILD_PHASES, CLAIMED, PUBLISH_PHASES
+from tests.fault.rig import ARCHES
+from tests.fault.tripwire import Hold
+
+if TYPE_CHECKING:
+    from tests.fault.rig import Rig
+
+
+def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> None:
+    reference = rig.package("quiet", seconds=0.5)
+    tag = reference.rpartition(":")[2]
+    rig.prepare("quiet")
+    with ExitStack() as stack:
+        wires = {
+            phase.name: stack.enter_context(
+                rig.tripwire(phase.way, phase.at(package="quiet", arch="amd64", tag=tag), Hold.NOT)
+            )
+            for phase in (*BUILD_PHASES, CLAIMED, *PUBLISH_PHASES)
+        }
+        push = rig.push("push-1", "quiet")
+        assert push.wait() == 0, push.said()
+    assert [name for name, wire in wires.items() if not wire.tripped and name != "pushed, unsigned"] == []
+    for arch in ARCHES:
+        (build,) = rig.builds(reference, arch)
+        assert build.process.startswith(arch)
+    assert rig.run_of(reference) == "r1"

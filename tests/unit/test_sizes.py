@@ -1,0 +1,46 @@
+"""Sizes in settings are written as people write them, and told so that they can be read."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.errors import SettingsError
+from farm.settings import load_settings, spoken_bytes
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("1048576", 1 << 20),
+        ("0", 0),
+        ("500MB", 500_000_000),
+        ("500 mb", 500_000_000),
+        ("20GiB", 20 << 30),
+        ("1.5GiB", 3 << 29),
+        ("2g", 2_000_000_000),
+        ("3TiB", 3 << 40),
+    ],
+)
+def test_a_size_is_read_with_and_without_a_unit(text: str, size: int) -> None:
+    assert load_settings({"disk_free": text}, environ={}).disk_free == size
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "5XB", "five", "-1", "1GiBi"])
+def test_what_is_no_size_is_refused_with_the_settings_name(text: str) -> None:
+    with pytest.raises(SettingsError, match="disk-free"):
+        load_settings({"disk_free": text}, environ={})
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 B"),
+        (1023, "1023 B"),
+        (1536, "1.5 KiB"),
+        (5 << 30, "5 GiB"),
+        (1000 << 20, "1000 MiB"),
+        (900 << 40, "900 TiB"),
+    ],
+)
+def test_a_size_is_told_in_three_digits(size: int, text: str) -> None:
+    assert spoken_bytes(size) == text
