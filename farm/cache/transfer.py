@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,9 +14,10 @@ from farm.cache.images import add_images, find_image, index_of, nameable, own_ro
 from farm.errors import CacheError, RegistryError
 from farm.model import ArchImage, Descriptor, Reference
 from farm.registry.blobs import AT_ONCE, Arrival, pull_blob, push_blob
-from farm.registry.images import publish_index, read_index, sweep
+from farm.registry.images import sweep
 from farm.registry.index import assemble, members_of, platforms
 from farm.registry.media import INDEXES, MANIFESTS
+from farm.registry.publish import Publishing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -142,7 +144,8 @@ def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[Ar
         only = image.descriptors[0]
         registry.put_manifest(image.reference, only.media_type, cache.blobs.read(only))
     else:
-        publish_index(registry, image.reference, assemble([image]))
+        index = assemble([image])
+        registry.put_manifest(image.reference, index.descriptor().media_type, index.body())
     return arrivals
 
 
@@ -163,8 +166,10 @@ def push_all(cache: Cache, registry: Registry, reference: Reference) -> Moved:
     arrivals: Counter[Arrival] = Counter()
     for image in images:
         arrivals += push_image(cache, registry, image)
-    standing, _ = read_index(registry, reference)
-    return Moved(publish_index(registry, reference, assemble(images, standing)), arrivals)
+    root = Publishing(registry, reference, images).publish(
+        ours=lambda: None, then=lambda _: None, until=threading.Event()
+    )
+    return Moved(root, arrivals)
 
 
 class _Holders:

@@ -6,11 +6,11 @@ import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import InputError, RegistryError
+from farm.errors import InputError, RegistryError, RegistryUnavailableError
 from farm.model import Descriptor
 from farm.registry.blobs import AT_ONCE, pieces_of, push_blob
-from farm.registry.images import publish
 from farm.registry.media import INDEXES
+from farm.registry.publish import put
 
 if TYPE_CHECKING:
     from farm.model import Reference
@@ -42,7 +42,12 @@ def copy(registry: Registry, source: Reference, target: Reference) -> tuple[Outc
         return Outcome.STOOD, before
     if source.name != target.name:
         _bring(registry, source, target, manifest)
-    return (Outcome.REPLACED if before else Outcome.NEW), publish(registry, target, manifest)
+    if not put(registry, target, manifest):
+        raise RegistryUnavailableError(
+            f"{target.familiar} was pushed, and the registry holds something else",
+            hint="somebody else pushes this tag; try again later",
+        )
+    return (Outcome.REPLACED if before else Outcome.NEW), manifest.descriptor
 
 
 def _bring(registry: Registry, source: Reference, target: Reference, manifest: Manifest) -> None:
