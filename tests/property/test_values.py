@@ -160,13 +160,21 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "Path | None": st.none() | _ITEMS.map(lambda text: Path("/", text)),
     "bool": st.booleans(),
     "int": st.integers(1, 65535),
+    "Size": st.integers(1, 1 << 40),
     "float": _SECONDS,
     "tuple[str, ...]": st.lists(_ITEMS, min_size=1, max_size=3).map(tuple),
     "tuple[tuple[str, str], ...]": st.dictionaries(_VALUES, _VALUES | st.just(""), max_size=3).map(
         lambda pairs: tuple(pairs.items())
     ),
 }
-_SETTINGS = st.fixed_dictionaries({item.name: _STRATEGIES[str(item.type)] for item in fields(Settings)})
+_STRATEGIES["tuple[Path, ...]"] = st.lists(_STRATEGIES["Path"], max_size=3).map(tuple)
+_MIRRORS = st.dictionaries(
+    _ITEMS | st.just("*"), _ITEMS.map(lambda text: f"https://mirror/{text}"), max_size=3
+)
+_OWN = {"mirrors": _MIRRORS.map(lambda pairs: tuple(pairs.items()))}
+_SETTINGS = st.fixed_dictionaries(
+    {item.name: _OWN.get(item.name, _STRATEGIES[str(item.type)]) for item in fields(Settings)}
+)
 
 
 @contextmanager
