@@ -11,6 +11,7 @@ import difflib
 import json
 import os
 import re
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
@@ -294,7 +295,8 @@ def load_settings(
         SettingsError: an unknown key or variable, or a value or a secret's file that cannot be read.
     """
     environ = os.environ if environ is None else environ
-    values = _from_file(_config_file(config, environ))
+    values = _from_linuxkit(environ)
+    values |= _from_file(_config_file(config, environ))
     values |= _from_environment(environ)
     values |= {
         name: _read(name, value, f"--{name.replace('_', '-')}")
@@ -327,20 +329,37 @@ def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None
 def _from_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    import yaml  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
-
-    try:
-        data = yaml.safe_load(path.read_text()) or {}
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    data = _yaml(path)
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: must be a mapping of settings")
     names = {str(key): str(key).replace("-", "_") for key in data}
     _refuse_unknown(names.items(), str(path), lambda name: name.replace("_", "-"))
     given = {key: name for key, name in names.items() if data[key] is not None}
     return _values({key: _beside(path, name, data[key]) for key, name in given.items()}, given, f"{path}: ")
+
+
+def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the linuxkit of 2021 reads of ~/.moby/linuxkit/config.yml: a shell command for the passphrase."""
+    path = Path(environ.get("HOME") or "/") / ".moby" / "linuxkit" / "config.yml"
+    if not path.is_file():
+        return {}
+    data = _yaml(path)
+    package = data.get("pkg") if isinstance(data, dict) else None
+    command = package.get("content-trust-passphrase-command") if isinstance(package, dict) else None
+    if not command:
+        return {}
+    return {"signing_passphrase_command": shlex.join(["/bin/sh", "-c", str(command)])}
+
+
+def _yaml(path: Path) -> Any:
+    import yaml  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
+
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
 
 
 def _beside(path: Path, name: str, value: Any) -> Any:

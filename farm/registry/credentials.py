@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -27,15 +28,19 @@ class Login:
     user: str
     password: Secret
     """For an account without a user, the token that the registry itself takes."""
+    is_identity: bool = False
+    """Whether the token is not for the registry, but for its token service, which gives others for it."""
 
     @property
     def is_token(self) -> bool:
         """Whether it is a token that the registry gave, and no account."""
-        return not self.user
+        return not self.user and not self.is_identity
 
     @property
     def docker(self) -> dict[str, str]:
         """The account as the engine takes it."""
+        if self.is_identity:
+            return {"identitytoken": self.password.reveal()}
         if self.is_token:
             return {"registrytoken": self.password.reveal()}
         return {"username": self.user, "password": self.password.reveal()}
@@ -106,16 +111,17 @@ class Credentials:
         name = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
         try:
             auths = docker.auth.AuthConfig(_sections(docker.auth, self.config))
-            entry = auths.resolve_authconfig(name)
+            with warnings.catch_warnings():
+                # A helper that is not there is an error below, and need not be a warning, too.
+                warnings.simplefilter("ignore")
+                entry = auths.resolve_authconfig(name)
         except docker.errors.InvalidConfigFile as error:
             raise SettingsError(f"{self.path}: is no docker configuration: {error}") from error
         except docker.errors.DockerException as error:
             raise RegistryDeniedError(
                 f"the credential helper for {registry} failed: {error}", hint=f"docker login {registry}"
             ) from error
-        if not entry or not entry.get("password"):
-            return None
-        return Login(str(entry.get("username", "")), Secret(str(entry["password"])))
+        return _login(entry or {})
 
 
 def read_logins(given: Secret) -> dict[str, Login]:
@@ -138,6 +144,16 @@ def read_logins(given: Secret) -> dict[str, Login]:
         login = Login(user, Secret(password)) if colon else Login("", Secret(account))
         logins[DEFAULT_REGISTRY if host in _DOCKER_HUBS else host] = login
     return logins
+
+
+def _login(entry: dict[str, Any]) -> Login | None:
+    """The login of an entry; docker-py writes the words of helpers and stores with capitals."""
+    words = {key.lower(): str(value) for key, value in entry.items() if value}
+    if "identitytoken" in words:
+        return Login("", Secret(words["identitytoken"]), is_identity=True)
+    if "registrytoken" in words:
+        return Login("", Secret(words["registrytoken"]))
+    return Login(words.get("username", ""), Secret(words["password"])) if "password" in words else None
 
 
 def _sections(auth: Any, config: dict[str, Any]) -> dict[str, Any]:

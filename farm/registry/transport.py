@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from farm.registry.credentials import Credentials
+    from farm.registry.credentials import Credentials, Login
 
 ATTEMPTS = 4
 THREADS = 16
@@ -217,15 +217,28 @@ class Transport:
         facts = dict(_PARAMETER.findall(rest))
         service = [("service", facts["service"])] if facts.get("service") else []
         query = service + [("scope", one) for one in scope.split()]
-        headers = {"Authorization": f"Basic {login.basic}"} if login else {}
         realm = facts.get("realm", "")
         client = self._plain if realm.startswith("http:") else self._secure(urlsplit(realm).netloc)
-        with client.stream("GET", realm, params=query, headers=headers) as response:
+        with client.stream(**_question(realm, query, login)) as response:
             _read(response, registry)
         if not response.is_success:
             raise failure(registry, response, "GET")
         answer = response.json()
         return f"Bearer {answer.get('token') or answer['access_token']}"
+
+
+def _question(realm: str, query: list[tuple[str, str]], login: Login | None) -> dict[str, Any]:
+    """How a token service is asked for a token."""
+    if login and login.is_identity:
+        form = dict(query) | {
+            "scope": " ".join(value for name, value in query if name == "scope"),
+            "grant_type": "refresh_token",
+            "refresh_token": login.password.reveal(),
+            "client_id": "farm",
+        }
+        return {"method": "POST", "url": realm, "data": form}
+    headers = {"Authorization": f"Basic {login.basic}"} if login else {}
+    return {"method": "GET", "url": realm, "params": query, "headers": headers}
 
 
 _LIMITS = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS)
