@@ -70,6 +70,11 @@ def test_the_images_alone_then_the_index_alone_as_in_the_document_of_2021(shared
     assert inspect(shared, reference)["signature"] == "signed"
 
 
+def test_sign_is_off_where_it_is_said(shared: Workspace) -> None:
+    shared.done("pkg", "push", "-sign=false", "-hash=unsigned", "one")
+    assert inspect(shared, f"{shared.org}/one:unsigned")["signature"] == "unsigned"
+
+
 def test_an_index_that_is_not_to_be_made_is_no_base(shared: Workspace) -> None:
     base = PLAIN + "RUN date\n"
     shared.write("base", Dockerfile=base, build_yml=ONE.format("base"))
