@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from farm import model
+from farm.state import workers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FILE = Path(__file__).parent / "shapes.yml"
 ENUMERATIONS: dict[str, tuple[str, ...]] = {
     name: tuple(kind)
-    for name, kind in vars(model).items()
+    for name, kind in (vars(model) | vars(workers)).items()
     if isinstance(kind, type) and issubclass(kind, StrEnum) and kind is not StrEnum
 }
 _PLAIN: dict[str, type | tuple[type, ...]] = {"string": str, "number": (int, float), "boolean": bool}

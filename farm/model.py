@@ -409,20 +409,6 @@ class RunState(StrEnum):
         return self is not RunState.OPEN
 
 
-class WorkerState(StrEnum):
-    """What a worker does about its queues."""
-
-    UP = "up"
-    DRAINING = "draining"
-    """Takes no new job, or is about to see that it should not, and has some in hand."""
-    DRAINED = "drained"
-    """Takes no new job, and has none in hand."""
-    LEAVING = "leaving"
-    """Was told to end, and finishes what it has in hand."""
-    SILENT = "silent"
-    """Gave no sign of life for a while."""
-
-
 @dataclass(frozen=True, slots=True)
 class Copy:
     """An index that is to stand, and be signed, under another tag of its repository too: a release."""

@@ -52,6 +52,8 @@ def redis(directory: Path, password: str) -> Located:
     home.mkdir()
     # In a file, because arguments can be read by every user of the machine.
     lines = [f"port {port}", "bind 127.0.0.1", f"requirepass {password}", "appendonly yes", f"dir {home}"]
+    # Each test has a database of its own.
+    lines.append("databases 1000")
     (home / "redis.conf").write_text("\n".join([*lines, 'save ""', "daemonize no"]) + "\n")
     (home / "redis.conf").chmod(0o600)
     command = ["redis-server", str(home / "redis.conf")]

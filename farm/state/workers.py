@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import StateError
-from farm.model import WorkerState
 from farm.state.store import DRAINED, WORKERS, Store, answered
 
 if TYPE_CHECKING:
@@ -23,6 +23,20 @@ SILENCE = 15.0
 """Seconds after which a worker counts as silent."""
 FORGOTTEN = 3600.0
 """Seconds after which a silent worker is not shown any more."""
+
+
+class WorkerState(StrEnum):
+    """What a worker does about its queues."""
+
+    UP = "up"
+    DRAINING = "draining"
+    """Takes no new job, or is about to see that it should not, and has some in hand."""
+    DRAINED = "drained"
+    """Takes no new job, and has none in hand."""
+    LEAVING = "leaving"
+    """Was told to end, and finishes what it has in hand."""
+    SILENT = "silent"
+    """Gave no sign of life for a while."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,7 @@ def printed(new_workspace: NewWorkspace) -> Printed:
     printed = Printed(workspace)
     printed.take("[Tag]", "show-tag", "fine")
     printed.take("Plan", "plan", "fine", "half", "--no-sign")
+    printed.take("Plan", "plan", "--release", "v1", "fine", "--no-sign")
     run = printed.take("Submitted", "push", "fine", "--detach")["run"]
     printed.take("EndedRun", "status", "-f", run)
     failed = printed.take("EndedRun", "push", "fine", "half", "--no-sign", code=1)["run"]
