@@ -16,7 +16,7 @@ from farm.model import ArchImage, Descriptor, Reference
 from farm.registry.blobs import AT_ONCE, Arrival, pull_blob, push_blob
 from farm.registry.images import sweep
 from farm.registry.index import assemble, members_of, platforms
-from farm.registry.media import INDEXES, MANIFESTS
+from farm.registry.media import INDEXES, MANIFESTS, OCI_INDEX
 from farm.registry.publish import Publishing
 
 if TYPE_CHECKING:
@@ -144,13 +144,12 @@ def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[Ar
         only = image.descriptors[0]
         registry.put_manifest(image.reference, only.media_type, cache.blobs.read(only))
     else:
-        index = assemble([image])
-        registry.put_manifest(image.reference, index.descriptor().media_type, index.body())
+        registry.put_manifest(image.reference, OCI_INDEX, assemble([image]).body())
     return arrivals
 
 
 def push_all(cache: Cache, registry: Registry, reference: Reference) -> Moved:
-    """Push every architecture's image of NAME:TAG, then the index with what the registry's held before.
+    """Push every architecture's image of NAME:TAG, then an index of all that the registry has.
 
     Raises:
         CacheError: there is no such name in the cache, or nothing of it is here in full.
@@ -166,10 +165,9 @@ def push_all(cache: Cache, registry: Registry, reference: Reference) -> Moved:
     arrivals: Counter[Arrival] = Counter()
     for image in images:
         arrivals += push_image(cache, registry, image)
-    root = Publishing(registry, reference, images).publish(
-        ours=lambda: None, then=lambda _: None, until=threading.Event()
-    )
-    return Moved(root, arrivals)
+    publishing = Publishing(registry, reference, images)
+    index = publishing.publish(ours=lambda: None, then=lambda _: None, until=threading.Event())
+    return Moved(index, arrivals)
 
 
 class _Holders:

@@ -190,6 +190,18 @@ def test_a_directory_outside_git_can_be_built(workspace: Workspace, tmp_path: Pa
     assert f"{workspace.org}/plain:latest" in workspace.done("cache", "ls").out
 
 
+def test_images_that_a_package_depends_on_are_in_its_context(workspace: Workspace) -> None:
+    digest = json.loads(workspace.done("inspect", "--no-sign", "--json", workspace.lab.base).out)["digest"]
+    yml = "image: foo\ndepends:\n  docker-images:\n    target-dir: deps\n    list:\n"
+    image = workspace.lab.base.rpartition(":")[0]
+    workspace.write(
+        "foo",
+        build_yml=f"{yml}      - {image}@{digest}\n",
+        Dockerfile=BASE + "COPY deps /deps\nRUN ls /deps\n",
+    )
+    assert f"busybox@{digest}.tar" in workspace.done("build", "foo").err
+
+
 def test_one_failing_package_stops_only_what_is_built_from_it(workspace: Workspace) -> None:
     workspace.write("bad", Dockerfile=BASE + "RUN echo oh no; false\n")
     tag = workspace.reference("bad").split(":")[-1]

@@ -73,6 +73,9 @@ def printed(new_workspace: NewWorkspace) -> Printed:
     _find_attested(printed)
     printed.take("Image", "inspect", workspace.reference("fine"))
     printed.take("[Signing]", "sign", workspace.reference("fine"))
+    workspace.variables["FARM_CACHE"] = f"{workspace.variables['FARM_STATE_DIR']}/cache"
+    printed.take("[Made]", "build", "half", "--platforms", "amd64,arm64", code=1)
+    printed.take("[Made]", "build", "fine")
     printed.take("[RunRow]", "status")
     printed.take("[Finding]", "doctor")
     printed.take("{string | null}", "doctor", "--settings")
