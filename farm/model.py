@@ -383,16 +383,12 @@ class PackageState(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to the package by itself."""
-        return self in _ENDED_PACKAGES
+        return self.stands or self in (PackageState.FAILED, PackageState.CANCELLED)
 
     @property
     def stands(self) -> bool:
         """Whether it is in the registry as asked for, so that dependents may start."""
-        return self in _STANDING_PACKAGES
-
-
-_STANDING_PACKAGES = frozenset({PackageState.PUSHED, PackageState.PUBLISHED, PackageState.SIGNED})
-_ENDED_PACKAGES = _STANDING_PACKAGES | {PackageState.FAILED, PackageState.CANCELLED}
+        return self in (PackageState.PUSHED, PackageState.PUBLISHED, PackageState.SIGNED)
 
 
 class RunState(StrEnum):
