@@ -54,7 +54,7 @@ def platforms(workspace: Workspace, reference: str) -> list[str]:
     """The architectures of an index."""
     images = inspect(workspace, reference)["images"]
     assert isinstance(images, list)
-    return sorted(image["manifest"]["platform"]["architecture"] for image in images)
+    return sorted(image["platform"]["architecture"] for image in images)
 
 
 def test_the_images_alone_then_the_index_alone_as_in_the_document_of_2021(shared: Workspace) -> None:
@@ -237,6 +237,7 @@ def test_docker_loads_what_is_built(own: Workspace) -> None:
 def test_nobuild_pushes_what_the_cache_has(own: Workspace) -> None:
     own.write("kept", Dockerfile=PLAIN, build_yml=ONE.format("kept"))
     missing = own.farm("pkg", "push", "-nobuild", "-disable-content-trust", "kept")
+    assert own.farm("pkg", "push", "-nobuild", "-manifest=false", "kept").code == 1
     assert (missing.code, own.tags("kept")) == (2, [])
     own.done("pkg", "build", "kept")
     answer = own.done("pkg", "push", "-nobuild", "-disable-content-trust", "kept")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from farm.errors import CacheError
 from farm.model import ARCHES
 
 if TYPE_CHECKING:
@@ -16,12 +17,18 @@ if TYPE_CHECKING:
     from farm.settings import Settings
 
 
-def push_cached(settings: Settings, directories: Sequence[str], tags: TagOptions) -> None:
+def push_cached(settings: Settings, directories: Sequence[str], tags: TagOptions, *, required: bool) -> None:
     """Push each architecture's image that the cache has and the registry lacks.
+
+    Args:
+        settings: the cache, and how registries are reached.
+        directories: of the packages.
+        tags: how they are named.
+        required: whether a package of which the cache has nothing is an error.
 
     Raises:
         DirtyError: a package has uncommitted changes.
-        CacheError: an image of the cache is damaged.
+        CacheError: an image of the cache is damaged, or none is there.
         RegistryError: the registry refuses one, or cannot be reached.
     """
     from farm.cache.images import find_image  # noqa: PLC0415 - the registry client is imported when used
@@ -41,7 +48,10 @@ def push_cached(settings: Settings, directories: Sequence[str], tags: TagOptions
 
     with open_registry(settings) as registry:
         for package in packages:
-            for image in found(package):
+            images = found(package)
+            if required and not images:
+                raise CacheError(f"{package.reference.familiar} is not in the cache {cache.root}")
+            for image in images:
                 if registry.head(image.reference) is None:
                     push_image(cache, registry, image)
                     click.echo(f"{image.reference.familiar}  pushed from the cache")

@@ -66,6 +66,19 @@ COMMON: list[click.Parameter] = [
 ]
 
 
+_BUILDING = ("disable_cache", "enable_cache", "network", "nonetwork", "cache", "mirror")
+_TRUST = ("disable_content_trust", "enable_content_trust")
+_REGISTRY = ("cert_file", "registry_creds")
+_TAGS = ("org", "hash", "hash_commit", "hash_path", "tag", "build_yml", "dev", "force_dirty")
+_IDLE = {
+    "show-tag": (*_BUILDING, *_TRUST, *_REGISTRY),
+    "manifest": _BUILDING,
+    "push": ("mirror",),
+    "remote-tag": (*_TAGS, *_BUILDING, *_TRUST),
+}
+"""The common flags that a verb has no use for."""
+
+
 class LinuxkitCommand(click.Command):
     """A command whose flags may be spelled as `linuxkit` takes them."""
 
@@ -89,7 +102,11 @@ def verb(name: str, *own: click.Parameter) -> Callable[[Callable[..., Any]], cli
         @click.pass_context
         @functools.wraps(function)
         def wrapped(ctx: click.Context, /, **options: Any) -> Any:
-            common = {flag.name: options.pop(str(flag.name)) for flag in COMMON}
+            common = {str(flag.name): options.pop(str(flag.name)) for flag in COMMON}
+            for flag in COMMON:
+                given = common[str(flag.name)] not in (None, (), flag.default)
+                if given and flag.name in _IDLE.get(name, ()):
+                    note(f"{flag.opts[0]}: {name} has no use for it")
             return function(_asked(common, options, ctx.obj.config), **options)
 
         return click.command(name, cls=LinuxkitCommand, params=[*COMMON, *own])(wrapped)

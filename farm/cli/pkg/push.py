@@ -47,7 +47,7 @@ def push(asked: Asked, directories: tuple[str, ...], own: dict[str, Any]) -> int
         raise InputError("--release: a release is an index, and --manifest=false makes none")
     dry = own["dry_run"] or own["dry"]
     if own["nobuild"] and not dry:
-        push_cached(asked.settings, directories, asked.tags)
+        push_cached(asked.settings, directories, asked.tags, required=is_off(own, "manifest"))
     if (own["nobuild"] or is_off(own, "image")) and not dry:
         if is_off(own, "manifest"):
             return 0

@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from farm.cli.pkg.flags import Asked
 
 
-def ask(tmp_path: Path, *words: str) -> Asked:
+def ask(tmp_path: Path, *words: str, name: str = "any") -> Asked:
     """What the flags come to."""
     (tmp_path / "farm.yml").write_text("sign: false\norg: site\n")
     asked: list[Asked] = []
 
-    @verb("any")
+    @verb(name)
     def command(given: Asked) -> None:
         asked.append(given)
 
@@ -93,3 +93,21 @@ def test_lists_come_from_flags_that_are_given_many_times(tmp_path: Path) -> None
     assert settings.mirrors == (("a.org", "http://m"), ("*", "https://all"))
     assert settings.registry_creds
     assert [str(path) for path in settings.registry_ca] == ["/ca"]
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "told"),
+    [
+        ("show-tag", "-network", "note: --network: show-tag has no use for it"),
+        ("push", "-mirror=https://m", "note: --mirror: push has no use for it"),
+        ("remote-tag", "-org=other", "note: --org: remote-tag has no use for it"),
+        ("show-tag", "-org=other", ""),
+        ("remote-tag", "-hash-commit=HEAD", ""),
+        ("push", "-network", ""),
+    ],
+)
+def test_a_flag_that_a_verb_has_no_use_for_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, word: str, told: str
+) -> None:
+    ask(tmp_path, word, name=name)
+    assert capsys.readouterr().err.strip() == told
