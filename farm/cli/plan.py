@@ -38,6 +38,6 @@ def show_plan(plan: Plan) -> None:
     """Print a plan, a line for each package, in the order in which they will be done."""
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
-    width = max(len(item.package.reference.familiar) for item in plan.packages)
+    width = max((len(item.package.reference.familiar) for item in plan.packages), default=0)
     for item in plan.packages:
         click.echo(f"{item.package.reference.familiar:<{width}}  {item.why()}")

@@ -91,13 +91,16 @@ def make_plan(
     """
     by_name = {package.image: package for package in packages}
     plans: dict[str, PackagePlan] = {}
+    skipped: list[str] = []
     for name in in_order(by_name, needs):
         package = by_name[name]
         arches = arches_of(package, wish)
+        if not arches and wish.skip:
+            skipped.append(f"{package.image}: has no other architectures, and is passed over")
+            continue
         if not arches:
-            none = f"none of {', '.join(wish.only)}" if wish.only else "no architecture that is not skipped"
-            raise InputError(f"{package.directory}: is built for {none}")
-        waits = tuple(need for need in needs.get(name, ()) if not plans[need].nothing)
+            raise InputError(f"{package.directory}: is built for none of {', '.join(wish.only)}")
+        waits = tuple(need for need in needs.get(name, ()) if need in plans and not plans[need].nothing)
         plans[name] = PackagePlan(
             package,
             arches,
@@ -111,7 +114,7 @@ def make_plan(
     _refuse_conflicts(plans.values(), wish.release)
     if wish.images_only:
         _refuse_unfounded(plans, needs)
-    return Plan(tuple(plans.values()), tuple(warnings))
+    return Plan(tuple(plans.values()), (*warnings, *skipped))
 
 
 def _refuse_conflicts(plans: Iterable[PackagePlan], release: str) -> None:
@@ -127,7 +130,7 @@ def _refuse_unfounded(plans: Mapping[str, PackagePlan], needs: Mapping[str, Sequ
     """Refuse to build a package FROM another whose index neither stands nor is to be made."""
     for name, plan in plans.items():
         for need in needs.get(name, ()) if plan.build else ():
-            if not plans[need].found.indexed.issuperset(plans[need].arches):
+            if need in plans and not plans[need].found.indexed.issuperset(plans[need].arches):
                 raise InputError(
                     f"{name} is built FROM {need}, whose index does not stand and is not to be made",
                     hint=f"push {need} first, with its index",

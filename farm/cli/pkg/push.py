@@ -6,6 +6,8 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from farm.cli.manifest import publish, without_builds
 from farm.cli.pkg.cached import push_cached
 from farm.cli.pkg.flags import note, verb
@@ -72,6 +74,8 @@ def _build(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], rele
         show_plan(without_builds(plan, partial=True) if alone else plan)
         return 0
     if plan.nothing:
+        for warning in plan.warnings:
+            click.echo(f"warning: {warning}", err=True)
         return say_nothing_to_do(plan, as_json=False, seconds=time.monotonic() - begun)
     return carry_out(plan, asked.settings, partial=False, detach=False, queue_anyway=False, as_json=False)
 
