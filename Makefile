@@ -54,7 +54,7 @@ bench: setup ## measure, each figure beside a peer's or a limit in the same run
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 wheel: setup ## build the wheel into dist/
-	@$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	@$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
 clean: ## remove all that was made here, installed Debian packages aside
 	rm -rf .venv .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist

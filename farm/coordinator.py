@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import chord
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
@@ -68,7 +69,8 @@ def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:
 def _broker() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    # Celery says by a RuntimeError that it has given up its result store.
+    except (OperationalError, RedisError, RuntimeError) as error:
         raise StateUnavailableError(f"the broker does not answer: {error}") from error
 
 

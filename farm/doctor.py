@@ -7,15 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from farm.build.choose import check_builders, describe_builder, uses_buildx
 from farm.build.engine import Engine
 from farm.errors import FarmError, InputError, NoWorkerError, facts_of
 from farm.model import Reference
 from farm.plan.prepare import open_registry
+from farm.programs import require
 from farm.state.store import Store
 from farm.state.workers import served, workers
 from farm.trust.configure import notary_server, signing_key
 from farm.trust.keys import check_key
-from farm.trust.programs import require
 from farm.trust.verify import signed_digests
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class Finding:
 def examine(settings: Settings) -> list[Finding]:
     """All findings, in a fixed order; the checks run at once."""
     checks: dict[str, Callable[[Settings], str]] = {"git": _git, "broker": _broker, "engine": _engine}
+    checks["builder"] = _builder
     checks["registry"] = _registry
     if settings.broker is not None:
         checks["workers"] = _workers
@@ -107,6 +109,18 @@ def _engine(settings: Settings) -> str:
         info, emulated = engine.info(), engine.emulated()
     more = f", emulates {', '.join(emulated)}" if emulated else ""
     return f"Docker Engine {info.version}, {info.architecture}{more}"
+
+
+def _builder(settings: Settings) -> str:
+    found = describe_builder(settings)
+    if not uses_buildx(settings):
+        return found
+    certs, timeout = settings.engine_certs, settings.http_timeout
+    with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
+        info = engine.info()
+    named = {platform.removeprefix("linux/"): name for platform, name in settings.builders}
+    check_builders(settings, info, {info.architecture, *named})
+    return ", ".join((found, *(f"{arch} by {name}" for arch, name in named.items())))
 
 
 def _place(settings: Settings) -> Reference:

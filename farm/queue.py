@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
+from celery.backends.redis import RedisBackend
 from kombu import Queue
 
 from farm.errors import SettingsError
@@ -19,6 +20,8 @@ SETTLE = "farm.settle_package"
 PUBLISH_QUEUE = "publish"
 
 _DAY = 86400
+COMMANDS_TRIES = 5
+_WORKERS_TRIES = 1000
 _GRACE = 300
 """Seconds that a task may outlive the build's own bound before the pool kills it."""
 
@@ -28,11 +31,30 @@ def build_queue(arch: str) -> str:
     return f"build.{arch}"
 
 
+class Results(RedisBackend):
+    """Celery's results in Redis, to which who sends a task does not subscribe.
+
+    Nobody waits for them, and a subscription is given up again when Python collects garbage: with Redis
+    away, that held up whatever was under way just then.
+    """
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Do nothing; Celery subscribes here to a single task."""
+
+    def add_pending_result(self, result: Any, *_: Any, **__: Any) -> Any:
+        """Do nothing; Celery subscribes here to each task of a chord."""
+        return result
+
+
 QUEUES: tuple[str, ...] = (*(build_queue(arch) for arch in ARCHES), PUBLISH_QUEUE)
 
 
-def make_app(settings: Settings) -> Celery:
+def make_app(settings: Settings, *, tries: int = _WORKERS_TRIES) -> Celery:
     """The Celery application for a farm whose broker is known.
+
+    Args:
+        settings: the farm's.
+        tries: how often Redis is tried when it is away; few for a command, for which somebody waits.
 
     Raises:
         SettingsError: no broker is set, or it is no Redis URL.
@@ -40,8 +62,9 @@ def make_app(settings: Settings) -> Celery:
     if settings.broker is None:
         raise SettingsError("no broker is set", hint="set FARM_BROKER=redis://HOST:6379/0")
     url = _kombu_url(settings.broker)
-    app = Celery("farm", broker=url, backend=url, set_as_current=True)
-    app.conf.update(_configuration(settings))
+    results = f"{__name__}:{Results.__name__}+{url.removeprefix('redis+')}"
+    app = Celery("farm", broker=url, backend=results, set_as_current=True)
+    app.conf.update(_configuration(settings, tries))
     return app
 
 
@@ -54,7 +77,7 @@ def _kombu_url(broker: Secret) -> str:
     return f"redis+socket://{rest}" if scheme == "unix" else url
 
 
-def _configuration(settings: Settings) -> dict[str, Any]:
+def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
     """Each line answers a fault that was seen; docs/reliability.md tells which."""
     return {
         "task_queues": [Queue(name, routing_key=name) for name in QUEUES],
@@ -82,7 +105,7 @@ def _configuration(settings: Settings) -> dict[str, Any]:
         "result_backend_always_retry": True,
         "result_backend_transport_options": {
             "retry_policy": {
-                "max_retries": 1000,
+                "max_retries": tries,
                 "interval_start": 0.1,
                 "interval_step": 0.5,
                 "interval_max": 5,

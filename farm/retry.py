@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from farm import coordinator
 from farm.errors import StateError
 from farm.plan.again import again, to_repeat
-from farm.queue import make_app
+from farm.queue import COMMANDS_TRIES, make_app
 from farm.state.contexts import keep_contexts
 from farm.state.runs import next_run, read_run, read_works
 from farm.submission import whoami
@@ -50,4 +50,4 @@ def submit_retry(store: Store, settings: Settings, run: Run) -> None:
     if gone := keep_contexts(store, wanted, keep=settings.keep):
         name = next(work.package for work in run.works for job in work.jobs if job.context in gone)
         raise StateError(f"the context of {name} is not kept any more", hint="farm push its directory again")
-    coordinator.submit(make_app(settings), store, run)
+    coordinator.submit(make_app(settings, tries=COMMANDS_TRIES), store, run)

@@ -14,7 +14,7 @@ from farm.build.arguments import build_args, labels
 from farm.package.context import pack
 from farm.package.objects import commit_time
 from farm.plan.make import make_run
-from farm.queue import make_app
+from farm.queue import COMMANDS_TRIES, make_app
 from farm.state.contexts import put_context
 from farm.state.runs import next_run
 
@@ -49,13 +49,18 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         created=time.time(),
         partial=partial,
     )
-    coordinator.submit(make_app(settings), store, run)
+    coordinator.submit(make_app(settings, tries=COMMANDS_TRIES), store, run)
     return run
 
 
 def whoami() -> str:
     """Who submits or cancels, for people: user@host."""
-    return f"{pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}"
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # In a container, whoever runs it may have no name there.
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
 
 
 def _store_context(package: Package, settings: Settings, store: Store) -> str:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _PREFIX = "farm-lab-"
 _LOCK = "lock"
+BRIDGES = ("lab", "ovl", "ctd")
+"""What the bridges of a lab's engines are told apart by."""
 _LONGEST = 40
 """Characters of the directory above, so that an engine's sockets keep below the kernel's limit of 107."""
 
@@ -45,13 +47,13 @@ def own_directory() -> Iterator[Path]:
         os.close(claim)
 
 
-def bridge_of(home: Path) -> str:
-    """The network bridge of a lab's own engine, within the kernel's 15 characters for a name."""
-    return f"farmlab{home.name.removeprefix(_PREFIX)}"
+def bridge_of(home: Path, kind: str = BRIDGES[0]) -> str:
+    """The network bridge of one of a lab's engines, within the kernel's 15 characters for a name."""
+    return f"farm{kind}{home.name.removeprefix(_PREFIX)}"
 
 
 def remove(home: Path) -> None:
-    """Remove a lab's directory and what an engine that was killed left: shims, mounts, its bridge."""
+    """Remove a lab's directory and what engines that were killed left: shims, mounts, bridges."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (process / "cwd").readlink().is_relative_to(home) and int(process.name) != os.getpid():
@@ -59,9 +61,10 @@ def remove(home: Path) -> None:
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in reversed([name for name in mounts if Path(name).is_relative_to(home)]):
         subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True, timeout=30)
-    if Path("/sys/class/net", bridge_of(home)).exists():
-        command = ["ip", "link", "delete", bridge_of(home)]
-        subprocess.run(command, check=False, capture_output=True, timeout=30)
+    for bridge in (bridge_of(home, kind) for kind in BRIDGES):
+        if Path("/sys/class/net", bridge).exists():
+            command = ["ip", "link", "delete", bridge]
+            subprocess.run(command, check=False, capture_output=True, timeout=30)
     shutil.rmtree(home, ignore_errors=True)
 
 

@@ -1,19 +1,39 @@
-"""The Docker Engine that the lab uses: the one that answers, or else one of its own."""
+"""The Docker Engine that the lab uses: the one that answers, or else one of its own; and newer ones."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from lab.directory import bridge_of
 from lab.process import LabError, Service, answers_http
 from lab.services import Located
+from lab.setup import NEWER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of engine that the lab can start, at most one of each in a lab."""
+
+    name: str
+    program: str
+    bridge: str
+    """Three letters of its bridge's name, of those in lab.directory.BRIDGES."""
+    containerd: bool = False
+    """Whether containerd stores its images, which engines of 29 and later do by default."""
+
+
+OWN = Kind("engine", "dockerd", "lab")
+OVERLAY2 = Kind("engine-26", str(NEWER / "usr/sbin/dockerd"), "ovl")
+CONTAINERD = Kind("engine-26-containerd", str(NEWER / "usr/sbin/dockerd"), "ctd", containerd=True)
 _USUAL = "unix:///var/run/docker.sock"
 _NETWORKS = range(1, 250)
 
@@ -29,7 +49,7 @@ def answers(url: str) -> Callable[[], bool]:
     return answers_http(f"{url.replace('tcp://', 'http://')}/_ping" if url.startswith("tcp://") else url)
 
 
-def own_engine(home: Path) -> Located:
+def own_engine(home: Path, kind: Kind = OWN) -> Located:
     """An engine with its own data, socket and bridge, so that it disturbs no other.
 
     Raises:
@@ -37,18 +57,32 @@ def own_engine(home: Path) -> Located:
     """
     if os.geteuid() != 0:
         raise LabError("no Docker Engine answers, and only root can start one: start yours, or use sudo")
-    data = home / "engine"
+    data = home / kind.name
     data.mkdir()
+    features = {"features": {"containerd-snapshotter": True}} if kind.containerd else {}
+    (data / "daemon.json").write_text(json.dumps(features))
     url = f"unix://{data}/docker.sock"
-    command = ["dockerd", "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
-    command += ["--pidfile", str(data / "dockerd.pid"), "--host", url, "--bridge", add_bridge(home)]
+    command = [kind.program, "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
+    command += ["--pidfile", str(data / "dockerd.pid"), "--host", url, "--bridge", add_bridge(home, kind)]
+    command += ["--config-file", str(data / "daemon.json")]
     # TERM, not KILL: dockerd ends its containerd and its containers, which nobody else would.
-    return Located(Service("engine", command, home, answers(url), last_signal="TERM"), url)
+    return Located(Service(kind.name, command, home, answers(url), last_signal="TERM"), url)
 
 
-def add_bridge(home: Path) -> str:
-    """Make the lab's bridge in the first network of 10.213.0.0/16 that is free; returns its name."""
-    name = bridge_of(home)
+@contextmanager
+def running_engine(home: Path, kind: Kind) -> Iterator[str]:
+    """A further engine in a lab's directory, for as long as the body runs; its URL."""
+    part = own_engine(home, kind)
+    try:
+        part.service.start()
+        yield part.address
+    finally:
+        part.service.stop()
+
+
+def add_bridge(home: Path, kind: Kind = OWN) -> str:
+    """Make an engine's bridge in the first network of 10.213.0.0/16 that is free; returns its name."""
+    name = bridge_of(home, kind.bridge)
     _ip("link", "add", "name", name, "type", "bridge")
     taken = _ip("-o", "-4", "addr")
     number = next(one for one in _NETWORKS if f" 10.213.{one}." not in taken)

@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 BINFMT_RULES = Path("/usr/lib/binfmt.d")
 CACHE = ROOT / ".lab" / "cache"
 OS_RELEASE = Path("/etc/os-release")
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 # Each package, and a program that is there once it is installed; another package may have brought it.
@@ -42,12 +43,18 @@ PACKAGES = {
     "git": "git",
     "util-linux": "setpriv",
     "ca-certificates": "update-ca-certificates",
+    "debian-archive-keyring": "",
     "python3-venv": "",
 }
 _PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
 # LinuxKit's name of an architecture: Debian's name, the kernel's handler of its programs.
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
 DOCKER = "/usr/bin/docker"
+# An engine of today beside the system's, and buildx, from the Debian that has them; its libc will do.
+NEWER = CACHE / "docker-26"
+_NEWER_PACKAGES = ("docker.io", "docker-cli", "docker-buildx")
+_NEWER_SOURCE = f"deb [signed-by={KEYRING}] http://deb.debian.org/debian trixie main\n"
+BUILDX = NEWER / "usr/libexec/docker/cli-plugins/docker-buildx"
 _LIMIT = 900
 """Seconds that one command may take: a download over a slow line."""
 
@@ -67,6 +74,7 @@ def main() -> int:
         ("make the virtual environment .venv", lambda: not fresh_venv(), make_venv),
         ("register QEMU for foreign architectures", lambda: bool(unregistered()), register_qemu),
         ("fetch busybox for each architecture", lambda: bool(missing_busybox()), fetch_busybox),
+        ("fetch Docker Engine 26 and buildx, to test against", lambda: not BUILDX.exists(), fetch_newer),
     ]
     try:
         check_system()
@@ -135,6 +143,8 @@ def missing_packages() -> list[str]:
     # From Debian 13 on the client has a package of its own; before, no such package exists.
     if "docker.io" not in missing and not Path(DOCKER).exists():
         missing.append("docker-cli")
+    if not KEYRING.exists():
+        missing.append("debian-archive-keyring")
     try:
         import ensurepip  # noqa: F401, PLC0415 - Debian keeps it in python3-venv
     except ImportError:
@@ -221,28 +231,42 @@ def missing_busybox() -> list[str]:
 
 
 def fetch_busybox() -> None:
-    """Take each from Debian's package for that architecture, with package lists of our own."""
+    """Take each from Debian's package for that architecture."""
     for arch in missing_busybox():
-        work = CACHE / f"apt-{arch}"
-        for part in ("lists/partial", "archives/partial", "deb"):
-            (work / part).mkdir(parents=True, exist_ok=True)
-        options = [
-            f"APT::Architecture={arch}",
-            f"APT::Architectures={arch}",
-            f"Dir::State::Lists={work / 'lists'}",
-            f"Dir::Cache={work}",
-            "APT::Sandbox::User=root",
-            "Acquire::Retries=3",
-        ]
-        apt = ["apt-get", "-qq", *(word for option in options for word in ("-o", option))]
-        run([*apt, "update"])
-        run([*apt, "download", "busybox-static"], cwd=work / "deb")
-        (package,) = (work / "deb").glob("*.deb")
-        run(["dpkg", "-x", str(package), str(work / "root")])
-        (found,) = (path for path in (work / "root").glob("**/bin/busybox") if not path.is_symlink())
+        root = _unpacked(["busybox-static"], [f"APT::Architecture={arch}", f"APT::Architectures={arch}"])
+        (found,) = (path for path in root.glob("**/bin/busybox") if not path.is_symlink())
         shutil.copy(found, busybox(arch).with_suffix(".new"))
         busybox(arch).with_suffix(".new").rename(busybox(arch))
-        shutil.rmtree(work)
+        shutil.rmtree(root.parent)
+
+
+def fetch_newer() -> None:
+    """Unpack Debian 13's engine, client and buildx; nothing of them is installed."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    sources = CACHE / "newer.list"
+    sources.write_text(_NEWER_SOURCE)
+    options = [f"Dir::Etc::SourceList={sources}", "Dir::Etc::SourceParts=/dev/null"]
+    root = _unpacked(_NEWER_PACKAGES, [*options, "Dir::State::status=/dev/null"])
+    sources.unlink()
+    shutil.rmtree(NEWER, ignore_errors=True)
+    root.rename(NEWER)
+    shutil.rmtree(root.parent)
+
+
+def _unpacked(packages: Sequence[str], options: Sequence[str]) -> Path:
+    """Where Debian packages were unpacked, taken with package lists of our own."""
+    work = CACHE / "apt"
+    shutil.rmtree(work, ignore_errors=True)
+    for part in ("lists/partial", "archives/partial", "deb"):
+        (work / part).mkdir(parents=True)
+    own = [f"Dir::State::Lists={work / 'lists'}", f"Dir::Cache={work}", "APT::Sandbox::User=root"]
+    words = [word for option in (*options, *own, "Acquire::Retries=3") for word in ("-o", option)]
+    apt = ["apt-get", "-qq", *words]
+    run([*apt, "update"])
+    run([*apt, "download", *packages], cwd=work / "deb")
+    for package in (work / "deb").glob("*.deb"):
+        run(["dpkg", "-x", str(package), str(work / "root")])
+    return work / "root"
 
 
 if __name__ == "__main__":

@@ -13,9 +13,8 @@ from celery import shared_task
 from celery.exceptions import Ignore
 
 from farm.build.arguments import PROXIES, proxy_args
-from farm.build.build import build
+from farm.build.choose import choose_builder
 from farm.build.depends import completed
-from farm.build.push import forget, is_image, push
 from farm.build.spec import BuildSpec
 from farm.coordinator import queue_job, resend, settle
 from farm.errors import CancelledError, FarmError, LeaseLostError, RegistryError
@@ -34,6 +33,7 @@ from tasks.site import Site, site
 if TYPE_CHECKING:
     from celery import Task
 
+    from farm.build.builder import Builder
     from farm.build.engine import Engine
     from farm.state.records import JobRecord
 
@@ -218,8 +218,8 @@ class Work:
 
     def _build(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         store, job = self.site.store, self.job
-        target = str(job.reference.for_arch(job.arch))
-        if self.made and is_image(engine, target, self.made[-1]):
+        builder = self._builder(engine)
+        if self.made and builder.holds(job.reference.for_arch(job.arch), self.made[-1]):
             return
         with ExitStack() as stack:
             context = outlasting(lambda: get_context(store, job.context), until=keeper.stopped)
@@ -233,17 +233,18 @@ class Work:
                 )
             )
             begun = time.monotonic()
-            image = build(
-                engine,
+            image = builder.build(
                 spec,
                 full,
                 log=log.write,
                 cancelled=keeper.stopped.is_set,
                 timeout=self._time_limit(log),
-                credentials=self.site.credentials.login_for,
             )
             self.made.append(image)
             self._remember(time.monotonic() - begun)
+
+    def _builder(self, engine: Engine) -> Builder:
+        return choose_builder(self.site.settings, engine, self.site.credentials.login_for)
 
     def _time_limit(self, log: LogWriter) -> float:
         bound, patience = self.site.settings.build_timeout, self.site.settings.build_patience
@@ -263,14 +264,13 @@ class Work:
     def _push(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         target = self.job.reference.for_arch(self.job.arch)
         self.move(JobState.PUSHING, keeper)
-        push(
-            engine,
+        builder = self._builder(engine)
+        builder.push(
             target,
-            self.site.credentials.login_for(target.registry),
             log=log.write,
             cancelled=keeper.stopped.is_set,
             timeout=self.site.settings.build_timeout,
             silence=self.site.settings.push_silence,
         )
         outlasting(keeper.check, until=keeper.stopped)
-        forget(engine, target)
+        builder.forget(target, self.job.arch)

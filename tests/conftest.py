@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
 import pytest
 
+from lab.engine import Kind, running_engine
 from lab.lab import Lab, running_lab
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+Engines = Callable[[Kind | None], str]
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +19,12 @@ def lab() -> Iterator[Lab]:
     """Registry, notary server, Redis, engine and base images, all real."""
     with running_lab() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def engines(lab: Lab) -> Iterator[Engines]:
+    """The URL of the lab's engine, or of one of another kind, which is started when it is first asked for."""
+    with ExitStack() as stack:
+        yield functools.cache(
+            lambda kind: stack.enter_context(running_engine(lab.directory, kind)) if kind else lab.engine_url
+        )

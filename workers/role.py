@@ -6,14 +6,16 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from farm.build.buildx import DEFAULT, builder_for
+from farm.build.choose import check_builders, describe_builder
 from farm.build.engine import Engine
 from farm.errors import InputError
 from farm.model import ARCHES
+from farm.programs import require
 from farm.queue import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
 from farm.trust.configure import signing_key
 from farm.trust.keys import check_key
-from farm.trust.programs import require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +34,8 @@ class Role:
     emulated: tuple[str, ...] = ()
     engine_root: str = ""
     """The directory of the engine's data, on its own machine."""
+    builder: str = ""
+    """What builds, in a word or two, and why."""
 
     @property
     def queues(self) -> tuple[str, ...]:
@@ -42,7 +46,14 @@ class Role:
     def info(self, name: str, slots: int) -> WorkerInfo:
         """How the worker describes itself to the farm."""
         return WorkerInfo(
-            name, self.arches, self.publisher, slots, self.engine, self.emulated, platform.node()
+            name,
+            self.arches,
+            self.publisher,
+            slots,
+            self.engine,
+            self.emulated,
+            builder=self.builder,
+            host=platform.node(),
         )
 
 
@@ -50,8 +61,9 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
     """The role of a worker that was asked for these architectures (none: the engine's own).
 
     Raises:
-        InputError: the engine cannot build one of them, or only by emulation, which was not allowed.
-        EngineUnavailableError: no Docker Engine answers.
+        InputError: one of them cannot be built, or only by emulation, which was not allowed; or what the
+            builder needs is not there.
+        EngineUnavailableError: no Docker Engine answers, or a builder that is named does not.
         TrustDeniedError: the publisher's signing key cannot be opened.
     """
     if publisher and settings.sign:
@@ -62,9 +74,12 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
     with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
         info, emulated = engine.info(), engine.emulated()
     wanted = tuple(arches) or (info.architecture,)
-    foreign = tuple(arch for arch in wanted if arch != info.architecture)
+    builder = describe_builder(settings)
+    here = tuple(arch for arch in wanted if builder_for(settings, arch) == DEFAULT)
+    foreign = tuple(arch for arch in here if arch != info.architecture)
     check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
-    return Role(wanted, publisher, info.version, foreign, info.root)
+    check_builders(settings, info, wanted)
+    return Role(wanted, publisher, info.version, foreign, info.root, builder)
 
 
 def check_arches(

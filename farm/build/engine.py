@@ -43,6 +43,8 @@ class EngineInfo:
     os: str
     root: str
     """The directory of its data, on its own machine."""
+    containerd: bool = False
+    """Whether containerd stores its images, so that it keeps indexes, attestations and exported caches."""
 
 
 class Engine:
@@ -110,6 +112,7 @@ class Engine:
             architecture=arch_of_uname(data["Architecture"]),
             os=data["OSType"],
             root=data["DockerRootDir"],
+            containerd=["driver-type", "io.containerd.snapshotter.v1"] in (data.get("DriverStatus") or []),
         )
 
     def inspect(self, image: str) -> dict[str, Any]:

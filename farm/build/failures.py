@@ -39,7 +39,7 @@ _UNREACHABLE = re.compile(
 )
 _GONE = re.compile(
     r"transport is closing|server is shutting down|no active session|error reading from server|"
-    r"context cancell?ed",
+    r"context cancell?ed|cannot connect to the docker daemon|failed to list workers",
     re.IGNORECASE,
 )
 _PARSE = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)

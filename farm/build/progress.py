@@ -23,6 +23,7 @@ _AT_ONCE = 0.05
 """Seconds within which the order of two lines on different streams is the scheduler's, not the program's."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_HARMLESS = re.compile(r"^importing cache manifest from |^exporting cache to ")
 _CUT_SHORT = re.compile(r"context cancell?ed", re.IGNORECASE)
 
 
@@ -66,8 +67,12 @@ class Progress:
             yield from self._feed_step(trace, digest)
 
     def failed(self) -> Step | None:
-        """The step that made the build fail; not one that was only cut short when another failed."""
-        wrong = [step for step in self.steps.values() if step.vertex.error]
+        """The step that made the build fail; not one that was only cut short when another failed.
+
+        A cache that cannot be had fails no build.
+        """
+        failed = [step for step in self.steps.values() if step.vertex.error]
+        wrong = [step for step in failed if not _HARMLESS.match(step.vertex.name)]
         culprits = [step for step in wrong if not _CUT_SHORT.search(step.vertex.error)]
         return (culprits or wrong)[0] if wrong else None
 

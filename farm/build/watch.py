@@ -6,16 +6,17 @@ import math
 import selectors
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from farm.errors import CancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from farm.build.connection import Connection
     from farm.build.session import Session
     from farm.errors import FarmError
+
+T = TypeVar("T")
 
 _POLL = 0.2
 """Seconds between two looks at whether the work was cancelled."""
@@ -66,7 +67,21 @@ class Limit:
             raise self.too_long(f"{self.what} took longer than {_spoken(self.timeout)} and was stopped")
 
 
-def watch(answer: Connection, session: Session | None, limit: Limit) -> Iterator[dict[str, Any]]:
+class Source(Protocol[T]):
+    """What a selector can wait on, and what then gives what has arrived."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+
+    def fileno(self) -> int:
+        """The descriptor that a selector waits on."""
+
+    def receive(self) -> list[T]:
+        """Take what has arrived; waits for something."""
+
+
+def watch(answer: Source[T], session: Session | None, limit: Limit) -> Iterator[T]:
     """The objects of an answer as they come, while the session serves what the engine asks for.
 
     Raises:

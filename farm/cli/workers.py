@@ -82,7 +82,7 @@ def _row(worker: WorkerInfo, now: float) -> tuple[str, ...]:
     return (
         worker.name,
         _serves(worker),
-        worker.engine or "none",
+        _engine(worker),
         f"{worker.free}/{worker.slots} free",
         _state(worker),
         f"{max(0.0, now - worker.seen):.0f} s ago",
@@ -93,6 +93,10 @@ def _row(worker: WorkerInfo, now: float) -> tuple[str, ...]:
 def _serves(worker: WorkerInfo) -> str:
     arches = (f"{arch} (emulated)" if arch in worker.emulated else arch for arch in worker.arches)
     return ", ".join((*arches, *(["publish"] if worker.publisher else [])))
+
+
+def _engine(worker: WorkerInfo) -> str:
+    return ", ".join(filter(None, (worker.engine, worker.builder.removeprefix("engine")))) or "none"
 
 
 def _state(worker: WorkerInfo) -> str:

@@ -119,8 +119,8 @@ class Supervisor:
         """One worker for all that the engine can build here, one that publishes."""
         certs, timeout = self.settings.engine_certs, self.settings.http_timeout
         with Engine.connect(self.settings.engine, certs=certs, timeout=timeout) as engine:
-            own = engine.info().architecture
-            arches = [own, *(arch for arch in engine.emulated() if arch != own)]
+            elsewhere = (platform.removeprefix("linux/") for platform, _ in self.settings.builders)
+            arches = list(dict.fromkeys((engine.info().architecture, *engine.emulated(), *elsewhere)))
         slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MOST_SLOTS))
         builder = replace(self.settings, emulate=True, concurrency=slots)
         # The builder never sees the signing key's passphrase.

@@ -95,11 +95,11 @@ class Registry:
         response = self._ask(_reading("HEAD", reference))
         if response.status_code in _NOT_FOUND:
             return None
-        digest = response.headers.get("Docker-Content-Digest")
-        if not digest:
+        digest, size = (response.headers.get(name) for name in ("Docker-Content-Digest", "Content-Length"))
+        if not digest or not size:
             found = self.manifest(reference)
             return found.descriptor if found else None
-        return Descriptor(_media_type(response), digest, int(response.headers["Content-Length"]))
+        return Descriptor(_media_type(response), digest, int(size))
 
     def manifest(self, reference: Reference) -> Manifest | None:
         """The manifest or index under a tag or digest, its digest checked; None where there is none."""

@@ -115,7 +115,7 @@ class Credentials:
                 # A helper that is not there is an error below, and need not be a warning, too.
                 warnings.simplefilter("ignore")
                 entry = auths.resolve_authconfig(name)
-        except docker.errors.InvalidConfigFile as error:
+        except (docker.errors.InvalidConfigFile, ValueError) as error:
             raise SettingsError(f"{self.path}: is no docker configuration: {error}") from error
         except docker.errors.DockerException as error:
             raise RegistryDeniedError(

@@ -223,8 +223,7 @@ class Transport:
             _read(response, registry)
         if not response.is_success:
             raise failure(registry, response, "GET")
-        answer = response.json()
-        return f"Bearer {answer.get('token') or answer['access_token']}"
+        return f"Bearer {_token(registry, response)}"
 
 
 def _question(realm: str, query: list[tuple[str, str]], login: Login | None) -> dict[str, Any]:
@@ -291,6 +290,19 @@ def _read(response: httpx.Response, registry: str) -> None:
         if len(body) > LARGEST:
             raise RegistryError(f"the registry {registry} answers with more than {LARGEST >> 20} MiB")
     response._content = bytes(body)  # noqa: SLF001 - what Response.read() sets, here with a bound
+
+
+def _token(registry: str, response: httpx.Response) -> str:
+    try:
+        answer = response.json()
+        token = answer.get("token") or answer.get("access_token")
+    except (ValueError, AttributeError):
+        token = None
+    if not isinstance(token, str) or not token:
+        raise RegistryError(
+            f"the token service of {registry} gives no token", hint=f"is {response.url.host} the right one?"
+        )
+    return token
 
 
 def _busy(response: Any) -> bool:

@@ -8,6 +8,8 @@ import zlib
 from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
+from redis.exceptions import ResponseError
+
 from farm.errors import ContextError
 from farm.state.store import Store, answered
 
@@ -32,15 +34,22 @@ def put_context(store: Store, digest: str, tar: IO[bytes], *, keep: float) -> No
     if store.binary.expire(_key(digest), int(keep)):
         return
     upload = f"{_key(digest)}:{secrets.token_hex(8)}"
-    for piece in _compressed(tar):
+    for number, piece in enumerate(_compressed(tar)):
         pipeline = store.binary.pipeline()
         pipeline.rpush(upload, piece)
+        # The same again, where its answer was lost, adds nothing.
+        pipeline.ltrim(upload, 0, number)
         pipeline.expire(upload, _UPLOAD_LIFE)
         pipeline.execute()
     pipeline = store.binary.pipeline()
     pipeline.rename(upload, _key(digest))
     pipeline.expire(_key(digest), int(keep))
-    pipeline.execute()
+    try:
+        pipeline.execute()
+    except ResponseError:
+        # The same: it was renamed before.
+        if not store.binary.expire(_key(digest), int(keep)):
+            raise
 
 
 @answered
@@ -79,6 +88,8 @@ def get_context(store: Store, digest: str) -> IO[bytes]:
             raise zlib.error("its digest is another")  # noqa: TRY301 - one way to say that it is damaged
     except zlib.error as error:
         spool.close()
+        # What stands under a name is never stored again; damaged, it must not stand.
+        store.binary.delete(_key(digest))
         raise ContextError(
             f"the context {digest} arrived damaged: {error}", hint="submit the package again"
         ) from error

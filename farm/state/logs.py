@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from typing import TYPE_CHECKING, cast
 
 from farm.errors import FarmError
+from farm.state.runs import read_jobs
 from farm.state.store import Store, answered, follow_stream, run_key
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ log = logging.getLogger(__name__)
 MOST_LINES = 20_000
 """Lines kept of one build; the oldest go first."""
 _BATCH = 500
+LAST_WAIT = 15.0
+"""Seconds for which the end of a build waits for its log to be stored."""
 END = "end"
 
 
@@ -32,6 +36,7 @@ class LogWriter:
     def __init__(self, store: Store, run: str, package: str, arch: str, *, keep: float) -> None:
         self._store, self._key, self._keep = store, log_key(run, package, arch), int(keep)
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=MOST_LINES)
+        self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
@@ -43,9 +48,14 @@ class LogWriter:
             log.warning("log %s: a line was dropped, Redis is too slow", self._key)
 
     def close(self) -> None:
-        """Store what is left, for at most some seconds."""
-        self._lines.put(None)
-        self._thread.join(timeout=15)
+        """Store what is left, for at most `LAST_WAIT` seconds."""
+        deadline = time.monotonic() + LAST_WAIT
+        try:
+            self._lines.put(None, timeout=LAST_WAIT)
+        except queue.Full:
+            log.warning("log %s: its end is lost, Redis is too slow", self._key)
+        self._thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        self._given_up.set()
 
     def _run(self) -> None:
         self._begin()
@@ -55,7 +65,7 @@ class LogWriter:
                 self._store_lines(lines, ended=ended)
             except FarmError as error:
                 log.warning("log %s: %d lines lost: %s", self._key, len(lines), error)
-            if ended:
+            if ended or self._given_up.is_set():
                 return
 
     def _begin(self) -> None:
@@ -97,8 +107,13 @@ def read_log(store: Store, run: str, package: str, arch: str, *, last: int | Non
 
 
 def follow_log(store: Store, run: str, package: str, arch: str) -> Iterator[str | None]:
-    """The lines of a log from its start, as they come; None after each second without one."""
+    """The lines of a log from its start, as they come; None after each second without one.
+
+    It ends with the log, or with a job that has ended and whose log says no more, or that has none.
+    """
     for fields in follow_stream(store, log_key(run, package, arch)):
+        if fields is None and all(job.state.ended for job in read_jobs(store, run, package, [arch])):
+            return
         if fields is not None and END in fields:
             return
         yield fields["line"] if fields else None

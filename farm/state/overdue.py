@@ -140,9 +140,11 @@ def _lists(queue: str) -> list[str]:
 
 
 def _whose(message: str) -> tuple[str, str]:
-    """The run and the record for which a message was sent."""
-    words = json.loads(base64.b64decode(json.loads(message)["body"]))[1]
-    job = words.get("job")
-    if job:
-        return job["run"], job_field(job["package"], job["arch"])
-    return words["run"], package_field(words["package"])
+    """The run and the record for which a message was sent; ("", "") for one that is none of the farm's."""
+    try:
+        words = json.loads(base64.b64decode(json.loads(message)["body"]))[1]
+        if job := words.get("job"):
+            return job["run"], job_field(job["package"], job["arch"])
+        return words["run"], package_field(words["package"])
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+        return "", ""

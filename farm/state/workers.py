@@ -69,6 +69,8 @@ class WorkerInfo:
     leaving: bool = False
     trouble: str = ""
     """What keeps it from good work, such as a full disk; "" for nothing."""
+    builder: str = ""
+    """What builds, in a word or two, and why: engine, or buildx 0.13.1 (for sbom); "" for a publisher."""
     seen: float = 0.0
     """Unix time of its last sign of life, by Redis's clock."""
     state: WorkerState = WorkerState.UP

@@ -12,7 +12,7 @@ from farm.settings import Secret
 from farm.trust.deadline import Deadline
 from farm.trust.directory import place
 from farm.trust.keys import ENCRYPTION, SigningKey, closed, readable
-from farm.trust.programs import openssl
+from farm.trust.openssl import openssl
 
 # Some 40 ms for each guess at the passphrase, and for each signing.
 _ROUNDS = 100_000

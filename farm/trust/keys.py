@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret
 from farm.trust.deadline import Deadline
-from farm.trust.programs import openssl
+from farm.trust.openssl import openssl
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

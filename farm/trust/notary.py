@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 import pexpect
 
 from farm.errors import TrustDeniedError, TrustError
+from farm.programs import DIE_WITH_PARENT, require
 from farm.settings import Secret, environment
 from farm.trust.directory import private_directory
 from farm.trust.failures import error_of
-from farm.trust.programs import DIE_WITH_PARENT, require
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -25,8 +25,8 @@ ONE = "image: NAME\narches: [amd64]\n"
 TWO = "image: NAME\narches: [amd64, arm64]\n"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind"}
-"""Fields that are null by definition, or but for the moment in which two packages are published at once."""
+UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
+"""Fields that are null by definition, or but for a full disk, or while two packages are published at once."""
 SHAPES = Shapes.load()
 
 
@@ -52,7 +52,7 @@ def printed(new_workspace: NewWorkspace) -> Printed:
     workspace.write("fine", Dockerfile=BASE + "RUN date\n", build_yml=ONE.replace("NAME", "fine"))
     native = BASE + "RUN test $(uname -m) = x86_64\n"
     workspace.write("half", Dockerfile=native, build_yml=TWO.replace("NAME", "half"))
-    workspace.write("slow", Dockerfile=BASE + "RUN sleep 5\n", build_yml=ONE.replace("NAME", "slow"))
+    workspace.write("slow", Dockerfile=BASE + "RUN sleep 20\n", build_yml=ONE.replace("NAME", "slow"))
     workspace.done("trust", "init", "fine")
     printed = Printed(workspace)
     printed.take("[Tag]", "show-tag", "fine")
@@ -80,7 +80,10 @@ def printed(new_workspace: NewWorkspace) -> Printed:
     printed.take("[Finding]", "doctor")
     printed.take("{string | null}", "doctor", "--settings")
     workspace.done("up", "--detach", FARM_FLOWER_PORT=str(free_port()))
+    name = printed.take("[Worker]", "workers")[0]["name"]
+    workspace.done("workers", "drain", name)
     printed.take("[Worker]", "workers")
+    workspace.done("workers", "resume", name)
     assert workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere").code
     failed = workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere").json
     printed.values["doctor", "[Finding]"].append(failed)
@@ -106,9 +109,9 @@ def _wait_behind_another_run(printed: Printed) -> None:
         printed.take("Run", "status", run)
     endless = BASE + "RUN sleep 999\n"
     printed.workspace.write("endless", Dockerfile=endless, build_yml=ONE.replace("NAME", "endless"))
-    printed.take(
-        "Cancelled", "cancel", printed.take("Submitted", "push", "endless", "--detach", "--no-sign")["run"]
-    )
+    run = printed.take("Submitted", "push", "endless", "--detach", "--no-sign")["run"]
+    wait_until(lambda: any(worker["jobs"] for worker in printed.take("[Worker]", "workers")))
+    printed.take("Cancelled", "cancel", run)
 
 
 def _find_attested(printed: Printed) -> None:

@@ -162,6 +162,7 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "int": st.integers(1, 65535),
     "Size": st.integers(1, 1 << 40),
     "float": _SECONDS,
+    "Size": st.integers(0, 1 << 50),
     "tuple[str, ...]": st.lists(_ITEMS, min_size=1, max_size=3).map(tuple),
     "tuple[tuple[str, str], ...]": st.dictionaries(_VALUES, _VALUES | st.just(""), max_size=3).map(
         lambda pairs: tuple(pairs.items())

@@ -58,6 +58,7 @@ class Workspace:
     org: str
     """localhost:PORT/NAME/linuxkit."""
     variables: dict[str, str] = field(repr=False)
+    program: str = FARM
 
     def environment(self, **more: str) -> dict[str, str]:
         """The variables that a command is given; FARM_BROKER="" leaves one out."""
@@ -67,7 +68,7 @@ class Workspace:
     def farm(self, *words: str, **variables: str) -> Answer:
         """Run `farm WORDS` to its end."""
         done = subprocess.run(
-            [FARM, *words],
+            [self.program, *words],
             cwd=self.directory,
             env=self.environment(**variables),
             stdin=subprocess.DEVNULL,
@@ -87,7 +88,7 @@ class Workspace:
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         """Start `farm WORDS` in a process group of its own, its output in one pipe."""
         return subprocess.Popen(
-            [FARM, *words],
+            [self.program, *words],
             cwd=self.directory,
             env=self.environment(**variables),
             stdin=subprocess.DEVNULL,

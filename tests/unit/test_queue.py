@@ -9,7 +9,7 @@ import pytest
 from farm.coordinator import build_signature, publish_signature
 from farm.errors import SettingsError
 from farm.model import ARCHES
-from farm.queue import BUILD, PUBLISH, PUBLISH_QUEUE, QUEUES, SETTLE, build_queue, make_app
+from farm.queue import BUILD, PUBLISH, PUBLISH_QUEUE, QUEUES, SETTLE, Results, build_queue, make_app
 from farm.settings import Secret, Settings
 from tests.support.values import job, work
 
@@ -67,6 +67,15 @@ def test_a_socket_is_spelt_as_celery_does() -> None:
         make_app(Settings(broker=Secret("unix:///run/r.sock"))).conf.broker_url
         == "redis+socket:///run/r.sock"
     )
+
+
+@pytest.mark.parametrize(
+    "url", ["unix:///run/r.sock", "redis://h:1/2", "rediss://h:1/2?ssl_cert_reqs=required"]
+)
+def test_results_are_kept_where_the_broker_is(url: str) -> None:
+    backend = make_app(Settings(broker=Secret(url))).backend
+    assert isinstance(backend, Results)
+    assert backend.connparams.get("path") == ("/run/r.sock" if url.startswith("unix") else None)
 
 
 def test_a_build_goes_to_its_architectures_queue_under_the_name_that_operators_read(app: Celery) -> None:

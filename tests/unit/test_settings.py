@@ -100,6 +100,11 @@ def test_what_is_no_time_is_refused(tmp_path: Path, text: str) -> None:
     assert "lease: " in refusal(tmp_path, f"lease: {text}\n")
 
 
+@pytest.mark.parametrize("text", ["-1", "inf", "1e400", "5 stones", "MiB"])
+def test_what_is_no_size_is_refused(tmp_path: Path, text: str) -> None:
+    assert refusal(tmp_path, FARM_CACHE_KEEP=text).startswith(f"FARM_CACHE_KEEP: '{text}' cannot be used")
+
+
 @pytest.mark.parametrize("text", ["0", "-3", "1.5", "many"])
 def test_what_is_no_count_is_refused(tmp_path: Path, text: str) -> None:
     assert refusal(tmp_path, FARM_CONCURRENCY=text).startswith(f"FARM_CONCURRENCY: '{text}' cannot be used")
@@ -152,6 +157,38 @@ def test_pairs_are_a_mapping_or_stand_between_commas(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["A", "A=1,B", "=1", '{"A": 1}', '{"A"'])
 def test_what_is_no_pair_is_refused(tmp_path: Path, text: str) -> None:
     assert "FARM_BUILD_ARGS" in refusal(tmp_path, FARM_BUILD_ARGS=text)
+
+
+def test_a_builder_is_named_for_a_platform(tmp_path: Path) -> None:
+    wanted = (("linux/arm64", "far"),)
+    assert loaded(tmp_path, "builders: {linux/arm64: far}\n").builders == wanted
+    assert loaded(tmp_path, FARM_BUILDERS="linux/arm64=far").builders == wanted
+    assert "must be linux/ARCH=NAME" in refusal(tmp_path, FARM_BUILDERS="arm64=far")
+
+
+def test_a_builder_that_there_is_not_is_refused(tmp_path: Path) -> None:
+    assert "must be one of auto, engine, buildx" in refusal(tmp_path, "builder: kaniko\n")
+
+
+def test_a_cache_that_packages_would_overwrite_for_each_other_is_refused(tmp_path: Path) -> None:
+    assert "must hold {name} and {arch}" in refusal(tmp_path, "build-cache-to: example.org/cache\n")
+    kept = loaded(tmp_path, "build-cache-to: 'example.org/{name}:{arch}'\n").build_cache_to
+    assert kept == ("example.org/{name}:{arch}",)
+
+
+@pytest.mark.parametrize(
+    ("text", "sbom", "provenance"),
+    [("true", "true", "min"), ("no", None, None), ("max", "max", "max"), ("'min'", "min", "min")],
+)
+def test_attestations_are_switched_on_or_described(
+    tmp_path: Path, text: str, sbom: str | None, provenance: str | None
+) -> None:
+    assert loaded(tmp_path, f"sbom: {text}\n").sbom == sbom
+    assert loaded(tmp_path, f"provenance: {text}\n").provenance == provenance
+
+
+def test_how_much_an_image_attests_is_one_of_two(tmp_path: Path) -> None:
+    assert "must be min, max or false" in refusal(tmp_path, FARM_PROVENANCE="all")
 
 
 def test_a_home_directory_is_written_as_in_a_shell(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ MAKING: list[click.Parameter] = [
     text("ssh", "Refused: a worker's own settings say which keys a build may use.", "ID=KEY", multiple=True),
 ]
 _NOTES = {
-    "builders": "each worker builds as its own settings say",
+    "builders": "each worker builds as its own settings say, among them builders",
     "builder_image": "the BuildKit inside the engine builds",
     "builder_config": "the BuildKit inside the engine builds, as dockerd is configured",
     "builder_restart": "the BuildKit inside the engine builds, and needs no restart",
@@ -71,10 +71,12 @@ def take_notes(own: dict[str, Any]) -> None:
             note(f"--{name.replace('_', '-')}: {why}")
     if own.pop("sbom_scanner") not in (None, "", "false"):
         raise InputError(
-            "--sbom-scanner: what is attested is a worker's own affair", hint="leave it out, or say false"
+            "--sbom-scanner: what is attested is a worker's own affair", hint="its setting is sbom"
         )
     if own.pop("ssh"):
-        raise InputError("--ssh: which keys a build may use is a worker's own affair", hint="leave it out")
+        raise InputError(
+            "--ssh: which keys a build may use is a worker's own affair", hint="its setting is build-ssh"
+        )
     for one, other in (("force", "nobuild"), ("force", "pull"), ("platforms", "skip-platforms")):
         refuse_both(own, one, other)
 

@@ -4,7 +4,8 @@
 --       3 what to send again when the lease is free ("" for nothing); 4 life of the queue in seconds
 -- Returns {1, token} when taken, {0, holder} when another has it; a waiter is queued once.
 local held = redis.call('GET', KEYS[1])
-if held then
+-- Our own token stands there when the answer was lost and the call came again.
+if held and held ~= ARGV[2] then
   if ARGV[3] ~= '' then
     redis.call('LREM', KEYS[2], 0, ARGV[3])
     redis.call('RPUSH', KEYS[2], ARGV[3])

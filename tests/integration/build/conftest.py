@@ -4,44 +4,39 @@ from __future__ import annotations
 
 import gc
 import io
+import json
 import os
 import socket
-import subprocess
 import tarfile
 import threading
 import time
 import uuid
-from contextlib import ExitStack
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
-import httpx
 import pytest
 
-from farm.build.build import build
+from farm.build.choose import choose_builder
 from farm.build.engine import Engine
-from farm.build.push import forget, push
 from farm.build.spec import BuildSpec
 from farm.model import Reference
-from farm.registry.credentials import Login
-from farm.settings import Secret
+from farm.registry.credentials import Credentials, Login
+from farm.settings import Secret, Settings
+from lab.engine import CONTAINERD, OVERLAY2
+from lab.services import GUARDED_LOGIN
+from tests.support.buildx import install_buildx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from farm.build.builder import Builder
+    from lab.lab import Lab
+    from tests.conftest import Engines
 
-class Lab(Protocol):
-    """What the laboratory's fixture offers."""
-
-    engine_url: str
-    registry: str
-    base: str
-
-
-# Password "s3cret" by bcrypt at its lowest cost.
-_HTPASSWD = "farm:$2b$04$nvDS0AxlpatvSDT.xlonF.e2uYmEDgkTA4glV9iJBtzqLpJtakNKW\n"
-LOGIN = Login("farm", Secret("s3cret"))
+LOGIN = Login(GUARDED_LOGIN[0], Secret(GUARDED_LOGIN[1]))
 WRONG_LOGIN = Login("farm", Secret("wrong"))
 
 
@@ -55,8 +50,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 def tar(files: dict[str, str]) -> BinaryIO:
-    """A build context."""
-    packed = io.BytesIO()
+    """A build context, in a file as the farm's are."""
+    packed = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 - whoever builds closes it
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, text in files.items():
             entry = tarfile.TarInfo(name)
@@ -68,60 +63,108 @@ def tar(files: dict[str, str]) -> BinaryIO:
 
 @dataclass
 class Bench:
-    """An engine to build on, with the arguments that a test does not care about filled in."""
+    """A builder and its engine, with the arguments that a test does not care about filled in."""
 
+    builder: Builder
     engine: Engine
+    settings: Settings
     base: str
+    registry: str
     log: list[str] = field(default_factory=list)
-    tags: list[Reference] = field(default_factory=list)
+    made: list[tuple[Reference, str]] = field(default_factory=list)
 
-    def name(self, host: str = "localhost:1") -> Reference:
+    def name(self, host: str | None = None, arch: str = "amd64") -> Reference:
         """A new name, which is taken out of the engine again."""
-        self.tags.append(Reference.parse(f"{host}/test/{uuid.uuid4().hex}:1"))
-        return self.tags[-1]
+        self.made.append((Reference.parse(f"{host or self.registry}/test/{uuid.uuid4().hex}:1"), arch))
+        return self.made[-1][0]
+
+    def log_in(self, host: str, login: Login) -> None:
+        """What `docker login` does on the worker."""
+        config = {"auths": {host: {"auth": login.basic}}}
+        (self.settings.docker_config / "config.json").write_text(json.dumps(config))
 
     def build(
         self,
         dockerfile: str,
         spec: BuildSpec | None = None,
         *,
+        name: Reference | None = None,
         cancelled: Callable[[], bool] = lambda: False,
         timeout: float = 120.0,
-        login: Login | None = None,
         context: BinaryIO | None = None,
         **files: str,
-    ) -> str:
-        """Build a Dockerfile in which BASE stands for a base image."""
+    ) -> Reference:
+        """Build a Dockerfile in which BASE stands for a base image; returns the image's name."""
+        spec = spec or BuildSpec("amd64", no_cache=True)
+        name = name or self.name(arch=spec.arch)
         text = dockerfile.replace("BASE", self.base)
-        return build(
-            self.engine,
-            spec or BuildSpec("amd64", no_cache=True),
-            context or tar({"Dockerfile": text, **files}),
-            log=self.log.append,
-            cancelled=cancelled,
-            timeout=timeout,
-            credentials=lambda _: login,
-        )
+        with context or tar({"Dockerfile": text, **files}) as packed:
+            self.builder.build(
+                replace(spec, tags=(str(name),)),
+                packed,
+                log=self.log.append,
+                cancelled=cancelled,
+                timeout=timeout,
+            )
+        return name
 
-    def push(self, reference: Reference, login: Login | None = None, *, timeout: float = 60.0) -> str:
+    def publish(self, name: Reference, dockerfile: str = "FROM BASE\nRUN echo something > /file\n") -> None:
+        """Build and push, as the farm does."""
+        self.build(dockerfile, BuildSpec("amd64"), name=name)
+        self.push(name)
+
+    def push(self, name: Reference) -> None:
         """Push what was built."""
-        return push(
-            self.engine, reference, login, log=self.log.append, cancelled=lambda: False, timeout=timeout
-        )
+        self.builder.push(name, log=self.log.append, cancelled=lambda: False, timeout=60.0, silence=60.0)
+
+    def image(self, name: Reference) -> dict[str, Any]:
+        """What the engine knows of an image."""
+        return self.engine.inspect(str(name))
 
     def printed(self) -> str:
         """All that the build's steps said."""
         return "\n".join(self.log)
 
 
-@pytest.fixture
-def bench(lab: Lab) -> Iterator[Bench]:
-    """A bench on the laboratory's engine."""
-    with Engine.connect(lab.engine_url, timeout=30.0) as engine:
-        bench = Bench(engine, lab.base)
+WAYS = {
+    "engine": ("engine", None),
+    "engine-26": ("engine", OVERLAY2),
+    "engine-26-containerd": ("engine", CONTAINERD),
+    "buildx": ("buildx", None),
+    "buildx-26-containerd": ("buildx", CONTAINERD),
+}
+"""Every builder on every engine that makes a difference to it: the lab's, and today's with either store."""
+
+
+@contextmanager
+def open_bench(lab: Lab, url: str, home: Path, **settings: Any) -> Iterator[Bench]:
+    """A bench with an empty docker configuration, in which buildx is installed."""
+    install_buildx(home / "docker")
+    given = Settings(engine=url, docker_config=home / "docker", state_dir=home / "state", **settings)
+
+    def login_for(host: str) -> Login | None:
+        return Credentials.load(given.docker_config).login_for(host)
+
+    with Engine.connect(url, timeout=30.0) as engine:
+        bench = Bench(choose_builder(given, engine, login_for), engine, given, lab.base, lab.registry)
         yield bench
-        for reference in bench.tags:
-            forget(engine, reference)
+        for reference, arch in bench.made:
+            bench.builder.forget(reference, arch)
+
+
+@pytest.fixture(params=WAYS)
+def any_bench(request: pytest.FixtureRequest, lab: Lab, engines: Engines, tmp_path: Path) -> Iterator[Bench]:
+    """A bench for each way to build: whatever the way, the promises are the same."""
+    builder, kind = WAYS[request.param]
+    with open_bench(lab, engines(kind), tmp_path, builder=builder) as bench:
+        yield bench
+
+
+@pytest.fixture
+def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    """A bench with the lab's engine and its own BuildKit."""
+    with open_bench(lab, lab.engine_url, tmp_path) as bench:
+        yield bench
 
 
 @pytest.fixture(autouse=True)
@@ -148,35 +191,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.fixture(scope="package")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+@pytest.fixture
+def guarded(lab: Lab) -> str:
     """A registry that asks for a login; its host:port."""
-    folder = tmp_path_factory.mktemp("guarded")
-    host = f"localhost:{free_port()}"
-    (folder / "htpasswd").write_text(_HTPASSWD)
-    (folder / "config.yml").write_text(_config(folder, host))
-    with ExitStack() as stack:
-        log = stack.enter_context((folder / "log").open("wb"))
-        process = subprocess.Popen(
-            ["docker-registry", "serve", str(folder / "config.yml")], stdout=log, stderr=log
-        )
-        stack.callback(process.wait, 10)
-        stack.callback(process.terminate)
-        wait_until(lambda: _answers(host))
-        yield host
-
-
-def _config(folder: Path, host: str) -> str:
-    return f"""\
-version: 0.1
-storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
-auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}
-http: {{addr: "127.0.0.1:{host.rpartition(":")[2]}"}}
-"""
-
-
-def _answers(host: str) -> bool:
-    try:
-        return httpx.get(f"http://{host}/v2/").status_code == httpx.codes.UNAUTHORIZED
-    except httpx.TransportError:
-        return False
+    return lab.guarded_registry

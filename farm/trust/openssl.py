@@ -1,36 +1,17 @@
-"""The programs that trust relies on: notary, openssl, and setpriv, which ties both to our life."""
+"""openssl, which makes and opens keys."""
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
-from farm.errors import FarmError
+from farm.programs import DIE_WITH_PARENT, require
 from farm.settings import Secret, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from farm.trust.deadline import Deadline
-
-_PACKAGES = {"notary": "notary", "openssl": "openssl", "setpriv": "util-linux"}
-
-# A killed worker takes its client with it: nobody publishes behind the back of the lease's next holder.
-DIE_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL")
-
-
-def require(*names: str) -> None:
-    """Make sure that programs are installed.
-
-    Raises:
-        FarmError: one is not; the hint names the Debian package.
-    """
-    for name in names:
-        if shutil.which(name) is None:
-            raise FarmError(
-                f"the program {name} is not installed", hint=f"install it: apt-get install {_PACKAGES[name]}"
-            )
 
 
 def openssl(

@@ -1,0 +1,95 @@
+"""A farm whose workers build with buildx: attestations all the way into the index."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from lab.engine import CONTAINERD
+from lab.process import free_port
+from tests.support.buildx import install_buildx
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.lab import Lab
+    from tests.acceptance.conftest import NewWorkspace
+    from tests.conftest import Engines
+    from tests.support.farm_command import Workspace
+
+ARCHES = ("amd64", "arm64")
+DOCKERFILE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m > /machine\n"
+SPDX = (
+    '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","predicate":{}}'
+)
+GENERATOR = f"""\
+FROM BASE
+RUN printf '#!/bin/sh\\ncp /spdx.json $BUILDKIT_SCAN_DESTINATION/a.spdx.json\\n' > /scan && chmod +x /scan
+RUN echo '{SPDX}' > /spdx.json
+ENTRYPOINT ["/scan"]
+"""
+
+
+def push_generator(lab: Lab, engine: str, folder: Path) -> str:
+    """A generator of SBOMs that finds nothing, in the lab's registry; its name."""
+    name = f"{lab.registry}/test/generator:1"
+    (folder / "Dockerfile").write_text(GENERATOR.replace("BASE", lab.base))
+    install_buildx(folder / "docker")
+    buildx = [str(folder / "docker" / "cli-plugins" / "docker-buildx"), "build", "--provenance=false"]
+    variables = {"DOCKER_HOST": engine, "DOCKER_CONFIG": str(folder / "docker"), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [*buildx, "--push", f"--tag={name}", str(folder)],
+        env=variables,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return name
+
+
+@pytest.fixture
+def attesting(lab: Lab, engines: Engines, new_workspace: NewWorkspace, tmp_path: Path) -> Workspace:
+    """A workspace whose private farm attests what it builds."""
+    engine = engines(CONTAINERD)
+    workspace = new_workspace()
+    install_buildx(workspace.directory.parent / "docker")
+    more = {
+        "FARM_ENGINE": engine,
+        "FARM_ARCHES": ",".join(ARCHES),
+        "FARM_SBOM": push_generator(lab, engine, tmp_path),
+        "FARM_PROVENANCE": "max",
+        "FARM_SIGN": "false",
+    }
+    workspace.variables.update(more)
+    return workspace
+
+
+def of_kind(images: list[dict[str, Any]], *, attestations: bool) -> list[dict[str, Any]]:
+    return [image for image in images if bool(image["attestationOf"]) is attestations]
+
+
+def test_a_published_index_holds_the_attestations_of_every_architecture(attesting: Workspace) -> None:
+    attesting.write("attested", Dockerfile=DOCKERFILE)
+    attesting.done("push", "attested")
+    reference = attesting.reference("attested")
+    images = attesting.done("inspect", reference, "--json").json["images"]
+    built = of_kind(images, attestations=False)
+    assert sorted(image["platform"]["architecture"] for image in built) == sorted(ARCHES)
+    about = of_kind(images, attestations=True)
+    assert sorted(image["attestationOf"] for image in about) == sorted(image["digest"] for image in built)
+    for attestation in about:
+        kinds = {dict(layer["annotations"])["in-toto.io/predicate-type"] for layer in attestation["layers"]}
+        assert "https://spdx.dev/Document" in kinds
+        assert any(kind.startswith("https://slsa.dev/provenance/") for kind in kinds)
+    for image in built:
+        assert f"attestation of {image['digest']}" in attesting.done("inspect", reference).out
+
+
+def test_the_doctor_and_the_list_of_workers_say_what_builds_and_why(attesting: Workspace) -> None:
+    attesting.done("up", "--detach", FARM_FLOWER_PORT=str(free_port()))
+    assert "buildx 0.13.1 (for sbom, provenance)" in attesting.done("workers").out
+    assert "buildx 0.13.1 (for sbom, provenance)" in attesting.farm("doctor").out

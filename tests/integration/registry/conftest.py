@@ -1,0 +1,118 @@
+"""Images without layers in the lab's registries, and a relay that breaks some requests on their way."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from farm.model import ArchImage, Descriptor, Platform, Reference
+from farm.registry.client import Registry, digest_of
+from farm.registry.credentials import Credentials
+from farm.registry.index import Index
+from farm.registry.media import OCI_INDEX, OCI_MANIFEST
+from lab.images import push_blob
+from tests.support.http_faults import HttpRelay, http_relay
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lab.lab import Lab
+
+_CONFIGS = {
+    OCI_MANIFEST: "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json": "application/vnd.docker.container.image.v1+json",
+}
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """A repository of its own in a registry, and a client for it."""
+
+    registry: Registry
+    http: httpx.Client
+    reference: Reference
+    """NAME:TAG of an index that is not there."""
+
+    def push(
+        self, arch: str, tag: str = "", *, media_type: str = OCI_MANIFEST, variant: str | None = None
+    ) -> Descriptor:
+        """Push an image without layers under a tag, by default NAME:TAG-ARCH; no two are the same."""
+        facts = {"architecture": arch, "os": "linux", "variant": variant, "author": secrets.token_hex(8)}
+        config = json.dumps({**facts, "rootfs": {"type": "layers", "diff_ids": []}}).encode()
+        push_blob(self.http, self.reference, config)
+        manifest = {
+            "schemaVersion": 2,
+            "mediaType": media_type,
+            "config": Descriptor(_CONFIGS[media_type], digest_of(config), len(config)).to_json(),
+            "layers": [],
+        }
+        target = self.reference.with_tag(tag) if tag else self.reference.for_arch(arch)
+        made = self.registry.put_manifest(target, media_type, json.dumps(manifest).encode())
+        return replace(made, platform=Platform(arch, variant=variant))
+
+    def push_index(self, *members: Descriptor, tag: str = "") -> Descriptor:
+        """Push an index under a tag, by default NAME:TAG."""
+        target = self.reference.with_tag(tag) if tag else self.reference
+        return self.registry.put_manifest(target, OCI_INDEX, Index(members).body())
+
+    def attest(self, image: Descriptor) -> Descriptor:
+        """Push what BuildKit would say about an image; the descriptor that belongs into its index."""
+        made = self.push("unknown", tag="attestation")
+        facts = {
+            "vnd.docker.reference.digest": image.digest,
+            "vnd.docker.reference.type": "attestation-manifest",
+        }
+        return replace(
+            made, platform=Platform("unknown", "unknown"), annotations=tuple(sorted(facts.items()))
+        )
+
+    def image(self, arch: str, *members: Descriptor) -> ArchImage:
+        """The image that a build would return."""
+        return ArchImage(arch, self.reference.for_arch(arch), members)
+
+    def at(self, host: str) -> Reference:
+        """NAME:TAG by way of another address of the same registry."""
+        return replace(self.reference, registry=host)
+
+
+def logins(directory: Path, **accounts: str) -> Credentials:
+    """The logins of a docker configuration: HOST=USER:PASSWORD."""
+    auths = {
+        host: {"auth": base64.b64encode(account.encode()).decode()} for host, account in accounts.items()
+    }
+    (directory / "config.json").write_text(json.dumps({"auths": auths}))
+    return Credentials.load(directory)
+
+
+def _reference(host: str) -> Reference:
+    return Reference.parse(f"{host}/r{secrets.token_hex(4)}/foo:1")
+
+
+@pytest.fixture
+def shelf(lab: Lab, tmp_path: Path) -> Iterator[Shelf]:
+    """A shelf in the registry that asks for no login."""
+    with Registry(Credentials.load(tmp_path), timeout=20) as registry, httpx.Client(trust_env=False) as http:
+        yield Shelf(registry, http, _reference(lab.registry))
+
+
+@pytest.fixture
+def guarded(lab: Lab, tmp_path: Path) -> Iterator[Shelf]:
+    """A shelf in the registry that asks for one."""
+    account = logins(tmp_path, **{lab.guarded_registry: ":".join(lab.guarded_login)})
+    http = httpx.Client(trust_env=False, auth=lab.guarded_login)
+    with Registry(account, timeout=20) as registry, http:
+        yield Shelf(registry, http, _reference(lab.guarded_registry))
+
+
+@pytest.fixture
+def relay(lab: Lab) -> Iterator[HttpRelay]:
+    """A way to the registry that asks for no login."""
+    with http_relay(lab.registry) as relay:
+        yield relay

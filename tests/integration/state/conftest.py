@@ -1,0 +1,82 @@
+"""Real Redis: each test has a database of its own, which is empty before and after."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from redis import Redis
+
+from farm.queue import make_app
+from farm.settings import Secret, Settings
+from farm.state.store import OPEN_RUNS, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery import Celery
+
+    from lab.lab import Lab
+
+# Acceptance tests count from 1 upwards; the lab's Redis has 1000.
+_numbers = itertools.count(999, -1)
+
+
+@pytest.fixture
+def redis_url(lab: Lab) -> Iterator[str]:
+    """The URL of an empty database."""
+    url = f"{lab.redis_url.rpartition('/')[0]}/{next(_numbers)}"
+    with Redis.from_url(url) as redis:
+        redis.flushdb()
+        yield url
+        redis.flushdb()
+
+
+@pytest.fixture
+def store(redis_url: str) -> Iterator[Store]:
+    """The state in it."""
+    store = Store(Secret(redis_url))
+    yield store
+    store.close()
+
+
+class Queues:
+    """The real broker, and what lies in its queues; no worker takes anything."""
+
+    def __init__(self, app: Celery) -> None:
+        self.app = app
+
+    def take(self, queue: str) -> list[dict[str, Any]]:
+        """Take every message out of a queue, as {task, args, kwargs}."""
+        taken = []
+        with self.app.connection_for_read() as connection, connection.channel() as channel:
+            while message := channel.basic_get(queue, no_ack=True):
+                args, kwargs, _ = message.decode()
+                taken.append({"task": message.headers["task"], "args": args, "kwargs": kwargs})
+        return taken
+
+    def arches(self, *arches: str) -> list[str]:
+        """Take the builds out of these architectures' queues; returns PACKAGE ARCH of each."""
+        jobs = [message["kwargs"]["job"] for arch in arches for message in self.take(f"build.{arch}")]
+        return [f"{job['package']} {job['arch']}" for job in jobs]
+
+    def indexes(self) -> list[str]:
+        """Take the publications out of their queue; returns the packages."""
+        return [message["kwargs"]["package"] for message in self.take("publish")]
+
+
+@pytest.fixture
+def queues(redis_url: str) -> Iterator[Queues]:
+    """The broker in the same database."""
+    app = make_app(Settings(broker=Secret(redis_url)))
+    yield Queues(app)
+    app.backend.client.close()
+    app.close()
+
+
+def let_time_pass(store: Store, run: str, seconds: float = 60.0) -> None:
+    """Make all of a run that waits since some time wait since longer."""
+    for key in (OPEN_RUNS, *store.text.scan_iter(f"farm:{{{run}}}:*", _type="zset")):
+        for member, since in store.text.zrange(key, 0, -1, withscores=True):  # type: ignore[union-attr]  # one class for sync and async
+            store.text.zadd(key, {member: since - seconds})

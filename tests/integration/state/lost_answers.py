@@ -1,0 +1,73 @@
+"""A way to Redis on which an answer gets lost: the command was carried out, and nobody hears of it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CHUNK = 1 << 16
+
+
+class LosingWay:
+    """Carries connections to Redis, and breaks off instead of the next answer to a chosen command."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self._redis = (parts.hostname or "", parts.port or 0)
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        port = self._listener.getsockname()[1]
+        self.url = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl()
+        self._wanted = b""
+        self.lost = 0
+        self._clients: list[socket.socket] = []
+        self._threads = [threading.Thread(target=self._serve)]
+        self._threads[0].start()
+
+    def lose_answer_to(self, word: str) -> None:
+        """Lose the next answer to a command in which this word stands."""
+        self._wanted = word.encode()
+
+    def close(self) -> None:
+        """Accept no more, and break off what is left."""
+        for sock in (self._listener, *self._clients):
+            with suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                self._clients.append(client)
+                self._threads.append(threading.Thread(target=self._carry, args=(client,)))
+                self._threads[-1].start()
+
+    def _carry(self, client: socket.socket) -> None:
+        with client, socket.create_connection(self._redis) as redis, suppress(OSError):
+            while words := client.recv(_CHUNK):
+                losing = bool(self._wanted) and self._wanted in words
+                redis.sendall(words)
+                answer = redis.recv(_CHUNK)
+                if losing:
+                    self._wanted = b""
+                    self.lost += 1
+                    return
+                client.sendall(answer)
+
+
+@contextmanager
+def losing_way(url: str) -> Iterator[LosingWay]:
+    """A way to the Redis at a URL, for clients that send one small command at a time."""
+    way = LosingWay(url)
+    try:
+        yield way
+    finally:
+        way.close()

@@ -1,0 +1,139 @@
+"""Contexts in Redis: whole or not at all, and never other than their name says."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tracemalloc
+
+import pytest
+
+from farm.errors import ContextError
+from farm.settings import Secret
+from farm.state.contexts import PIECE, get_context, keep_contexts, put_context
+from farm.state.store import Store
+from tests.integration.state.lost_answers import losing_way
+
+KEEP = 600.0
+
+
+def named(content: bytes) -> str:
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def put(store: Store, content: bytes, digest: str = "") -> str:
+    """Store a context; returns its name."""
+    digest = digest or named(content)
+    put_context(store, digest, io.BytesIO(content), keep=KEEP)
+    return digest
+
+
+def got(store: Store, digest: str) -> bytes:
+    with get_context(store, digest) as context:
+        return context.read()
+
+
+@pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7])
+def test_a_context_comes_back_byte_by_byte(store: Store, size: int) -> None:
+    content = os.urandom(size)
+    assert got(store, put(store, content)) == content
+
+
+def test_a_context_that_is_not_there_is_told_with_what_to_do(store: Store) -> None:
+    with pytest.raises(ContextError, match="is not in the store any more") as caught:
+        get_context(store, named(b"never"))
+    assert "submit the package again" in str(caught.value)
+
+
+def test_an_upload_that_was_interrupted_is_never_read_and_does_not_hinder_the_next(store: Store) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            if self.tell() >= 2 * PIECE:
+                raise OSError("the disk is gone")
+            return super().read(size)
+
+    content = os.urandom(4 * PIECE)
+    with pytest.raises(Exception, match="the disk is gone"):
+        put_context(store, named(content), Broken(content), keep=KEEP)
+    with pytest.raises(ContextError, match="not in the store"):
+        get_context(store, named(content))
+    assert all(0 < store.binary.ttl(key) <= 3600 for key in store.binary.scan_iter("farm:context:*"))  # type: ignore[operator]  # one class for sync and async
+    put(store, content)
+    assert got(store, named(content)) == content
+
+
+def test_a_context_that_is_not_what_its_name_says_is_refused_and_does_not_stay(store: Store) -> None:
+    wrong = named(b"good")
+    put(store, b"evil", wrong)
+    with pytest.raises(ContextError, match="arrived damaged"):
+        get_context(store, wrong)
+    put(store, b"good")
+    assert got(store, wrong) == b"good"
+
+
+@pytest.mark.parametrize("damage", ["cut", "turned", "longer"])
+def test_a_damaged_context_is_refused_and_submitting_again_heals_it(store: Store, damage: str) -> None:
+    content = os.urandom(2 * PIECE)
+    digest = put(store, content)
+    (key,) = store.binary.scan_iter("farm:context:*")
+    if damage == "cut":
+        store.binary.rpop(key)
+    elif damage == "turned":
+        store.binary.lset(key, 1, os.urandom(100).decode("latin1"))
+    else:
+        store.binary.lpush(key, b"more")
+    with pytest.raises(ContextError, match="arrived damaged"):
+        get_context(store, digest)
+    put(store, content)
+    assert got(store, digest) == content
+
+
+def test_storing_it_again_stores_nothing_and_lets_it_live_longer(store: Store) -> None:
+    digest = put(store, b"content")
+    put_context(store, digest, io.BytesIO(b"not read at all"), keep=5000)
+    (key,) = store.binary.scan_iter("farm:context:*")
+    assert got(store, digest) == b"content"
+    assert store.binary.ttl(key) > KEEP  # type: ignore[operator]  # one class for sync and async
+
+
+def test_keeping_tells_which_are_gone(store: Store) -> None:
+    here, gone = put(store, b"here"), named(b"gone")
+    assert keep_contexts(store, [gone, here], keep=KEEP) == (gone,)
+    assert keep_contexts(store, [], keep=KEEP) == ()
+
+
+@pytest.mark.parametrize("word", ["RPUSH", "RENAME"])
+def test_an_answer_that_is_lost_on_the_way_damages_nothing(redis_url: str, store: Store, word: str) -> None:
+    content = os.urandom(100)
+    with losing_way(redis_url) as way:
+        far = Store(Secret(way.url))
+        far.ping()
+        way.lose_answer_to(word)
+        put(far, content)
+        assert way.lost == 1
+        far.close()
+    assert got(store, named(content)) == content
+
+
+def test_a_big_context_takes_no_more_memory_than_some_pieces(store: Store) -> None:
+    class Zeros(io.RawIOBase):
+        left = 48 * PIECE
+
+        def read(self, size: int = -1, /) -> bytes:
+            size = min(size, self.left)
+            self.left -= size
+            return bytes(size)
+
+    summary = hashlib.sha256()
+    for _ in range(48):
+        summary.update(bytes(PIECE))
+    digest = f"sha256:{summary.hexdigest()}"
+    tracemalloc.start()
+    try:
+        put_context(store, digest, Zeros(), keep=KEEP)  # type: ignore[arg-type]  # only read() is used
+        with get_context(store, digest) as context:
+            assert context.seek(0, io.SEEK_END) == 48 * PIECE
+        assert tracemalloc.get_traced_memory()[1] < 16 * PIECE
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,132 @@
+"""Logs: stored in the background, read while they grow, bounded, and no burden on a build."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.model import JobState
+from farm.settings import Secret
+from farm.state import moves, runs
+from farm.state.logs import MOST_LINES, LogWriter, follow_log, read_log
+from farm.state.store import Store
+from tests.support.farm_command import wait_until
+from tests.support.values import run_of, work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+JOB = ("r1", "linuxkit/foo", "amd64")
+
+
+@pytest.fixture(autouse=True)
+def run(store: Store) -> None:
+    """The run whose builds write."""
+    runs.create_run(store, run_of(work("linuxkit/foo", "amd64", "arm64")))
+
+
+@pytest.fixture
+def writer(store: Store) -> Iterator[LogWriter]:
+    writer = LogWriter(store, *JOB, keep=600)
+    yield writer
+    writer.close()
+
+
+def test_lines_are_read_while_they_are_written_and_all_of_them_after_the_end(
+    store: Store, writer: LogWriter
+) -> None:
+    writer.write("one")
+    wait_until(lambda: read_log(store, *JOB) == ["one"])
+    writer.write("two: é \x1b[0m")
+    writer.close()
+    assert read_log(store, *JOB) == ["one", "two: é \x1b[0m"]
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_the_last_lines_are_as_many_as_asked_for(store: Store, writer: LogWriter, ended: bool) -> None:
+    for number in range(10):
+        writer.write(str(number))
+    wait_until(lambda: len(read_log(store, *JOB)) == 10)
+    if ended:
+        writer.close()
+    assert read_log(store, *JOB, last=3) == ["7", "8", "9"]
+    assert len(read_log(store, *JOB, last=100)) == 10
+
+
+def test_a_log_that_is_not_there_has_no_lines(store: Store) -> None:
+    assert read_log(store, *JOB) == []
+
+
+def test_a_job_that_is_built_again_begins_a_new_log(store: Store, writer: LogWriter) -> None:
+    writer.write("first try")
+    writer.close()
+    again = LogWriter(store, *JOB, keep=600)
+    again.write("second try")
+    again.close()
+    assert read_log(store, *JOB) == ["second try"]
+
+
+def test_who_follows_sees_every_line_and_the_end(store: Store, writer: LogWriter) -> None:
+    def write() -> None:
+        for number in range(1200):
+            writer.write(str(number))
+        writer.close()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    lines = [line for line in follow_log(store, *JOB) if line is not None]
+    thread.join()
+    assert lines == [str(number) for number in range(1200)]
+
+
+@pytest.mark.parametrize("end", [JobState.EXISTS, JobState.CANCELLED])
+def test_who_follows_a_job_that_ends_without_a_word_is_not_kept_waiting(store: Store, end: JobState) -> None:
+    following = follow_log(store, *JOB)
+    assert next(following) is None
+    moves.move_job(store, *JOB, end)
+    assert list(following) == []
+
+
+def test_a_log_keeps_its_newest_lines_only(store: Store, writer: LogWriter) -> None:
+    for at in range(0, MOST_LINES + 3000, 1000):
+        for number in range(at, at + 1000):
+            writer.write(str(number))
+        wait_until(lambda: read_log(store, *JOB, last=1) == [str(at + 999)])  # noqa: B023 - asked at once
+    lines = read_log(store, *JOB)
+    assert MOST_LINES <= len(lines) < MOST_LINES + 1000
+    assert lines[-1] == str(MOST_LINES + 2999)
+
+
+def test_a_log_does_not_outlive_its_time(store: Store) -> None:
+    writer = LogWriter(store, *JOB, keep=1)
+    writer.write("soon gone")
+    writer.close()
+    wait_until(lambda: read_log(store, *JOB) == [])
+
+
+def test_a_redis_that_does_not_answer_delays_no_line_and_not_the_end_for_long(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("farm.state.logs.LAST_WAIT", 0.5)
+    before = threading.active_count()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        store = Store(Secret(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"), timeout=0.1)
+        writer = LogWriter(store, *JOB, keep=600)
+        # More than it holds, so that some are dropped.
+        for number in range(2 * MOST_LINES):
+            writer.write(str(number))
+        begun = time.monotonic()
+        writer.close()
+        assert time.monotonic() - begun < 10
+        wait_until(lambda: threading.active_count() == before)
+    store.close()
+
+
+def test_jobs_of_a_run_have_logs_of_their_own(store: Store, writer: LogWriter) -> None:
+    writer.write("amd64's")
+    wait_until(lambda: read_log(store, *JOB) == ["amd64's"])
+    assert read_log(store, "r1", "linuxkit/foo", "arm64") == []
