@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from farm.errors import FarmError, InputError
 from farm.model import ARCHES, ArchImage, Descriptor, Job, PackageWork, Platform, Reference
-from farm.settings import Secret, Settings, child_environment, load_settings
+from farm.settings import BUILDERS, Secret, Settings, child_environment, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,6 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "Path | None": st.none() | _ITEMS.map(lambda text: Path("/", text)),
     "bool": st.booleans(),
     "int": st.integers(1, 65535),
-    "Size": st.integers(1, 1 << 40),
     "float": _SECONDS,
     "Size": st.integers(0, 1 << 50),
     "tuple[str, ...]": st.lists(_ITEMS, min_size=1, max_size=3).map(tuple),
@@ -172,7 +171,15 @@ _STRATEGIES["tuple[Path, ...]"] = st.lists(_STRATEGIES["Path"], max_size=3).map(
 _MIRRORS = st.dictionaries(
     _ITEMS | st.just("*"), _ITEMS.map(lambda text: f"https://mirror/{text}"), max_size=3
 )
-_OWN = {"mirrors": _MIRRORS.map(lambda pairs: tuple(pairs.items()))}
+_OWN: dict[str, st.SearchStrategy[Any]] = {
+    "mirrors": _MIRRORS.map(lambda pairs: tuple(pairs.items())),
+    "builder": st.sampled_from(BUILDERS),
+    "builders": st.sampled_from([(), (("linux/arm64", "there"), ("linux/s390x", "a=b"))]),
+    "build_cache_to": st.sampled_from([(), ("a/{name}:{arch}",)]),
+    "sbom": st.sampled_from([None, "true", "docker/scan:1"]),
+    "provenance": st.sampled_from([None, "min", "max"]),
+}
+"""Settings whose values are of a narrower kind."""
 _SETTINGS = st.fixed_dictionaries(
     {item.name: _OWN.get(item.name, _STRATEGIES[str(item.type)]) for item in fields(Settings)}
 )
