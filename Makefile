@@ -5,9 +5,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What pytest is given: make test ARGS="-k manifest -x"
 ARGS ?=
+# Docker Compose 2.20 or later, as a plugin of docker or by itself.
+COMPOSE ?= docker compose
+STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
+	$(if $(DEVELOP),--file compose/compose.override.develop.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test lint types imports format docs unit property integration bench wheel clean
+.PHONY: help setup demo lab test lint types imports format docs unit property integration chaos bench wheel \
+	clean up down logs worker
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,8 +55,24 @@ format: setup ## format the code, and mend what lint can mend
 docs: setup ## write what is made from the code: docs/commands.md, config/farm.yml, the picture of the imports
 	@$(BIN)/python -m docs.generate
 
+chaos: setup ## kill, freeze and cut a farm at random for three minutes: ARGS="--seed 7 --seconds 60"
+	@$(BIN)/python -m tests.fault.chaos $(ARGS)
+
 bench: setup ## measure, each figure beside a peer's or a limit in the same run
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+up: ## build and start the stack in containers, once compose/init has been run; SERVICES= names some of it
+	@$(STACK) up --detach --build --wait --wait-timeout 300 $(SERVICES)
+
+down: ## stop the stack in containers, and keep its data
+	@$(STACK) down
+
+logs: ## follow the logs of the stack in containers
+	@$(STACK) logs --follow --tail 100 $(SERVICES)
+
+worker: ## make this the machine of a worker, with what compose/bundle wrote on the first: make worker BUNDLE=FILE
+	@compose/join $(BUNDLE) $(ARGS)
+	@$(STACK) up --detach --build --wait --wait-timeout 300
 
 wheel: setup ## build the wheel into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from celery import chord
 from kombu.exceptions import OperationalError
@@ -40,6 +40,14 @@ def submit(app: Celery, store: Store, run: Run) -> None:
     for work in run.works:
         if not work.needs:
             start(app, store, run.id, work)
+    _forget_answers(app)
+
+
+def _forget_answers(app: Celery) -> None:
+    """Stop listening for what tasks return: Celery would do so for each while Python shuts down, too late."""
+    consumer = cast("Any", app.backend).result_consumer
+    consumer.stop()
+    consumer.subscribed_to.clear()
 
 
 def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
-from celery.backends.redis import RedisBackend
 from kombu import Queue
 
 from farm.errors import SettingsError
@@ -31,21 +30,6 @@ def build_queue(arch: str) -> str:
     return f"build.{arch}"
 
 
-class Results(RedisBackend):
-    """Celery's results in Redis, to which who sends a task does not subscribe.
-
-    Nobody waits for them, and a subscription is given up again when Python collects garbage: with Redis
-    away, that held up whatever was under way just then.
-    """
-
-    def on_task_call(self, producer: Any, task_id: str) -> None:
-        """Do nothing; Celery subscribes here to a single task."""
-
-    def add_pending_result(self, result: Any, *_: Any, **__: Any) -> Any:
-        """Do nothing; Celery subscribes here to each task of a chord."""
-        return result
-
-
 QUEUES: tuple[str, ...] = (*(build_queue(arch) for arch in ARCHES), PUBLISH_QUEUE)
 
 
@@ -62,8 +46,8 @@ def make_app(settings: Settings, *, tries: int = _WORKERS_TRIES) -> Celery:
     if settings.broker is None:
         raise SettingsError("no broker is set", hint="set FARM_BROKER=redis://HOST:6379/0")
     url = _kombu_url(settings.broker)
-    results = f"{__name__}:{Results.__name__}+{url.removeprefix('redis+')}"
-    app = Celery("farm", broker=url, backend=results, set_as_current=True)
+    app = Celery("farm", broker=url, backend=url, set_as_current=True)
+    app.loader.override_backends = dict.fromkeys(("redis", "rediss", "redis+socket"), "farm.results:Results")
     app.conf.update(_configuration(settings, tries))
     return app
 

@@ -42,8 +42,8 @@ MOST_LOST = 3
 """Deaths of a worker that a job survives; one more, and the job is taken for the cause."""
 EVERY = 1.0
 """Seconds between two looks."""
-_TURN = 10.0
-"""Seconds for which one who looks keeps others from it; two who look at once do no harm."""
+_TURN = 3.0
+"""Seconds for which one who looks, or died at it, keeps others from it; two who look at once do no harm."""
 _STEADY = 12.0
 """Seconds for which Redis must have answered before a lease that ran out tells of a death: when it was away,
 every lease has run out, and the living, who may wait for an answer for 10 s, renew theirs first."""

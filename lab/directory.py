@@ -19,6 +19,7 @@ _PREFIX = "farm-lab-"
 _LOCK = "lock"
 BRIDGES = ("lab", "ovl", "ctd")
 """What the bridges of a lab's engines are told apart by."""
+_DEVICES = "/sys/class/net"
 _LONGEST = 40
 """Characters of the directory above, so that an engine's sockets keep below the kernel's limit of 107."""
 
@@ -61,11 +62,26 @@ def remove(home: Path) -> None:
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in reversed([name for name in mounts if Path(name).is_relative_to(home)]):
         subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True, timeout=30)
-    for bridge in (bridge_of(home, kind) for kind in BRIDGES):
-        if Path("/sys/class/net", bridge).exists():
-            command = ["ip", "link", "delete", bridge]
-            subprocess.run(command, check=False, capture_output=True, timeout=30)
+    for bridge in _bridges(home):
+        subprocess.run(["ip", "link", "delete", bridge], check=False, capture_output=True, timeout=30)
     shutil.rmtree(home, ignore_errors=True)
+
+
+def networks_of(address: str) -> str:
+    """The start of every address in the networks that an engine makes, whose own bridge has this address."""
+    return f"10.215.{address.split('.')[2]}."
+
+
+def _bridges(home: Path) -> list[str]:
+    """A lab's bridges and those of the networks that its engines made, which outlive the engines."""
+    own = [name for name in (bridge_of(home, kind) for kind in BRIDGES) if Path(_DEVICES, name).exists()]
+    listed = subprocess.run(
+        ["ip", "-o", "-4", "addr"], capture_output=True, text=True, check=False, timeout=30
+    )
+    addresses = {words[3]: words[1] for words in map(str.split, listed.stdout.splitlines())}
+    starts = tuple(networks_of(address) for address, name in addresses.items() if name in own)
+    made = [name for address, name in addresses.items() if starts and address.startswith(starts)]
+    return [*made, *own]
 
 
 def _is_dead(home: Path) -> bool:

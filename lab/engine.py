@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.directory import bridge_of
+from lab.directory import bridge_of, networks_of
 from lab.process import LabError, Service, answers_http
 from lab.services import Located
 from lab.setup import NEWER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,16 @@ def answers(url: str) -> Callable[[], bool]:
     return answers_http(f"{url.replace('tcp://', 'http://')}/_ping" if url.startswith("tcp://") else url)
 
 
-def own_engine(home: Path, kind: Kind = OWN) -> Located:
-    """An engine with its own data, socket and bridge, so that it disturbs no other.
+def own_engine(
+    home: Path, kind: Kind = OWN, *, trusting: Path | None = None, options: Sequence[str] = ()
+) -> Located:
+    """An engine with its own data, socket, bridge and networks, so that it disturbs no other.
+
+    Args:
+        home: where its data and its socket go.
+        kind: which sort of engine.
+        trusting: the CA certificates that it trusts, in place of the system's.
+        options: more of dockerd's.
 
     Raises:
         LabError: this user may not start one.
@@ -64,7 +73,11 @@ def own_engine(home: Path, kind: Kind = OWN) -> Located:
     url = f"unix://{data}/docker.sock"
     command = [kind.program, "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
     command += ["--pidfile", str(data / "dockerd.pid"), "--host", url, "--bridge", add_bridge(home, kind)]
+    networks = networks_of(address_of(home, kind))
     command += ["--config-file", str(data / "daemon.json")]
+    command += ["--default-address-pool", f"base={networks}0/24,size=27", *options]
+    if trusting:
+        command = ["env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent", *command]
     # TERM, not KILL: dockerd ends its containerd and its containers, which nobody else would.
     return Located(Service(kind.name, command, home, answers(url), last_signal="TERM"), url)
 
@@ -81,14 +94,24 @@ def running_engine(home: Path, kind: Kind) -> Iterator[str]:
 
 
 def add_bridge(home: Path, kind: Kind = OWN) -> str:
-    """Make an engine's bridge in the first network of 10.213.0.0/16 that is free; returns its name."""
+    """Make an engine's bridge, unless it is there, in a free network of 10.213.0.0/16; returns its name."""
     name = bridge_of(home, kind.bridge)
-    _ip("link", "add", "name", name, "type", "bridge")
+    if Path("/sys/class/net", name).exists():
+        return name
+    # A bridge with no address of its own takes a container's, and loses it with the container: others, who
+    # know it by the old one, then reach nothing for a while.
+    own = f"02:fa{''.join(f':{byte:02x}' for byte in secrets.token_bytes(4))}"
+    _ip("link", "add", "name", name, "address", own, "type", "bridge")
     taken = _ip("-o", "-4", "addr")
     number = next(one for one in _NETWORKS if f" 10.213.{one}." not in taken)
     _ip("addr", "add", f"10.213.{number}.1/24", "dev", name)
     _ip("link", "set", name, "up")
     return name
+
+
+def address_of(home: Path, kind: Kind = OWN) -> str:
+    """The address at which this machine is reached from the containers of a lab's engine."""
+    return _ip("-o", "-4", "addr", "show", "dev", bridge_of(home, kind.bridge)).split()[3].partition("/")[0]
 
 
 def _ip(*words: str) -> str:

@@ -42,6 +42,7 @@ PACKAGES = {
     "openssl": "openssl",
     "git": "git",
     "util-linux": "setpriv",
+    "debootstrap": "debootstrap",
     "ca-certificates": "update-ca-certificates",
     "debian-archive-keyring": "",
     "python3-venv": "",

@@ -126,9 +126,9 @@ class Work:
         return record is not None and record.state is JobState.CANCELLED
 
     def is_ours(self, token: str) -> bool:
-        """Whether the job is still worked on under this token."""
+        """Whether the job is worked on under this token, or landed so."""
         record = self.record()
-        return record is not None and record.token == token and not record.state.ended
+        return bool(record and record.token == token and (record.state.landed or not record.state.ended))
 
     def under(self, keeper: leases.Keeper) -> ArchImage:
         """Do the work under a lease, and record how it ended."""
@@ -153,7 +153,10 @@ class Work:
 
     def _finish(self, keeper: leases.Keeper) -> ArchImage:
         try:
-            return patiently(lambda: self._attempt(keeper), until=keeper.stopped)
+            # Whatever of it asks Redis waits for one that is away; what was made by then is not made again.
+            return patiently(
+                lambda: outlasting(lambda: self._attempt(keeper), until=keeper.stopped), until=keeper.stopped
+            )
         except LeaseLostError:
             raise
         except FarmError as error:

@@ -94,9 +94,9 @@ class Publication:
     built: tuple[ArchImage, ...]
 
     def is_ours(self, token: str) -> bool:
-        """Whether the package is still published under this token."""
+        """Whether the package is published under this token, or was."""
         record = runs.read_package_record(self.site.store, self.run, self.work.package)
-        return record.token == token and not record.state.ended
+        return record.token == token and (record.state.stands or not record.state.ended)
 
     def wait_behind(self, holder: str) -> None:
         """Record that the package waits for another that is published under the same name."""

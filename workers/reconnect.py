@@ -7,13 +7,20 @@ import random
 from typing import Any
 
 from celery.worker.consumer import Consumer as CeleryConsumer
+from kombu.transport.redis import Channel
 
 _LONGEST_PAUSE = 5.0
 """Seconds between two attempts at the most; a random part of it, so that not all workers come at once."""
 
 
 class Consumer(CeleryConsumer):
-    """Like Celery's, with shorter pauses: by default they grow to 30 s."""
+    """Like Celery's, with shorter pauses: by default they grow to 30 s. It outlives a second loss, too."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        # What was taken and not acknowledged when Redis went away, kombu gives back over a connection that is
+        # gone, and the AttributeError ends the worker. The reconciler sends it again.
+        Channel.do_restore = False
+        super().__init__(*args, **options)
 
     def ensure_connected(self, conn: Any) -> Any:
         """Return the connection once it is made, however long that takes."""

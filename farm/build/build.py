@@ -12,7 +12,7 @@ from farm.build.progress import Progress, readable
 from farm.build.session import Session
 from farm.build.trace import read_trace
 from farm.build.watch import Limit, watch
-from farm.errors import BuildFailedError, EngineUnavailableError
+from farm.errors import BuildFailedError, EngineError, EngineUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,8 +142,14 @@ def check_architecture(engine: Engine, image: str, arch: str) -> None:
 
     Raises:
         BuildFailedError: the image's configuration names another architecture.
+        EngineUnavailableError: the image is gone again, taken away by one who builds it too.
     """
-    built = engine.inspect(image)["Architecture"]
+    try:
+        built = engine.inspect(image)["Architecture"]
+    except EngineUnavailableError:
+        raise
+    except EngineError as error:
+        raise EngineUnavailableError(f"the image that was built is gone again: {error}") from error
     if built != arch:
         raise BuildFailedError(
             f"the image that was built is for {built}, not for {arch}",

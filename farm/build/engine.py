@@ -79,7 +79,7 @@ class Engine:
         with answering(url):
             # docker-py leaves its socket open where nothing answers, so that is found out first.
             open_socket(url, timeout, tls).close()
-            api = APIClient(
+            api = _Client(
                 base_url=url,
                 version="auto",
                 timeout=cast("int", timeout),
@@ -150,6 +150,15 @@ class Engine:
             connection = Connection(open_socket(self.url, self.timeout, self.tls), self.url)
         with connection:
             yield connection
+
+
+class _Client(APIClient):
+    """docker-py's client, with which REQUESTS_CA_BUNDLE would overrule the engine's own CA."""
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a request as the engine's settings have it, whatever the environment says."""
+        self.trust_env = False
+        return super().request(*args, **kwargs)
 
 
 def _tls(certs: Path) -> ssl.SSLContext:

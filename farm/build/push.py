@@ -35,6 +35,7 @@ _DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _DENIED = re.compile(
     r"denied|unauthorized|forbidden|authentication required|no basic auth|incorrect username", re.IGNORECASE
 )
+_GONE = re.compile(r"does not exist locally|no such image", re.IGNORECASE)
 _UNAVAILABLE = re.compile(
     r"connection refused|connection reset|no such host|timeout|TLS handshake|\bEOF\b|toomanyrequests|"
     r"network is unreachable|no route to host|server misbehaving|\b(?:429|50[0-9])\b",
@@ -158,6 +159,8 @@ def push_failure(reference: Reference, message: str, *, act: str = "push") -> Fa
     what, said = f"{act} of {reference.familiar}", readable(" ".join(message.split()))[:300]
     if "no space left" in message.lower():
         return DiskFullError(f"{what}: a disk is full: {said}")
+    if _GONE.search(message):
+        return EngineUnavailableError(f"{what}: the image is gone from the engine: {said}")
     if _DENIED.search(message):
         return RegistryDeniedError(
             f"{what}: {reference.registry} refuses it: {said}",

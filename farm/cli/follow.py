@@ -33,8 +33,8 @@ _TELL_AGAIN = 5.0
 """Seconds after which somebody who reads lines is told why something waits."""
 _ASK_AGAIN = 2.0
 """Seconds between two looks at why something waits."""
-_PATIENCE = 60.0
-"""Seconds for which a Redis that is away is waited for."""
+_PATIENCE = 900.0
+"""Seconds for which a Redis that is away is waited for, as workers do with work in hand."""
 
 
 def follow(store: Store, run: str, *, standing: Sequence[PackagePlan] = (), as_json: bool = False) -> int:

@@ -51,8 +51,8 @@ def create_run(store: Store, run: Run) -> None:
     pipeline.zadd(run_key(run.id, "due"), due)
     # Named first: a run that is named and not there is forgotten again, one that nobody names would be lost.
     store.text.zadd(OPEN_RUNS, {run.id: now})
-    pipeline.execute()
     store.text.zadd(RUNS, {run.id: run.created})
+    pipeline.execute()
 
 
 def _first_records(run: Run) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:

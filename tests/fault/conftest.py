@@ -1,4 +1,4 @@
-"""One farm of separate processes for all cases: two workers of each architecture, two publishers."""
+"""One farm of separate processes for all cases: three workers of each architecture, five publishers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fault.rig import ARCHES, Rig, running_rig
+from tests.fault.summary import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from lab.lab import Lab
 
-WORKERS = (*(f"{arch}-{number}" for arch in ARCHES for number in (1, 2)), "publish-1", "publish-2")
+WORKERS = (
+    *(f"{arch}-{number}" for number in range(1, 4) for arch in ARCHES),
+    *(f"publish-{number}" for number in range(1, 6)),
+)
 
 
 @pytest.fixture(scope="package")
@@ -21,3 +25,9 @@ def rig(lab: Lab) -> Iterator[Rig]:
     """The farm, all workers up."""
     with running_rig(lab, WORKERS) as running:
         yield running
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the tables."""
+    for line in SUMMARY.lines():
+        terminalreporter.write_line(line)

@@ -16,10 +16,12 @@ class Phase:
     way: Way
     pattern: str
     hold: Hold
+    again: str = ""
+    """By what it shows itself to the next who comes to it, where that is something else."""
 
-    def at(self, *, package: str = "", arch: str = "", tag: str = "") -> str:
-        """The pattern for one package, architecture, and tag."""
-        filled = self.pattern
+    def at(self, *, package: str = "", arch: str = "", tag: str = "", again: bool = False) -> str:
+        """The pattern for one package, architecture, and tag; `again` for who takes over there."""
+        filled = (again and self.again) or self.pattern
         for name, value in {"package": package, "arch": arch, "tag": tag}.items():
             filled = filled.replace(f"<{name}>", value)
         return filled
@@ -34,6 +36,7 @@ def _package(state: str) -> str:
     return rf'(?s)P \S*/<package>\r\n.{{0,400}}"state": "{state}"'
 
 
+TAKEN = Phase("message taken, not acknowledged", Way.REDIS, r"ZREM\r\n\$\d+\r\nunacked_index", Hold.BEFORE)
 LEASED = Phase("leased", Way.REDIS, _job("leased"), Hold.AFTER)
 FETCHED = Phase("context fetched", Way.REDIS, _job("building"), Hold.BEFORE)
 BUILDING = Phase("building", Way.REDIS, r"(?s)log:\S*/<package>:<arch>\r\n.{0,2000}at work on", Hold.NOT)
@@ -41,10 +44,38 @@ PUSHING = Phase("pushing", Way.REGISTRY, r"PUT /v2/\S*/manifests/<tag>-<arch> ",
 PUSHED = Phase("pushed, not recorded", Way.REDIS, _job("built"), Hold.BEFORE)
 BUILD_PHASES = (LEASED, FETCHED, BUILDING, PUSHING, PUSHED)
 
-CLAIMED = Phase("chord claimed, callback not sent", Way.REDIS, r"LPUSH\r\n\$\d+\r\npublish", Hold.BEFORE)
+_CALLBACK = r"(?s)LPUSH\r\n\$\d+\r\npublish.{0,8000}/<package>:\w+ index"
+CLAIMED = Phase("chord claimed, callback not sent", Way.REDIS, _CALLBACK, Hold.BEFORE)
 
 ASSEMBLING = Phase("assembling", Way.REGISTRY, r"PUT /v2/\S*/manifests/<tag> ", Hold.BEFORE)
-UNSIGNED = Phase("pushed, unsigned", Way.REGISTRY, r"PUT /v2/\S*/manifests/<tag> ", Hold.AFTER)
+UNSIGNED = Phase(
+    "pushed, unsigned",
+    Way.REGISTRY,
+    r"PUT /v2/\S*/manifests/<tag> ",
+    Hold.AFTER,
+    # What stands is not pushed again.
+    again=r"HEAD /v2/\S*/manifests/<tag> ",
+)
 SIGNING = Phase("signing", Way.NOTARY, r"POST /v2/\S*/<package>/_trust/tuf/ ", Hold.BEFORE)
 SIGNED = Phase("signed, not recorded", Way.REDIS, _package("signed"), Hold.BEFORE)
 PUBLISH_PHASES = (ASSEMBLING, UNSIGNED, SIGNING, SIGNED)
+RECORDED = Phase("recorded, dependents not started", Way.REDIS, _package("signed"), Hold.AFTER)
+
+NUMBERED = Phase("run numbered, not stored", Way.REDIS, r"INCRBY\r\n\$\d+\r\nfarm:run-number", Hold.AFTER)
+NAMED = Phase("run named, not stored", Way.REDIS, r"(?s)ZADD\r\n\$\d+\r\nfarm:open-runs", Hold.AFTER)
+STORED = Phase(
+    "run stored, not started",
+    Way.REDIS,
+    r"(?s)ZADD\r\n\$\d+\r\nfarm:\{\w+\}:due\r\n.{0,400}EXEC\r\n",
+    Hold.AFTER,
+)
+STARTED = Phase("package started, nothing sent", Way.REDIS, _package("building"), Hold.AFTER)
+HALF_SENT = Phase("chord sent by half", Way.REDIS, r"LPUSH\r\n\$\d+\r\nbuild\.arm64", Hold.BEFORE)
+SENT = Phase(
+    "chord sent, not told",
+    Way.REDIS,
+    r"(?s)EVALSHA\r\n.{0,80}\r\n\$1\r\n1\r\n\$\d+\r\nfarm:\{\w+\}:due",
+    Hold.BEFORE,
+)
+FOLLOWING = Phase("following", Way.REDIS, r"XREAD\r\n", Hold.NOT)
+SUBMISSION_PHASES = (NUMBERED, NAMED, STORED, STARTED, HALF_SENT, SENT, FOLLOWING)

@@ -71,10 +71,18 @@ class Process:
             file.seek(self._from)
             return file.read().decode(errors="replace")
 
+    def said_ever(self) -> str:
+        """What it printed since it was started first."""
+        return self.log.read_text(errors="replace")
+
+    def comes_up(self) -> bool:
+        """Wait until it takes work, or has ended."""
+        wait_until(lambda: _READY in self.said() or not self.running)
+        return self.running
+
     def wait_ready(self) -> None:
         """Wait until it takes work."""
-        wait_until(lambda: _READY in self.said() or not self.running)
-        assert self.running, f"{self.name} ended:\n{self.said()}"
+        assert self.comes_up(), f"{self.name} ended:\n{self.said()}"
 
     def wait(self, seconds: float = 120.0) -> int:
         """Wait until it has ended; returns its exit code."""

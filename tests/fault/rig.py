@@ -33,6 +33,7 @@ from tests.support.git_repos import git
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
+    from farm.state.records import PackageRecord
     from lab.lab import Lab
     from lab.process import Service
 
@@ -42,8 +43,12 @@ LEASE = 4.0
 _ENGINE = "engine"
 """Whoever speaks to the registry and is none of the farm's processes."""
 _DOCKERFILE = """\
+ARG ORG
 ARG REGISTRY
-FROM ${{REGISTRY}}/library/busybox:1.36
+FROM {base}
+LABEL made-for="{nonce}"
+"""
+_STEP = """\
 RUN echo "at work on {nonce}"; sleep {seconds}; uname -m > /machine
 """
 
@@ -57,7 +62,7 @@ class Way(StrEnum):
     ENGINE = "engine"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class Rig:
     """The farm; see `running_rig`."""
 
@@ -72,6 +77,8 @@ class Rig:
     workspace: Workspace = field(init=False)
     registry: Relay = field(init=False)
     processes: dict[str, Process] = field(default_factory=dict)
+    written: dict[str, str] = field(default_factory=dict)
+    """NAME:TAG to words that only the images of that package have in their history."""
     _relays: dict[tuple[str, Way], Relay] = field(default_factory=dict)
     _tripwires: dict[Way, list[Tripwire]] = field(default_factory=lambda: {way: [] for way in Way})
     _requests: dict[Way, list[Request]] = field(default_factory=lambda: {way: [] for way in Way})
@@ -184,33 +191,44 @@ class Rig:
         git(directory, "commit", "-q", "--allow-empty", "-m", "begin")
         variables = self.lab.environment(self.home / "farm") | {
             "FARM_ORG": org,
+            "FARM_BUILD_ARGS": f"REGISTRY={self.lab.registry},ORG={org}",
             "DOCKER_CONFIG": str(self.home / "docker"),
             "COLUMNS": "200",
         }
         return Workspace(self.lab, directory, org, variables)
 
-    def package(self, name: str, *, seconds: float = 0, after: str = "", **files: str) -> str:
+    def package(
+        self, name: str, *, seconds: float = 0, needs: str = "", arches: Sequence[str] = ARCHES
+    ) -> str:
         """Write a package that was never built before; returns NAME:TAG.
 
         Args:
             name: of the package.
-            seconds: how long its RUN step lasts; while it does, its log says `at work`.
-            after: the package of this workspace that it needs.
-            files: more of its files.
+            seconds: how long its RUN step lasts; while it does, its log says `at work`. 0 for no step.
+            needs: NAME:TAG of the package that it is built from.
+            arches: its architectures.
         """
-        text = _DOCKERFILE.format(nonce=f"{name} {secrets.token_hex(4)}", seconds=seconds)
-        if after:
-            need = self.workspace.reference(after).rpartition(":")[2]
-            text = "ARG ORG\n" + text.replace(
-                "RUN", f"COPY --from=${{ORG}}/{after}:{need} /machine /need\nRUN"
-            )
-        self.workspace.write(name, Dockerfile=text, **files)
-        return self.workspace.reference(name)
+        nonce = f"{name} {secrets.token_hex(4)}"
+        base = "${ORG}/" + needs.rpartition("/")[2] if needs else "${REGISTRY}/library/busybox:1.36"
+        text = _DOCKERFILE.format(base=base, nonce=nonce)
+        text += _STEP.format(nonce=nonce, seconds=seconds) if seconds else ""
+        about = f"image: {name}\narches: [{', '.join(arches)}]\n"
+        self.workspace.write(name, Dockerfile=text, build_yml=about)
+        tag = git(self.workspace.directory, "rev-parse", f"HEAD:{name}").decode()
+        reference = f"{self.workspace.org}/{name}:{tag}"
+        self.written[reference] = nonce
+        return reference
 
     def prepare(self, *packages: str) -> None:
-        """Make the names of packages ready to be signed."""
-        answer = self.ask("trust", "init", *packages)
+        """Make the names of packages, written or not, ready to be signed."""
+        answer = self.ask("trust", "init", *(f"{self.workspace.org}/{package}" for package in packages))
         assert answer.code == 0, answer.err
+
+    def needless_builds(self, reference: str, arch: str) -> list[Request]:
+        """Those that began although the architecture's image had been pushed."""
+        tag = f"{reference.rpartition(':')[2]}-{arch}"
+        pushed = [one.at for one in self.requests(Way.REGISTRY, "PUT", rf"/manifests/{tag}$")]
+        return [one for one in self.builds(reference, arch) if pushed and one.at > min(pushed)]
 
     def builds(self, reference: str, arch: str) -> list[Request]:
         """The builds that the engine was asked for of one architecture of NAME:TAG."""
@@ -223,6 +241,24 @@ class Rig:
             if any(package.reference == reference for package in record.packages.values()):
                 return record.id
         return None
+
+    def record(self, reference: str) -> PackageRecord:
+        """What the state says of a package in its newest run."""
+        run = self.run_of(reference)
+        assert run is not None, f"no run has {reference}"
+        packages = runs.read_run(self.store, run).packages.values()
+        return next(package for package in packages if package.reference == reference)
+
+    @property
+    def workers(self) -> list[Process]:
+        """Workers and publishers."""
+        return [process for process in self.processes.values() if process.words[0] == "worker"]
+
+    def revive(self) -> None:
+        """Start every worker again that was killed, and wait until all take work."""
+        dead = [process.start() for process in self.workers if not process.running]
+        for process in dead:
+            process.wait_ready()
 
     # Redis
 

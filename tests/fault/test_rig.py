@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> None:
-    reference = rig.package("quiet", seconds=0.5)
+    reference = rig.package("quiet", seconds=0.2)
     tag = reference.rpartition(":")[2]
     rig.prepare("quiet")
     with ExitStack() as stack:
@@ -26,6 +27,8 @@ def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> No
         }
         push = rig.push("push-1", "quiet")
         assert push.wait() == 0, push.said()
+    # And nothing but JSON was printed: no warning, no traceback at the end.
+    assert json.loads(push.said())["state"] == "done"
     assert [name for name, wire in wires.items() if not wire.tripped and name != "pushed, unsigned"] == []
     for arch in ARCHES:
         (build,) = rig.builds(reference, arch)

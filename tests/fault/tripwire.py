@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import re
     from collections.abc import Collection
 
-WAIT = 90.0
+WAIT = 240.0
 """Seconds for which a phase is waited for, and for which a held connection stays held at the most."""
 
 

@@ -170,7 +170,7 @@ def test_a_long_last_line_is_cut() -> None:
         ("received unexpected HTTP status: 500 Internal Server Error", RegistryUnavailableError),
         ("toomanyrequests: slow down", RegistryUnavailableError),
         ("net/http: TLS handshake timeout", RegistryUnavailableError),
-        ("An image does not exist locally with the tag: x", RegistryError),
+        ("An image does not exist locally with the tag: x", EngineUnavailableError),
         ("manifest invalid: manifest invalid", RegistryError),
         ("write /var/lib/docker/tmp/x: no space left on device", DiskFullError),
     ],

@@ -1,0 +1,133 @@
+"""compose/backup and compose/restore: what must not be lost, as a folder of plain files.
+
+Signatures are read before images: whatever a back-up says is signed, it also holds.
+"""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+import tarfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from farm.errors import FarmError, InputError
+from farm.settings import environment
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from compose.site import Site
+
+_SITE_FILES = (".env", "secrets", "maintainer")
+_LIMIT = 6 * 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One file of a back-up: of which service, how its content is read, how an empty service takes it."""
+
+    file: str
+    service: str
+    read: Sequence[str]
+    write: Sequence[str]
+    running: bool = False
+    """Whether the service must run while it takes its content."""
+
+
+_DUMP = ["pg_dump", "--host=/tmp", "--username=farm", "--format=custom"]
+_LOAD = ["pg_restore", "--host=/tmp", "--username=farm", "--clean", "--if-exists", "--single-transaction"]
+PARTS = (
+    Part(
+        "notary-server.dump", "database", [*_DUMP, "notary-server"], [*_LOAD, "--dbname=notary-server"], True
+    ),
+    Part(
+        "notary-signer.dump", "database", [*_DUMP, "notary-signer"], [*_LOAD, "--dbname=notary-signer"], True
+    ),
+    Part("redis.rdb", "redis", ["redis-operator", "--rdb", "-"], ["redis-load"]),
+    Part("registry.tar", "registry", ["registry-save"], ["registry-load"]),
+)
+
+
+def backup(site: Site, folder: Path) -> list[Path]:
+    """Copy the site's secrets, and the data of the services that run here, into a new folder.
+
+    Raises:
+        InputError: the folder is there already, or nothing runs here.
+        FarmError: a service could not be read; no folder is left behind.
+    """
+    if folder.exists():
+        raise InputError(f"{folder} is there already", hint="name a new one")
+    running = _compose(site, "ps", "--services", "--status=running").split()
+    parts = [part for part in PARTS if part.service in running]
+    if not parts:
+        raise InputError("nothing that keeps data runs here", hint="make up")
+    new = folder.with_name(f"{folder.name}.new")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(mode=0o700, parents=True)
+    with ExitStack() as stack:
+        stack.callback(shutil.rmtree, new, ignore_errors=True)
+        for part in parts:
+            with (new / part.file).open("wb") as output:
+                _compose(site, "exec", "-T", part.service, *part.read, into=output)
+        with tarfile.open(new / "site.tar", "w") as tar:
+            for name in _SITE_FILES:
+                tar.add(site.directory / name, name)
+        for file in new.iterdir():
+            file.chmod(0o600)
+        new.rename(folder)
+    return sorted(folder.iterdir())
+
+
+def restore(site: Site, folder: Path) -> list[Path]:
+    """Fill a stack that is down and has no data yet; it is down afterwards too.
+
+    Raises:
+        InputError: it is no back-up, or the stack runs.
+        FarmError: a service did not take its part, as one that holds data already.
+    """
+    if not (folder / "site.tar").is_file():
+        raise InputError(f"{folder} is no back-up")
+    made = [] if site.env.exists() else _unpack_site(site, folder)
+    if _compose(site, "ps", "--quiet").strip():
+        raise InputError("the stack runs", hint="make down")
+    for part in PARTS:
+        if (folder / part.file).exists():
+            _fill(site, folder, part)
+    _compose(site, "down")
+    return made
+
+
+def _unpack_site(site: Site, folder: Path) -> list[Path]:
+    with tarfile.open(folder / "site.tar") as tar:
+        tar.extractall(site.directory, filter="tar", numeric_owner=True)
+    return [site.directory / name for name in _SITE_FILES]
+
+
+def _fill(site: Site, folder: Path, part: Part) -> None:
+    if part.running:
+        _compose(site, "up", "--detach", "--wait", part.service)
+    way = ["exec", "-T"] if part.running else ["run", "--rm", "--no-deps", "-T"]
+    with (folder / part.file).open("rb") as file:
+        _compose(site, *way, part.service, *part.write, given=file)
+
+
+def _compose(site: Site, *words: str, given: IO[bytes] | None = None, into: IO[bytes] | None = None) -> str:
+    """Run docker compose on the site's stack; returns what it printed."""
+    program = shlex.split(environment(["COMPOSE"]).get("COMPOSE", "docker compose"))
+    place = ["--project-directory", str(site.directory), "--file", str(site.directory / "compose.yaml")]
+    done = subprocess.run(
+        [*program, *place, *words],
+        stdin=given or subprocess.DEVNULL,
+        stdout=into or subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=_LIMIT,
+        check=False,
+    )
+    if done.returncode:
+        told = " ".join(done.stderr.decode(errors="replace").split())[-400:]
+        raise FarmError(f"`docker compose {words[0]}` failed: {told}")
+    return (done.stdout or b"").decode()

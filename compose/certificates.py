@@ -1,0 +1,77 @@
+"""The site's own certificate authority, and a certificate for each service."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.errors import FarmError
+from farm.trust.deadline import Deadline
+from farm.trust.directory import place
+from farm.trust.openssl import openssl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+CA_DAYS = 3650
+DAYS = 825
+"""Days that a service's certificate is good for; some clients refuse longer ones."""
+_ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
+_TIMEOUT = 60.0
+
+
+def make_ca(directory: Path, name: str) -> list[Path]:
+    """Make ca.key and ca.crt where they are missing; returns what was made."""
+    made = _key(directory / "ca.key")
+    certificate = directory / "ca.crt"
+    if not certificate.exists():
+        about = ["-subj", f"/CN=Farm CA of {name}", "-days", str(CA_DAYS), "-key", str(directory / "ca.key")]
+        usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+        basic = ["-addext", "basicConstraints=critical,CA:TRUE,pathlen:0"]
+        place(certificate, _openssl("req", "-x509", "-new", "-sha256", *about, *usage, *basic))
+        made.append(certificate)
+    return made
+
+
+def make_certificate(directory: Path, service: str, names: Iterable[str]) -> list[Path]:
+    """Make SERVICE.key and SERVICE.crt where they are missing: for these names, as server and as client.
+
+    The common name is the service's: by it the database knows its clients.
+    """
+    key, certificate = directory / f"{service}.key", directory / f"{service}.crt"
+    made = _key(key)
+    if not certificate.exists():
+        with tempfile.TemporaryDirectory(prefix="farm-") as own:
+            request, extensions = Path(own, "request.pem"), Path(own, "extensions")
+            request.write_text(_openssl("req", "-new", "-key", str(key), "-subj", f"/CN={service}"))
+            extensions.write_text(_extensions(names))
+            by = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
+            for_ = ["-days", str(DAYS), "-extfile", str(extensions), "-in", str(request)]
+            serial = ["-set_serial", f"0x{_openssl('rand', '-hex', '15').strip()}"]
+            place(certificate, _openssl("x509", "-req", "-sha256", *by, *for_, *serial))
+        made.append(certificate)
+    return made
+
+
+def _extensions(names: Iterable[str]) -> str:
+    kinds = [f"{'IP' if _ADDRESS.fullmatch(name) else 'DNS'}:{name}" for name in names]
+    lines = [f"subjectAltName={','.join(kinds)}", "extendedKeyUsage=serverAuth,clientAuth"]
+    return "\n".join([*lines, "basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature"])
+
+
+def _key(path: Path) -> list[Path]:
+    if path.exists():
+        return []
+    place(path, _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    return [path]
+
+
+def _openssl(*words: str) -> str:
+    deadline = Deadline.after(_TIMEOUT, f"openssl {words[0]}")
+    arguments: Sequence[str] = words
+    done = openssl(arguments, deadline)
+    if done.returncode:
+        raise FarmError(f"`openssl {words[0]}` failed: {' '.join(done.stderr.split())[-300:]}")
+    return done.stdout

@@ -1,0 +1,111 @@
+"""compose/bundle and compose/join: what another machine needs to work for the farm, packed and unpacked."""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+from typing import IO, TYPE_CHECKING
+
+from compose.make import registry_name, write_missing
+from compose.site import container_uid, group_of
+from farm.errors import InputError
+from farm.trust.directory import place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from compose.site import Site
+
+_SECRETS = ("ca.crt", "broker-worker", "docker-worker.json")
+# What another machine takes over from the first; the rest of .env is its own.
+_SHARED = ("COMPOSE_PROJECT_NAME", "FARM_HOST", "REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "NOTARY_SERVER")
+_LARGEST = 1 << 20
+_SITE = "site"
+
+
+def pack(site: Site, into: IO[bytes]) -> None:
+    """Write a tar with what a worker needs, and no key that signs."""
+    variables = site.variables()
+    shared = "".join(f"{name}={variables[name]}\n" for name in _SHARED)
+    with tarfile.open(fileobj=into, mode="w|") as tar:
+        _add(tar, _SITE, shared.encode())
+        for name in _SECRETS:
+            _add(tar, name, (site.secrets / name).read_bytes())
+
+
+def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = len(content), 0o600
+    tar.addfile(entry, io.BytesIO(content))
+
+
+def unpack(site: Site, bundle: IO[bytes], own: Mapping[str, str], *, docker_certs: Path) -> list[Path]:
+    """Become a worker's machine; returns what was made. Done again with the same bundle, it changes nothing.
+
+    Args:
+        site: where to unpack.
+        bundle: what `pack` wrote.
+        own: what .env says of the machine itself.
+        docker_certs: where its Docker Engine looks for registries' CAs.
+
+    Raises:
+        InputError: it is no such bundle, or this machine has other secrets; nothing was changed.
+    """
+    files = _read(bundle)
+    wanted = dict(line.split("=", 1) for line in files.pop(_SITE).splitlines()) | {
+        "COMPOSE_PROFILES": "worker"
+    }
+    texts = {site.secrets / name: text for name, text in files.items()}
+    texts[site.secrets / "certs.d" / registry_name(wanted) / "ca.crt"] = files["ca.crt"]
+    texts[site.secrets / "engine" / "README"] = (
+        "ca.pem, cert.pem and key.pem for an engine at tcp:// go here."
+    )
+    for path, text in texts.items():
+        if path.exists() and path.read_text() != f"{text.rstrip()}\n":
+            raise InputError(f"{path} is there already, and another", hint="nothing was changed")
+    site.settle(wanted, kept=own)
+    made = write_missing(texts)
+    site.hand_over(int(site.variables()["FARM_UID"]))
+    return made + trust_registry(docker_certs, wanted, files["ca.crt"])
+
+
+def _read(bundle: IO[bytes]) -> dict[str, str]:
+    try:
+        with tarfile.open(fileobj=bundle, mode="r|") as tar:
+            files = {
+                entry.name: (tar.extractfile(entry) or io.BytesIO()).read(_LARGEST).decode()
+                for entry in tar
+                if entry.isfile() and entry.name in (_SITE, *_SECRETS)
+            }
+    except (tarfile.TarError, UnicodeDecodeError) as error:
+        raise InputError(f"this is no bundle: {error}", hint="compose/bundle writes one") from error
+    if len(files) != len(_SECRETS) + 1:
+        raise InputError("this bundle is not whole", hint="compose/bundle writes one")
+    return files
+
+
+def this_machine(name: str, socket: str) -> dict[str, str]:
+    """What .env says of the machine itself."""
+    return {
+        "MACHINE": name,
+        "FARM_UID": str(container_uid()),
+        "DOCKER_SOCKET": socket,
+        "DOCKER_GID": str(group_of(socket)),
+    }
+
+
+def trust_registry(docker_certs: Path, variables: Mapping[str, str], ca: str) -> list[Path]:
+    """Let this machine's Docker Engine trust the registry's certificate: it reads the folder at each use."""
+    path = docker_certs / registry_name(variables) / "ca.crt"
+    if path.exists():
+        return []
+    if not os.access(next(parent for parent in path.parents if parent.exists()), os.W_OK):
+        raise InputError(
+            f"{path} cannot be written, and this machine's Docker Engine must find the registry's CA there",
+            hint="copy compose/secrets/ca.crt there as root, then run this again",
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    place(path, ca, 0o644)
+    return [path]

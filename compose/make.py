@@ -1,0 +1,127 @@
+"""compose/init: everything that a farm on servers keeps secret, made once; what is there is kept."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+from typing import TYPE_CHECKING
+
+from compose.certificates import make_ca, make_certificate
+from farm.settings import Secret
+from farm.trust.delegation import generate_delegation_key
+from farm.trust.directory import place
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from compose.site import Site
+
+BROKER_USERS = ("worker", "publisher", "maintainer", "flower", "operator")
+REGISTRY_USERS = ("worker", "publisher", "maintainer", "administrator", "reader")
+_PASSWORDS = ("flower-password", "delegation-passphrase", "root-passphrase")
+_SERVICES = ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")
+_FIRST_ALIAS = "farm1"
+
+
+def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
+    """Make what is missing; returns what was made, in order."""
+    site.secrets.mkdir(mode=0o700, exist_ok=True)
+    host = variables["FARM_HOST"]
+    made = make_ca(site.secrets, host)
+    for service in _SERVICES:
+        made += make_certificate(site.secrets, service, (host, service, "localhost", "127.0.0.1"))
+    texts = {site.secrets / name: new_password() for name in _PASSWORDS}
+    broker = f"{host}:{variables['REDIS_PORT']}/0"
+    for user in BROKER_USERS:
+        texts[site.secrets / f"broker-{user}"] = f"rediss://{user}:{new_password()}@{broker}"
+    texts[site.secrets / "notary-signer-passphrases"] = f"{_FIRST_ALIAS} {new_password()}"
+    logins = "\n".join(f"{user}:{new_password()}" for user in REGISTRY_USERS)
+    texts[site.secrets / "registry-users"] = logins
+    made += write_missing(texts)
+    made += write_missing(derived(site, variables))
+    return made + _delegation(site)
+
+
+def new_password() -> str:
+    """A password that fits into a URL and that nobody guesses."""
+    return secrets.token_urlsafe(24)
+
+
+def write_missing(texts: Mapping[Path, str]) -> list[Path]:
+    """Write the files that are not there; returns those."""
+    missing = [path for path in texts if not path.exists()]
+    for path in missing:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        place(path, f"{texts[path].rstrip()}\n")
+    return missing
+
+
+def registry_name(variables: Mapping[str, str]) -> str:
+    """The registry as images name it."""
+    return f"{variables['FARM_HOST']}:{variables['REGISTRY_PORT']}"
+
+
+def _delegation(site: Site) -> list[Path]:
+    files = (site.secrets / "delegation.pem", site.secrets / "delegation.crt")
+    made = [path for path in files if not path.exists()]
+    passphrase = (site.secrets / "delegation-passphrase").read_text().strip()
+    generate_delegation_key(site.secrets, Secret(passphrase))
+    return made
+
+
+def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
+    """What says again, in the form that a program reads, what other files say."""
+    registry = registry_name(variables)
+    ca = (site.secrets / "ca.crt").read_text()
+    users = (site.secrets / "registry-users").read_text().split()
+    logins = {line.partition(":")[0]: docker_config(registry, line) for line in users}
+    texts = {site.secrets / f"docker-{user}.json": logins[user] for user in ("worker", "publisher", "reader")}
+    texts[site.secrets / "certs.d" / registry / "ca.crt"] = ca
+    texts[site.secrets / "engine" / "README"] = "ca.pem, cert.pem and key.pem for engines at tcp:// go here."
+    texts[site.secrets / "administrator" / "docker" / "config.json"] = logins["administrator"]
+    texts[site.secrets / "administrator" / "farm.yml"] = _administrator(variables)
+    own = site.maintainer
+    texts[own / "ca.crt"] = texts[own / "certs.d" / registry / "ca.crt"] = ca
+    texts[own / "broker"] = (site.secrets / "broker-maintainer").read_text()
+    texts[own / "docker" / "config.json"] = logins["maintainer"]
+    texts[own / "farm.yml"] = _maintainer(variables)
+    return texts
+
+
+def docker_config(registry: str, login: str) -> str:
+    """A config.json as `docker login` writes it; `login` is USER:PASSWORD."""
+    return json.dumps({"auths": {registry: {"auth": base64.b64encode(login.encode()).decode()}}}, indent=2)
+
+
+def _notary(variables: Mapping[str, str]) -> str:
+    return variables["NOTARY_SERVER"] or f"https://{variables['FARM_HOST']}:{variables['NOTARY_PORT']}"
+
+
+def _maintainer(variables: Mapping[str, str]) -> str:
+    return f"""\
+# Settings of a maintainer's machine: copy this folder there, and put `export FARM_CONFIG=FOLDER/farm.yml`
+# into the shell's profile. Relative paths count from this folder. config/farm.yml explains every setting.
+broker-file: broker
+broker-ca: ca.crt
+registry-certs: certs.d
+docker-config: docker
+org: {registry_name(variables)}/linuxkit
+notary-server: {_notary(variables)}
+notary-ca: ca.crt
+"""
+
+
+def _administrator(variables: Mapping[str, str]) -> str:
+    return f"""\
+# Settings of who prepares names for signing: farm --config THIS-FILE trust init NAME...
+# Root and targets keys come to lie in docker/trust beside this file: keep a copy where no machine reaches it.
+registry-certs: ../certs.d
+docker-config: docker
+org: {registry_name(variables)}/linuxkit
+notary-server: {_notary(variables)}
+notary-ca: ../ca.crt
+signing-key: ../delegation.pem
+root-passphrase-file: ../root-passphrase
+"""

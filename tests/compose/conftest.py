@@ -1,0 +1,54 @@
+"""One stack for all tests of it, from a clone to containers that are healthy."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from compose.certificates import make_ca
+from lab.directory import own_directory
+from lab.engine import add_bridge
+from lab.mirror import running_mirror
+from tests.support.git_repos import make_repository
+from tests.support.stack import Machine, Stack, make_clone
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# A lost job is taken up soon, so that tests need not wait long.
+_FARM_YML = "lease: 5s\n"
+
+
+@pytest.fixture(scope="session")
+def stack() -> Iterator[Stack]:
+    """The whole stack, up and healthy."""
+    with ExitStack() as ending:
+        home = ending.enter_context(own_directory())
+        stack = Stack(home, "first", packages=home / "packages")
+        make_clone(stack.clone)
+        make_repository(stack.packages)
+        (home / "farm.yml").write_text(_FARM_YML)
+        add_bridge(home)
+        # An operator's engine finds the CA in /etc/docker/certs.d at each use; this one is started with it.
+        secrets = stack.clone / "compose/secrets"
+        secrets.mkdir(mode=0o700)
+        make_ca(secrets, stack.host)
+        ending.callback(lambda: stack.service and stack.service.stop())
+        stack.start_engine(secrets / "ca.crt")
+        stack.init(ending.enter_context(running_mirror(stack.host)))
+        stack.make("up")
+        ending.callback(stack.run, "make", "down")
+        yield stack
+
+
+@pytest.fixture(scope="session")
+def second() -> Iterator[Machine]:
+    """Another machine, with a clone and no engine yet."""
+    with ExitStack() as ending:
+        home = ending.enter_context(own_directory())
+        machine = Machine(home, "second")
+        make_clone(machine.clone)
+        ending.callback(lambda: machine.service and machine.service.stop())
+        yield machine

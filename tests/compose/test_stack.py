@@ -1,0 +1,202 @@
+"""What an operator relies on, on the real stack: from a clone to signed images, through deaths, restored."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+
+from lab.setup import ARCHES
+from tests.support.farm_command import read_until, wait_until
+from tests.support.stack import LIMIT, docker_as
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.support.stack import Machine, Stack
+
+pytestmark = pytest.mark.timeout(LIMIT)
+
+SERVICES = {
+    "redis",
+    "registry",
+    "database",
+    "notary-signer",
+    "notary-server",
+    "notary-gate",
+    "publisher",
+    *(f"worker-{arch}" for arch in ARCHES),
+    "flower",
+}
+SLOW = "RUN /bin/busybox sleep 15\n"
+
+
+@pytest.fixture(scope="module")
+def hello(stack: Stack) -> str:
+    """NAME:TAG of a package that was pushed for three architectures."""
+    reference = stack.write("hello")
+    stack.farm("push", "hello")
+    return reference
+
+
+def test_every_service_comes_up_healthy_and_none_runs_as_root(stack: Stack) -> None:
+    containers = stack.containers()
+    assert containers.keys() == SERVICES
+    assert {one["State"]["Health"]["Status"] for one in containers.values()} == {"healthy"}
+    for service in containers:
+        assert stack.compose("exec", "-T", service, "id", "-u").strip() == "10001"
+
+
+def test_no_container_may_gain_rights_write_to_its_image_or_take_all_memory(stack: Stack) -> None:
+    for one in stack.containers().values():
+        host = one["HostConfig"]
+        assert host["CapDrop"] == ["ALL"]
+        assert host["SecurityOpt"] == ["no-new-privileges:true"]
+        assert host["ReadonlyRootfs"]
+        assert host["Memory"] > 0
+        assert host["NanoCpus"] > 0
+        assert host["RestartPolicy"]["Name"] == "unless-stopped"
+
+
+def test_only_the_publisher_is_given_the_signing_key(stack: Stack) -> None:
+    mounts = {
+        service: {mount["Destination"] for mount in one["Mounts"]}
+        for service, one in stack.containers().items()
+    }
+    assert {name for name, seen in mounts.items() if "/run/secrets/delegation.pem" in seen} == {"publisher"}
+    assert {name for name, seen in mounts.items() if "/var/run/docker.sock" in seen} == {
+        f"worker-{arch}" for arch in ARCHES
+    }
+
+
+def test_no_secret_is_seen_in_a_container_s_description_or_in_any_log(stack: Stack, hello: str) -> None:
+    assert hello
+    files = (
+        "broker-worker",
+        "broker-publisher",
+        "registry-users",
+        "delegation-passphrase",
+        "flower-password",
+    )
+    words = {word for name in files for word in re.split(r"[\s:@/]+", stack.secret(name)) if len(word) >= 32}
+    assert len(words) == len(files) + 4
+    seen = json.dumps(stack.containers()) + stack.compose("logs")
+    assert [word for word in words if word in seen] == []
+
+
+def test_a_push_from_the_host_is_signed_for_three_architectures(stack: Stack, hello: str) -> None:
+    found = stack.farm("inspect", hello)
+    assert "signed" in found
+    for arch in ARCHES:
+        assert arch in found
+
+
+def test_a_stranger_pulls_what_is_signed_and_nothing_else(stack: Stack, hello: str, tmp_path: Path) -> None:
+    stranger = stack.stranger(tmp_path)
+    for arch in ARCHES:
+        pulled = docker_as(stranger, "pull", "--quiet", f"--platform=linux/{arch}", hello)
+        assert pulled.code == 0, pulled.err
+        assert docker_as(stranger, "image", "rm", "--force", hello).code == 0
+    unsigned = docker_as(stranger, "pull", "--quiet", f"{hello}-amd64")
+    assert unsigned.code == 1
+    assert "No valid trust data" in unsigned.err
+
+
+def test_registry_and_notary_let_nobody_in_without_a_login(stack: Stack, hello: str) -> None:
+    gun = hello.rpartition(":")[0]
+    ca = ssl.create_default_context(cafile=str(stack.clone / "compose/secrets/ca.crt"))
+    with httpx.Client(verify=ca, trust_env=False, timeout=30) as nobody:
+        for method, url in (
+            ("GET", f"https://{stack.registry}/v2/linuxkit/hello/tags/list"),
+            ("GET", f"https://{stack.notary}/v2/{gun}/_trust/tuf/root.json"),
+            ("DELETE", f"https://{stack.notary}/v2/{gun}/_trust/tuf/"),
+        ):
+            assert nobody.request(method, url).status_code == 401, url
+
+
+def test_flower_shows_the_tasks_to_who_logs_in(stack: Stack, hello: str) -> None:
+    assert hello
+    assert stack.flower("/api/tasks", None).status_code == 401
+    login = ("farm", stack.secret("flower-password"))
+    names = {task["name"] for task in stack.flower("/api/tasks", login).json().values()}
+    assert {name for name in names if name and "hello" in name and name.endswith(tuple(ARCHES))}
+
+
+def test_a_killed_redis_worker_and_publisher_come_back_and_finish_the_run(stack: Stack) -> None:
+    reference = stack.write("slow", SLOW)
+    with stack.start("push", "slow") as push:
+        read_until(push, "building")
+        for service in ("redis", "worker-amd64", "publisher"):
+            stack.kill(service)
+        rest = push.communicate(timeout=LIMIT)[0]
+    assert push.returncode == 0, rest
+    assert "signed" in stack.farm("inspect", reference)
+
+
+def test_a_second_machine_joins_with_one_command_and_builds_for_the_first(
+    stack: Stack, second: Machine
+) -> None:
+    bundle = stack.done("compose/bundle")
+    (second.home / "worker.tar").write_text(bundle)
+    second.start_engine(stack.clone / "compose/secrets/ca.crt")
+    arguments = f"--machine=second --socket={second.socket} --docker-certs={second.certs}"
+    second.make("worker", f"BUNDLE={second.home}/worker.tar", f"ARGS={arguments}")
+    assert second.containers().keys() == {"worker"}
+    assert stack.workers()["amd64@second"]["arches"] == ["amd64"]
+    stack.compose("stop", "worker-amd64")
+    stack.write("shared")
+    seen = stack.farm("push", "shared")
+    assert "shared amd64: building on amd64@second" in seen
+    second.make("down")
+    stack.compose("start", "worker-amd64")
+
+
+def test_down_and_up_keep_images_signatures_runs_and_history(
+    stack: Stack, hello: str, tmp_path: Path
+) -> None:
+    runs = stack.farm("status", "--json")
+    stack.make("down")
+    assert stack.containers() == {}
+    stack.make("up")
+    assert_all_is_there(stack, hello, runs, tmp_path)
+
+
+def test_a_back_up_restores_everything_on_an_empty_machine(stack: Stack, hello: str, tmp_path: Path) -> None:
+    runs = stack.farm("status", "--json")
+    folder = tmp_path / "back-up"
+    stack.done("compose/backup", str(folder))
+    assert stack.run("compose/backup", str(folder)).code == 2
+    assert stack.run("compose/restore", str(folder)).code == 2
+    stack.compose("down", "--volumes")
+    for name in (".env", "secrets", "maintainer"):
+        (stack.clone / "compose" / name).rename(tmp_path / name)
+    stack.done("compose/restore", str(folder))
+    stack.make("up")
+    assert_all_is_there(stack, hello, runs, tmp_path / "home")
+
+
+def test_a_renewed_password_shuts_the_old_one_out(stack: Stack) -> None:
+    old = stack.secret("broker-worker")
+    stack.done("compose/renew", "broker-worker", "notary-signer-passphrases", "certificates")
+    stack.make("up", "SERVICES=--force-recreate")
+    wait_until(lambda: len(stack.workers()) == len(ARCHES) + 1)
+    assert stack.secret("broker-worker") != old
+    stack.write("renewed")
+    assert "signed" in stack.farm("push", "renewed")
+    refused = stack.compose("exec", "-T", "-e", f"URL={old}", "worker-amd64", "sh", "-c", OLD_LOGIN)
+    assert "Redis refused the login" in refused
+
+
+OLD_LOGIN = "FARM_BROKER_FILE= FARM_BROKER=$URL farm workers 2>&1 || true"
+
+
+def assert_all_is_there(stack: Stack, reference: str, runs: str, home: Path) -> None:
+    """Runs, the image and its signature are what they were, and nothing is built again."""
+    assert stack.farm("status", "--json") == runs
+    pulled = docker_as(stack.stranger(home), "pull", "--quiet", "--platform=linux/amd64", reference)
+    assert pulled.code == 0, pulled.err
+    assert "nothing to do" in stack.farm("push", "hello")

@@ -1,0 +1,27 @@
+"""What the suite prints at its end: the faults that were survived, and how long recovery took."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Summary:
+    """Rows of two tables."""
+
+    survived: list[tuple[str, str, str]] = field(default_factory=list)
+    """Fault, phase, what came of it."""
+    recoveries: list[tuple[str, float, float]] = field(default_factory=list)
+    """Fault, seconds until the work began again, seconds allowed."""
+
+    def lines(self) -> list[str]:
+        """The tables as text."""
+        rows = [f"  {fault:<34} {phase:<34} {what}" for fault, phase, what in self.survived]
+        times = [f"  {fault:<69} {took:5.1f} s of {most:.0f} s" for fault, took, most in self.recoveries]
+        return [
+            *(["faults survived", *rows] if rows else []),
+            *(["from the kill to the next start", *times] if times else []),
+        ]
+
+
+SUMMARY = Summary()

@@ -1,0 +1,151 @@
+"""Who builds dies or freezes at each phase of a build: in one run, a package for each phase.
+
+Of each package one architecture loses the process that builds, one the whole worker, and on one the worker
+sleeps past its lease and then wakes.
+"""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fault.outcome import built, check
+from tests.fault.phases import BUILD_PHASES, BUILDING, PUSHING, SIGNING
+from tests.fault.rig import ARCHES, LEASE
+from tests.fault.summary import SUMMARY
+from tests.support.farm_command import wait_until
+
+if TYPE_CHECKING:
+    from tests.fault.phases import Phase
+    from tests.fault.rig import Rig
+    from tests.fault.tripwire import Tripwire
+
+pytestmark = pytest.mark.timeout(900)
+CHILD, WORKER, FROZEN = FAULTS = (
+    "kill -9 of the build child",
+    "kill -9 of the worker",
+    "worker frozen past its lease",
+)
+ALLOWED = LEASE + 5
+"""Seconds from a death to the next start of what died with it."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One job, and what happens to whoever has it at a phase."""
+
+    rig: Rig
+    phase: Phase
+    reference: str
+    arch: str
+    fault: str
+    wire: Tripwire
+
+    def strike(self) -> Struck:
+        """Wait for the phase, strike, and see to it that a frozen worker wakes after another did its work."""
+        name = self.wire.wait()
+        # The engine pushes, for the worker that has the job.
+        victim = self.rig.processes.get(name) or self.rig.processes[self._record().worker]
+        at = time.monotonic()
+        if self.fault == CHILD:
+            victim.kill_child()
+            self.wire.drop()
+        elif self.fault == WORKER:
+            victim.kill()
+            self.wire.drop()
+            victim.start()
+        else:
+            victim.freeze()
+            task = self._record().task
+            wait_until(lambda: self._record().state.landed, 240)
+            before = self._record(), built(self.rig, self.reference)[self.arch]
+            self.wire.release()
+            victim.thaw()
+            wait_until(lambda: f"[{task}] ignored" in victim.said())
+            assert (self._record(), built(self.rig, self.reference)[self.arch]) == before
+            assert self._record().worker != victim.name
+        return Struck(self, victim.name, at)
+
+    def _record(self) -> Any:
+        return self.rig.record(self.reference).jobs[self.arch]
+
+
+@dataclass(frozen=True)
+class Struck:
+    """A case that has happened: to whom, and when, by the monotonic clock."""
+
+    case: Case
+    victim: str
+    at: float
+
+
+@pytest.fixture(scope="module")
+def struck(rig: Rig) -> dict[str, list[Struck]]:
+    """All cases, by phase, after the run in which they happened, which ended well."""
+    names = {phase: phase.name.partition(",")[0].replace(" ", "-") for phase in BUILD_PHASES}
+    rig.prepare(*names.values())
+    with ExitStack() as stack:
+        cases = []
+        for turn, (phase, name) in enumerate(names.items()):
+            reference = rig.package(name, seconds=6 if phase is BUILDING else 0)
+            for place, fault in enumerate(FAULTS):
+                arch = ARCHES[(turn + place) % len(ARCHES)]
+                pattern = phase.at(package=name, arch=arch, tag=reference.rpartition(":")[2])
+                wire = stack.enter_context(rig.tripwire(phase.way, pattern, phase.hold))
+                cases.append(Case(rig, phase, reference, arch, fault, wire))
+        push = rig.push("push-1", *names.values())
+        with ThreadPoolExecutor(len(cases)) as pool:
+            done = list(pool.map(Case.strike, cases))
+        assert push.wait() == 0, push.said()
+    return {phase.name: [one for one in done if one.case.phase is phase] for phase in BUILD_PHASES}
+
+
+def test_the_run_in_which_they_died_ends_with_all_published_and_signed(
+    rig: Rig, struck: dict[str, list[Struck]]
+) -> None:
+    check(rig, [cases[0].case.reference for cases in struck.values()])
+
+
+@pytest.mark.parametrize("phase", BUILD_PHASES, ids=lambda phase: phase.name)
+def test_what_was_pushed_before_its_worker_died_or_froze_is_not_built_again(
+    rig: Rig, struck: dict[str, list[Struck]], phase: Phase
+) -> None:
+    for one in struck[phase.name]:
+        again = 2 if phase in (BUILDING, PUSHING) else 1
+        assert built(rig, one.case.reference)[one.case.arch] == again
+        SUMMARY.survived.append((one.case.fault, phase.name, f"built {'twice' if again == 2 else 'once'}"))
+
+
+def test_what_dies_with_its_worker_starts_again_within_one_lease_and_five_seconds(rig: Rig) -> None:
+    rig.prepare("urgent")
+    reference = rig.package("urgent", seconds=2)
+    with ExitStack() as stack:
+        wires = {
+            arch: stack.enter_context(
+                rig.tripwire(BUILDING.way, BUILDING.at(package="urgent", arch=arch), BUILDING.hold)
+            )
+            for arch in ARCHES
+        }
+        push = rig.push("push-1", "urgent")
+        deaths = {arch: rig.processes[wire.wait()].kill() for arch, wire in wires.items()}
+        with rig.tripwire(SIGNING.way, SIGNING.at(package="urgent")) as first:
+            publisher = rig.processes[first.wait()]
+            with rig.tripwire(SIGNING.way, SIGNING.at(package="urgent")) as second:
+                died = publisher.kill()
+                first.drop()
+                second.wait()
+                taken = time.monotonic() - (time.time() - rig.record(reference).at)
+        assert push.wait() == 0, push.said()
+    check(rig, [reference])
+    SUMMARY.recoveries.append(("kill -9 of the publisher", taken - died, ALLOWED))
+    assert taken - died <= ALLOWED
+    for arch, died in deaths.items():
+        _, again = rig.builds(reference, arch)
+        SUMMARY.recoveries.append((f"kill -9 of the {arch} worker", again.at - died, ALLOWED))
+        assert again.at - died <= ALLOWED
+    rig.revive()

@@ -1,0 +1,101 @@
+"""`farm push` dies or freezes at each phase of a submission: what it had stored is carried out without it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.fault.outcome import built, check
+from tests.fault.phases import FOLLOWING, HALF_SENT, NAMED, NUMBERED, SUBMISSION_PHASES
+from tests.fault.rig import ARCHES
+from tests.fault.summary import SUMMARY
+from tests.support.farm_command import wait_until
+
+if TYPE_CHECKING:
+    from tests.fault.phases import Phase
+    from tests.fault.rig import Rig
+    from tests.fault.tripwire import Tripwire
+
+pytestmark = pytest.mark.timeout(900)
+KILLED, FROZEN = "kill -9 of farm push", "farm push frozen past all"
+NEEDY = "submission-needy"
+"""It needs the package whose `farm push` dies while it follows."""
+CASES = {
+    **{f"submission-{number}": (phase, KILLED) for number, phase in enumerate(SUBMISSION_PHASES)},
+    "submission-frozen": (HALF_SENT, FROZEN),
+}
+
+
+@dataclass(frozen=True)
+class Case:
+    """One submission of some packages, the first of which shows the phase."""
+
+    rig: Rig
+    packages: dict[str, str]
+    """Name to NAME:TAG."""
+    phase: Phase
+    fault: str
+    wire: Tripwire
+
+    def happen(self) -> None:
+        """Strike at the phase, and wait until the farm has done what was stored."""
+        name, *_ = self.packages
+        push = self.rig.push(f"push-{name}", *self.packages)
+        self.wire.wait()
+        if self.fault == KILLED:
+            push.kill()
+            self.wire.drop()
+        else:
+            push.freeze()
+        if self.phase in (NUMBERED, NAMED):
+            assert self.rig.run_of(self.packages[name]) is None
+            again = self.rig.push(f"again-{name}", *self.packages)
+            assert again.wait(240) == 0, again.said()
+        wait_until(self._all_stand, 240)
+        if self.fault == FROZEN:
+            self.wire.release()
+            push.thaw()
+            assert push.wait(240) == 0, push.said()
+
+    def _all_stand(self) -> bool:
+        references = self.packages.values()
+        return all(self.rig.run_of(one) and self.rig.record(one).state.stands for one in references)
+
+
+@pytest.fixture(scope="module")
+def cases(rig: Rig) -> list[Case]:
+    """All cases, after they happened at the same time."""
+    rig.prepare(*CASES, NEEDY)
+    with ExitStack() as stack, ThreadPoolExecutor(len(CASES)) as pool:
+        cases = []
+        for name, (phase, fault) in CASES.items():
+            packages = {name: rig.package(name)}
+            if phase is FOLLOWING:
+                packages[NEEDY] = rig.package(NEEDY, needs=packages[name])
+            pattern = phase.at(package=name)
+            wire = stack.enter_context(rig.tripwire(phase.way, pattern, phase.hold, {f"push-{name}"}))
+            cases.append(Case(rig, packages, phase, fault, wire))
+        work = [pool.submit(case.happen) for case in cases]
+        if errors := [error for one in work if (error := one.exception())]:
+            raise BaseExceptionGroup("not every case happened as it should", errors)
+    return cases
+
+
+def test_a_submission_is_carried_out_although_farm_push_died_and_nothing_is_built_twice(
+    rig: Rig, cases: list[Case]
+) -> None:
+    references = [reference for case in cases for reference in case.packages.values()]
+    check(rig, references)
+    assert [built(rig, reference) for reference in references] == [dict.fromkeys(ARCHES, 1)] * len(references)
+    for case in cases:
+        SUMMARY.survived.append((case.fault, case.phase.name, "built once, one index, signed"))
+
+
+def test_farm_push_again_finds_nothing_to_do(rig: Rig, cases: list[Case]) -> None:
+    push = rig.push("push-1", *(name for case in cases for name in case.packages))
+    assert push.wait() == 0
+    assert '"run": null' in push.said()

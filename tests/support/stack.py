@@ -1,0 +1,272 @@
+"""The stack in containers, made from a clone as an operator would make it, on an engine of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import docker
+import httpx
+
+from lab import offline
+from lab.engine import address_of, own_engine
+from lab.process import free_port
+from lab.setup import ARCHES, DOCKER, ROOT, busybox
+from tests.support.farm_command import FARM, Answer, wait_until
+from tests.support.git_repos import git
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.process import Service
+
+BASE = "debian-of-the-test:12"
+LIMIT = 1200
+"""Seconds that one command may take: it may build every image on a busy machine."""
+_PORTS = ("REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "FLOWER_PORT")
+FROM_SCRATCH = """\
+FROM scratch
+ARG TARGETARCH
+COPY busybox-${TARGETARCH} /bin/busybox
+SHELL ["/bin/busybox", "sh", "-c"]
+RUN /bin/busybox uname -m > /built-on
+"""
+
+
+def make_clone(directory: Path) -> Path:
+    """What git has of this checkout, and what is about to be added to it, with a wheelhouse."""
+    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    names = subprocess.run(listed, capture_output=True, check=True, timeout=60).stdout.decode().split("\0")
+    for name in filter(None, names):
+        if (ROOT / name).exists():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, directory / name)
+    for wheel in offline.wheelhouse().iterdir():
+        shutil.copy(wheel, directory / "compose" / "wheelhouse")
+    return directory
+
+
+@dataclass
+class Machine:
+    """A machine with a clone and a Docker Engine of its own."""
+
+    home: Path
+    name: str
+    service: Service | None = None
+    env: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def clone(self) -> Path:
+        """The operator's clone."""
+        return self.home / "clone"
+
+    @property
+    def engine(self) -> str:
+        """Where its engine answers."""
+        return f"unix://{self.home}/engine/docker.sock"
+
+    @property
+    def socket(self) -> str:
+        """The engine's socket."""
+        return self.engine.removeprefix("unix://")
+
+    @property
+    def certs(self) -> Path:
+        """What would be /etc/docker/certs.d."""
+        return self.home / "certs.d"
+
+    def start_engine(self, ca: Path) -> None:
+        """Start an engine that trusts a CA beside the system's, and give it the base image."""
+        bundle = self.home / "trusted.crt"
+        system = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
+        bundle.write_text(system.read_text() + ca.read_text())
+        self.service = own_engine(self.home, trusting=bundle).service
+        self.service.start()
+        with closing(docker.DockerClient(base_url=self.engine, timeout=LIMIT)) as client:
+            client.api.import_image_from_file(str(offline.debian()), *BASE.split(":"))
+
+    def run(self, *command: str, **variables: str) -> Answer:
+        """Run a command in the clone, to its end."""
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
+        done = subprocess.run(
+            command,
+            cwd=self.clone,
+            env={**clean, "DOCKER_HOST": self.engine, "COMPOSE": str(offline.docker_compose()), **variables},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def done(self, *command: str, **variables: str) -> str:
+        """Run a command that must succeed; returns what it printed."""
+        answer = self.run(*command, **variables)
+        assert answer.code == 0, f"{command}: {answer.code}\n{answer.out[-3000:]}\n{answer.err[-9000:]}"
+        return answer.out
+
+    def make(self, *words: str) -> str:
+        """Run `make WORDS`, with the Docker Compose of the cache; a failure shows the containers' logs."""
+        answer = self.run("make", "--no-print-directory", *words, f"COMPOSE={offline.docker_compose()}")
+        logs = self.compose("logs", "--tail=20") if answer.code else ""
+        assert answer.code == 0, f"{answer.out[-6000:]}\n{answer.err[-6000:]}\n{logs}"
+        return answer.out
+
+    def compose(self, *words: str) -> str:
+        """Run `docker compose WORDS` on the stack."""
+        place = ["--project-directory", "compose", "--file", "compose/compose.yaml"]
+        return self.done(str(offline.docker_compose()), *place, *words)
+
+    def containers(self) -> dict[str, dict[str, Any]]:
+        """By service, all containers of the stack as the engine describes them."""
+        with closing(docker.DockerClient(base_url=self.engine, timeout=60)) as client:
+            found = client.containers.list(all=True, filters={"label": "com.docker.compose.oneoff=False"})
+            return {each.labels["com.docker.compose.service"]: each.attrs for each in found}
+
+    def kill(self, service: str) -> None:
+        """Kill a service's processes, as the kernel does when memory is short; the engine restarts it."""
+        before = self.containers()[service]
+        os.kill(before["State"]["Pid"], signal.SIGKILL)
+        wait_until(
+            lambda: self.containers()[service]["State"]["StartedAt"] != before["State"]["StartedAt"], 120
+        )
+
+
+@dataclass
+class Stack(Machine):
+    """The machine on which everything but workers for others' sake runs."""
+
+    packages: Path = Path()
+    """A repository of packages that need no base image."""
+
+    def init(self, mirror: str) -> str:
+        """Run compose/init, with ports that are free and an address that containers reach."""
+        variables = {
+            **{name: str(free_port()) for name in _PORTS},
+            "BASE": BASE,
+            "DEBIAN_MIRROR": mirror,
+            "FARM_BIND": self.host,
+            "EMULATE": "true",
+            "FARM_YML": str(self.home / "farm.yml"),
+        }
+        asked = [f"--set={name}={value}" for name, value in variables.items()]
+        where = [f"--socket={self.socket}", f"--docker-certs={self.certs}", "--machine=first"]
+        return self.done("compose/init", self.host, *where, *asked)
+
+    @property
+    def host(self) -> str:
+        """The address at which containers, and this machine itself, reach this machine."""
+        return address_of(self.home)
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """What .env says."""
+        lines = (self.clone / "compose" / ".env").read_text().splitlines()
+        return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+    @property
+    def registry(self) -> str:
+        """The registry as images name it."""
+        return f"{self.host}:{self.variables['REGISTRY_PORT']}"
+
+    @property
+    def notary(self) -> str:
+        """The notary server."""
+        return f"{self.host}:{self.variables['NOTARY_PORT']}"
+
+    def environment(self, config: str = "maintainer/farm.yml") -> dict[str, str]:
+        """The variables of a maintainer, or of who has another farm.yml."""
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
+        state = {"FARM_STATE_DIR": str(self.home / "state"), "COLUMNS": "200"}
+        return clean | state | {"FARM_CONFIG": str(self.clone / "compose" / config)}
+
+    def farm(self, *words: str, config: str = "maintainer/farm.yml") -> str:
+        """Run `farm WORDS` on the host, among the packages; it must succeed."""
+        done = subprocess.run(
+            [FARM, *words],
+            cwd=self.packages,
+            env=self.environment(config),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+            check=False,
+        )
+        assert done.returncode == 0, f"farm {words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.stdout
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start `farm WORDS` on the host."""
+        return subprocess.Popen(
+            [FARM, *words],
+            cwd=self.packages,
+            env=self.environment(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def write(self, package: str, more: str = "") -> str:
+        """Add a package, prepare its name for signing, and return its NAME:TAG."""
+        folder = self.packages / package
+        folder.mkdir()
+        (folder / "build.yml").write_text(f"image: {package}\n")
+        (folder / "Dockerfile").write_text(FROM_SCRATCH + more)
+        for arch in ARCHES:
+            shutil.copy(busybox(arch), folder / f"busybox-{arch}")
+        git(self.packages, "add", "-A")
+        git(self.packages, "commit", "-qm", package)
+        self.farm("trust", "init", package, config="secrets/administrator/farm.yml")
+        return self.farm("show-tag", package).strip()
+
+    def workers(self) -> dict[str, dict[str, Any]]:
+        """Who is up, by name."""
+        return {worker["name"]: worker for worker in json.loads(self.farm("workers", "--json"))}
+
+    def stranger(self, home: Path) -> dict[str, str]:
+        """The variables of a docker user who may read, trusts signed tags only, and never saw the farm."""
+        folder = home / ".docker" / "tls" / self.notary
+        folder.mkdir(parents=True)
+        shutil.copy(self.clone / "compose/secrets/ca.crt", folder / "ca.crt")
+        shutil.copy(self.clone / "compose/secrets/docker-reader.json", home / ".docker" / "config.json")
+        return {
+            "HOME": str(home),
+            "PATH": os.defpath,
+            "DOCKER_HOST": self.engine,
+            "DOCKER_CONFIG": str(home / ".docker"),
+            "DOCKER_CONTENT_TRUST": "1",
+            "DOCKER_CONTENT_TRUST_SERVER": f"https://{self.notary}",
+        }
+
+    def flower(self, path: str, login: tuple[str, str] | None) -> httpx.Response:
+        """Ask Flower."""
+        url = f"http://127.0.0.1:{self.variables['FLOWER_PORT']}{path}"
+        return httpx.get(url, auth=login, trust_env=False, timeout=30)
+
+    def secret(self, name: str) -> str:
+        """A secret."""
+        return (self.clone / "compose" / "secrets" / name).read_text().strip()
+
+
+def docker_as(variables: Mapping[str, str], *words: str) -> Answer:
+    """Run Debian's docker client."""
+    done = subprocess.run(
+        [DOCKER, *words],
+        env=dict(variables),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)

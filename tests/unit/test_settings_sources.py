@@ -1,0 +1,82 @@
+"""Secrets from files, paths beside farm.yml, and a broker whose certificate is always demanded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import SettingsError
+from farm.settings import Secret, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from farm.settings import Settings
+
+
+def settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
+    return load_settings({}, config=config or Path("/dev/null"), environ=environ)
+
+
+def test_a_secret_is_read_from_the_file_that_a_variable_names(tmp_path: Path) -> None:
+    (tmp_path / "broker").write_text("redis://:pw@host:6379/0\n")
+    assert settings({"FARM_BROKER_FILE": f"{tmp_path}/broker"}).broker == Secret("redis://:pw@host:6379/0")
+
+
+def test_a_file_named_by_a_variable_beats_the_secret_in_farm_yml(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from the file")
+    (tmp_path / "farm.yml").write_text("flower-password: from farm.yml\n")
+    found = settings({"FARM_FLOWER_PASSWORD_FILE": f"{tmp_path}/password"}, tmp_path / "farm.yml")
+    assert found.flower_password == Secret("from the file")
+
+
+def test_a_secret_and_its_file_in_one_source_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "broker").write_text("redis://a")
+    with pytest.raises(SettingsError, match="broker is given twice"):
+        settings({"FARM_BROKER": "redis://b", "FARM_BROKER_FILE": f"{tmp_path}/broker"})
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe"])
+def test_a_file_that_holds_no_one_secret_is_refused_and_not_shown(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        settings({"FARM_SIGNING_PASSPHRASE_FILE": f"{tmp_path}/secret"})
+    assert "two" not in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="FARM_BROKER_FILE: the file cannot be read"):
+        settings({"FARM_BROKER_FILE": f"{tmp_path}/none"})
+
+
+def test_only_secrets_have_files() -> None:
+    with pytest.raises(SettingsError, match="unknown setting FARM_ORG_FILE"):
+        settings({"FARM_ORG_FILE": "/etc/org"})
+
+
+def test_relative_paths_of_farm_yml_count_from_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "broker").write_text("redis://host\n")
+    (tmp_path / "farm.yml").write_text("broker-file: broker\nnotary-ca: ca.crt\nstate-dir: /var/lib/farm\n")
+    found = settings({}, tmp_path / "farm.yml")
+    assert found.broker == Secret("redis://host")
+    assert found.notary_ca == tmp_path / "ca.crt"
+    assert found.state_dir == Path("/var/lib/farm")
+
+
+@pytest.mark.parametrize(
+    ("url", "ca", "expected"),
+    [
+        ("redis://host/0", "/ca", "redis://host/0"),
+        ("rediss://host/0", None, "rediss://host/0?ssl_cert_reqs=required"),
+        ("rediss://host/0", "/a b", "rediss://host/0?ssl_cert_reqs=required&ssl_ca_certs=%2Fa%20b"),
+        ("rediss://host/0?ssl_cert_reqs=none", None, "rediss://host/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_a_broker_behind_tls_must_show_a_certificate_unless_its_url_says_otherwise(
+    url: str, ca: str | None, expected: str
+) -> None:
+    found = settings({"FARM_BROKER": url, "FARM_BROKER_CA": ca or ""})
+    assert found.broker == Secret(expected)
+    assert settings({"FARM_BROKER": expected, "FARM_BROKER_CA": ca or ""}).broker == Secret(expected)
