@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
     """Make packages available in the LinuxKit cache: from there, else the registry, else built: farm build.
 
-    By default for this machine's architecture; where the setting `emulate` is on, for all of `arches`.
+    By default for this machine's architecture; where the setting `emulate` is on, for all of the package's.
 
     \b
     farm pkg build -org=wombat -disable-content-trust pkg/foo
@@ -50,7 +50,7 @@ def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int
         if own[name] is not None:
             note(f"--{name}: is for what is pushed")
     wish = _wish(asked, own)
-    if not wish.arches:
+    if own["skip_platforms"] and not wish.arches:
         click.echo("no architecture is left to build for")
         return 0
     if own["dry_run"] or own["dry"]:
@@ -61,11 +61,11 @@ def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int
 def _wish(asked: Asked, own: dict[str, Any]) -> Wish:
     from farm.standalone import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
+    named, skipped = arches(own["platforms"]), arches(own["skip_platforms"])
     usual = asked.settings.arches if asked.settings.emulate else (own_arch(),)
-    wanted = arches(own["platforms"]) or usual
-    skipped = arches(own["skip_platforms"])
+    all_of_each = asked.settings.emulate and not skipped
     return Wish(
-        tuple(arch for arch in wanted if arch not in skipped),
+        named or (() if all_of_each else tuple(arch for arch in usual if arch not in skipped)),
         force=bool(own["force"]),
         pull=not is_off(own, "pull"),
         docker=bool(own["docker"]),
@@ -80,7 +80,7 @@ def _say(asked: Asked, directories: Sequence[str], wish: Wish) -> int:
 
     cache = Cache(asked.settings.cache)
     for package in read_packages(directories, asked.tags):
-        for arch in wish.arches:
+        for arch in wish.arches or package.yml.arches or asked.settings.arches:
             here = not wish.force and find_image(cache, package.reference, arch)
             what = "in the cache" if here else "pull it or build it" if wish.pull else "build it"
             click.echo(f"{package.reference.familiar} {arch}: {what}")
