@@ -55,6 +55,7 @@ _WRITTEN = {
     "Size": "bytes, or 500MB or 20GiB",
     "bool": "true or false",
     "tuple[str, ...]": "list; a,b in a variable or flag",
+    "tuple[Path, ...]": "list of paths; a,b in a variable or flag",
     "tuple[tuple[str, str], ...]": "mapping; A=1,B=2 in a variable or flag",
 }
 _VARIABLES = [
@@ -112,9 +113,17 @@ def _command(command: click.Command, context: click.Context, heading: str) -> It
     if context.parent:
         flags = [row for row in flags if "--help" not in row[0]]
     yield from _table(("flag", "meaning"), flags)
-    for part in command.commands.values() if type(command) is click.Group else ():
+    for part in _parts(command, context):
         within = click.Context(part, parent=context, info_name=part.name)
         yield from _command(part, within, f"{heading}#")
+
+
+def _parts(command: click.Command, context: click.Context) -> list[click.Command]:
+    """The verbs of a verb; those of `farm` itself have headings of their own."""
+    if not isinstance(command, click.Group) or context.parent is None:
+        return []
+    found = (command.get_command(context, name) for name in command.list_commands(context))
+    return [part for part in found if part is not None]
 
 
 def _help(text: str) -> Iterator[str]:

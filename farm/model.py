@@ -374,6 +374,7 @@ class PackageState(StrEnum):
     WAITING = "waiting"
     BUILDING = "building"
     PUBLISHING = "publishing"
+    PUSHED = "pushed"
     PUBLISHED = "published"
     SIGNED = "signed"
     FAILED = "failed"
@@ -382,17 +383,12 @@ class PackageState(StrEnum):
     @property
     def ended(self) -> bool:
         """Whether nothing more happens to the package by itself."""
-        return self in _ENDED_PACKAGES
+        return self.stands or self in (PackageState.FAILED, PackageState.CANCELLED)
 
     @property
     def stands(self) -> bool:
-        """Whether its index is in the registry as asked for, so that dependents may start."""
-        return self in (PackageState.PUBLISHED, PackageState.SIGNED)
-
-
-_ENDED_PACKAGES = frozenset(
-    {PackageState.PUBLISHED, PackageState.SIGNED, PackageState.FAILED, PackageState.CANCELLED}
-)
+        """Whether it is in the registry as asked for, so that dependents may start."""
+        return self in (PackageState.PUSHED, PackageState.PUBLISHED, PackageState.SIGNED)
 
 
 class RunState(StrEnum):
@@ -447,6 +443,8 @@ class PackageWork:
     sign: bool = True
     partial: bool = False
     """Whether the index may be published while an architecture is missing."""
+    images_only: bool = False
+    """Whether the images are all that is wanted, and the index is left as it is."""
     copies: tuple[Copy, ...] = ()
     """With these, the work is no package's but a release: it publishes all of them, or none."""
 
@@ -461,6 +459,7 @@ class PackageWork:
             "needs": list(self.needs),
             "sign": self.sign,
             "partial": self.partial,
+            "images_only": self.images_only,
             "copies": [copy.to_json() for copy in self.copies],
         }
 
@@ -476,6 +475,7 @@ class PackageWork:
             needs=tuple(data["needs"]),
             sign=data["sign"],
             partial=data["partial"],
+            images_only=data.get("images_only", False),
             copies=tuple(Copy.from_json(copy) for copy in data.get("copies", ())),
         )
 

@@ -10,184 +10,50 @@ from __future__ import annotations
 import difflib
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+import shlex
 from dataclasses import Field, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from farm.errors import SettingsError
+from farm.kinds import (
+    BUILDERS,
+    Secret,
+    Size,
+    read_boolean,
+    read_builder,
+    read_bytes,
+    read_count,
+    read_mirrors,
+    read_pairs,
+    read_path,
+    read_paths,
+    read_places,
+    read_platforms,
+    read_port,
+    read_provenance,
+    read_sbom,
+    read_seconds,
+    read_secret,
+    read_text,
+    read_words,
+    spoken_bytes,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 DEFAULT_NOTARY = "https://notary.docker.io"
 CONFIG_VARIABLE = "FARM_CONFIG"
-_LONGEST = 3650 * 86400
-"""Seconds that any setting of time may be."""
-_LAST_PORT = 65535
-_SWITCHES = ("true", "yes", "on", "1", "false", "no", "off", "0")
-_PLATFORM = re.compile(r"linux/[a-z0-9]+")
-BUILDERS = ("auto", "engine", "buildx")
+__all__ = ["BUILDERS", "Secret", "Size", "spoken_bytes"]
 
 
-class Secret:
-    """A string that no repr, log or JSON shows; `reveal()` is the one way to it."""
-
-    __slots__ = ("_value",)
-
-    def __init__(self, value: str) -> None:
-        self._value = value
-
-    def reveal(self) -> str:
-        """The secret itself."""
-        return self._value
-
-    def __repr__(self) -> str:
-        return "Secret('***')"
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and self._value == other._value
-
-    def __hash__(self) -> int:
-        return hash(self._value)
-
-
-def _text(value: Any) -> str:
-    # YAML makes numbers, dates and truth of words; what they were before cannot be told any more.
-    if not isinstance(value, str):
-        raise ValueError("must be text, in quotes")  # noqa: TRY004 - told like any other bad value
-    return value
-
-
-def _setting(default: Any, about: str, read: Callable[[Any], Any] = _text, *, also: str | None = None) -> Any:
+def _setting(
+    default: Any, about: str, read: Callable[[Any], Any] = read_text, *, also: str | None = None
+) -> Any:
     """Declare a setting: `read` turns text or YAML into its value; `also` names a foreign variable."""
     return field(default=default, metadata={"about": about, "read": read, "also": also})
-
-
-def _secret(value: Any) -> Secret:
-    return Secret(_text(value))
-
-
-def _path(value: Any) -> Path:
-    try:
-        return Path(_text(value)).expanduser()
-    except RuntimeError as error:
-        raise ValueError("there is no such user") from error
-
-
-def _seconds(value: Any) -> float:
-    """Seconds, or a number with s, m, h or d: 90, 5m, 4h."""
-    text = str(value).strip()
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    unit = units.get(text[-1:], 0)
-    seconds = float(text[:-1]) * unit if unit else float(text)
-    if not 0 < seconds <= _LONGEST:
-        raise ValueError(f"must be more than 0, and at most {_LONGEST // 86400}d")
-    return seconds
-
-
-Size = int
-"""A number of bytes."""
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("kmgt", 1)}
-
-
-def _bytes(value: Any) -> int:
-    """Bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 1048576, 500MB, 20GiB."""
-    text = str(value).strip()
-    number = text.rstrip("kKmMgGtTiIbB ")
-    unit = text[len(number) :].strip().lower().removesuffix("b")
-    if unit not in _UNITS:
-        raise ValueError("must be bytes, such as 500MB or 20GiB")
-    size = int(float(number) * _UNITS[unit])
-    if size < 0:
-        raise ValueError("must not be less than 0")
-    return size
-
-
-def spoken_bytes(size: int) -> str:
-    """A size for people: 512 B, 1.5 GiB."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB")
-    power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
-    number = size / 1024**power
-    return f"{number:.{3 if number < 100 else 4}g} {units[power]}"  # noqa: PLR2004 - three digits or four
-
-
-def _count(value: Any) -> int:
-    number = int(str(value))
-    if number < 1:
-        raise ValueError("must be 1 or more")
-    return number
-
-
-def _port(value: Any) -> int:
-    number = _count(value)
-    if number > _LAST_PORT:
-        raise ValueError(f"must be {_LAST_PORT} or less")
-    return number
-
-
-def _boolean(value: Any) -> bool:
-    text = str(value).strip().lower()
-    if text not in _SWITCHES:
-        raise ValueError("must be true or false")
-    return text in ("true", "yes", "on", "1")
-
-
-def _words(value: Any) -> tuple[str, ...]:
-    parts = value if isinstance(value, list | tuple) else [value]
-    return tuple(word for part in parts for word in map(str.strip, _text(part).split(",")) if word)
-
-
-def _pairs(value: Any) -> tuple[tuple[str, str], ...]:
-    """A mapping, in YAML or as a JSON object, or KEY=VALUE words."""
-    if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = json.loads(value)
-    if isinstance(value, Mapping):
-        return tuple((_text(key), _text(item)) for key, item in value.items())
-    pairs = [word.partition("=") for word in _words(value)]
-    if not all(key and sign for key, sign, _ in pairs):
-        raise ValueError("must be KEY=VALUE")
-    return tuple({key: item for key, _, item in pairs}.items())
-
-
-def _builder(value: Any) -> str:
-    if value not in BUILDERS:
-        raise ValueError(f"must be one of {', '.join(BUILDERS)}")
-    return str(value)
-
-
-def _platforms(value: Any) -> tuple[tuple[str, str], ...]:
-    """Pairs whose keys are platforms such as linux/arm64."""
-    pairs = _pairs(value)
-    if not all(_PLATFORM.fullmatch(platform) for platform, _ in pairs):
-        raise ValueError("must be linux/ARCH=NAME")
-    return pairs
-
-
-def _places(value: Any) -> tuple[str, ...]:
-    """Words that tell packages and architectures apart, so that none is written over another."""
-    words = _words(value)
-    if not all("{name}" in word and "{arch}" in word for word in words):
-        raise ValueError("must hold {name} and {arch}, or packages would overwrite each other's")
-    return words
-
-
-def _sbom(value: Any) -> str | None:
-    """The image of a generator, or "true" for BuildKit's own; None for none."""
-    text = str(value).strip()
-    if text.lower() in _SWITCHES:
-        return "true" if _boolean(text) else None
-    return _text(value)
-
-
-def _provenance(value: Any) -> str | None:
-    """How much to tell, min or max; None for nothing."""
-    text = str(value).strip().lower()
-    if text in _SWITCHES:
-        return "min" if _boolean(text) else None
-    if text not in ("min", "max"):
-        raise ValueError("must be min, max or false")
-    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,91 +61,113 @@ class Settings:
     """Everything that can be configured; see config/farm.yml for each in a sentence."""
 
     broker: Secret | None = _setting(
-        None, "Redis URL of the farm (redis:// or rediss://); none: a private farm on this machine", _secret
+        None,
+        "Redis URL of the farm (redis:// or rediss://); none: a private farm on this machine",
+        read_secret,
     )
     broker_ca: Path | None = _setting(
-        None, "CA certificate of a rediss:// broker; none: those of the system", _path
+        None, "CA certificate of a rediss:// broker; none: those of the system", read_path
     )
     state_dir: Path = _setting(
-        Path("~/.local/state/farm").expanduser(), "where the private farm keeps its data", _path
+        Path("~/.local/state/farm").expanduser(), "where the private farm keeps its data", read_path
     )
-    org: str | None = _setting(None, "organisation that beats build.yml's, such as localhost:5000/linuxkit")
+    org: str | None = _setting(
+        None, "organisation that beats build.yml's, such as localhost:5000/linuxkit", also="LINUXKIT_PKG_ORG"
+    )
     arches: tuple[str, ...] = _setting(
-        ("amd64", "arm64", "s390x"), "architectures of a package whose build.yml names none", _words
+        ("amd64", "arm64", "s390x"), "architectures of a package whose build.yml names none", read_words
     )
     build_args: tuple[tuple[str, str], ...] = _setting(
-        (), "build arguments for every package, KEY=VALUE; a package's own win", _pairs
+        (), "build arguments for every package, KEY=VALUE; a package's own win", read_pairs
     )
     engine: str | None = _setting(None, "URL of the Docker Engine", also="DOCKER_HOST")
     engine_certs: Path | None = _setting(
         None,
         "directory of ca.pem, cert.pem and key.pem for an engine behind TLS",
-        _path,
+        read_path,
         also="DOCKER_CERT_PATH",
     )
     docker_config: Path = _setting(
-        Path("~/.docker").expanduser(), "directory of docker's config.json", _path, also="DOCKER_CONFIG"
+        Path("~/.docker").expanduser(), "directory of docker's config.json", read_path, also="DOCKER_CONFIG"
     )
     cache: Path = _setting(
         Path("~/.linuxkit/cache").expanduser(),
         "directory of the LinuxKit cache",
-        _path,
+        read_path,
         also="LINUXKIT_CACHE",
     )
     insecure_registries: tuple[str, ...] = _setting(
-        (), "registries spoken to without TLS; loopback ones always are", _words
+        (), "registries spoken to without TLS; loopback ones always are", read_words
     )
     registry_certs: Path = _setting(
         Path("/etc/docker/certs.d"),
         "directory of CA certificates, HOST[:PORT]/*.crt, as docker has it",
-        _path,
+        read_path,
     )
-    emulate: bool = _setting(False, "build architectures that the engine only emulates", _boolean)
+    registry_ca: tuple[Path, ...] = _setting(
+        (), "CA certificates trusted for all registries, beside those of the system", read_paths
+    )
+    registry_creds: Secret | None = _setting(
+        None,
+        "registry logins that beat docker's: REGISTRY=USER:PASSWORD or REGISTRY=TOKEN, by commas",
+        read_secret,
+    )
+    mirrors: tuple[tuple[str, str], ...] = _setting(
+        (),
+        "where to read first what a registry holds, REGISTRY=URL; what is published is never asked of it",
+        read_mirrors,
+        also="LINUXKIT_MIRROR",
+    )
+    emulate: bool = _setting(False, "build architectures that the engine only emulates", read_boolean)
     builder: str = _setting(
         "auto",
         "what builds: engine, buildx, or auto: buildx where a setting below asks for it, else engine",
-        _builder,
+        read_builder,
     )
     builders: tuple[tuple[str, str], ...] = _setting(
-        (), "where buildx builds a platform: linux/ARCH=NAME of a docker context or a builder", _platforms
+        (), "where buildx builds a platform: linux/ARCH=NAME of a docker context or a builder", read_platforms
     )
     build_secrets: tuple[tuple[str, str], ...] = _setting(
-        (), "what RUN --mount=type=secret may read: ID=FILE or ID=env:VARIABLE of the worker; buildx", _pairs
+        (),
+        "what RUN --mount=type=secret may read: ID=FILE or ID=env:VARIABLE of the worker; buildx",
+        read_pairs,
     )
     build_ssh: tuple[str, ...] = _setting(
-        (), "what RUN --mount=type=ssh may use: default, or ID=SOCKET-OR-KEY of the worker; buildx", _words
+        (),
+        "what RUN --mount=type=ssh may use: default, or ID=SOCKET-OR-KEY of the worker; buildx",
+        read_words,
     )
     build_cache_from: tuple[str, ...] = _setting(
-        (), "registry caches to read, {name} and {arch} standing for the build's; buildx", _words
+        (), "registry caches to read, {name} and {arch} standing for the build's; buildx", read_words
     )
     build_cache_to: tuple[str, ...] = _setting(
-        (), "registry caches to write, such as HOST/cache/{name}:{arch}; buildx", _places
+        (), "registry caches to write, such as HOST/cache/{name}:{arch}; buildx", read_places
     )
     sbom: str | None = _setting(
-        None, "attest what is in an image: true, or the image of a generator; buildx", _sbom
+        None, "attest what is in an image: true, or the image of a generator; buildx", read_sbom
     )
     provenance: str | None = _setting(
         None,
         "attest how an image was built: min, or max, which tells build arguments too; buildx",
-        _provenance,
+        read_provenance,
     )
-    concurrency: int = _setting(1, "builds at a time on one worker", _count)
+    concurrency: int = _setting(1, "builds at a time on one worker", read_count)
     disk_free: Size = _setting(
-        1 << 30, "free bytes below which the engine's disk counts as full, and takes no build", _bytes
+        1 << 30, "free bytes below which the engine's disk counts as full, and takes no build", read_bytes
     )
-    cache_keep: Size = _setting(20 << 30, "bytes of build cache that an engine keeps", _bytes)
+    cache_keep: Size = _setting(20 << 30, "bytes of build cache that an engine keeps", read_bytes)
     cache_age: float = _setting(
-        30 * 86400.0, "how long an engine keeps build cache that nothing uses", _seconds
+        30 * 86400.0, "how long an engine keeps build cache that nothing uses", read_seconds
     )
-    sign: bool = _setting(True, "sign what is published", _boolean)
+    sign: bool = _setting(True, "sign what is published", read_boolean)
     notary_server: str = _setting(
         DEFAULT_NOTARY, "URL of the notary server", also="DOCKER_CONTENT_TRUST_SERVER"
     )
-    notary_ca: Path | None = _setting(None, "CA certificate of the notary server", _path)
-    signing_key: Path | None = _setting(None, "PEM file of the delegation key; publishers only", _path)
+    notary_ca: Path | None = _setting(None, "CA certificate of the notary server", read_path)
+    signing_key: Path | None = _setting(None, "PEM file of the delegation key; publishers only", read_path)
     signing_role: str = _setting("targets/releases", "delegation that signs")
     signing_passphrase: Secret | None = _setting(
-        None, "passphrase of the signing key", _secret, also="DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"
+        None, "passphrase of the signing key", read_secret, also="DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"
     )
     signing_passphrase_command: str | None = _setting(
         None, "command that prints the signing key's passphrase"
@@ -287,27 +175,29 @@ class Settings:
     root_passphrase: Secret | None = _setting(
         None,
         "passphrase of the root key; `farm trust init` only",
-        _secret,
+        read_secret,
         also="DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE",
     )
-    lease: float = _setting(30.0, "seconds after which a silent worker's job is given to another", _seconds)
-    http_timeout: float = _setting(30.0, "longest wait for one answer of a registry", _seconds)
-    build_timeout: float = _setting(4 * 3600.0, "longest build of one architecture", _seconds)
+    lease: float = _setting(
+        30.0, "seconds after which a silent worker's job is given to another", read_seconds
+    )
+    http_timeout: float = _setting(30.0, "longest wait for one answer of a registry", read_seconds)
+    build_timeout: float = _setting(4 * 3600.0, "longest build of one architecture", read_seconds)
     build_patience: int = _setting(
         5,
         "how many times the longest of its last 10 builds a build may take, if that is 10 min or more",
-        _count,
+        read_count,
     )
     push_silence: float = _setting(
-        300.0, "longest time in which a push gets no further before it is tried again", _seconds
+        300.0, "longest time in which a push gets no further before it is tried again", read_seconds
     )
-    trust_timeout: float = _setting(60.0, "longest signing or verification", _seconds)
-    keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", _seconds)
+    trust_timeout: float = _setting(60.0, "longest signing or verification", read_seconds)
+    keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", read_seconds)
     flower_address: str = _setting("127.0.0.1", "address at which Flower listens")
-    flower_port: int = _setting(5555, "port of Flower", _port)
+    flower_port: int = _setting(5555, "port of Flower", read_port)
     flower_user: str = _setting("farm", "login of Flower")
     flower_password: Secret | None = _setting(
-        None, "password of Flower; none: made once, kept in state-dir", _secret
+        None, "password of Flower; none: made once, kept in state-dir", read_secret
     )
 
     def __post_init__(self) -> None:
@@ -316,7 +206,7 @@ class Settings:
 
 
 FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
-SECRET_FILES = {f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] is _secret}
+SECRET_FILES = {f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] is read_secret}
 """What names the file of a secret, to the secret's own name."""
 
 
@@ -334,7 +224,8 @@ def load_settings(
         SettingsError: an unknown key or variable, or a value or a secret's file that cannot be read.
     """
     environ = os.environ if environ is None else environ
-    values = _from_file(_config_file(config, environ))
+    values = _from_linuxkit(environ)
+    values |= _from_file(_config_file(config, environ))
     values |= _from_environment(environ)
     values |= {
         name: _read(name, value, f"--{name.replace('_', '-')}")
@@ -356,7 +247,7 @@ def _verified(broker: Secret | None, ca: Path | None) -> Secret | None:
 
 
 def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
-    named = config or (_path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    named = config or (read_path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     if named:
         return named
     home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
@@ -367,14 +258,7 @@ def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None
 def _from_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    import yaml  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
-
-    try:
-        data = yaml.safe_load(path.read_text()) or {}
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    data = _yaml(path)
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: must be a mapping of settings")
     names = {str(key): str(key).replace("-", "_") for key in data}
@@ -383,9 +267,36 @@ def _from_file(path: Path | None) -> dict[str, Any]:
     return _values({key: _beside(path, name, data[key]) for key, name in given.items()}, given, f"{path}: ")
 
 
+def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
+    """What the linuxkit of 2021 reads of ~/.moby/linuxkit/config.yml: a shell command for the passphrase."""
+    path = Path(environ.get("HOME") or "/") / ".moby" / "linuxkit" / "config.yml"
+    if not path.is_file():
+        return {}
+    data = _yaml(path)
+    package = data.get("pkg") if isinstance(data, dict) else None
+    command = package.get("content-trust-passphrase-command") if isinstance(package, dict) else None
+    if not command:
+        return {}
+    return {"signing_passphrase_command": shlex.join(["/bin/sh", "-c", str(command)])}
+
+
+def _yaml(path: Path) -> Any:
+    import yaml  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
+
+    try:
+        return yaml.safe_load(path.read_text()) or {}
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+
+
 def _beside(path: Path, name: str, value: Any) -> Any:
     """A value of farm.yml; a relative path in it counts from the folder of the file."""
-    if name not in SECRET_FILES and FIELDS[name].metadata["read"] is not _path:
+    read = None if name in SECRET_FILES else FIELDS[name].metadata["read"]
+    if read is read_paths:
+        return [_beside(path, "docker_config", word) for word in read_words(value)]
+    if read not in (None, read_path):
         return value
     return str(path.parent / value) if isinstance(value, str) and not value.startswith("~") else value
 
@@ -405,7 +316,7 @@ def _values(given: Mapping[str, Any], names: Mapping[str, str], where: str) -> d
 def _secret_in(_: str, path: Any, source: str) -> Secret:
     """The secret that a file holds, less the newline at its end."""
     try:
-        text = _path(path).read_text().removesuffix("\n")
+        text = read_path(path).read_text().removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{source}: the file cannot be read: {error}") from None
     if not text or "\n" in text:
@@ -442,7 +353,7 @@ def _read(name: str, value: Any, source: str) -> Any:
     try:
         return FIELDS[name].metadata["read"](value)
     except (ValueError, OverflowError) as error:
-        shown = "its value" if FIELDS[name].metadata["read"] is _secret else repr(value)
+        shown = "its value" if FIELDS[name].metadata["read"] is read_secret else repr(value)
         raise SettingsError(f"{source}: {shown} cannot be used: {error}") from error
 
 
@@ -476,7 +387,7 @@ _STEERING = ("DOCKER_", "BUILDX_", "BUILDKIT_", "SOURCE_DATE_EPOCH", "OTEL_")
 
 
 def _inherited() -> dict[str, str]:
-    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is _secret}
+    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is read_secret}
     return {
         key: value for key, value in os.environ.items() if not key.startswith("FARM_") and key not in secrets
     }
@@ -487,5 +398,5 @@ def _write(value: Any) -> str:
         return value.reveal()
     if isinstance(value, tuple):
         pairs = all(isinstance(item, tuple) for item in value)
-        return json.dumps(dict(value)) if value and pairs else ",".join(value)
+        return json.dumps(dict(value)) if value and pairs else ",".join(map(str, value))
     return str(value)

@@ -60,7 +60,7 @@ class Wish:
     """What is asked for beyond the packages."""
 
     arches: tuple[str, ...]
-    """Build these of each package's architectures."""
+    """Build these of each package's architectures; none stands for all of them."""
     force: bool = False
     """Build although the image is in the cache or the registry."""
     pull: bool = True
@@ -176,7 +176,7 @@ class Workshop:
         listed = package.yml.arches or self._settings.arches
         images: list[tuple[ArchImage, Origin]] = []
         name = package.reference.familiar
-        for arch in wish.arches:
+        for arch in wish.arches or listed:
             if arch not in listed:
                 self._say(f"{name} {arch}: not one of its architectures, left out")
                 continue

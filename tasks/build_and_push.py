@@ -232,7 +232,7 @@ class Work:
             spec = BuildSpec.of(job, proxies=proxy_args(environment(PROXIES)))
             full = stack.enter_context(
                 completed(
-                    context, job.depends, job.arch, engine=engine, registry=self.site.registry, log=log.write
+                    context, job.depends, job.arch, engine=engine, registry=self.site.sources, log=log.write
                 )
             )
             begun = time.monotonic()

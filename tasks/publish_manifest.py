@@ -36,6 +36,8 @@ def publish_manifest(
 ) -> dict[str, Any]:
     """Publish a package whose builds have all landed; returns the index's descriptor as JSON.
 
+    Where no index is asked for, it closes the books, and returns an empty object.
+
     Raises:
         FarmError: why it failed, in one sentence; the run's state says the same.
         Ignore: another task has this index in hand, and this one is sent again when that one ends.
@@ -65,15 +67,15 @@ def publish_manifest(
     except StateUnavailableError as error:
         # The package is due until its dependents are started: the reconciler does it.
         log.warning("what waits for %s is not started yet: %s", package, error)
-    return descriptor.to_json()
+    return descriptor.to_json() if descriptor else {}
 
 
 def _as_it_ended(task: Task[..., Any], record: PackageRecord, run: str) -> dict[str, Any]:
     """What the task returned when it ran before, and the step after it once more, should that be missing."""
-    if not record.state.stands or record.index is None:
+    if not record.state.stands:
         raise Ignore(f"{record.package} has ended: {record.state}")
     coordinator.landed(task.app, site().store, run, record.package)
-    return record.index.to_json()
+    return record.index.to_json() if record.index else {}
 
 
 @shared_task(name=SETTLE)
@@ -122,7 +124,7 @@ class Publication:
         if not outlasting(tell, until=keeper.stopped):
             raise Ignore(f"{name}: was taken over or cancelled")
 
-    def under(self, keeper: leases.Keeper) -> Descriptor:
+    def under(self, keeper: leases.Keeper) -> Descriptor | None:
         """Do the work under a lease, and record how it ended."""
         if not moves.move_package(
             self.site.store,
@@ -134,8 +136,9 @@ class Publication:
         ):
             raise Ignore(f"{self.work.package}: was published or cancelled meanwhile")
         keeper.only_while(lambda: self.is_ours(keeper.lease.token))
+        wanted = not self.work.images_only
         try:
-            descriptor = patiently(lambda: self._attempt(keeper), until=keeper.stopped)
+            descriptor = patiently(lambda: self._attempt(keeper), until=keeper.stopped) if wanted else None
         except LeaseLostError as error:
             raise Ignore(str(error)) from error
         except FarmError as error:
@@ -143,8 +146,15 @@ class Publication:
             self.move(PackageState.FAILED, keeper, error=told)
             coordinator.end_dependents(self.site.store, self.run, self.work.package)
             raise told from error
-        self.move(PackageState.SIGNED if self.work.sign else PackageState.PUBLISHED, keeper, index=descriptor)
+        self.move(self._end, keeper, index=descriptor)
         return descriptor
+
+    @property
+    def _end(self) -> PackageState:
+        """The state of the package when all that was asked for is done."""
+        if self.work.images_only:
+            return PackageState.PUSHED
+        return PackageState.SIGNED if self.work.sign else PackageState.PUBLISHED
 
     def _attempt(self, keeper: leases.Keeper) -> Descriptor:
         signer = Signer(self.site)

@@ -12,11 +12,12 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from farm.build.engine import Engine
-from farm.registry.client import Registry
-from farm.registry.credentials import Credentials
+from farm.plan.prepare import open_registry
 from farm.state.store import Store
 
 if TYPE_CHECKING:
+    from farm.registry.client import Registry
+    from farm.registry.credentials import Credentials
     from farm.settings import Settings
 
 
@@ -56,18 +57,18 @@ class Site:
 
     @cached_property
     def credentials(self) -> Credentials:
-        """The logins of docker's configuration."""
-        return Credentials.load(self.settings.docker_config)
+        """The logins."""
+        return self.registry.credentials
 
     @cached_property
     def registry(self) -> Registry:
-        """The registry client."""
-        return Registry(
-            self.credentials,
-            insecure=self.settings.insecure_registries,
-            certs=self.settings.registry_certs,
-            timeout=self.settings.http_timeout,
-        )
+        """The registry client that decides what stands."""
+        return open_registry(self.settings)
+
+    @cached_property
+    def sources(self) -> Registry:
+        """The registry client for what builds take in: it may read from mirrors."""
+        return open_registry(self.settings, mirrored=True)
 
     def engine(self) -> Engine:
         """A new connection to the Docker Engine, which the caller closes."""

@@ -141,7 +141,7 @@ def _digest_for(registry: Registry, reference: Reference, arch: str) -> str:
 
 
 def _pull(engine: Engine, reference: Reference, arch: str, login: Login | None) -> None:
-    account = {"username": login.user, "password": login.password.reveal()} if login else {}
+    account = login.docker if login else {}
     with answering(engine.url):
         messages = engine.api.pull(
             reference.name,

@@ -112,7 +112,7 @@ def forget(engine: Engine, reference: Reference) -> None:
 
 def _encoded(login: Login | None) -> str:
     """The value of X-Registry-Auth, which must be there even with nothing to say."""
-    account = {"username": login.user, "password": login.password.reveal()} if login else {}
+    account = login.docker if login else {}
     value = encode_header(account)
     return value.decode() if isinstance(value, bytes) else str(value)
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import json_option, print_json, tag_options, with_settings
+from farm.cli.options import json_option, package_options, print_json, with_settings
 from farm.errors import InputError, RunFailedError
 from farm.model import ARCHES
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
     from farm.package.read import TagOptions
     from farm.settings import Settings
-    from farm.standalone import Made
+    from farm.standalone import Made, Wish
 
 
 @click.command("build")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
-@with_settings("org", "arches", "engine", "build_args", "cache")
-@tag_options
+@with_settings("org", "arches", "engine", "build_args", "cache", "mirrors")
+@package_options
 @click.option("--all", "below", is_flag=True, help="Every package below the directories.")
 @click.option(
     "--platforms",
@@ -58,16 +58,26 @@ def command(
     farm build --all pkg/ --platforms linux/amd64,linux/arm64
     farm build --docker pkg/foo && docker run --rm $(farm show-tag pkg/foo)
     """
+    from farm.standalone import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
+
+    wish = Wish(chosen(platforms, skip_platforms, settings.arches, own_arch()), force, pull, docker)
+    found = packages_below(directories, tags.build_yml) if below else directories
+    return make(settings, found, tags, wish, as_json=as_json)
+
+
+def make(
+    settings: Settings, directories: Sequence[str], tags: TagOptions, wish: Wish, *, as_json: bool = False
+) -> int:
+    """Make packages available in the LinuxKit cache, saying how it goes; returns the exit code."""
     from farm.cache.layout import Cache  # noqa: PLC0415 - the registry client is imported when it is used
     from farm.package.dockerfile import needs, stale_needs  # noqa: PLC0415
     from farm.package.read import read_packages  # noqa: PLC0415
     from farm.plan.make import in_order  # noqa: PLC0415
     from farm.plan.prepare import open_registry, refuse_other_build_yml  # noqa: PLC0415
-    from farm.standalone import Wish, Workshop, own_arch  # noqa: PLC0415
+    from farm.standalone import Workshop  # noqa: PLC0415
 
     begun = time.monotonic()
-    wish = Wish(chosen(platforms, skip_platforms, settings.arches, own_arch()), force, pull, docker)
-    packages = read_packages(packages_below(directories, tags.build_yml) if below else directories, tags)
+    packages = read_packages(directories, tags)
     refuse_other_build_yml(packages, tags)
     arguments = dict(settings.build_args)
     wanted = needs(packages, arguments)
@@ -76,7 +86,7 @@ def command(
     by_name = {package.image: package for package in packages}
     ordered = [by_name[name] for name in in_order(by_name, wanted)]
     with (
-        open_registry(settings) as registry,
+        open_registry(settings, mirrored=True) as registry,
         Workshop(
             settings,
             Cache(settings.cache),

@@ -105,7 +105,7 @@ def import_(settings: Settings, file: str, called: str | None, as_json: bool) ->
 
 @command.command("pull")
 @click.argument("name")
-@with_settings("cache")
+@with_settings("cache", "mirrors")
 def pull(settings: Settings, name: str) -> None:
     """Bring an image or a whole index from its registry into the cache."""
     from farm.cache.layout import Cache, tagged  # noqa: PLC0415 - as above
@@ -114,7 +114,7 @@ def pull(settings: Settings, name: str) -> None:
     from farm.plan.prepare import open_registry  # noqa: PLC0415
 
     reference = tagged(Reference.parse(name))
-    with open_registry(settings) as registry:
+    with open_registry(settings, mirrored=True) as registry:
         root = pull_all(Cache(settings.cache), registry, reference)
     click.echo(f"{reference}  {root.digest}")
 

@@ -21,6 +21,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "manifest": ("farm.cli.manifest", "Publish and sign the index of images that stand."),
     "plan": ("farm.cli.plan", "Show what a push would do, and why."),
     "show-tag": ("farm.cli.show_tag", "Print the tags of packages."),
+    "pkg": ("farm.cli.pkg.group", "What `linuxkit pkg` does, with its flags."),
     "inspect": ("farm.cli.inspect", "Show what stands under a tag, and whether it is signed."),
     "sign": ("farm.cli.sign", "Sign tags by hand."),
     "status": ("farm.cli.status", "Show runs, or one run."),

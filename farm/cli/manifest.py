@@ -35,6 +35,13 @@ def command(
 
     Images of further architectures, which somebody added since, are taken in too.
     """
+    return publish(directories, tags, settings, wishes, as_json=as_json)
+
+
+def publish(
+    directories: tuple[str, ...], tags: TagOptions, settings: Settings, wishes: Wishes, *, as_json: bool
+) -> int:
+    """Publish what stands of these packages; returns the exit code."""
     from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
 
     begun = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -11,7 +12,7 @@ import click
 from farm.settings import FIELDS, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from farm.package.read import TagOptions
     from farm.settings import Settings
@@ -53,16 +54,19 @@ def _flag(name: str) -> Callable[[Any], Any]:
     )
 
 
-def tag_options(verb: F) -> F:
-    """The flags of `linuxkit pkg` that decide a package's tag; they arrive as one TagOptions."""
+def _arriving_as_tags(flags: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
+    """A decorator that gives a verb these flags; they arrive as one TagOptions, `tags`."""
 
-    @functools.wraps(verb)
-    def wrapped(settings: Settings, /, **options: Any) -> Any:
-        return verb(settings, tags=_tags(settings, options), **options)
+    def decorate(verb: F) -> F:
+        @functools.wraps(verb)
+        def wrapped(settings: Settings, /, **options: Any) -> Any:
+            return verb(settings, tags=_tags(settings, options), **options)
 
-    for option in reversed(_TAG_OPTIONS):
-        wrapped = option(wrapped)
-    return wrapped  # type: ignore[return-value]  # click's decorators keep the shape
+        for option in reversed(flags):
+            wrapped = option(wrapped)
+        return wrapped  # type: ignore[return-value]  # click's decorators keep the shape
+
+    return decorate
 
 
 _TAG_OPTIONS = [
@@ -86,8 +90,33 @@ _TAG_OPTIONS = [
 ]
 
 
+_BUILD_OPTIONS = [
+    click.option("--dockerfile", metavar="FILE", help="Name of the Dockerfile, whatever build.yml says."),
+    click.option(
+        "--network/--no-network",
+        default=None,
+        help="Give RUN steps a network or none, whatever build.yml says.",
+    ),
+    click.option(
+        "--disable-cache/--enable-cache",
+        default=None,
+        help="Build without or with the layers of earlier builds, whatever build.yml says.",
+    ),
+    click.option(
+        "--build-arg-file",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Build arguments, NAME=VALUE lines; they beat those of build.yml.",
+    ),
+]
+tag_options = _arriving_as_tags(_TAG_OPTIONS)
+package_options = _arriving_as_tags([*_TAG_OPTIONS, *_BUILD_OPTIONS])
+
+
 def _tags(settings: Settings, options: dict[str, Any]) -> TagOptions:
-    from farm.package.read import TagOptions  # noqa: PLC0415 - git is imported when a package is read
+    from farm.package.build_args import read_file  # noqa: PLC0415 - git is imported when a package is read
+    from farm.package.read import TagOptions  # noqa: PLC0415
     from farm.settings import environment  # noqa: PLC0415 - beside its one use
 
     return TagOptions(
@@ -100,6 +129,10 @@ def _tags(settings: Settings, options: dict[str, Any]) -> TagOptions:
         user=environment(["USER"]).get("USER"),
         force_dirty=options.pop("force_dirty"),
         build_yml=options.pop("build_yml"),
+        dockerfile=options.pop("dockerfile", None),
+        network=options.pop("network", None),
+        disable_cache=options.pop("disable_cache", None),
+        build_args=tuple(arg for file in options.pop("build_arg_file", ()) for arg in read_file(file)),
     )
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import json_option, print_json, tag_options, with_settings
+from farm.cli.options import json_option, package_options, print_json, with_settings
 from farm.cli.wishes import Wishes, wish_options
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("plan")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
 @with_settings("org", "arches", "sign", "notary_server", "notary_ca")
-@tag_options
+@package_options
 @wish_options
 @json_option
 def command(
@@ -38,6 +38,6 @@ def show_plan(plan: Plan) -> None:
     """Print a plan, a line for each package, in the order in which they will be done."""
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
-    width = max(len(item.package.reference.familiar) for item in plan.packages)
+    width = max((len(item.package.reference.familiar) for item in plan.packages), default=0)
     for item in plan.packages:
         click.echo(f"{item.package.reference.familiar:<{width}}  {item.why()}")

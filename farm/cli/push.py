@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import json_option, print_json, tag_options, with_settings
+from farm.cli.options import json_option, package_options, print_json, with_settings
 from farm.cli.wishes import Wishes, wish_options
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @with_settings(
     "org", "arches", "sign", "broker", "engine", "build_args", "notary_server", "notary_ca", "signing_key"
 )
-@tag_options
+@package_options
 @wish_options
 @click.option("--detach", is_flag=True, help="Submit, print the run's name, and leave.")
 @click.option("--queue-anyway", is_flag=True, help="Submit although no worker is up for an architecture.")

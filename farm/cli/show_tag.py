@@ -30,6 +30,13 @@ def command(
 
     The tag is the git tree hash of the directory. Uncommitted changes show as HASH-dirty-XXXXXXX.
     """
+    print_tags(directories, tags, canonical=canonical, as_json=as_json)
+
+
+def print_tags(
+    directories: tuple[str, ...], tags: TagOptions, *, canonical: bool, as_json: bool = False
+) -> None:
+    """Print the tags of packages."""
     from farm.package.read import read_packages  # noqa: PLC0415 - git is imported when a package is read
 
     packages = read_packages(directories, tags)

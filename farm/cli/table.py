@@ -25,6 +25,7 @@ _JOB_STYLES = {
 _PACKAGE_STYLES = {
     PackageState.SIGNED: "green",
     PackageState.PUBLISHED: "green",
+    PackageState.PUSHED: "green",
     PackageState.PUBLISHING: "cyan",
     PackageState.FAILED: "bold red",
     PackageState.CANCELLED: "yellow",

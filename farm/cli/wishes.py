@@ -49,7 +49,12 @@ class Wishes:
         if self.release:
             Reference.parse(f"release:{self.release}")
         return Wish(
-            settings.arches, self.only, settings.sign, self.force, self.partial, release=self.release or ""
+            settings.arches,
+            only=self.only,
+            sign=settings.sign,
+            force=self.force,
+            partial=self.partial,
+            release=self.release or "",
         )
 
 

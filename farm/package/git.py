@@ -9,13 +9,13 @@ import re
 import subprocess
 from bisect import bisect_left
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import GitError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
 
 _TIMEOUT = 300
 """Seconds: a cold status of a very large working tree."""
@@ -117,6 +117,19 @@ def tracked_files(repository: Repository, directory: str) -> list[bytes]:
     """The tracked files below a directory, as paths from the top, in git's order."""
     answer = _ask(repository, "--literal-pathspecs", "ls-files", "-z", "--", directory or ".")
     return [path for path in answer.split(b"\0") if path]
+
+
+def tags_on_head(directories: Iterable[str]) -> list[str]:
+    """The git tags on HEAD of the repositories in which these directories lie, sorted.
+
+    Raises:
+        GitError: git cannot read a repository.
+    """
+    tops = {top_of(Path(directory).resolve()) for directory in directories} - {None}
+    answers = [_git(str(top), "tag", "--list", "--points-at", "HEAD") for top in tops]
+    # Before the first commit there is no HEAD, and nothing that could be tagged.
+    found = (answer.stdout.decode(errors="replace").splitlines() for answer in answers)
+    return sorted({tag for tags in found for tag in tags})
 
 
 def read_files(top: str, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:

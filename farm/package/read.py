@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from farm.errors import GitError, InputError
 from farm.model import BuildYml, GitTree, Package, Reference
+from farm.package.build_args import overridden, resolved
 from farm.package.build_yml import read_build_yml
 from farm.package.git import Changes, Repository, open_repository, read_changes, read_trees, top_of
 from farm.package.tags import combined_hash, dirty_hash, render_tag
@@ -21,7 +23,10 @@ _HEAD = "HEAD"
 
 @dataclass(frozen=True, slots=True)
 class TagOptions:
-    """What the maintainer says about tags; each field is a flag of `linuxkit pkg`."""
+    """What the maintainer says about packages; each field is a flag of `linuxkit pkg`.
+
+    None leaves a field of build.yml as it is.
+    """
 
     org: str | None = None
     hash: str | None = None
@@ -37,6 +42,11 @@ class TagOptions:
     force_dirty: bool = False
     build_yml: str = "build.yml"
     dockerfile: str | None = None
+    network: bool | None = None
+    disable_cache: bool | None = None
+    disable_content_trust: bool | None = None
+    build_args: tuple[str, ...] = ()
+    """NAME=VALUE each; they beat those of build.yml."""
 
     @property
     def other_commit(self) -> bool:
@@ -89,18 +99,35 @@ def read_packages(directories: Sequence[str], options: TagOptions) -> list[Packa
     found = [_source(directory, path, options) for path, directory in named.items()]
     _refuse_same_image(found)
     facts = _ask_git(found, options)
-    return [_package(source, facts.get(top_of(source.path)), options) for source in found]
+    packages = [_package(source, facts.get(top_of(source.path)), options) for source in found]
+    return [_with_references(package, packages) for package in packages]
+
+
+def _with_references(package: Package, submitted: Sequence[Package]) -> Package:
+    """The package with the tags of others in the build arguments that name their directories."""
+    args = package.yml.build_args
+    there = Path(package.directory).resolve()
+    known = {Path(one.directory).resolve(): one for one in submitted}
+
+    def find(directories: Sequence[Path]) -> list[Package]:
+        others = [str(directory) for directory in directories if directory not in known]
+        read = {Path(one.directory).resolve(): one for one in _alone(others)}
+        return [(known | read)[directory] for directory in directories]
+
+    changed = resolved(args, there, find)
+    return package if changed == args else replace(package, yml=replace(package.yml, build_args=changed))
+
+
+def _alone(directories: Sequence[str]) -> list[Package]:
+    """Packages as they are called by themselves: by build.yml and git alone."""
+    found = [_source(directory, Path(directory).resolve(), TagOptions()) for directory in directories]
+    facts = _ask_git(found, TagOptions())
+    return [_package(source, facts.get(top_of(source.path)), TagOptions()) for source in found]
 
 
 def _source(directory: str, path: Path, options: TagOptions) -> _Source:
     yml = read_build_yml(Path(directory) / options.build_yml)
-    org = options.org or (options.user if options.dev else None)
-    yml = replace(
-        yml,
-        org=org or yml.org,
-        tag=options.tag or yml.tag,
-        dockerfile=options.dockerfile or yml.dockerfile,
-    )
+    yml = _as_wished(yml, options)
     base = Path(options.hash_path).resolve() if options.hash_path else path
     if not path.is_relative_to(base):
         raise InputError(
@@ -110,6 +137,32 @@ def _source(directory: str, path: Path, options: TagOptions) -> _Source:
     return _Source(
         directory, path, base, yml, tuple((path / extra.src).resolve() for extra in yml.extra_sources)
     )
+
+
+def _as_wished(yml: BuildYml, options: TagOptions) -> BuildYml:
+    """What build.yml says, but for what the maintainer says otherwise."""
+    org = options.org or (options.user if options.dev else None)
+    wished = {
+        "org": org,
+        "tag": options.tag,
+        "dockerfile": options.dockerfile,
+        "network": options.network,
+        "disable_cache": options.disable_cache,
+        "disable_content_trust": options.disable_content_trust,
+    }
+    if options.dockerfile:
+        wished["dockerfile"] = _inside_package(options.dockerfile)
+    given: dict[str, Any] = {
+        name: value for name, value in wished.items() if value is not None and value != ""
+    }
+    return replace(yml, build_args=overridden(yml.build_args, options.build_args), **given)
+
+
+def _inside_package(dockerfile: str) -> str:
+    path = posixpath.normpath(dockerfile)
+    if path.startswith(("/", "../")) or path in ("..", "."):
+        raise InputError(f"--dockerfile {dockerfile}: must be a file in the package's directory or below")
+    return path
 
 
 def _refuse_same_image(sources: Iterable[_Source]) -> None:

@@ -22,6 +22,10 @@ class Wish:
 
     arches: tuple[str, ...]
     """Architectures of a package that names none."""
+    platforms: tuple[str, ...] = ()
+    """Architectures of every package, whatever it names."""
+    skip: tuple[str, ...] = ()
+    """Architectures that no package is wanted for."""
     only: tuple[str, ...] = ()
     """Build just these of each package's architectures, and publish in part."""
     sign: bool = True
@@ -31,6 +35,8 @@ class Wish:
     """Whether to look for images of architectures that the package does not name, too."""
     release: str = ""
     """A tag under which every package is to stand too, such as v1.2; "" for none."""
+    images_only: bool = False
+    """Whether no index is to be made: the images are pushed, and that is all."""
 
 
 def refuse_unpushable(packages: Sequence[Package]) -> None:
@@ -54,8 +60,8 @@ def refuse_unpushable(packages: Sequence[Package]) -> None:
 
 def arches_of(package: Package, wish: Wish) -> tuple[str, ...]:
     """The architectures that a package's index must hold."""
-    arches = package.yml.arches or wish.arches
-    return tuple(arch for arch in arches if not wish.only or arch in wish.only)
+    arches = wish.platforms or package.yml.arches or wish.arches
+    return tuple(arch for arch in arches if arch not in wish.skip and (not wish.only or arch in wish.only))
 
 
 def looked_for(package: Package, wish: Wish) -> tuple[str, ...]:
@@ -85,18 +91,30 @@ def make_plan(
     """
     by_name = {package.image: package for package in packages}
     plans: dict[str, PackagePlan] = {}
+    skipped: list[str] = []
     for name in in_order(by_name, needs):
         package = by_name[name]
         arches = arches_of(package, wish)
+        if not arches and wish.skip:
+            skipped.append(f"{package.image}: has no other architectures, and is passed over")
+            continue
         if not arches:
             raise InputError(f"{package.directory}: is built for none of {', '.join(wish.only)}")
-        waits = tuple(need for need in needs.get(name, ()) if not plans[need].nothing)
-        sign = wish.sign and not package.yml.disable_content_trust
+        waits = tuple(need for need in needs.get(name, ()) if need in plans and not plans[need].nothing)
         plans[name] = PackagePlan(
-            package, arches, found.get(name, Found()), sign, waits, wish.force, wish.release
+            package,
+            arches,
+            found.get(name, Found()),
+            wish.sign and not package.yml.disable_content_trust,
+            waits,
+            wish.force,
+            wish.release,
+            wish.images_only,
         )
     _refuse_conflicts(plans.values(), wish.release)
-    return Plan(tuple(plans.values()), tuple(warnings))
+    if wish.images_only:
+        _refuse_unfounded(plans, needs)
+    return Plan(tuple(plans.values()), (*warnings, *skipped))
 
 
 def _refuse_conflicts(plans: Iterable[PackagePlan], release: str) -> None:
@@ -106,6 +124,17 @@ def _refuse_conflicts(plans: Iterable[PackagePlan], release: str) -> None:
         raise InputError(
             f"{', '.join(taken)} {stands}; nothing is released", hint="choose another name for the release"
         )
+
+
+def _refuse_unfounded(plans: Mapping[str, PackagePlan], needs: Mapping[str, Sequence[str]]) -> None:
+    """Refuse to build a package FROM another whose index neither stands nor is to be made."""
+    for name, plan in plans.items():
+        for need in needs.get(name, ()) if plan.build else ():
+            if need in plans and not plans[need].found.indexed.issuperset(plans[need].arches):
+                raise InputError(
+                    f"{name} is built FROM {need}, whose index does not stand and is not to be made",
+                    hint=f"push {need} first, with its index",
+                )
 
 
 def in_order(names: Mapping[str, Package], needs: Mapping[str, Sequence[str]]) -> list[str]:
@@ -197,5 +226,13 @@ def _work(
     )
     standing = tuple(image for arch, image in plan.found.images.items() if arch not in plan.build)
     return PackageWork(
-        package.image, package.reference, plan.arches, jobs, standing, plan.needs, plan.sign, partial
+        package.image,
+        package.reference,
+        plan.arches,
+        jobs,
+        standing,
+        plan.needs,
+        sign=plan.sign and not plan.images_only,
+        partial=partial,
+        images_only=plan.images_only,
     )

@@ -38,6 +38,8 @@ class PackagePlan:
     force: bool = False
     release: str = ""
     """The tag under which the index is to stand too; "" for none."""
+    images_only: bool = False
+    """Whether no index is to be made."""
 
     @property
     def to_release(self) -> bool:
@@ -63,33 +65,37 @@ class PackagePlan:
     @property
     def publish(self) -> bool:
         """Whether the index has to be made or completed."""
-        return bool(self.build) or not self.found.indexed.issuperset(self.arches)
+        complete = not self.build and self.found.indexed.issuperset(self.arches)
+        return not self.images_only and not complete
 
     @property
     def to_sign(self) -> bool:
         """Whether a signature has to be made."""
-        return self.sign and (self.publish or not self.found.signed)
+        return self.sign and not self.images_only and (self.publish or not self.found.signed)
 
     @property
     def nothing(self) -> bool:
         """Whether the package stands as asked for."""
-        return not self.publish and not self.to_sign
+        return not self.build and not self.publish and not self.to_sign
 
     def why(self) -> str:
         """One sentence: what will be done, and why."""
         return self._why() + (f"; release it as {self.release}" if self.to_release else "")
 
     def _why(self) -> str:
+        if self.nothing and self.images_only:
+            return "all images stand"
         if self.nothing:
             return "stands, signed" if self.sign else "stands"
-        if not self.publish:
+        if not self.build and not self.publish:
             return "the index stands unsigned: sign it"
         if not self.build:
             return "all images stand: publish the index" + (" and sign it" if self.sign else "")
         there = [arch for arch in self.arches if arch not in self.build]
         kept = f"; {', '.join(there)} {'stands' if len(there) == 1 else 'stand'}" if there else ""
         after = f"; after {', '.join(self.needs)}" if self.needs else ""
-        return f"build {', '.join(self.build)}{kept}{after}"
+        alone = ", and make no index" if self.images_only else ""
+        return f"build {', '.join(self.build)}{kept}{after}{alone}"
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` shows."""

@@ -66,12 +66,19 @@ def refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) -> 
                 )
 
 
-def open_registry(settings: Settings) -> Registry:
-    """A registry client as the settings say."""
-    credentials = Credentials.load(settings.docker_config)
+def open_registry(settings: Settings, *, mirrored: bool = False) -> Registry:
+    """A registry client as the settings say.
+
+    Args:
+        settings: logins, certificates, time limits, mirrors.
+        mirrored: whether to read from mirrors, which must not decide what is built, published or signed.
+    """
+    credentials = Credentials.load(settings.docker_config, settings.registry_creds)
     return Registry(
         credentials,
         insecure=settings.insecure_registries,
         certs=settings.registry_certs,
+        authorities=settings.registry_ca,
+        mirrors=settings.mirrors if mirrored else (),
         timeout=settings.http_timeout,
     )

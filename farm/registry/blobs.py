@@ -84,13 +84,25 @@ def _fetch_rest(registry: Registry, reference: Reference, blob: Descriptor, into
     )
     if into.size >= blob.size:
         return
-    with registry.transport.opened(request) as response:
+    with registry.opened(request) as response:
         if response.status_code != httpx.codes.PARTIAL_CONTENT:
             into.restart()
         for piece in response.iter_raw():
             into.write(piece)
             if into.size > blob.size:
                 return
+
+
+def pieces_of(registry: Registry, reference: Reference, blob: Descriptor) -> Iterator[bytes]:
+    """The bytes of a blob of a repository as they come, unchecked: for a reader that checks their digest.
+
+    Raises:
+        RegistryError: it cannot be had.
+    """
+    path = f"/v2/{reference.repository}/blobs/{blob.digest}"
+    scope = f"repository:{reference.repository}:pull"
+    with registry.opened(Request("GET", reference.registry, path, scope, headers=_PLAIN)) as response:
+        yield from response.iter_raw()
 
 
 def push_blob(

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
-from farm.errors import RegistryDamagedError
+from farm.errors import RegistryDamagedError, RegistryError, RegistryUnavailableError
 from farm.model import Descriptor
 from farm.registry.media import ACCEPT
 from farm.registry.transport import THREADS, Request, Transport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -48,6 +49,8 @@ class Registry:
         credentials: the logins.
         insecure: registries (HOST[:PORT]) spoken to without TLS, beside loopback ones.
         certs: directory of CA certificates, HOST[:PORT]/*.crt, trusted beside the usual ones.
+        authorities: CA certificates trusted for every registry beside the usual ones.
+        mirrors: registry, or "*" for all others, to the URL where what it holds is read first.
         timeout: seconds that one answer may take.
     """
 
@@ -57,10 +60,17 @@ class Registry:
         *,
         insecure: Iterable[str] = (),
         certs: Path | None = None,
+        authorities: Sequence[Path] = (),
+        mirrors: Iterable[tuple[str, str]] = (),
         timeout: float,
     ) -> None:
         self.credentials = credentials
-        self.transport = Transport(credentials, insecure=tuple(insecure), certs=certs, timeout=timeout)
+        self._mirrors = dict(mirrors)
+        self._away: set[str] = set()
+        """Mirrors that did not answer, and are not asked again."""
+        self.transport = Transport(
+            credentials, insecure=tuple(insecure), certs=certs, authorities=authorities, timeout=timeout
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -82,7 +92,7 @@ class Registry:
 
     def head(self, reference: Reference) -> Descriptor | None:
         """What a tag or digest names; None only where the registry says that there is no such thing."""
-        response = self.transport.send(_reading("HEAD", reference))
+        response = self._ask(_reading("HEAD", reference))
         if response.status_code in _NOT_FOUND:
             return None
         digest, size = (response.headers.get(name) for name in ("Docker-Content-Digest", "Content-Length"))
@@ -93,7 +103,7 @@ class Registry:
 
     def manifest(self, reference: Reference) -> Manifest | None:
         """The manifest or index under a tag or digest, its digest checked; None where there is none."""
-        response = self.transport.send(_reading("GET", reference))
+        response = self._ask(_reading("GET", reference))
         if response.status_code in _NOT_FOUND:
             return None
         body, digest = response.content, digest_of(response.content)
@@ -116,10 +126,51 @@ class Registry:
         """A small blob of a repository, such as an image's configuration, its digest checked."""
         path = f"/v2/{reference.repository}/blobs/{digest}"
         request = Request("GET", reference.registry, path, _pull(reference))
-        body = self.transport.send(request).content
+        body = self._ask(request).content
         if digest_of(body) != digest:
             raise RegistryDamagedError(f"{reference.familiar}: the registry sent other bytes than {digest}")
         return body
+
+    @contextmanager
+    def opened(self, request: Request) -> Iterator[httpx.Response]:
+        """The answer to a request that reads, its body unread; from a mirror that has it, else the registry.
+
+        Raises:
+            RegistryError: as `Transport.opened` tells.
+        """
+        with ExitStack() as stack:
+            response = None
+            if mirrored := self._mirrored(request):
+                with self._forgiving(mirrored):
+                    response = stack.enter_context(self.transport.opened(mirrored))
+            if response is None or not response.is_success:
+                response = stack.enter_context(self.transport.opened(request))
+            yield response
+
+    def _ask(self, request: Request) -> httpx.Response:
+        """The answer of the registry's mirror where that has what is asked for, else of the registry."""
+        response = None
+        if mirrored := self._mirrored(request):
+            with self._forgiving(mirrored):
+                response = self.transport.send(mirrored)
+        return response if response is not None and response.is_success else self.transport.send(request)
+
+    def _mirrored(self, request: Request) -> Request | None:
+        """The same request to a mirror; None where there is none that answers."""
+        base = self._mirrors.get(request.registry) or self._mirrors.get("*")
+        if not base or base in self._away:
+            return None
+        return replace(request, registry=httpx.URL(base).netloc.decode(), base=base)
+
+    @contextmanager
+    def _forgiving(self, mirrored: Request) -> Iterator[None]:
+        try:
+            yield
+        except RegistryUnavailableError:
+            self._away.add(mirrored.base)
+        except RegistryError:
+            # It refuses this one thing; the registry itself may not.
+            return
 
     def at_once(self, call: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> list[R]:
         """Do something for each item, many at a time; the first error is raised, and nothing new begun."""

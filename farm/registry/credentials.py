@@ -5,8 +5,10 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from farm.errors import RegistryDeniedError, SettingsError
 from farm.model import DEFAULT_REGISTRY
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DOCKER_HUB = "https://index.docker.io/v1/"
+_DOCKER_HUBS = (DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,23 @@ class Login:
 
     user: str
     password: Secret
+    """For an account without a user, the token that the registry itself takes."""
+    is_identity: bool = False
+    """Whether the token is not for the registry, but for its token service, which gives others for it."""
+
+    @property
+    def is_token(self) -> bool:
+        """Whether it is a token that the registry gave, and no account."""
+        return not self.user and not self.is_identity
+
+    @property
+    def docker(self) -> dict[str, str]:
+        """The account as the engine takes it."""
+        if self.is_identity:
+            return {"identitytoken": self.password.reveal()}
+        if self.is_token:
+            return {"registrytoken": self.password.reveal()}
+        return {"username": self.user, "password": self.password.reveal()}
 
     @property
     def basic(self) -> str:
@@ -42,13 +62,22 @@ class Credentials:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     @staticmethod
-    def load(directory: Path) -> Credentials:
+    def load(directory: Path, given: Secret | None = None) -> Credentials:
         """The logins of the config.json in a directory; a directory without one holds none.
+
+        Args:
+            directory: docker's.
+            given: logins that beat them, see `read_logins`.
 
         Raises:
             SettingsError: the file cannot be read, or is not what docker writes.
         """
-        path = directory / "config.json"
+        found = Credentials._load(directory / "config.json")
+        found._known.update(read_logins(given) if given else {})  # noqa: SLF001 - its own
+        return found
+
+    @staticmethod
+    def _load(path: Path) -> Credentials:
         try:
             config = json.loads(path.read_text())
         except FileNotFoundError:
@@ -82,18 +111,49 @@ class Credentials:
         name = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
         try:
             auths = docker.auth.AuthConfig(_sections(docker.auth, self.config))
-            entry = auths.resolve_authconfig(name)
+            with warnings.catch_warnings():
+                # A helper that is not there is an error below, and need not be a warning, too.
+                warnings.simplefilter("ignore")
+                entry = auths.resolve_authconfig(name)
         except (docker.errors.InvalidConfigFile, ValueError) as error:
             raise SettingsError(f"{self.path}: is no docker configuration: {error}") from error
         except docker.errors.DockerException as error:
             raise RegistryDeniedError(
                 f"the credential helper for {registry} failed: {error}", hint=f"docker login {registry}"
             ) from error
-        # docker-py spells an entry of the file otherwise than a helper's answer.
-        facts = {key.lower(): value for key, value in (entry or {}).items()}
-        if not facts.get("password"):
-            return None
-        return Login(str(facts.get("username", "")), Secret(str(facts["password"])))
+        return _login(entry or {})
+
+
+def read_logins(given: Secret) -> dict[str, Login]:
+    """Registry (HOST[:PORT]) to login, from REGISTRY=USER:PASSWORD and REGISTRY=TOKEN words.
+
+    As with `linuxkit`, a registry may be written as a URL, and docker.io as docker writes it.
+
+    Raises:
+        SettingsError: a word is neither; none is shown.
+    """
+    logins: dict[str, Login] = {}
+    for word in filter(None, map(str.strip, given.reveal().split(","))):
+        place, _, account = word.partition("=")
+        user, colon, password = account.partition(":")
+        host = urlsplit(place if "://" in place else f"//{place}").netloc
+        if not host or not (password if colon else account) or (colon and not user):
+            raise SettingsError(
+                "registry-creds: cannot be read", hint="write REGISTRY=USER:PASSWORD or REGISTRY=TOKEN"
+            )
+        login = Login(user, Secret(password)) if colon else Login("", Secret(account))
+        logins[DEFAULT_REGISTRY if host in _DOCKER_HUBS else host] = login
+    return logins
+
+
+def _login(entry: dict[str, Any]) -> Login | None:
+    """The login of an entry; docker-py writes the words of helpers and stores with capitals."""
+    words = {key.lower(): str(value) for key, value in entry.items() if value}
+    if "identitytoken" in words:
+        return Login("", Secret(words["identitytoken"]), is_identity=True)
+    if "registrytoken" in words:
+        return Login("", Secret(words["registrytoken"]))
+    return Login(words.get("username", ""), Secret(words["password"])) if "password" in words else None
 
 
 def _sections(auth: Any, config: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from farm.registry.credentials import Credentials
+    from farm.registry.credentials import Credentials, Login
 
 ATTEMPTS = 4
 THREADS = 16
@@ -63,17 +63,26 @@ class Request:
     """What is sent: bytes, or a function that begins anew with each attempt."""
     missing: tuple[int, ...] = ()
     """Status codes beyond 2xx that are an answer, such as 404."""
+    base: str = ""
+    """URL of a mirror, which then is what `registry` names; "" for the registry at its own address."""
 
 
 class Transport:
     """Connections to all registries; safe to share between threads, not across a fork."""
 
     def __init__(
-        self, credentials: Credentials, *, insecure: Sequence[str], certs: Path | None, timeout: float
+        self,
+        credentials: Credentials,
+        *,
+        insecure: Sequence[str],
+        certs: Path | None,
+        authorities: Sequence[Path] = (),
+        timeout: float,
     ) -> None:
         self._credentials = credentials
         self._insecure = frozenset(insecure)
         self._certs = certs
+        self._authorities = tuple(authorities)
         self._timeout = timeout
         self._lock = threading.Lock()
         self._opening = threading.Lock()
@@ -94,7 +103,10 @@ class Transport:
         with self._opening:
             if name not in self._clients:
                 self._clients[name] = httpx.Client(
-                    verify=trusting(own), timeout=self._timeout, limits=_LIMITS, follow_redirects=True
+                    verify=trusting([*self._authorities, *own]),
+                    timeout=self._timeout,
+                    limits=_LIMITS,
+                    follow_redirects=True,
                 )
             return self._clients[name]
 
@@ -161,12 +173,11 @@ class Transport:
 
     @contextmanager
     def _begun(self, request: Request, authorization: str | None) -> Iterator[httpx.Response]:
-        registry = request.registry
-        plain = registry in self._insecure or is_loopback(registry)
-        client = self._plain if plain else self._secure(registry)
-        host = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
-        base = httpx.URL(f"{'http' if plain else 'https'}://{host}")
-        url = base.join(request.path)
+        base = httpx.URL(request.base or self._address(request.registry))
+        client = self._plain if base.scheme == "http" else self._secure(request.registry)
+        # A path may be a whole URL, to which a registry sent us.
+        whole = request.path.startswith(("http://", "https://"))
+        url = httpx.URL(request.path if whole else f"{str(base).rstrip('/')}{request.path}")
         at_home = (url.scheme, url.netloc) == (base.scheme, base.netloc)
         login = {"Authorization": authorization} if authorization and at_home else {}
         content = request.content() if callable(request.content) else request.content
@@ -178,6 +189,11 @@ class Transport:
             follow_redirects=True,
         ) as response:
             yield response
+
+    def _address(self, registry: str) -> str:
+        plain = registry in self._insecure or is_loopback(registry)
+        host = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
+        return f"{'http' if plain else 'https'}://{host}"
 
     def _grant(self, registry: str, scope: str, refused: httpx.Response, used: str | None) -> str | None:
         """The Authorization header that answers a challenge; None where there is nothing to answer with."""
@@ -192,6 +208,8 @@ class Transport:
     def _answer(self, registry: str, scope: str, challenge: str) -> str | None:
         kind, _, rest = challenge.partition(" ")
         login = self._credentials.login_for(registry)
+        if login and login.is_token and kind:
+            return f"Bearer {login.password.reveal()}"
         if kind.lower() == "basic":
             return f"Basic {login.basic}" if login else None
         if kind.lower() != "bearer":
@@ -199,14 +217,27 @@ class Transport:
         facts = dict(_PARAMETER.findall(rest))
         service = [("service", facts["service"])] if facts.get("service") else []
         query = service + [("scope", one) for one in scope.split()]
-        headers = {"Authorization": f"Basic {login.basic}"} if login else {}
         realm = facts.get("realm", "")
         client = self._plain if realm.startswith("http:") else self._secure(urlsplit(realm).netloc)
-        with client.stream("GET", realm, params=query, headers=headers) as response:
+        with client.stream(**_question(realm, query, login)) as response:
             _read(response, registry)
         if not response.is_success:
             raise failure(registry, response, "GET")
         return f"Bearer {_token(registry, response)}"
+
+
+def _question(realm: str, query: list[tuple[str, str]], login: Login | None) -> dict[str, Any]:
+    """How a token service is asked for a token."""
+    if login and login.is_identity:
+        form = dict(query) | {
+            "scope": " ".join(value for name, value in query if name == "scope"),
+            "grant_type": "refresh_token",
+            "refresh_token": login.password.reveal(),
+            "client_id": "farm",
+        }
+        return {"method": "POST", "url": realm, "data": form}
+    headers = {"Authorization": f"Basic {login.basic}"} if login else {}
+    return {"method": "GET", "url": realm, "params": query, "headers": headers}
 
 
 _LIMITS = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREADS)

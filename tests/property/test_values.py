@@ -167,18 +167,21 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
         lambda pairs: tuple(pairs.items())
     ),
 }
-# Those of which not every text is a value.
-_NARROW: dict[str, st.SearchStrategy[Any]] = {
+_STRATEGIES["tuple[Path, ...]"] = st.lists(_STRATEGIES["Path"], max_size=3).map(tuple)
+_MIRRORS = st.dictionaries(
+    _ITEMS | st.just("*"), _ITEMS.map(lambda text: f"https://mirror/{text}"), max_size=3
+)
+_OWN: dict[str, st.SearchStrategy[Any]] = {
+    "mirrors": _MIRRORS.map(lambda pairs: tuple(pairs.items())),
     "builder": st.sampled_from(BUILDERS),
-    "builders": st.dictionaries(st.sampled_from(["linux/arm64", "linux/s390x"]), _VALUES).map(
-        lambda pairs: tuple(pairs.items())
-    ),
-    "build_cache_to": st.just(("localhost:5000/cache/{name}:{arch}",)),
-    "sbom": st.sampled_from([None, "true", "localhost:5000/generator:1"]),
+    "builders": st.sampled_from([(), (("linux/arm64", "there"), ("linux/s390x", "a=b"))]),
+    "build_cache_to": st.sampled_from([(), ("a/{name}:{arch}",)]),
+    "sbom": st.sampled_from([None, "true", "docker/scan:1"]),
     "provenance": st.sampled_from([None, "min", "max"]),
 }
+"""Settings whose values are of a narrower kind."""
 _SETTINGS = st.fixed_dictionaries(
-    {item.name: _NARROW.get(item.name, _STRATEGIES[str(item.type)]) for item in fields(Settings)}
+    {item.name: _OWN.get(item.name, _STRATEGIES[str(item.type)]) for item in fields(Settings)}
 )
 
 

@@ -160,6 +160,7 @@ def test_work_and_images_come_back_as_they_were() -> None:
 def test_each_state_says_whether_it_is_an_end() -> None:
     assert {state for state in JobState if state.ended} == {"built", "exists", "failed", "cancelled"}
     assert {state for state in JobState if state.landed} == {"built", "exists"}
-    assert {state for state in PackageState if state.ended} == {"published", "signed", "failed", "cancelled"}
-    assert {state for state in PackageState if state.stands} == {"published", "signed"}
+    standing = {"pushed", "published", "signed"}
+    assert {state for state in PackageState if state.stands} == standing
+    assert {state for state in PackageState if state.ended} == {*standing, "failed", "cancelled"}
     assert {state for state in RunState if state.ended} == {"done", "failed", "cancelled"}

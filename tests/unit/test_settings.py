@@ -314,3 +314,36 @@ def test_the_example_file_names_every_setting_with_its_default(tmp_path: Path) -
     assert {key.split(":")[0].replace("-", "_") for key in keys} == set(FIELDS)
     assert yaml.safe_load("\n".join(keys))["org"] is None
     assert loaded(tmp_path, "\n".join(keys)) == Settings()
+
+
+def test_linuxkits_variables_are_read_below_the_farms(tmp_path: Path) -> None:
+    theirs = {
+        "LINUXKIT_PKG_ORG": "theirs",
+        "LINUXKIT_CACHE": "/theirs",
+        "LINUXKIT_MIRROR": "a.org=http://m/x,https://all",
+    }
+    settings = loaded(tmp_path, **theirs)
+    assert (settings.org, str(settings.cache)) == ("theirs", "/theirs")
+    assert settings.mirrors == (("a.org", "http://m/x"), ("*", "https://all"))
+    assert loaded(tmp_path, **theirs, FARM_ORG="ours").org == "ours"
+
+
+@pytest.mark.parametrize("text", ["a.org=m", "ftp://m", "a.org=https://m?x", "a.org="])
+def test_what_is_no_mirror_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError):
+        loaded(tmp_path, LINUXKIT_MIRROR=text)
+
+
+def test_linuxkits_passphrase_command_gives_way_to_all_else(tmp_path: Path) -> None:
+    folder = tmp_path / ".moby" / "linuxkit"
+    folder.mkdir(parents=True)
+    home = {"HOME": str(tmp_path)}
+    (folder / "config.yml").write_text("pkg:\n  content-trust-passphrase-command: pass show x | head -1\n")
+    assert loaded(tmp_path, **home).signing_passphrase_command == "/bin/sh -c 'pass show x | head -1'"
+    ours = loaded(tmp_path, **home, FARM_SIGNING_PASSPHRASE_COMMAND="ours")
+    assert ours.signing_passphrase_command == "ours"
+    (folder / "config.yml").write_text("other: {}\n")
+    assert loaded(tmp_path, **home).signing_passphrase_command is None
+    (folder / "config.yml").write_text("[")
+    with pytest.raises(SettingsError, match="is not YAML"):
+        loaded(tmp_path, **home)

@@ -155,3 +155,32 @@ def test_a_manifest_of_what_does_not_all_stand_is_refused_unless_partial() -> No
     assert without_builds(plan, partial=True).packages[0].arches == ("amd64",)
     with pytest.raises(InputError, match="no image for amd64, arm64"):
         without_builds(make_plan([package()], {}, {}, WISH), partial=True)
+
+
+def test_platforms_are_those_that_are_named_whatever_the_package_says() -> None:
+    own = package(yml=BuildYml("foo", arches=("s390x",)))
+    assert arches_of(own, Wish(("amd64",), platforms=("arm64", "amd64"))) == ("arm64", "amd64")
+    assert arches_of(package(), Wish(("amd64", "arm64"), skip=("amd64",))) == ("arm64",)
+
+
+def test_a_package_of_which_all_is_skipped_is_passed_over_with_a_warning() -> None:
+    one = package()
+    plan = make_plan([one], {}, {}, Wish(("amd64",), skip=("amd64",)))
+    assert plan.nothing
+    assert one.image in plan.warnings[0]
+
+
+def test_images_alone_are_built_and_nothing_is_published_or_signed() -> None:
+    wish = Wish(("amd64", "arm64"), images_only=True)
+    plan = planned(found("amd64", indexed=False), wish)
+    assert (plan.build, plan.publish, plan.to_sign, plan.nothing) == (("arm64",), False, False, False)
+    assert plan.why() == "build arm64; amd64 stands, and make no index"
+    standing = planned(found("amd64", "arm64", indexed=False), wish)
+    assert (standing.nothing, standing.why()) == (True, "all images stand")
+
+
+def test_work_for_images_alone_asks_for_no_signature() -> None:
+    one = package()
+    plan = make_plan([one], {}, {}, Wish(("amd64",), images_only=True))
+    (work,) = make_run(plan, {}, {one.image: ((), ())}, run="r1", submitter="me", created=0.0).works
+    assert (work.images_only, work.sign, len(work.jobs)) == (True, False, 1)

@@ -1,0 +1,87 @@
+"""farm pkg build."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from farm.cli.build import make
+from farm.cli.pkg.flags import note, switch, verb
+from farm.cli.pkg.making import MAKING, arches, is_off, take_notes
+from farm.cli.pkg.push import push
+from farm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from farm.cli.pkg.flags import Asked
+    from farm.standalone import Wish
+
+
+@verb("build", *MAKING, switch("push", "Push what was built: farm pkg push."))
+def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
+    """Make packages available in the LinuxKit cache: from there, else the registry, else built: farm build.
+
+    By default for this machine's architecture; where the setting `emulate` is on, for all of the package's.
+
+    \b
+    farm pkg build -org=wombat -disable-content-trust pkg/foo
+    farm pkg build -org=wombat -hash=foo push            as the document of 2021 has it
+    """
+    take_notes(own)
+    pushed = own.pop("push")
+    if "push" in directories and not Path("push").is_dir():
+        # The document of 2021 says so, and names no package: it is the directory that one is in.
+        directories = tuple(word for word in directories if word != "push") or (".",)
+        note(f"read as: farm pkg push {' '.join(directories)}")
+        pushed = True
+    if pushed:
+        return push(asked, directories, own)
+    return _build(asked, directories, own)
+
+
+def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int:
+    for name in ("release", "nobuild"):
+        if own[name]:
+            raise InputError(f"--{name}: is for what is pushed", hint="farm pkg push")
+    for name in ("image", "manifest", "sign"):
+        if own[name] is not None:
+            note(f"--{name}: is for what is pushed")
+    wish = _wish(asked, own)
+    if own["skip_platforms"] and not wish.arches:
+        click.echo("no architecture is left to build for")
+        return 0
+    if own["dry_run"] or own["dry"]:
+        return _say(asked, directories, wish)
+    return make(asked.settings, directories, asked.tags, wish)
+
+
+def _wish(asked: Asked, own: dict[str, Any]) -> Wish:
+    from farm.standalone import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
+
+    named, skipped = arches(own["platforms"]), arches(own["skip_platforms"])
+    usual = asked.settings.arches if asked.settings.emulate else (own_arch(),)
+    all_of_each = asked.settings.emulate and not skipped
+    return Wish(
+        named or (() if all_of_each else tuple(arch for arch in usual if arch not in skipped)),
+        force=bool(own["force"]),
+        pull=not is_off(own, "pull"),
+        docker=bool(own["docker"]),
+    )
+
+
+def _say(asked: Asked, directories: Sequence[str], wish: Wish) -> int:
+    """Say where each image would come from."""
+    from farm.cache.images import find_image  # noqa: PLC0415 - the registry client is imported when used
+    from farm.cache.layout import Cache  # noqa: PLC0415
+    from farm.package.read import read_packages  # noqa: PLC0415
+
+    cache = Cache(asked.settings.cache)
+    for package in read_packages(directories, asked.tags):
+        for arch in wish.arches or package.yml.arches or asked.settings.arches:
+            here = not wish.force and find_image(cache, package.reference, arch)
+            what = "in the cache" if here else "pull it or build it" if wish.pull else "build it"
+            click.echo(f"{package.reference.familiar} {arch}: {what}")
+    return 0

@@ -1,0 +1,100 @@
+"""farm pkg push."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from farm.cli.manifest import publish, without_builds
+from farm.cli.pkg.cached import push_cached
+from farm.cli.pkg.flags import note, verb
+from farm.cli.pkg.making import MAKING, arches, is_off, take_notes
+from farm.cli.plan import show_plan
+from farm.cli.push import carry_out, say_nothing_to_do
+from farm.cli.wishes import Wishes
+from farm.errors import InputError
+
+if TYPE_CHECKING:
+    from farm.cli.pkg.flags import Asked
+
+
+@verb("push", *MAKING)
+def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
+    """Build what is missing for every architecture, publish each package's index, and sign it: farm push.
+
+    \b
+    farm pkg push -org=wombat -disable-content-trust pkg/foo
+    farm pkg push --manifest=false pkg/foo               the images alone
+    farm pkg push --image=false --manifest pkg/foo       the index alone
+    """
+    take_notes(own)
+    return push(asked, directories, own)
+
+
+def push(asked: Asked, directories: tuple[str, ...], own: dict[str, Any]) -> int:
+    """Push as the flags of the verb say; returns the exit code."""
+    if own["docker"]:
+        raise InputError(
+            "--docker: what is pushed is built on the farm's workers", hint="farm pkg build --docker"
+        )
+    if is_off(own, "image") and is_off(own, "manifest"):
+        raise InputError("--image=false and --manifest=false leave nothing to push")
+    if is_off(own, "sign"):
+        asked = replace(asked, settings=replace(asked.settings, sign=False))
+    release = "" if is_off(own, "manifest") else _release(asked, directories, own["release"])
+    if own["release"] and is_off(own, "manifest"):
+        raise InputError("--release: a release is an index, and --manifest=false makes none")
+    dry = own["dry_run"] or own["dry"]
+    if own["nobuild"] and not dry:
+        push_cached(asked.settings, directories, asked.tags, required=is_off(own, "manifest"))
+    if (own["nobuild"] or is_off(own, "image")) and not dry:
+        if is_off(own, "manifest"):
+            return 0
+        wishes = Wishes((), force=False, partial=True, release=release)
+        return publish(directories, asked.tags, asked.settings, wishes, as_json=False)
+    return _build(asked, directories, own, release)
+
+
+def _build(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], release: str) -> int:
+    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
+
+    begun = time.monotonic()
+    wish = replace(
+        Wishes((), force=bool(own["force"]), partial=False, release=release).to_wish(asked.settings),
+        platforms=arches(own["platforms"]),
+        skip=arches(own["skip_platforms"]),
+        images_only=is_off(own, "manifest"),
+    )
+    plan = prepare(directories, asked.tags, asked.settings, wish)
+    if own["dry_run"] or own["dry"]:
+        alone = own["nobuild"] or is_off(own, "image")
+        show_plan(without_builds(plan, partial=True) if alone else plan)
+        return 0
+    if plan.nothing:
+        for warning in plan.warnings:
+            click.echo(f"warning: {warning}", err=True)
+        return say_nothing_to_do(plan, as_json=False, seconds=time.monotonic() - begun)
+    return carry_out(plan, asked.settings, partial=False, detach=False, queue_anyway=False, as_json=False)
+
+
+def _release(asked: Asked, directories: tuple[str, ...], given: str | None) -> str:
+    """The release that is given, else the git tag on HEAD, as linuxkit has it; "" for none.
+
+    Raises:
+        InputError: HEAD has several tags.
+    """
+    from farm.package.git import tags_on_head  # noqa: PLC0415 - git is asked when there is a push
+
+    if given is not None or asked.tags.other_commit:
+        return given or ""
+    found = tags_on_head(directories)
+    if len(found) > 1:
+        raise InputError(
+            f"HEAD has several tags: {', '.join(found)}", hint="--release=TAG names one, --release= none"
+        )
+    if found:
+        note(f"HEAD is tagged {found[0]}, so this is released as {found[0]}; --release= keeps from it")
+    return found[0] if found else ""

@@ -1,0 +1,196 @@
+"""How values are written: in YAML, in a variable, in a flag; each kind read by one function, or refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+_LONGEST = 3650 * 86400
+"""Seconds that any setting of time may be."""
+_LAST_PORT = 65535
+_SWITCHES = ("true", "yes", "on", "1", "false", "no", "off", "0")
+_PLATFORM = re.compile(r"linux/[a-z0-9]+")
+BUILDERS = ("auto", "engine", "buildx")
+
+
+class Secret:
+    """A string that no repr, log or JSON shows; `reveal()` is the one way to it."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The secret itself."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret('***')"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and self._value == other._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+def read_text(value: Any) -> str:
+    """Text; nothing that YAML made something else of."""
+    # YAML makes numbers, dates and truth of words; what they were before cannot be told any more.
+    if not isinstance(value, str):
+        raise ValueError("must be text, in quotes")  # noqa: TRY004 - told like any other bad value
+    return value
+
+
+def read_secret(value: Any) -> Secret:
+    """Text that is shown nowhere."""
+    return Secret(read_text(value))
+
+
+def read_path(value: Any) -> Path:
+    """A path; ~ is a home directory."""
+    try:
+        return Path(read_text(value)).expanduser()
+    except RuntimeError as error:
+        raise ValueError("there is no such user") from error
+
+
+def read_seconds(value: Any) -> float:
+    """Seconds, or a number with s, m, h or d: 90, 5m, 4h."""
+    text = str(value).strip()
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+    unit = units.get(text[-1:], 0)
+    seconds = float(text[:-1]) * unit if unit else float(text)
+    if not 0 < seconds <= _LONGEST:
+        raise ValueError(f"must be more than 0, and at most {_LONGEST // 86400}d")
+    return seconds
+
+
+Size = int
+"""A number of bytes."""
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("kmgt", 1)}
+
+
+def read_bytes(value: Any) -> int:
+    """Bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 1048576, 500MB, 20GiB."""
+    text = str(value).strip()
+    number = text.rstrip("kKmMgGtTiIbB ")
+    unit = text[len(number) :].strip().lower().removesuffix("b")
+    if unit not in _UNITS:
+        raise ValueError("must be bytes, such as 500MB or 20GiB")
+    size = int(float(number) * _UNITS[unit])
+    if size < 0:
+        raise ValueError("must not be less than 0")
+    return size
+
+
+def spoken_bytes(size: int) -> str:
+    """A size for people: 512 B, 1.5 GiB."""
+    units = ("B", "KiB", "MiB", "GiB", "TiB")
+    power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
+    number = size / 1024**power
+    return f"{number:.{3 if number < 100 else 4}g} {units[power]}"  # noqa: PLR2004 - three digits or four
+
+
+def read_count(value: Any) -> int:
+    """A whole number from 1 on."""
+    number = int(str(value))
+    if number < 1:
+        raise ValueError("must be 1 or more")
+    return number
+
+
+def read_port(value: Any) -> int:
+    """A port."""
+    number = read_count(value)
+    if number > _LAST_PORT:
+        raise ValueError(f"must be {_LAST_PORT} or less")
+    return number
+
+
+def read_boolean(value: Any) -> bool:
+    """Truth, by any of its usual names."""
+    text = str(value).strip().lower()
+    if text not in _SWITCHES:
+        raise ValueError("must be true or false")
+    return text in ("true", "yes", "on", "1")
+
+
+def read_words(value: Any) -> tuple[str, ...]:
+    """Words, as a list or between commas."""
+    parts = value if isinstance(value, list | tuple) else [value]
+    return tuple(word for part in parts for word in map(str.strip, read_text(part).split(",")) if word)
+
+
+def read_pairs(value: Any) -> tuple[tuple[str, str], ...]:
+    """A mapping, in YAML or as a JSON object, or KEY=VALUE words."""
+    if isinstance(value, str) and value.lstrip().startswith("{"):
+        value = json.loads(value)
+    if isinstance(value, Mapping):
+        return tuple((read_text(key), read_text(item)) for key, item in value.items())
+    pairs = [word.partition("=") for word in read_words(value)]
+    if not all(key and sign for key, sign, _ in pairs):
+        raise ValueError("must be KEY=VALUE")
+    return tuple({key: item for key, _, item in pairs}.items())
+
+
+def read_paths(value: Any) -> tuple[Path, ...]:
+    """Paths, as words are written."""
+    return tuple(map(read_path, read_words(value)))
+
+
+def read_mirrors(value: Any) -> tuple[tuple[str, str], ...]:
+    """A mapping, or REGISTRY=URL words; a URL alone is a mirror of every registry that has none: `*`."""
+    if isinstance(value, str) and not value.lstrip().startswith("{"):
+        value = [word if re.match(r"[^/]+=", word) else f"*={word}" for word in read_words(value)]
+    pairs = read_pairs(value)
+    for _, url in pairs:
+        if not re.fullmatch(r"https?://[^/?#]+(/[^?#]*)?", url):
+            raise ValueError("a mirror is REGISTRY=http://... or REGISTRY=https://...")
+    return pairs
+
+
+def read_builder(value: Any) -> str:
+    """One of BUILDERS."""
+    if value not in BUILDERS:
+        raise ValueError(f"must be one of {', '.join(BUILDERS)}")
+    return str(value)
+
+
+def read_platforms(value: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs whose keys are platforms such as linux/arm64."""
+    pairs = read_pairs(value)
+    if not all(_PLATFORM.fullmatch(platform) for platform, _ in pairs):
+        raise ValueError("must be linux/ARCH=NAME")
+    return pairs
+
+
+def read_places(value: Any) -> tuple[str, ...]:
+    """Words that tell packages and architectures apart, so that none is written over another."""
+    words = read_words(value)
+    if not all("{name}" in word and "{arch}" in word for word in words):
+        raise ValueError("must hold {name} and {arch}, or packages would overwrite each other's")
+    return words
+
+
+def read_sbom(value: Any) -> str | None:
+    """The image of a generator, or "true" for BuildKit's own; None for none."""
+    text = str(value).strip()
+    if text.lower() in _SWITCHES:
+        return "true" if read_boolean(text) else None
+    return read_text(value)
+
+
+def read_provenance(value: Any) -> str | None:
+    """How much to tell, min or max; None for nothing."""
+    text = str(value).strip().lower()
+    if text in _SWITCHES:
+        return "min" if read_boolean(text) else None
+    if text not in ("min", "max"):
+        raise ValueError("must be min, max or false")
+    return text

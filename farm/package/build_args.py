@@ -1,0 +1,100 @@
+"""Build arguments, NAME=VALUE, from build.yml and from files; a value may name another package."""
+
+from __future__ import annotations
+
+import glob
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from farm.model import Package
+
+    Find = Callable[[Sequence[Path]], list[Package]]
+
+_MARK = "@lkt:"
+_ONE, _MANY = "@lkt:pkg:", "@lkt:pkgs:"
+_STEM = "%"
+"""Where the name of a package goes in the name of an argument."""
+
+
+def overridden(args: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """The arguments, but for those that the others name too, and then the others."""
+    names = {text.partition("=")[0] for text in others}
+    return (*(text for text in args if text.partition("=")[0] not in names), *others)
+
+
+def read_file(path: Path) -> tuple[str, ...]:
+    """The arguments of a file, one a line; blank lines, and lines with # in column 0, are passed over.
+
+    Directories in it count from the directory of the file.
+
+    Raises:
+        InputError: the file cannot be read, or a line is no argument.
+    """
+    try:
+        lines = path.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
+    return tuple(
+        _anchored(line.strip(), path.absolute().parent, f"{path}:{number}")
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    )
+
+
+def _anchored(text: str, directory: Path, where: str) -> str:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise InputError(f"{where}: {text!r} is not NAME=VALUE")
+    for kind in (_ONE, _MANY):
+        if value.startswith(kind):
+            return f"{name}={kind}{directory / value.removeprefix(kind)}"
+    return text
+
+
+def resolved(args: Sequence[str], directory: Path, find: Find) -> tuple[str, ...]:
+    """The arguments, with tags in the place of the directories that they name.
+
+    `A=@lkt:pkg:../foo` becomes the tag of the package there; `%_TAG=@lkt:pkgs:../*` one argument for each
+    package, such as LINUXKIT_FOO_TAG.
+
+    Args:
+        args: NAME=VALUE each.
+        directory: from where relative ones count.
+        find: gives the packages of directories.
+
+    Raises:
+        InputError: a value or a name is not as it should be, or no package is there.
+    """
+    return tuple(one for text in args for one in _resolved(text, directory, find))
+
+
+def _resolved(text: str, directory: Path, find: Find) -> Iterator[str]:
+    name, _, value = text.partition("=")
+    if value.startswith(_ONE):
+        (package,) = find([(directory / value.removeprefix(_ONE)).resolve()])
+        yield f"{name}={package.reference.familiar}"
+    elif value.startswith(_MANY):
+        yield from _many(name, str(directory / value.removeprefix(_MANY)), find)
+    elif value.startswith(_MARK):
+        raise InputError(
+            f"build argument {text!r}: {value} is not known", hint=f"{_ONE}DIR or {_MANY}PATTERN"
+        )
+    else:
+        yield text
+
+
+def _many(name: str, pattern: str, find: Find) -> Iterator[str]:
+    if _STEM not in name:
+        raise InputError(f"build argument {name}: must hold a {_STEM}, for the names of the packages")
+    matches = [Path(match) for match in sorted(glob.glob(pattern))]  # noqa: PTH207 - the pattern may be absolute
+    packages = find([path.resolve() for path in matches if path.is_dir() and not path.name.startswith(".")])
+    if not packages:
+        raise InputError(f"build argument {name}: no package is at {pattern}")
+    for package in packages:
+        stem = package.image.replace("/", "_").replace("-", "_").upper()
+        yield f"{name.replace(_STEM, stem)}={package.reference.familiar}"

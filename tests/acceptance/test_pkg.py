@@ -1,0 +1,369 @@
+"""`farm pkg` stands where `linuxkit pkg` stood: its flags do on a farm what they do there."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.farm_command import FARM
+from tests.support.git_repos import git
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.acceptance.conftest import NewWorkspace
+    from tests.support.farm_command import Answer, Workspace
+
+PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
+ONE = "image: {}\narches: [amd64]\n"
+TWO = "image: {}\narches: [amd64, arm64]\n"
+NETWORKED = f"{PLAIN}RUN ls /sys/class/net | grep -v '^lo$'\n"
+"""Builds only where RUN steps have a network."""
+
+
+@pytest.fixture(scope="module")
+def shared(new_workspace: NewWorkspace) -> Workspace:
+    """A workspace whose packages no test changes."""
+    workspace = new_workspace()
+    workspace.variables["FARM_CACHE"] = str(workspace.directory.parent / "cache")
+    workspace.write("one", Dockerfile=PLAIN, build_yml=ONE.format("one"))
+    workspace.write("two", Dockerfile=PLAIN, build_yml=TWO.format("two"))
+    workspace.write("net", Dockerfile=NETWORKED, build_yml=ONE.format("net"))
+    workspace.done("trust", "init", "two")
+    return workspace
+
+
+@pytest.fixture
+def own(workspace: Workspace) -> Workspace:
+    """A workspace with a cache of its own."""
+    workspace.variables["FARM_CACHE"] = str(workspace.directory.parent / "cache")
+    return workspace
+
+
+def inspect(workspace: Workspace, reference: str) -> dict[str, object]:
+    """What the registry holds under a reference."""
+    described: dict[str, object] = workspace.done("inspect", "--json", reference).json
+    return described
+
+
+def platforms(workspace: Workspace, reference: str) -> list[str]:
+    """The architectures of an index."""
+    images = inspect(workspace, reference)["images"]
+    assert isinstance(images, list)
+    return sorted(image["platform"]["architecture"] for image in images)
+
+
+def test_the_images_alone_then_the_index_alone_as_in_the_document_of_2021(shared: Workspace) -> None:
+    reference = shared.reference("two")
+    tag = reference.rpartition(":")[2]
+    pushed = shared.done("pkg", "push", "--manifest=false", "two")
+    assert "two: pushed" in pushed.out
+    assert shared.tags("two") == [f"{tag}-amd64", f"{tag}-arm64"]
+    again = shared.done("pkg", "push", "-manifest=false", "two", FARM_BROKER="redis://127.0.0.1:1/0")
+    assert "all images stand" in again.out
+    shared.done("pkg", "push", "--image=false", "--manifest", "two")
+    assert platforms(shared, reference) == ["amd64", "arm64"]
+    assert inspect(shared, reference)["signature"] == "signed"
+
+
+def test_sign_is_off_where_it_is_said(shared: Workspace) -> None:
+    shared.done("pkg", "push", "-sign=false", "-hash=unsigned", "one")
+    assert inspect(shared, f"{shared.org}/one:unsigned")["signature"] == "unsigned"
+
+
+def test_an_index_that_is_not_to_be_made_is_no_base(shared: Workspace) -> None:
+    base = PLAIN + "RUN date\n"
+    shared.write("base", Dockerfile=base, build_yml=ONE.format("base"))
+    reference = shared.reference("base")
+    shared.write("user", Dockerfile=f"FROM {reference}\n", build_yml=ONE.format("user"))
+    answer = shared.farm("pkg", "push", "--manifest=false", "base", "user")
+    assert (answer.code, "whose index does not stand" in answer.err) == (2, True)
+
+
+def test_manifest_publishes_what_stands_and_takes_in_what_is_added(own: Workspace) -> None:
+    own.write("part", Dockerfile=PLAIN, build_yml=TWO.format("part"))
+    nothing = own.farm("pkg", "manifest", "-disable-content-trust", "part")
+    assert (nothing.code, own.tags("part")) == (2, [])
+    own.done("pkg", "push", "-manifest=false", "-platforms", "linux/amd64", "part")
+    own.done("pkg", "manifest", "-disable-content-trust", "part")
+    assert platforms(own, own.reference("part")) == ["amd64"]
+    own.done("pkg", "push", "-manifest=false", "-skip-platforms=linux/amd64", "part")
+    own.done("pkg", "index", "-disable-content-trust", "part")
+    assert platforms(own, own.reference("part")) == ["amd64", "arm64"]
+
+
+def test_platforms_are_built_whatever_build_yml_says(own: Workspace) -> None:
+    own.write("wide", Dockerfile=PLAIN, build_yml=ONE.format("wide"))
+    own.done("pkg", "push", "-disable-content-trust", "--platforms=linux/arm64", "wide")
+    assert platforms(own, own.reference("wide")) == ["arm64"]
+    own.done("pkg", "push", "-disable-content-trust", "wide")
+    assert platforms(own, own.reference("wide")) == ["amd64", "arm64"]
+
+
+@pytest.mark.parametrize("verb", ["build", "push"])
+def test_the_network_reaches_the_build(shared: Workspace, verb: str) -> None:
+    words = ("pkg", verb, "-disable-content-trust", f"-hash={verb}net")
+    assert shared.farm(*words, "net").code == 1
+    assert shared.farm(*words, "-network", "-nonetwork", "net").code == 2
+    assert shared.farm(*words, "-nonetwork=true", "net").code == 1
+    shared.done(*words, "-network", "net")
+
+
+def test_network_off_beats_build_yml(own: Workspace) -> None:
+    own.write("net", Dockerfile=NETWORKED, build_yml=ONE.format("net") + "network: true\n")
+    assert own.farm("pkg", "build", "-nonetwork", "net").code == 1
+    own.done("pkg", "build", "net")
+
+
+def test_the_dockerfile_and_build_arguments_reach_the_build(own: Workspace) -> None:
+    other = f'{PLAIN}ARG A\nARG B\nRUN test "$A/$B" = new/kept\n'
+    yml = ONE.format("args") + "buildArgs: [A=old, B=kept]\n"
+    own.write("args", Dockerfile="FROM nosuch.invalid/x\n", Other=other, build_yml=yml)
+    (own.directory.parent / "file").write_text("# the new one\nA=new\n")
+    words = ("-dockerfile", "Other", "-build-arg-file", str(own.directory.parent / "file"), "args")
+    own.done("pkg", "push", "-disable-content-trust", *words)
+    own.done(
+        "push",
+        "--no-sign",
+        "--force",
+        *(word.replace("-", "--", 1) if word[0] == "-" else word for word in words),
+    )
+    own.done("pkg", "build", "-force", *words)
+
+
+def test_layers_of_earlier_builds_are_used_unless_they_are_not_to_be(own: Workspace) -> None:
+    own.write(
+        "fresh",
+        Dockerfile=f"{PLAIN}RUN cat /proc/sys/kernel/random/uuid > /id\n",
+        build_yml=ONE.format("fresh"),
+    )
+
+    def built(*words: str) -> str:
+        own.done("pkg", "push", "-disable-content-trust", "-force", *words, "fresh")
+        return str(inspect(own, own.reference("fresh"))["digest"])
+
+    first = built()
+    assert built("-enable-cache") == first
+    assert built("-disable-cache") != first
+
+
+def test_the_git_tag_on_head_is_the_release(own: Workspace) -> None:
+    own.write("rel", Dockerfile=PLAIN, build_yml=ONE.format("rel"))
+    git(own.directory, "tag", "v1.0")
+    answer = own.done("pkg", "push", "-disable-content-trust", "rel")
+    assert "released as v1.0" in answer.err
+    assert "v1.0" in own.tags("rel")
+    own.done("pkg", "push", "-disable-content-trust", "-release=v1.1", "rel")
+    assert {"v1.0", "v1.1"} <= set(own.tags("rel"))
+    git(own.directory, "tag", "v2.0")
+    several = own.farm("pkg", "push", "-disable-content-trust", "rel")
+    assert (several.code, "v1.0, v2.0" in several.err) == (2, True)
+    assert own.done("pkg", "push", "-disable-content-trust", "-release=", "rel").code == 0
+
+
+def test_a_dry_run_does_nothing(shared: Workspace) -> None:
+    before = shared.repositories()
+    pushed = shared.done("pkg", "push", "-dry-run", "-hash=dry", "one", FARM_BROKER="redis://127.0.0.1:1/0")
+    assert "one:dry  build amd64" in pushed.out
+    built = shared.done("pkg", "build", "-dry-run", "-hash=dry", "one")
+    assert "one:dry amd64: pull it or build it" in built.out
+    assert shared.repositories() == before
+    assert "one:dry" not in shared.done("cache", "ls").out
+
+
+def test_build_takes_from_the_cache_then_the_registry_then_builds(own: Workspace) -> None:
+    own.write("look", Dockerfile=PLAIN, build_yml=ONE.format("look"))
+
+    def origin(*words: str) -> str:
+        return own.done("pkg", "build", *words, "look").out.splitlines()[-1].rpartition(": ")[2]
+
+    assert origin() == "built"
+    assert origin() == "in the cache"
+    assert origin("-force") == "built"
+    own.done("pkg", "push", "-disable-content-trust", "look")
+    elsewhere = ("-cache", str(own.directory.parent / "other"))
+    assert origin(*elsewhere) == "pulled"
+    third = ("-cache", str(own.directory.parent / "third"))
+    assert origin(*third, "-pull=false") == "built"
+    assert own.farm("pkg", "build", "-pull", "-force", "look").code == 2
+
+
+def test_the_cache_is_where_linuxkits_variable_says(own: Workspace) -> None:
+    own.write("there", Dockerfile=PLAIN, build_yml=ONE.format("there"))
+    place = own.directory.parent / "there"
+    own.done("pkg", "build", "there", FARM_CACHE="", LINUXKIT_CACHE=str(place))
+    index = json.loads((place / "index.json").read_text())
+    names = {one["annotations"]["org.opencontainers.image.ref.name"] for one in index["manifests"]}
+    assert own.reference("there") in names
+
+
+def test_build_and_the_word_push_pushes_as_the_document_of_2021_has_it(own: Workspace) -> None:
+    own.write("word", Dockerfile=PLAIN, build_yml=ONE.format("word"))
+    words = ("pkg", "build", "-disable-content-trust", "-hash=foo", "push")
+    answer = subprocess.run(
+        [FARM, *words],
+        cwd=own.directory / "word",
+        env=own.environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (answer.returncode, "read as: farm pkg push ." in answer.stderr) == (0, True)
+    assert own.tags("word") == ["foo", "foo-amd64"]
+    own.done("pkg", "build", "-push", "-disable-content-trust", "-hash=bar", "word")
+    assert "bar" in own.tags("word")
+
+
+def test_docker_loads_what_is_built(own: Workspace) -> None:
+    own.write("load", Dockerfile=PLAIN, build_yml=ONE.format("load"))
+    own.done("pkg", "build", "--docker", "load")
+    reference = own.reference("load")
+    for name in (reference, f"{reference}-amd64"):
+        shown = subprocess.run(
+            [own.lab.docker_cli, "-H", own.lab.engine_url, "image", "inspect", name],
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        assert shown.returncode == 0
+    assert own.farm("pkg", "push", "--docker", "load").code == 2
+
+
+def test_nobuild_pushes_what_the_cache_has(own: Workspace) -> None:
+    own.write("kept", Dockerfile=PLAIN, build_yml=ONE.format("kept"))
+    missing = own.farm("pkg", "push", "-nobuild", "-disable-content-trust", "kept")
+    assert own.farm("pkg", "push", "-nobuild", "-manifest=false", "kept").code == 1
+    assert (missing.code, own.tags("kept")) == (2, [])
+    own.done("pkg", "build", "kept")
+    answer = own.done("pkg", "push", "-nobuild", "-disable-content-trust", "kept")
+    assert "pushed from the cache" in answer.out
+    tag = own.reference("kept").rpartition(":")[2]
+    assert own.tags("kept") == [tag, f"{tag}-amd64"]
+    assert own.farm("pkg", "push", "-nobuild", "-force", "kept").code == 2
+
+
+def test_a_tag_of_another_package_is_filled_in_and_orders_the_builds(own: Workspace) -> None:
+    own.write("low", Dockerfile=f"{PLAIN}RUN echo low > /low\n", build_yml=ONE.format("low"))
+    yml = ONE.format("high") + "buildArgs: ['LOW=@lkt:pkg:../low']\n"
+    own.write("high", Dockerfile="ARG LOW\nFROM ${LOW}\nRUN grep low /low\n", build_yml=yml)
+    planned = own.done("plan", "--no-sign", "high", "low")
+    assert [line.split()[0].rpartition("/")[2][:3] for line in planned.out.splitlines()] == ["low", "hig"]
+    own.done("pkg", "push", "-disable-content-trust", "high", "low")
+
+
+def test_remote_tag_puts_the_very_bytes_under_another_name(own: Workspace) -> None:
+    own.write("src", Dockerfile=PLAIN, build_yml=TWO.format("src"))
+    own.done("push", "--no-sign", "src")
+    source = own.reference("src")
+    here, elsewhere = f"{own.org}/src:v1", f"{own.org}/copies/src:v1"
+    for target in (here, elsewhere):
+        assert "is " in own.done("pkg", "remote-tag", source, target).out
+        assert inspect(own, target)["digest"] == inspect(own, source)["digest"]
+        assert "stood already" in own.done("pkg", "remote-tag", source, target).out
+    own.write("src", Dockerfile=f"{PLAIN}RUN date > /new\n", build_yml=TWO.format("src"))
+    own.done("push", "--no-sign", "src")
+    moved = own.done("pkg", "remote-tag", own.reference("src"), here)
+    assert "held something else before" in moved.err
+    assert inspect(own, here)["digest"] == inspect(own, own.reference("src"))["digest"]
+    pulled = own.done("cache", "pull", elsewhere)
+    assert elsewhere in pulled.out
+    assert own.farm("pkg", "remote-tag", f"{own.org}/src:none", here).code == 1
+
+
+def test_remote_tag_copies_between_registries_with_a_login_of_its_own(own: Workspace) -> None:
+    own.write("guard", Dockerfile=PLAIN, build_yml=ONE.format("guard"))
+    own.done("push", "--no-sign", "guard")
+    target = f"{own.lab.guarded_registry}/copied/{own.org.split('/')[1]}:v1"
+    assert own.farm("pkg", "remote-tag", own.reference("guard"), target).code == 4
+    user, password = own.lab.guarded_login
+    creds = f"http://{own.lab.guarded_registry}/={user}:{password}"
+    answer = own.done("pkg", "remote-tag", "-registry-creds", creds, own.reference("guard"), target)
+    assert "FARM_REGISTRY_CREDS_FILE" in answer.err
+    secret = own.directory.parent / "creds"
+    secret.write_text(f"{creds}\n")
+    described = own.done("inspect", "--json", target, FARM_REGISTRY_CREDS_FILE=str(secret)).json
+    assert described["digest"] == inspect(own, own.reference("guard"))["digest"]
+
+
+def test_a_mirror_is_read_and_what_it_lacks_comes_from_the_registry(own: Workspace) -> None:
+    own.write("mir", Dockerfile=PLAIN, build_yml=ONE.format("mir"))
+    own.done("push", "--no-sign", "mir")
+    org = own.org.replace(own.lab.registry, "nowhere.invalid")
+    mirror = f"nowhere.invalid=http://{own.lab.registry}"
+    built = own.done("pkg", "build", "-mirror", mirror, "-org", org, "mir")
+    assert built.out.splitlines()[-1].endswith("pulled")
+    reference = own.reference("mir").replace(own.lab.registry, "nowhere.invalid")
+    pulled = own.done("cache", "pull", reference, LINUXKIT_MIRROR=mirror)
+    assert pulled.out.startswith(reference)
+    # A mirror that does not answer, and one that lacks the image: the registry itself is asked.
+    for away in ("http://127.0.0.1:1", f"http://{own.lab.registry}/elsewhere"):
+        assert own.done("cache", "pull", own.reference("mir"), LINUXKIT_MIRROR=away).code == 0
+    assert own.farm("cache", "pull", reference, LINUXKIT_MIRROR="nowhere.invalid=ftp://x").code == 2
+
+
+NOTED = [
+    "-builders=linux/arm64=there",
+    "-builder-image=moby/buildkit",
+    "-builder-config=x.toml",
+    "-builder-restart",
+    "-ignore-cached",
+    "-precache-images",
+    "-progress=plain",
+    "-verbose",
+    "-quiet",
+]
+
+
+@pytest.mark.parametrize("flag", NOTED)
+def test_a_flag_that_means_nothing_here_is_told_in_a_note(shared: Workspace, flag: str) -> None:
+    name = flag.lstrip("-").partition("=")[0]
+    for verb in ("build", "push"):
+        answer = shared.done("pkg", verb, "-dry-run", flag, "one")
+        assert [line for line in answer.err.splitlines() if line.startswith(f"note: --{name}: ")]
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "-hash-dir=x",
+        "-strict-deps",
+        "-ssh=default",
+        "-sbom-scanner=docker/scan",
+        "-image=false -manifest=false",
+    ],
+)
+def test_a_flag_that_cannot_be_obeyed_is_refused(shared: Workspace, flag: str) -> None:
+    answer: Answer = shared.farm("pkg", "push", *flag.split(), "one")
+    assert (answer.code, flag.lstrip("-").partition("=")[0].split()[0] in answer.err) == (2, True)
+
+
+def test_the_builders_of_the_environment_are_noted(shared: Workspace) -> None:
+    answer = shared.done("pkg", "build", "-dry-run", "one", LINUXKIT_BUILDERS="linux/arm64=there")
+    assert "LINUXKIT_BUILDERS" in answer.err
+
+
+def test_a_passphrase_command_of_linuxkits_configuration_is_used(own: Workspace) -> None:
+    own.write("sig", Dockerfile=PLAIN, build_yml=ONE.format("sig"))
+    own.done("trust", "init", "sig")
+    home = own.directory.parent / "home"
+    write_config(home, f"printf '%s' '{own.lab.signing_passphrase}' | cat")
+    own.done("pkg", "push", "sig", HOME=str(home), FARM_SIGNING_PASSPHRASE="")
+    assert inspect(own, own.reference("sig"))["signature"] == "signed"
+    own.write("sig", Dockerfile=f"{PLAIN}RUN date\n", build_yml=ONE.format("sig"))
+    own.done("down")
+    write_config(home, "echo wrong")
+    assert own.farm("pkg", "push", "sig", HOME=str(home), FARM_SIGNING_PASSPHRASE="").code == 4
+
+
+def write_config(home: Path, command: str) -> None:
+    """LinuxKit's configuration of 2021."""
+    shutil.rmtree(home, ignore_errors=True)
+    folder = home / ".moby" / "linuxkit"
+    folder.mkdir(parents=True)
+    quoted = json.dumps(command)
+    (folder / "config.yml").write_text(f"pkg:\n  content-trust-passphrase-command: {quoted}\n")

@@ -1,0 +1,78 @@
+"""`farm pkg show-tag` prints what the real `linuxkit pkg show-tag` printed, however its flags are spelled."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.farm_command import FARM
+from tests.support.git_repos import do, make_repository
+
+VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "show-tag.json").read_text())
+BETTER = {
+    "extra source changed": "linuxkit/extra:4b681f870d44d1086759eaffbc87a03b531c0472-dirty-",
+    "depends from file": "linuxkit/depok:",
+}
+"""Where here is better than linuxkit, and how the answer begins."""
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The repository in which linuxkit's answers were recorded."""
+    return make_repository(tmp_path_factory.mktemp("vectors") / "repo", VECTORS["repo"])
+
+
+def _show_tag(directory: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "LINUXKIT_"))}
+    return subprocess.run(
+        [FARM, "pkg", "show-tag", *words],
+        cwd=directory,
+        env={**clean, "FARM_CONFIG": os.devnull, "USER": "wombat"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def _old(word: str) -> str:
+    """The spelling of 2021."""
+    return re.sub(r"^--(?=\w)", "-", word)
+
+
+@pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
+def test_tags_are_linuxkits_in_both_spellings(case: dict[str, Any], original: Path, tmp_path: Path) -> None:
+    repository = tmp_path / "repo"
+    shutil.copytree(original, repository, symlinks=True)
+    do(repository, case["do"])
+    for words in (case["argv"], [_old(word) for word in case["argv"]]):
+        answer = _show_tag(repository / case["cwd"], words)
+        if case["name"] in BETTER:
+            assert answer.stdout.startswith(BETTER[case["name"]])
+        elif case["expect"]["exit"] == "error":
+            assert (answer.returncode != 0, answer.stdout) == (True, "")
+        else:
+            assert (answer.returncode, answer.stdout) == (0, case["expect"]["stdout"])
+
+
+def test_flags_may_stand_before_the_verb(original: Path) -> None:
+    before = _show_tag(original, ["--org", "other", "pkg/plain"])
+    clean = {**os.environ, "FARM_CONFIG": os.devnull}
+    after = subprocess.run(
+        [FARM, "pkg", "--org", "other", "show-tag", "pkg/plain"],
+        cwd=original,
+        env=clean,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (after.stdout, after.returncode) == (before.stdout, 0)
+    assert after.stdout.startswith("other/plain:")

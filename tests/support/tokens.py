@@ -1,0 +1,102 @@
+"""A token service as docker's registry knows them: who logs in to it is given what he asks for, signed."""
+
+from __future__ import annotations
+
+import base64
+import json
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ISSUER, SERVICE = "tokens of a test", "registry of a test"
+IDENTITY = "who-I-am"
+"""The identity token that it takes in the place of a login."""
+
+
+@dataclass
+class TokenService:
+    """What is known of a service that runs."""
+
+    realm: str
+    key: Path
+    certificate: Path
+    login: tuple[str, str]
+    asked: list[list[str]] = field(default_factory=list)
+    """The scopes of each question."""
+
+    def token(self, scopes: list[str]) -> str:
+        """A token that allows these, signed with the key."""
+        chain = "".join(self.certificate.read_text().splitlines()[1:-1])
+        header = {"typ": "JWT", "alg": "RS256", "x5c": [chain]}
+        access = [dict(zip(("type", "name", "actions"), one.split(":"), strict=True)) for one in scopes]
+        now = int(time.time())
+        claims = {
+            "iss": ISSUER,
+            "sub": self.login[0],
+            "aud": SERVICE,
+            "nbf": now - 10,
+            "exp": now + 300,
+            "iat": now,
+            "jti": str(now),
+            "access": [{**one, "actions": str(one["actions"]).split(",")} for one in access],
+        }
+        text = f"{_encoded(header)}.{_encoded(claims)}"
+        command = ["openssl", "dgst", "-sha256", "-sign", str(self.key)]
+        signed = subprocess.run(command, input=text.encode(), capture_output=True, check=True, timeout=30)
+        return f"{text}.{_base64(signed.stdout)}"
+
+
+def _encoded(data: dict[str, Any]) -> str:
+    return _base64(json.dumps(data).encode())
+
+
+def _base64(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+@contextmanager
+def token_service(key: Path, certificate: Path, login: tuple[str, str]) -> Iterator[TokenService]:
+    """A service on loopback, until the end of the block."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
+            scopes = parse_qs(urlsplit(self.path).query).get("scope", [])
+            service.asked.append(scopes)
+            known = self.headers.get("Authorization") == wanted
+            self._answer(json.dumps({"token": service.token(scopes)}).encode() if known else None)
+
+        def do_POST(self) -> None:
+            form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
+            scopes = form.get("scope", [""])[0].split()
+            service.asked.append(scopes)
+            known = form.get("grant_type") == ["refresh_token"] and form.get("refresh_token") == [IDENTITY]
+            self._answer(json.dumps({"access_token": service.token(scopes)}).encode() if known else None)
+
+        def _answer(self, body: bytes | None) -> None:
+            self.send_response(200 if body else 401)
+            self.send_header("Content-Length", str(len(body or b"")))
+            self.end_headers()
+            self.wfile.write(body or b"")
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the method it is
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        service = TokenService(f"http://127.0.0.1:{server.server_port}/token", key, certificate, login)
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield service
+        finally:
+            server.shutdown()
+            thread.join()

@@ -1,0 +1,50 @@
+"""Logins that are given beat docker's, for every spelling of a registry; what cannot be read is not shown."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import SettingsError
+from farm.registry.credentials import Credentials, read_logins
+from farm.settings import Secret
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("text", "registry", "user", "password"),
+    [
+        ("localhost:5000=u:p", "localhost:5000", "u", "p"),
+        ("https://registry.example.org/=u:p:q", "registry.example.org", "u", "p:q"),
+        ("https://index.docker.io/=u:p", "docker.io", "u", "p"),
+        ("docker.io=u:p", "docker.io", "u", "p"),
+        ("a.org=x:y, b.org=dG9rZW4=", "b.org", "", "dG9rZW4="),
+    ],
+)
+def test_a_login_is_known_by_the_registrys_host(text: str, registry: str, user: str, password: str) -> None:
+    login = read_logins(Secret(text))[registry]
+    assert (login.user, login.password.reveal(), login.is_token) == (user, password, not user)
+
+
+@pytest.mark.parametrize("text", ["hunter2", "=u:hunter2", "a.org=:hunter2", "a.org=u:", "a.org="])
+def test_what_is_no_login_is_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        read_logins(Secret(text))
+    assert "hunter2" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_a_given_login_beats_dockers(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"auths": {"a.org": {"auth": "ZG9ja2VyOm9sZA=="}}}')
+    given = Credentials.load(tmp_path, Secret("a.org=farm:new")).login_for("a.org")
+    usual = Credentials.load(tmp_path).login_for("a.org")
+    assert given
+    assert (given.user, given.docker) == ("farm", {"username": "farm", "password": "new"})
+    assert usual
+    assert usual.user == "docker"
+
+
+def test_the_engine_is_given_a_token_as_a_token() -> None:
+    assert read_logins(Secret("a.org=dG9rZW4="))["a.org"].docker == {"registrytoken": "dG9rZW4="}
