@@ -9,7 +9,8 @@ import pytest
 from farm.coordinator import build_signature, publish_signature
 from farm.errors import SettingsError
 from farm.model import ARCHES
-from farm.queue import BUILD, PUBLISH, PUBLISH_QUEUE, QUEUES, SETTLE, Results, build_queue, make_app
+from farm.queue import BUILD, PUBLISH, PUBLISH_QUEUE, QUEUES, SETTLE, build_queue, make_app
+from farm.results import Results
 from farm.settings import Secret, Settings
 from tests.support.values import job, work
 
