@@ -106,17 +106,18 @@ def _assert_stands(rig: Rig, package: Package, state: dict[str, Any]) -> None:
     verify(reference, found.digest, found.size, server, timeout=60)
 
 
-def assert_failed(rig: Rig, package: Package, *, because: str, published: bool = False) -> None:
-    """Make sure that a package failed, says why in one sentence, and left nothing in part."""
+def assert_failed(rig: Rig, package: Package, *, because: str, published: bool = False) -> str:
+    """Make sure that a package failed and left nothing in part; returns the one sentence that says why."""
     state = state_of(rig, package)
     assert state["state"] == "failed", state
-    sentence = state["error"]["message"]
+    sentence = str(state["error"]["message"])
     assert package.name in sentence
     assert because in sentence, sentence
     assert "\n" not in sentence
     held = Reference.parse(package.reference.replace(f"localhost:{rig.registry.port}", rig.lab.registry))
     with Registry(Credentials(rig.home), timeout=30) as registry:
         assert (registry.head(held) is not None) is published
+    return sentence
 
 
 def assert_done(push: Process) -> None:
