@@ -20,7 +20,7 @@ def notary_server(settings: Settings, gun: str) -> NotaryServer:
     """The notary server that answers for a GUN, as docker finds it.
 
     That is the one which is set; else Docker's for docker.io, and for any other registry its own host.
-    The CA is the one which is set; else the one that docker keeps for the host, with a client's certificate.
+    The CA is the one which is set; else, like a client's certificate, the one that docker keeps for the host.
     """
     registry = gun.partition("/")[0]
     usual = settings.notary_server == DEFAULT_NOTARY and registry != DEFAULT_REGISTRY
