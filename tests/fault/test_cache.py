@@ -1,0 +1,95 @@
+"""The LinuxKit cache under many writers at once, and under kill -9."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import signal
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.cache.care import verify
+from farm.cache.images import add_images, find_image
+from farm.cache.layout import Cache
+from farm.model import Reference
+from tests.support.images import add, tar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+FORK = multiprocessing.get_context("fork")
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", patience=60)
+
+
+def layers(text: str) -> list[bytes]:
+    return [tar({"file": text.encode()})]
+
+
+def write_arches(root: Path, number: int, count: int) -> None:
+    """Add `count` images under a name of its own and one architecture under a shared one."""
+    cache = Cache(root, patience=120)
+    shared = Reference.parse("linuxkit/shared:1")
+    arch = ("amd64", "arm64", "s390x", "riscv64")[number]
+    for turn in range(count):
+        name = Reference.parse(f"linuxkit/own{number}:{turn}")
+        add_images(cache, name, [add(cache, layers(f"{number} {turn}"), name=name)])
+    add_images(cache, shared, [add(cache, layers(f"shared {arch}"), arch, shared)])
+
+
+def test_processes_that_write_at_once_lose_nothing(cache: Cache) -> None:
+    """linuxkit#4131: parallel builds of one cache lost images and left index.json in pieces."""
+    processes = [FORK.Process(target=write_arches, args=(cache.root, number, 10)) for number in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(240)
+        assert process.exitcode == 0
+    names = cache.names()
+    assert len(names) == 4 * 10 * 2 + 1 + 4
+    shared = Reference.parse("linuxkit/shared:1")
+    assert all(find_image(cache, shared, arch) for arch in ("amd64", "arm64", "s390x", "riscv64"))
+    assert verify(cache) == []
+
+
+def test_threads_that_write_at_once_lose_nothing(cache: Cache) -> None:
+    threads = [threading.Thread(target=write_arches, args=(cache.root, number, 3)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(cache.names()) == 4 * 3 * 2 + 1 + 4
+    assert verify(cache) == []
+
+
+def write_for_ever(root: Path, seed: int) -> None:
+    cache = Cache(root, patience=60)
+    for turn in range(100_000):
+        name = Reference.parse(f"linuxkit/n{turn % 7}:1")
+        arch = ("amd64", "arm64")[turn % 2]
+        add_images(cache, name, [add(cache, layers(f"{seed} {turn}"), arch, name)])
+
+
+def test_a_cache_whose_writer_is_killed_a_hundred_times_is_always_whole(cache: Cache) -> None:
+    """kill -9 at a random point, each time: it is read, every byte of it is right, and no name is lost."""
+    numbers = random.Random()  # noqa: S311 - when to kill is no secret
+    known: set[str] = set()
+    for turn in range(100):
+        process = FORK.Process(target=write_for_ever, args=(cache.root, turn))
+        process.start()
+        process.join(numbers.uniform(0.0, 0.1))
+        assert process.pid is not None
+        os.kill(process.pid, signal.SIGKILL)
+        process.join(30)
+        assert process.exitcode == -signal.SIGKILL
+        names = cache.names()
+        assert known <= set(names)
+        known = set(names)
+        assert verify(cache) == []
+    assert len(known) > 2
