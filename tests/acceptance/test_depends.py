@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -55,14 +55,14 @@ def image_in(archive: Path) -> tuple[list[str], str]:
     """The names and the architecture of the one image in an archive."""
     with tarfile.open(archive) as tar:
 
-        def read(name: str) -> object:
+        def read(name: str) -> Any:
             file = tar.extractfile(name)
             assert file is not None
             return json.load(file)
 
-        (listed,) = read("manifest.json")  # type: ignore[misc]
+        (listed,) = read("manifest.json")
         assert set(listed["Layers"]) <= set(tar.getnames())
-        return listed["RepoTags"], read(listed["Config"])["architecture"]  # type: ignore[index]
+        return listed["RepoTags"], read(listed["Config"])["architecture"]
 
 
 @pytest.mark.parametrize("given", ["list", "from-file"])

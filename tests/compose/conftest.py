@@ -35,7 +35,7 @@ def stack() -> Iterator[Stack]:
         secrets = stack.clone / "compose/secrets"
         secrets.mkdir(mode=0o700)
         make_ca(secrets, stack.host)
-        ending.callback(lambda: stack.service and stack.service.stop())
+        ending.callback(stack.stop_engine)
         stack.start_engine(secrets / "ca.crt")
         stack.init(ending.enter_context(running_mirror(stack.host)))
         stack.make("up")
@@ -50,5 +50,5 @@ def second() -> Iterator[Machine]:
         home = ending.enter_context(own_directory())
         machine = Machine(home, "second")
         make_clone(machine.clone)
-        ending.callback(lambda: machine.service and machine.service.stop())
+        ending.callback(machine.stop_engine)
         yield machine

@@ -115,7 +115,7 @@ def test_nobody_reads_the_registry_or_writes_to_notary_without_a_login_or_a_cert
     for shown in ([], other):
         ca = ssl.create_default_context(cafile=str(stack.clone / "compose/secrets/ca.crt"))
         if shown:
-            ca.load_cert_chain(*shown)
+            ca.load_cert_chain(shown[0], shown[1])
         with httpx.Client(verify=ca, trust_env=False, timeout=30) as nobody:
             tags = nobody.get(f"https://{stack.registry}/v2/linuxkit/hello/tags/list")
             assert tags.status_code == 401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from celery import chord
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def test_a_sender_of_a_chord_subscribes_to_nothing(lab: Lab) -> None:
-    app = make_app(load_settings({}, environ={"FARM_BROKER": lab.redis_url.rpartition("/")[0] + "/15"}))
+    app: Any = make_app(load_settings({}, environ={"FARM_BROKER": lab.redis_url.rpartition("/")[0] + "/15"}))
     builds = [app.signature(BUILD, options={"queue": build_queue(arch)}) for arch in ("amd64", "arm64")]
-    sent = chord(builds)(app.signature(PUBLISH, options={"queue": PUBLISH_QUEUE}))
+    sent: Any = chord(builds)(app.signature(PUBLISH, options={"queue": PUBLISH_QUEUE}))
     try:
         assert sent.parent is not None
         names = [f"celery-task-meta-{result.id}" for result in (sent, *sent.parent.results)]

@@ -92,6 +92,11 @@ class Machine:
         with closing(docker.DockerClient(base_url=self.engine, timeout=LIMIT)) as client:
             client.api.import_image_from_file(str(offline.debian()), *BASE.split(":"))
 
+    def stop_engine(self) -> None:
+        """Stop the engine, if it has been started."""
+        if self.service:
+            self.service.stop()
+
     def run(self, *command: str, **variables: str) -> Answer:
         """Run a command in the clone, to its end."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}

@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import FACTS, Facts, FarmError, RegistryUnavailableError, facts_of
 
-KINDS = [FarmError, *FarmError.registry.values()]
+KINDS: list[type[FarmError]] = [FarmError, *FarmError.registry.values()]
 
 
 @pytest.mark.parametrize("kind", KINDS)

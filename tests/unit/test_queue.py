@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -74,9 +74,9 @@ def test_a_socket_is_spelt_as_celery_does() -> None:
     "url", ["unix:///run/r.sock", "redis://h:1/2", "rediss://h:1/2?ssl_cert_reqs=required"]
 )
 def test_results_are_kept_where_the_broker_is(url: str) -> None:
-    backend = make_app(Settings(broker=Secret(url))).backend
-    assert isinstance(backend, Results)
+    backend: Any = make_app(Settings(broker=Secret(url))).backend
     assert backend.connparams.get("path") == ("/run/r.sock" if url.startswith("unix") else None)
+    assert isinstance(backend, Results)
 
 
 def test_a_build_goes_to_its_architectures_queue_under_the_name_that_operators_read(app: Celery) -> None:

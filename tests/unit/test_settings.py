@@ -317,7 +317,7 @@ def test_the_example_file_names_every_setting_with_its_default(tmp_path: Path) -
 
 
 def test_linuxkits_variables_are_read_below_the_farms(tmp_path: Path) -> None:
-    theirs = {
+    theirs: dict[str, Any] = {
         "LINUXKIT_PKG_ORG": "theirs",
         "LINUXKIT_CACHE": "/theirs",
         "LINUXKIT_MIRROR": "a.org=http://m/x,https://all",
@@ -337,7 +337,7 @@ def test_what_is_no_mirror_is_refused(tmp_path: Path, text: str) -> None:
 def test_linuxkits_passphrase_command_gives_way_to_all_else(tmp_path: Path) -> None:
     folder = tmp_path / ".moby" / "linuxkit"
     folder.mkdir(parents=True)
-    home = {"HOME": str(tmp_path)}
+    home: dict[str, Any] = {"HOME": str(tmp_path)}
     (folder / "config.yml").write_text("pkg:\n  content-trust-passphrase-command: pass show x | head -1\n")
     assert loaded(tmp_path, **home).signing_passphrase_command == "/bin/sh -c 'pass show x | head -1'"
     ours = loaded(tmp_path, **home, FARM_SIGNING_PASSPHRASE_COMMAND="ours")

@@ -177,7 +177,7 @@ def test_an_engine_that_is_gone_can_be_tried_again(lab: Lab, tmp_path: Path) -> 
     assert caught.value.retryable
 
 
-def _homes(home: Path) -> dict[str, Path]:
+def _homes(home: Path) -> dict[str, Any]:
     return {"docker_config": home / "docker", "state_dir": home / "state"}
 
 

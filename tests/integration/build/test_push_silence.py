@@ -12,13 +12,14 @@ from farm.errors import RegistryUnavailableError
 from tests.support.http_faults import http_relay, silence
 
 if TYPE_CHECKING:
-    from tests.integration.build.conftest import Bench, Lab
+    from lab.lab import Lab
+    from tests.integration.build.conftest import Bench
 
 
 def test_a_push_that_gets_no_further_is_stopped_and_may_be_tried_again(bench: Bench, lab: Lab) -> None:
     with http_relay(lab.registry) as relay:
         name = bench.name(relay.address)
-        bench.build("FROM BASE\n", BuildSpec("amd64", tags=(str(name),)))
+        bench.build("FROM BASE\n", BuildSpec("amd64"), name=name)
         relay.breaks("PUT", "/manifests/", silence())
         with pytest.raises(RegistryUnavailableError, match="got no further for 2 s") as stopped:
             push(
@@ -31,4 +32,4 @@ def test_a_push_that_gets_no_further_is_stopped_and_may_be_tried_again(bench: Be
                 silence=2,
             )
         assert stopped.value.retryable
-        assert bench.push(name).startswith("sha256:")
+        bench.push(name)

@@ -36,7 +36,7 @@ def engine(lab: Lab) -> Iterator[Engine]:
 @pytest.fixture
 def image(engine: Engine, lab: Lab) -> Iterator[Reference]:
     """The base image, in the engine, under a name of this test's own."""
-    for _ in engine.api.pull(lab.base, stream=True):  # type: ignore[no-untyped-call]
+    for _ in engine.api.pull(lab.base, stream=True):
         pass
     name = Reference("localhost", f"test/{uuid4().hex}", "1")
     tag(engine, lab.base, name)

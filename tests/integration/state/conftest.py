@@ -50,7 +50,8 @@ class Queues:
     def take(self, queue: str) -> list[dict[str, Any]]:
         """Take every message out of a queue, as {task, args, kwargs}."""
         taken = []
-        with self.app.connection_for_read() as connection, connection.channel() as channel:
+        with self.app.connection_for_read() as connection, connection.channel() as opened:
+            channel: Any = opened
             while message := channel.basic_get(queue, no_ack=True):
                 args, kwargs, _ = message.decode()
                 taken.append({"task": message.headers["task"], "args": args, "kwargs": kwargs})
@@ -69,7 +70,7 @@ class Queues:
 @pytest.fixture
 def queues(redis_url: str) -> Iterator[Queues]:
     """The broker in the same database."""
-    app = make_app(Settings(broker=Secret(redis_url)))
+    app: Any = make_app(Settings(broker=Secret(redis_url)))
     yield Queues(app)
     app.backend.client.close()
     app.close()
@@ -78,5 +79,6 @@ def queues(redis_url: str) -> Iterator[Queues]:
 def let_time_pass(store: Store, run: str, seconds: float = 60.0) -> None:
     """Make all of a run that waits since some time wait since longer."""
     for key in (OPEN_RUNS, *store.text.scan_iter(f"farm:{{{run}}}:*", _type="zset")):
-        for member, since in store.text.zrange(key, 0, -1, withscores=True):  # type: ignore[union-attr]  # one class for sync and async
+        waiting: Any = store.text.zrange(key, 0, -1, withscores=True)
+        for member, since in waiting:
             store.text.zadd(key, {member: since - seconds})

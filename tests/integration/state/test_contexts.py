@@ -58,7 +58,7 @@ def test_an_upload_that_was_interrupted_is_never_read_and_does_not_hinder_the_ne
         put_context(store, named(content), Broken(content), keep=KEEP)
     with pytest.raises(ContextError, match="not in the store"):
         get_context(store, named(content))
-    assert all(0 < store.binary.ttl(key) <= 3600 for key in store.binary.scan_iter("farm:context:*"))  # type: ignore[operator]  # one class for sync and async
+    assert all(0 < store.binary.ttl(key) <= 3600 for key in store.binary.scan_iter("farm:context:*"))
     put(store, content)
     assert got(store, named(content)) == content
 
@@ -94,7 +94,7 @@ def test_storing_it_again_stores_nothing_and_lets_it_live_longer(store: Store) -
     put_context(store, digest, io.BytesIO(b"not read at all"), keep=5000)
     (key,) = store.binary.scan_iter("farm:context:*")
     assert got(store, digest) == b"content"
-    assert store.binary.ttl(key) > KEEP  # type: ignore[operator]  # one class for sync and async
+    assert store.binary.ttl(key) > KEEP
 
 
 def test_keeping_tells_which_are_gone(store: Store) -> None:

@@ -120,7 +120,7 @@ def test_every_change_is_told_once_and_in_order(store: Store) -> None:
     for state in steps:
         moves.move_job(store, "r1", FOO, "amd64", state)
     moves.move_package(store, "r1", FOO, PackageState.FAILED)
-    told = []
+    told: list[tuple[str, str]] = []
     for event in runs.events(store, "r1"):
         if event is None:
             break
@@ -191,7 +191,7 @@ def test_a_run_ends_with_its_last_package(
 
 def iter_told(store: Store) -> list[tuple[str, str]]:
     """All events so far."""
-    told = []
+    told: list[tuple[str, str]] = []
     for event in runs.events(store, "r1"):
         if event is None:
             return told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -65,7 +65,7 @@ def build_all(store: Store) -> None:
 def begin(store: Store, *, life: float = 60.0) -> leases.Lease:
     """A worker takes foo's build for amd64."""
     lease = leases.take(store, leases.job_lease(job()), life=life, holder="r1 w1")
-    facts = {"token": lease.token, "lease": lease.name, "worker": "w1"}
+    facts: dict[str, Any] = {"token": lease.token, "lease": lease.name, "worker": "w1"}
     assert moves.move_job(store, "r1", FOO, "amd64", JobState.BUILDING, **facts)
     return lease
 

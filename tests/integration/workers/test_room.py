@@ -17,11 +17,12 @@ from farm.settings import Secret, Settings
 from farm.state import leases
 from tasks.room import Room
 from tasks.site import SharedFlag, Site
-from tests.integration.build.conftest import Bench
+from tests.integration.build.conftest import Bench, open_bench
 from tests.support.engines import another_engine
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from farm.state.store import Store
     from lab.lab import Lab
@@ -39,9 +40,10 @@ def small_engine(lab: Lab) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def bench(small_engine: Engine, lab: Lab) -> Bench:
+def bench(small_engine: Engine, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
     """A bench on it."""
-    return Bench(small_engine, lab.base)
+    with open_bench(lab, small_engine.url, tmp_path) as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ def noise(mebibytes: int) -> str:
 def leave_cache(bench: Bench, mebibytes: int) -> None:
     """Build, and take the image out again, as after a push."""
     image = name()
-    bench.build(noise(mebibytes), BuildSpec("amd64", tags=(str(image),)))
+    bench.build(noise(mebibytes), BuildSpec("amd64"), name=image)
     forget(bench.engine, image)
 
 
@@ -91,7 +93,8 @@ def holds(engine: Engine, reference: Reference) -> bool:
 def test_a_build_that_fills_the_disk_is_made_again_after_a_clean_up(
     bench: Bench, make_room: Callable[..., Room]
 ) -> None:
-    room, said = make_room(), []
+    room = make_room()
+    said: list[str] = []
     leave_cache(bench, 80)
     tries: list[int] = []
 
@@ -139,7 +142,7 @@ def test_an_image_that_a_dead_build_left_is_taken_out_and_no_other(
     room = make_room()
     left, foreign = name(), name()
     for reference in (left, foreign):
-        bench.build("FROM BASE\nRUN true\n", BuildSpec("amd64", tags=(str(reference),)))
+        bench.build("FROM BASE\nRUN true\n", BuildSpec("amd64"), name=reference)
     lease = leases.take(room.site.store, str(left), life=60, holder="r1 other@test")
     with pytest.raises(RuntimeError, match="died"), room.taken(left):
         raise RuntimeError("died")

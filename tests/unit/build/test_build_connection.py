@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.build.build import build
 from farm.build.connection import Connection
 from farm.build.watch import Limit, watch
 from farm.errors import BuildFailedError, CancelledError, EngineUnavailableError
@@ -13,7 +12,6 @@ from farm.errors import BuildFailedError, CancelledError, EngineUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.build.builder import Builder
 
 _OK = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -99,8 +97,3 @@ def test_what_was_cancelled_is_not_waited_for(ends: tuple[Connection, socket.soc
     limit = Limit.of("the build", cancelled=lambda: True, timeout=5.0, too_long=BuildFailedError)
     with pytest.raises(CancelledError, match=r"^the build was cancelled$"):
         list(watch(ends[0], None, limit))
-
-
-def test_the_engines_build_is_a_builder() -> None:
-    builder: Builder = build
-    assert builder is build

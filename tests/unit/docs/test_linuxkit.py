@@ -25,7 +25,8 @@ ROWS = [
 def flags() -> Iterator[str]:
     """Every long flag of every verb."""
     for name in VERBS:
-        verb = command.get_command(click.Context(command), name)  # type: ignore[attr-defined]  # a group
+        verb = command.get_command(click.Context(command), name)
+        assert verb is not None
         for parameter in verb.params:
             yield from (word for word in parameter.opts if word.startswith("--"))
 
