@@ -151,6 +151,12 @@ def test_a_job_says_nothing_of_what_it_does_not_know() -> None:
     assert set(job().to_json()) == set(Job.__dataclass_fields__)
 
 
+def test_a_job_of_a_newer_farm_is_refused_rather_than_built_without_what_it_asks_for() -> None:
+    with pytest.raises(InputError, match=r"^the job asks for sandbox, which this version") as caught:
+        Job.from_json(job().to_json() | {"sandbox": True})
+    assert caught.value.hint == "upgrade this worker"
+
+
 def test_work_and_images_come_back_as_they_were() -> None:
     made = work("linuxkit/foo", "amd64", standing=(image("arm64"),), needs=("linuxkit/bar",), sign=False)
     assert PackageWork.from_json(made.to_json()) == made

@@ -1,0 +1,99 @@
+"""How an image is named: registry, repository, tag, digest."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from farm.errors import InputError
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+DEFAULT_REGISTRY = "docker.io"
+_ALIASES = {"index.docker.io": DEFAULT_REGISTRY}
+_COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+
+
+def _is_host(word: str) -> bool:
+    """Whether docker takes the first part of a name for a registry."""
+    return any(mark in word for mark in ".:") or word == "localhost"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reference:
+    """An image reference: registry host, repository, and a tag or a digest (or neither)."""
+
+    registry: str
+    repository: str
+    tag: str | None = None
+    digest: str | None = None
+
+    @staticmethod
+    def parse(text: str) -> Reference:
+        """Read a reference as docker does: `alpine` is docker.io/library/alpine.
+
+        Raises:
+            InputError: the text is no reference.
+        """
+        rest, _, digest = text.partition("@")
+        host, slash, path = rest.partition("/")
+        named = bool(slash) and _is_host(host)
+        registry, path = (_ALIASES.get(host, host), path) if named else (DEFAULT_REGISTRY, rest)
+        path, colon, tag = path.partition(":")
+        if registry == DEFAULT_REGISTRY and "/" not in path:
+            path = f"library/{path}"
+        valid = (
+            _HOST.fullmatch(registry)
+            and _REPOSITORY.fullmatch(path)
+            and (not colon or _TAG.fullmatch(tag))
+            and ("@" not in text or DIGEST.fullmatch(digest))
+        )
+        if not valid:
+            raise InputError(
+                f"{text!r} is no image reference", hint="write it as [HOST/]NAME[:TAG][@sha256:...]"
+            )
+        return Reference(registry, path, tag or None, digest or None)
+
+    @property
+    def name(self) -> str:
+        """Registry and repository, such as docker.io/linuxkit/foo; this is also notary's GUN."""
+        return f"{self.registry}/{self.repository}"
+
+    @property
+    def familiar(self) -> str:
+        """The reference as people write it: docker.io and library left out where they are implied."""
+        first, *others = self.repository.split("/")
+        if self.registry != DEFAULT_REGISTRY or _is_host(first):
+            return str(self)
+        implied = f"{first}/" if first == "library" and len(others) == 1 else ""
+        return str(self).removeprefix(f"{DEFAULT_REGISTRY}/{implied}")
+
+    @property
+    def short(self) -> str:
+        """The familiar reference without its registry, a hash tag cut to 8 digits: linuxkit/foo:ab12cd34."""
+        tag = self.tag or ""
+        cut = tag[:8] if re.fullmatch(r"[0-9a-f]{40}.*", tag) else tag
+        return f"{self.repository}:{cut}" if cut else self.repository
+
+    def or_latest(self) -> Reference:
+        """The reference itself, or its tag latest where it has neither tag nor digest."""
+        return self if self.tag or self.digest else self.with_tag("latest")
+
+    def with_tag(self, tag: str) -> Reference:
+        """The same repository at another tag."""
+        return replace(self, tag=tag, digest=None)
+
+    def with_digest(self, digest: str) -> Reference:
+        """The same repository, pinned to a digest."""
+        return replace(self, tag=None, digest=digest)
+
+    def for_arch(self, arch: str) -> Reference:
+        """The tag that holds one architecture's image: NAME:TAG-ARCH."""
+        return self.with_tag(f"{self.tag}-{arch}")
+
+    def __str__(self) -> str:
+        tag = f":{self.tag}" if self.tag else ""
+        digest = f"@{self.digest}" if self.digest else ""
+        return f"{self.name}{tag}{digest}"
