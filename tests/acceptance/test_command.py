@@ -91,7 +91,7 @@ def test_cancel_ends_a_running_build(workspace: Workspace) -> None:
     push = workspace.start("push", "--no-sign", "forever")
     read_until(push, "building")
     run = workspace.done("status", "--json").json[0]["run"]
-    assert "1 package cancelled" in workspace.done("cancel", run).out
+    assert "cancelled 1 package" in workspace.done("cancel", run).out
     push.communicate(timeout=30)
     assert push.returncode == 1
     assert workspace.farm("status", run, "--json").json["state"] == "cancelled"

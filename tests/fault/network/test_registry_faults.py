@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from lab import services as lab_services
+from lab.directory import own_directory
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
 from tests.support import http_faults
+from tests.support.farm_command import wait_until
 from tests.support.http_faults import answer
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from lab.services import Located
     from tests.fault.network.conftest import Services
     from tests.fault.rig import Rig
 
@@ -64,3 +74,35 @@ def test_a_registry_that_is_only_read_is_told_as_such_and_holds_no_index(
     assert_done(farm.push("push-writable", *packages))
     assert_published(farm, packages["unwritable"], builds=(1, 2))
     assert_published(farm, packages["noindex"])
+
+
+@contextmanager
+def registry_on_a_small_disk() -> Iterator[tuple[Located, Path]]:
+    """Another registry, and its disk of 32 MiB."""
+    with own_directory() as home:
+        located = lab_services.registry(home, "small")
+        disk = home / "small" / "data"
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", "size=32m", "tmpfs", str(disk)]
+        subprocess.run(mount, check=True, capture_output=True, timeout=30)
+        located.service.start()
+        try:
+            yield located, disk
+        finally:
+            located.service.stop()
+
+
+def test_a_push_outlasts_a_registry_whose_disk_is_full_until_somebody_makes_room(farm: Rig) -> None:
+    with registry_on_a_small_disk() as (small, disk):
+        package = write(farm, "bulky", arches=("amd64",), padding=8 << 20)["bulky"]
+        room = os.statvfs(disk)
+        with (disk / "ballast").open("wb") as ballast:
+            os.posix_fallocate(ballast.fileno(), 0, room.f_bavail * room.f_frsize - (4 << 20))
+        words = ("--org", f"{small.address}/full", "--no-sign")
+        pushing = farm.push("push-full", package.name, words=words)
+        wait_until(lambda: "no space left" in small.service.log.read_text(errors="replace"))
+        (disk / "ballast").unlink()
+        assert_done(pushing)
+        there = f"{small.address}/full/bulky:{package.tag}"
+        assert len(farm.builds(there, "amd64")) == 1
+        assert farm.record(there).state == "published"
