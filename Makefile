@@ -5,6 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What pytest is given: make test ARGS="-k manifest -x"
 ARGS ?=
+# How many tests run at a time: each of these jobs has a lab of its own. 0 for one after another, in this process.
+JOBS ?= 3
 # Docker Compose 2.20 or later, as a plugin of docker or by itself.
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
@@ -27,7 +29,7 @@ lab: setup ## keep registry, notary server, Redis and engine up until Ctrl-C, to
 	@$(BIN)/python -m lab up
 
 test: setup lint ## everything that CI does: lint, then all tests
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 unit: setup ## the tests that need no service: a few seconds
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)

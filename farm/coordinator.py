@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from celery import chord
 from kombu.exceptions import OperationalError
@@ -40,14 +40,6 @@ def submit(app: Celery, store: Store, run: Run) -> None:
     for work in run.works:
         if not work.needs:
             start(app, store, run.id, work)
-    _forget_answers(app)
-
-
-def _forget_answers(app: Celery) -> None:
-    """Stop listening for what tasks return: Celery would do so for each while Python shuts down, too late."""
-    consumer = cast("Any", app.backend).result_consumer
-    consumer.stop()
-    consumer.subscribed_to.clear()
 
 
 def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:
@@ -80,6 +72,11 @@ def _broker() -> Iterator[None]:
     # Celery says by a RuntimeError that it has given up its result store.
     except (OperationalError, RedisError, RuntimeError) as error:
         raise StateUnavailableError(f"the broker does not answer: {error}") from error
+    except AttributeError as error:
+        # kombu closes a channel whose connection broke, and asks the closed one for its client.
+        if (error.name, error.obj) != ("client", None):
+            raise
+        raise StateUnavailableError("the broker does not answer: the connection broke off") from error
 
 
 def queue_job(

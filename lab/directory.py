@@ -30,22 +30,29 @@ def own_directory() -> Iterator[Path]:
 
     Whatever killed labs left behind is removed first: their directories, mounts, processes and bridges.
     """
-    usual = tempfile.gettempdir()
-    parent = Path(usual if len(usual) <= _LONGEST else "/tmp")  # noqa: S108 - mkdtemp makes what lies in it
-    gate = _lock(parent / f".{_PREFIX}{os.geteuid()}")
-    try:
+    with one_at_a_time() as parent:
         for left in parent.glob(f"{_PREFIX}*"):
             if _is_dead(left):
                 remove(left)
         home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
         claim = _lock(home / _LOCK)
-    finally:
-        os.close(gate)
     try:
         yield home
     finally:
         remove(home)
         os.close(claim)
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[Path]:
+    """Let one lab of this user at a time change what all labs share; yields where their directories are."""
+    usual = tempfile.gettempdir()
+    parent = Path(usual if len(usual) <= _LONGEST else "/tmp")  # noqa: S108 - mkdtemp makes what lies in it
+    gate = _lock(parent / f".{_PREFIX}{os.geteuid()}")
+    try:
+        yield parent
+    finally:
+        os.close(gate)
 
 
 def bridge_of(home: Path, kind: str = BRIDGES[0]) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.directory import bridge_of, networks_of
+from lab.directory import bridge_of, networks_of, one_at_a_time
 from lab.process import LabError, Service, answers_http
 from lab.services import Located
 from lab.setup import NEWER
@@ -102,9 +102,10 @@ def add_bridge(home: Path, kind: Kind = OWN) -> str:
     # know it by the old one, then reach nothing for a while.
     own = f"02:fa{''.join(f':{byte:02x}' for byte in secrets.token_bytes(4))}"
     _ip("link", "add", "name", name, "address", own, "type", "bridge")
-    taken = _ip("-o", "-4", "addr")
-    number = next(one for one in _NETWORKS if f" 10.213.{one}." not in taken)
-    _ip("addr", "add", f"10.213.{number}.1/24", "dev", name)
+    with one_at_a_time():
+        taken = _ip("-o", "-4", "addr")
+        number = next(one for one in _NETWORKS if f" 10.213.{one}." not in taken)
+        _ip("addr", "add", f"10.213.{number}.1/24", "dev", name)
     _ip("link", "set", name, "up")
     return name
 

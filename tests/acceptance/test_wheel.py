@@ -21,7 +21,7 @@ from tests.support.farm_command import FARM, Workspace, wait_until
 if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
 
-FINE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m\n"
+FINE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo by the wheel; uname -m\n"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fault.rig import ARCHES, Rig, running_rig
-from tests.fault.summary import SUMMARY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,9 +24,3 @@ def rig(lab: Lab) -> Iterator[Rig]:
     """The farm, all workers up."""
     with running_rig(lab, WORKERS) as running:
         yield running
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the tables."""
-    for line in SUMMARY.lines():
-        terminalreporter.write_line(line)

@@ -13,6 +13,8 @@ class Summary:
     """Fault, phase, what came of it."""
     recoveries: list[tuple[str, float, float]] = field(default_factory=list)
     """Fault, seconds until the work began again, seconds allowed."""
+    of_jobs: list[str] = field(default_factory=list)
+    """The lines of jobs that ran tests beside this process."""
 
     def lines(self) -> list[str]:
         """The tables as text."""
@@ -21,6 +23,7 @@ class Summary:
         return [
             *(["faults survived", *rows] if rows else []),
             *(["from the kill to the next start", *times] if times else []),
+            *self.of_jobs,
         ]
 
 
