@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
-from farm.build.command import command
+from farm.build.command import command, pushed
 from farm.build.engine import DEFAULT_URL
 from farm.build.failures import failure
 from farm.build.plugin import AS_PLUGIN, run
@@ -60,6 +60,20 @@ class BuildxBuilder:
         timeout: float,
     ) -> str:
         """As `Builder` has it."""
+        self.run(spec, pushed(spec, self.settings), context, log=log, cancelled=cancelled, timeout=timeout)
+        return spec.tags[0]
+
+    def run(
+        self,
+        spec: BuildSpec,
+        output: str,
+        context: IO[bytes],
+        *,
+        log: Callable[[str], None],
+        cancelled: Callable[[], bool],
+        timeout: float,
+    ) -> None:
+        """Build, and put the image where `output` says, one of `farm.build.command`; else as `build`."""
         outcome = Outcome(Reference.parse(spec.tags[0]), log)
 
         def over() -> bool:
@@ -70,13 +84,12 @@ class BuildxBuilder:
         builder = builder_for(self.settings, spec.arch)
         with workplace(self.settings) as place:
             environment = client_environment(self.settings, builder) | {"BUILDX_CONFIG": str(place)}
-            words = self.plugin.words(*command(spec, self.settings, builder, environment))
-            with _started(words, environment, context) as output:
-                for item in watch(output, None, limit):
+            words = self.plugin.words(*command(spec, self.settings, builder, output, environment))
+            with _started(words, environment, context) as told:
+                for item in watch(told, None, limit):
                     outcome.take(item)
-                status = output.status()
+                status = told.status()
         outcome.check(status)
-        return spec.tags[0]
 
     def holds(self, reference: Reference, image: str) -> bool:  # noqa: ARG002 - what was built is pushed
         """Never: what comes after a build is no push of its own that could be tried again."""

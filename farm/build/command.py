@@ -9,18 +9,22 @@ from farm.model import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from farm.build.spec import BuildSpec
     from farm.settings import Settings
 
 
-def command(spec: BuildSpec, settings: Settings, builder: str, environment: Mapping[str, str]) -> list[str]:
+def command(
+    spec: BuildSpec, settings: Settings, builder: str, output: str, environment: Mapping[str, str]
+) -> list[str]:
     """The words after the program's name; the context comes on its standard input.
 
     Args:
-        spec: what to build; it is pushed under its tags.
+        spec: what to build.
         settings: the worker's.
         builder: what builds it, by buildx's name for it.
+        output: where the image goes, as `pushed`, `archived` or `loaded` says it.
         environment: that of buildx, from which it takes the proxies, which may hold a password.
     """
     switches = {"--pull": spec.pull, "--no-cache": spec.no_cache}
@@ -30,7 +34,7 @@ def command(spec: BuildSpec, settings: Settings, builder: str, environment: Mapp
         f"--builder={builder}",
         f"--platform={spec.platform}",
         f"--file={spec.dockerfile}",
-        f"--output={output(spec, settings)}",
+        f"--output={output}",
         f"--network={'default' if spec.network else 'none'}",
         *([f"--target={spec.target}"] if spec.target else []),
         *(switch for switch, on in switches.items() if on),
@@ -45,12 +49,22 @@ def command(spec: BuildSpec, settings: Settings, builder: str, environment: Mapp
     ]
 
 
-def output(spec: BuildSpec, settings: Settings) -> str:
-    """Where the image goes: to its registry, under every tag."""
+def pushed(spec: BuildSpec, settings: Settings) -> str:
+    """To its registry, under every tag."""
     insecure = any(Reference.parse(tag).registry in settings.insecure_registries for tag in spec.tags)
     return f'type=image,"name={",".join(spec.tags)}",push=true' + (
         ",registry.insecure=true" if insecure else ""
     )
+
+
+def archived(file: Path) -> str:
+    """Into a file: an OCI image layout in a tar, attestations and all."""
+    return f'type=oci,"dest={file}"'
+
+
+def loaded(name: Reference) -> str:
+    """Into the engine that builds it, under this name; attestations cannot go there."""
+    return f"type=docker,name={name}"
 
 
 def _build_arg(name: str, value: str, environment: Mapping[str, str]) -> str:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from farm.package.read import TagOptions
     from farm.settings import Settings
-    from farm.standalone import Made, Wish
+    from farm.standalone.wish import Made, Wish
 
 
 @click.command("build")
@@ -58,7 +58,7 @@ def command(
     farm build --all pkg/ --platforms linux/amd64,linux/arm64
     farm build --docker pkg/foo && docker run --rm $(farm show-tag pkg/foo)
     """
-    from farm.standalone import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
+    from farm.standalone.wish import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
     wish = Wish(chosen(platforms, skip_platforms, settings.arches, own_arch()), force, pull, docker)
     found = packages_below(directories, tags.build_yml) if below else directories
@@ -74,7 +74,7 @@ def make(
     from farm.package.read import read_packages  # noqa: PLC0415
     from farm.plan.make import in_order  # noqa: PLC0415
     from farm.plan.prepare import open_registry, refuse_other_build_yml  # noqa: PLC0415
-    from farm.standalone import Workshop  # noqa: PLC0415
+    from farm.standalone.workshop import Workshop  # noqa: PLC0415
 
     begun = time.monotonic()
     packages = read_packages(directories, tags)

@@ -307,7 +307,6 @@ def test_a_mirror_is_read_and_what_it_lacks_comes_from_the_registry(own: Workspa
 
 
 NOTED = [
-    "-builders=linux/arm64=there",
     "-builder-image=moby/buildkit",
     "-builder-config=x.toml",
     "-builder-restart",
@@ -342,9 +341,12 @@ def test_a_flag_that_cannot_be_obeyed_is_refused(shared: Workspace, flag: str) -
     assert (answer.code, flag.lstrip("-").partition("=")[0].split()[0] in answer.err) == (2, True)
 
 
-def test_the_builders_of_the_environment_are_noted(shared: Workspace) -> None:
-    answer = shared.done("pkg", "build", "-dry-run", "one", LINUXKIT_BUILDERS="linux/arm64=there")
-    assert "LINUXKIT_BUILDERS" in answer.err
+def test_builders_are_noted_by_a_push_whose_workers_have_their_own(shared: Workspace) -> None:
+    there = "linux/arm64=there"
+    named = shared.done("pkg", "push", "-dry-run", f"-builders={there}", "one")
+    assert "note: --builders: " in named.err
+    answer = shared.done("pkg", "push", "-dry-run", "one", LINUXKIT_BUILDERS=there)
+    assert "note: LINUXKIT_BUILDERS: " in answer.err
 
 
 def test_a_passphrase_command_of_linuxkits_configuration_is_used(own: Workspace) -> None:

@@ -11,7 +11,7 @@ from farm.cli.build import chosen, packages_below
 from farm.errors import EngineError, InputError
 from farm.model import BuildYml, ExtraSource, Package, Reference
 from farm.package.working import pack_working
-from farm.standalone import refuse_foreign
+from farm.standalone.wish import refuse_foreign
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,7 +9,7 @@ import click
 
 from farm.cli.build import make
 from farm.cli.pkg.flags import note, switch, verb
-from farm.cli.pkg.making import MAKING, arches, is_off, take_notes
+from farm.cli.pkg.making import MAKING, arches, is_off, take_builders, take_notes
 from farm.cli.pkg.push import push
 from farm.errors import InputError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.cli.pkg.flags import Asked
-    from farm.standalone import Wish
+    from farm.standalone.wish import Wish
 
 
 @verb("build", *MAKING, switch("push", "Push what was built: farm pkg push."))
@@ -43,6 +43,7 @@ def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
 
 
 def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int:
+    settings = take_builders(own, asked.settings)
     for name in ("release", "nobuild"):
         if own[name]:
             raise InputError(f"--{name}: is for what is pushed", hint="farm pkg push")
@@ -55,11 +56,11 @@ def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int
         return 0
     if own["dry_run"] or own["dry"]:
         return _say(asked, directories, wish)
-    return make(asked.settings, directories, asked.tags, wish)
+    return make(settings, directories, asked.tags, wish)
 
 
 def _wish(asked: Asked, own: dict[str, Any]) -> Wish:
-    from farm.standalone import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
+    from farm.standalone.wish import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
     named, skipped = arches(own["platforms"]), arches(own["skip_platforms"])
     usual = asked.settings.arches if asked.settings.emulate else (own_arch(),)

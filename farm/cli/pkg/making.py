@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from farm.cli.pkg.flags import note, refuse_both, switch, text
 from farm.errors import InputError
+from farm.kinds import read_platforms, read_sbom
 from farm.model import ARCHES
 from farm.settings import environment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from farm.settings import Settings
 
 BUILDERS_VARIABLE = "LINUXKIT_BUILDERS"
 
@@ -37,18 +41,22 @@ MAKING: list[click.Parameter] = [
         "FILE",
         multiple=True,
     ),
-    text("builders", "Accepted: workers choose how they build. [LINUXKIT_BUILDERS]", "linux/ARCH=NAME,..."),
+    text(
+        "builders",
+        "Where buildx builds a platform; a push leaves it to its workers. [LINUXKIT_BUILDERS]",
+        "linux/ARCH=NAME,...",
+    ),
     text("builder-image", "Accepted: the engine's own BuildKit builds.", "IMAGE"),
     text("builder-config", "Accepted: the engine's own BuildKit builds.", "FILE"),
     switch("builder-restart", "Accepted: the engine's own BuildKit builds."),
     switch("ignore-cached", "Accepted: base images are always what the registry has."),
     switch("precache-images", "Accepted: base images are always what the registry has."),
     text("progress", "Accepted: lines, or a live table on a terminal.", "KIND"),
-    text("sbom-scanner", "false; else refused: a worker's own settings say what is attested.", "IMAGE"),
-    text("ssh", "Refused: a worker's own settings say which keys a build may use.", "ID=KEY", multiple=True),
+    text("sbom-scanner", "false, or the image of a generator of SBOMs; not for a push.", "IMAGE"),
+    text("ssh", "What RUN --mount=type=ssh may use; not for a push.", "ID=KEY", multiple=True),
 ]
+_WORKERS_BUILDERS = "each worker builds as its own settings say, among them builders"
 _NOTES = {
-    "builders": "each worker builds as its own settings say, among them builders",
     "builder_image": "the BuildKit inside the engine builds",
     "builder_config": "the BuildKit inside the engine builds, as dockerd is configured",
     "builder_restart": "the BuildKit inside the engine builds, and needs no restart",
@@ -59,16 +67,28 @@ _NOTES = {
 
 
 def take_notes(own: dict[str, Any]) -> None:
-    """Take out of the flags of a verb those that mean nothing here, each with a note or a refusal.
+    """Take out of the flags of a verb those that mean nothing here, each with a note.
 
     Raises:
-        InputError: a flag cannot be obeyed, or two contradict each other.
+        InputError: two flags contradict each other.
     """
-    if environment([BUILDERS_VARIABLE]).get(BUILDERS_VARIABLE) and not own["builders"]:
-        note(f"{BUILDERS_VARIABLE}: {_NOTES['builders']}")
     for name, why in _NOTES.items():
         if own.pop(name):
             note(f"--{name.replace('_', '-')}: {why}")
+    for one, other in (("force", "nobuild"), ("force", "pull"), ("platforms", "skip-platforms")):
+        refuse_both(own, one, other)
+
+
+def leave_to_workers(own: dict[str, Any]) -> None:
+    """Take out of the flags of a push what its workers decide themselves, with a note.
+
+    Raises:
+        InputError: a flag would change what is built, and no worker can be told.
+    """
+    if own.pop("builders"):
+        note(f"--builders: {_WORKERS_BUILDERS}")
+    elif environment([BUILDERS_VARIABLE]).get(BUILDERS_VARIABLE):
+        note(f"{BUILDERS_VARIABLE}: {_WORKERS_BUILDERS}")
     if own.pop("sbom_scanner") not in (None, "", "false"):
         raise InputError(
             "--sbom-scanner: what is attested is a worker's own affair", hint="its setting is sbom"
@@ -77,8 +97,25 @@ def take_notes(own: dict[str, Any]) -> None:
         raise InputError(
             "--ssh: which keys a build may use is a worker's own affair", hint="its setting is build-ssh"
         )
-    for one, other in (("force", "nobuild"), ("force", "pull"), ("platforms", "skip-platforms")):
-        refuse_both(own, one, other)
+
+
+def take_builders(own: dict[str, Any], settings: Settings) -> Settings:
+    """The settings with what the flags of a build say of the builder of this machine.
+
+    Raises:
+        InputError: a flag cannot be understood.
+    """
+    named = own.pop("builders") or environment([BUILDERS_VARIABLE]).get(BUILDERS_VARIABLE)
+    scanner, ssh = own.pop("sbom_scanner"), own.pop("ssh")
+    try:
+        return replace(
+            settings,
+            builders=read_platforms(named) if named else settings.builders,
+            build_ssh=tuple(ssh) or settings.build_ssh,
+            sbom=read_sbom(scanner) if scanner else settings.sbom,
+        )
+    except ValueError as error:
+        raise InputError(f"--builders: {named} {error}") from error
 
 
 def arches(words: str | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import click
 from farm.cli.manifest import publish, without_builds
 from farm.cli.pkg.cached import push_cached
 from farm.cli.pkg.flags import note, verb
-from farm.cli.pkg.making import MAKING, arches, is_off, take_notes
+from farm.cli.pkg.making import MAKING, arches, is_off, leave_to_workers, take_notes
 from farm.cli.plan import show_plan
 from farm.cli.push import carry_out, say_nothing_to_do
 from farm.cli.wishes import Wishes
@@ -36,6 +36,7 @@ def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
 
 def push(asked: Asked, directories: tuple[str, ...], own: dict[str, Any]) -> int:
     """Push as the flags of the verb say; returns the exit code."""
+    leave_to_workers(own)
     if own["docker"]:
         raise InputError(
             "--docker: what is pushed is built on the farm's workers", hint="farm pkg build --docker"

@@ -7,7 +7,7 @@ import pytest
 
 from farm.build.buildx import DEFAULT, builder_for, client_environment
 from farm.build.choose import check_sources, describe_builder, reasons, uses_buildx
-from farm.build.command import command
+from farm.build.command import command, pushed
 from farm.build.spec import BuildSpec
 from farm.errors import InputError, SettingsError
 from farm.settings import Settings
@@ -20,7 +20,8 @@ PROXY = "http://user:word@proxy"
 
 
 def words(spec: BuildSpec = SPEC, environment: dict[str, str] | None = None, **settings: Any) -> list[str]:
-    return command(spec, Settings(**settings), DEFAULT, environment or {})
+    given = Settings(**settings)
+    return command(spec, given, DEFAULT, pushed(spec, given), environment or {})
 
 
 def test_nothing_is_attested_unless_the_site_asks_for_it() -> None:

@@ -1,0 +1,1 @@
+"""Packages made on this machine alone; neither broker nor worker is asked."""

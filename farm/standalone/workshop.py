@@ -1,0 +1,177 @@
+"""Packages made on this machine alone: from the LinuxKit cache, else the registry, else built here."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Self
+
+from farm.build.arguments import PROXIES, build_args, labels, proxy_args
+from farm.build.depends import completed
+from farm.build.spec import BuildSpec
+from farm.cache import archive
+from farm.cache.content import complete
+from farm.cache.images import add_images, find_image, index_of
+from farm.cache.transfer import pull_images
+from farm.errors import BuildFailedError, FarmError
+from farm.model import ArchImage
+from farm.package.context import pack
+from farm.package.objects import commit_time
+from farm.package.working import pack_working
+from farm.registry.index import members_of
+from farm.settings import environment
+from farm.standalone.archive import Archives
+from farm.standalone.engine import LocalEngine
+from farm.standalone.wish import Made, Origin, own_arch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from farm.cache.layout import Cache
+    from farm.model import Package, Reference
+    from farm.registry.client import Registry
+    from farm.settings import Settings
+    from farm.standalone.wish import Wish
+
+
+class Workshop:
+    """The cache, the registry and the engine of this machine; use it as a context manager.
+
+    Args:
+        settings: engine, time limits, build arguments.
+        cache: where images go.
+        registry: where they may stand already.
+        say: takes a line about each image.
+        log: takes the lines of builds.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        cache: Cache,
+        registry: Registry,
+        *,
+        say: Callable[[str], None],
+        log: Callable[[str], None],
+    ) -> None:
+        self._settings, self._cache, self._registry = settings, cache, registry
+        self._say, self._log = say, log
+        self._local = LocalEngine(settings, cache)
+        self._archives = Archives(settings, self._local, registry.credentials.login_for)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._local.__exit__(*_)
+
+    def make_all(
+        self, packages: Sequence[Package], needs: Mapping[str, Sequence[str]], wish: Wish
+    ) -> Iterator[Made]:
+        """Make packages, each after those that it needs; one that fails stops only what is built FROM it.
+
+        Args:
+            packages: in an order in which each comes after those that it needs.
+            needs: package name to the packages among these that it is built FROM.
+            wish: what is asked for beyond them.
+        """
+        done: dict[str, Made] = {}
+        for package in packages:
+            bases = [done[name] for name in needs.get(package.image, ())]
+            done[package.image] = self._make(package, bases, wish)
+            yield done[package.image]
+
+    def _make(self, package: Package, bases: Sequence[Made], wish: Wish) -> Made:
+        listed = package.yml.arches or self._settings.arches
+        images: list[tuple[ArchImage, Origin]] = []
+        name = package.reference.familiar
+        for arch in wish.arches or listed:
+            if arch not in listed:
+                self._say(f"{name} {arch}: not one of its architectures, left out")
+                continue
+            try:
+                image, origin = self._one(package, arch, bases, wish)
+                if wish.docker:
+                    self._give(package.reference, image)
+            except FarmError as error:
+                self._say(f"{name} {arch}: failed: {error}")
+                return Made(package, tuple(images), error)
+            images.append((image, origin))
+            self._say(f"{name} {arch}: {origin}{', in the engine' if wish.docker else ''}")
+        return Made(package, tuple(images))
+
+    def _one(
+        self, package: Package, arch: str, bases: Sequence[Made], wish: Wish
+    ) -> tuple[ArchImage, Origin]:
+        if not wish.force:
+            if here := find_image(self._cache, package.reference, arch):
+                return here, Origin.CACHE
+            # Nobody publishes what has uncommitted changes.
+            asked = wish.pull and package.commit and not package.dirty
+            if asked and (
+                pulled := pull_images(self._cache, self._registry, package.reference, [arch]).get(arch)
+            ):
+                return pulled, Origin.REGISTRY
+        self._say(f"{package.reference.familiar} {arch}: building")
+        return self._build(package, arch, bases), Origin.BUILT
+
+    def _build(self, package: Package, arch: str, bases: Sequence[Made]) -> ArchImage:
+        for base in bases:
+            if base.error:
+                raise BuildFailedError(f"it is built FROM {base.package.image}, which failed")
+        self._archives.check(arch)
+
+        def log(line: str) -> None:
+            self._log(f"{package.image} {arch} | {line}")
+
+        # Another builder takes base images from their registry: it does not see this machine's cache.
+        lent = () if self._archives.is_elsewhere(arch) else [base.package.reference for base in bases]
+        with self._context(package, arch, log) as context, self._local.lent(lent, arch) as some:
+            spec = self._spec(package, arch, pull=not some)
+            with self._archives.build(spec, context, log) as built:
+                return self._store(package.reference, arch, built)
+
+    @contextmanager
+    def _context(self, package: Package, arch: str, log: Callable[[str], None]) -> Iterator[IO[bytes]]:
+        with TemporaryFile() as context:
+            committed = package.commit and not package.dirty
+            pack(package, context) if committed else pack_working(package, context)
+            with completed(
+                context,
+                package.yml.depends,
+                arch,
+                engine=self._local.patient,
+                registry=self._registry,
+                log=log,
+            ) as full:
+                yield full
+
+    def _spec(self, package: Package, arch: str, *, pull: bool) -> BuildSpec:
+        given = build_args(package, self._settings.build_args, commit_time(package))
+        return BuildSpec(
+            arch=arch,
+            tags=(str(package.reference.for_arch(arch)),),
+            dockerfile=package.yml.dockerfile,
+            network=package.yml.network,
+            no_cache=package.yml.disable_cache,
+            pull=pull,
+            labels=labels(package),
+            build_args=tuple((dict(proxy_args(environment(PROXIES))) | dict(given)).items()),
+        )
+
+    def _store(self, reference: Reference, arch: str, built: IO[bytes]) -> ArchImage:
+        """Bring a built image into the cache, and name it there."""
+        (loaded,) = archive.load(self._cache.blobs, built)
+        whole = [
+            one
+            for one in members_of(index_of(self._cache.blobs, loaded.root), arch)
+            if complete(self._cache.blobs, one)
+        ]
+        image = ArchImage(arch, reference.for_arch(arch), tuple(whole))
+        add_images(self._cache, reference, [image])
+        return image
+
+    def _give(self, reference: Reference, image: ArchImage) -> None:
+        """Load an image of the cache into the engine, under the names that LinuxKit gives it there."""
+        names = [image.reference, *([reference] if image.arch == own_arch() else [])]
+        self._local.load(image, names)
