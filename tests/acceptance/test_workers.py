@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.acceptance.conftest import add_examples
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARCHES = ("amd64", "arm64", "s390x")
+FROM_BUSYBOX = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
+ONE_ARCH = "image: big\narches: [amd64]\n"
 PACKAGES = ("hello", "motd", "greeter")
 
 
@@ -77,8 +81,8 @@ def test_a_worker_says_what_it_lacks(workspace: Workspace, broker: str) -> None:
 
 
 def test_two_maintainers_who_push_the_same_tree_share_one_build(workspace: Workspace, broker: str) -> None:
-    slow = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN sleep 3; date +%N > /stamp\n"
-    workspace.write("shared", Dockerfile=slow, build_yml="image: shared\narches: [amd64]\n")
+    slow = f"{FROM_BUSYBOX}RUN sleep 3; date +%N > /stamp\n"
+    workspace.write("shared", Dockerfile=slow, build_yml=ONE_ARCH.replace("big", "shared"))
     with workers(workspace, broker, ("amd64",)):
         both = [
             workspace.start("push", "--no-sign", "--json", "shared", FARM_BROKER=broker, FARM_STATE_DIR=state)
@@ -91,6 +95,30 @@ def test_two_maintainers_who_push_the_same_tree_share_one_build(workspace: Works
         ]
     assert [code for _, code in answers] == [0, 0], answers
     assert sorted(run["packages"][0]["jobs"][0]["state"] for run in runs) == ["built", "exists"]
+
+
+def peaks(process: subprocess.Popen[str]) -> list[int]:
+    """KiB of memory that a process and each of its children took at the most."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    status = [Path(f"/proc/{pid}/status").read_text() for pid in (process.pid, *children)]
+    return [int(text.partition("VmHWM:")[2].split()[0]) for text in status]
+
+
+def test_a_package_of_500_mb_takes_a_worker_less_than_200_mb_of_memory(
+    workspace: Workspace, broker: str
+) -> None:
+    """64 MiB of it come through Redis with the context, the rest is made by the build."""
+    more = "RUN yes | head -c 450000000 > /text\n"
+    workspace.write("big", Dockerfile=f"{FROM_BUSYBOX}COPY noise /noise\n{more}", build_yml=ONE_ARCH)
+    (workspace.directory / "big" / "noise").write_bytes(os.urandom(64 << 20))
+    workspace.commit()
+    with workers(workspace, broker, ("amd64",)) as started:
+        workspace.done("push", "--no-sign", "big", FARM_BROKER=broker)
+        taken = [kib for process in started.values() for kib in peaks(process)]
+    image = workspace.done("inspect", f"{workspace.reference('big')}-amd64", "--json").json["images"][0]
+    assert sum(layer["size"] for layer in image["layers"]) > 64 << 20
+    assert len(taken) >= 4
+    assert max(taken) < 200 << 10
 
 
 def test_a_push_is_refused_when_no_worker_serves_an_architecture(workspace: Workspace, broker: str) -> None:
