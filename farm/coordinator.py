@@ -34,12 +34,16 @@ def submit(app: Celery, store: Store, run: Run) -> None:
     """Store a run, then start each package that waits for no other.
 
     Raises:
-        StateUnavailableError: Redis went away; what was stored is taken up again by the next submission.
+        StateUnavailableError: Redis went away before the run was stored.
     """
     runs.create_run(store, run)
-    for work in run.works:
-        if not work.needs:
-            start(app, store, run.id, work)
+    try:
+        for work in run.works:
+            if not work.needs:
+                start(app, store, run.id, work)
+    except StateUnavailableError as error:
+        # Who follows the run finds out whether Redis comes back; then the reconciler sends what is missing.
+        log.info("%s: not all was sent: %s", run.id, error)
 
 
 def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:
