@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -15,16 +13,16 @@ from farm.build.failures import failure
 from farm.build.plugin import AS_PLUGIN, run
 from farm.build.progress import Progress, readable
 from farm.build.push import forget, push_failure
-from farm.build.rawjson import Splitter, read_status
+from farm.build.rawjson import read_status
+from farm.build.running import started
 from farm.build.watch import Limit, watch
 from farm.build.workplace import workplace
-from farm.errors import BuildFailedError, ContextError, EngineUnavailableError, RegistryUnavailableError
+from farm.errors import BuildFailedError, EngineUnavailableError, RegistryUnavailableError
 from farm.model import Reference
-from farm.programs import DIE_WITH_PARENT
 from farm.settings import buildx_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable
     from pathlib import Path
 
     from farm.build.engine import Engine
@@ -35,10 +33,51 @@ if TYPE_CHECKING:
 
 DEFAULT = "default"
 """How buildx calls the builder of the engine that DOCKER_HOST names."""
-_CHUNK = 1 << 16
-_END = 10.0
-"""Seconds that buildx may take to end once it has said its last word."""
 _ERROR = "ERROR: "
+
+
+def build(
+    plugin: Plugin,
+    settings: Settings,
+    spec: BuildSpec,
+    output: str,
+    context: IO[bytes],
+    *,
+    log: Callable[[str], None],
+    cancelled: Callable[[], bool],
+    timeout: float,
+) -> None:
+    """Build one image with the builder of its architecture, attestations and all.
+
+    Args:
+        plugin: which buildx.
+        settings: those of this machine.
+        spec: what to build; its tags name it in messages and caches.
+        output: where the image goes, as `farm.build.command` says it.
+        context: a plain tar in a file; read from its start.
+        log: takes the build's log line by line.
+        cancelled: asked a few times a second whether to give up.
+        timeout: seconds that the whole build may take.
+
+    Raises:
+        FarmError: as `Builder.build` has it.
+    """
+    outcome = Outcome(Reference.parse(spec.tags[0]), log)
+
+    def over() -> bool:
+        outcome.check_push(settings.push_silence)
+        return cancelled()
+
+    limit = Limit.of("the build", cancelled=over, timeout=timeout, too_long=BuildFailedError)
+    builder = builder_for(settings, spec.arch)
+    with workplace(settings) as place:
+        environment = client_environment(settings, builder) | {"BUILDX_CONFIG": str(place)}
+        words = plugin.words(*command(spec, settings, builder, output, environment))
+        with started(words, environment, context) as running:
+            for item in watch(running, None, limit):
+                outcome.take(item)
+            status = running.status()
+    outcome.check(status)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,36 +99,17 @@ class BuildxBuilder:
         timeout: float,
     ) -> str:
         """As `Builder` has it."""
-        self.run(spec, pushed(spec, self.settings), context, log=log, cancelled=cancelled, timeout=timeout)
+        build(
+            self.plugin,
+            self.settings,
+            spec,
+            pushed(spec, self.settings),
+            context,
+            log=log,
+            cancelled=cancelled,
+            timeout=timeout,
+        )
         return spec.tags[0]
-
-    def run(
-        self,
-        spec: BuildSpec,
-        output: str,
-        context: IO[bytes],
-        *,
-        log: Callable[[str], None],
-        cancelled: Callable[[], bool],
-        timeout: float,
-    ) -> None:
-        """Build, and put the image where `output` says, one of `farm.build.command`; else as `build`."""
-        outcome = Outcome(Reference.parse(spec.tags[0]), log)
-
-        def over() -> bool:
-            outcome.check_push(self.settings.push_silence)
-            return cancelled()
-
-        limit = Limit.of("the build", cancelled=over, timeout=timeout, too_long=BuildFailedError)
-        builder = builder_for(self.settings, spec.arch)
-        with workplace(self.settings) as place:
-            environment = client_environment(self.settings, builder) | {"BUILDX_CONFIG": str(place)}
-            words = self.plugin.words(*command(spec, self.settings, builder, output, environment))
-            with _started(words, environment, context) as told:
-                for item in watch(told, None, limit):
-                    outcome.take(item)
-                status = told.status()
-        outcome.check(status)
 
     def holds(self, reference: Reference, image: str) -> bool:  # noqa: ARG002 - what was built is pushed
         """Never: what comes after a build is no push of its own that could be tried again."""
@@ -144,61 +164,6 @@ def _engine(settings: Settings, builder: str) -> dict[str, str]:
     return {"DOCKER_HOST": url, **certs}
 
 
-class _Output:
-    """What a running buildx prints, in pieces; `ended` once it has closed its output."""
-
-    def __init__(self, process: subprocess.Popen[bytes], pipe: IO[bytes]) -> None:
-        self.ended = False
-        self._process = process
-        self._pipe = pipe
-        self._splitter = Splitter()
-
-    def fileno(self) -> int:
-        """The descriptor that a selector waits on."""
-        return self._pipe.fileno()
-
-    def receive(self) -> list[dict[str, Any] | str]:
-        """Objects and lines that are complete; waits for something."""
-        data = self._pipe.read(_CHUNK)
-        if data:
-            return list(self._splitter.feed(data))
-        self.ended = True
-        return list(self._splitter.flush())
-
-    def status(self) -> int:
-        """How it ended; negative for the signal that killed it."""
-        try:
-            return self._process.wait(_END)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            return self._process.wait()
-
-
-@contextmanager
-def _started(words: Sequence[str], environment: Mapping[str, str], context: IO[bytes]) -> Iterator[_Output]:
-    """A buildx under way, which ends the build when it is killed, as it is when this is left early."""
-    try:
-        # A description of its own, for the place in the file belongs to the description.
-        with open(f"/proc/self/fd/{context.fileno()}", "rb") as packed:  # noqa: PTH123 - no path, but a descriptor
-            process = subprocess.Popen(
-                [*DIE_WITH_PARENT, *words],
-                env=dict(environment),
-                stdin=packed,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-            )
-    except OSError as error:
-        raise ContextError(f"the build context cannot be read: {error}") from error
-    assert process.stderr is not None  # noqa: S101 - a pipe was asked for
-    with process.stderr as pipe:
-        try:
-            yield _Output(process, pipe)
-        finally:
-            process.kill()
-            process.wait()
-
-
 @dataclass(slots=True)
 class Outcome:
     """What the output of buildx came to."""
@@ -240,7 +205,7 @@ class Outcome:
             )
 
     def check(self, status: int) -> None:
-        """Return if the image was built and pushed.
+        """Return if the image was built, and is where it was to go.
 
         Raises:
             FarmError: why it was not.

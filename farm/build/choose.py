@@ -1,4 +1,4 @@
-"""Which builder a worker has: the engine's BuildKit, unless its settings ask for what only buildx can do."""
+"""Which builder a machine has: the engine's BuildKit, unless its settings ask for what only buildx can do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.build.buildx import DEFAULT, BuildxBuilder, builder_for, client_environment
+from farm.build.failures import USE_CONTAINERD
 from farm.build.inside import EngineBuilder
 from farm.build.plugin import Plugin
 from farm.build.workplace import workplace
@@ -74,15 +75,25 @@ def describe_builder(settings: Settings) -> str:
     """
     if not uses_buildx(settings):
         return "engine"
-    require("setpriv")
-    plugin = Plugin.find(settings.docker_config, timeout=settings.http_timeout)
-    check_sources(settings)
+    plugin = checked_plugin(settings)
     why = f" (for {', '.join(reasons(settings))})" if reasons(settings) else ""
     return f"buildx {plugin.version}{why}"
 
 
+def checked_plugin(settings: Settings) -> Plugin:
+    """The buildx of this machine, after a look at whether it has all that it is to be given.
+
+    Raises:
+        InputError: buildx, or what it needs on this machine, is not there.
+    """
+    require("setpriv")
+    plugin = Plugin.find(settings.docker_config, timeout=settings.http_timeout)
+    check_sources(settings)
+    return plugin
+
+
 def check_sources(settings: Settings) -> None:
-    """Make sure that the worker has every secret and every key that its builds are promised.
+    """Make sure that this machine has every secret and every key that its builds are promised.
 
     Raises:
         InputError: one is not there; the message names it and never what is in it.
@@ -92,13 +103,15 @@ def check_sources(settings: Settings) -> None:
         variable = source.removeprefix("env:")
         there = variable in variables if variable != source else os.access(source, os.R_OK)
         if not there:
-            raise InputError(f"build-secrets: {name}: the worker cannot read {source}")
+            raise InputError(f"build-secrets: {name}: {source} cannot be read")
     for entry in settings.build_ssh:
         _, _, source = entry.partition("=")
         if not source and "SSH_AUTH_SOCK" not in variables:
             raise InputError(f"build-ssh: {entry}: no SSH agent, SSH_AUTH_SOCK is not set")
-        if source and not Path(source).exists():
-            raise InputError(f"build-ssh: {entry}: {source} does not exist")
+        # Several keys may stand in one entry.
+        for path in filter(None, source.split(",")):
+            if not Path(path).exists():
+                raise InputError(f"build-ssh: {entry}: {path} does not exist")
 
 
 def check_builders(settings: Settings, info: EngineInfo, arches: Iterable[str]) -> tuple[str, ...]:
@@ -114,18 +127,35 @@ def check_builders(settings: Settings, info: EngineInfo, arches: Iterable[str]) 
     plugin = Plugin.find(settings.docker_config, timeout=settings.http_timeout)
     elsewhere = {arch: name for arch in arches if (name := builder_for(settings, arch)) != DEFAULT}
     for arch, name in elsewhere.items():
-        with workplace(settings) as place:
-            variables = client_environment(settings, name) | {"BUILDX_CONFIG": str(place)}
-            there = plugin.arches(name, variables, timeout=settings.http_timeout)
-        if arch not in there:
-            raise InputError(f"builders: {name} does not build linux/{arch}, only {', '.join(there)}")
-    wanted = _set(settings, _NEED_CONTAINERD)
-    if wanted and not info.containerd and set(arches) - set(elsewhere):
-        raise InputError(
-            f"this engine's image store cannot do {', '.join(wanted)}",
-            hint='turn on the containerd image store: {"features": {"containerd-snapshotter": true}}',
-        )
+        check_builder(settings, plugin, name, arch)
+    if set(arches) - set(elsewhere):
+        check_store(settings, info)
     return tuple(elsewhere)
+
+
+def check_builder(settings: Settings, plugin: Plugin, name: str, arch: str) -> None:
+    """Make sure that a builder is there, and builds an architecture.
+
+    Raises:
+        InputError: it does not exist, or does not build that architecture.
+        EngineUnavailableError: it does not answer.
+    """
+    with workplace(settings) as place:
+        variables = client_environment(settings, name) | {"BUILDX_CONFIG": str(place)}
+        there = plugin.arches(name, variables, timeout=settings.http_timeout)
+    if arch not in there:
+        raise InputError(f"builders: {name} does not build linux/{arch}, only {', '.join(there)}")
+
+
+def check_store(settings: Settings, info: EngineInfo) -> None:
+    """Make sure that this machine's engine can make the attestations and caches that are asked for.
+
+    Raises:
+        InputError: it cannot.
+    """
+    wanted = _set(settings, _NEED_CONTAINERD)
+    if wanted and not info.containerd:
+        raise InputError(f"this engine's image store cannot do {', '.join(wanted)}", hint=USE_CONTAINERD)
 
 
 def _set(settings: Settings, names: Iterable[str]) -> tuple[str, ...]:

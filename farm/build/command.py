@@ -22,7 +22,7 @@ def command(
 
     Args:
         spec: what to build.
-        settings: the worker's.
+        settings: those of this machine.
         builder: what builds it, by buildx's name for it.
         output: where the image goes, as `pushed`, `archived` or `loaded` says it.
         environment: that of buildx, from which it takes the proxies, which may hold a password.
@@ -40,6 +40,7 @@ def command(
         *(switch for switch, on in switches.items() if on),
         *(f"--label={name}={value}" for name, value in spec.labels),
         *(_build_arg(name, value, environment) for name, value in spec.build_args),
+        *(f"--build-context={name}={layout}" for name, layout in spec.layouts),
         *(f"--secret={_secret(name, source)}" for name, source in settings.build_secrets),
         *(f"--ssh={source}" for source in settings.build_ssh),
         *_caches(spec, settings),

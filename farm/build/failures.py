@@ -17,6 +17,8 @@ from farm.errors import (
 if TYPE_CHECKING:
     from farm.build.progress import Step
 
+USE_CONTAINERD = 'turn on the containerd image store: {"features": {"containerd-snapshotter": true}}'
+"""What helps an engine that keeps neither indexes nor archives of OCI."""
 _LONGEST_QUOTE = 300
 _KILLED = 137
 _DISK_FULL = re.compile(r"no space left", re.IGNORECASE)
@@ -42,6 +44,8 @@ _GONE = re.compile(
     r"context cancell?ed|cannot connect to the docker daemon|failed to list workers",
     re.IGNORECASE,
 )
+_LACKING = re.compile(r"^.+ is not supported for the \S+ driver")
+"""What buildx says before it builds anything."""
 _PARSE = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
 _NO_DOCKERFILE = re.compile(
     r"(?:failed to read dockerfile|the Dockerfile).*(?:no such file|not found)", re.IGNORECASE | re.DOTALL
@@ -76,6 +80,8 @@ def failure(message: str, step: Step | None) -> FarmError:
         )
     if _GONE.search(message):
         return EngineUnavailableError(f"the Docker Engine gave up the build: {_brief(message)}")
+    if lacking := _LACKING.match(message):
+        return BuildFailedError(f"the builder cannot do as asked: {lacking[0]}", hint=USE_CONTAINERD)
     return (_in_step(step) if step else None) or _in_dockerfile(message)
 
 

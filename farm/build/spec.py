@@ -29,6 +29,8 @@ class BuildSpec:
     """Whether base images are what the registry has, though the engine may hold one of that name."""
     labels: Pairs = ()
     build_args: Pairs = ()
+    layouts: Pairs = ()
+    """Images of FROM that no registry need have: name and oci-layout://DIRECTORY@DIGEST; for buildx alone."""
 
     @staticmethod
     def of(job: Job, *, proxies: Pairs = ()) -> BuildSpec:

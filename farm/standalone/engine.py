@@ -12,16 +12,18 @@ from farm.build.engine import Engine
 from farm.build.exchange import identify, load, names_of, save, tag
 from farm.build.push import forget
 from farm.cache.export import archive as exported
-from farm.cache.images import find_image
 from farm.cache.lock import locked
-from farm.model import ArchImage, Reference
+from farm.model import Reference
 from farm.registry.index import is_attestation
+from farm.standalone.wish import refuse_foreign
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from typing import IO
 
+    from farm.build.engine import EngineInfo
     from farm.cache.layout import Cache
+    from farm.model import ArchImage, Descriptor
     from farm.settings import Settings
 
 _SCRATCH = Reference("localhost", "farm/build")
@@ -45,8 +47,7 @@ class LocalEngine:
     @cached_property
     def prompt(self) -> Engine:
         """For what it answers at once."""
-        engine = Engine.connect(self._settings.engine, timeout=self._settings.http_timeout)
-        self._open.enter_context(engine)
+        engine = self._connect(self._settings.http_timeout)
         # A process that was killed left the name of what it built: older than any build, so nobody's.
         before = time.time() - self._settings.build_timeout - _DAY
         for name in names_of(engine, _SCRATCH):
@@ -58,8 +59,26 @@ class LocalEngine:
     @cached_property
     def patient(self) -> Engine:
         """For saving, loading and pulling, which last as long as an image is big."""
-        engine = Engine.connect(self._settings.engine, timeout=self._settings.build_timeout)
+        return self._connect(self._settings.build_timeout)
+
+    @cached_property
+    def info(self) -> EngineInfo:
+        """What it says of itself."""
+        return self.prompt.info()
+
+    def _connect(self, timeout: float) -> Engine:
+        engine = Engine.connect(self._settings.engine, certs=self._settings.engine_certs, timeout=timeout)
         return self._open.enter_context(engine)
+
+    def check(self, arch: str) -> None:
+        """Refuse an architecture that it neither is nor emulates.
+
+        Raises:
+            EngineError: it builds for others.
+        """
+        own = self.info.architecture
+        if arch != own:
+            refuse_foreign(arch, (own, *self.prompt.emulated()))
 
     @contextmanager
     def scratch(self) -> Iterator[Reference]:
@@ -78,26 +97,29 @@ class LocalEngine:
 
     def load(self, image: ArchImage, names: Sequence[Reference]) -> None:
         """Load an image of the cache into the engine, under these names."""
-        (plain,) = (one for one in image.descriptors if not is_attestation(one))
-        load(self.patient, exported(self._cache.blobs, plain, names))
+        load(self.patient, exported(self._cache.blobs, plain(image), names))
 
     @contextmanager
-    def lent(self, references: Sequence[Reference], arch: str) -> Iterator[bool]:
+    def lent(self, images: Mapping[Reference, ArchImage]) -> Iterator[None]:
         """Let the engine build FROM images of the cache, which no registry need have; then all is as it was.
 
-        Yields whether there are any. An engine keeps one architecture under a name, so one process at a time.
+        An engine keeps one architecture under a name, so one process at a time.
         """
-        found = [(one, find_image(self._cache, one, arch)) for one in references]
-        images = [(reference, image) for reference, image in found if image]
         if not images:
-            yield False
+            yield
             return
         with locked(self._cache.root / ".lending", self._settings.build_timeout), ExitStack() as stack:
-            for reference, image in images:
+            for reference, image in images.items():
                 before = identify(self.prompt, reference)
                 stack.callback(self._take_back, reference, before)
                 self.load(image, [reference])
-            yield True
+            yield
 
     def _take_back(self, reference: Reference, before: str | None) -> None:
         tag(self.prompt, before, reference) if before else forget(self.prompt, reference)
+
+
+def plain(image: ArchImage) -> Descriptor:
+    """The image itself, without its attestations."""
+    (found,) = (one for one in image.descriptors if not is_attestation(one))
+    return found

@@ -57,7 +57,9 @@ class Workshop:
         self._settings, self._cache, self._registry = settings, cache, registry
         self._say, self._log = say, log
         self._local = LocalEngine(settings, cache)
-        self._archives = Archives(settings, self._local, registry.credentials.login_for)
+        self._archives = Archives(settings, self._local, cache, registry)
+        self._checked: set[str] = set()
+        """Architectures for which what builds is there."""
 
     def __enter__(self) -> Self:
         return self
@@ -112,33 +114,40 @@ class Workshop:
                 pulled := pull_images(self._cache, self._registry, package.reference, [arch]).get(arch)
             ):
                 return pulled, Origin.REGISTRY
-        self._say(f"{package.reference.familiar} {arch}: building")
-        return self._build(package, arch, bases), Origin.BUILT
-
-    def _build(self, package: Package, arch: str, bases: Sequence[Made]) -> ArchImage:
         for base in bases:
             if base.error:
                 raise BuildFailedError(f"it is built FROM {base.package.image}, which failed")
-        self._archives.check(arch)
+        if arch not in self._checked:
+            self._archives.check(arch)
+            self._checked.add(arch)
+        self._say(f"{package.reference.familiar} {arch}: building")
+        return self._build(package, arch, [base.package.reference for base in bases]), Origin.BUILT
 
+    def _build(self, package: Package, arch: str, bases: Sequence[Reference]) -> ArchImage:
         def log(line: str) -> None:
             self._log(f"{package.image} {arch} | {line}")
 
-        # Another builder takes base images from their registry: it does not see this machine's cache.
-        lent = () if self._archives.is_elsewhere(arch) else [base.package.reference for base in bases]
-        with self._context(package, arch, log) as context, self._local.lent(lent, arch) as some:
-            spec = self._spec(package, arch, pull=not some)
-            with self._archives.build(spec, context, log) as built:
-                return self._store(package.reference, arch, built)
+        found = {base: image for base in bases if (image := find_image(self._cache, base, arch))}
+        spec = self._spec(package, arch)
+        with (
+            self._context(package, arch, log) as context,
+            self._archives.build(spec, context, found, log) as built,
+        ):
+            return self._store(package.reference, arch, built)
 
     @contextmanager
     def _context(self, package: Package, arch: str, log: Callable[[str], None]) -> Iterator[IO[bytes]]:
+        """The build context, with the images that it depends on."""
         with TemporaryFile() as context:
             committed = package.commit and not package.dirty
             pack(package, context) if committed else pack_working(package, context)
+            context.seek(0)
+            if not (depends := package.yml.depends):
+                yield context
+                return
             with completed(
                 context,
-                package.yml.depends,
+                depends,
                 arch,
                 engine=self._local.patient,
                 registry=self._registry,
@@ -146,7 +155,7 @@ class Workshop:
             ) as full:
                 yield full
 
-    def _spec(self, package: Package, arch: str, *, pull: bool) -> BuildSpec:
+    def _spec(self, package: Package, arch: str) -> BuildSpec:
         given = build_args(package, self._settings.build_args, commit_time(package))
         return BuildSpec(
             arch=arch,
@@ -154,19 +163,26 @@ class Workshop:
             dockerfile=package.yml.dockerfile,
             network=package.yml.network,
             no_cache=package.yml.disable_cache,
-            pull=pull,
             labels=labels(package),
             build_args=tuple((dict(proxy_args(environment(PROXIES))) | dict(given)).items()),
         )
 
     def _store(self, reference: Reference, arch: str, built: IO[bytes]) -> ArchImage:
-        """Bring a built image into the cache, and name it there."""
+        """Bring a built image into the cache, and name it there.
+
+        Raises:
+            BuildFailedError: it is for another architecture.
+        """
         (loaded,) = archive.load(self._cache.blobs, built)
         whole = [
             one
             for one in members_of(index_of(self._cache.blobs, loaded.root), arch)
             if complete(self._cache.blobs, one)
         ]
+        if not whole:
+            raise BuildFailedError(
+                f"what was built is not for {arch}", hint="see what its Dockerfile builds on"
+            )
         image = ArchImage(arch, reference.for_arch(arch), tuple(whole))
         add_images(self._cache, reference, [image])
         return image

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from lab.engine import CONTAINERD
 from lab.process import free_port
-from tests.support.buildx import install_buildx
+from tests.support.buildx import install_buildx, push_generator
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,34 +20,6 @@ if TYPE_CHECKING:
 
 ARCHES = ("amd64", "arm64")
 DOCKERFILE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m > /machine\n"
-SPDX = (
-    '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","predicate":{}}'
-)
-GENERATOR = f"""\
-FROM BASE
-RUN printf '#!/bin/sh\\ncp /spdx.json $BUILDKIT_SCAN_DESTINATION/a.spdx.json\\n' > /scan && chmod +x /scan
-RUN echo '{SPDX}' > /spdx.json
-ENTRYPOINT ["/scan"]
-"""
-
-
-def push_generator(lab: Lab, engine: str, folder: Path) -> str:
-    """A generator of SBOMs that finds nothing, in the lab's registry; its name."""
-    name = f"{lab.registry}/test/generator:1"
-    (folder / "Dockerfile").write_text(GENERATOR.replace("BASE", lab.base))
-    install_buildx(folder / "docker")
-    buildx = [str(folder / "docker" / "cli-plugins" / "docker-buildx"), "build", "--provenance=false"]
-    variables = {"DOCKER_HOST": engine, "DOCKER_CONFIG": str(folder / "docker"), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        [*buildx, "--push", f"--tag={name}", str(folder)],
-        env=variables,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-    return name
 
 
 @pytest.fixture

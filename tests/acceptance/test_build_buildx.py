@@ -1,92 +1,183 @@
-"""farm build where the settings ask for what only buildx can do; the images come into the same cache."""
+"""farm build with what only buildx can do: secrets, keys, other builders, attestations; never ignored."""
 
 from __future__ import annotations
 
+import json
 import subprocess
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import docker
 import pytest
 
-from lab.engine import CONTAINERD
-from tests.acceptance.test_attestations import push_generator
-from tests.support.buildx import install_buildx
+from lab.engine import CONTAINERD, Kind
+from tests.support.buildx import install_buildx, make_context, push_generator
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.acceptance.conftest import NewWorkspace
     from tests.conftest import Engines
     from tests.support.farm_command import Workspace
 
 BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
-ONE = "image: NAME\narches: [amd64]\n"
+SECRET = "RUN --mount=type=secret,id=word test $(wc -c < /run/secrets/word) = 11\n"
+SSH = 'RUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n'
 
 
 @pytest.fixture
-def workspace(new_workspace: NewWorkspace, tmp_path: Path) -> Workspace:
-    """A repository and a cache of its own; docker has buildx."""
+def workspace(new_workspace: NewWorkspace) -> Workspace:
+    """A repository, a cache of its own, and buildx; no broker may be asked."""
     made = new_workspace()
-    made.variables["LINUXKIT_CACHE"] = str(tmp_path / "cache")
-    made.variables["FARM_BROKER"] = "redis://127.0.0.1:1/0"  # nobody is there: no command may ask
-    install_buildx(made.directory.parent / "docker")
+    home = made.directory.parent
+    install_buildx(home / "docker")
+    made.variables["LINUXKIT_CACHE"] = str(home / "cache")
+    made.variables["FARM_BROKER"] = "redis://127.0.0.1:1/0"
     return made
 
 
-def write(workspace: Workspace, name: str, dockerfile: str) -> str:
-    """Write a package for amd64; returns NAME:TAG."""
-    workspace.write(name, Dockerfile=dockerfile, build_yml=ONE.replace("NAME", name))
-    return workspace.done("show-tag", name).out.strip()
+def docker_config(workspace: Workspace) -> Path:
+    return Path(workspace.variables["DOCKER_CONFIG"])
 
 
-def test_a_secret_is_read_by_a_step_and_stands_in_no_log(workspace: Workspace, tmp_path: Path) -> None:
-    (tmp_path / "token").write_text("word-of-the-test")
-    write(workspace, "keeper", f"{BASE}RUN --mount=type=secret,id=token wc -c < /run/secrets/token\n")
-    answer = workspace.done("build", "keeper", FARM_BUILD_SECRETS=f"token={tmp_path}/token")
-    assert "| #" in answer.err
-    assert " 16" in answer.err
-    assert "word-of-the-test" not in answer.out + answer.err
-    assert workspace.done("build", "--json", "keeper").json[0]["images"][0]["origin"] == "cache"
+def cached(workspace: Workspace) -> list[str]:
+    """The names in the cache."""
+    return [one["name"] for one in workspace.done("cache", "ls", "--json").json]
 
 
-def test_attestations_stay_with_an_image_into_the_cache_and_out_of_it(
+def write_pair(workspace: Workspace, *, lower: str, upper: str) -> None:
+    """Two packages, the upper one FROM the lower, which no registry has."""
+    workspace.write("lower", Dockerfile=f"{BASE}{lower}RUN uname -m > /machine\n")
+    tag = workspace.reference("lower").rpartition(":")[2]
+    taken = f"ARG ORG\nFROM ${{ORG}}/lower:{tag}\n{upper}RUN test $(cat /machine) = $(uname -m)\n"
+    workspace.write("upper", Dockerfile=taken)
+
+
+def origins(workspace: Workspace, *words: str, **variables: str) -> list[str]:
+    """Where `farm build` had each image from."""
+    answer = workspace.done("build", "--json", *words, **variables).json
+    return [image["origin"] for one in answer for image in one["images"]]
+
+
+@pytest.mark.parametrize("kind", [None, CONTAINERD], ids=["engine-20", "engine-26-containerd"])
+def test_a_secret_is_there_for_the_steps_that_ask_for_it_and_in_no_log(
+    workspace: Workspace, engines: Engines, kind: Kind | None
+) -> None:
+    url = engines(kind)
+    write_pair(workspace, lower="", upper=SECRET)
+    given = {"FARM_ENGINE": url, "FARM_BUILD_SECRETS": "word=env:A_WORD", "A_WORD": "very-secret"}
+    client = docker.DockerClient(base_url=url)
+    before = {tag for image in client.images.list() for tag in image.tags}
+    answer = workspace.done("build", "upper", "lower", **given)
+    assert {tag for image in client.images.list() for tag in image.tags} == before
+    client.close()
+    assert "very-secret" not in answer.out + answer.err
+    assert "upper amd64 | " in answer.err
+    assert workspace.reference("upper") in cached(workspace)
+    assert "all sound" in workspace.done("cache", "verify").out
+    assert origins(workspace, "upper", "lower", **given) == ["cache", "cache"]
+    assert workspace.repositories() == []
+
+
+def test_another_builder_builds_what_it_is_named_for_from_packages_that_only_the_cache_has(
+    workspace: Workspace, engines: Engines
+) -> None:
+    key = workspace.directory.parent / "key.pem"
+    make = ["openssl", "genpkey", "-algorithm", "RSA", "-out", str(key)]
+    subprocess.run(make, check=True, capture_output=True, timeout=60)
+    make_context(workspace.lab, docker_config(workspace), "far", engines(CONTAINERD))
+    write_pair(workspace, lower=SSH, upper="")
+    words = ("pkg", "build", f"--ssh=default={key}", "--platforms=linux/arm64", "upper", "lower")
+    # No engine is here: it is the other one that builds.
+    nowhere = {"FARM_ENGINE": f"unix://{workspace.directory}/none"}
+    workspace.done(*words, "--builders=linux/arm64=far", **nowhere)
+    assert f"{workspace.reference('upper')}-arm64" in cached(workspace)
+    workspace.done(*words, "--force", LINUXKIT_BUILDERS="linux/arm64=far", **nowhere)
+
+
+def copied(workspace: Workspace, name: str, into: Path) -> list[str]:
+    """Copy a name and all that belongs to it out of the cache by skopeo; the kinds of its manifests."""
+    source = f"oci:{workspace.variables['LINUXKIT_CACHE']}:{name}"
+    subprocess.run(["skopeo", "copy", "--quiet", "--all", source, f"dir:{into}"], check=True, timeout=60)
+    members = json.loads((into / "manifest.json").read_text()).get("manifests", [{}])
+    return [one.get("annotations", {}).get("vnd.docker.reference.type", "image") for one in members]
+
+
+def test_a_package_is_never_built_from_another_image_than_the_one_that_was_just_made(
+    workspace: Workspace, engines: Engines
+) -> None:
+    given = {"FARM_ENGINE": engines(CONTAINERD), "FARM_EMULATE": "false"}
+    words = ("build", "--hash=x", "--force", "lower", "upper")
+    workspace.write("lower", Dockerfile=f"{BASE}RUN echo old > /word\n")
+    workspace.done("build", "--hash=x", "lower", **given)
+    workspace.done("cache", "push", f"{workspace.org}/lower:x")
+    workspace.write("lower", Dockerfile=f"{BASE}RUN echo new > /word\n")
+    workspace.write("upper", Dockerfile="ARG ORG\nFROM ${ORG}/lower:x\nRUN grep new /word\n")
+    # The engine's own BuildKit would take the registry's.
+    answer = workspace.farm(*words, **given)
+    assert (answer.code, "would take the registry's, which is not the cache's" in answer.out) == (1, True)
+    given["FARM_BUILDER"] = "buildx"
+    workspace.done(*words, **given)
+    odd = workspace.farm(*words, **given, LINUXKIT_CACHE=f"{workspace.directory.parent}/with:colon")
+    assert (odd.code, "buildx cannot build FROM the cache" in odd.out) == (1, True)
+
+
+def of_kind(images: list[dict[str, Any]], *, attestations: bool) -> list[dict[str, Any]]:
+    return [image for image in images if bool(image["attestationOf"]) is attestations]
+
+
+def test_attestations_are_in_the_cache_and_stay_with_the_image_wherever_it_goes(
     workspace: Workspace, engines: Engines, tmp_path: Path
 ) -> None:
     engine = engines(CONTAINERD)
     generator = push_generator(workspace.lab, engine, tmp_path)
-    reference = write(workspace, "attested", f"{BASE}RUN true\n")
-    scan = f"-sbom-scanner={generator}"
-    workspace.done("pkg", "build", scan, "attested", FARM_ENGINE=engine, FARM_PROVENANCE="min")
-    assert workspace.done("cache", "verify").code == 0
-    workspace.done("cache", "push", reference)
-    images = workspace.done("inspect", f"{reference}-amd64", "--json").json["images"]
-    (about,) = (image for image in images if image["attestationOf"])
-    kinds = {dict(layer["annotations"])["in-toto.io/predicate-type"] for layer in about["layers"]}
-    assert len(kinds) == 2
-    assert "https://spdx.dev/Document" in kinds
+    write_pair(workspace, lower="", upper="")
+    given = {"FARM_ENGINE": engine, "FARM_PROVENANCE": "min", "FARM_EMULATE": "false"}
+    workspace.done("pkg", "build", f"--sbom-scanner={generator}", "lower", "upper", **given)
+    name = workspace.reference("upper")
+    assert copied(workspace, f"{name}-amd64", tmp_path / "out") == ["image", "attestation-manifest"]
+    workspace.done("cache", "push", name)
+    images = workspace.done("inspect", "--no-sign", "--json", name).json["images"]
+    (built,), (attestation,) = of_kind(images, attestations=False), of_kind(images, attestations=True)
+    assert attestation["attestationOf"] == built["digest"]
+    told = {dict(layer["annotations"])["in-toto.io/predicate-type"] for layer in attestation["layers"]}
+    assert "https://spdx.dev/Document" in told
+    assert any(kind.startswith("https://slsa.dev/provenance/") for kind in told)
+    without = {"FARM_SBOM": generator, "FARM_PROVENANCE": "false"}
+    workspace.done("pkg", "build", "--sbom-scanner=false", "--force", "lower", **given | without)
+    assert copied(workspace, f"{workspace.reference('lower')}-amd64", tmp_path / "bare") == ["image"]
 
 
-def test_a_builder_that_is_named_for_a_platform_builds_it(workspace: Workspace, engines: Engines) -> None:
-    far = engines(CONTAINERD)
-    config = workspace.variables["DOCKER_CONFIG"]
-    command = [workspace.lab.docker_cli, "--config", config, "context", "create", "far"]
-    subprocess.run([*command, "--docker", f"host={far}"], check=True, capture_output=True, timeout=60)
-    write(workspace, "away", f"{BASE}RUN true\n")
-    builders = "-builders=linux/amd64=far"
-    workspace.done("pkg", "build", builders, "away", FARM_ENGINE=workspace.lab.engine_url)
-    assert workspace.done("build", "--json", "away").json[0]["images"][0]["origin"] == "cache"
-    gone = workspace.farm("pkg", "build", "-force", "away", LINUXKIT_BUILDERS="linux/amd64=gone")
-    assert (gone.code, "the builder gone cannot be used" in gone.err) == (2, True), gone.err
+REFUSED = {
+    "a secret that is not there": (
+        {"FARM_BUILD_SECRETS": "word=/none/word"},
+        (2, "build-secrets: word: /none/word cannot be read"),
+    ),
+    "attestations of an engine that keeps none": (
+        {"FARM_SBOM": "true"},
+        (2, "this engine's image store cannot do sbom"),
+    ),
+    "a builder that gives no archive away": (
+        {"FARM_BUILDERS": "linux/amd64=same"},
+        (1, "the builder cannot do as asked: OCI exporter is not supported for the docker driver"),
+    ),
+    "a builder that nobody knows": (
+        {"FARM_BUILDERS": "linux/amd64=unknown"},
+        (2, 'the builder unknown cannot be used: no builder "unknown" found'),
+    ),
+    "the engine's own BuildKit, and what it cannot do": (
+        {"FARM_BUILDER": "engine", "FARM_BUILD_SSH": "default"},
+        (2, "builder: engine cannot do build-ssh"),
+    ),
+}
 
 
-def test_a_package_from_another_that_only_the_cache_has_is_built_by_the_engine(workspace: Workspace) -> None:
-    base = write(workspace, "under", f"{BASE}RUN echo under > /under\n")
-    write(workspace, "over", f"FROM {base}\nRUN cat /under\n")
-    answer = workspace.done("build", "under", "over", FARM_BUILDER="buildx")
-    assert "2 packages: 2 built" in answer.out
-
-
-def test_a_key_that_is_not_there_is_told_before_anything_is_built(workspace: Workspace) -> None:
-    write(workspace, "keyless", f"{BASE}RUN true\n")
-    answer = workspace.farm("pkg", "build", "-ssh=default=/nowhere/key", "keyless")
-    assert answer.code == 2
-    assert "build-ssh: default=/nowhere/key: /nowhere/key does not exist" in answer.err
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_cannot_be_done_is_refused_in_one_sentence_and_nothing_is_built(
+    workspace: Workspace, case: str
+) -> None:
+    variables, (code, sentence) = REFUSED[case]
+    make_context(workspace.lab, docker_config(workspace), "same", workspace.lab.engine_url)
+    workspace.write("foo", Dockerfile=f"{BASE}RUN true\n")
+    answer = workspace.farm("build", "foo", **variables)
+    last = answer.err.splitlines()[-1]
+    assert (answer.code, last.startswith(f"farm: {sentence}")) == (code, True), answer.err
+    assert not Path(workspace.variables["LINUXKIT_CACHE"]).exists()

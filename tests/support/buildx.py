@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import subprocess
 from typing import TYPE_CHECKING
 
 from lab.setup import BUILDX
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from lab.lab import Lab
+
+SPDX = (
+    '{"_type":"https://in-toto.io/Statement/v0.1","predicateType":"https://spdx.dev/Document","predicate":{}}'
+)
+GENERATOR = f"""\
+FROM BASE
+RUN printf '#!/bin/sh\\ncp /spdx.json $BUILDKIT_SCAN_DESTINATION/a.spdx.json\\n' > /scan && chmod +x /scan
+RUN echo '{SPDX}' > /spdx.json
+ENTRYPOINT ["/scan"]
+"""
 
 
 def install_buildx(docker_config: Path) -> None:
@@ -16,3 +29,29 @@ def install_buildx(docker_config: Path) -> None:
     plugins.mkdir(parents=True, exist_ok=True)
     if not (plugins / BUILDX.name).exists():
         (plugins / BUILDX.name).symlink_to(BUILDX)
+
+
+def push_generator(lab: Lab, engine: str, folder: Path) -> str:
+    """A generator of SBOMs that finds nothing, in the lab's registry; its name."""
+    name = f"{lab.registry}/test/generator:1"
+    (folder / "Dockerfile").write_text(GENERATOR.replace("BASE", lab.base))
+    install_buildx(folder / "docker")
+    buildx = [str(folder / "docker" / "cli-plugins" / "docker-buildx"), "build", "--provenance=false"]
+    variables = {"DOCKER_HOST": engine, "DOCKER_CONFIG": str(folder / "docker"), "PATH": "/usr/bin:/bin"}
+    done = subprocess.run(
+        [*buildx, "--push", f"--tag={name}", str(folder)],
+        env=variables,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return name
+
+
+def make_context(lab: Lab, docker_config: Path, name: str, url: str) -> None:
+    """What `docker context create` does, for an engine at a URL."""
+    words = ["context", "create", name, "--docker", f"host={url}"]
+    command = [lab.docker_cli, "--config", str(docker_config), *words]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)

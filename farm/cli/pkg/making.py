@@ -52,8 +52,8 @@ MAKING: list[click.Parameter] = [
     switch("ignore-cached", "Accepted: base images are always what the registry has."),
     switch("precache-images", "Accepted: base images are always what the registry has."),
     text("progress", "Accepted: lines, or a live table on a terminal.", "KIND"),
-    text("sbom-scanner", "false, or the image of a generator of SBOMs; not for a push.", "IMAGE"),
-    text("ssh", "What RUN --mount=type=ssh may use; not for a push.", "ID=KEY", multiple=True),
+    text("sbom-scanner", 'A generator of SBOMs, "" for BuildKit\'s own, or false; not for a push.', "IMAGE"),
+    text("ssh", "What RUN --mount=type=ssh may use; not for a push.", "ID[=KEY-OR-SOCKET]", multiple=True),
 ]
 _WORKERS_BUILDERS = "each worker builds as its own settings say, among them builders"
 _NOTES = {
@@ -105,17 +105,22 @@ def take_builders(own: dict[str, Any], settings: Settings) -> Settings:
     Raises:
         InputError: a flag cannot be understood.
     """
-    named = own.pop("builders") or environment([BUILDERS_VARIABLE]).get(BUILDERS_VARIABLE)
+    named = _builders(BUILDERS_VARIABLE, environment([BUILDERS_VARIABLE]).get(BUILDERS_VARIABLE))
+    named |= dict(settings.builders) | _builders("--builders", own.pop("builders"))
     scanner, ssh = own.pop("sbom_scanner"), own.pop("ssh")
+    return replace(
+        settings,
+        builders=tuple(named.items()),
+        build_ssh=tuple(ssh) or settings.build_ssh,
+        sbom=settings.sbom if scanner is None else read_sbom(scanner or "true"),
+    )
+
+
+def _builders(source: str, words: str | None) -> dict[str, str]:
     try:
-        return replace(
-            settings,
-            builders=read_platforms(named) if named else settings.builders,
-            build_ssh=tuple(ssh) or settings.build_ssh,
-            sbom=read_sbom(scanner) if scanner else settings.sbom,
-        )
+        return dict(read_platforms(words or ""))
     except ValueError as error:
-        raise InputError(f"--builders: {named} {error}") from error
+        raise InputError(f"{source}: {words!r} {error}") from error
 
 
 def arches(words: str | None) -> tuple[str, ...]:

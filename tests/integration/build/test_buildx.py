@@ -25,7 +25,7 @@ from farm.settings import Settings
 from lab.engine import CONTAINERD
 from tests.integration.build.conftest import Bench, open_bench, tar, wait_until
 from tests.integration.build.steps import is_running, sleeper
-from tests.support.buildx import install_buildx
+from tests.support.buildx import install_buildx, make_context
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,12 +112,6 @@ def test_attestations_stand_beside_the_image_under_its_architectures_tag(contain
     assert [is_attestation(member) for member in image.descriptors] == [False, True]
 
 
-def docker(lab: Lab, config: Path, *words: str) -> None:
-    """Run docker's client with a configuration of its own."""
-    command = [lab.docker_cli, "--config", str(config), *words]
-    subprocess.run(command, check=True, capture_output=True, timeout=60)
-
-
 def test_a_platform_is_built_where_the_context_that_is_named_for_it_says(
     lab: Lab, engines: Engines, tmp_path: Path
 ) -> None:
@@ -127,7 +121,7 @@ def test_a_platform_is_built_where_the_context_that_is_named_for_it_says(
         open_bench(lab, lab.engine_url, tmp_path, builders=named) as bench,
         Engine.connect(far, timeout=30.0) as engine,
     ):
-        docker(lab, bench.settings.docker_config, "context", "create", "far", "--docker", f"host={far}")
+        make_context(lab, bench.settings.docker_config, "far", far)
         assert check_builders(bench.settings, bench.engine.info(), ["arm64"]) == ("arm64",)
         name = bench.build("FROM BASE\nRUN true\n", BuildSpec("arm64"))
         assert engine.inspect(str(name))["Architecture"] == "arm64"
@@ -149,8 +143,7 @@ def test_a_builder_that_does_not_exist_is_told_when_the_worker_starts(lab: Lab, 
 
 def test_a_builder_that_does_not_answer_is_told_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
     with open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "gone"),)) as bench:
-        host = f"host=unix://{tmp_path}/none"
-        docker(lab, bench.settings.docker_config, "context", "create", "gone", "--docker", host)
+        make_context(lab, bench.settings.docker_config, "gone", f"unix://{tmp_path}/none")
         with pytest.raises(EngineUnavailableError, match=r"^the builder gone cannot be used: Cannot connect"):
             check_builders(bench.settings, bench.engine.info(), ["arm64"])
 

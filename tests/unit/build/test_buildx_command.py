@@ -124,14 +124,15 @@ def test_the_engine_builds_unless_something_asks_for_buildx() -> None:
     [
         (
             {"build_secrets": (("npm", "/no/file"),)},
-            "build-secrets: npm: the worker cannot read /no/file",
+            "build-secrets: npm: /no/file cannot be read",
         ),
         (
             {"build_secrets": (("npm", "env:NONE"),)},
-            "build-secrets: npm: the worker cannot read env:NONE",
+            "build-secrets: npm: env:NONE cannot be read",
         ),
         ({"build_ssh": ("default",)}, "build-ssh: default: no SSH agent, SSH_AUTH_SOCK is not set"),
         ({"build_ssh": ("k=/no/key",)}, "build-ssh: k=/no/key: /no/key does not exist"),
+        ({"build_ssh": ("k=/,/no/key",)}, "build-ssh: k=/,/no/key: /no/key does not exist"),
     ],
 )
 def test_a_secret_that_the_worker_does_not_have_is_told_by_its_name(

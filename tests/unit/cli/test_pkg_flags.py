@@ -9,7 +9,9 @@ import pytest
 
 from farm.cli.main import Invocation
 from farm.cli.pkg.flags import verb
+from farm.cli.pkg.making import take_builders
 from farm.errors import InputError
+from farm.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -111,3 +113,34 @@ def test_a_flag_that_a_verb_has_no_use_for_is_told(
 ) -> None:
     ask(tmp_path, word, name=name)
     assert capsys.readouterr().err.strip() == told
+
+
+def builders(**own: Any) -> Settings:
+    """What the flags of a build make of settings that name builders, a key and a generator."""
+    named = (("linux/arm64", "set"), ("linux/s390x", "set"))
+    given = {"builders": None, "ssh": (), "sbom_scanner": None} | own
+    return take_builders(given, Settings(builders=named, build_ssh=("set",), sbom="set"))
+
+
+def test_builders_of_a_flag_beat_settings_and_those_beat_linuxkits_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LINUXKIT_BUILDERS", "linux/s390x=variable,linux/amd64=variable")
+    found = dict(builders(builders="linux/arm64=flag").builders)
+    assert found == {"linux/arm64": "flag", "linux/s390x": "set", "linux/amd64": "variable"}
+    with pytest.raises(InputError, match=r"^--builders: 'arm64=x' must be linux/ARCH=NAME"):
+        builders(builders="arm64=x")
+
+
+@pytest.mark.parametrize(
+    ("flag", "sbom"), [(None, "set"), ("false", None), ("", "true"), ("r.org/scan:1", "r.org/scan:1")]
+)
+def test_a_scanner_is_the_one_of_the_flag_and_buildkits_own_where_it_is_blank(
+    flag: str | None, sbom: str | None
+) -> None:
+    assert builders(sbom_scanner=flag).sbom == sbom
+
+
+def test_keys_of_a_flag_take_the_place_of_those_of_the_settings() -> None:
+    assert builders().build_ssh == ("set",)
+    assert builders(ssh=("default", "k=/a,/b")).build_ssh == ("default", "k=/a,/b")
