@@ -107,7 +107,7 @@ def test_a_task_is_named_by_package_and_architecture_with_queue_worker_and_state
     watched: Watched, arch: str
 ) -> None:
     name = title(watched, "fine", arch)
-    task = wait_until(lambda: (found := watched.tasks()[name]) and found["state"] == "SUCCESS" and found)
+    task = wait_until(lambda: (found := watched.tasks().get(name)) and found["state"] == "SUCCESS" and found)
     assert task["routing_key"] == f"build.{arch}"
     assert task["worker"].startswith("builder@")
 
@@ -121,7 +121,7 @@ def test_publishing_is_a_task_on_its_own_queue_and_worker(watched: Watched) -> N
 def test_a_failed_build_is_red_with_its_one_sentence_reason(watched: Watched) -> None:
     task = wait_until(
         lambda: (
-            (found := watched.tasks()[title(watched, "bad", "amd64")])
+            (found := watched.tasks().get(title(watched, "bad", "amd64")))
             and found["state"] == "FAILURE"
             and found
         )

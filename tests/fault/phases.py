@@ -53,8 +53,8 @@ UNSIGNED = Phase(
     Way.REGISTRY,
     r"PUT /v2/\S*/manifests/<tag> ",
     Hold.AFTER,
-    # What stands is not pushed again.
-    again=r"HEAD /v2/\S*/manifests/<tag> ",
+    # What stands is read, and not pushed again.
+    again=r"GET /v2/\S*/manifests/<tag> ",
 )
 SIGNING = Phase("signing", Way.NOTARY, r"POST /v2/\S*/<package>/_trust/tuf/ ", Hold.BEFORE)
 SIGNED = Phase("signed, not recorded", Way.REDIS, _package("signed"), Hold.BEFORE)
