@@ -13,9 +13,9 @@ import pytest
 
 from farm.model import JobState
 from farm.state import runs
+from tasks.patience import ATTEMPTS
 from tests.fault.network.conftest import IMPATIENT
 from tests.fault.network.far import PUBLISHER, WORKER, Far, far_farm
-from tasks.patience import ATTEMPTS
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
 from tests.fault.rig import LEASE, Way, running_rig
 from tests.support.farm_command import wait_until
