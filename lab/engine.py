@@ -50,6 +50,20 @@ def answers(url: str) -> Callable[[], bool]:
     return answers_http(f"{url.replace('tcp://', 'http://')}/_ping" if url.startswith("tcp://") else url)
 
 
+class EngineService(Service):
+    """An engine of its own; they start one at a time, since all make the same chains of the packet filter."""
+
+    def launch(self) -> None:
+        """Start it, and wait until it answers.
+
+        Raises:
+            LabError: as `wait`.
+        """
+        with one_at_a_time():
+            super().launch()
+            self.wait()
+
+
 def own_engine(
     home: Path, kind: Kind = OWN, *, trusting: Path | None = None, options: Sequence[str] = ()
 ) -> Located:
@@ -79,7 +93,7 @@ def own_engine(
     if trusting:
         command = ["env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent", *command]
     # TERM, not KILL: dockerd ends its containerd and its containers, which nobody else would.
-    return Located(Service(kind.name, command, home, answers(url), last_signal="TERM"), url)
+    return Located(EngineService(kind.name, command, home, answers(url), last_signal="TERM"), url)
 
 
 @contextmanager
