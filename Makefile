@@ -5,8 +5,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 # What pytest is given: make test ARGS="-k manifest -x"
 ARGS ?=
-# How many tests run at a time: each of these jobs has a lab of its own. 0 for one after another, in this process.
-JOBS ?= 2
+# How many tests run at a time, each job with a lab of its own; 0 is one after another, which needs the least.
+JOBS ?= 0
 # Docker Compose 2.20 or later, as a plugin of docker or by itself.
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \

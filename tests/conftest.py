@@ -39,8 +39,11 @@ def engines(lab: Lab) -> Iterator[Engines]:
         )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """With several jobs, keep in one job what shares a fixture, and begin with what takes longest."""
+    if not hasattr(config, "workerinput"):
+        return
     places = {item: item.path.relative_to(TESTS).as_posix() for item in items}
     for item, place in places.items():
         item.add_marker(pytest.mark.xdist_group(_shared(place) or place))
