@@ -236,11 +236,16 @@ class Rig:
 
     def run_of(self, reference: str) -> str | None:
         """The newest run that has a package under this NAME:TAG to make."""
-        for row in runs.list_runs(self.store):
-            record = runs.read_run(self.store, row["run"])
-            if any(package.reference == reference for package in record.packages.values()):
-                return record.id
-        return None
+        return next(iter(self.runs_of(reference)), None)
+
+    def runs_of(self, reference: str) -> list[str]:
+        """All runs that have a package under this NAME:TAG to make, the newest first."""
+        records = [runs.read_run(self.store, row["run"]) for row in runs.list_runs(self.store)]
+        return [
+            record.id
+            for record in records
+            if any(package.reference == reference for package in record.packages.values())
+        ]
 
     def record(self, reference: str) -> PackageRecord:
         """What the state says of a package in its newest run."""

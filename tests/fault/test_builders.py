@@ -66,7 +66,7 @@ class Case:
             before = self._record(), built(self.rig, self.reference)[self.arch]
             self.wire.release()
             victim.thaw()
-            wait_until(lambda: f"[{task}] ignored" in victim.said(), 240)
+            wait_until(lambda: f"[{task}] ignored" in victim.said())
             assert (self._record(), built(self.rig, self.reference)[self.arch]) == before
             assert self._record().worker != victim.name
         return Struck(self, victim.name, at)

@@ -33,3 +33,4 @@ def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> No
     for arch in ARCHES:
         (build,) = rig.builds(reference, arch)
         assert build.process.startswith(arch)
+    assert len(rig.runs_of(reference)) == 1

@@ -83,7 +83,8 @@ def assert_published(rig: Rig, *packages: Package, builds: Collection[int] = (1,
     for package in packages:
         _assert_stands(rig, package, states[package.reference])
         for arch in package.arches:
-            assert len(rig.builds(package.reference, arch)) in builds, (package.name, arch)
+            made = rig.builds(package.reference, arch)
+            assert len(made) in builds, (package.name, arch, made)
 
 
 def _assert_stands(rig: Rig, package: Package, state: dict[str, Any]) -> None:
