@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 def submit(app: Celery, store: Store, run: Run) -> None:
     """Store a run, then start each package that waits for no other.
 
+    A broker that goes away once the run is stored is a warning: the run is taken up without us.
+
     Raises:
         StateUnavailableError: Redis went away before the run was stored.
     """
@@ -43,7 +45,7 @@ def submit(app: Celery, store: Store, run: Run) -> None:
                 start(app, store, run.id, work)
     except StateUnavailableError as error:
         # Who follows the run finds out whether Redis comes back; then the reconciler sends what is missing.
-        log.info("%s: not all was sent: %s", run.id, error)
+        log.warning("%s is stored, but not all sent: %s; a publisher sends the rest", run.id, error)
 
 
 def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:

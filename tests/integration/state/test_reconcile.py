@@ -21,6 +21,10 @@ from tests.support.farm_command import wait_until
 from tests.support.values import descriptor, image, job, run_of, work
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery import Celery
+
     from farm.state.records import JobRecord
     from farm.state.store import Store
 
@@ -341,14 +345,31 @@ def test_of_several_who_look_all_the_while_none_does_a_step_twice(
     assert queues.arches("amd64", "arm64") == BOTH
 
 
+@pytest.fixture
+def away() -> Iterator[Celery]:
+    """An application whose broker does not answer."""
+    with make_app(Settings(broker=Secret(f"redis://127.0.0.1:{free_port()}/0")), tries=2) as app:
+        yield app
+
+
+@pytest.mark.usefixtures("made")
 def test_a_broker_that_is_away_is_told_and_leaves_the_run_to_be_taken_up(
-    store: Store, queues: Queues
+    store: Store, queues: Queues, away: Celery
 ) -> None:
-    run = run_of(work(FOO, "amd64"))
-    away = make_app(Settings(broker=Secret(f"redis://127.0.0.1:{free_port()}/0")), tries=2)
     with pytest.raises(StateUnavailableError, match="broker"):
-        coordinator.submit(away, store, run)
-    away.close()
+        coordinator.start(away, store, "r1", runs.read_work(store, "r1", FOO))
+    for _ in range(2):
+        look(store, queues)
+    assert queues.arches("amd64", "arm64") == BOTH
+
+
+def test_a_run_that_is_stored_is_submitted_though_the_broker_is_away_and_who_submits_is_told(
+    store: Store, queues: Queues, away: Celery, caplog: pytest.LogCaptureFixture
+) -> None:
+    coordinator.submit(away, store, run_of(work(FOO, "amd64")))
+    told = [record for record in caplog.records if record.name == coordinator.__name__]
+    assert [record.levelname for record in told] == ["WARNING"]
+    assert "r1 is stored, but not all sent: the broker does not answer" in told[0].getMessage()
     for _ in range(2):
         look(store, queues)
     assert queues.arches("amd64") == BOTH[:1]
