@@ -29,7 +29,7 @@ lab: setup ## keep registry, notary server, Redis and engine up until Ctrl-C, to
 	@$(BIN)/python -m lab up
 
 test: setup lint ## everything that CI does: lint, then all tests
-	@$(BIN)/pytest --numprocesses $(JOBS) --dist loadgroup --no-loadscope-reorder $(ARGS)
+	@$(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(ARGS)
 
 unit: setup ## the tests that need no service: a few seconds
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)

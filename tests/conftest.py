@@ -5,20 +5,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from lab.engine import Kind, running_engine
 from lab.lab import Lab, running_lab
 from tests.fault.summary import SUMMARY
+from tests.jobs import shared_by, turn
 
-TESTS = Path(__file__).parent
-SHARED = ("compose", "fault/network", "fault")
-"""Directories whose tests share something that takes long to start, in the order in which they begin."""
-ALONE = ("fault/test_cache.py", "fault/test_http_relay.py")
-"""What lies there and shares nothing."""
 _MEASURED = "measured"
 Engines = Callable[[Kind | None], str]
 
@@ -39,21 +35,18 @@ def engines(lab: Lab) -> Iterator[Engines]:
         )
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Of several jobs, each takes a whole of tests that share something."""
+    scheduling = LoadScopeScheduling(config, log)
+    scheduling._split_scope = shared_by
+    return scheduling
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several jobs, keep in one job what shares a fixture, and begin with what takes longest."""
-    if not hasattr(config, "workerinput"):
-        return
-    places = {item: item.path.relative_to(TESTS).as_posix() for item in items}
-    for item, place in places.items():
-        item.add_marker(pytest.mark.xdist_group(_shared(place) or place))
-    items.sort(key=lambda item: SHARED.index(shared) if (shared := _shared(places[item])) else len(SHARED))
-
-
-def _shared(place: str) -> str | None:
-    if place in ALONE:
-        return None
-    return next((directory for directory in SHARED if place.startswith(f"{directory}/")), None)
+    """With several jobs, begin with what takes longest."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: turn(item.nodeid))
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
