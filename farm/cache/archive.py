@@ -14,7 +14,7 @@ from posixpath import normpath
 from typing import IO, TYPE_CHECKING, Any
 
 from farm.cache.blobs import LARGEST, PIECE
-from farm.cache.compression import DAMAGED, GZIP, ZSTD, Packer, diff_id
+from farm.cache.compression import DAMAGED, GZIP, ZSTD, Packer, diff_id, plain
 from farm.cache.content import complete, document, parts, reachable
 from farm.cache.images import nameable
 from farm.cache.layout import tagged
@@ -30,11 +30,12 @@ if TYPE_CHECKING:
 
 OCI_CONFIG = "application/vnd.oci.image.config.v1+json"
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
+_PLAIN_LAYER = OCI_LAYER.removesuffix("+gzip")
 _ZSTD_LAYER = "application/vnd.oci.image.layer.v1.tar+zstd"
 _OCI_NAMES = {
     "application/vnd.docker.container.image.v1+json": OCI_CONFIG,
     "application/vnd.docker.image.rootfs.diff.tar.gzip": OCI_LAYER,
-    "application/vnd.docker.image.rootfs.diff.tar": OCI_LAYER.removesuffix("+gzip"),
+    "application/vnd.docker.image.rootfs.diff.tar": _PLAIN_LAYER,
 }
 _BLOBS = "blobs/sha256/"
 _NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
@@ -92,6 +93,16 @@ class _Archive:
         if not head.startswith((GZIP, ZSTD)) and blob.size <= LARGEST:
             self.documents[name] = self.blobs.read(blob)
 
+    def restore(self) -> None:
+        """Bring back the plain layers of an image layout: only its end tells that they were to stay so."""
+        for packed, unpacked in self.layers.values():
+            if unpacked:
+                with self.blobs.writing() as writer, self.blobs.path(packed.digest).open("rb") as raw:
+                    file = plain(raw)
+                    while file and (piece := file.read(PIECE)):
+                        writer.write(piece)
+                    writer.keep(_PLAIN_LAYER, expected=unpacked)
+
     def layer(self, name: str) -> tuple[Descriptor, str | None]:
         name = normpath(name)
         name = self.links.get(name, name)
@@ -127,7 +138,7 @@ def load(blobs: Blobs, archive: IO[bytes]) -> list[Loaded]:
     except (tarfile.TarError, EOFError) as error:
         raise CacheError(f"the archive cannot be read: {error}", hint=_HINT) from error
     try:
-        recompressed = any(plain for _, plain in seen.layers.values())
+        recompressed = any(unpacked for _, unpacked in seen.layers.values())
         if "index.json" in seen.documents and not (recompressed and "manifest.json" in seen.documents):
             return list(_from_layout(seen))
         return list(_from_docker(seen))
@@ -136,6 +147,7 @@ def load(blobs: Blobs, archive: IO[bytes]) -> list[Loaded]:
 
 
 def _from_layout(seen: _Archive) -> Iterator[Loaded]:
+    seen.restore()
     for item in seen.json("index.json")["manifests"]:
         named = Descriptor.from_json(item)
         notes = dict(named.annotations)
@@ -174,7 +186,7 @@ def _from_docker(seen: _Archive) -> Iterator[Loaded]:
         config = seen.blobs.put(seen.documents[normpath(item["Config"])], OCI_CONFIG)
         layers = [seen.layer(name) for name in item["Layers"]]
         image = _put_manifest(seen.blobs, config.to_json(), [blob.to_json() for blob, _ in layers])
-        _check_layers(seen.blobs, image, {blob.digest: plain for blob, plain in layers if plain})
+        _check_layers(seen.blobs, image, {blob.digest: unpacked for blob, unpacked in layers if unpacked})
         yield Loaded(image, tuple(item.get("RepoTags") or ()))
 
 

@@ -76,8 +76,8 @@ def test_layers_are_compressed_by_zlib_where_there_is_no_isal(
     assert verify(cache) == []
 
 
-def mixed(layers: list[bytes], name: str) -> bytes:
-    """What engines from 25 on write without the containerd store: a layout with plain layers."""
+def mixed(layers: list[bytes], name: str, *, pure: bool = False) -> bytes:
+    """A layout with plain layers, as engines from 25 on write it; `pure` without Docker's manifest.json."""
     body = config(layers)
     blobs = {digest(one): one for one in (*layers, body)}
     manifest = {
@@ -87,7 +87,9 @@ def mixed(layers: list[bytes], name: str) -> bytes:
         "layers": [{"mediaType": "l.tar", "digest": digest(one), "size": len(one)} for one in layers],
     }
     text = json.dumps(manifest).encode()
-    index = {"schemaVersion": 2, "manifests": [{"mediaType": "m", "digest": digest(text), "size": len(text)}]}
+    root = {"mediaType": manifest["mediaType"], "digest": digest(text), "size": len(text)}
+    named_ = {"annotations": {"org.opencontainers.image.ref.name": name}}
+    index = {"schemaVersion": 2, "manifests": [{**root, **named_}]}
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as out:
         for name_, one in {**blobs, digest(text): text}.items():
@@ -95,7 +97,8 @@ def mixed(layers: list[bytes], name: str) -> bytes:
         put(out, "index.json", json.dumps(index).encode())
         paths = [f"blobs/sha256/{digest(one)[7:]}" for one in layers]
         item = {"Config": f"blobs/sha256/{digest(body)[7:]}", "RepoTags": [name], "Layers": paths}
-        put(out, "manifest.json", json.dumps([item]).encode())
+        if not pure:
+            put(out, "manifest.json", json.dumps([item]).encode())
     return packed.getvalue()
 
 
@@ -103,6 +106,13 @@ def test_an_archive_of_a_newer_engine_is_compressed_too(cache: Cache) -> None:
     (root,) = take(cache, mixed([ONE, TWO], "foo:1")).values()
     layers = json.loads(cache.blobs.read(root))["layers"]
     assert {layer["mediaType"] for layer in layers} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
+    assert verify(cache) == []
+
+
+def test_an_image_layout_with_plain_layers_is_kept_as_it_is(cache: Cache) -> None:
+    (root,) = take(cache, mixed([ONE, TWO], "foo:1", pure=True)).values()
+    layers = json.loads(cache.blobs.read(root))["layers"]
+    assert [cache.blobs.path(layer["digest"]).read_bytes() for layer in layers] == [ONE, TWO]
     assert verify(cache) == []
 
 
