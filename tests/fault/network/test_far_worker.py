@@ -64,7 +64,9 @@ def push(far: Far, package: Package) -> Process:
 
 
 def wait_for_build(far: Far, package: Package) -> None:
+    """Wait until a build runs: the state says so a moment before the engine is asked."""
     wait_until(lambda: (job := job_of(far, package)) and job.state is JobState.BUILDING)
+    wait_until(lambda: far.rig.builds(package.reference, "amd64"))
 
 
 def cut_for_a_while(wire: Wire) -> Callable[[], None]:
