@@ -151,10 +151,11 @@ def _parents() -> dict[int, int]:
     return parents
 
 
-def process_of_port(port: int, among: Iterable[int]) -> int | None:
-    """Which of these processes holds the local end of a connection of loopback."""
-    link = f"socket:[{_inode_of_port(port)}]"
-    for pid in among:
+def process_of_connection(port: int, to: int, among: Iterable[int]) -> int | None:
+    """Which of these processes holds the near end of a connection of loopback from `port` to port `to`."""
+    inode = _inode_of_connection(port, to)
+    link = f"socket:[{inode}]"
+    for pid in among if inode else ():
         with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as descriptors:
             for descriptor in descriptors:
                 with suppress(OSError):
@@ -163,10 +164,11 @@ def process_of_port(port: int, among: Iterable[int]) -> int | None:
     return None
 
 
-def _inode_of_port(port: int) -> str | None:
-    local = f"0100007F:{port:04X}"
+def _inode_of_connection(port: int, to: int) -> str | None:
+    # One port is the near end of several connections, of some that are over too.
+    ends = [f"0100007F:{port:04X}", f"0100007F:{to:04X}"]
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         words = line.split()
-        if words[1] == local:
+        if words[1:3] == ends:
             return words[9]
     return None

@@ -94,9 +94,9 @@ class Relay:
 
     loop: Loop
     process: str
-    """Who uses it; "" for many, which `owner` tells apart by their own end of the connection."""
+    """Who uses it; "" for many, which `owner` tells apart by the two ports of a connection."""
     upstream: Upstream
-    owner: Callable[[int], str] = lambda _: ""
+    owner: Callable[[int, int], str] = lambda _port, _to: ""
     tripwires: list[Tripwire] = field(default_factory=list)
     """Those set on the service, shared by all its relays."""
     requests: list[Request] = field(default_factory=list)
@@ -156,7 +156,8 @@ class Relay:
             service_reader, service_writer = await self.upstream.open()
             opened.append(service_writer)
             self._open.add(service_writer)
-            carriage = Carriage(self, self.process or self.owner(writer.get_extra_info("peername")[1]))
+            far_port: int = writer.get_extra_info("peername")[1]
+            carriage = Carriage(self, self.process or self.owner(far_port, self.port))
             await asyncio.gather(
                 carriage.forward(reader, service_writer), carriage.back(service_reader, writer)
             )

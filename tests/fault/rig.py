@@ -24,7 +24,7 @@ from farm.settings import Secret
 from farm.state import runs
 from farm.state.store import Store
 from lab import services
-from tests.fault.process import Process, descendants, process_of_port
+from tests.fault.process import Process, descendants, process_of_connection
 from tests.fault.relay import Loop, Relay, Request, Upstream
 from tests.fault.tripwire import Hold, Tripwire
 from tests.support.farm_command import Answer, Workspace
@@ -113,11 +113,11 @@ class Rig:
             relay.close()
         self.store.close()
 
-    def _owner(self, port: int) -> str:
-        """Whose end of a connection a port is."""
+    def _owner(self, port: int, to: int) -> str:
+        """Whose connection goes from a port of loopback to another."""
         names = {process.pid: process.name for process in list(self.processes.values()) if process.running}
         below = descendants(*names)
-        pid = process_of_port(port, below)
+        pid = process_of_connection(port, to, below)
         return names[below[pid]] if pid else _ENGINE
 
     @contextmanager

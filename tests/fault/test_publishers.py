@@ -52,11 +52,7 @@ class Case:
         """Set a tripwire for the next who comes to the phase."""
         name, _, tag = self.reference.rpartition("/")[2].partition(":")
         pattern = self.phase.at(package=name, tag=tag, again=self.wire is not None)
-        # What a process sent before it was killed comes from nobody, and is let pass.
-        living = {process.name for process in self.rig.workers}
-        self.wire = self.stack.enter_context(
-            self.rig.tripwire(self.phase.way, pattern, self.phase.hold, living)
-        )
+        self.wire = self.stack.enter_context(self.rig.tripwire(self.phase.way, pattern, self.phase.hold))
 
     def caught(self) -> Process:
         """Whoever has come to the phase."""
