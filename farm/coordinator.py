@@ -86,7 +86,13 @@ def _broker() -> Iterator[None]:
 
 
 def queue_job(
-    store: Store, job: Job, *, come_from: Sequence[JobState], holding: str = "", lost: int = 0
+    store: Store,
+    job: Job,
+    *,
+    come_from: Sequence[JobState],
+    holding: str = "",
+    lost: int = 0,
+    resent: int = 0,
 ) -> JobRecord | None:
     """Record that a job's message is about to be sent; None where the job is not as expected."""
     return moves.move_job(
@@ -99,6 +105,7 @@ def queue_job(
         holding=holding,
         token="",
         lost=lost,
+        resent=resent,
     )
 
 
@@ -146,7 +153,8 @@ def publish_signature(
 
 def resend(app: Celery, message: str) -> None:
     """Send a task again that waited for a lease, as the very task that it was."""
-    app.signature(json.loads(message)).apply_async()
+    with _broker():
+        app.signature(json.loads(message)).apply_async()
 
 
 def landed(app: Celery, store: Store, run: str, package: str) -> list[str]:

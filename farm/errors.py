@@ -53,6 +53,11 @@ class FarmError(Exception):
         return kind(str(data["message"]), hint=data.get("hint"))
 
 
+def defect(error: Exception, *, hint: str) -> FarmError:
+    """What nobody expected, as an error that can be told and stored; `hint` says where its traceback is."""
+    return FarmError(f"a defect of farm: {type(error).__name__}: {' '.join(str(error).split())}", hint=hint)
+
+
 class InputError(FarmError):
     """What the user gave cannot be used; nothing was changed."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -21,8 +22,17 @@ PUBLISH_QUEUE = "publish"
 _DAY = 86400
 COMMANDS_TRIES = 5
 _WORKERS_TRIES = 1000
-_GRACE = 300
-"""Seconds that a task may outlive the build's own bound before the pool kills it."""
+_BOUNDS, _GRACE = 6, 3600
+"""A task may build twice, push often, and wait for Redis: what outlives so many bounds of one build, and so
+many seconds, hangs where no bound of its own reaches, and the pool kills it."""
+_ANSWER, _CONNECT = 30, 10
+"""Seconds for one answer of Redis, and for a connection to it."""
+_SILENT_WIRE = {
+    getattr(socket, name): value
+    for name, value in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}.items()
+    if hasattr(socket, name)
+}
+"""A minute after a way to Redis was lost without a word, its connections are known to be dead."""
 
 
 def build_queue(arch: str) -> str:
@@ -74,7 +84,7 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_proc_alive_timeout": 60,
         "worker_hijack_root_logger": False,
-        "task_time_limit": settings.build_timeout + _GRACE,
+        "task_time_limit": _BOUNDS * settings.build_timeout + _GRACE,
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
@@ -97,8 +107,14 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
-        "broker_transport_options": {"priority_steps": list(range(10)), "socket_keepalive": True},
-        "redis_socket_timeout": 30,
-        "redis_socket_connect_timeout": 10,
+        "broker_transport_options": {
+            "priority_steps": list(range(10)),
+            "socket_timeout": _ANSWER,
+            "socket_connect_timeout": _CONNECT,
+            "socket_keepalive": True,
+            "socket_keepalive_options": _SILENT_WIRE,
+        },
+        "redis_socket_timeout": _ANSWER,
+        "redis_socket_connect_timeout": _CONNECT,
         "redis_retry_on_timeout": True,
     }

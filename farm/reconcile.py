@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from farm import coordinator
 from farm.errors import FarmError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
+from farm.pulse import LEAP, Pulse
 from farm.queue import PUBLISH_QUEUE, build_queue
 from farm.state import leases, moves, runs
 from farm.state.moves import IN_HAND
@@ -39,14 +40,13 @@ GRACE = 2.0
 _ON_THE_WAY = 3.0
 """Seconds that a message may take from its sender to its queue, or from its queue to a lease."""
 MOST_LOST = 3
-"""Deaths of a worker that a job survives; one more, and the job is taken for the cause."""
+"""Losses of a worker that a job survives; one more, and the job is taken for the cause."""
 EVERY = 1.0
 """Seconds between two looks."""
 _TURN = 3.0
 """Seconds for which one who looks, or died at it, keeps others from it; two who look at once do no harm."""
-_STEADY = 12.0
-"""Seconds for which Redis must have answered before a lease that ran out tells of a death: when it was away,
-every lease has run out, and the living, who may wait for an answer for 10 s, renew theirs first."""
+MOST_RESENT = 8
+"""How often a message may be lost on its way: with growing pauses, that is a quarter of an hour and more."""
 _FORGOTTEN = 60.0
 """Seconds after which a run that was named and never stored is forgotten."""
 
@@ -60,24 +60,58 @@ def reconcile(app: Celery, store: Store, *, keep: float, steady: bool = True) ->
         keep: seconds for which an ended run is kept.
         steady: whether Redis has answered for long enough that a lease that ran out tells of a death.
     """
+    begun = time.time()
     now, open_runs = read_overdue(store, grace=GRACE)
+    steady = steady and time.time() - begun < LEAP
     waiting = {arch for run in open_runs for _, arch, _ in run.queued}
     queues = {build_queue(arch): f"queued:{arch}" for arch in sorted(waiting)}
     if any(run.due for run in open_runs):
         queues[PUBLISH_QUEUE] = "due"
     heads = queue_heads(store, queues) if queues else {}
-    return sum(Care(app, store, overdue, now, heads, keep, steady).take() for overdue in open_runs)
+    return sum(_see_to(Care(app, store, overdue, now, heads, keep, steady)) for overdue in open_runs)
 
 
-def passed_over(since: float, head: float | None, now: float) -> bool:
+def _see_to(care: Care) -> int:
+    """Take a run's overdue steps; one whose records cannot be read does not keep others from theirs."""
+    try:
+        return care.take()
+    except StateUnavailableError:
+        raise
+    except FarmError as error:
+        log.warning("%s was not seen to: %s", care.overdue.run, error)
+    except Exception:
+        # The one who looks must not end for one odd record, perhaps of a farm to come.
+        log.exception("%s was not seen to", care.overdue.run)
+    return 0
+
+
+def passed_over(since: float, head: float | None, now: float, *, resent: int = 0) -> bool:
     """Whether something that waits in a queue `since` then is no longer in it.
 
     Args:
         since: when its message was about to be sent, Unix time in seconds.
         head: since when the queue's oldest message waits; `inf` when it is empty, None when that is unknown.
         now: the time by the same clock.
+        resent: how often it was sent again; each time it is given twice as long.
     """
-    return head is not None and since + _ON_THE_WAY < min(head, now)
+    return head is not None and since + _ON_THE_WAY * 2**resent < min(head, now)
+
+
+def fatal(what: str, lost: int, kind: str, last: str = "") -> FarmError:
+    """Why something is not tried again with which one worker after another was lost."""
+    at_last = f", at last {last}" if last else ""
+    return FarmError(
+        f"{what}: {lost} {kind}s were lost with it{at_last}",
+        hint=f"that {kind}'s own log says whether it died or ran out of time; memory is the first suspect",
+    )
+
+
+def unheard(what: str, kind: str) -> FarmError:
+    """Why something is not sent again that nobody takes up."""
+    return FarmError(
+        f"{what}: was sent {MOST_RESENT + 1} times, and no {kind} took it up",
+        hint=f"the {kind}s' own logs say why; is one of an older farm?",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +151,9 @@ class Care:
         record: JobRecord = runs.read_jobs(self.store, job.run, job.package, [job.arch])[0]
         lost = record.lost + bool(item.record.token)
         if lost > MOST_LOST:
-            return self._give_up(job, record)
+            return self._give_up(
+                job, record, fatal(f"{job.package} {job.arch}", lost, "worker", record.worker)
+            )
         states = IN_HAND if item.record.token else [JobState.QUEUED]
         if not coordinator.queue_job(self.store, job, come_from=states, holding=item.record.token, lost=lost):
             return False
@@ -125,11 +161,7 @@ class Care:
         coordinator.send_job(self.app, job)
         return True
 
-    def _give_up(self, job: Job, record: JobRecord) -> bool:
-        error = FarmError(
-            f"{job.package} {job.arch}: {record.lost + 1} workers died with it, at last {record.worker}",
-            hint="see that worker's own log; memory is the first suspect",
-        )
+    def _give_up(self, job: Job, record: JobRecord, error: FarmError) -> bool:
         moves.move_job(
             self.store, job.run, job.package, job.arch, JobState.FAILED, holding=record.token, error=error
         )
@@ -137,12 +169,18 @@ class Care:
         return True
 
     def _queued(self, package: str, arch: str, since: float) -> bool:
-        if not passed_over(since, self.heads.get(build_queue(arch)), self.now):
+        head = self.heads.get(build_queue(arch))
+        if not passed_over(since, head, self.now):
             return False
         work = runs.read_work(self.store, self.overdue.run, package)
         job = next(job for job in work.jobs if job.arch == arch)
         record = runs.read_jobs(self.store, job.run, package, [arch])[0]
-        if not coordinator.queue_job(self.store, job, come_from=[JobState.QUEUED], lost=record.lost):
+        if not passed_over(since, head, self.now, resent=record.resent):
+            return False
+        if record.resent == MOST_RESENT:
+            return self._give_up(job, record, unheard(f"{package} {arch}", "worker"))
+        lost, resent = record.lost, record.resent + 1
+        if not coordinator.queue_job(self.store, job, come_from=[JobState.QUEUED], lost=lost, resent=resent):
             return False
         self._say(f"{job.title} was lost on its way; it is sent again")
         coordinator.send_job(self.app, job)
@@ -175,10 +213,15 @@ class Care:
         if failure_of(work.package, records):
             coordinator.settle(self.store, run, work.package)
             return True
-        if not passed_over(since, self.heads.get(PUBLISH_QUEUE), self.now):
+        resent = runs.read_package_record(self.store, run, work.package).resent
+        if not passed_over(since, self.heads.get(PUBLISH_QUEUE), self.now, resent=resent):
             return False
+        if resent == MOST_RESENT:
+            coordinator.end(self.store, run, work.package, unheard(f"{work.package} index", "publisher"))
+            return True
+        building = PackageState.BUILDING
         if not moves.move_package(
-            self.store, run, work.package, PackageState.BUILDING, come_from=[PackageState.BUILDING]
+            self.store, run, work.package, building, come_from=[building], resent=resent + 1
         ):
             return False
         self._say(f"the index of {work.package} was lost on its way; it is sent again")
@@ -201,10 +244,7 @@ class Care:
         if not moved:
             return False
         if moved.lost > MOST_LOST:
-            error = FarmError(
-                f"{work.package}: {moved.lost} publishers died with it", hint="see the publisher's own log"
-            )
-            coordinator.end(self.store, run, work.package, error)
+            coordinator.end(self.store, run, work.package, fatal(f"{work.package}", moved.lost, "publisher"))
             return True
         self._say(f"the index of {work.package} was lost with its publisher; it is sent again")
         self._send_index(work, runs.read_jobs(self.store, run, work.package, work.arches))
@@ -226,19 +266,19 @@ def keep_reconciling(app: Celery, store: Store, *, name: str, keep: float, until
         keep: seconds for which an ended run is kept.
         until: set to end it.
     """
-    answering_since = time.monotonic()
+    pulse = Pulse(time.monotonic())
     while not until.wait(EVERY):
-        steady = time.monotonic() - answering_since > _STEADY
+        begun = time.monotonic()
         try:
             lease = leases.take(store, "reconciler", life=_TURN, holder=name)
             try:
+                theirs, now = store.now(), time.monotonic()
+                steady = pulse.steady(now, waited=now - begun, ours=time.time(), theirs=theirs)
                 reconcile(app, store, keep=keep, steady=steady)
             finally:
                 leases.free(store, lease)
         except leases.BusyError:
             continue
-        except StateUnavailableError as error:
-            log.warning("what is overdue was not seen to: %s", error)
-            answering_since = time.monotonic()
         except FarmError as error:
             log.warning("what is overdue was not seen to: %s", error)
+            pulse.lost(time.monotonic())

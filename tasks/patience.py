@@ -32,10 +32,18 @@ OUTAGE = 900.0
 
 
 def patiently(call: Callable[[], R], *, until: threading.Event) -> R:
-    """Call until it succeeds, fails for good, or was tried `ATTEMPTS` times; the last error is raised."""
+    """Call until it succeeds, fails for good, or was tried `ATTEMPTS` times; the last error is raised.
+
+    A Redis that is away is not waited for here: `outlasting` has done so by then.
+    """
     retrying = Retrying(
         retry=retry_if_exception(
-            lambda error: isinstance(error, FarmError) and error.retryable and not until.is_set()
+            lambda error: (
+                isinstance(error, FarmError)
+                and error.retryable
+                and not isinstance(error, StateUnavailableError)
+                and not until.is_set()
+            )
         ),
         wait=wait_exponential_jitter(multiplier=1, max=_LONGEST_WAIT, jitter=2),
         stop=stop_after_attempt(ATTEMPTS),

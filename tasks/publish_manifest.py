@@ -11,7 +11,7 @@ from celery import shared_task
 from celery.exceptions import Ignore
 
 from farm import coordinator
-from farm.errors import FarmError, LeaseLostError, StateUnavailableError
+from farm.errors import FarmError, LeaseLostError, StateUnavailableError, defect
 from farm.model import ArchImage, Descriptor, PackageState, PackageWork
 from farm.queue import PUBLISH, SETTLE
 from farm.registry.publish import Publishing
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 log = logging.getLogger(__name__)
+_TRACEBACK = "its traceback is in the publisher's own log"
 
 
 @shared_task(name=PUBLISH, bind=True, max_retries=1, throws=(FarmError,))
@@ -141,13 +142,23 @@ class Publication:
             descriptor = patiently(lambda: self._attempt(keeper), until=keeper.stopped) if wanted else None
         except LeaseLostError as error:
             raise Ignore(str(error)) from error
+        except StateUnavailableError:
+            # Of what cannot be told nothing is: once Redis is back, the reconciler gives it to somebody.
+            raise
         except FarmError as error:
-            told = type(error)(f"{self.work.package}: {error.message}", hint=error.hint)
-            self.move(PackageState.FAILED, keeper, error=told)
-            coordinator.end_dependents(self.site.store, self.run, self.work.package)
-            raise told from error
+            raise self._failed(error, keeper) from error
+        except Exception as error:
+            # Untold, it would be taken for the death of this publisher, and tried on four of them.
+            log.exception("%s", self.work.package)
+            raise self._failed(defect(error, hint=_TRACEBACK), keeper) from error
         self.move(self._end, keeper, index=descriptor)
         return descriptor
+
+    def _failed(self, error: FarmError, keeper: leases.Keeper) -> FarmError:
+        told = type(error)(f"{self.work.package}: {error.message}", hint=error.hint)
+        self.move(PackageState.FAILED, keeper, error=told)
+        coordinator.end_dependents(self.site.store, self.run, self.work.package)
+        return told
 
     @property
     def _end(self) -> PackageState:

@@ -15,7 +15,14 @@ from farm.build.choose import choose_builder
 from farm.build.depends import completed
 from farm.build.spec import BuildSpec
 from farm.coordinator import queue_job, settle
-from farm.errors import CancelledError, FarmError, LeaseLostError, RegistryError
+from farm.errors import (
+    CancelledError,
+    FarmError,
+    LeaseLostError,
+    RegistryError,
+    StateUnavailableError,
+    defect,
+)
 from farm.model import ArchImage, Job, JobState
 from farm.package.context import verify
 from farm.registry.images import arch_image
@@ -29,10 +36,12 @@ from tasks.room import Room
 if TYPE_CHECKING:
     from farm.build.builder import Builder
     from farm.build.engine import Engine
+    from farm.model import Reference
     from farm.state.records import JobRecord
     from tasks.site import Site
 
 _log = logging.getLogger(__name__)
+_TRACEBACK = "its traceback is in the worker's own log"
 
 
 class HandedBackError(Ignore):
@@ -48,6 +57,8 @@ class Work:
     task: str
     made: list[str] = field(default_factory=list)
     """The image that was built, as the engine names it: an attempt that failed later left it there."""
+    pushed: list[Reference] = field(default_factory=list)
+    """Where it was pushed to, though an attempt failed later."""
 
     def wait_behind(self, holder: str) -> None:
         """Record that the job waits for another that makes the same image."""
@@ -122,12 +133,19 @@ class Work:
             return patiently(
                 lambda: outlasting(lambda: self._attempt(keeper), until=keeper.stopped), until=keeper.stopped
             )
-        except LeaseLostError:
+        except (LeaseLostError, StateUnavailableError):
+            # Of what cannot be told nothing is: once Redis is back, the reconciler gives the job to somebody.
             raise
         except FarmError as error:
             if keeper.stopped.is_set() and (error.retryable or isinstance(error, CancelledError)):
                 raise LeaseLostError(f"{self.job.title}: was stopped") from error
             raise self._failed(error, keeper) from error
+        except Exception as error:
+            # Untold, it would be taken for the death of this worker, and tried on four of them.
+            _log.exception("%s", self.job.title)
+            if keeper.stopped.is_set():
+                raise LeaseLostError(f"{self.job.title}: was stopped") from error
+            raise self._failed(defect(error, hint=_TRACEBACK), keeper) from error
 
     def _begin(self, keeper: leases.Keeper) -> ArchImage | None:
         """Take the job; returns its image where an earlier execution of this task recorded one."""
@@ -161,7 +179,8 @@ class Work:
 
     def _attempt(self, keeper: leases.Keeper) -> ArchImage:
         target = self.job.reference.for_arch(self.job.arch)
-        image = None if self.job.force else arch_image(self.site.registry, target, self.job.arch)
+        again = self.job.force and not self.pushed
+        image = None if again else arch_image(self.site.registry, target, self.job.arch)
         if image:
             self.move(JobState.BUILT if self.made else JobState.EXISTS, keeper, image=image)
             return image
@@ -240,5 +259,6 @@ class Work:
             timeout=self.site.settings.build_timeout,
             silence=self.site.settings.push_silence,
         )
+        self.pushed.append(target)
         outlasting(keeper.check, until=keeper.stopped)
         builder.forget(target, self.job.arch)

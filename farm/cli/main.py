@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from farm import __version__
-from farm.errors import FarmError
+from farm.errors import FarmError, defect
 
 # Verb to the module and the one line that `farm --help` shows, so that help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
@@ -122,11 +122,6 @@ def _tell(error: Exception, code: int, arguments: list[str]) -> int:
         import traceback  # noqa: PLC0415 - only here, and start-up time counts
 
         traceback.print_exception(error)
-    known = isinstance(error, FarmError)
-    text = (
-        str(error)
-        if known
-        else f"a defect of farm: {type(error).__name__}: {error} (add --debug for the traceback)"
-    )
-    click.echo(f"farm: {' '.join(text.split())}", err=True)
+    told = error if isinstance(error, FarmError) else defect(error, hint="add --debug for the traceback")
+    click.echo(f"farm: {' '.join(str(told).split())}", err=True)
     return code

@@ -150,6 +150,7 @@ def _patch(to: JobState | PackageState, error: FarmError | None, facts: dict[str
     return {
         "state": to,
         "behind": "",
+        "resent": 0,
         "error": json.dumps(error.to_json()) if error else "",
         **facts,
     }

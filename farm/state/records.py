@@ -30,6 +30,8 @@ class JobRecord:
     """Who does the same work already, so that this job waits for it."""
     lost: int = 0
     """How often its worker died with it."""
+    resent: int = 0
+    """How often in a row its message was lost on its way."""
     image: ArchImage | None = None
     error: FarmError | None = None
 
@@ -68,6 +70,8 @@ class PackageRecord:
     """Name of that lease, or of the one for which it waits."""
     lost: int = 0
     """How often its publisher died with it."""
+    resent: int = 0
+    """How often in a row its message was lost on its way."""
     behind: str = ""
     """Who publishes another package under the same name, so that this one waits for it."""
     needs: tuple[str, ...] = ()
@@ -172,6 +176,7 @@ def read_job(text: str) -> JobRecord:
         lease=data.get("lease", ""),
         behind=data.get("behind", ""),
         lost=data.get("lost", 0),
+        resent=data.get("resent", 0),
         image=ArchImage.from_json(json.loads(data["image"])) if data.get("image") else None,
         error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
     )
@@ -188,6 +193,7 @@ def read_package(text: str, jobs: dict[str, JobRecord] | None = None) -> Package
         token=data.get("token", ""),
         lease=data.get("lease", ""),
         lost=data.get("lost", 0),
+        resent=data.get("resent", 0),
         behind=data.get("behind", ""),
         index=Descriptor.from_json(json.loads(data["index"])) if data.get("index") else None,
         error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,

@@ -6,12 +6,21 @@ Keys of one run share the hash tag {r42}, those of one lease {REFERENCE ARCH}: b
 from __future__ import annotations
 
 import functools
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from redis import Redis
 from redis.backoff import ExponentialWithJitterBackoff
-from redis.exceptions import AuthenticationError, AuthorizationError, RedisError
+from redis.exceptions import (
+    AuthenticationError,
+    AuthorizationError,
+    ClusterDownError,
+    OutOfMemoryError,
+    ReadOnlyError,
+    RedisError,
+    TryAgainError,
+)
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
@@ -35,6 +44,10 @@ _TIMEOUT = 10.0
 """Longest wait for one answer of Redis, seconds."""
 _AT_ONCE = 500
 """Calls of a script in one round trip."""
+_PASSING = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
+"""What Redis answers while it is a replica, out of memory, or being put together again."""
+_ALSO_PASSING = re.compile(r"\b(?:MISCONF|NOREPLICAS|BUSY)\b")
+"""The same for what redis-py has no class for: a full disk, replicas that are away, a long script."""
 
 
 def answered(call: Callable[P, R]) -> Callable[P, R]:
@@ -51,6 +64,10 @@ def answered(call: Callable[P, R]) -> Callable[P, R]:
                 f"Redis does not answer: {error}", hint="is it running, and is the setting broker right?"
             ) from error
         except RedisError as error:
+            if isinstance(error, _PASSING) or _ALSO_PASSING.search(str(error)):
+                raise StateUnavailableError(
+                    f"Redis takes nothing now: {error}", hint="look at its own log, its disk and its memory"
+                ) from error
             raise StateError(f"Redis refused: {error}") from error
 
     return guarded

@@ -52,6 +52,12 @@ def test_a_chord_outlives_the_longest_build(app: Celery) -> None:
     assert app.conf.result_chord_expires > app.conf.task_time_limit > 100.0
 
 
+def test_no_answer_of_redis_is_waited_for_for_ever(app: Celery) -> None:
+    options = app.conf.broker_transport_options
+    waits = [options["socket_timeout"], options["socket_connect_timeout"], app.conf.redis_socket_timeout]
+    assert all(0 < wait <= 60 for wait in waits)
+
+
 @pytest.mark.parametrize("url", ["", "localhost", "amqp://h", "http://h", "redis:/h"])
 def test_what_is_no_redis_url_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match="is no Redis URL"):

@@ -11,7 +11,7 @@ from farm import coordinator
 from farm.errors import BuildFailedError, StateError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.queue import make_app
-from farm.reconcile import MOST_LOST, keep_reconciling, reconcile
+from farm.reconcile import MOST_LOST, MOST_RESENT, keep_reconciling, reconcile
 from farm.settings import Secret, Settings
 from farm.state import leases, moves, runs
 from farm.state.overdue import read_overdue
@@ -212,8 +212,58 @@ def test_a_build_that_kills_one_worker_after_another_is_given_up(store: Store, q
     assert look(store, queues) >= 1
     assert record(store).state is JobState.FAILED
     assert "linuxkit/foo amd64" in record(store).why
-    assert "workers died with it" in record(store).why
+    assert "workers were lost with it" in record(store).why
     assert queues.arches("amd64") == []
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_message_that_nobody_takes_up_is_sent_again_after_growing_pauses_and_given_up_in_the_end(
+    store: Store, queues: Queues
+) -> None:
+    for resent in range(MOST_RESENT):
+        assert queues.arches("amd64") == BOTH[:1]
+        # The pause after each time is twice as long.
+        pause = 3 * 2**resent
+        assert look(store, queues, after=pause - 1) == 0
+        assert look(store, queues, after=2) == 1
+    assert queues.arches("amd64") == BOTH[:1]
+    look(store, queues, after=1000)
+    assert record(store).state is JobState.FAILED
+    assert "linuxkit/foo amd64: was sent 9 times, and no worker took it up" in record(store).why
+    assert queues.arches("amd64") == []
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_message_that_was_taken_up_may_be_lost_as_often_again(store: Store, queues: Queues) -> None:
+    queues.arches("amd64")
+    look(store, queues)
+    assert record(store).resent == 1
+    begin(store)
+    assert record(store).resent == 0
+
+
+@pytest.mark.usefixtures("sent")
+def test_an_index_that_no_publisher_takes_up_is_given_up_in_the_end(store: Store, queues: Queues) -> None:
+    build_all(store)
+    for _ in range(MOST_RESENT):
+        look(store, queues, after=1000)
+        assert queues.indexes() == [FOO]
+    look(store, queues, after=1000)
+    assert "was sent 9 times, and no publisher took it up" in runs.read_package_record(store, "r1", FOO).why
+
+
+@pytest.mark.parametrize("odd", ['{"arch": "amd64", "state": "of-a-farm-to-come"}', "no JSON", "[]"])
+def test_a_run_that_cannot_be_read_keeps_no_other_from_being_seen_to(
+    store: Store, queues: Queues, sent: None, caplog: pytest.LogCaptureFixture, odd: str
+) -> None:
+    del sent
+    coordinator.submit(queues.app, store, run_of(work(BAR, "arm64", run="r2"), run="r2"))
+    queues.arches("amd64", "arm64")
+    store.text.hset("farm:{r1}:records", "J linuxkit/foo amd64", odd)
+    let_time_pass(store, "r2")
+    look(store, queues)
+    assert queues.arches("arm64").count(f"{BAR} arm64") == 1
+    assert "r1 was not seen to" in caplog.text
 
 
 @pytest.mark.usefixtures("sent")
@@ -270,7 +320,7 @@ def test_an_index_whose_publisher_died_is_sent_again_and_given_up_in_the_end(
         assert look(store, queues) >= 1
         assert queues.indexes() == ([FOO] if times < MOST_LOST else [])
     assert state(store) is PackageState.FAILED
-    assert "publishers died with it" in runs.read_package_record(store, "r1", FOO).why
+    assert "publishers were lost with it" in runs.read_package_record(store, "r1", FOO).why
 
 
 @pytest.mark.usefixtures("sent")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError
+from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError, StateUnavailableError
 from tasks.patience import ATTEMPTS, patiently
 
 if TYPE_CHECKING:
@@ -59,7 +59,16 @@ def test_what_does_not_heal_raises_the_last_error_in_the_end() -> None:
     assert calls == [ATTEMPTS]
 
 
-@pytest.mark.parametrize("error", [BuildFailedError("make failed"), FarmError("no"), ZeroDivisionError()])
+@pytest.mark.parametrize(
+    "error",
+    [
+        BuildFailedError("make failed"),
+        FarmError("no"),
+        ZeroDivisionError(),
+        # It was waited for already, for a quarter of an hour.
+        StateUnavailableError("Redis is away"),
+    ],
+)
 def test_what_a_repeat_cannot_change_is_not_repeated(error: Exception) -> None:
     call, calls = failing(error)
     with pytest.raises(type(error)):
