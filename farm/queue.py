@@ -107,6 +107,7 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         },
         "broker_connection_retry_on_startup": True,
         "broker_connection_max_retries": None,
+        "broker_channel_error_retry": True,
         "broker_transport_options": {
             "priority_steps": list(range(10)),
             "socket_timeout": _ANSWER,

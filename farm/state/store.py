@@ -46,8 +46,8 @@ _AT_ONCE = 500
 """Calls of a script in one round trip."""
 _PASSING = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
 """What Redis answers while it is a replica, out of memory, or being put together again."""
-_ALSO_PASSING = re.compile(r"\b(?:MISCONF|NOREPLICAS|BUSY)\b")
-"""The same for what redis-py has no class for: a full disk, replicas that are away, a long script."""
+_ALSO_PASSING = re.compile(r"\b(?:MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b")
+"""The same for what redis-py has no class for: a full disk, replicas away, a long script, a new master."""
 
 
 def answered(call: Callable[P, R]) -> Callable[P, R]:

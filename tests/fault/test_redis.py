@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import threading
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.fault.outcome import built, check
 from tests.fault.phases import BUILDING, CLAIMED, FETCHED, LEASED, PUSHED, SIGNED, SIGNING, TAKEN
-from tests.fault.rig import ARCHES
+from tests.fault.rig import ARCHES, LEASE
 from tests.fault.summary import SUMMARY
 from tests.support.farm_command import wait_until
 
@@ -67,6 +67,36 @@ def test_builds_outlast_a_redis_that_is_away_and_are_not_made_again(rig: Rig) ->
     check(rig, [reference])
     assert built(rig, reference) == dict.fromkeys(ARCHES, 1)
     SUMMARY.survived.append((f"Redis away for {AWAY:.0f} s", BUILDING.name, "built once, one index, signed"))
+
+
+@pytest.mark.parametrize(
+    ("name", "before", "after"),
+    [
+        ("read-only", ["REPLICAOF", "127.0.0.1", "1"], ["REPLICAOF", "NO", "ONE"]),
+        ("out of memory", ["CONFIG", "SET", "maxmemory", "1"], ["CONFIG", "SET", "maxmemory", "0"]),
+        ("short of replicas", *(["CONFIG", "SET", "min-replicas-to-write", str(n)] for n in (1, 0))),
+    ],
+    ids=lambda value: value.replace(" ", "-") if isinstance(value, str) else "",
+)
+def test_builds_outlast_a_redis_that_takes_nothing_and_are_not_made_again(
+    rig: Rig, name: str, before: list[str], after: list[str]
+) -> None:
+    package = name.replace(" ", "-")
+    rig.prepare(package)
+    reference = rig.package(package, seconds=2)
+    redis: Any = rig.store.text
+    with rig.tripwire(BUILDING.way, BUILDING.at(package=package, arch="arm64"), BUILDING.hold) as wire:
+        push = rig.push("push-1", package)
+        wire.wait()
+        redis.execute_command(*before)
+        threading.Event().wait(LEASE + 4)
+        redis.execute_command(*after)
+        assert push.wait(240) == 0, push.said()
+    check(rig, [reference])
+    assert built(rig, reference) == dict.fromkeys(ARCHES, 1)
+    SUMMARY.survived.append(
+        (f"Redis {name} for {LEASE + 4:.0f} s", BUILDING.name, "built once, one index, signed")
+    )
 
 
 def test_after_redis_was_emptied_farm_push_again_builds_only_what_the_registry_lacks(rig: Rig) -> None:

@@ -41,6 +41,7 @@ def test_each_architecture_has_a_queue_of_its_own_and_publishing_another(app: Ce
         ("accept_content", ["json"]),
         ("task_serializer", "json"),
         ("broker_connection_max_retries", None),
+        ("broker_channel_error_retry", True),
         ("task_create_missing_queues", False),
     ],
 )
