@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
+from farm.files import place
 from farm.trust.deadline import Deadline
-from farm.trust.directory import place
 from farm.trust.openssl import openssl
 
 if TYPE_CHECKING:

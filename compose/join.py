@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from compose.make import registry_name, write_missing
 from compose.site import container_uid, group_of
 from farm.errors import InputError
-from farm.trust.directory import place
+from farm.files import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

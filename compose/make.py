@@ -8,9 +8,9 @@ import secrets
 from typing import TYPE_CHECKING
 
 from compose.certificates import make_ca, make_certificate
+from farm.files import place
 from farm.settings import Secret
 from farm.trust.delegation import generate_delegation_key
-from farm.trust.directory import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

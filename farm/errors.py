@@ -118,6 +118,10 @@ class DiskTooSmallError(DiskFullError):
     """A build filled the disk of the worker again, right after a clean-up."""
 
 
+class TemporaryFullError(FarmError):
+    """The directory for temporary files is full; what lies there is not the farm's to remove."""
+
+
 class ContextError(FarmError):
     """A build context that is missing, damaged, or not what its tag names."""
 
@@ -185,6 +189,7 @@ FACTS: dict[type[FarmError], Facts] = {
     BuildFailedError: Facts(1),
     DiskFullError: Facts(1, retryable=True),
     DiskTooSmallError: Facts(1),
+    TemporaryFullError: Facts(1, retryable=True),
     ContextError: Facts(1),
     CacheError: Facts(1),
     CacheBusyError: Facts(1, retryable=True),

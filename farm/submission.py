@@ -6,11 +6,11 @@ import os
 import platform
 import pwd
 import time
-from tempfile import TemporaryFile
 from typing import TYPE_CHECKING
 
 from farm import coordinator
 from farm.build.arguments import build_args, labels
+from farm.files import spool
 from farm.package.context import pack
 from farm.package.objects import commit_time
 from farm.plan.make import make_run
@@ -64,7 +64,7 @@ def whoami() -> str:
 
 
 def _store_context(package: Package, settings: Settings, store: Store) -> str:
-    with TemporaryFile() as tar:
+    with spool() as tar:
         context = pack(package, tar)
         tar.seek(0)
         put_context(store, context.digest, tar, keep=settings.keep)

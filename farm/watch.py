@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError, SettingsError
+from farm.files import place
 from farm.settings import Secret, child_environment
 
 if TYPE_CHECKING:
@@ -54,14 +54,13 @@ def flower_password(settings: Settings) -> Secret:
     path = settings.state_dir / "flower.password"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(16))
-    except FileExistsError:
-        pass
+        place(path, secrets.token_urlsafe(16))
+        password = path.read_text().strip()
     except OSError as error:
-        raise SettingsError(f"{path}: cannot be written: {error.strerror}") from error
-    return Secret(path.read_text().strip())
+        raise SettingsError(f"{path}: cannot be written or read: {error.strerror}") from error
+    if not password:
+        raise SettingsError(f"{path}: holds no password", hint="remove it, and one is made")
+    return Secret(password)
 
 
 def flower_url(settings: Settings) -> str:

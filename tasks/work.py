@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -130,9 +130,11 @@ class Work:
     def _finish(self, keeper: leases.Keeper) -> ArchImage:
         try:
             # Whatever of it asks Redis waits for one that is away; what was made by then is not made again.
-            return patiently(
-                lambda: outlasting(lambda: self._attempt(keeper), until=keeper.stopped), until=keeper.stopped
-            )
+            with closing(self._log(keeper)) as log:
+                return patiently(
+                    lambda: outlasting(lambda: self._attempt(keeper, log), until=keeper.stopped),
+                    until=keeper.stopped,
+                )
         except (LeaseLostError, StateUnavailableError):
             # Of what cannot be told nothing is: once Redis is back, the reconciler gives the job to somebody.
             raise
@@ -177,7 +179,13 @@ class Work:
         outlasting(lambda: settle(self.site.store, job.run, job.package), until=keeper.stopped)
         return told
 
-    def _attempt(self, keeper: leases.Keeper) -> ArchImage:
+    def _log(self, keeper: leases.Keeper) -> LogWriter:
+        """The log of all attempts: one that only pushes again adds to what the build has said."""
+        job = self.job
+        keep = self.site.settings.keep
+        return LogWriter(self.site.store, job.run, job.package, job.arch, token=keeper.lease.token, keep=keep)
+
+    def _attempt(self, keeper: leases.Keeper, log: LogWriter) -> ArchImage:
         target = self.job.reference.for_arch(self.job.arch)
         again = self.job.force and not self.pushed
         image = None if again else arch_image(self.site.registry, target, self.job.arch)
@@ -185,10 +193,6 @@ class Work:
             self.move(JobState.BUILT if self.made else JobState.EXISTS, keeper, image=image)
             return image
         with ExitStack() as stack:
-            log = LogWriter(
-                self.site.store, self.job.run, self.job.package, self.job.arch, keep=self.site.settings.keep
-            )
-            stack.callback(log.close)
             engine = self.site.engine()
             stack.callback(engine.close)
             room = Room(self.site, engine, engine.info())

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import tarfile
 from contextlib import ExitStack, contextmanager
-from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
 from farm.build.archive import merge
 from farm.build.engine import answering
 from farm.build.push import push_failure
 from farm.errors import RegistryError
+from farm.files import spool
 from farm.model import Reference
 from farm.registry.index import Index, members_of
 from farm.registry.media import INDEXES
@@ -52,6 +52,7 @@ def completed(
     Raises:
         RegistryError: an image is not there, not for this architecture, or cannot be pulled.
         EngineUnavailableError: the engine went away.
+        TemporaryFullError: the directory for temporary files is full.
     """
     context.seek(0)
     if depends is None or not depends.images:
@@ -64,7 +65,7 @@ def completed(
             log(f"depends on {reference.familiar}")
             archive = stack.enter_context(_saved(engine, registry, reference, arch))
             archives.append((reference, archive))
-        full = stack.enter_context(TemporaryFile())
+        full = stack.enter_context(spool())
         with tarfile.open(fileobj=full, mode="w", format=tarfile.GNU_FORMAT) as tar:
             _copy_but(context, depends.target_dir or str(depends.target), tar)
             _add_archives(archives, depends, tar)
@@ -95,7 +96,7 @@ def _add_archives(
 
 
 def _add(name: str, saved: list[tuple[IO[bytes], list[str]]], tar: tarfile.TarFile) -> None:
-    with TemporaryFile() as merged:
+    with spool() as merged:
         merge(saved, merged)
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = merged.tell(), 0o644
@@ -120,7 +121,7 @@ def _saved(engine: Engine, registry: Registry, reference: Reference, arch: str) 
     """
     pinned = reference.with_digest(_digest_for(registry, reference, arch))
     _pull(engine, pinned, arch, registry.credentials.login_for(reference.registry))
-    with TemporaryFile() as archive:
+    with spool() as archive:
         with answering(engine.url):
             for piece in engine.api.get_image(str(pinned), chunk_size=_PIECE):
                 archive.write(piece)

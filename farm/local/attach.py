@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from farm import files
 from farm.errors import NoWorkerError, StateError, StateUnavailableError
 from farm.local.place import Place
 from farm.settings import child_environment
@@ -64,7 +65,7 @@ def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
         store = Store(settings.broker) if settings.broker else _connect(place)
         try:
             connected = settings if settings.broker else replace(settings, broker=place.broker)
-            place.flower.write_text(str(settings.flower_port))
+            files.place(place.flower, str(settings.flower_port))
             place.wanted.touch()
             _wait_for_workers(place)
             yield connected, store

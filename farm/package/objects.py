@@ -48,7 +48,11 @@ def opened(repository: str) -> Iterator[Objects]:
     """
     try:
         with Repo(repository, expand_vars=False) as repo:
-            yield Objects(repo)
+            objects = Objects(repo)
+            try:
+                yield objects
+            finally:
+                objects.close()
     except GitCommandError as error:
         said = str(error.stderr).strip().removeprefix("stderr: ").strip("'\n ").splitlines()
         raise GitError(f"{repository}: {(said or [f'git ended with {error.status}'])[0]}") from error
@@ -61,6 +65,12 @@ class Objects:
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
+        self._reading: Any = None
+
+    def close(self) -> None:
+        """Take the rest of a blob that was given up: GitPython would later, and complain of a closed pipe."""
+        while self._reading and self._reading.read(PIECE):
+            pass
 
     def commit_time(self, commit: str) -> float:
         """Seconds since 1970."""
@@ -110,7 +120,7 @@ class Objects:
             GitError: the blob is missing, as in a damaged repository.
         """
         try:
-            stream = self._repo.odb.stream(bytes.fromhex(oid))
+            stream = self._reading = self._repo.odb.stream(bytes.fromhex(oid))
         except (ValueError, OSError) as error:
             raise self._unreadable(oid) from error
         while piece := stream.read(PIECE):

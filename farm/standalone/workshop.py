@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Self
 
 from farm.build.arguments import PROXIES, build_args, labels, proxy_args
@@ -14,6 +13,7 @@ from farm.cache.content import complete
 from farm.cache.images import add_images, find_image, index_of
 from farm.cache.transfer import pull_images
 from farm.errors import BuildFailedError, FarmError
+from farm.files import spool
 from farm.model import ArchImage
 from farm.package.context import pack
 from farm.package.objects import commit_time
@@ -138,7 +138,7 @@ class Workshop:
     @contextmanager
     def _context(self, package: Package, arch: str, log: Callable[[str], None]) -> Iterator[IO[bytes]]:
         """The build context, with the images that it depends on."""
-        with TemporaryFile() as context:
+        with spool() as context:
             committed = package.commit and not package.dirty
             pack(package, context) if committed else pack_working(package, context)
             context.seek(0)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 import secrets
 import zlib
-from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING
 
 from redis.exceptions import ResponseError
 
 from farm.errors import ContextError
+from farm.files import spool
 from farm.state.store import Store, answered
 
 if TYPE_CHECKING:
@@ -25,22 +25,31 @@ def _key(digest: str) -> str:
     return f"farm:context:{{{digest}}}"
 
 
-@answered
 def put_context(store: Store, digest: str, tar: IO[bytes], *, keep: float) -> None:
     """Store a context unless it is there; either way it then lives `keep` seconds more.
 
     The pieces are pushed under a name of their own and renamed when complete, so that nobody ever reads half.
     """
-    if store.binary.expire(_key(digest), int(keep)):
+    if not keep_contexts(store, [digest], keep=keep):
         return
     upload = f"{_key(digest)}:{secrets.token_hex(8)}"
     for number, piece in enumerate(_compressed(tar)):
-        pipeline = store.binary.pipeline()
-        pipeline.rpush(upload, piece)
-        # The same again, where its answer was lost, adds nothing.
-        pipeline.ltrim(upload, 0, number)
-        pipeline.expire(upload, _UPLOAD_LIFE)
-        pipeline.execute()
+        _push(store, upload, number, piece)
+    _rename(store, upload, digest, keep=keep)
+
+
+@answered
+def _push(store: Store, upload: str, number: int, piece: bytes) -> None:
+    pipeline = store.binary.pipeline()
+    pipeline.rpush(upload, piece)
+    # The same again, where its answer was lost, adds nothing.
+    pipeline.ltrim(upload, 0, number)
+    pipeline.expire(upload, _UPLOAD_LIFE)
+    pipeline.execute()
+
+
+@answered
+def _rename(store: Store, upload: str, digest: str, *, keep: float) -> None:
     pipeline = store.binary.pipeline()
     pipeline.rename(upload, _key(digest))
     pipeline.expire(_key(digest), int(keep))
@@ -70,39 +79,40 @@ def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-@answered
 def get_context(store: Store, digest: str) -> IO[bytes]:
     """The plain tar of a context, in an unnamed temporary file at its start.
 
     Raises:
         ContextError: it is not there (any more), or what is there is not what its name says.
+        StateUnavailableError: Redis does not answer.
+        TemporaryFullError: the directory for temporary files is full.
     """
-    spool = TemporaryFile()  # noqa: SIM115 - the caller closes it
+    unpacked = spool()
     unpacker, summary = zlib.decompressobj(), hashlib.sha256()
     try:
         for piece in _pieces(store, digest):
             plain = unpacker.decompress(piece)
             summary.update(plain)
-            spool.write(plain)
+            unpacked.write(plain)
         if not unpacker.eof or f"sha256:{summary.hexdigest()}" != digest:
             raise zlib.error("its digest is another")  # noqa: TRY301 - one way to say that it is damaged
+        unpacked.seek(0)
     except zlib.error as error:
-        spool.close()
+        unpacked.close()
         # What stands under a name is never stored again; damaged, it must not stand.
-        store.binary.delete(_key(digest))
+        answered(store.binary.delete)(_key(digest))
         raise ContextError(
             f"the context {digest} arrived damaged: {error}", hint="submit the package again"
         ) from error
     except BaseException:
-        spool.close()
+        unpacked.close()
         raise
-    spool.seek(0)
-    return spool
+    return unpacked
 
 
 def _pieces(store: Store, digest: str) -> Iterator[bytes]:
-    number = 0
-    while (piece := store.binary.lindex(_key(digest), number)) is not None:
+    number, read = 0, answered(store.binary.lindex)
+    while (piece := read(_key(digest), number)) is not None:
         yield bytes(piece)  # type: ignore[arg-type]  # redis-py types one class for sync and async
         number += 1
     if not number:

@@ -1,4 +1,7 @@
-"""Build logs: one bounded Redis stream for each job, written in the background, read while it grows."""
+"""Build logs: one bounded Redis stream for each job, written in the background, read while it grows.
+
+Only who has the job in hand writes: the token in its record fences the lines as it does all else.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from farm.errors import FarmError
+from farm.state.records import job_field
 from farm.state.runs import read_jobs
 from farm.state.store import Store, answered, follow_stream, run_key
 
@@ -23,6 +27,7 @@ _BATCH = 500
 LAST_WAIT = 15.0
 """Seconds for which the end of a build waits for its log to be stored."""
 END = "end"
+"""The last entry of a holder that is through; it carries the holder's token."""
 
 
 def log_key(run: str, package: str, arch: str) -> str:
@@ -31,10 +36,15 @@ def log_key(run: str, package: str, arch: str) -> str:
 
 
 class LogWriter:
-    """Takes lines at once and stores them from a thread, so that a slow or absent Redis delays no build."""
+    """Takes lines at once and stores them from a thread, so that a slow or absent Redis delays no build.
 
-    def __init__(self, store: Store, run: str, package: str, arch: str, *, keep: float) -> None:
+    The first line begins the log anew, so one writer serves all that a holder of the job does.
+    """
+
+    def __init__(self, store: Store, run: str, package: str, arch: str, *, token: str, keep: float) -> None:
         self._store, self._key, self._keep = store, log_key(run, package, arch), int(keep)
+        self._records, self._field, self._token = run_key(run, "records"), job_field(package, arch), token
+        self._begun = False
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=MOST_LINES)
         self._given_up = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -58,22 +68,25 @@ class LogWriter:
         self._given_up.set()
 
     def _run(self) -> None:
-        self._begin()
-        while True:
+        ours, ended = True, False
+        while not (ended or self._given_up.is_set()):
             lines, ended = self._batch()
-            try:
-                self._store_lines(lines, ended=ended)
-            except FarmError as error:
-                log.warning("log %s: %d lines lost: %s", self._key, len(lines), error)
-            if ended or self._given_up.is_set():
-                return
+            if ours and (lines or self._begun):
+                ours = self._stored(lines, END if ended else "")
 
-    def _begin(self) -> None:
-        """Let a job that is built again start with an empty log."""
+    def _stored(self, lines: list[str], end: str) -> bool:
+        """Store lines, or warn that they are lost; False once the job is another's."""
+        begin = "" if self._begun else "new"
+        facts: list[str | int] = [self._field, self._token, begin, MOST_LINES, self._keep, end]
         try:
-            answered(self._store.text.delete)(self._key)
+            stored = self._store.run_script("log_append", [self._key, self._records], [*facts, *lines])
         except FarmError as error:
-            log.warning("log %s: %s", self._key, error)
+            log.warning("log %s: %d lines lost: %s", self._key, len(lines), error)
+            return True
+        if not stored:
+            log.warning("log %s: ends here, the job was taken over or is gone", self._key)
+        self._begun = True
+        return bool(stored)
 
     def _batch(self) -> tuple[list[str], bool]:
         lines: list[str] = []
@@ -84,16 +97,6 @@ class LogWriter:
                 return lines, False
             line = self._lines.get_nowait()
         return lines, True
-
-    @answered
-    def _store_lines(self, lines: list[str], *, ended: bool) -> None:
-        pipeline = self._store.text.pipeline(transaction=False)
-        for line in lines:
-            pipeline.xadd(self._key, {"line": line}, maxlen=MOST_LINES, approximate=True)
-        if ended:
-            pipeline.xadd(self._key, {END: "1"})
-        pipeline.expire(self._key, self._keep)
-        pipeline.execute()
 
 
 @answered
@@ -109,11 +112,13 @@ def read_log(store: Store, run: str, package: str, arch: str, *, last: int | Non
 def follow_log(store: Store, run: str, package: str, arch: str) -> Iterator[str | None]:
     """The lines of a log from its start, as they come; None after each second without one.
 
-    It ends with the log, or with a job that has ended and whose log says no more, or that has none.
+    It ends with a job that has ended: at the last entry of who ended it, else where the log says no more.
     """
     for fields in follow_stream(store, log_key(run, package, arch)):
-        if fields is None and all(job.state.ended for job in read_jobs(store, run, package, [arch])):
-            return
-        if fields is not None and END in fields:
-            return
-        yield fields["line"] if fields else None
+        line = fields.get("line") if fields else None
+        if line is None:
+            ender = fields.get(END) if fields else None
+            jobs = read_jobs(store, run, package, [arch])
+            if all(job.state.ended and ender in (None, job.token) for job in jobs):
+                return
+        yield line

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from farm.errors import TrustDeniedError, TrustError
+from farm.files import place
 from farm.settings import Secret
 from farm.trust.deadline import Deadline
-from farm.trust.directory import place
 from farm.trust.keys import ENCRYPTION, SigningKey, closed, readable
 from farm.trust.openssl import openssl
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,21 +63,6 @@ def locked(path: Path, deadline: Deadline) -> Iterator[None]:
         yield
     finally:
         os.close(held)
-
-
-def place(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file that is there whole or not at all, and survives a crash; one that exists is kept."""
-    handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            os.fchmod(file.fileno(), mode)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):
-            os.link(name, path)
-    finally:
-        Path(name).unlink(missing_ok=True)
 
 
 def sweep(parent: Path) -> None:

@@ -10,8 +10,9 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import TrustDeniedError, TrustError
+from farm.files import place
 from farm.trust.deadline import Deadline
-from farm.trust.directory import locked, place
+from farm.trust.directory import locked
 from farm.trust.failures import is_conflict, is_unknown
 from farm.trust.keys import certified_key_id
 from farm.trust.notary import Notary, NotaryServer, fresh

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.acceptance.conftest import make_workspace
+from tests.support.http_faults import answer, http_relay
+from tests.support.small_disk import small_disk
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from lab.lab import Lab
     from tests.acceptance.conftest import NewWorkspace
     from tests.support.farm_command import Answer, Workspace
 
@@ -77,3 +87,37 @@ def test_after_the_fix_only_the_one_that_failed_is_built(failed: tuple[Workspace
     assert run["packages"][0]["state"] == "signed"
     described = workspace.done("inspect", "--json", workspace.reference("fragile")).json
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64", "s390x"]
+
+
+def test_a_push_that_is_tried_again_leaves_the_log_of_the_build_whole(
+    lab: Lab, homes: Callable[[], Path]
+) -> None:
+    with http_relay(lab.registry) as relay:
+        workspace = make_workspace(replace(lab, registry=relay.address), homes())
+        workspace.write(
+            "again",
+            build_yml="image: again\narches: [amd64]\n",
+            Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo said once\n",
+        )
+        fault = relay.breaks("PUT", "/manifests/.*-amd64$", answer(500))
+        try:
+            workspace.done("push", "again", FARM_SIGN="false")
+            assert fault.hits == 1
+            assert relay.seen("PUT", "/manifests/.*-amd64$") == 2
+            for way in ([], ["--follow"]):
+                assert "said once" in workspace.done("logs", *way, "r1", "again", "amd64").out
+        finally:
+            workspace.done("down")
+
+
+def test_a_submitter_without_room_for_temporary_files_is_told_which_directory_is_full(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    workspace.write("large", Dockerfile="FROM scratch\nCOPY noise /\n", noise=os.urandom(1 << 20).hex())
+    with small_disk(tmp_path / "disk") as disk:
+        refused = workspace.farm("push", "large", TMPDIR=str(disk))
+        assert refused.code == 1
+        assert f"{disk}, the directory for temporary files, is full on" in refused.err
+        assert len(refused.err.splitlines()) == 1, refused.err
+        workspace.done("down")
+    assert "r1" not in workspace.done("status").out

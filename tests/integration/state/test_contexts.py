@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import os
+import tempfile
 import tracemalloc
+from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import ContextError
+from farm.errors import ContextError, TemporaryFullError
 from farm.settings import Secret
 from farm.state.contexts import PIECE, get_context, keep_contexts, put_context
 from farm.state.store import Store
 from tests.integration.state.lost_answers import losing_way
+from tests.support.small_disk import small_disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 KEEP = 600.0
 
@@ -137,3 +144,25 @@ def test_a_big_context_takes_no_more_memory_than_some_pieces(store: Store) -> No
         assert tracemalloc.get_traced_memory()[1] < 16 * PIECE
     finally:
         tracemalloc.stop()
+
+
+def test_a_context_for_which_a_worker_has_no_room_is_not_blamed_on_redis(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    content = os.urandom(3 * PIECE)
+    digest = put(store, content)
+    with small_disk(tmp_path / "disk") as disk, monkeypatch.context() as worker:
+        worker.setattr(tempfile, "tempdir", str(disk))
+        with pytest.raises(TemporaryFullError, match=f"^{disk}, the directory for temporary files, is full"):
+            get_context(store, digest)
+    assert got(store, digest) == content
+
+
+def test_a_context_that_its_submitter_cannot_read_is_not_blamed_on_redis(store: Store) -> None:
+    class Failing(io.BytesIO):
+        def read(self, size: int | None = -1, /) -> bytes:
+            del size
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output error"):
+        put_context(store, named(b"x"), Failing(), keep=KEEP)

@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import TrustError, TrustUnavailableError
 from farm.trust.deadline import Deadline
-from farm.trust.directory import locked, place, private_directory
+from farm.trust.directory import locked, private_directory
 
 
 def soon() -> Deadline:
@@ -54,10 +54,3 @@ def test_a_lock_that_stays_taken_ends_at_the_deadline(tmp_path: Path) -> None:
         locked(tmp_path / "lock", Deadline.after(0.05, "the test")),
     ):
         pass
-
-
-def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
-    place(tmp_path / "key", "first")
-    place(tmp_path / "key", "second")
-    assert (tmp_path / "key").read_text() == "first"
-    assert [path.name for path in tmp_path.iterdir()] == ["key"]

@@ -1,0 +1,14 @@
+-- Add lines to the log of a job, unless its record carries another token by now. KEYS: log, records.
+-- ARGV: 1 job's field; 2 token; 3 "new" to begin with an empty log; 4 most lines; 5 life of the log in seconds;
+--       6 what ends the log ("" where it goes on); then the lines
+-- Returns 1, or 0 when the job is not ours and nothing was added.
+local record = redis.call('HGET', KEYS[2], ARGV[1])
+if not record or cjson.decode(record).token ~= ARGV[2] then return 0 end
+-- Emptied and not deleted: the entries that come are later than all that were there, for those who read along.
+if ARGV[3] == 'new' then redis.call('XTRIM', KEYS[1], 'MAXLEN', 0) end
+for at = 7, #ARGV do
+  redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[4], '*', 'line', ARGV[at])
+end
+if ARGV[6] ~= '' then redis.call('XADD', KEYS[1], '*', ARGV[6], ARGV[2]) end
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+return 1
