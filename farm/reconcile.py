@@ -47,8 +47,6 @@ _TURN = 3.0
 """Seconds for which one who looks, or died at it, keeps others from it; two who look at once do no harm."""
 MOST_RESENT = 8
 """How often a message may be lost on its way: with growing pauses, that is a quarter of an hour and more."""
-_FORGOTTEN = 60.0
-"""Seconds after which a run that was named and never stored is forgotten."""
 
 
 def reconcile(app: Celery, store: Store, *, keep: float, steady: bool = True) -> int:
@@ -129,8 +127,8 @@ class Care:
     def take(self) -> int:
         """Take every step that is overdue; returns how many."""
         if self.overdue.state is None:
-            if self.overdue.named + _FORGOTTEN < self.now:
-                runs.forget(self.store, self.overdue.run)
+            # It expired, and whoever was to forget it died first: a run is named and stored in one step.
+            runs.forget(self.store, self.overdue.run)
             return 0
         hand = self.overdue.hand if self.steady else ()
         steps = sum(self._abandoned(item) for item in hand if item.abandoned)

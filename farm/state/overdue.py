@@ -52,8 +52,6 @@ class Overdue:
     run: str
     state: RunState | None
     """None where the run is not there (any more)."""
-    named: float
-    """When the run was made, by Redis's clock."""
     hand: tuple[InHand, ...] = ()
     queued: tuple[tuple[str, str, float], ...] = ()
     """(package, architecture, since when)."""
@@ -65,10 +63,10 @@ class Overdue:
 def read_overdue(store: Store, *, grace: float) -> tuple[float, list[Overdue]]:
     """The time by Redis's clock, and of each open run what has stood for `grace` seconds."""
     now = store.now()
-    named = cast("list[tuple[str, float]]", store.text.zrange(OPEN_RUNS, 0, -1, withscores=True))
+    named = cast("list[str]", store.text.zrange(OPEN_RUNS, 0, -1))
     waiting = ("due", *(f"queued:{arch}" for arch in ARCHES))
     pipeline = store.text.pipeline(transaction=False)
-    for run, _ in named:
+    for run in named:
         pipeline.hget(run_key(run, "meta"), "state")
         pipeline.zrangebyscore(run_key(run, "hand"), "-inf", now - grace)
         for part in waiting:
@@ -76,16 +74,15 @@ def read_overdue(store: Store, *, grace: float) -> tuple[float, list[Overdue]]:
     answers = pipeline.execute()
     width = 2 + len(waiting)
     rows = [answers[at : at + width] for at in range(0, len(answers), width)]
-    hands = _in_hand(store, {run: row[1] for (run, _), row in zip(named, rows, strict=True)})
-    return now, [_overdue(run, at, row, hands[run]) for (run, at), row in zip(named, rows, strict=True)]
+    hands = _in_hand(store, {run: row[1] for run, row in zip(named, rows, strict=True)})
+    return now, [_overdue(run, row, hands[run]) for run, row in zip(named, rows, strict=True)]
 
 
-def _overdue(run: str, named: float, row: Sequence[Any], hand: tuple[InHand, ...]) -> Overdue:
+def _overdue(run: str, row: Sequence[Any], hand: tuple[InHand, ...]) -> Overdue:
     state, _, due, *queues = row
     return Overdue(
         run,
         RunState(state) if state else None,
-        named,
         hand,
         tuple((package_of(field), arch_of(field), at) for queue in queues for field, at in queue),
         tuple((package_of(field), at) for field, at in due),

@@ -34,7 +34,10 @@ def next_run(store: Store) -> str:
 
 @answered
 def create_run(store: Store, run: Run) -> None:
-    """Store a run with all its work, in one transaction; its first packages are then due to be started."""
+    """Store a run with all its work, in one transaction; its first packages are then due to be started.
+
+    The same transaction names it among the open runs: however late it comes, what is stored is looked after.
+    """
     now = store.now()
     records, works, dependents = _first_records(run)
     pipeline = store.text.pipeline()
@@ -47,11 +50,10 @@ def create_run(store: Store, run: Run) -> None:
     for part, mapping in (parts | {"dependents": dependents, "left": left}).items():
         if mapping:
             pipeline.hset(run_key(run.id, part), items=[word for pair in mapping.items() for word in pair])
+    pipeline.zadd(OPEN_RUNS, {run.id: now})
+    pipeline.zadd(RUNS, {run.id: run.created})
     due = {package_field(work.package): now for work in run.works if not work.needs}
     pipeline.zadd(run_key(run.id, "due"), due)
-    # Named first: a run that is named and not there is forgotten again, one that nobody names would be lost.
-    store.text.zadd(OPEN_RUNS, {run.id: now})
-    store.text.zadd(RUNS, {run.id: run.created})
     pipeline.execute()
 
 

@@ -1,6 +1,6 @@
 """The connection to Redis, the names of its keys, and its Lua scripts.
 
-Keys of one run share the hash tag {r42}, those of one lease {REFERENCE ARCH}: both work on a Redis Cluster.
+Keys of one run share the hash tag {r42}, those of one lease {REFERENCE ARCH}: no script spans two of them.
 """
 
 from __future__ import annotations

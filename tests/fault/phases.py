@@ -62,7 +62,6 @@ PUBLISH_PHASES = (ASSEMBLING, UNSIGNED, SIGNING, SIGNED)
 RECORDED = Phase("recorded, dependents not started", Way.REDIS, _package("signed"), Hold.AFTER)
 
 NUMBERED = Phase("run numbered, not stored", Way.REDIS, r"INCRBY\r\n\$\d+\r\nfarm:run-number", Hold.AFTER)
-NAMED = Phase("run named, not stored", Way.REDIS, r"(?s)ZADD\r\n\$\d+\r\nfarm:open-runs", Hold.AFTER)
 STORED = Phase(
     "run stored, not started",
     Way.REDIS,
@@ -78,4 +77,4 @@ SENT = Phase(
     Hold.BEFORE,
 )
 FOLLOWING = Phase("following", Way.REDIS, r"XREAD\r\n", Hold.NOT)
-SUBMISSION_PHASES = (NUMBERED, NAMED, STORED, STARTED, HALF_SENT, SENT, FOLLOWING)
+SUBMISSION_PHASES = (NUMBERED, STORED, STARTED, HALF_SENT, SENT, FOLLOWING)

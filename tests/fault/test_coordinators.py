@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fault.outcome import built, check
-from tests.fault.phases import FOLLOWING, HALF_SENT, NAMED, NUMBERED, SUBMISSION_PHASES
+from tests.fault.phases import FOLLOWING, HALF_SENT, NUMBERED, SUBMISSION_PHASES
 from tests.fault.rig import ARCHES
 from tests.fault.summary import SUMMARY
 from tests.support.farm_command import wait_until
@@ -51,7 +51,7 @@ class Case:
             self.wire.drop()
         else:
             push.freeze()
-        if self.phase in (NUMBERED, NAMED):
+        if self.phase is NUMBERED:
             assert self.rig.run_of(self.packages[name]) is None
             again = self.rig.push(f"again-{name}", *self.packages)
             assert again.wait(240) == 0, again.said()

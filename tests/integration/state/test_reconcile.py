@@ -15,6 +15,7 @@ from farm.reconcile import MOST_LOST, MOST_RESENT, keep_reconciling, reconcile
 from farm.settings import Secret, Settings
 from farm.state import leases, moves, runs
 from farm.state.overdue import read_overdue
+from farm.state.store import Store
 from lab.process import free_port
 from tests.integration.state.conftest import Queues, let_time_pass
 from tests.support.farm_command import wait_until
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from farm.state.records import JobRecord
-    from farm.state.store import Store
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
 BOTH = [f"{FOO} amd64", f"{FOO} arm64"]
@@ -370,6 +370,32 @@ def test_a_run_that_has_ended_is_kept_for_its_time_and_then_forgotten(store: Sto
 def test_a_run_that_is_open_is_never_forgotten(store: Store, queues: Queues) -> None:
     look(store, queues, after=10_000_000)
     assert [one.run for one in read_overdue(store, grace=0)[1]] == ["r1"]
+
+
+def test_a_run_whose_submitter_slept_before_it_was_stored_is_taken_up(
+    redis_url: str, store: Store, queues: Queues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asleep = Store(Secret(redis_url))
+    pipeline = asleep.text.pipeline()
+    store_all = pipeline.execute
+
+    def sleep_first() -> list[Any]:
+        look(store, queues, after=10_000)
+        return store_all()
+
+    monkeypatch.setattr(pipeline, "execute", sleep_first)
+    monkeypatch.setattr(asleep.text, "pipeline", lambda: pipeline)
+    runs.create_run(asleep, run_of(work(FOO, "amd64")))
+    asleep.close()
+    assert look(store, queues) == 1
+    assert queues.arches("amd64") == BOTH[:1]
+
+
+def test_a_run_that_is_named_and_gone_is_forgotten(store: Store, queues: Queues, made: None) -> None:
+    del made
+    store.text.delete(*store.text.scan_iter("farm:{r1}:*"))
+    assert look(store, queues) == 0
+    assert read_overdue(store, grace=0)[1] == []
 
 
 def test_of_several_who_look_all_the_while_none_does_a_step_twice(
