@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from farm import coordinator
 from farm.errors import CancelledError, StateError
+from farm.model import JobState, PackageState
 from farm.state import moves, runs
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cancelled:
-    """What had not ended before, and is cancelled now."""
+    """What had not ended before, and is cancelled now; with it what needs it."""
 
     packages: tuple[str, ...]
     jobs: tuple[tuple[str, str], ...]
@@ -30,7 +31,7 @@ class Cancelled:
 def cancel(
     store: Store, run: str, *, package: str | None = None, arch: str | None = None, by: str
 ) -> Cancelled:
-    """Cancel what has not ended of a run.
+    """Cancel what has not ended of a run; cut off at any line, the same call again finishes it.
 
     Args:
         store: where the run is kept.
@@ -45,34 +46,58 @@ def cancel(
     record = runs.read_run(store, run)
     chosen = [record.packages[record.named(package)]] if package else list(record.packages.values())
     if arch:
-        return _cancel_arch(store, record, chosen, arch, by)
-    return _cancel_packages(store, record, chosen, by)
+        _cancel_arch(store, record, chosen, arch, by)
+    else:
+        _cancel_packages(store, record, chosen, by)
+    return _cancelled(record, runs.read_run(store, run))
 
 
-def _cancel_packages(store: Store, record: RunRecord, chosen: list[PackageRecord], by: str) -> Cancelled:
-    packages = [package for package in chosen if not package.state.ended]
-    why = {one.package: CancelledError(f"{one.package}: cancelled by {by}") for one in packages}
-    ended = moves.end_packages(store, record.id, why)
-    jobs = _end_jobs(store, record.id, [(one.package, arch) for one in packages for arch in one.jobs], by)
+def _cancel_packages(store: Store, record: RunRecord, chosen: list[PackageRecord], by: str) -> None:
+    pairs = [(one.package, arch) for one in chosen for arch, job in one.jobs.items() if not job.state.ended]
+    # Jobs first, also those of a package that has ended: whoever is cut off here has left nothing under way,
+    # and the reconciler ends the packages, as it does with all whose jobs have ended.
+    _end_jobs(store, record.id, pairs, by)
+    after = runs.read_run(store, record.id).packages
+    left = [after[one.package] for one in chosen if not after[one.package].state.ended]
+    for one in left:
+        # A failure stays the reason, as it does when nobody cancels.
+        if any(job.state is JobState.FAILED for job in one.jobs.values()):
+            coordinator.settle(store, record.id, one.package)
+    why = {one.package: CancelledError(f"{one.package}: cancelled by {by}") for one in left}
+    moves.end_packages(store, record.id, why)
     if len(chosen) < len(record.packages):
-        for package in ended:
-            coordinator.end_dependents(store, record.id, package)
-    return Cancelled(tuple(ended), jobs)
+        for one in chosen:
+            if not runs.stand(store, record.id, [one.package]):
+                coordinator.end_dependents(store, record.id, one.package)
 
 
-def _cancel_arch(
-    store: Store, record: RunRecord, chosen: list[PackageRecord], arch: str, by: str
-) -> Cancelled:
-    pairs = [(package.package, arch) for package in chosen if arch in package.jobs]
-    if not pairs:
+def _cancel_arch(store: Store, record: RunRecord, chosen: list[PackageRecord], arch: str, by: str) -> None:
+    concerned = [package for package in chosen if arch in package.jobs]
+    if not concerned:
         raise StateError(
             f"run {record.id} builds nothing of that for {arch}", hint=f"`farm status {record.id}` shows it"
         )
-    jobs = _end_jobs(store, record.id, pairs, by)
-    settled = [name for name, _ in jobs if coordinator.settle(store, record.id, name)]
-    return Cancelled(tuple(settled), jobs)
+    _end_jobs(store, record.id, [(package.package, arch) for package in concerned], by)
+    for package in concerned:
+        if not package.state.ended:
+            coordinator.settle(store, record.id, package.package)
 
 
-def _end_jobs(store: Store, run: str, pairs: list[tuple[str, str]], by: str) -> tuple[tuple[str, str], ...]:
+def _end_jobs(store: Store, run: str, pairs: list[tuple[str, str]], by: str) -> None:
     why = {(name, arch): CancelledError(f"{name} {arch}: cancelled by {by}") for name, arch in pairs}
-    return tuple(moves.end_jobs(store, run, why))
+    moves.end_jobs(store, run, why)
+
+
+def _cancelled(before: RunRecord, after: RunRecord) -> Cancelled:
+    packages = [
+        name
+        for name, package in after.packages.items()
+        if package.state is PackageState.CANCELLED and not before.packages[name].state.ended
+    ]
+    jobs = [
+        (name, arch)
+        for name, package in after.packages.items()
+        for arch, job in package.jobs.items()
+        if job.state is JobState.CANCELLED and not before.packages[name].jobs[arch].state.ended
+    ]
+    return Cancelled(tuple(packages), tuple(jobs))

@@ -58,8 +58,10 @@ def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:
     ):
         return False
     seen = store.now()
-    for job in work.jobs:
-        queue_job(store, job, come_from=[JobState.WAITING])
+    queued = [queue_job(store, job, come_from=[JobState.WAITING]) for job in work.jobs]
+    if work.jobs and not any(queued) and settle(store, run, work.package):
+        # All of it was cancelled before; a message would find nothing to do, and may never be read.
+        return True
     with _broker():
         if work.jobs:
             builds = [build_signature(app, job) for job in work.jobs]

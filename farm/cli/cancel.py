@@ -23,6 +23,7 @@ def command(settings: Settings, run: str, package: str | None, arch: str | None,
 
     Queued builds never start, running ones are stopped in their engine. Images that were pushed stay, and
     the next push of the same packages finds them. What needs a cancelled package is cancelled with it.
+    Where the command is cut off, the same again finishes it.
 
     \b
     farm cancel r42
