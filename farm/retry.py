@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm import coordinator
@@ -21,23 +22,33 @@ if TYPE_CHECKING:
     from farm.state.store import Store
 
 
-def plan_retry(store: Store, run: str, names: Sequence[str] = ()) -> Run | None:
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A run that does again what another left undone."""
+
+    run: Run
+    added: dict[str, str]
+    """Packages that nobody asked for, each with the one that needs it."""
+
+
+def plan_retry(store: Store, run: str, names: Sequence[str] = ()) -> Retry | None:
     """The run that does again what of `run` failed, was cancelled or was lost; None where nothing did.
 
     Args:
         store: where the run is kept.
         run: its name.
-        names: only these of its packages, by their names or the last parts of them.
+        names: only these of its packages, by their names or the last parts of them, and what they need.
 
     Raises:
-        StateError: there is no such run or package.
+        StateError: there is no such run or package, or one needs what is still under way.
     """
     record = read_run(store, run)
     packages = to_repeat(record, [record.named(name) for name in names])
     if not packages:
         return None
-    works = read_works(store, run, packages)
-    return again(record, works, run=next_run(store), submitter=whoami(), created=time.time())
+    works = read_works(store, run, list(packages))
+    new = again(record, works, run=next_run(store), submitter=whoami(), created=time.time())
+    return Retry(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
 
 
 def submit_retry(store: Store, settings: Settings, run: Run) -> None:

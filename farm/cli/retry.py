@@ -27,6 +27,9 @@ def command(
     Images that were built stay as they are. The very content that RUN had is built, not what the working
     directory holds now: after a mended Dockerfile it is `farm push` that builds.
 
+    With a PACKAGE comes what it needs and what does not stand either. While something that it needs is still
+    under way in RUN, it is refused.
+
     \b
     farm retry r42
     farm retry r42 linuxkit/foo
@@ -36,10 +39,13 @@ def command(
     from farm.retry import plan_retry, submit_retry  # noqa: PLC0415
 
     with attached(settings) as (connected, store):
-        new = plan_retry(store, run, packages)
-        if new is None:
+        retry = plan_retry(store, run, packages)
+        if retry is None:
             print_json({"run": None, "retryOf": run}) if as_json else click.echo(f"{run}: nothing failed")
             return 0
+        new = retry.run
+        for name, needed_by in retry.added.items():
+            click.echo(f"{name} is done again too: {needed_by} needs it", err=True)
         if not queue_anyway:
             require_workers(connected, store, new.queues)
         submit_retry(store, connected, new)

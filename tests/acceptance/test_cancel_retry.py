@@ -145,6 +145,34 @@ def test_what_needs_a_cancelled_package_is_cancelled_and_the_rest_goes_on(farm: 
     assert f"needs {farm.workspace.org}/below, which was cancelled" in answer.err
 
 
+def needing(workspace: Workspace, *packages: str) -> str:
+    """A Dockerfile that is built FROM these packages, as they are now."""
+    tags = {name: workspace.reference(name).rpartition(":")[2] for name in packages}
+    return "ARG ORG\n" + "".join(f"FROM ${{ORG}}/{name}:{tag}\n" for name, tag in tags.items())
+
+
+def test_retry_does_nothing_again_without_what_it_needs(farm: Farm) -> None:
+    workspace, org = farm.workspace, farm.workspace.org
+    slow(workspace, "lasting")
+    workspace.write("broken", Dockerfile=f"{BASE}RUN false\n")
+    workspace.write("needy", Dockerfile=needing(workspace, "broken", "lasting"))
+    run = farm.push("lasting", "broken", "needy")
+    ended = {"lasting": "building", "broken": "failed", "needy": "failed"}
+    wait_until(lambda: farm.package_states(run) == ended)
+    refused = workspace.farm("retry", run, "needy", FARM_BROKER=farm.broker)
+    assert refused.code == 1
+    assert f"{org}/needy needs {org}/lasting, which is still building in {run}" in refused.err
+    farm.done("cancel", run, "lasting")
+    again = workspace.done("retry", run, "needy", "--detach", "--json", FARM_BROKER=farm.broker)
+    for name in ("lasting", "broken"):
+        assert f"{org}/{name} is done again too: {org}/needy needs it" in again.err
+    new = farm.status(again.json["run"])
+    needs = {one["package"].rpartition("/")[2]: one["needs"] for one in new["packages"]}
+    assert needs.keys() == {"lasting", "broken", "needy"}
+    assert sorted(needs["needy"]) == [f"{org}/broken", f"{org}/lasting"]
+    farm.done("cancel", again.json["run"])
+
+
 def test_retry_of_a_run_that_is_done_does_nothing(farm: Farm) -> None:
     farm.workspace.write("well", Dockerfile=BASE)
     run = farm.push("well")
