@@ -27,7 +27,7 @@ def command(
     Images that were built stay as they are. The very content that RUN had is built, not what the working
     directory holds now: after a mended Dockerfile it is `farm push` that builds.
 
-    With a PACKAGE comes what it needs and what does not stand either. While something that it needs is still
+    With a PACKAGE comes whatever it needs that does not stand either. While something that it needs is still
     under way in RUN, it is refused.
 
     \b

@@ -156,7 +156,7 @@ def test_retry_does_nothing_again_without_what_it_needs(farm: Farm) -> None:
     slow(workspace, "lasting")
     workspace.write("broken", Dockerfile=f"{BASE}RUN false\n")
     workspace.write("needy", Dockerfile=needing(workspace, "broken", "lasting"))
-    run = farm.push("lasting", "broken", "needy")
+    run = farm.push("broken", "lasting", "needy")
     ended = {"lasting": "building", "broken": "failed", "needy": "failed"}
     wait_until(lambda: farm.package_states(run) == ended)
     refused = workspace.farm("retry", run, "needy", FARM_BROKER=farm.broker)
