@@ -6,7 +6,9 @@ import json
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
-from farm.errors import StateError
+from redis.exceptions import WatchError
+
+from farm.errors import StateError, StateUnavailableError
 from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
 from farm.state.records import (
     JobRecord,
@@ -37,10 +39,26 @@ def create_run(store: Store, run: Run) -> None:
     """Store a run with all its work, in one transaction; its first packages are then due to be started.
 
     The same transaction names it among the open runs: however late it comes, what is stored is looked after.
+
+    Raises:
+        StateUnavailableError: Redis went away before it was stored.
     """
+    try:
+        _create(store, run)
+    except WatchError as error:
+        # An answer was lost. Not asked again, since by now somebody may be at work on what is stored.
+        if not is_known(store, run.id):
+            raise StateUnavailableError(
+                "Redis went away while the run was stored", hint="push again"
+            ) from error
+
+
+def _create(store: Store, run: Run) -> None:
     now = store.now()
     records, works, dependents = _first_records(run)
-    pipeline = store.text.pipeline()
+    pipeline: Any = store.text.pipeline()
+    pipeline.watch(run_key(run.id, "meta"))
+    pipeline.multi()
     meta = {"state": str(RunState.OPEN), "submitter": run.submitter, "created": str(run.created)}
     if run.retry_of:
         meta["retry_of"] = run.retry_of

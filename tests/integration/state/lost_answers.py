@@ -1,4 +1,4 @@
-"""A way to Redis on which an answer gets lost: the command was carried out, and nobody hears of it."""
+"""A way to Redis on which an answer gets lost, so that nobody hears what was carried out; or a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _CHUNK = 1 << 16
 
 
 class LosingWay:
-    """Carries connections to Redis, and breaks off instead of the next answer to a chosen command."""
+    """Carries connections to Redis, and breaks off instead of a chosen command, or of the answer to it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -24,6 +24,7 @@ class LosingWay:
         port = self._listener.getsockname()[1]
         self.url = parts._replace(netloc=parts.netloc.replace(f":{parts.port}", f":{port}")).geturl()
         self._wanted = b""
+        self._before = False
         self.lost = 0
         self._clients: list[socket.socket] = []
         self._threads = [threading.Thread(target=self._serve)]
@@ -31,7 +32,11 @@ class LosingWay:
 
     def lose_answer_to(self, word: str) -> None:
         """Lose the next answer to a command in which this word stands."""
-        self._wanted = word.encode()
+        self._wanted, self._before = word.encode(), False
+
+    def lose(self, word: str) -> None:
+        """Lose the next command in which this word stands: it is not carried out."""
+        self._wanted, self._before = word.encode(), True
 
     def close(self) -> None:
         """Accept no more, and break off what is left."""
@@ -54,8 +59,9 @@ class LosingWay:
         with client, socket.create_connection(self._redis) as redis, suppress(OSError):
             while words := client.recv(_CHUNK):
                 losing = bool(self._wanted) and self._wanted in words
-                redis.sendall(words)
-                answer = redis.recv(_CHUNK)
+                if not (losing and self._before):
+                    redis.sendall(words)
+                    answer = redis.recv(_CHUNK)
                 if losing:
                     self._wanted = b""
                     self.lost += 1

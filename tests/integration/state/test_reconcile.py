@@ -18,6 +18,7 @@ from farm.state.overdue import read_overdue
 from farm.state.store import Store
 from lab.process import free_port
 from tests.integration.state.conftest import Queues, let_time_pass
+from tests.integration.state.lost_answers import losing_way
 from tests.support.farm_command import wait_until
 from tests.support.values import descriptor, image, job, run_of, work
 
@@ -364,6 +365,30 @@ def test_a_run_that_has_ended_is_kept_for_its_time_and_then_forgotten(store: Sto
 
     wait_until(gone)
     assert runs.list_runs(store) == []
+
+
+def test_a_run_whose_storing_was_not_heard_of_is_not_stored_over_what_became_of_it(
+    redis_url: str, store: Store, queues: Queues
+) -> None:
+    with losing_way(redis_url) as way:
+        there = Store(Secret(way.url))
+        way.lose_answer_to("open-runs")
+        runs.create_run(there, run_of(work(FOO, "amd64")))
+        there.close()
+        assert way.lost == 1
+    assert state(store) is PackageState.WAITING
+    assert look(store, queues) == 1
+    assert len(store.text.zrange("farm:open-runs", 0, -1)) == 1
+
+
+def test_a_run_that_could_not_be_stored_is_told(redis_url: str, store: Store) -> None:
+    with losing_way(redis_url) as way:
+        there = Store(Secret(way.url))
+        way.lose("open-runs")
+        with pytest.raises(StateUnavailableError, match="went away while the run was stored"):
+            runs.create_run(there, run_of(work(FOO, "amd64")))
+        there.close()
+    assert not runs.is_known(store, "r1")
 
 
 @pytest.mark.usefixtures("made")
