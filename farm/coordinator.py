@@ -155,8 +155,10 @@ def publish_signature(
 
 def resend(app: Celery, message: str) -> None:
     """Send a task again that waited for a lease, as the very task that it was."""
+    task = app.signature(json.loads(message))
     with _broker():
-        app.signature(json.loads(message)).apply_async()
+        # Celery forgets how its arguments are shown, and would show them all.
+        task.apply_async(kwargsrepr=task.options["shadow"])
 
 
 def landed(app: Celery, store: Store, run: str, package: str) -> list[str]:

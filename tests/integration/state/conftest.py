@@ -48,13 +48,14 @@ class Queues:
         self.app = app
 
     def take(self, queue: str) -> list[dict[str, Any]]:
-        """Take every message out of a queue, as {task, args, kwargs}."""
+        """Take every message out of a queue, as {task, args, kwargs, shown}."""
         taken = []
         with self.app.connection_for_read() as connection, connection.channel() as opened:
             channel: Any = opened
             while message := channel.basic_get(queue, no_ack=True):
                 args, kwargs, _ = message.decode()
-                taken.append({"task": message.headers["task"], "args": args, "kwargs": kwargs})
+                facts = {"task": message.headers["task"], "shown": message.headers["kwargsrepr"]}
+                taken.append({**facts, "args": args, "kwargs": kwargs})
         return taken
 
     def arches(self, *arches: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -365,6 +366,15 @@ def test_a_run_that_has_ended_is_kept_for_its_time_and_then_forgotten(store: Sto
 
     wait_until(gone)
     assert runs.list_runs(store) == []
+
+
+def test_arguments_are_shown_by_a_title_alone_also_when_a_task_is_sent_again(queues: Queues) -> None:
+    sent = coordinator.build_signature(queues.app, job())
+    sent.apply_async()
+    # What a task says of itself when it has to wait for a lease.
+    del sent.options["kwargsrepr"]
+    coordinator.resend(queues.app, json.dumps(sent))
+    assert [message["shown"] for message in queues.take("build.amd64")] == [job().title] * 2
 
 
 def test_a_run_whose_storing_was_not_heard_of_is_not_stored_over_what_became_of_it(
