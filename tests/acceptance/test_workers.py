@@ -36,7 +36,6 @@ def workers(
     try:
         wait_until(lambda: len(workspace.done("workers", "--json", FARM_BROKER=broker).json) == len(started))
         yield started
-    finally:
         for process in started.values():
             process.send_signal(signal.SIGTERM)
         endings = {
@@ -44,6 +43,11 @@ def workers(
             for name, process in started.items()
         }
         assert all(code == 0 for _, code in endings.values()), endings
+    finally:
+        # After a failure there may be a build of an hour in hand.
+        for process in started.values():
+            process.kill()
+            process.communicate()
 
 
 def test_three_workers_build_each_its_own_architecture_and_one_publishes(
