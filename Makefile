@@ -14,7 +14,7 @@ STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test lint types imports format docs unit property integration chaos bench wheel \
-	clean up down logs worker
+	clean up down logs worker compose
 
 help: ## say what can be made
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -71,6 +71,9 @@ down: ## stop the stack in containers, and keep its data
 
 logs: ## follow the logs of the stack in containers
 	@$(STACK) logs --follow --tail 100 $(SERVICES)
+
+compose: ## any other command of docker compose on the stack: make compose ARGS="ps --all"
+	@$(STACK) $(ARGS)
 
 worker: ## make this the machine of a worker, with what compose/bundle wrote on the first: make worker BUNDLE=FILE
 	@compose/join $(BUNDLE) $(ARGS)

@@ -17,10 +17,11 @@ from compose.site import Site, check_host
 from farm.errors import FarmError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
 _SOCKET = "/var/run/docker.sock"
 _DOCKER_CERTS = Path("/etc/docker/certs.d")
+_EMULATED = {"COMPOSE_PROFILES": "core,registry,trust,workers,monitoring", "EMULATE": "true"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,6 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FarmError as error:
         print(f"compose: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
+    except OSError as error:
+        # Such as a file that is root's: the operator forgot sudo.
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"compose: {where}{error.strerror or error}", file=sys.stderr)  # noqa: T201
+        return 1
     return 0
 
 
@@ -40,45 +46,51 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="compose", description="Look after the stack in containers.")
     words = parser.add_subparsers(required=True)
     init = words.add_parser("init", help="make .env, certificates, passwords and the signing key, once")
-    init.add_argument("host", help="name or address at which every machine reaches this one")
-    init.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of .env")
     init.set_defaults(verb=_init)
+    init.add_argument("host", help="name or address at which every machine reaches this one")
+    about = "build amd64, arm64 and s390x here: foreign ones in QEMU, slowly"
+    init.add_argument("--emulate", action="store_true", help=about)
+    init.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of .env")
     bundle = words.add_parser("bundle", help="write what another machine's worker needs to standard output")
     bundle.set_defaults(verb=_bundle)
     join = words.add_parser("join", help="make this the machine of a worker")
-    join.add_argument(
-        "bundle", type=argparse.FileType("rb"), help="what compose/bundle wrote; - for standard input"
-    )
     join.set_defaults(verb=_join)
-    for machine in (init, join):
-        machine.add_argument(
-            "--machine", default=platform.node().partition(".")[0], help="name in its workers' names"
-        )
-        machine.add_argument("--socket", default=_SOCKET, help="of this machine's Docker Engine")
-        machine.add_argument(
-            "--docker-certs",
-            type=Path,
-            default=_DOCKER_CERTS,
-            help="where that engine looks for registries' CAs",
-        )
+    about = "what compose/bundle wrote; - for standard input"
+    join.add_argument("bundle", type=argparse.FileType("rb"), help=about)
+    about = "put the bundle's secrets in the place of an earlier one's"
+    join.add_argument("--renew", action="store_true", help=about)
     renewing = words.add_parser("renew", help="make secrets anew")
+    renewing.set_defaults(verb=_renew)
     renewing.add_argument("names", nargs="+", choices=RENEWABLE, metavar="NAME", help=", ".join(RENEWABLE))
-    renewing.set_defaults(verb=lambda site, options: renew(site, options.names))
-    for name, do, about in (
-        ("backup", backup, "copy all that must not be lost into a new folder"),
-        ("restore", restore, "put a back-up into a stack that is down and empty"),
-    ):
-        word = words.add_parser(name, help=about)
+    saving = words.add_parser("backup", help="copy all that must not be lost into a new folder")
+    saving.set_defaults(verb=lambda site, options: backup(site, options.folder))
+    restoring = words.add_parser("restore", help="put a back-up into a stack that is down and empty")
+    restoring.set_defaults(verb=_restore)
+    for word in (saving, restoring):
         word.add_argument("folder", type=Path)
-        word.set_defaults(verb=lambda site, options, do=do: do(site, options.folder))
+    _add_machine([init, join], [init, join, renewing, restoring])
     return parser.parse_args(arguments)
+
+
+def _add_machine(
+    named: Iterable[argparse.ArgumentParser], trusting: Iterable[argparse.ArgumentParser]
+) -> None:
+    """Flags that say what this machine is: of words that name it, and that tell its engine whom to trust."""
+    for word in named:
+        own = platform.node().partition(".")[0]
+        word.add_argument("--machine", default=own, help="name in its workers' names")
+        word.add_argument("--socket", default=_SOCKET, help="of this machine's Docker Engine")
+    for word in trusting:
+        about = "where this machine's Docker Engine looks for registries' CAs"
+        word.add_argument("--docker-certs", type=Path, default=_DOCKER_CERTS, help=about)
 
 
 def _init(site: Site, options: argparse.Namespace) -> list[Path]:
     given = dict(item.partition("=")[::2] for item in options.set)
     new = not site.env.exists()
     variables = site.settle(
-        {"FARM_HOST": check_host(options.host), **given}, kept=this_machine(options.machine, options.socket)
+        {"FARM_HOST": check_host(options.host), **(_EMULATED if options.emulate else {}), **given},
+        kept=this_machine(options.machine, options.socket),
     )
     made = make_all(site, variables)
     site.hand_over(int(variables["FARM_UID"]))
@@ -94,7 +106,15 @@ def _bundle(site: Site, _: argparse.Namespace) -> list[Path]:
 def _join(site: Site, options: argparse.Namespace) -> list[Path]:
     with options.bundle:
         own = this_machine(options.machine, options.socket)
-        return unpack(site, options.bundle, own, docker_certs=options.docker_certs)
+        return unpack(site, options.bundle, own, docker_certs=options.docker_certs, anew=options.renew)
+
+
+def _renew(site: Site, options: argparse.Namespace) -> list[Path]:
+    return renew(site, options.names, docker_certs=options.docker_certs)
+
+
+def _restore(site: Site, options: argparse.Namespace) -> list[Path]:
+    return restore(site, options.folder, docker_certs=options.docker_certs)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Signatures are read before images: whatever a back-up says is signed, it also ho
 
 from __future__ import annotations
 
+import io
 import shlex
 import shutil
 import subprocess
@@ -13,6 +14,8 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
+from compose.join import trust_registry
+from compose.site import read_variables
 from farm.errors import FarmError, InputError
 from farm.settings import environment
 
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from compose.site import Site
 
 _SITE_FILES = (".env", "secrets", "maintainer")
+_PASSPHRASES, _CA = "secrets/notary-signer-passphrases", "secrets/ca.crt"
 _LIMIT = 6 * 3600
 
 
@@ -73,32 +77,78 @@ def backup(site: Site, folder: Path) -> list[Path]:
         for part in parts:
             with (new / part.file).open("wb") as output:
                 _compose(site, "exec", "-T", part.service, *part.read, into=output)
-        with tarfile.open(new / "site.tar", "w") as tar:
-            for name in _SITE_FILES:
-                tar.add(site.directory / name, name)
+        save_site(site, new)
         for file in new.iterdir():
             file.chmod(0o600)
         new.rename(folder)
     return sorted(folder.iterdir())
 
 
-def restore(site: Site, folder: Path) -> list[Path]:
+def save_site(site: Site, folder: Path) -> None:
+    """Write site.tar: the site's variables and secrets."""
+    with tarfile.open(folder / "site.tar", "w") as tar:
+        for name in _SITE_FILES:
+            tar.add(site.directory / name, name)
+
+
+def restore(site: Site, folder: Path, *, docker_certs: Path) -> list[Path]:
     """Fill a stack that is down and has no data yet; it is down afterwards too.
 
+    Args:
+        site: where to.
+        folder: what `backup` made.
+        docker_certs: where this machine's Docker Engine looks for registries' CAs.
+
     Raises:
-        InputError: it is no back-up, or the stack runs.
+        InputError: it is no back-up, the stack runs, or this machine has other secrets; nothing was changed.
         FarmError: a service did not take its part, as one that holds data already.
     """
-    if not (folder / "site.tar").is_file():
-        raise InputError(f"{folder} is no back-up")
-    made = [] if site.env.exists() else _unpack_site(site, folder)
+    there = _is_there(site, folder)
+    _compose(site, "version")
+    made = [] if there else _unpack_site(site, folder)
     if _compose(site, "ps", "--quiet").strip():
         raise InputError("the stack runs", hint="make down")
-    for part in PARTS:
-        if (folder / part.file).exists():
-            _fill(site, folder, part)
+    made += trust_registry(docker_certs, site.variables(), (site.directory / _CA).read_text())
+    parts = [part for part in PARTS if (folder / part.file).exists()]
+    # Of the clone as it is now: an image that is there may be of another PostgreSQL.
+    _compose(site, "build", *dict.fromkeys(part.service for part in parts))
+    for part in parts:
+        _fill(site, folder, part)
     _compose(site, "down")
     return made
+
+
+def _is_there(site: Site, folder: Path) -> bool:
+    """Whether this machine is the back-up's site already: False, if nothing was made here yet.
+
+    Raises:
+        InputError: it is another site, whose passphrases would not open what is restored; or no back-up.
+    """
+    saved = _saved(folder)
+    if not any((site.directory / name).exists() for name in _SITE_FILES):
+        return False
+    here = {name: _text(site.directory / name) for name in saved}
+    hosts = [read_variables(texts[".env"]).get("FARM_HOST") for texts in (saved, here)]
+    # A passphrase that was added since does no harm.
+    opened = {*saved[_PASSPHRASES].splitlines()} <= {*here[_PASSPHRASES].splitlines()}
+    if not opened or saved[_CA] != here[_CA] or hosts[0] != hosts[1]:
+        hint = "move compose/.env, compose/secrets and compose/maintainer away, then run this again"
+        raise InputError("this machine has other secrets than the back-up", hint=hint)
+    return True
+
+
+def _saved(folder: Path) -> dict[str, str]:
+    """The files of site.tar by which a site is known, by name."""
+    try:
+        with tarfile.open(folder / "site.tar") as tar:
+            files = {name: tar.extractfile(name) or io.BytesIO() for name in (".env", _PASSPHRASES, _CA)}
+            return {name: file.read().decode() for name, file in files.items()}
+    except (OSError, KeyError, UnicodeDecodeError, tarfile.TarError) as error:
+        raise InputError(f"{folder} is no back-up", hint="compose/backup makes one") from error
+
+
+def _text(path: Path) -> str:
+    return path.read_text() if path.exists() else ""
 
 
 def _unpack_site(site: Site, folder: Path) -> list[Path]:
@@ -117,16 +167,22 @@ def _fill(site: Site, folder: Path, part: Part) -> None:
 
 def _compose(site: Site, *words: str, given: IO[bytes] | None = None, into: IO[bytes] | None = None) -> str:
     """Run docker compose on the site's stack; returns what it printed."""
-    program = shlex.split(environment(["COMPOSE"]).get("COMPOSE", "docker compose"))
+    program = shlex.split(environment(["COMPOSE"]).get("COMPOSE") or "docker compose")
     place = ["--project-directory", str(site.directory), "--file", str(site.directory / "compose.yaml")]
-    done = subprocess.run(
-        [*program, *place, *words],
-        stdin=given or subprocess.DEVNULL,
-        stdout=into or subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        timeout=_LIMIT,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [*program, *place, *words],
+            stdin=given or subprocess.DEVNULL,
+            stdout=into or subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            timeout=_LIMIT,
+            check=False,
+        )
+    except OSError as error:
+        hint = "install Docker Compose 2.20 or later, or name its program in COMPOSE"
+        raise InputError(f"{program[0]} cannot be run: {error.strerror}", hint=hint) from error
+    except subprocess.TimeoutExpired as error:
+        raise FarmError(f"`docker compose {words[0]}` took longer than {_LIMIT // 3600} h") from error
     if done.returncode:
         told = " ".join(done.stderr.decode(errors="replace").split())[-400:]
         raise FarmError(f"`docker compose {words[0]}` failed: {told}")

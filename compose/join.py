@@ -7,10 +7,9 @@ import os
 import tarfile
 from typing import IO, TYPE_CHECKING
 
-from compose.make import registry_name, write_missing
+from compose.make import ENGINE_README, holds, registry_name, write_anew, write_missing
 from compose.site import container_uid, group_of
 from farm.errors import InputError
-from farm.files import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,8 +24,6 @@ _SHARED = (
     "FARM_HOST",
     "REDIS_PORT",
     "REGISTRY_PORT",
-    "NOTARY_PORT",
-    "NOTARY_SERVER",
     "IMAGES",
     "TAG",
     "BASE",
@@ -53,7 +50,9 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     tar.addfile(entry, io.BytesIO(content))
 
 
-def unpack(site: Site, bundle: IO[bytes], own: Mapping[str, str], *, docker_certs: Path) -> list[Path]:
+def unpack(
+    site: Site, bundle: IO[bytes], own: Mapping[str, str], *, docker_certs: Path, anew: bool
+) -> list[Path]:
     """Become a worker's machine; returns what was made. Done again with the same bundle, it changes nothing.
 
     Args:
@@ -61,6 +60,7 @@ def unpack(site: Site, bundle: IO[bytes], own: Mapping[str, str], *, docker_cert
         bundle: what `pack` wrote.
         own: what .env says of the machine itself.
         docker_certs: where its Docker Engine looks for registries' CAs.
+        anew: whether the bundle's secrets take the place of what an earlier one brought.
 
     Raises:
         InputError: it is no such bundle, or this machine has other secrets; nothing was changed.
@@ -71,14 +71,15 @@ def unpack(site: Site, bundle: IO[bytes], own: Mapping[str, str], *, docker_cert
     }
     texts = {site.secrets / name: text for name, text in files.items()}
     texts[site.secrets / "certs.d" / registry_name(wanted) / "ca.crt"] = files["ca.crt"]
-    texts[site.secrets / "engine" / "README"] = (
-        "ca.pem, cert.pem and key.pem for an engine at tcp:// go here."
-    )
-    for path, text in texts.items():
-        if path.exists() and path.read_text() != f"{text.rstrip()}\n":
-            raise InputError(f"{path} is there already, and another", hint="nothing was changed")
+    others = [path for path, text in texts.items() if path.exists() and not holds(path, text)]
+    if others and not anew:
+        hint = "nothing was changed; --renew puts the bundle's in its place"
+        raise InputError(f"{others[0]} is there already, and another", hint=hint)
     site.settle(wanted, kept=own)
-    made = write_missing(texts)
+    if site.secrets / "ca.crt" in others:
+        distrust_registry(docker_certs, wanted, (site.secrets / "ca.crt").read_text())
+    made = write_anew(texts)
+    made += write_missing({site.secrets / "engine" / "README": ENGINE_README})
     site.hand_over(int(site.variables()["FARM_UID"]))
     return made + trust_registry(docker_certs, wanted, files["ca.crt"])
 
@@ -109,9 +110,15 @@ def this_machine(name: str, socket: str) -> dict[str, str]:
 
 
 def trust_registry(docker_certs: Path, variables: Mapping[str, str], ca: str) -> list[Path]:
-    """Let this machine's Docker Engine trust the registry's certificate: it reads the folder at each use."""
+    """Let this machine's Docker Engine trust the registry's certificate: it reads the folder at each use.
+
+    Raises:
+        InputError: it trusts another CA for the registry, or this user may not say whom it trusts.
+    """
     path = docker_certs / registry_name(variables) / "ca.crt"
     if path.exists():
+        if ca.strip().encode() not in path.read_bytes():
+            raise _another_ca(path)
         return []
     if not os.access(next(parent for parent in path.parents if parent.exists()), os.W_OK):
         raise InputError(
@@ -119,5 +126,20 @@ def trust_registry(docker_certs: Path, variables: Mapping[str, str], ca: str) ->
             hint="copy compose/secrets/ca.crt there as root, then run this again",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    place(path, ca, 0o644)
-    return [path]
+    return write_anew({path: ca}, 0o644)
+
+
+def distrust_registry(docker_certs: Path, variables: Mapping[str, str], ca: str) -> None:
+    """Take the CA away that is about to be replaced, and no other.
+
+    Raises:
+        InputError: this machine's Docker Engine trusts another CA for the registry.
+    """
+    path = docker_certs / registry_name(variables) / "ca.crt"
+    if path.exists() and not holds(path, ca):
+        raise _another_ca(path)
+    path.unlink(missing_ok=True)
+
+
+def _another_ca(path: Path) -> InputError:
+    return InputError(f"{path} is of another CA", hint="remove it, then run this again")

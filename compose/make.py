@@ -8,6 +8,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from compose.certificates import make_ca, make_certificate
+from farm.errors import InputError
 from farm.files import place
 from farm.settings import Secret
 from farm.trust.delegation import generate_delegation_key
@@ -21,10 +22,11 @@ if TYPE_CHECKING:
 BROKER_USERS = ("worker", "publisher", "maintainer", "flower", "operator")
 REGISTRY_USERS = ("worker", "publisher", "maintainer", "administrator", "reader")
 _PASSWORDS = ("flower-password", "delegation-passphrase", "root-passphrase")
-_SERVICES = ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")
-_SIGNERS = ("publisher", "administrator")
+SERVICES = ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")
+SIGNERS = ("publisher", "administrator")
 """Who may write to the notary server: known to its gate by a certificate."""
 _FIRST_ALIAS = "farm1"
+ENGINE_README = "ca.pem, cert.pem and key.pem for engines at tcp:// go here."
 
 
 def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
@@ -32,9 +34,9 @@ def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
     site.secrets.mkdir(mode=0o700, exist_ok=True)
     host = variables["FARM_HOST"]
     made = make_ca(site.secrets, host)
-    for service in _SERVICES:
+    for service in SERVICES:
         made += make_certificate(site.secrets, service, (host, service, "localhost", "127.0.0.1"))
-    for signer in _SIGNERS:
+    for signer in SIGNERS:
         made += make_certificate(site.secrets, signer, (signer,))
     texts = {site.secrets / name: new_password() for name in _PASSWORDS}
     broker = f"{host}:{variables['REDIS_PORT']}/0"
@@ -58,8 +60,29 @@ def write_missing(texts: Mapping[Path, str]) -> list[Path]:
     missing = [path for path in texts if not path.exists()]
     for path in missing:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place(path, f"{texts[path].rstrip()}\n")
+        place(path, _content(texts[path]))
     return missing
+
+
+def write_anew(texts: Mapping[Path, str], mode: int = 0o600) -> list[Path]:
+    """Write the files, each in the place of what stood there; returns those that changed."""
+    changed = [path for path in texts if not holds(path, texts[path])]
+    for path in changed:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = path.with_name(f".new-{path.name}")
+        new.unlink(missing_ok=True)
+        place(new, _content(texts[path]), mode)
+        new.replace(path)
+    return changed
+
+
+def holds(path: Path, text: str) -> bool:
+    """Whether the file is there, and as it was written with this text."""
+    return path.exists() and path.read_bytes() == _content(text).encode()
+
+
+def _content(text: str) -> str:
+    return f"{text.rstrip()}\n"
 
 
 def registry_name(variables: Mapping[str, str]) -> str:
@@ -83,16 +106,18 @@ def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
     logins = {line.partition(":")[0]: docker_config(registry, line) for line in users}
     texts = {site.secrets / f"docker-{user}.json": logins[user] for user in ("worker", "publisher", "reader")}
     texts[site.secrets / "certs.d" / registry / "ca.crt"] = ca
-    texts[site.secrets / "engine" / "README"] = "ca.pem, cert.pem and key.pem for engines at tcp:// go here."
+    texts[site.secrets / "engine" / "README"] = ENGINE_README
     notary = f"{variables['FARM_HOST']}:{variables['NOTARY_PORT']}"
-    for signer, folder in zip(_SIGNERS, ("publisher-tls", "administrator/docker/tls"), strict=True):
+    for signer, folder in zip(SIGNERS, ("publisher-tls", "administrator/docker/tls"), strict=True):
         # Where docker keeps what it shows to a notary server.
         shown = site.secrets / folder / notary
         texts[shown / "client.cert"] = (site.secrets / f"{signer}.crt").read_text()
         texts[shown / "client.key"] = (site.secrets / f"{signer}.key").read_text()
     texts[site.secrets / "administrator" / "docker" / "config.json"] = logins["administrator"]
     texts[site.secrets / "administrator" / "farm.yml"] = _administrator(variables)
+    texts[site.secrets / "administrator" / "notary-ca.crt"] = notary_ca = _notary_ca(site, variables)
     own = site.maintainer
+    texts[own / "notary-ca.crt"] = notary_ca
     texts[own / "ca.crt"] = texts[own / "certs.d" / registry / "ca.crt"] = ca
     texts[own / "broker"] = (site.secrets / "broker-maintainer").read_text()
     texts[own / "docker" / "config.json"] = logins["maintainer"]
@@ -109,6 +134,16 @@ def _notary(variables: Mapping[str, str]) -> str:
     return variables["NOTARY_SERVER"] or f"https://{variables['FARM_HOST']}:{variables['NOTARY_PORT']}"
 
 
+def _notary_ca(site: Site, variables: Mapping[str, str]) -> str:
+    """The CA of the notary server: what NOTARY_CA names, as compose.yaml does, else the stack's own."""
+    path = site.directory / (variables.get("NOTARY_CA") or "secrets/ca.crt")
+    try:
+        return path.read_text()
+    except (OSError, UnicodeDecodeError):
+        hint = f"put it there or correct {site.env}, then run this again"
+        raise InputError(f"{path}, the notary server's CA, cannot be read", hint=hint) from None
+
+
 def _maintainer(variables: Mapping[str, str]) -> str:
     return f"""\
 # Settings of a maintainer's machine: copy this folder there, and put `export FARM_CONFIG=FOLDER/farm.yml`
@@ -119,7 +154,7 @@ registry-certs: certs.d
 docker-config: docker
 org: {registry_name(variables)}/linuxkit
 notary-server: {_notary(variables)}
-notary-ca: ca.crt
+notary-ca: notary-ca.crt
 """
 
 
@@ -131,7 +166,7 @@ registry-certs: ../certs.d
 docker-config: docker
 org: {registry_name(variables)}/linuxkit
 notary-server: {_notary(variables)}
-notary-ca: ../ca.crt
+notary-ca: notary-ca.crt
 signing-key: ../delegation.pem
 root-passphrase-file: ../root-passphrase
 """

@@ -5,7 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from compose.make import BROKER_USERS, REGISTRY_USERS, derived, make_all, new_password
+from compose.join import distrust_registry, trust_registry
+from compose.make import (
+    BROKER_USERS,
+    REGISTRY_USERS,
+    SERVICES,
+    SIGNERS,
+    derived,
+    holds,
+    make_all,
+    new_password,
+    write_anew,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,8 +24,9 @@ if TYPE_CHECKING:
 
     from compose.site import Site
 
-CERTIFICATES, SIGNER, DELEGATION = "certificates", "notary-signer-passphrases", "delegation"
+CA, CERTIFICATES, SIGNER, DELEGATION = "ca", "certificates", "notary-signer-passphrases", "delegation"
 RENEWABLE = (
+    CA,
     CERTIFICATES,
     *(f"broker-{user}" for user in BROKER_USERS),
     *(f"registry-{user}" for user in REGISTRY_USERS),
@@ -24,26 +36,45 @@ RENEWABLE = (
 )
 
 
-def renew(site: Site, names: Sequence[str]) -> list[Path]:
-    """Make the named secrets anew; returns what was made. Services read them when they are created anew."""
+def renew(site: Site, names: Sequence[str], *, docker_certs: Path) -> list[Path]:
+    """Make the named secrets anew; returns what was made. Services read them when they are created anew.
+
+    Args:
+        site: whose secrets.
+        names: of `RENEWABLE`.
+        docker_certs: where this machine's Docker Engine looks for registries' CAs.
+
+    Raises:
+        InputError: that engine trusts another CA for the registry; nothing was renewed.
+    """
     variables = site.variables()
-    # What repeats a secret in another form is made again, whichever it was.
-    repeating = derived(site, variables)
+    make_all(site, variables)  # what an earlier one that was killed left undone
+    if CA in names:
+        distrust_registry(docker_certs, variables, _ca(site))
+    # What repeats a secret in another form is made again. It goes first, so that a kill leaves none that is
+    # out of date; what says something else by now is the site's own.
+    for path, text in derived(site, variables).items():
+        if holds(path, text):
+            path.unlink()
     for name in names:
         _let_go(site, name)
-    for path in repeating:
-        if path.name != "farm.yml":
-            path.unlink(missing_ok=True)
     made = make_all(site, variables)
     site.hand_over(int(variables["FARM_UID"]))
-    return made
+    return [*made, *(trust_registry(docker_certs, variables, _ca(site)) if CA in names else [])]
+
+
+def _ca(site: Site) -> str:
+    return (site.secrets / "ca.crt").read_text()
 
 
 def _let_go(site: Site, name: str) -> None:
     if name == CERTIFICATES:
-        for path in site.secrets.glob("*.crt"):
-            if path.stem not in ("ca", "delegation"):
-                path.unlink()
+        _remove(site, (*SERVICES, *SIGNERS), "crt")
+    elif name == CA:
+        # A certificate goes before its key, and the CA last: no kill leaves two that do not fit.
+        for names in ((*SERVICES, *SIGNERS), (CA,)):
+            _remove(site, names, "crt")
+            _remove(site, names, "key")
     elif name == SIGNER:
         _add_passphrase(site.secrets / name)
     elif name == DELEGATION:
@@ -54,15 +85,21 @@ def _let_go(site: Site, name: str) -> None:
         (site.secrets / name).unlink(missing_ok=True)
 
 
+def _remove(site: Site, names: Sequence[str], kind: str) -> None:
+    for name in names:
+        (site.secrets / f"{name}.{kind}").unlink(missing_ok=True)
+
+
 def _add_passphrase(path: Path) -> None:
     """A new passphrase for new keys; those that encrypt old ones stay."""
     lines = path.read_text().splitlines()
-    _rewrite(path, [*lines, f"farm{len(lines) + 1} {new_password()}"])
+    write_anew({path: "\n".join([*lines, f"farm{len(lines) + 1} {new_password()}"])})
 
 
 def _replace_user(path: Path, user: str) -> None:
     passwords: Mapping[str, str] = dict(line.split(":", 1) for line in path.read_text().split())
-    _rewrite(path, [f"{name}:{word}" for name, word in {**passwords, user: new_password()}.items()])
+    lines = [f"{name}:{word}" for name, word in {**passwords, user: new_password()}.items()]
+    write_anew({path: "\n".join(lines)})
 
 
 def _put_away(site: Site) -> None:
@@ -72,10 +109,3 @@ def _put_away(site: Site) -> None:
     for name in ("delegation.crt", "delegation.pem", "delegation-passphrase"):
         if (site.secrets / name).exists():
             (site.secrets / name).rename(old / name)
-
-
-def _rewrite(path: Path, lines: Sequence[str]) -> None:
-    new = path.with_name(f".new-{path.name}")
-    new.write_text("".join(f"{line}\n" for line in lines))
-    new.chmod(0o400)
-    new.replace(path)

@@ -50,7 +50,7 @@ class Site:
             InputError: there is none.
         """
         try:
-            return dict(_LINE.findall(self.env.read_text()))
+            return read_variables(self.env.read_text())
         except FileNotFoundError:
             raise InputError(f"{self.env} is not there", hint="run compose/init HOST first") from None
 
@@ -89,6 +89,11 @@ class Site:
             path.chmod(0o700 if path.is_dir() else 0o400)
             if os.geteuid() == 0:
                 os.chown(path, uid, uid)
+
+
+def read_variables(text: str) -> dict[str, str]:
+    """The variables that a .env of this text sets."""
+    return dict(_LINE.findall(text))
 
 
 def container_uid() -> int:

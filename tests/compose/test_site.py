@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import shutil
 import subprocess
 import sys
 import tomllib
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from farm.settings import FIELDS, SECRET_FILES
-from lab.setup import ROOT
+from farm.settings import FIELDS, SECRET_FILES, load_settings
+from farm.trust.deadline import Deadline
+from farm.trust.openssl import openssl
+from lab.setup import ARCHES, ROOT
+from tests.support.clone import HOST, Clone
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HOST = "farm.example.org"
 CERTIFIED = (
     *("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database"),
     *("publisher", "administrator"),
@@ -26,36 +28,6 @@ CERTIFIED = (
 SHOWN = {
     f"secrets/{folder}/{HOST}:4443/client.cert" for folder in ("publisher-tls", "administrator/docker/tls")
 }
-
-
-class Clone:
-    """A clone's scripts, and what they print."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        for name in ("compose", "farm"):
-            shutil.copytree(
-                ROOT / name, directory / name, ignore=shutil.ignore_patterns("wheelhouse", "secrets")
-            )
-        for name in (".env", "maintainer"):
-            left = directory / "compose" / name
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
-
-    def run(self, script: str, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
-        """Run one of compose/'s scripts."""
-        command = [str(self.directory / "compose" / script), *words]
-        return subprocess.run(command, input=given, capture_output=True, check=False, timeout=120)
-
-    def init(self, *words: str, host: str = HOST) -> subprocess.CompletedProcess[bytes]:
-        """Run compose/init, without an engine."""
-        own = [f"--socket={self.directory}/none", f"--docker-certs={self.directory}/certs"]
-        return self.run("init", host, *own, *words)
-
-    def made(self) -> dict[str, bytes]:
-        """All that the scripts make, by path."""
-        places = [self.directory / "compose" / name for name in (".env", "secrets", "maintainer")]
-        files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
-        return {str(file.relative_to(self.directory)): file.read_bytes() for file in files if file.is_file()}
 
 
 @pytest.fixture
@@ -115,19 +87,52 @@ def test_a_bundle_makes_a_worker_s_machine_and_holds_no_key_that_signs(clone: Cl
     for name in ("delegation.pem", "delegation-passphrase", "root-passphrase", "ca.key", "publisher.key"):
         assert (clone.directory / "compose" / "secrets" / name).read_bytes().strip() not in bundle
     other = Clone(tmp_path / "other")
-    own = [f"--socket={tmp_path}/none", f"--docker-certs={tmp_path}/other/certs", "--machine=second"]
-    joined = other.run("join", "-", *own, given=bundle)
+    joined = other.join(bundle)
     assert joined.returncode == 0, joined.stderr
     env = (other.directory / "compose" / ".env").read_text()
     assert "\nCOMPOSE_PROFILES=worker\n" in env
     assert "\nMACHINE=second\n" in env
     assert f"\nFARM_HOST={HOST}\n" in env
     before = other.made()
-    assert other.run("join", "-", *own, given=bundle).stdout == b""
+    assert other.join(bundle).stdout == b""
     (clone.directory / "compose" / "secrets" / "broker-worker").unlink()
     clone.init()
-    refused = other.run("join", "-", *own, given=clone.run("bundle").stdout)
+    refused = other.join(clone.run("bundle").stdout)
     assert (refused.returncode, other.made()) == (2, before)
+
+
+def test_a_new_bundle_replaces_what_an_earlier_one_brought_and_nothing_else(
+    clone: Clone, tmp_path: Path
+) -> None:
+    clone.init()
+    other = Clone(tmp_path / "other")
+    other.join(clone.run("bundle").stdout)
+    own = other.secrets / "engine" / "ca.pem"
+    own.write_text("the CA of an engine")
+    before = other.made()
+    clone.run("renew", "ca", "broker-worker", "registry-worker")
+    bundle = clone.run("bundle").stdout
+    done = other.join(bundle, "--renew")
+    assert done.returncode == 0, done.stderr
+    after = other.made()
+    changed = {path.removeprefix("compose/secrets/") for path in after if before.get(path) != after[path]}
+    assert changed == {"ca.crt", "broker-worker", "docker-worker.json", f"certs.d/{HOST}:5000/ca.crt"}
+    for name in changed:
+        assert (other.secrets / name).read_text() == (clone.secrets / name).read_text()
+    assert other.trusted.read_text() == (clone.secrets / "ca.crt").read_text()
+    assert other.join(bundle).stdout == b""
+
+
+def test_a_machine_whose_engine_trusts_another_ca_for_the_registry_is_told_so(clone: Clone) -> None:
+    clone.trusted.parent.mkdir(parents=True)
+    clone.trusted.write_text("the CA of an earlier farm")
+    refused = clone.init()
+    assert refused.returncode == 2
+    assert f"{clone.trusted} is of another CA" in refused.stderr.decode()
+    assert clone.trusted.read_text() == "the CA of an earlier farm"
+    clone.trusted.unlink()
+    assert clone.init().returncode == 0
+    assert clone.trusted.read_text() == (clone.secrets / "ca.crt").read_text()
 
 
 def test_what_is_no_bundle_is_refused(clone: Clone) -> None:
@@ -158,6 +163,227 @@ def test_renewing_a_secret_changes_it_wherever_it_stands_and_nothing_else(
     assert {f"compose/{path}" for path in changed} == {
         path for path in after if before.get(path) != after[path]
     }
+
+
+@pytest.mark.parametrize("name", ["registry-worker", "certificates", "ca", "flower-password"])
+def test_renewing_leaves_what_the_site_put_in_the_place_of_a_file_of_init(clone: Clone, name: str) -> None:
+    clone.init()
+    logins = clone.secrets / "docker-worker.json"
+    logins.chmod(0o600)
+    logins.write_text('{"auths": {"registry.example.org": {}}}')
+    added = [clone.secrets / "site.crt", clone.secrets / "certs.d" / "registry.example.org" / "ca.crt"]
+    for path in added:
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("the site's own")
+    assert clone.run("renew", name).returncode == 0
+    assert logins.read_text() == '{"auths": {"registry.example.org": {}}}'
+    assert [path.read_text() for path in added] == ["the site's own"] * 2
+
+
+def test_a_new_ca_leaves_nothing_of_the_old_one_but_the_signing_key(clone: Clone) -> None:
+    clone.init()
+    old = (clone.secrets / "ca.crt").read_bytes()
+    before = clone.made()
+    done = clone.run("renew", "ca")
+    assert done.returncode == 0, done.stderr
+    after = clone.made()
+    new = clone.secrets / "ca.crt"
+    assert after.keys() == before.keys()
+    assert [path for path, content in after.items() if old in content] == []
+    assert clone.trusted.read_bytes() == new.read_bytes() != old
+    kept = {
+        path for path in after if after[path] == before[path] and path.endswith((".key", ".crt", ".cert"))
+    }
+    assert kept == {"compose/secrets/delegation.crt"}
+    assert_all_is_of_one_ca(clone)
+
+
+# Ends the process, as a kill does, right after it changed the directory for the nth time.
+DEADLY = """
+import os, pathlib, sys
+left = int(sys.argv[1])
+def deadly(change):
+    def changed(*arguments, **options):
+        global left
+        change(*arguments, **options)
+        left -= 1
+        if not left:
+            os._exit(9)
+    return changed
+os.link = deadly(os.link)
+for name in ("unlink", "replace"):
+    setattr(pathlib.Path, name, deadly(getattr(pathlib.Path, name)))
+from compose.__main__ import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("change", [1, 8, 16, 28, 29, 30, 40, 60, 80, 100])
+def test_init_completes_what_a_renewal_of_the_ca_left_undone_when_it_was_killed(
+    clone: Clone, change: int
+) -> None:
+    clone.init()
+    words = [str(change), "renew", "ca", f"--docker-certs={clone.trusted.parent.parent}"]
+    env = os.environ | {"PYTHONPATH": str(clone.directory)}
+    killed = subprocess.run([sys.executable, "-P", "-c", DEADLY, *words], env=env, check=False, timeout=120)
+    assert killed.returncode == 9
+    done = clone.init()
+    assert done.returncode == 0, done.stderr
+    assert_all_is_of_one_ca(clone)
+
+
+def assert_all_is_of_one_ca(clone: Clone) -> None:
+    """The CA certified everything that shows a certificate, and stands wherever it is looked for."""
+    ca = clone.secrets / "ca.crt"
+    assert {copy.read_bytes() for copy in clone.directory.rglob("*ca.crt")} == {ca.read_bytes()}
+    shown = [clone.secrets / path.removeprefix("secrets/") for path in SHOWN]
+    for certificate in [*(clone.secrets / f"{name}.crt" for name in CERTIFIED), *shown]:
+        assert run_openssl("verify", "-CAfile", str(ca), str(certificate))
+        key = certificate.with_suffix(".key")
+        assert run_openssl("x509", "-in", str(certificate), "-noout", "-pubkey") == run_openssl(
+            "pkey", "-in", str(key), "-pubout"
+        )
+
+
+def run_openssl(*words: str) -> str:
+    """What openssl prints; it must succeed."""
+    done = openssl(words, Deadline.after(60, "openssl"))
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_a_new_ca_is_refused_where_the_engine_trusts_another_one_and_nothing_is_changed(clone: Clone) -> None:
+    clone.init()
+    clone.trusted.write_text("the CA of another farm")
+    before = clone.made()
+    refused = clone.run("renew", "ca")
+    assert (refused.returncode, clone.made()) == (2, before)
+    assert b"is of another CA" in refused.stderr
+
+
+def test_by_default_nothing_is_started_that_needs_emulation(clone: Clone) -> None:
+    clone.init()
+    services = clone.stack()["services"]
+    workers = {name: one for name, one in services.items() if "FARM_EMULATE" in one.get("environment", {})}
+    assert {name: one.get("command") for name, one in workers.items()} == {"worker": None}
+    assert workers["worker"]["environment"]["FARM_EMULATE"] == "false"
+
+
+def test_who_asks_for_emulation_gets_a_worker_for_each_architecture_that_may_emulate(clone: Clone) -> None:
+    clone.init()
+    plain = set(clone.stack()["services"])
+    (clone.directory / "compose" / ".env").unlink()
+    assert clone.init("--emulate").returncode == 0
+    services = clone.stack()["services"]
+    assert services.keys() == plain - {"worker"} | {f"worker-{arch}" for arch in ARCHES}
+    for arch in ARCHES:
+        one = services[f"worker-{arch}"]
+        assert (one["command"], one["environment"]["FARM_EMULATE"]) == (["worker", "--arch", arch], "true")
+
+
+@pytest.mark.parametrize("named", ["", "notary-ca.pem"])
+def test_everybody_who_speaks_to_the_notary_server_is_given_the_ca_that_certified_it(
+    clone: Clone, named: str
+) -> None:
+    where = clone.directory / named
+    if named:
+        where.write_text("the CA of the site's notary server\n")
+    given = [f"--set=NOTARY_CA={where}", "--set=NOTARY_SERVER=https://notary.example.org"] if named else []
+    done = clone.init(*given)
+    assert done.returncode == 0, done.stderr
+    ca = where if named else clone.secrets / "ca.crt"
+    for folder in (clone.directory / "compose" / "maintainer", clone.secrets / "administrator"):
+        settings = load_settings({}, config=folder / "farm.yml", environ={})
+        assert settings.notary_server == ("https://notary.example.org" if named else f"https://{HOST}:4443")
+        assert settings.notary_ca
+        assert settings.notary_ca.read_text() == ca.read_text()
+    stack = clone.stack()
+    publisher = stack["services"]["publisher"]["environment"]
+    assert publisher["FARM_NOTARY_SERVER"] == settings.notary_server
+    assert publisher["FARM_NOTARY_CA"] == "/run/secrets/notary-ca.crt"
+    assert stack["secrets"]["notary-ca.crt"]["file"] == str(ca)
+
+
+def test_a_notary_ca_that_is_not_there_is_named(clone: Clone) -> None:
+    refused = clone.init("--set=NOTARY_CA=/no/such.pem")
+    assert refused.returncode == 2
+    assert b"/no/such.pem, the notary server's CA, cannot be read" in refused.stderr
+
+
+@pytest.mark.parametrize(("script", "word"), [("backup", "new"), ("restore", "saved")])
+def test_without_docker_compose_a_back_up_says_so_in_one_sentence(
+    clone: Clone, script: str, word: str
+) -> None:
+    clone.init()
+    clone.save(clone.directory / "saved")
+    done = clone.run(script, str(clone.directory / word))
+    assert done.returncode == 2
+    assert done.stderr.decode() == (
+        "compose: /no/docker-compose cannot be run: No such file or directory "
+        "(install Docker Compose 2.20 or later, or name its program in COMPOSE)\n"
+    )
+    assert not (clone.directory / "new").exists()
+
+
+def test_without_docker_compose_an_empty_machine_stays_empty(clone: Clone, tmp_path: Path) -> None:
+    clone.init()
+    saved = clone.save(tmp_path / "saved")
+    other = Clone(tmp_path / "other")
+    assert other.run("restore", str(saved)).returncode == 2
+    assert other.made() == {}
+
+
+def test_a_file_that_cannot_be_read_is_told_in_one_sentence(clone: Clone) -> None:
+    clone.init()
+    unreadable = clone.secrets / "broker-worker"
+    unreadable.unlink()
+    unreadable.mkdir()
+    done = clone.run("bundle")
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"compose: {unreadable}: Is a directory\n"
+
+
+@pytest.mark.parametrize("other", ["ca", "notary-signer-passphrases", "host"])
+def test_a_back_up_of_another_site_is_refused_before_anything_is_changed(
+    clone: Clone, tmp_path: Path, other: str
+) -> None:
+    clone.init()
+    saved = clone.save(tmp_path / "saved")
+    if other == "ca":
+        clone.run("renew", "ca")
+    elif other == "host":
+        env = clone.directory / "compose" / ".env"
+        env.write_text(env.read_text().replace(f"FARM_HOST={HOST}", "FARM_HOST=other.example.org"))
+    else:
+        (clone.secrets / other).unlink()
+        clone.init()
+    before = clone.made()
+    refused = clone.run("restore", str(saved))
+    assert refused.returncode == 2
+    assert b"this machine has other secrets than the back-up (move compose/.env, " in refused.stderr
+    assert clone.made() == before
+
+
+def test_a_back_up_of_the_site_itself_is_taken_also_by_one_with_a_newer_passphrase(
+    clone: Clone, tmp_path: Path
+) -> None:
+    clone.init()
+    saved = clone.save(tmp_path / "saved")
+    clone.run("renew", "notary-signer-passphrases", "broker-worker")
+    before = clone.made()
+    # It gets as far as Docker Compose, which is not here.
+    assert b"/no/docker-compose" in clone.run("restore", str(saved)).stderr
+    assert clone.made() == before
+
+
+@pytest.mark.parametrize("content", [None, b"no tar"])
+def test_what_is_no_back_up_is_refused(clone: Clone, tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "site.tar").write_bytes(content)
+    refused = clone.run("restore", str(tmp_path))
+    assert refused.returncode == 2
+    assert b"is no back-up" in refused.stderr
+    assert clone.made() == {}
 
 
 def test_a_new_signer_passphrase_keeps_the_old_ones(clone: Clone) -> None:

@@ -154,12 +154,12 @@ def test_a_second_machine_joins_with_one_command_and_builds_for_the_first(
     second.make("worker", f"BUNDLE={second.home}/worker.tar", f"ARGS={arguments}")
     assert second.containers().keys() == {"worker"}
     assert stack.workers()["amd64@second"]["arches"] == ["amd64"]
-    stack.compose("stop", "worker-amd64")
+    stack.make("compose", "ARGS=rm --stop --force worker-amd64")
     stack.write("shared")
     seen = stack.farm("push", "shared")
     assert "shared amd64: building on amd64@second" in seen
     second.make("down")
-    stack.compose("start", "worker-amd64")
+    stack.make("up", "SERVICES=worker-amd64")
 
 
 def test_down_and_up_keep_images_signatures_runs_and_history(
@@ -177,11 +177,15 @@ def test_a_back_up_restores_everything_on_an_empty_machine(stack: Stack, hello: 
     folder = tmp_path / "back-up"
     stack.done("compose/backup", str(folder))
     assert stack.run("compose/backup", str(folder)).code == 2
-    assert stack.run("compose/restore", str(folder)).code == 2
-    stack.compose("down", "--volumes")
+    restore = ["compose/restore", str(folder), f"--docker-certs={stack.certs}"]
+    assert "the stack runs" in stack.run(*restore).err
+    stack.make("compose", "ARGS=down --volumes")
+    trusted = stack.certs / stack.registry / "ca.crt"
+    trusted.unlink()
     for name in (".env", "secrets", "maintainer"):
         (stack.clone / "compose" / name).rename(tmp_path / name)
-    stack.done("compose/restore", str(folder))
+    stack.done(*restore)
+    assert trusted.exists()
     stack.make("up")
     assert_all_is_there(stack, hello, runs, tmp_path / "home")
 
@@ -196,6 +200,37 @@ def test_a_renewed_password_shuts_the_old_one_out(stack: Stack) -> None:
     assert "signed" in stack.farm("push", "renewed")
     refused = stack.compose("exec", "-T", "-e", f"URL={old}", "worker-amd64", "sh", "-c", OLD_LOGIN)
     assert "Redis refused the login" in refused
+
+
+def test_the_signing_key_is_replaced_step_by_step_and_what_the_old_one_signed_stands(
+    stack: Stack, hello: str
+) -> None:
+    name = hello.rpartition(":")[0]
+    old = signing_keys(stack, name)
+    stack.done("compose/renew", "delegation")
+    assert "delegate" in stack.prepare(name)
+    stack.make("up", "SERVICES=--force-recreate publisher")
+    assert "signed" in stack.make("compose", f"ARGS=exec publisher farm sign {hello}-amd64")
+    notary(stack, "delegation", "remove", "-p", name, "targets/releases", *old)
+    assert len(signing_keys(stack, name)) == 1
+    assert signing_keys(stack, name).isdisjoint(old)
+    assert "signature: signed" in stack.farm("inspect", hello)
+
+
+def notary(stack: Stack, *words: str) -> str:
+    """Run notary as the administrator."""
+    secrets = "compose/secrets"
+    authority = [
+        f"--tls{kind}={secrets}/administrator.{file}" for kind, file in (("cert", "crt"), ("key", "key"))
+    ]
+    server = ["-s", f"https://{stack.notary}", "--tlscacert", f"{secrets}/ca.crt", *authority]
+    command = ["notary", *server, "-d", f"{secrets}/administrator/docker/trust", *words]
+    return stack.done(*command, NOTARY_TARGETS_PASSPHRASE=stack.secret("root-passphrase"))
+
+
+def signing_keys(stack: Stack, name: str) -> set[str]:
+    """The ids of the keys that may sign for a name."""
+    return set(re.findall(r"[0-9a-f]{64}", notary(stack, "delegation", "list", name)))
 
 
 OLD_LOGIN = "FARM_BROKER_FILE= FARM_BROKER=$URL farm workers 2>&1 || true"

@@ -159,12 +159,11 @@ class Stack(Machine):
             "BASE": BASE,
             "DEBIAN_MIRROR": mirror,
             "FARM_BIND": self.host,
-            "EMULATE": "true",
             "FARM_YML": str(self.home / "farm.yml"),
         }
         asked = [f"--set={name}={value}" for name, value in variables.items()]
         where = [f"--socket={self.socket}", f"--docker-certs={self.certs}", "--machine=first"]
-        return self.done("compose/init", self.host, *where, *asked)
+        return self.done("compose/init", self.host, "--emulate", *where, *asked)
 
     @property
     def host(self) -> str:
@@ -231,8 +230,14 @@ class Stack(Machine):
             shutil.copy(busybox(arch), folder / f"busybox-{arch}")
         git(self.packages, "add", "-A")
         git(self.packages, "commit", "-qm", package)
-        self.farm("trust", "init", package, config="secrets/administrator/farm.yml")
-        return self.farm("show-tag", package).strip()
+        reference = self.farm("show-tag", package).strip()
+        self.prepare(reference.rpartition(":")[0])
+        return reference
+
+    def prepare(self, *names: str) -> str:
+        """Prepare names for signing, as an administrator does in the clone."""
+        config = "compose/secrets/administrator/farm.yml"
+        return self.done(str(FARM), "--config", config, "trust", "init", *names)
 
     def workers(self) -> dict[str, dict[str, Any]]:
         """Who is up, by name."""

@@ -1,0 +1,89 @@
+"""The scripts of compose/ in a clone of their own, on a machine without Docker Compose and engine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from compose.backup import save_site
+from compose.site import Site
+from lab import offline
+from lab.setup import ROOT
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HOST = "farm.example.org"
+
+
+class Clone:
+    """A clone's scripts, and what they print."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        for name in ("compose", "farm"):
+            shutil.copytree(
+                ROOT / name, directory / name, ignore=shutil.ignore_patterns("wheelhouse", "secrets")
+            )
+        for name in (".env", "maintainer"):
+            left = directory / "compose" / name
+            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+
+    @property
+    def secrets(self) -> Path:
+        """One file a secret."""
+        return self.directory / "compose" / "secrets"
+
+    @property
+    def trusted(self) -> Path:
+        """The CA that the machine's engine trusts for the registry."""
+        return self.directory / "certs" / f"{HOST}:5000" / "ca.crt"
+
+    def run(self, script: str, *words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run one of compose/'s scripts, on a machine without Docker Compose."""
+        trusting = script in ("init", "join", "renew", "restore")
+        own = [f"--docker-certs={self.directory}/certs"] if trusting else []
+        command = [str(self.directory / "compose" / script), *words, *own]
+        env = os.environ | {"COMPOSE": "/no/docker-compose"}
+        return subprocess.run(command, input=given, env=env, capture_output=True, check=False, timeout=120)
+
+    def stack(self) -> dict[str, Any]:
+        """What docker compose makes of compose.yaml and .env: services of the profiles, variables put in."""
+        command = [str(offline.docker_compose()), "--project-directory", "compose"]
+        done = subprocess.run(
+            [*command, "--file", "compose/compose.yaml", "config"],
+            cwd=self.directory,
+            env={"PATH": os.defpath, "HOME": str(self.directory)},
+            capture_output=True,
+            check=False,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
+        described: dict[str, Any] = yaml.safe_load(done.stdout)
+        return described
+
+    def init(self, *words: str, host: str = HOST) -> subprocess.CompletedProcess[bytes]:
+        """Run compose/init, without an engine."""
+        return self.run("init", host, f"--socket={self.directory}/none", *words)
+
+    def join(self, bundle: bytes, *words: str) -> subprocess.CompletedProcess[bytes]:
+        """Run compose/join, without an engine."""
+        return self.run(
+            "join", "-", f"--socket={self.directory}/none", "--machine=second", *words, given=bundle
+        )
+
+    def save(self, folder: Path) -> Path:
+        """Put into a folder what a back-up keeps of the site itself."""
+        folder.mkdir()
+        save_site(Site(self.directory / "compose"), folder)
+        return folder
+
+    def made(self) -> dict[str, bytes]:
+        """All that the scripts make, by path."""
+        places = [self.directory / "compose" / name for name in (".env", "secrets", "maintainer")]
+        files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
+        return {str(file.relative_to(self.directory)): file.read_bytes() for file in files if file.is_file()}
