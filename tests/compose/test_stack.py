@@ -62,6 +62,12 @@ def test_no_container_may_gain_rights_write_to_its_image_or_take_all_memory(stac
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
 
+def test_redis_is_full_before_the_kernel_ends_it_for_its_memory(stack: Stack) -> None:
+    given = stack.containers()["redis"]["HostConfig"]["Memory"]
+    holds = stack.compose("exec", "-T", "redis", "redis-operator", "CONFIG", "GET", "maxmemory").split()
+    assert holds == ["maxmemory", str(given // 4 * 3)]
+
+
 def test_only_the_publisher_is_given_the_signing_key(stack: Stack) -> None:
     mounts = {
         service: {mount["Destination"] for mount in one["Mounts"]}
