@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 _LONGEST = 3650 * 86400
 """Seconds that any setting of time may be."""
@@ -49,6 +50,27 @@ def read_text(value: Any) -> str:
 def read_secret(value: Any) -> Secret:
     """Text that is shown nowhere."""
     return Secret(read_text(value))
+
+
+def read_broker(value: Any) -> Secret:
+    """The URL of a Redis, which may hold a password: what is wrong is told without it."""
+    try:
+        url = urlsplit(read_text(value))
+        host, port = url.hostname, url.port
+        parse_qsl(url.query, strict_parsing=bool(url.query))
+    except ValueError:
+        raise ValueError(_NO_BROKER) from None
+    behind_socket = url.scheme == "unix" and url.path.startswith("/")
+    over_network = url.scheme in ("redis", "rediss") and host and port != 0
+    # What stands behind an unescaped / or # of a password would be taken for a database, or for nothing.
+    if url.fragment or not (behind_socket or (over_network and re.fullmatch(r"/?|/[0-9]+", url.path))):
+        raise ValueError(_NO_BROKER)
+    return Secret(str(value))
+
+
+SECRET_KINDS = (read_secret, read_broker)
+"""What reads a value that is shown nowhere."""
+_NO_BROKER = "is no redis:// or rediss:// URL (percent-encode / # @ in the password)"
 
 
 def read_path(value: Any) -> Path:

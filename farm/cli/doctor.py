@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     "--settings", "list_settings", is_flag=True, help="List every setting, its variable and its value."
 )
 @json_option
-def command(settings: Settings, list_settings: bool, as_json: bool) -> int:
+@click.pass_context
+def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json: bool) -> int:
     """Look at each part that the farm needs, and say what is there or what to do.
 
     The exit code is that of the first part that fails: 3 for a service that does not answer, 4 for a login
@@ -27,9 +28,13 @@ def command(settings: Settings, list_settings: bool, as_json: bool) -> int:
     """
     if list_settings:
         return _list(settings, as_json=as_json)
+    import traceback  # noqa: PLC0415 - only here, and start-up time counts
+
     from farm.doctor import examine, worst  # noqa: PLC0415 - it imports every client there is
 
     findings = examine(settings)
+    for defect in (one.error.__cause__ for one in findings if ctx.obj.debug and one.error):
+        traceback.print_exception(defect)
     if as_json:
         print_json([finding.to_json() for finding in findings])
     for finding in () if as_json else findings:
