@@ -86,8 +86,8 @@ def test_a_broker_behind_tls_must_show_a_certificate_unless_its_url_says_otherwi
 @pytest.mark.parametrize(
     "url",
     ["rediss://:s3cr/etPass@h:6379/0", "redis://:s3cr#t@h", "redis://u:12/s3cr@h:1", "redis://u:12?s3cr@h",
-     "redis://:12#s3cr@h:6379/0", "redis://:s3cr@h:99999/0", "http://s3cr", "amqp://s3cr", "s3cr", "redis:/s3cr",
-     "redis://", "redis:///0", "redis://h/s3cr", "redis://[s3cr", "unix://s3cr"],
+     "redis://:12#s3cr@h:6379/0", "redis://:s3cr@h:99999/0", "http://s3cr", "amqp://s3cr", "s3cr",
+     "redis:/s3cr", "redis://", "redis:///0", "redis://h/s3cr", "redis://[s3cr", "unix://s3cr"],
 )  # fmt: skip
 def test_a_broker_that_is_no_redis_url_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
     told = "is no redis:// or rediss:// URL (percent-encode / # @ in the password)"
