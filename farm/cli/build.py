@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
 @with_settings("org", "arches", "engine", "build_args", "cache", "mirrors")
 @package_options
-@click.option("--all", "below", is_flag=True, help="Every package below the directories.")
 @click.option(
     "--platforms",
     metavar="PLATFORM,...",
@@ -40,7 +38,6 @@ def command(
     settings: Settings,
     directories: tuple[str, ...],
     tags: TagOptions,
-    below: bool,
     platforms: str | None,
     skip_platforms: str | None,
     force: bool,
@@ -61,8 +58,7 @@ def command(
     from farm.standalone.wish import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
     wish = Wish(chosen(platforms, skip_platforms, settings.arches, own_arch()), force, pull, docker)
-    found = packages_below(directories, tags.build_yml) if below else directories
-    return make(settings, found, tags, wish, as_json=as_json)
+    return make(settings, directories, tags, wish, as_json=as_json)
 
 
 def make(
@@ -118,21 +114,6 @@ def chosen(
         if arch not in ARCHES:
             raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")
     return tuple(arch for arch in all_arches if arch not in named) if skipped else tuple(dict.fromkeys(named))
-
-
-def packages_below(directories: Sequence[str], build_yml: str) -> list[str]:
-    """Every directory below these that holds a build.yml, or that is one of them.
-
-    Raises:
-        InputError: there is none.
-    """
-    found: list[str] = []
-    for directory in directories:
-        hits = sorted(Path(directory).rglob(build_yml))
-        found += [str(hit.parent) for hit in hits if ".git" not in hit.parts]
-    if not found:
-        raise InputError(f"{', '.join(directories)}: no package lies below", hint=f"each has a {build_yml}")
-    return found
 
 
 def summary(made: Sequence[Made], seconds: float) -> str:

@@ -81,8 +81,8 @@ def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
     """Build LinuxKit packages on every architecture, and publish each as one signed index.
 
     \b
-    farm plan pkg/*      what would be done, and why
-    farm push pkg/*      build, publish, sign; on this machine alone if no broker is set
+    farm plan --all pkg  what would be done for every package below pkg, and why
+    farm push pkg/foo    build, publish, sign; on this machine alone if no broker is set
     farm status -f       follow the newest run
 
     Settings come from farm.yml, then FARM_* variables, then flags; each beats the one before.
@@ -123,5 +123,6 @@ def _tell(error: Exception, code: int, arguments: list[str]) -> int:
 
         traceback.print_exception(error)
     told = error if isinstance(error, FarmError) else defect(error, hint="add --debug for the traceback")
-    click.echo(f"farm: {' '.join(str(told).split())}", err=True)
+    for one in told.parts or (told,):
+        click.echo(f"farm: {' '.join(str(one).split())}", err=True)
     return code

@@ -55,11 +55,16 @@ def _flag(name: str) -> Callable[[Any], Any]:
 
 
 def _arriving_as_tags(flags: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
-    """A decorator that gives a verb these flags; they arrive as one TagOptions, `tags`."""
+    """A decorator that gives a verb these flags; they arrive as one TagOptions, `tags`.
+
+    With --all its `directories` are those of the packages below the ones that were given.
+    """
 
     def decorate(verb: F) -> F:
         @functools.wraps(verb)
         def wrapped(settings: Settings, /, **options: Any) -> Any:
+            if options.pop("below"):
+                options["directories"] = _below(options["directories"], options["build_yml"])
             return verb(settings, tags=_tags(settings, options), **options)
 
         for option in reversed(flags):
@@ -70,6 +75,7 @@ def _arriving_as_tags(flags: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]
 
 
 _TAG_OPTIONS = [
+    click.option("--all", "below", is_flag=True, help="Every package below the directories."),
     click.option("--hash", "hash_", metavar="HASH", help="Use this instead of the git tree hash."),
     click.option(
         "--hash-commit",
@@ -134,6 +140,12 @@ def _tags(settings: Settings, options: dict[str, Any]) -> TagOptions:
         disable_cache=options.pop("disable_cache", None),
         build_args=tuple(arg for file in options.pop("build_arg_file", ()) for arg in read_file(file)),
     )
+
+
+def _below(directories: Sequence[str], build_yml: str) -> tuple[str, ...]:
+    from farm.package.below import directories_below  # noqa: PLC0415 - beside its one use
+
+    return tuple(directories_below(directories, build_yml))
 
 
 def print_json(data: Any) -> None:

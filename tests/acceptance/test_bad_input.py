@@ -55,6 +55,22 @@ def test_no_such_directory(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "good", "nowhere"), 2, "nowhere")
 
 
+def test_all_packages_of_a_repository_where_a_file_lies_beside_them(workspace: Workspace) -> None:
+    """As in LinuxKit's own, whose pkg/ has a Makefile."""
+    (workspace.directory / "good" / "Makefile").touch()
+    refused(workspace, workspace.farm("push", "good/Makefile"), 2, "is a file, no package directory", "--all")
+    (workspace.directory / "good" / "Makefile").unlink()
+    alone = workspace.done("show-tag", "good").out
+    for verb in ("show-tag", "plan"):
+        assert alone.strip() in workspace.done(verb, "--all", "good").out
+    answer = workspace.farm("push", "--all", ".", "--dev")
+    assert answer.code == 2
+    assert [line.split(":")[1].strip() for line in answer.err.splitlines()] == [
+        "broken/build.yml",
+        "unknown/build.yml",
+    ]
+
+
 def test_another_commits_content_is_not_built_by_this_commits_build_yml(workspace: Workspace) -> None:
     refused(
         workspace,

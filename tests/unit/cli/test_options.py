@@ -13,7 +13,7 @@ from farm.cli import main
 from farm.cli.main import VERBS, Invocation
 from farm.cli.options import print_json, tag_options, with_settings
 from farm.cli.wishes import Wishes, wish_options
-from farm.errors import InputError, TrustDeniedError
+from farm.errors import InputError, TrustDeniedError, together
 from farm.plan.make import Wish
 from farm.settings import FIELDS, Settings
 
@@ -123,6 +123,13 @@ def test_an_error_is_one_line_and_its_exit_code(
 ) -> None:
     error = TrustDeniedError("the key\ncannot be opened", hint="which passphrase?")
     assert told(monkeypatch, capsys, error) == (4, "farm: the key cannot be opened (which passphrase?)\n")
+
+
+def test_errors_of_several_packages_are_a_line_each(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = together([InputError("one", hint="do"), InputError("two")])
+    assert told(monkeypatch, capsys, error) == (2, "farm: one (do)\nfarm: two\n")
 
 
 def test_a_defect_is_told_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
