@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from farm.errors import SettingsError
+from farm.errors import BuildYmlError, SettingsError
 from farm.kinds import (
     BUILDERS,
     SECRET_KINDS,
@@ -285,14 +285,14 @@ def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> Any:
-    import yaml  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
+    from farm.nodes import load  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
 
     try:
-        return yaml.safe_load(path.read_text()) or {}
+        return load(str(path), path.read_bytes()).value() or {}
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    except BuildYmlError as error:
+        raise SettingsError(error.message) from error
 
 
 def _beside(path: Path, name: str, value: Any) -> Any:

@@ -81,8 +81,8 @@ def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
     """Build LinuxKit packages on every architecture, and publish each as one signed index.
 
     \b
-    farm plan --all pkg  what would be done for every package below pkg, and why
-    farm push pkg/foo    build, publish, sign; on this machine alone if no broker is set
+    farm plan pkg/foo    what would be done, and why
+    farm push --all pkg  build, publish, sign all below pkg; on this machine alone if no broker is set
     farm status -f       follow the newest run
 
     Settings come from farm.yml, then FARM_* variables, then flags; each beats the one before.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,8 @@ def key(settings: Settings, directory: Path) -> None:
     from farm.settings import Secret  # noqa: PLC0415 - beside its one use
     from farm.trust.delegation import generate_delegation_key  # noqa: PLC0415
 
-    if settings.signing_passphrase is None and (directory / "delegation.pem").exists():
+    # Path.exists raises where the directory is closed to us, which the making of the key then tells.
+    if settings.signing_passphrase is None and os.path.exists(directory / "delegation.pem"):  # noqa: PTH110
         raise TrustDeniedError(f"{directory / 'delegation.pem'} is there already", hint="nothing was changed")
     passphrase = settings.signing_passphrase or Secret(secrets.token_urlsafe(24))
     made = generate_delegation_key(directory, passphrase)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import BuildYmlError, InputError
 from farm.model import ARCHES, UNAME, BuildYml, DockerImages, ExtraSource, Reference
-from farm.package.nodes import Field, load
+from farm.nodes import Field, load
 from farm.package.tags import render_tag
 
 if TYPE_CHECKING:
