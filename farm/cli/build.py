@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import json_option, package_options, print_json, with_settings
+from farm.cli.told import tell
 from farm.errors import InputError, RunFailedError
 from farm.model import ARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from farm.errors import FarmError
     from farm.package.read import TagOptions
     from farm.settings import Settings
     from farm.standalone.wish import Made, Wish
@@ -92,11 +94,15 @@ def make(
         ) as workshop,
     ):
         made = list(workshop.make_all(ordered, wanted, wish))
+    failure = _failure(made)
     if as_json:
         print_json([one.to_json() for one in made])
     elif len(made) > 1:
         click.echo(summary(made, time.monotonic() - begun))
-    return _exit_code(made)
+    if failure:
+        # What is printed holds the errors; raised, it would be printed once more.
+        tell(failure)
+    return failure.exit_code if failure else 0
 
 
 def chosen(
@@ -125,11 +131,10 @@ def summary(made: Sequence[Made], seconds: float) -> str:
     return f"{len(made)} packages: {', '.join(parts) or 'nothing to do'}, {seconds:.1f} s"
 
 
-def _exit_code(made: Sequence[Made]) -> int:
+def _failure(made: Sequence[Made]) -> FarmError | None:
+    """What went wrong, in one sentence; None where nothing did."""
     errors = [one.error for one in made if one.error]
     if len(errors) == len(made) == 1:
-        raise errors[0]
-    if errors:
-        failed = ", ".join(one.package.image for one in made if one.error)
-        raise RunFailedError(f"{len(errors)} of {len(made)} packages failed: {failed}")
-    return 0
+        return errors[0]
+    failed = ", ".join(one.package.image for one in made if one.error)
+    return RunFailedError(f"{len(errors)} of {len(made)} packages failed: {failed}") if errors else None

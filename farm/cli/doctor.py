@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -45,13 +47,28 @@ def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json
 
 def _list(settings: Settings, *, as_json: bool) -> int:
     values = {name: getattr(settings, name) for name in FIELDS}
-    shown = {name: "***" if isinstance(value, Secret) else value for name, value in values.items()}
     if as_json:
-        print_json(
-            {name.replace("_", "-"): None if value is None else str(value) for name, value in shown.items()}
-        )
+        print_json({name.replace("_", "-"): plain(value) for name, value in values.items()})
         return 0
-    for name, value in shown.items():
-        click.echo(f"{name.replace('_', '-')}: {'' if value is None else value}")
-        click.echo(f"    {FIELDS[name].metadata['about']} [FARM_{name.upper()}]")
+    for name, value in values.items():
+        click.echo(f"# {FIELDS[name].metadata['about']} [FARM_{name.upper()}]")
+        click.echo(line(name.replace("_", "-"), value))
     return 0
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON has it: mappings, lists, numbers and truth as what they are, paths as text."""
+    if isinstance(value, Secret):
+        return "***"
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple) and any(isinstance(item, tuple) for item in value):
+        return dict(value)
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def line(key: str, value: Any) -> str:
+    """A setting as a line of farm.yml, for which JSON will do; a secret is in a comment."""
+    if value is None:
+        return f"{key}:"
+    return f"{'# ' if isinstance(value, Secret) else ''}{key}: {json.dumps(plain(value), ensure_ascii=False)}"

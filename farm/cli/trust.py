@@ -59,6 +59,7 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None) -
     """Prepare NAMEs, such as docker.io/linuxkit/foo or a package directory, so that the key may sign them.
 
     A name begins with its registry. What is no name and no package directory is refused, and nothing made.
+
     Done once for each name, with the root key's passphrase (FARM_ROOT_PASSPHRASE). Root and targets keys are
     kept in docker's trust directory. Done again, it changes nothing.
     """

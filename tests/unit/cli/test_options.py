@@ -107,7 +107,7 @@ def test_every_verb_is_told_in_one_sentence(verb: str) -> None:
 def told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> tuple[int, str]:
-    """How the command ends when its verb raises this."""
+    """How the command ends when its verb raises this, and that it prints nothing for a program to read."""
 
     @click.command("down")
     def fails() -> None:
@@ -115,7 +115,9 @@ def told(
 
     monkeypatch.setattr("farm.cli.down.command", fails)
     code = main.run(["down"])
-    return code, capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return code, printed.err
 
 
 def test_an_error_is_one_line_and_its_exit_code(
@@ -137,6 +139,27 @@ def test_a_defect_is_told_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest
     assert code == 1
     assert text.startswith("farm: a defect of farm: ZeroDivisionError: by nought")
     assert len(text.splitlines()) == 1
+
+
+def test_with_json_a_program_reads_the_error_where_it_reads_all_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_CONCURRENCY", "many")
+    assert main.run(["status", "--json"]) == 2
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert error == {
+        "kind": "SettingsError",
+        "message": "FARM_CONCURRENCY: 'many' cannot be used: must be a whole number",
+        "hint": None,
+    }
+    assert printed.err == f"farm: {error['message']}\n"
+
+
+def test_with_json_a_wrong_use_is_an_error_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["plan", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["kind"], "DIR" in error["message"]) == ("InputError", True)
 
 
 def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
