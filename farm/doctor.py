@@ -12,7 +12,7 @@ from farm.build.engine import Engine
 from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, defect, facts_of
 from farm.model import Reference
 from farm.plan.prepare import open_registry
-from farm.programs import require
+from farm.programs import TIE, require
 from farm.state.store import Store
 from farm.state.workers import served, workers
 from farm.trust.configure import notary_server, signing_key
@@ -142,7 +142,7 @@ def _registry(settings: Settings) -> str:
 
 def _notary(settings: Settings) -> str:
     gun = _place(settings).name
-    require("notary", "setpriv")
+    require("notary", *TIE)
     server = notary_server(settings, gun)
     with open_registry(settings) as registry:
         login = registry.credentials.login_for(gun.partition("/")[0])

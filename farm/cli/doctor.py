@@ -16,7 +16,16 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor")
-@with_settings("broker", "engine", "org", "notary_server", "notary_ca", "signing_key", "sign")
+@with_settings(
+    "broker",
+    "engine",
+    "org",
+    "notary_server",
+    "notary_ca",
+    "signing_key",
+    "sign",
+    sign="look at what signing needs",
+)
 @click.option(
     "--settings", "list_settings", is_flag=True, help="List every setting, its variable and its value."
 )

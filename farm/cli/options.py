@@ -22,8 +22,13 @@ F = TypeVar("F", bound="Callable[..., Any]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Hand a verb its Settings as first argument, and give it a flag for each of the named settings."""
+def with_settings(*names: str, **meant: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Hand a verb its Settings as first argument, and give it a flag for each of the named settings.
+
+    Args:
+        names: of the settings.
+        meant: what those of them do that do something else with this verb than the setting says.
+    """
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
         @click.pass_context
@@ -33,17 +38,17 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
             return verb(load_settings(flags, config=ctx.obj.config), **options)
 
         for name in reversed(names):
-            wrapped = _flag(name)(wrapped)
+            wrapped = _flag(name, meant.get(name))(wrapped)
         return wrapped
 
     return decorate
 
 
-def _flag(name: str) -> Callable[[Any], Any]:
+def _flag(name: str, meant: str | None) -> Callable[[Any], Any]:
     item = FIELDS[name]
     word = name.replace("_", "-")
     boolean = isinstance(item.default, bool)
-    text = item.metadata["about"]
+    text = meant or item.metadata["about"]
     about = f"{text[0].upper()}{text[1:]}. [FARM_{name.upper()}]"
     return click.option(
         f"--{word}/--no-{word}" if boolean else f"--{word}",

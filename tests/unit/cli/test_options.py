@@ -66,6 +66,21 @@ def test_flags_of_tags_and_wishes_arrive_beside_the_arguments(handed: Any) -> No
     assert (made["only"], made["force"]) == (["amd64", "arm64", "s390x"], True)
 
 
+def test_a_verb_that_builds_nothing_takes_no_force(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["manifest", "--force", "pkg"]) == 2
+    assert "--force" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "signs"), [("push", True), ("manifest", True), ("plan", False), ("inspect", False)]
+)
+def test_sign_says_what_it_does_with_a_verb(
+    verb: str, signs: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main.run([verb, "--help"])
+    assert ("Sign what is published" in capsys.readouterr().out) == signs
+
+
 def wish(*only: str, partial: bool = False, **settings: Any) -> Wish:
     return Wishes(only, force=False, partial=partial).to_wish(Settings(**settings))
 
