@@ -150,6 +150,28 @@ def test_a_setting_that_does_not_exist(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "good", FARM_BROKR="x"), 2, "FARM_BROKR", "FARM_BROKER")
 
 
+@pytest.mark.parametrize("verb", ["status", "doctor", "push", "workers"])
+def test_a_password_that_breaks_the_brokers_url_is_not_shown(workspace: Workspace, verb: str) -> None:
+    words = [verb, *(["good"] if verb == "push" else [])]
+    answer = workspace.farm(*words, FARM_BROKER="rediss://:s3cr/etPass@h:6379/0")
+    refused(workspace, answer, 2, "FARM_BROKER: is no redis:// or rediss:// URL", "percent-encode")
+    assert "s3cr" not in answer.out + answer.err
+
+
+def test_a_mistyped_directory_gets_no_keys_and_no_server_is_asked(workspace: Workspace) -> None:
+    nowhere = {"FARM_NOTARY_SERVER": f"https://localhost:{NOBODY}"}
+    answer = workspace.farm("trust", "init", "good", "pkg/god", **nowhere)
+    refused(workspace, answer, 2, "pkg/god: is neither a package directory nor a name with its registry")
+    there = workspace.farm("trust", "init", "good", **nowhere)
+    assert (there.code, there.out) == (3, f"{workspace.org}/good  not prepared\n")
+
+
+def test_an_error_with_json_is_read_where_the_answer_is(workspace: Workspace) -> None:
+    answer = workspace.farm("push", "nowhere", "--json")
+    refused(workspace, answer, 2, "nowhere")
+    assert answer.json["error"]["kind"] == "BuildYmlError"
+
+
 def test_the_traceback_is_there_for_who_asks(workspace: Workspace) -> None:
     answer = workspace.farm("--debug", "push", "empty")
     assert answer.code == 2
