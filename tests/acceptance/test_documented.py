@@ -26,7 +26,8 @@ TWO = "image: NAME\narches: [amd64, arm64]\n"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 UNSEEN = {"CachedName.platform", "NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
-"""Fields that are null by definition, or but for what other programs write into the cache, or for a full disk, or while two packages are published at once."""
+"""Fields that are null by definition, or but for a full disk, or what other programs write into the cache, or
+while two packages are published at once."""
 SHAPES = Shapes.load()
 SETTINGS = "{string | number | boolean | [string] | {string} | null}"
 
