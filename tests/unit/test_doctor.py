@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
+
+import pytest
 
 from farm.doctor import examine, look, worst
 from farm.settings import Secret, Settings
@@ -31,6 +34,14 @@ def test_a_defect_of_one_check_is_a_finding_like_any_other() -> None:
     finding = look("part", check, Settings())
     assert str(finding.error).startswith("a defect of farm: RuntimeError: as nobody expected (")
     assert worst([finding]) == 1
+
+
+@pytest.mark.parametrize("url", ["nonsense", "tcp://h:99999", "http://[", "ssh://h"])
+def test_an_engine_that_is_no_url_is_no_defect(tmp_path: Path, url: str) -> None:
+    findings = {one.part: one for one in examine(replace(unserved(tmp_path, sign=False), engine=url))}
+    error = findings["engine"].error
+    assert error is not None
+    assert error.message == f"engine: {url} is no URL of a Docker Engine"
 
 
 def test_a_private_farm_that_cannot_sign_is_found(tmp_path: Path) -> None:
