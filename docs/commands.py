@@ -43,7 +43,8 @@ _JSON = """\
 ## JSON
 
 A field whose name ends in `?` may be absent. An error that ends a command is told on standard error and by
-the exit code, also with `--json`. Fields may be added; readers should pass over what they do not know.
+the exit code; with `--json`, [Failed](#failed) is printed too, in the place of what else would be. Fields
+may be added; readers should pass over what they do not know.
 """
 # How a value is written, by the type of its field.
 _WRITTEN = {
@@ -78,13 +79,13 @@ def commands_page(defaults: Mapping[str, str]) -> str:
     """docs/commands.md; `defaults` are those of the settings, as one would write them."""
     context = click.Context(cli, info_name="farm", **cli.context_settings)
     shapes = Shapes.load()
-    lines = [_HEAD, *_contents(), *_command(cli, context, "##")]
+    lines = [_HEAD, *_contents(), *_command(cli, context, "##", shapes)]
     for verb in VERBS:
         command = cli.get_command(context, verb)
         if command is None:
             raise ValueError(f"no verb {verb}")
         within = click.Context(command, parent=context, info_name=verb)
-        lines += [*_command(command, within, "##"), *_printed(shapes.verbs.get(verb, ()))]
+        lines += [*_command(command, within, "##", shapes)]
     lines += [*_exit_codes(), *_settings(defaults), "## Other variables\n"]
     lines += [*_table(("variable", "meaning"), _VARIABLES), *_types(shapes)]
     return "\n".join(lines)
@@ -103,7 +104,7 @@ def _contents() -> Iterator[str]:
     yield ""
 
 
-def _command(command: click.Command, context: click.Context, heading: str) -> Iterator[str]:
+def _command(command: click.Command, context: click.Context, heading: str, shapes: Shapes) -> Iterator[str]:
     name = context.command_path
     yield f"{heading} {name}\n"
     yield f"```text\n{name} {' '.join(command.collect_usage_pieces(context))}\n```\n"
@@ -113,9 +114,10 @@ def _command(command: click.Command, context: click.Context, heading: str) -> It
     if context.parent:
         flags = [row for row in flags if "--help" not in row[0]]
     yield from _table(("flag", "meaning"), flags)
+    yield from _printed(shapes.verbs.get(name.removeprefix("farm "), ()))
     for part in _parts(command, context):
         within = click.Context(part, parent=context, info_name=part.name)
-        yield from _command(part, within, f"{heading}#")
+        yield from _command(part, within, f"{heading}#", shapes)
 
 
 def _parts(command: click.Command, context: click.Context) -> list[click.Command]:
@@ -190,7 +192,7 @@ def _linked(kind: str) -> str:
         return f"[{name}](#{'json' if name in ENUMERATIONS else name.lower()})"
 
     words = kind.replace("[", "list of ").replace("{", "mapping from names to ").replace("|", "or")
-    return re.sub(r"\b[A-Z]\w+", link, words.rstrip("]}"))
+    return re.sub(r"\b[A-Z]\w+", link, re.sub(r"[\]}]", "", words))
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from farm.build.choose import check_builders, describe_builder, uses_buildx
 from farm.build.engine import Engine
-from farm.errors import FarmError, InputError, NoWorkerError, facts_of
+from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, defect, facts_of
 from farm.model import Reference
 from farm.plan.prepare import open_registry
-from farm.programs import require
+from farm.programs import TIE, require
 from farm.state.store import Store
 from farm.state.workers import served, workers
 from farm.trust.configure import notary_server, signing_key
@@ -53,15 +53,20 @@ def examine(settings: Settings) -> list[Finding]:
     if settings.sign:
         checks |= {"notary": _notary, "signing key": _signing_key}
     with ThreadPoolExecutor(len(checks)) as pool:
-        futures = [pool.submit(_look, part, check, settings) for part, check in checks.items()]
+        futures = [pool.submit(look, part, check, settings) for part, check in checks.items()]
         return [future.result() for future in futures]
 
 
-def _look(part: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+def look(part: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    """What comes of one check, even of one that has a defect."""
     try:
         return Finding(part, check(settings))
     except FarmError as error:
         return Finding(part, error=error)
+    except Exception as error:  # noqa: BLE001 - a check that breaks must not hide what the others found
+        told = defect(error, hint="farm --debug doctor shows the traceback")
+        told.__cause__ = error
+        return Finding(part, error=told)
 
 
 def worst(findings: list[Finding]) -> int:
@@ -137,7 +142,7 @@ def _registry(settings: Settings) -> str:
 
 def _notary(settings: Settings) -> str:
     gun = _place(settings).name
-    require("notary", "setpriv")
+    require("notary", *TIE)
     server = notary_server(settings, gun)
     with open_registry(settings) as registry:
         login = registry.credentials.login_for(gun.partition("/")[0])
@@ -146,7 +151,12 @@ def _notary(settings: Settings) -> str:
 
 
 def _signing_key(settings: Settings) -> str:
-    if settings.signing_key is None:
+    if settings.signing_key is None and settings.broker is not None:
         return "none set: this machine does not publish"
+    if settings.signing_key is None:
+        raise TrustDeniedError(
+            "no key to sign with is configured, and the private farm publishes here",
+            hint="--no-sign, or farm trust key DIR",
+        )
     check_key(signing_key(settings), timeout=settings.trust_timeout)
     return str(settings.signing_key)

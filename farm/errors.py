@@ -7,7 +7,10 @@ exit code of the command and whether doing the same again can help; both stand i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class FarmError(Exception):
@@ -24,6 +27,8 @@ class FarmError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self.parts: tuple[FarmError, ...] = ()
+        """The errors that this one is made of, if of several; each is told in a line of its own."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -56,6 +61,15 @@ class FarmError(Exception):
 def defect(error: Exception, *, hint: str) -> FarmError:
     """What nobody expected, as an error that can be told and stored; `hint` says where its traceback is."""
     return FarmError(f"a defect of farm: {type(error).__name__}: {' '.join(str(error).split())}", hint=hint)
+
+
+def together(errors: Sequence[FarmError]) -> FarmError:
+    """Errors of one kind, of which none hides another, as one of that kind."""
+    if len(errors) == 1:
+        return errors[0]
+    whole = type(errors[0])("; ".join(map(str, errors)))
+    whole.parts = tuple(errors)
+    return whole
 
 
 class InputError(FarmError):

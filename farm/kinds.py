@@ -7,6 +7,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 _LONGEST = 3650 * 86400
 """Seconds that any setting of time may be."""
@@ -51,6 +52,27 @@ def read_secret(value: Any) -> Secret:
     return Secret(read_text(value))
 
 
+def read_broker(value: Any) -> Secret:
+    """The URL of a Redis, which may hold a password: what is wrong is told without it."""
+    try:
+        url = urlsplit(read_text(value))
+        host, port = url.hostname, url.port
+        parse_qsl(url.query, strict_parsing=bool(url.query))
+    except ValueError:
+        raise ValueError(_NO_BROKER) from None
+    behind_socket = url.scheme == "unix" and url.path.startswith("/")
+    over_network = url.scheme in ("redis", "rediss") and host and port != 0
+    # What stands behind an unescaped / or # of a password would be taken for a database, or for nothing.
+    if url.fragment or not (behind_socket or (over_network and re.fullmatch(r"/?|/[0-9]+", url.path))):
+        raise ValueError(_NO_BROKER)
+    return Secret(str(value))
+
+
+SECRET_KINDS = (read_secret, read_broker)
+"""What reads a value that is shown nowhere."""
+_NO_BROKER = "is no redis:// or rediss:// URL (percent-encode / # @ in the password)"
+
+
 def read_path(value: Any) -> Path:
     """A path; ~ is a home directory."""
     try:
@@ -64,7 +86,10 @@ def read_seconds(value: Any) -> float:
     text = str(value).strip()
     units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
     unit = units.get(text[-1:], 0)
-    seconds = float(text[:-1]) * unit if unit else float(text)
+    try:
+        seconds = float(text[:-1]) * unit if unit else float(text)
+    except ValueError:
+        raise ValueError("must be seconds, or a number with s, m, h or d, such as 90 or 4h") from None
     if not 0 < seconds <= _LONGEST:
         raise ValueError(f"must be more than 0, and at most {_LONGEST // 86400}d")
     return seconds
@@ -81,9 +106,10 @@ def read_bytes(value: Any) -> int:
     text = str(value).strip()
     number = text.rstrip("kKmMgGtTiIbB ")
     unit = text[len(number) :].strip().lower().removesuffix("b")
-    if unit not in _UNITS:
-        raise ValueError("must be bytes, such as 500MB or 20GiB")
-    size = int(float(number) * _UNITS[unit])
+    try:
+        size = int(float(number) * _UNITS[unit])
+    except (KeyError, ValueError, OverflowError):
+        raise ValueError("must be bytes, such as 500MB or 20GiB") from None
     if size < 0:
         raise ValueError("must not be less than 0")
     return size
@@ -99,7 +125,10 @@ def spoken_bytes(size: int) -> str:
 
 def read_count(value: Any) -> int:
     """A whole number from 1 on."""
-    number = int(str(value))
+    try:
+        number = int(str(value))
+    except ValueError:
+        raise ValueError("must be a whole number") from None
     if number < 1:
         raise ValueError("must be 1 or more")
     return number
@@ -130,7 +159,10 @@ def read_words(value: Any) -> tuple[str, ...]:
 def read_pairs(value: Any) -> tuple[tuple[str, str], ...]:
     """A mapping, in YAML or as a JSON object, or KEY=VALUE words."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
-        value = json.loads(value)
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ValueError("must be KEY=VALUE, or a JSON object") from None
     if isinstance(value, Mapping):
         return tuple((read_text(key), read_text(item)) for key, item in value.items())
     pairs = [word.partition("=") for word in read_words(value)]

@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from farm.errors import SettingsError
+from farm.errors import BuildYmlError, SettingsError
 from farm.kinds import (
     BUILDERS,
+    SECRET_KINDS,
     Secret,
     Size,
     read_boolean,
+    read_broker,
     read_builder,
     read_bytes,
     read_count,
@@ -63,7 +65,7 @@ class Settings:
     broker: Secret | None = _setting(
         None,
         "Redis URL of the farm (redis:// or rediss://); none: a private farm on this machine",
-        read_secret,
+        read_broker,
     )
     broker_ca: Path | None = _setting(
         None, "CA certificate of a rediss:// broker; none: those of the system", read_path
@@ -206,7 +208,9 @@ class Settings:
 
 
 FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
-SECRET_FILES = {f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] is read_secret}
+SECRET_FILES = {
+    f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] in SECRET_KINDS
+}
 """What names the file of a secret, to the secret's own name."""
 
 
@@ -281,14 +285,14 @@ def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> Any:
-    import yaml  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
+    from farm.nodes import load  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
 
     try:
-        return yaml.safe_load(path.read_text()) or {}
+        return load(str(path), path.read_bytes()).value() or {}
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: is not YAML: {' '.join(str(error).split())}") from error
+    except BuildYmlError as error:
+        raise SettingsError(error.message) from error
 
 
 def _beside(path: Path, name: str, value: Any) -> Any:
@@ -313,7 +317,7 @@ def _values(given: Mapping[str, Any], names: Mapping[str, str], where: str) -> d
     return values
 
 
-def _secret_in(_: str, path: Any, source: str) -> Secret:
+def _secret_in(name: str, path: Any, source: str) -> Secret:
     """The secret that a file holds, less the newline at its end."""
     try:
         text = read_path(path).read_text().removesuffix("\n")
@@ -321,7 +325,8 @@ def _secret_in(_: str, path: Any, source: str) -> Secret:
         raise SettingsError(f"{source}: the file cannot be read: {error}") from None
     if not text or "\n" in text:
         raise SettingsError(f"{source}: {path} must hold one line, the secret")
-    return Secret(text)
+    secret: Secret = _read(name, text, source)
+    return secret
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -353,8 +358,8 @@ def _read(name: str, value: Any, source: str) -> Any:
     try:
         return FIELDS[name].metadata["read"](value)
     except (ValueError, OverflowError) as error:
-        shown = "its value" if FIELDS[name].metadata["read"] is read_secret else repr(value)
-        raise SettingsError(f"{source}: {shown} cannot be used: {error}") from error
+        shown = "" if FIELDS[name].metadata["read"] in SECRET_KINDS else f"{value!r} cannot be used: "
+        raise SettingsError(f"{source}: {shown}{error}") from error
 
 
 def environment(names: Iterable[str]) -> dict[str, str]:
@@ -387,7 +392,7 @@ _STEERING = ("DOCKER_", "BUILDX_", "BUILDKIT_", "SOURCE_DATE_EPOCH", "OTEL_")
 
 
 def _inherited() -> dict[str, str]:
-    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] is read_secret}
+    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] in SECRET_KINDS}
     return {
         key: value for key, value in os.environ.items() if not key.startswith("FARM_") and key not in secrets
     }

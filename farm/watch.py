@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 import socket
 import sys
@@ -69,20 +70,26 @@ def flower_url(settings: Settings) -> str:
 
 
 def check_port(settings: Settings) -> None:
-    """Make sure that Flower's port is free.
+    """Make sure that Flower can listen where it is to.
 
     Raises:
-        InputError: somebody else listens on it.
+        InputError: somebody else listens on its port, or its address is none of this machine.
     """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.flower_address, settings.flower_port))
-        except OSError as error:
+    address, port = settings.flower_address, settings.flower_port
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        with socket.socket(found[0][0]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[0][4])
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise InputError(
-                f"port {settings.flower_port}, which Flower needs, is in use",
-                hint="choose another: --flower-port",
+                f"flower-address: {address} is no address of this machine", hint="such as 127.0.0.1"
             ) from error
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        raise InputError(
+            f"port {port}, which Flower needs, {why}", hint="choose another: --flower-port"
+        ) from error
 
 
 def config_file(name: str) -> Path:

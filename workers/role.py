@@ -11,7 +11,7 @@ from farm.build.choose import check_builders, describe_builder
 from farm.build.engine import Engine
 from farm.errors import InputError
 from farm.model import ARCHES
-from farm.programs import require
+from farm.programs import TIE, require
 from farm.queue import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
 from farm.trust.configure import signing_key
@@ -104,7 +104,7 @@ def check_arches(
 
 def check_signing(settings: Settings) -> None:
     """Make sure that what the publisher signs with is there and opens."""
-    require("notary", "openssl", "setpriv")
+    require("notary", "openssl", *TIE)
     check_key(signing_key(settings), timeout=settings.trust_timeout)
 
 

@@ -12,7 +12,7 @@ from farm.build.inside import EngineBuilder
 from farm.build.plugin import Plugin
 from farm.build.workplace import workplace
 from farm.errors import InputError, SettingsError
-from farm.programs import require
+from farm.programs import TIE, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,7 +86,7 @@ def checked_plugin(settings: Settings) -> Plugin:
     Raises:
         InputError: buildx, or what it needs on this machine, is not there.
     """
-    require("setpriv")
+    require(*TIE)
     plugin = Plugin.find(settings.docker_config, timeout=settings.http_timeout)
     check_sources(settings)
     return plugin

@@ -71,7 +71,7 @@ class Engine:
             EngineUnavailableError: nothing answers there, or not with a certificate of that CA.
         """
         url = url or DEFAULT_URL
-        if not url.startswith(_SCHEMES):
+        if not _is_url(url):
             raise InputError(
                 f"engine: {url} is no URL of a Docker Engine", hint="unix:///PATH or tcp://HOST:PORT"
             )
@@ -159,6 +159,13 @@ class _Client(APIClient):
         """Send a request as the engine's settings have it, whatever the environment says."""
         self.trust_env = False
         return super().request(*args, **kwargs)
+
+
+def _is_url(url: str) -> bool:
+    try:
+        return url.startswith(_SCHEMES) and urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def _tls(certs: Path) -> ssl.SSLContext:

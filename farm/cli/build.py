@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from farm.cli.options import json_option, package_options, print_json, with_settings
+from farm.cli.told import tell
 from farm.errors import InputError, RunFailedError
 from farm.model import ARCHES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from farm.errors import FarmError
     from farm.package.read import TagOptions
     from farm.settings import Settings
     from farm.standalone.wish import Made, Wish
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
 @with_settings("org", "arches", "engine", "build_args", "cache", "mirrors")
 @package_options
-@click.option("--all", "below", is_flag=True, help="Every package below the directories.")
 @click.option(
     "--platforms",
     metavar="PLATFORM,...",
@@ -40,7 +40,6 @@ def command(
     settings: Settings,
     directories: tuple[str, ...],
     tags: TagOptions,
-    below: bool,
     platforms: str | None,
     skip_platforms: str | None,
     force: bool,
@@ -61,8 +60,7 @@ def command(
     from farm.standalone.wish import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
     wish = Wish(chosen(platforms, skip_platforms, settings.arches, own_arch()), force, pull, docker)
-    found = packages_below(directories, tags.build_yml) if below else directories
-    return make(settings, found, tags, wish, as_json=as_json)
+    return make(settings, directories, tags, wish, as_json=as_json)
 
 
 def make(
@@ -96,11 +94,15 @@ def make(
         ) as workshop,
     ):
         made = list(workshop.make_all(ordered, wanted, wish))
+    failure = _failure(made)
     if as_json:
         print_json([one.to_json() for one in made])
     elif len(made) > 1:
         click.echo(summary(made, time.monotonic() - begun))
-    return _exit_code(made)
+    if failure:
+        # What is printed holds the errors; raised, it would be printed once more.
+        tell(failure)
+    return failure.exit_code if failure else 0
 
 
 def chosen(
@@ -120,21 +122,6 @@ def chosen(
     return tuple(arch for arch in all_arches if arch not in named) if skipped else tuple(dict.fromkeys(named))
 
 
-def packages_below(directories: Sequence[str], build_yml: str) -> list[str]:
-    """Every directory below these that holds a build.yml, or that is one of them.
-
-    Raises:
-        InputError: there is none.
-    """
-    found: list[str] = []
-    for directory in directories:
-        hits = sorted(Path(directory).rglob(build_yml))
-        found += [str(hit.parent) for hit in hits if ".git" not in hit.parts]
-    if not found:
-        raise InputError(f"{', '.join(directories)}: no package lies below", hint=f"each has a {build_yml}")
-    return found
-
-
 def summary(made: Sequence[Made], seconds: float) -> str:
     """One line on all packages."""
     origins = Counter(str(origin) for one in made for _, origin in one.images)
@@ -144,11 +131,10 @@ def summary(made: Sequence[Made], seconds: float) -> str:
     return f"{len(made)} packages: {', '.join(parts) or 'nothing to do'}, {seconds:.1f} s"
 
 
-def _exit_code(made: Sequence[Made]) -> int:
+def _failure(made: Sequence[Made]) -> FarmError | None:
+    """What went wrong, in one sentence; None where nothing did."""
     errors = [one.error for one in made if one.error]
     if len(errors) == len(made) == 1:
-        raise errors[0]
-    if errors:
-        failed = ", ".join(one.package.image for one in made if one.error)
-        raise RunFailedError(f"{len(errors)} of {len(made)} packages failed: {failed}")
-    return 0
+        return errors[0]
+    failed = ", ".join(one.package.image for one in made if one.error)
+    return RunFailedError(f"{len(errors)} of {len(made)} packages failed: {failed}") if errors else None

@@ -30,7 +30,7 @@ def command(settings: Settings, run: str, package: str | None, arch: str | None,
     farm cancel r42 linuxkit/foo --arch s390x
     """
     from farm.cancel import cancel  # noqa: PLC0415 - Celery and Redis are slow to import
-    from farm.local.attach import attached  # noqa: PLC0415
+    from farm.cli.attach import attached  # noqa: PLC0415
     from farm.submission import whoami  # noqa: PLC0415
 
     with attached(settings) as (_, store):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,12 +16,22 @@ if TYPE_CHECKING:
 
 
 @click.command("doctor")
-@with_settings("broker", "engine", "org", "notary_server", "notary_ca", "signing_key", "sign")
+@with_settings(
+    "broker",
+    "engine",
+    "org",
+    "notary_server",
+    "notary_ca",
+    "signing_key",
+    "sign",
+    sign="look at what signing needs",
+)
 @click.option(
     "--settings", "list_settings", is_flag=True, help="List every setting, its variable and its value."
 )
 @json_option
-def command(settings: Settings, list_settings: bool, as_json: bool) -> int:
+@click.pass_context
+def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json: bool) -> int:
     """Look at each part that the farm needs, and say what is there or what to do.
 
     The exit code is that of the first part that fails: 3 for a service that does not answer, 4 for a login
@@ -27,9 +39,13 @@ def command(settings: Settings, list_settings: bool, as_json: bool) -> int:
     """
     if list_settings:
         return _list(settings, as_json=as_json)
+    import traceback  # noqa: PLC0415 - only here, and start-up time counts
+
     from farm.doctor import examine, worst  # noqa: PLC0415 - it imports every client there is
 
     findings = examine(settings)
+    for defect in (one.error.__cause__ for one in findings if ctx.obj.debug and one.error):
+        traceback.print_exception(defect)
     if as_json:
         print_json([finding.to_json() for finding in findings])
     for finding in () if as_json else findings:
@@ -40,13 +56,28 @@ def command(settings: Settings, list_settings: bool, as_json: bool) -> int:
 
 def _list(settings: Settings, *, as_json: bool) -> int:
     values = {name: getattr(settings, name) for name in FIELDS}
-    shown = {name: "***" if isinstance(value, Secret) else value for name, value in values.items()}
     if as_json:
-        print_json(
-            {name.replace("_", "-"): None if value is None else str(value) for name, value in shown.items()}
-        )
+        print_json({name.replace("_", "-"): plain(value) for name, value in values.items()})
         return 0
-    for name, value in shown.items():
-        click.echo(f"{name.replace('_', '-')}: {'' if value is None else value}")
-        click.echo(f"    {FIELDS[name].metadata['about']} [FARM_{name.upper()}]")
+    for name, value in values.items():
+        click.echo(f"# {FIELDS[name].metadata['about']} [FARM_{name.upper()}]")
+        click.echo(line(name.replace("_", "-"), value))
     return 0
+
+
+def plain(value: Any) -> Any:
+    """A setting as JSON has it: mappings, lists, numbers and truth as what they are, paths as text."""
+    if isinstance(value, Secret):
+        return "***"
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple) and any(isinstance(item, tuple) for item in value):
+        return dict(value)
+    return [plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def line(key: str, value: Any) -> str:
+    """A setting as a line of farm.yml, for which JSON will do; a secret is in a comment."""
+    if value is None:
+        return f"{key}:"
+    return f"{'# ' if isinstance(value, Secret) else ''}{key}: {json.dumps(plain(value), ensure_ascii=False)}"

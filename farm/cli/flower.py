@@ -21,7 +21,7 @@ def command(settings: Settings) -> int:
     The password is FARM_FLOWER_PASSWORD, or one that is made once and kept in the state directory.
     """
     from farm import watch  # noqa: PLC0415 - Redis is slow to import
-    from farm.local.attach import attached  # noqa: PLC0415
+    from farm.cli.attach import attached  # noqa: PLC0415
     from farm.local.processes import dying_with_parent  # noqa: PLC0415
 
     watch.check_port(settings)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("inspect")
 @click.argument("reference")
-@with_settings("notary_server", "notary_ca", "sign")
+@with_settings("notary_server", "notary_ca", "sign", sign="look up the signature")
 @click.option("--raw", is_flag=True, help="Print the exact bytes of the index or manifest.")
 @json_option
 def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from farm import __version__
-from farm.errors import FarmError, defect
+from farm.cli.told import tell
+from farm.errors import FarmError, InputError, defect
 
 # Verb to the module and the one line that `farm --help` shows, so that help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
@@ -81,8 +82,8 @@ def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
     """Build LinuxKit packages on every architecture, and publish each as one signed index.
 
     \b
-    farm plan pkg/*      what would be done, and why
-    farm push pkg/*      build, publish, sign; on this machine alone if no broker is set
+    farm plan pkg/foo    what would be done, and why
+    farm push --all pkg  build, publish, sign all below pkg; on this machine alone if no broker is set
     farm status -f       follow the newest run
 
     Settings come from farm.yml, then FARM_* variables, then flags; each beats the one before.
@@ -104,6 +105,7 @@ def run(arguments: list[str]) -> int:
     except FarmError as error:
         return _tell(error, error.exit_code, arguments)
     except click.ClickException as error:
+        _print_error(InputError(error.format_message()), arguments)
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -123,5 +125,14 @@ def _tell(error: Exception, code: int, arguments: list[str]) -> int:
 
         traceback.print_exception(error)
     told = error if isinstance(error, FarmError) else defect(error, hint="add --debug for the traceback")
-    click.echo(f"farm: {' '.join(str(told).split())}", err=True)
+    _print_error(told, arguments)
+    tell(told)
     return code
+
+
+def _print_error(error: FarmError, arguments: list[str]) -> None:
+    """Give a program the error on standard output, where it looks for the answer."""
+    if "--json" in arguments:
+        import json  # noqa: PLC0415 - only here, and start-up time counts
+
+        click.echo(json.dumps({"error": error.to_json()}, indent=2, ensure_ascii=False))

@@ -10,7 +10,7 @@ import click
 
 from farm.cli.options import json_option, tag_options, with_settings
 from farm.cli.push import carry_out, say_nothing_to_do
-from farm.cli.wishes import Wishes, wish_options
+from farm.cli.wishes import Wishes, publish_options
 from farm.errors import InputError
 from farm.model import ARCHES
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
 @with_settings("org", "arches", "sign", "broker", "notary_server", "notary_ca", "signing_key")
 @tag_options
-@wish_options
+@publish_options
 @json_option
 def command(
     settings: Settings, directories: tuple[str, ...], tags: TagOptions, wishes: Wishes, as_json: bool

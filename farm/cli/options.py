@@ -22,8 +22,13 @@ F = TypeVar("F", bound="Callable[..., Any]")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Hand a verb its Settings as first argument, and give it a flag for each of the named settings."""
+def with_settings(*names: str, **meant: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Hand a verb its Settings as first argument, and give it a flag for each of the named settings.
+
+    Args:
+        names: of the settings.
+        meant: what those of them do that do something else with this verb than the setting says.
+    """
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
         @click.pass_context
@@ -33,17 +38,17 @@ def with_settings(*names: str) -> Callable[[Callable[..., Any]], Callable[..., A
             return verb(load_settings(flags, config=ctx.obj.config), **options)
 
         for name in reversed(names):
-            wrapped = _flag(name)(wrapped)
+            wrapped = _flag(name, meant.get(name))(wrapped)
         return wrapped
 
     return decorate
 
 
-def _flag(name: str) -> Callable[[Any], Any]:
+def _flag(name: str, meant: str | None) -> Callable[[Any], Any]:
     item = FIELDS[name]
     word = name.replace("_", "-")
     boolean = isinstance(item.default, bool)
-    text = item.metadata["about"]
+    text = meant or item.metadata["about"]
     about = f"{text[0].upper()}{text[1:]}. [FARM_{name.upper()}]"
     return click.option(
         f"--{word}/--no-{word}" if boolean else f"--{word}",
@@ -55,11 +60,16 @@ def _flag(name: str) -> Callable[[Any], Any]:
 
 
 def _arriving_as_tags(flags: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
-    """A decorator that gives a verb these flags; they arrive as one TagOptions, `tags`."""
+    """A decorator that gives a verb these flags; they arrive as one TagOptions, `tags`.
+
+    With --all its `directories` are those of the packages below the ones that were given.
+    """
 
     def decorate(verb: F) -> F:
         @functools.wraps(verb)
         def wrapped(settings: Settings, /, **options: Any) -> Any:
+            if options.pop("below"):
+                options["directories"] = _below(options["directories"], options["build_yml"])
             return verb(settings, tags=_tags(settings, options), **options)
 
         for option in reversed(flags):
@@ -70,6 +80,7 @@ def _arriving_as_tags(flags: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]
 
 
 _TAG_OPTIONS = [
+    click.option("--all", "below", is_flag=True, help="Every package below the directories."),
     click.option("--hash", "hash_", metavar="HASH", help="Use this instead of the git tree hash."),
     click.option(
         "--hash-commit",
@@ -134,6 +145,12 @@ def _tags(settings: Settings, options: dict[str, Any]) -> TagOptions:
         disable_cache=options.pop("disable_cache", None),
         build_args=tuple(arg for file in options.pop("build_arg_file", ()) for arg in read_file(file)),
     )
+
+
+def _below(directories: Sequence[str], build_yml: str) -> tuple[str, ...]:
+    from farm.package.below import directories_below  # noqa: PLC0415 - beside its one use
+
+    return tuple(directories_below(directories, build_yml))
 
 
 def print_json(data: Any) -> None:

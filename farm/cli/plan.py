@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @click.command("plan")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
-@with_settings("org", "arches", "sign", "notary_server", "notary_ca")
+@with_settings("org", "arches", "sign", "notary_server", "notary_ca", sign="see what a push would sign")
 @package_options
 @wish_options
 @json_option

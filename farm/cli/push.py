@@ -58,13 +58,14 @@ def carry_out(
     plan: Plan, settings: Settings, *, partial: bool, detach: bool, queue_anyway: bool, as_json: bool
 ) -> int:
     """Submit a plan and follow its run; returns the exit code."""
-    from farm.cli.follow import announce, follow  # noqa: PLC0415 - Redis and rich are imported when there is a run
-    from farm.local.attach import attached, require_workers  # noqa: PLC0415
+    from farm.cli.attach import attached  # noqa: PLC0415 - Redis and rich are imported when there is a run
+    from farm.cli.follow import announce, follow  # noqa: PLC0415
+    from farm.local.attach import require_workers  # noqa: PLC0415
     from farm.submission import submit  # noqa: PLC0415
 
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
-    with attached(settings) as (connected, store):
+    with attached(settings, builds=True) as (connected, store):
         if not queue_anyway:
             require_workers(connected, store, plan.queues)
         run = submit(plan, connected, store, partial=partial)

@@ -34,11 +34,12 @@ def command(
     farm retry r42
     farm retry r42 linuxkit/foo
     """
-    from farm.cli.follow import announce, follow  # noqa: PLC0415 - Celery, Redis and rich are slow to import
-    from farm.local.attach import attached, require_workers  # noqa: PLC0415
+    from farm.cli.attach import attached  # noqa: PLC0415 - Celery, Redis and rich are slow to import
+    from farm.cli.follow import announce, follow  # noqa: PLC0415
+    from farm.local.attach import require_workers  # noqa: PLC0415
     from farm.retry import plan_retry, submit_retry  # noqa: PLC0415
 
-    with attached(settings) as (connected, store):
+    with attached(settings, builds=True) as (connected, store):
         retry = plan_retry(store, run, packages)
         if retry is None:
             print_json({"run": None, "retryOf": run}) if as_json else click.echo(f"{run}: nothing failed")

@@ -24,9 +24,9 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
 
     With -f and no RUN: follow the newest.
     """
-    from farm.cli.follow import exit_code, follow, report, why_waiting  # noqa: PLC0415 - Redis and rich are slow to import
+    from farm.cli.attach import attached  # noqa: PLC0415 - Redis and rich are slow to import
+    from farm.cli.follow import exit_code, follow, report, why_waiting  # noqa: PLC0415
     from farm.cli.table import draw  # noqa: PLC0415
-    from farm.local.attach import attached  # noqa: PLC0415
     from farm.state.runs import list_runs, read_run  # noqa: PLC0415
 
     with attached(settings) as (_, store):

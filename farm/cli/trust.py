@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,11 @@ from farm.cli.options import with_settings
 from farm.errors import InputError, SettingsError, TrustDeniedError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farm.settings import Settings
+
+_NAMES = "a name is HOST/REPOSITORY, such as docker.io/linuxkit/foo; a package directory has a build.yml"
 
 
 @click.group("trust")
@@ -31,7 +36,8 @@ def key(settings: Settings, directory: Path) -> None:
     from farm.settings import Secret  # noqa: PLC0415 - beside its one use
     from farm.trust.delegation import generate_delegation_key  # noqa: PLC0415
 
-    if settings.signing_passphrase is None and (directory / "delegation.pem").exists():
+    # Path.exists raises where the directory is closed to us, which the making of the key then tells.
+    if settings.signing_passphrase is None and os.path.exists(directory / "delegation.pem"):  # noqa: PTH110
         raise TrustDeniedError(f"{directory / 'delegation.pem'} is there already", hint="nothing was changed")
     passphrase = settings.signing_passphrase or Secret(secrets.token_urlsafe(24))
     made = generate_delegation_key(directory, passphrase)
@@ -52,6 +58,8 @@ def key(settings: Settings, directory: Path) -> None:
 def init(settings: Settings, names: tuple[str, ...], certificate: Path | None) -> None:
     """Prepare NAMEs, such as docker.io/linuxkit/foo or a package directory, so that the key may sign them.
 
+    A name begins with its registry. What is no name and no package directory is refused, and nothing made.
+
     Done once for each name, with the root key's passphrase (FARM_ROOT_PASSPHRASE). Root and targets keys are
     kept in docker's trust directory. Done again, it changes nothing.
     """
@@ -64,27 +72,53 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None) -
     certificate = certificate or (settings.signing_key and settings.signing_key.with_suffix(".crt"))
     if certificate is None:
         raise InputError("no certificate is named", hint="add --certificate delegation.crt")
+    guns = guns_of(names, settings.org)
     with open_registry(settings) as registry:
-        for gun in _guns(names, settings):
-            steps = initialise(
-                gun,
-                certificate,
-                configure.notary_server(settings, gun),
-                trust_dir=configure.admin_trust_dir(settings),
-                root_passphrase=settings.root_passphrase,
-                role=settings.signing_role,
-                login=registry.credentials.login_for(gun.partition("/")[0]),
-                timeout=settings.trust_timeout,
-            )
-            click.echo(f"{gun}  {', '.join(steps) if steps else 'was ready'}")
+        for gun in guns:
+            click.echo(f"{gun}  ", nl=False)
+            outcome = "not prepared"
+            try:
+                steps = initialise(
+                    gun,
+                    certificate,
+                    configure.notary_server(settings, gun),
+                    trust_dir=configure.admin_trust_dir(settings),
+                    root_passphrase=settings.root_passphrase,
+                    role=settings.signing_role,
+                    login=registry.credentials.login_for(gun.partition("/")[0]),
+                    timeout=settings.trust_timeout,
+                )
+                outcome = ", ".join(steps) if steps else "was ready"
+            finally:
+                click.echo(outcome)
 
 
-def _guns(names: tuple[str, ...], settings: Settings) -> list[str]:
-    """Names as they stand; package directories as the name that their build.yml gives."""
-    from farm.model import Reference  # noqa: PLC0415 - beside its one use
-    from farm.package.read import TagOptions, read_packages  # noqa: PLC0415
+def guns_of(names: Sequence[str], org: str | None) -> list[str]:
+    """Names as they stand; package directories as the name that their build.yml gives.
+
+    Raises:
+        InputError: something is neither; a mistyped directory is never taken for a name.
+    """
+    from farm.package.read import TagOptions, read_packages  # noqa: PLC0415 - git is imported when it is used
 
     directories = [name for name in names if (Path(name) / "build.yml").is_file()]
-    packages = read_packages(directories, TagOptions(org=settings.org)) if directories else []
-    by_directory = {package.directory: package.reference.name for package in packages}
-    return [by_directory.get(name) or Reference.parse(name).name for name in names]
+    others = {name: _gun(name) for name in names if name not in directories}
+    packages = read_packages(directories, TagOptions(org=org)) if directories else []
+    made = {Path(package.directory).resolve(): package.reference.name for package in packages}
+    return list(dict.fromkeys(others.get(name) or made[Path(name).resolve()] for name in names))
+
+
+def _gun(name: str) -> str:
+    from farm.model import Reference  # noqa: PLC0415 - beside its one use
+    from farm.model.reference import is_host  # noqa: PLC0415
+
+    if Path(name).exists():
+        raise InputError(f"{name}: is no package directory: it has no build.yml", hint=_NAMES)
+    try:
+        gun = Reference.parse(name).name
+    except InputError:
+        gun = ""
+    host, slash, _ = name.partition("/")
+    if not (gun and slash and is_host(host)):
+        raise InputError(f"{name}: is neither a package directory nor a name with its registry", hint=_NAMES)
+    return gun

@@ -22,14 +22,13 @@ def command(settings: Settings, detach: bool) -> int:
     """Keep workers for all that this machine can build, a publisher and Flower up, until Ctrl-C.
 
     With no broker set, the farm has its own private Redis, and every other command on this machine with the
-    same state directory uses it. With a broker, this machine works for that farm.
+    same state directory uses it. With a broker, this machine works for that farm. A farm that is up keeps its
+    settings: with others, the verbs that need workers are refused until it is down.
     """
-    from farm import watch  # noqa: PLC0415 - Redis is slow to import
-    from farm.cli.flower import tell_login  # noqa: PLC0415
+    from farm.cli.flower import tell_login  # noqa: PLC0415 - Redis is slow to import
     from farm.local.attach import hosted, stay_up  # noqa: PLC0415
     from farm.state.workers import workers  # noqa: PLC0415
 
-    watch.check_port(settings)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         with hosted(settings) as (connected, store):

@@ -59,12 +59,20 @@ class Wishes:
 
 
 def wish_options(verb: F) -> F:
-    """Give a verb these flags; they arrive as one `wishes`."""
+    """Give a verb that builds these flags; they arrive as one `wishes`."""
+    return click.option("--force", is_flag=True, help="Build although the image stands.")(
+        publish_options(verb)
+    )
+
+
+def publish_options(verb: F) -> F:
+    """Give a verb that publishes all of these flags but --force, which is for builds."""
 
     @functools.wraps(verb)
     def wrapped(*args: Any, **options: Any) -> Any:
         only = tuple(word for given in options.pop("only") for word in given.split(","))
-        wishes = Wishes(only, options.pop("force"), options.pop("partial"), options.pop("release"))
+        force = options.pop("force", False)
+        wishes = Wishes(only, force, options.pop("partial"), options.pop("release"))
         return verb(*args, wishes=wishes, **options)
 
     wrapped = click.option(
@@ -73,7 +81,6 @@ def wish_options(verb: F) -> F:
     wrapped = click.option("--partial", is_flag=True, help="Publish although an architecture is missing.")(
         wrapped
     )
-    wrapped = click.option("--force", is_flag=True, help="Build although the image stands.")(wrapped)
     return click.option(
         "--only", multiple=True, metavar="ARCH", help="Just these architectures; needs --partial."
     )(wrapped)  # type: ignore[return-value]  # click's decorators keep the shape

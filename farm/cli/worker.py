@@ -70,7 +70,7 @@ def _check(settings: Settings, name: str | None) -> None:
     """
     import platform  # noqa: PLC0415 - only here, and start-up time counts
 
-    from farm.local.attach import attached  # noqa: PLC0415 - Redis is slow to import
+    from farm.cli.attach import attached  # noqa: PLC0415 - Redis is slow to import
     from farm.state.workers import known_workers  # noqa: PLC0415
 
     with attached(settings) as (_, store):

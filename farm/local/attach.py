@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from farm import files
 from farm.errors import NoWorkerError, StateError, StateUnavailableError
-from farm.local.place import Place
+from farm.local.place import Place, fingerprint
 from farm.settings import child_environment
 from farm.state.store import Store
 from farm.state.workers import served, workers
+from farm.watch import check_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,14 +26,21 @@ if TYPE_CHECKING:
 
 START_WAIT = 60.0
 """Seconds that the private farm is given to come up."""
+_LEAVING = 3.0
+"""Seconds in which a farm with other settings, which nobody needs any more, has begun to take itself down."""
 
 
 @contextmanager
-def attached(settings: Settings) -> Iterator[tuple[Settings, Store]]:
+def attached(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Settings, Store]]:
     """The settings with their broker, and the state behind it, for as long as the body runs.
+
+    Args:
+        settings: the command's.
+        builds: whether a private farm must be one that builds and signs as these settings say.
 
     Raises:
         StateUnavailableError: Redis does not answer.
+        StateError: a farm with other settings is up here.
     """
     if settings.broker is not None:
         store = Store(settings.broker)
@@ -43,7 +51,7 @@ def attached(settings: Settings) -> Iterator[tuple[Settings, Store]]:
             store.close()
         return
     place = Place.at(settings.state_dir)
-    with place.used():
+    with _held(place, settings, builds=builds):
         _start(place, settings)
         store = _connect(place)
         try:
@@ -60,9 +68,11 @@ def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
         FarmError: they do not come up; the error says why.
     """
     place = Place.at(settings.state_dir)
-    with place.used():
+    with _held(place, settings, builds=True):
+        check_port(settings)
         _start(place, settings)
         store = Store(settings.broker) if settings.broker else _connect(place)
+        _wait_for_supervisor(place)
         try:
             connected = settings if settings.broker else replace(settings, broker=place.broker)
             files.place(place.flower, str(settings.flower_port))
@@ -71,6 +81,43 @@ def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
             yield connected, store
         finally:
             store.close()
+
+
+@contextmanager
+def _held(place: Place, settings: Settings, *, builds: bool) -> Iterator[None]:
+    """Hold up the farm that is there, or that the body starts; one that is about to end is waited for.
+
+    Raises:
+        StateError: it has other settings, and stays.
+    """
+    deadline = time.monotonic() + _LEAVING
+    while True:
+        with place.used():
+            if _fits(place, settings, builds=builds):
+                yield
+                return
+        if place.kept.exists() or time.monotonic() > deadline:
+            raise StateError("a farm with other settings is up here", hint="farm down ends it")
+        time.sleep(0.05)
+
+
+def _fits(place: Place, settings: Settings, *, builds: bool) -> bool:
+    """Whether the farm that is up, if one is, has this broker and, where it `builds`, these settings."""
+    if not place.supervised():
+        return True
+    wanted, there = fingerprint(settings), place.told_fingerprint()
+    return there == wanted if builds else there.get("broker") == wanted["broker"]
+
+
+def _wait_for_supervisor(place: Place) -> None:
+    """Wait until what an earlier supervisor left is gone: the marks that are made now must not go with it."""
+    deadline = time.monotonic() + START_WAIT
+    while not place.managed():
+        if error := place.told_failure():
+            raise error
+        if time.monotonic() > deadline:
+            raise StateError(f"the private farm does not start; its logs are in {place.logs}")
+        time.sleep(0.02)
 
 
 def _wait_for_workers(place: Place) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 from contextlib import contextmanager
@@ -10,12 +11,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError, SettingsError
-from farm.settings import Secret
+from farm.settings import FIELDS, SECRET_FILES, Secret
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from farm.settings import Settings
+
+_SUBMITTERS = {"org", "arches", "build_args", "cache", "mirrors", "sign", "state_dir"}
+_WATCHERS = {"flower_address", "flower_port", "flower_user"}
+_ELSEWHERE = {"broker_ca", "emulate", *_SUBMITTERS, *_WATCHERS, *SECRET_FILES.values()}
+"""Settings in which the workers of two farms need not differ, and secrets."""
 _LONGEST_SOCKET = 100
 """Bytes of a unix socket's path; the kernel allows 107, and redis-server adds a suffix while it starts."""
 
@@ -90,6 +97,22 @@ class Place:
         """Why the workers could not start, as the error's JSON."""
         return self.directory / "failure.json"
 
+    def tell_fingerprint(self, settings: Settings) -> None:
+        """Leave word of the settings with which the farm is up."""
+        self._fingerprint.write_text(json.dumps(fingerprint(settings)))
+
+    def told_fingerprint(self) -> dict[str, str]:
+        """The `fingerprint` of the farm that is up; empty while it has left none."""
+        try:
+            found: dict[str, str] = json.loads(self._fingerprint.read_text())
+        except (FileNotFoundError, json.JSONDecodeError):
+            return {}
+        return found
+
+    @property
+    def _fingerprint(self) -> Path:
+        return self.directory / "supervisor.settings"
+
     def tell_failure(self, error: FarmError) -> None:
         """Leave an error for those who wait for the farm."""
         self.failure.write_text(json.dumps(error.to_json()))
@@ -116,12 +139,31 @@ class Place:
         """Become the one supervisor; None when there is one."""
         return _try_lock(self.directory / "supervisor.lock")
 
+    def managed(self) -> bool:
+        """Whether a supervisor has removed what an earlier one left, and written down its process number."""
+        try:
+            os.kill(int(self.pid.read_text()), 0)
+        except (FileNotFoundError, ValueError, ProcessLookupError):
+            return False
+        return True
+
     def supervised(self) -> bool:
         """Whether a supervisor runs."""
         lock = self.supervise()
         if lock is not None:
             os.close(lock)
         return lock is None
+
+
+def fingerprint(settings: Settings) -> dict[str, str]:
+    """What tells farms apart and shows nothing of them: whose broker they serve, how their workers work."""
+    how = {name: str(getattr(settings, name)) for name in FIELDS if name not in _ELSEWHERE}
+    broker = settings.broker.reveal() if settings.broker else "private"
+    return {"broker": _digest(broker), "settings": _digest(json.dumps(how))}
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _try_lock(path: Path) -> int | None:

@@ -40,6 +40,7 @@ class Supervisor:
     def __init__(self, settings: Settings) -> None:
         self.place = Place.at(settings.state_dir)
         self.own_redis = settings.broker is None
+        self.given = settings
         self.settings = replace(settings, broker=settings.broker or self.place.broker)
         self.children: list[Child] = []
         self.workers: list[Child] = []
@@ -72,6 +73,7 @@ class Supervisor:
         for left in (self.place.up, *(() if self.place.kept.exists() else marks)):
             left.unlink(missing_ok=True)
         self.place.pid.write_text(str(os.getpid()))
+        self.place.tell_fingerprint(self.given)
         if self.own_redis:
             child = redis_child(self.place.directory, self.place.socket, self.place.logs / "redis.log")
             child.start()

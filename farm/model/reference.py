@@ -13,10 +13,11 @@ _ALIASES = {"index.docker.io": DEFAULT_REGISTRY}
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
-_HOST = re.compile(r"(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?")
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,5}})?")
 
 
-def _is_host(word: str) -> bool:
+def is_host(word: str) -> bool:
     """Whether docker takes the first part of a name for a registry."""
     return any(mark in word for mark in ".:") or word == "localhost"
 
@@ -39,7 +40,7 @@ class Reference:
         """
         rest, _, digest = text.partition("@")
         host, slash, path = rest.partition("/")
-        named = bool(slash) and _is_host(host)
+        named = bool(slash) and is_host(host)
         registry, path = (_ALIASES.get(host, host), path) if named else (DEFAULT_REGISTRY, rest)
         path, colon, tag = path.partition(":")
         if registry == DEFAULT_REGISTRY and "/" not in path:
@@ -65,7 +66,7 @@ class Reference:
     def familiar(self) -> str:
         """The reference as people write it: docker.io and library left out where they are implied."""
         first, *others = self.repository.split("/")
-        if self.registry != DEFAULT_REGISTRY or _is_host(first):
+        if self.registry != DEFAULT_REGISTRY or is_host(first):
             return str(self)
         implied = f"{first}/" if first == "library" and len(others) == 1 else ""
         return str(self).removeprefix(f"{DEFAULT_REGISTRY}/{implied}")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import BuildYmlError, InputError
 from farm.model import ARCHES, UNAME, BuildYml, DockerImages, ExtraSource, Reference
-from farm.package.nodes import Field, load
+from farm.nodes import Field, load
 from farm.package.tags import render_tag
 
 if TYPE_CHECKING:
@@ -63,8 +63,11 @@ def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        if not path.parent.is_dir():
+        if not path.parent.exists():
             raise BuildYmlError(f"{path.parent}: there is no such directory") from error
+        if not path.parent.is_dir():
+            hint = "--all DIR takes every package below DIR"
+            raise BuildYmlError(f"{path.parent}: is a file, no package directory", hint=hint) from error
         hint = "a package is a directory with a build.yml; --build-yml names another file"
         raise BuildYmlError(f"{path.parent}: has no {path.name}", hint=hint) from error
     except OSError as error:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import GitError, InputError
+from farm.errors import BuildYmlError, GitError, InputError, together
 from farm.model import BuildYml, GitTree, Package, Reference
 from farm.package.build_args import overridden, resolved
 from farm.package.build_yml import read_build_yml
@@ -96,11 +96,24 @@ def read_packages(directories: Sequence[str], options: TagOptions) -> list[Packa
     named: dict[Path, str] = {}
     for directory in directories:
         named.setdefault(Path(directory).resolve(), directory)
-    found = [_source(directory, path, options) for path, directory in named.items()]
+    found = _sources(named, options)
     _refuse_same_image(found)
     facts = _ask_git(found, options)
     packages = [_package(source, facts.get(top_of(source.path)), options) for source in found]
     return [_with_references(package, packages) for package in packages]
+
+
+def _sources(directories: Mapping[Path, str], options: TagOptions) -> list[_Source]:
+    """The sources of these directories, named as they were; what is wrong with any is told of all at once."""
+    found, wrong = [], []
+    for path, directory in directories.items():
+        try:
+            found.append(_source(directory, path, options))
+        except BuildYmlError as error:
+            wrong.append(error)
+    if wrong:
+        raise together(wrong)
+    return found
 
 
 def _with_references(package: Package, submitted: Sequence[Package]) -> Package:

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from farm.errors import TrustDeniedError, TrustError
+from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.files import place
 from farm.settings import Secret
 from farm.trust.deadline import Deadline
@@ -40,16 +40,23 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
 
     Raises:
         TrustDeniedError: the passphrase is too short, or a key is there already and has another.
+        InputError: the directory cannot be made or written.
     """
     if len(passphrase.reveal()) < _SHORTEST:
         raise TrustDeniedError(f"the passphrase is too short: it must have {_SHORTEST} characters or more")
     deadline = Deadline.after(timeout, "making a delegation key")
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     made = DelegationKey(directory / "delegation.pem", directory / "delegation.crt")
-    if not made.key.exists():
-        place(made.key, _new_key(passphrase, deadline))
-    if not made.certificate.exists():
-        place(made.certificate, certificate_of(SigningKey(made.key, passphrase), deadline), 0o644)
+    try:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not made.key.exists():
+            place(made.key, _new_key(passphrase, deadline))
+        if not made.certificate.exists():
+            place(made.certificate, certificate_of(SigningKey(made.key, passphrase), deadline), 0o644)
+    except OSError as error:
+        raise InputError(
+            f"{directory}: no key can be kept there: {error.strerror}",
+            hint="name a directory that you may write",
+        ) from error
     return made
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from farm.errors import TrustDeniedError, TrustError
+from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret
 from farm.trust.deadline import Deadline
 from farm.trust.openssl import openssl
@@ -122,8 +122,13 @@ def certified_key_id(certificate: Path, deadline: Deadline) -> str:
     """The name that notary gives to the key of an X.509 certificate.
 
     Raises:
-        TrustError: the file holds no certificate in PEM, or one of a key that notary does not know.
+        InputError: the file cannot be read.
+        TrustError: it holds no certificate in PEM, or one of a key that notary does not know.
     """
+    try:
+        certificate.read_bytes()
+    except OSError as error:
+        raise InputError(f"{certificate}: the certificate cannot be read: {error.strerror}") from error
     shown = openssl(["x509", "-in", str(certificate), "-pubkey", "-noout"], deadline)
     if shown.returncode != 0:
         raise TrustError(f"{certificate}: holds no X.509 certificate in PEM")

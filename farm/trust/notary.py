@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 from collections import Counter
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 import pexpect
 
 from farm.errors import TrustDeniedError, TrustError
-from farm.programs import DIE_WITH_PARENT, require
+from farm.programs import DIE_WITH_PARENT, TIE, require
 from farm.settings import Secret, environment
 from farm.trust.directory import private_directory
 from farm.trust.failures import error_of
@@ -165,10 +166,11 @@ def fresh(gun: str, server: NotaryServer, deadline: Deadline, login: Login | Non
 @contextmanager
 def _child(command: list[str], variables: dict[str, str]) -> Iterator[pexpect.spawn[str]]:
     """A process on a terminal of its own that is dead and reaped afterwards, however the block ends."""
-    require("notary", "setpriv")
+    require("notary", *TIE)
+    program, *arguments = [*DIE_WITH_PARENT, *command]
     child: pexpect.spawn[str] = pexpect.spawn(
-        DIE_WITH_PARENT[0],
-        [*DIE_WITH_PARENT[1:], *command],
+        program,
+        arguments,
         env=variables,
         # Off before the client starts: notary itself turns it off only after it has printed the prompt.
         echo=False,
@@ -184,7 +186,8 @@ def _child(command: list[str], variables: dict[str, str]) -> Iterator[pexpect.sp
     try:
         yield child
     finally:
-        if child.isalive():
-            child.kill(signal.SIGKILL)
+        if child.pid is not None and child.isalive():
+            # It leads a group of its own, as all do that have a terminal of their own.
+            os.killpg(child.pid, signal.SIGKILL)
             child.wait()
         child.close()

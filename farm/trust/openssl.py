@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from farm.programs import DIE_WITH_PARENT, require
+from farm.programs import DIE_WITH_PARENT, TIE, require
 from farm.settings import Secret, environment
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def openssl(
         TrustUnavailableError: the deadline passed; the process is dead by then.
         FarmError: openssl is not installed.
     """
-    require("openssl", "setpriv")
+    require("openssl", *TIE)
     lines = "".join(f"{secret.reveal()}\n" for secret in secrets)
     try:
         return subprocess.run(

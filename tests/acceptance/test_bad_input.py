@@ -55,6 +55,22 @@ def test_no_such_directory(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "good", "nowhere"), 2, "nowhere")
 
 
+def test_all_packages_of_a_repository_where_a_file_lies_beside_them(workspace: Workspace) -> None:
+    """As in LinuxKit's own, whose pkg/ has a Makefile."""
+    (workspace.directory / "good" / "Makefile").touch()
+    refused(workspace, workspace.farm("push", "good/Makefile"), 2, "is a file, no package directory", "--all")
+    (workspace.directory / "good" / "Makefile").unlink()
+    alone = workspace.done("show-tag", "good").out
+    for verb in ("show-tag", "plan"):
+        assert alone.strip() in workspace.done(verb, "--all", "good").out
+    answer = workspace.farm("push", "--all", ".", "--dev")
+    assert answer.code == 2
+    assert [line.split(":")[1].strip() for line in answer.err.splitlines()] == [
+        "broken/build.yml",
+        "unknown/build.yml",
+    ]
+
+
 def test_another_commits_content_is_not_built_by_this_commits_build_yml(workspace: Workspace) -> None:
     refused(
         workspace,
@@ -132,6 +148,28 @@ def test_redis_is_down(workspace: Workspace) -> None:
 
 def test_a_setting_that_does_not_exist(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "good", FARM_BROKR="x"), 2, "FARM_BROKR", "FARM_BROKER")
+
+
+@pytest.mark.parametrize("verb", ["status", "doctor", "push", "workers"])
+def test_a_password_that_breaks_the_brokers_url_is_not_shown(workspace: Workspace, verb: str) -> None:
+    words = [verb, *(["good"] if verb == "push" else [])]
+    answer = workspace.farm(*words, FARM_BROKER="rediss://:s3cr/etPass@h:6379/0")
+    refused(workspace, answer, 2, "FARM_BROKER: is no redis:// or rediss:// URL", "percent-encode")
+    assert "s3cr" not in answer.out + answer.err
+
+
+def test_a_mistyped_directory_gets_no_keys_and_no_server_is_asked(workspace: Workspace) -> None:
+    nowhere = {"FARM_NOTARY_SERVER": f"https://localhost:{NOBODY}"}
+    answer = workspace.farm("trust", "init", "good", "pkg/god", **nowhere)
+    refused(workspace, answer, 2, "pkg/god: is neither a package directory nor a name with its registry")
+    there = workspace.farm("trust", "init", "good", **nowhere)
+    assert (there.code, there.out) == (3, f"{workspace.org}/good  not prepared\n")
+
+
+def test_an_error_with_json_is_read_where_the_answer_is(workspace: Workspace) -> None:
+    answer = workspace.farm("push", "nowhere", "--json")
+    refused(workspace, answer, 2, "nowhere")
+    assert answer.json["error"]["kind"] == "BuildYmlError"
 
 
 def test_the_traceback_is_there_for_who_asks(workspace: Workspace) -> None:

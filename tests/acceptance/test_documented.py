@@ -25,9 +25,11 @@ ONE = "image: NAME\narches: [amd64]\n"
 TWO = "image: NAME\narches: [amd64, arm64]\n"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
-"""Fields that are null by definition, or but for a full disk, or while two packages are published at once."""
+UNSEEN = {"CachedName.platform", "NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
+"""Fields that are null by definition, or but for a full disk, or what other programs write into the cache, or
+while two packages are published at once."""
 SHAPES = Shapes.load()
+SETTINGS = "{string | number | boolean | [string] | {string} | null}"
 
 
 class Printed:
@@ -41,7 +43,8 @@ class Printed:
         """Run a command with --json and keep what it prints as a value of the type `kind`."""
         answer = self.workspace.farm(*words, "--json")
         assert answer.code == code, f"{answer.out}\n{answer.err}"
-        self.values.setdefault((words[0], kind), []).append(answer.json)
+        verb = next(verb for verb in (" ".join(words[:2]), words[0]) if verb in SHAPES.verbs)
+        self.values.setdefault((verb, kind), []).append(answer.json)
         return answer.json
 
 
@@ -78,7 +81,9 @@ def printed(new_workspace: NewWorkspace) -> Printed:
     printed.take("[Made]", "build", "fine")
     printed.take("[RunRow]", "status")
     printed.take("[Finding]", "doctor")
-    printed.take("{string | null}", "doctor", "--settings")
+    printed.take(SETTINGS, "doctor", "--settings")
+    printed.take("Failed", "status", "r999", code=1)
+    _look_into_the_cache(printed)
     workspace.done("up", "--detach", FARM_FLOWER_PORT=str(free_port()))
     name = printed.take("[Worker]", "workers")[0]["name"]
     workspace.done("workers", "drain", name)
@@ -112,6 +117,19 @@ def _wait_behind_another_run(printed: Printed) -> None:
     run = printed.take("Submitted", "push", "endless", "--detach", "--no-sign")["run"]
     wait_until(lambda: any(worker["jobs"] for worker in printed.take("[Worker]", "workers")))
     printed.take("Cancelled", "cancel", run)
+
+
+def _look_into_the_cache(printed: Printed) -> None:
+    """Everything that is told of a cache, before and after it is damaged."""
+    cache = Path(printed.workspace.variables["FARM_CACHE"])
+    names = printed.take("[CachedName]", "cache", "ls")
+    archive = str(cache.parent / "archive.tar")
+    printed.workspace.done("cache", "export", names[0]["name"], "--arch", "all", "--outfile", archive)
+    printed.take("[CachedName]", "cache", "import", archive)
+    printed.take("Pruned", "cache", "prune")
+    assert printed.take("[CacheProblem]", "cache", "verify") == []
+    (cache / "blobs" / "sha256" / names[0]["digest"].removeprefix("sha256:")).unlink()
+    printed.take("[CacheProblem]", "cache", "verify", code=1)
 
 
 def _find_attested(printed: Printed) -> None:

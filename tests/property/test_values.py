@@ -9,6 +9,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
+from urllib.parse import quote
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,6 +173,8 @@ _MIRRORS = st.dictionaries(
     _ITEMS | st.just("*"), _ITEMS.map(lambda text: f"https://mirror/{text}"), max_size=3
 )
 _OWN: dict[str, st.SearchStrategy[Any]] = {
+    "broker": st.none()
+    | _VALUES.map(lambda password: Secret(f"redis://:{quote(password, safe='')}@host:1/0")),
     "mirrors": _MIRRORS.map(lambda pairs: tuple(pairs.items())),
     "builder": st.sampled_from(BUILDERS),
     "builders": st.sampled_from([(), (("linux/arm64", "there"), ("linux/s390x", "a=b"))]),

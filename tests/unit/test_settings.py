@@ -95,6 +95,24 @@ def test_time_is_given_in_seconds_or_with_its_unit(tmp_path: Path, text: str, se
     assert loaded(tmp_path, FARM_LEASE=text).lease == seconds
 
 
+@pytest.mark.parametrize(
+    ("variable", "text", "told"),
+    [
+        ("FARM_CONCURRENCY", "many", "must be a whole number"),
+        ("FARM_FLOWER_PORT", "many", "must be a whole number"),
+        ("FARM_LEASE", "soon", "must be seconds, or a number with s, m, h or d, such as 90 or 4h"),
+        ("FARM_CACHE_KEEP", "much", "must be bytes, such as 500MB or 20GiB"),
+        ("FARM_CACHE_KEEP", "inf", "must be bytes, such as 500MB or 20GiB"),
+        ("FARM_BUILD_ARGS", "{", "must be KEY=VALUE, or a JSON object"),
+    ],
+)
+def test_what_a_number_must_be_is_said_in_our_own_words(
+    tmp_path: Path, variable: str, text: str, told: str
+) -> None:
+    given: dict[str, Any] = {variable: text}
+    assert refusal(tmp_path, **given) == f"{variable}: {text!r} cannot be used: {told}"
+
+
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "5w", "m", "inf", "nan", "1e30", "true", "[1]"])
 def test_what_is_no_time_is_refused(tmp_path: Path, text: str) -> None:
     assert "lease: " in refusal(tmp_path, f"lease: {text}\n")
@@ -219,7 +237,9 @@ def test_a_secret_that_cannot_be_used_is_not_told(tmp_path: Path) -> None:
         ("zzz: a\n", "see `farm doctor --settings`"),
         ("5: a\n", "unknown setting 5"),
         ("- a\n", "must be a mapping"),
-        ("a: [\n", "is not YAML"),
+        ("org: a\nlease: 9\norg: b\n", "farm.yml:3: org: stands twice, first in line 1"),
+        ("org: 2024-13-45\n", "bad YAML"),
+        ("a: [\n", "bad YAML"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, text: str, told: str) -> None:
@@ -230,7 +250,7 @@ def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, text: str
 
 def test_a_file_of_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
     (tmp_path / "farm.yml").write_bytes(b"org: \xff\xfe\n")
-    with pytest.raises(SettingsError, match="is not YAML"):
+    with pytest.raises(SettingsError, match="bad YAML"):
         load_settings({}, config=tmp_path / "farm.yml", environ={})
 
 
@@ -345,5 +365,5 @@ def test_linuxkits_passphrase_command_gives_way_to_all_else(tmp_path: Path) -> N
     (folder / "config.yml").write_text("other: {}\n")
     assert loaded(tmp_path, **home).signing_passphrase_command is None
     (folder / "config.yml").write_text("[")
-    with pytest.raises(SettingsError, match="is not YAML"):
+    with pytest.raises(SettingsError, match="bad YAML"):
         loaded(tmp_path, **home)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,3 +81,34 @@ def test_a_broker_behind_tls_must_show_a_certificate_unless_its_url_says_otherwi
     found = settings({"FARM_BROKER": url, "FARM_BROKER_CA": ca or ""})
     assert found.broker == Secret(expected)
     assert settings({"FARM_BROKER": expected, "FARM_BROKER_CA": ca or ""}).broker == Secret(expected)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["rediss://:s3cr/etPass@h:6379/0", "redis://:s3cr#t@h", "redis://u:12/s3cr@h:1", "redis://u:12?s3cr@h",
+     "redis://:12#s3cr@h:6379/0", "redis://:s3cr@h:99999/0", "http://s3cr", "amqp://s3cr", "s3cr",
+     "redis:/s3cr", "redis://", "redis:///0", "redis://h/s3cr", "redis://[s3cr", "unix://s3cr"],
+)  # fmt: skip
+def test_a_broker_that_is_no_redis_url_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    told = "is no redis:// or rediss:// URL (percent-encode / # @ in the password)"
+    (tmp_path / "broker").write_text(url)
+    (tmp_path / "farm.yml").write_text(f"broker: '{url}'\n")
+    sources = [
+        ({"FARM_BROKER": url}, None, "FARM_BROKER"),
+        ({"FARM_BROKER_FILE": f"{tmp_path}/broker"}, None, "FARM_BROKER_FILE"),
+        ({}, tmp_path / "farm.yml", f"{tmp_path}/farm.yml: broker"),
+    ]
+    for environ, config, where in sources:
+        with pytest.raises(SettingsError) as refused:
+            settings(environ, config)
+        assert str(refused.value) == f"{where}: {told}"
+        assert "s3cr" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h", "redis://h/", "redis://h:6379/12", "redis://u:p%2Fw@h:1/0", "redis://:p@w@[::1]:1/0",
+     "unix:///run/redis.sock", "redis://h/0?socket_timeout=5"],
+)  # fmt: skip
+def test_a_broker_is_a_redis_over_the_network_or_behind_a_socket(url: str) -> None:
+    assert settings({"FARM_BROKER": url}).broker == Secret(url)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.cli.build import chosen, packages_below
+from farm.cli.build import chosen
 from farm.errors import EngineError, InputError
 from farm.model import BuildYml, ExtraSource, Package, Reference
 from farm.package.working import pack_working
@@ -43,15 +43,6 @@ def test_platforms_are_named_as_linuxkit_names_them(
 def test_what_is_no_platform_is_refused(platforms: str) -> None:
     with pytest.raises(InputError):
         chosen(platforms, None, ("amd64",), "amd64")
-
-
-def test_every_package_below_a_directory_is_found(tmp_path: Path) -> None:
-    for name in ("b", "a/c", ".git/d"):
-        (tmp_path / name).mkdir(parents=True)
-        (tmp_path / name / "build.yml").touch()
-    assert packages_below([str(tmp_path)], "build.yml") == [str(tmp_path / "a/c"), str(tmp_path / "b")]
-    with pytest.raises(InputError):
-        packages_below([str(tmp_path)], "other.yml")
 
 
 def package(directory: Path, **yml: object) -> Package:

@@ -13,7 +13,7 @@ from farm.cli import main
 from farm.cli.main import VERBS, Invocation
 from farm.cli.options import print_json, tag_options, with_settings
 from farm.cli.wishes import Wishes, wish_options
-from farm.errors import InputError, TrustDeniedError
+from farm.errors import InputError, TrustDeniedError, together
 from farm.plan.make import Wish
 from farm.settings import FIELDS, Settings
 
@@ -66,6 +66,21 @@ def test_flags_of_tags_and_wishes_arrive_beside_the_arguments(handed: Any) -> No
     assert (made["only"], made["force"]) == (["amd64", "arm64", "s390x"], True)
 
 
+def test_a_verb_that_builds_nothing_takes_no_force(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["manifest", "--force", "pkg"]) == 2
+    assert "--force" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("verb", "signs"), [("push", True), ("manifest", True), ("plan", False), ("inspect", False)]
+)
+def test_sign_says_what_it_does_with_a_verb(
+    verb: str, signs: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main.run([verb, "--help"])
+    assert ("Sign what is published" in capsys.readouterr().out) == signs
+
+
 def wish(*only: str, partial: bool = False, **settings: Any) -> Wish:
     return Wishes(only, force=False, partial=partial).to_wish(Settings(**settings))
 
@@ -107,7 +122,7 @@ def test_every_verb_is_told_in_one_sentence(verb: str) -> None:
 def told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> tuple[int, str]:
-    """How the command ends when its verb raises this."""
+    """How the command ends when its verb raises this, and that it prints nothing for a program to read."""
 
     @click.command("down")
     def fails() -> None:
@@ -115,7 +130,9 @@ def told(
 
     monkeypatch.setattr("farm.cli.down.command", fails)
     code = main.run(["down"])
-    return code, capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    return code, printed.err
 
 
 def test_an_error_is_one_line_and_its_exit_code(
@@ -125,11 +142,39 @@ def test_an_error_is_one_line_and_its_exit_code(
     assert told(monkeypatch, capsys, error) == (4, "farm: the key cannot be opened (which passphrase?)\n")
 
 
+def test_errors_of_several_packages_are_a_line_each(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error = together([InputError("one", hint="do"), InputError("two")])
+    assert told(monkeypatch, capsys, error) == (2, "farm: one (do)\nfarm: two\n")
+
+
 def test_a_defect_is_told_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = told(monkeypatch, capsys, ZeroDivisionError("by nought"))
     assert code == 1
     assert text.startswith("farm: a defect of farm: ZeroDivisionError: by nought")
     assert len(text.splitlines()) == 1
+
+
+def test_with_json_a_program_reads_the_error_where_it_reads_all_else(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FARM_CONCURRENCY", "many")
+    assert main.run(["status", "--json"]) == 2
+    printed = capsys.readouterr()
+    error = json.loads(printed.out)["error"]
+    assert error == {
+        "kind": "SettingsError",
+        "message": "FARM_CONCURRENCY: 'many' cannot be used: must be a whole number",
+        "hint": None,
+    }
+    assert printed.err == f"farm: {error['message']}\n"
+
+
+def test_with_json_a_wrong_use_is_an_error_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["plan", "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["kind"], "DIR" in error["message"]) == ("InputError", True)
 
 
 def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

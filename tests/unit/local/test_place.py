@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import EngineUnavailableError, SettingsError
-from farm.local.place import Place
+from farm.local.place import Place, fingerprint
+from farm.settings import Secret, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,3 +77,18 @@ def test_a_failure_that_is_half_written_is_none_yet(place: Place) -> None:
 
 def test_the_brokers_url_is_that_of_its_socket(place: Place) -> None:
     assert place.broker.reveal() == f"unix://{place.directory}/redis.sock"
+
+
+def test_a_farm_is_known_by_its_broker_and_by_how_its_workers_work_and_by_nothing_secret(
+    place: Place,
+) -> None:
+    base = fingerprint(Settings())
+    broker = Settings(broker=Secret("redis://:hush@h"))
+    assert fingerprint(broker) != base
+    assert fingerprint(broker)["settings"] == base["settings"]
+    assert fingerprint(Settings(concurrency=2))["settings"] != base["settings"]
+    assert fingerprint(Settings(org="other", sign=False, signing_passphrase=Secret("hush"))) == base
+    assert place.told_fingerprint() == {}
+    place.tell_fingerprint(broker)
+    assert place.told_fingerprint() == fingerprint(broker)
+    assert not any(b"hush" in file.read_bytes() for file in place.directory.iterdir() if file.is_file())

@@ -159,3 +159,10 @@ def test_a_directory_without_build_yml_is_no_package(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
     with pytest.raises(BuildYmlError, match="there is no such directory"):
         read_build_yml(tmp_path / "gone" / "build.yml")
+
+
+def test_a_file_is_told_from_a_directory_that_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "Makefile").touch()
+    with pytest.raises(BuildYmlError, match="Makefile: is a file, no package directory") as refused:
+        read_build_yml(tmp_path / "Makefile" / "build.yml")
+    assert "--all" in str(refused.value.hint)

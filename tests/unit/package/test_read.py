@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import GitError, InputError
+from farm.errors import BuildYmlError, GitError, InputError
 from farm.package.objects import commit_time
 from farm.package.read import TagOptions, read_packages
 from tests.support.git_repos import commit, do, git, make_repository, write
@@ -182,3 +182,17 @@ def test_without_git_the_error_says_what_to_do(repository: Path, monkeypatch: py
 def test_a_packages_commit_has_a_time(repository: Path) -> None:
     commit(repository, date="2024-05-06T07:08:09Z")
     assert commit_time(_one("pkg/plain")) == 1714979289.0
+
+
+def test_what_is_wrong_with_several_packages_is_told_of_all_at_once(repository: Path) -> None:
+    write(repository, {"pkg/one/build.yml": "imag: one\n", "pkg/two/build.yml": "image: [\n"})
+    with pytest.raises(BuildYmlError) as refused:
+        read_packages(["pkg/one", "pkg/plain", "pkg/two", "pkg/none"], TagOptions())
+    assert [part.message.partition(": ")[0] for part in refused.value.parts] == [
+        "pkg/one/build.yml:1",
+        "pkg/two/build.yml:2",
+        "pkg/none",
+    ]
+    with pytest.raises(BuildYmlError) as alone:
+        read_packages(["pkg/one", "pkg/plain"], TagOptions())
+    assert alone.value.parts == ()

@@ -6,7 +6,7 @@ import difflib
 import json
 import posixpath
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -98,6 +98,17 @@ class Field:
             )
         except (TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
             raise self.wrong(f"cannot be written as JSON: {_sentence(error)}") from error
+
+    def value(self) -> Any:
+        """What YAML makes of it.
+
+        Raises:
+            BuildYmlError: it makes nothing of it, such as of a date that there is not.
+        """
+        try:
+            return yaml.constructor.SafeConstructor().construct_document(self.node) if self.given else None
+        except (ValueError, RecursionError, yaml.YAMLError) as error:
+            raise self.wrong(f"bad YAML: {_sentence(error)}") from error
 
     def path(self) -> str:
         """A path below the package, normalised.

@@ -1,0 +1,31 @@
+"""Which directories below others are packages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def directories_below(directories: Iterable[str], build_yml: str) -> list[str]:
+    """Every directory below these that holds a build.yml, or that is one of them.
+
+    Raises:
+        InputError: there is none, or no such file can lie below a directory.
+    """
+    name = Path(build_yml)
+    if not name.parts or name.is_absolute() or ".." in name.parts:
+        raise InputError(
+            f"--build-yml {build_yml}: names no file of each package's directory", hint="leave out --all"
+        )
+    found: list[str] = []
+    for directory in directories:
+        hits = sorted(Path(directory).rglob(build_yml))
+        found += [str(hit.parents[len(name.parts) - 1]) for hit in hits if ".git" not in hit.parts]
+    if not found:
+        raise InputError(f"{', '.join(directories)}: no package lies below", hint=f"each has a {build_yml}")
+    return found

@@ -1,0 +1,77 @@
+"""The private farm says that it is one, and is never taken for one with other settings."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+from typing import TYPE_CHECKING
+
+from lab.process import free_port
+from tests.support.farm_command import FARM, wait_until
+
+if TYPE_CHECKING:
+    from tests.support.farm_command import Workspace
+
+PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
+OTHERS = "a farm with other settings is up here (farm down ends it)"
+
+
+def on_a_terminal(workspace: Workspace, *words: str) -> tuple[str, str]:
+    """What `farm WORDS` prints on standard output, and what on the terminal that is its standard error."""
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        [FARM, *words],
+        cwd=workspace.directory,
+        env=workspace.environment(),
+        stdout=subprocess.PIPE,
+        stderr=theirs,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    os.close(theirs)
+    told = os.read(ours, 65536).decode()
+    os.close(ours)
+    return done.stdout, told
+
+
+def test_people_are_told_once_that_no_broker_is_set(workspace: Workspace) -> None:
+    where = workspace.variables["FARM_STATE_DIR"]
+    out, told = on_a_terminal(workspace, "status", "--json")
+    assert out.strip() == "[]"
+    assert told.splitlines() == [f"note: no broker is set: using the private farm in {where}"]
+    assert workspace.done("status", "--json").err == ""
+
+
+def test_flags_that_the_farm_that_is_up_would_not_obey_are_refused(workspace: Workspace, broker: str) -> None:
+    port = {"FARM_FLOWER_PORT": str(free_port())}
+    workspace.write("one", Dockerfile=PLAIN, build_yml="image: one\narches: [amd64]\n")
+    workspace.done("up", "--detach", **port)
+    for words in (["up", "--broker", broker], ["up", "--concurrency", "3"]):
+        answer = workspace.farm(*words, **port)
+        assert (answer.code, answer.err) == (1, f"farm: {OTHERS}\n")
+    answer = workspace.farm("push", "--no-sign", "one", "--engine", "unix:///no/such/engine.sock")
+    assert OTHERS in answer.err
+    assert workspace.done("status", "--json").json == []
+    workspace.done("push", "--no-sign", "one", "--org", f"{workspace.org}/other")
+    workspace.done("down")
+
+
+def test_a_farm_that_works_for_a_broker_is_not_taken_for_the_private_one(
+    workspace: Workspace, broker: str
+) -> None:
+    workspace.done("up", "--detach", "--broker", broker, FARM_FLOWER_PORT=str(free_port()))
+    assert OTHERS in workspace.farm("status").err
+    assert workspace.done("status", "--json", "--broker", broker).json == []
+    workspace.done("down")
+    assert workspace.done("status", "--json").json == []
+
+
+def test_a_farm_that_nobody_needs_any_more_gives_way_to_one_with_other_settings(workspace: Workspace) -> None:
+    """A command that follows another at once gets workers as its own settings say."""
+    workspace.write("one", Dockerfile=PLAIN, build_yml="image: one\narches: [amd64]\n")
+    workspace.done("push", "--no-sign", "one")
+    nowhere = workspace.farm("push", "--no-sign", "--force", "one", "--engine", "unix:///no/such/engine.sock")
+    assert (nowhere.code, "/no/such/engine.sock" in nowhere.err) == (3, True)
+    wait_until(lambda: workspace.done("push", "--no-sign", "--force", "one"), 120)
