@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from farm.build.push import push
-from farm.errors import RegistryError
+from farm.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
     from farm.model import Reference
@@ -36,6 +36,7 @@ def test_a_second_push_returns_the_same_digest(bench: Bench) -> None:
     assert any("Layer already exists" in line for line in bench.log)
 
 
-def test_an_image_that_the_engine_does_not_have_cannot_be_pushed(bench: Bench) -> None:
-    with pytest.raises(RegistryError):
+def test_an_image_that_was_taken_out_of_the_engine_is_told_and_may_be_built_again(bench: Bench) -> None:
+    with pytest.raises(EngineUnavailableError, match="is gone from the engine") as caught:
         bench.push(bench.name())
+    assert caught.value.retryable

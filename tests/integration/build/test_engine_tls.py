@@ -63,15 +63,16 @@ def guarded_engine() -> Iterator[Guarded]:
 
 def test_a_build_behind_tls_is_as_one_on_a_socket(guarded_engine: Guarded) -> None:
     log: list[str] = []
-    with Engine.connect(guarded_engine.url, certs=guarded_engine.certs, timeout=60) as engine:
+    # More than one TLS record, both ways.
+    packed = tar({"Dockerfile": "FROM scratch\nCOPY big /\n", "big": "x" * 300_000})
+    with packed, Engine.connect(guarded_engine.url, certs=guarded_engine.certs, timeout=60) as engine:
         assert engine.info().os == "linux"
         assert engine.emulated() is not None
         tag = Reference.parse("localhost:1/test/tls:1")
         image = build(
             engine,
             BuildSpec(engine.info().architecture, tags=(str(tag),)),
-            # More than one TLS record, both ways.
-            tar({"Dockerfile": "FROM scratch\nCOPY big /\n", "big": "x" * 300_000}),
+            packed,
             log=log.append,
             cancelled=lambda: False,
             timeout=120,
