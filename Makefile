@@ -6,7 +6,7 @@ BIN := .venv/bin
 # What pytest is given: make test ARGS="-k manifest -x"
 ARGS ?=
 # How many tests run at a time, each job with a lab of its own; 0 is one after another, which needs the least.
-JOBS ?= 0
+JOBS ?= 2
 # Docker Compose 2.20 or later, as a plugin of docker or by itself.
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
