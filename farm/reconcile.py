@@ -49,7 +49,9 @@ MOST_RESENT = 8
 """How often a message may be lost on its way: with growing pauses, that is a quarter of an hour and more."""
 
 
-def reconcile(app: Celery, store: Store, *, keep: float, steady: bool = True) -> int:
+def reconcile(
+    app: Celery, store: Store, *, keep: float, steady: bool = True, told: set[str] | None = None
+) -> int:
     """Look once at every open run and take the steps that nobody else will; returns how many.
 
     Args:
@@ -57,7 +59,9 @@ def reconcile(app: Celery, store: Store, *, keep: float, steady: bool = True) ->
         store: the state.
         keep: seconds for which an ended run is kept.
         steady: whether Redis has answered for long enough that a lease that ran out tells of a death.
+        told: what was said of runs that cannot be seen to; it is said once.
     """
+    told = set() if told is None else told
     begun = time.time()
     now, open_runs = read_overdue(store, grace=GRACE)
     steady = steady and time.time() - begun < LEAP
@@ -66,20 +70,21 @@ def reconcile(app: Celery, store: Store, *, keep: float, steady: bool = True) ->
     if any(run.due for run in open_runs):
         queues[PUBLISH_QUEUE] = "due"
     heads = queue_heads(store, queues) if queues else {}
-    return sum(_see_to(Care(app, store, overdue, now, heads, keep, steady)) for overdue in open_runs)
+    return sum(_see_to(Care(app, store, overdue, now, heads, keep, steady), told) for overdue in open_runs)
 
 
-def _see_to(care: Care) -> int:
+def _see_to(care: Care, told: set[str]) -> int:
     """Take a run's overdue steps; one whose records cannot be read does not keep others from theirs."""
     try:
         return care.take()
     except StateUnavailableError:
         raise
-    except FarmError as error:
-        log.warning("%s was not seen to: %s", care.overdue.run, error)
-    except Exception:
-        # The one who looks must not end for one odd record, perhaps of a farm to come.
-        log.exception("%s was not seen to", care.overdue.run)
+    except Exception as error:
+        # One odd record, perhaps of a farm to come, must not end the one who looks.
+        what = f"{care.overdue.run} was not seen to: {type(error).__name__}: {error}"
+        if what not in told:
+            told.add(what)
+            log.warning(what, exc_info=not isinstance(error, FarmError))
     return 0
 
 
@@ -264,7 +269,7 @@ def keep_reconciling(app: Celery, store: Store, *, name: str, keep: float, until
         keep: seconds for which an ended run is kept.
         until: set to end it.
     """
-    pulse = Pulse(time.monotonic())
+    pulse, told = Pulse(time.monotonic()), set[str]()
     while not until.wait(EVERY):
         begun = time.monotonic()
         try:
@@ -272,7 +277,7 @@ def keep_reconciling(app: Celery, store: Store, *, name: str, keep: float, until
             try:
                 theirs, now = store.now(), time.monotonic()
                 steady = pulse.steady(now, waited=now - begun, ours=time.time(), theirs=theirs)
-                reconcile(app, store, keep=keep, steady=steady)
+                reconcile(app, store, keep=keep, steady=steady, told=told)
             finally:
                 leases.free(store, lease)
         except leases.BusyError:

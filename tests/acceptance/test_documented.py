@@ -25,9 +25,8 @@ ONE = "image: NAME\narches: [amd64]\n"
 TWO = "image: NAME\narches: [amd64, arm64]\n"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-UNSEEN = {"CachedName.platform", "NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
-"""Fields that are null by definition, or but for a full disk, or what other programs write into the cache, or
-while two packages are published at once."""
+UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
+"""Fields that are null by definition, or but for a full disk, or while two packages are published at once."""
 SHAPES = Shapes.load()
 SETTINGS = "{string | number | boolean | [string] | {string} | null}"
 
@@ -126,10 +125,19 @@ def _look_into_the_cache(printed: Printed) -> None:
     archive = str(cache.parent / "archive.tar")
     printed.workspace.done("cache", "export", names[0]["name"], "--arch", "all", "--outfile", archive)
     printed.take("[CachedName]", "cache", "import", archive)
+    _name_a_platform(cache)
+    printed.take("[CachedName]", "cache", "ls")
     printed.take("Pruned", "cache", "prune")
     assert printed.take("[CacheProblem]", "cache", "verify") == []
     (cache / "blobs" / "sha256" / names[0]["digest"].removeprefix("sha256:")).unlink()
     printed.take("[CacheProblem]", "cache", "verify", code=1)
+
+
+def _name_a_platform(cache: Path) -> None:
+    """Say of an image in the cache what it is for, as other programs that write image layouts may."""
+    index = json.loads((cache / "index.json").read_text())
+    index["manifests"][0]["platform"] = {"architecture": "amd64", "os": "linux"}
+    (cache / "index.json").write_text(json.dumps(index))
 
 
 def _find_attested(printed: Printed) -> None:
