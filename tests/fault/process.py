@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -74,6 +75,16 @@ class Process:
     def said_ever(self) -> str:
         """What it printed since it was started first."""
         return self.log.read_text(errors="replace")
+
+    def wait_said(self, *patterns: str) -> None:
+        """Wait until it has printed something like each of these since it was started last."""
+
+        def missing() -> list[str]:
+            return [pattern for pattern in patterns if not re.search(pattern, self.said())]
+
+        wait_until(
+            lambda: not missing(), otherwise=lambda: f"{self.name} never said {missing()}:\n{self.said()}"
+        )
 
     def comes_up(self) -> bool:
         """Wait until it takes work, or has ended."""

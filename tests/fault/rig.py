@@ -160,7 +160,9 @@ class Rig:
         )
 
     def launch(self, name: str, *words: str, **variables: str) -> Process:
-        """Start `farm WORDS` as a process of its own ways."""
+        """Start `farm WORDS` as a process of its own ways; a test that failed may have left its namesake."""
+        if name in self.processes:
+            self.processes[name].stop()
         log = self.home / f"{name}.log"
         environment = self.environment(name) | variables
         self.processes[name] = Process(name, words, self.workspace.directory, log, environment)

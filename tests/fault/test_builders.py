@@ -11,18 +11,19 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from farm.model import Reference
 from tests.fault.outcome import built, check
-from tests.fault.phases import BUILD_PHASES, BUILDING, PUSHING, SIGNING
+from tests.fault.phases import BUILD_PHASES, BUILDING, LEASED, PUSHING, SIGNING
 from tests.fault.rig import ARCHES, LEASE
 from tests.fault.summary import SUMMARY
 from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
+    from farm.state.records import JobRecord
     from tests.fault.phases import Phase
     from tests.fault.process import Process
     from tests.fault.rig import Rig
@@ -71,16 +72,25 @@ class Case:
             before = self._record(), built(self.rig, self.reference)[self.arch]
             self.wire.release()
             victim.thaw()
-            wait_until(lambda: all(f"[{task}] ignored" in victim.said() for task in tasks))
+            victim.wait_said(*(rf"\[{task}\] {self._end(before[0])}" for task in tasks))
             assert (self._record(), built(self.rig, self.reference)[self.arch]) == before
             assert self._record().worker != victim.name
         return Struck(self, victim.name, at)
+
+    def _end(self, record: JobRecord) -> str:
+        """What a worker that woke says of its task: it is none of its own any more.
+
+        At `leased` its question may have waited too long; it asks once more, and is told what another made.
+        """
+        assert record.image
+        made = f"succeeded in .*{record.image.descriptors[0].digest}"
+        return f"(?:ignored|{made})" if self.phase is LEASED else "ignored"
 
     def _given_to(self, worker: Process) -> list[str]:
         title = re.escape(f"{Reference.parse(self.reference).short} {self.arch}")
         return re.findall(rf"Task {title}\[(\S+)\] received", worker.said())
 
-    def _record(self) -> Any:
+    def _record(self) -> JobRecord:
         return self.rig.record(self.reference).jobs[self.arch]
 
 

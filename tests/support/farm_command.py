@@ -25,12 +25,18 @@ FARM = str(Path(sys.executable).parent / "farm")
 LIMIT = 120
 
 
-def wait_until(condition: Callable[[], Any], seconds: float = 60.0) -> Any:
-    """Wait for a condition; returns what it gave, fails when it does not come true."""
+def _late() -> str:
+    return "it did not happen in time"
+
+
+def wait_until(
+    condition: Callable[[], Any], seconds: float = 60.0, *, otherwise: Callable[[], str] = _late
+) -> Any:
+    """Wait for a condition; returns what it gave, fails with `otherwise` when it does not come true."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not (value := condition()):
-        assert time.monotonic() < deadline, "it did not happen in time"
+        assert time.monotonic() < deadline, otherwise()
         pause.wait(0.05)
     return value
 
