@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception,
     retry_if_exception_type,
@@ -31,11 +32,26 @@ OUTAGE = 900.0
 """Seconds for which work in hand waits for a Redis that is away, before it is given up to the reconciler."""
 
 
-def patiently(call: Callable[[], R], *, until: threading.Event) -> R:
+def _unsaid(_: str) -> None:
+    """Tell nobody."""
+
+
+def patiently(call: Callable[[], R], *, until: threading.Event, say: Callable[[str], None] = _unsaid) -> R:
     """Call until it succeeds, fails for good, or was tried `ATTEMPTS` times; the last error is raised.
 
     A Redis that is away is not waited for here: `outlasting` has done so by then.
+
+    Args:
+        call: what to try.
+        until: set when the work should end.
+        say: is told before each pause why it comes, and how long it is.
     """
+
+    def tell(state: RetryCallState) -> None:
+        why = state.outcome.exception() if state.outcome else ""
+        turn, pause = state.attempt_number, state.upcoming_sleep
+        say(f"{why}; tried again in {pause:.0f} s, try {turn + 1} of {ATTEMPTS}")
+
     retrying = Retrying(
         retry=retry_if_exception(
             lambda error: (
@@ -48,6 +64,7 @@ def patiently(call: Callable[[], R], *, until: threading.Event) -> R:
         wait=wait_exponential_jitter(multiplier=1, max=_LONGEST_WAIT, jitter=2),
         stop=stop_after_attempt(ATTEMPTS),
         sleep=sleep_using_event(until),
+        before_sleep=tell,
         reraise=True,
     )
     return retrying(call)

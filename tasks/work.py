@@ -134,6 +134,7 @@ class Work:
                 return patiently(
                     lambda: outlasting(lambda: self._attempt(keeper, log), until=keeper.stopped),
                     until=keeper.stopped,
+                    say=log.write,
                 )
         except (LeaseLostError, StateUnavailableError):
             # Of what cannot be told nothing is: once Redis is back, the reconciler gives the job to somebody.

@@ -41,6 +41,11 @@ class Watched:
         """Flower's tasks by name."""
         return {task["name"]: task for task in self.get("/api/tasks").json().values()}
 
+    def ended(self, name: str, state: str = "SUCCESS") -> dict[str, Any]:
+        """A task once it has ended so; Flower shows it at the first of its events, before it knows all."""
+        wait_until(lambda: self.tasks().get(name, {}).get("state") == state)
+        return self.tasks()[name]
+
     def answers(self) -> bool:
         """Whether Flower is up."""
         try:
@@ -106,26 +111,19 @@ def test_flower_asks_for_a_login(watched: Watched) -> None:
 def test_a_task_is_named_by_package_and_architecture_with_queue_worker_and_state(
     watched: Watched, arch: str
 ) -> None:
-    name = title(watched, "fine", arch)
-    task = wait_until(lambda: (found := watched.tasks().get(name)) and found["state"] == "SUCCESS" and found)
+    task = watched.ended(title(watched, "fine", arch))
     assert task["routing_key"] == f"build.{arch}"
     assert task["worker"].startswith("builder@")
 
 
 def test_publishing_is_a_task_on_its_own_queue_and_worker(watched: Watched) -> None:
-    task = wait_until(lambda: watched.tasks().get(title(watched, "fine", "index")))
+    task = watched.ended(title(watched, "fine", "index"))
     assert task["routing_key"] == "publish"
     assert task["worker"].startswith("publisher@")
 
 
 def test_a_failed_build_is_red_with_its_one_sentence_reason(watched: Watched) -> None:
-    task = wait_until(
-        lambda: (
-            (found := watched.tasks().get(title(watched, "bad", "amd64")))
-            and found["state"] == "FAILURE"
-            and found
-        )
-    )
+    task = watched.ended(title(watched, "bad", "amd64"), "FAILURE")
     assert "failed with status 7" in task["exception"]
     page = watched.get(f"/task/{task['uuid']}").text
     assert "label-important" in page or "bg-danger" in page

@@ -50,6 +50,18 @@ def test_what_heals_in_time_succeeds_after_growing_pauses() -> None:
     assert all(0 < wait <= 25 for wait in until.waits)
 
 
+def test_each_pause_is_announced_with_its_reason_and_its_length() -> None:
+    said: list[str] = []
+    until = Hurried()
+    call, _ = failing(AWAY, RegistryUnavailableError("still away"))
+    patiently(call, until=until, say=said.append)
+    first, second = (f"{wait:.0f} s" for wait in until.waits)
+    assert said == [
+        f"the registry is away; tried again in {first}, try 2 of {ATTEMPTS}",
+        f"still away; tried again in {second}, try 3 of {ATTEMPTS}",
+    ]
+
+
 def test_what_does_not_heal_raises_the_last_error_in_the_end() -> None:
     last = RegistryUnavailableError("still away")
     call, calls = failing(*[AWAY] * (ATTEMPTS - 1), last)
