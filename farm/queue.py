@@ -56,7 +56,7 @@ def make_app(settings: Settings, *, tries: int = _WORKERS_TRIES) -> Celery:
     if settings.broker is None:
         raise SettingsError("no broker is set", hint="set FARM_BROKER=redis://HOST:6379/0")
     url = _kombu_url(settings.broker)
-    app = Celery("farm", broker=url, backend=url, set_as_current=True)
+    app = Celery("farm", broker=url, backend=url, amqp="farm.messages:Messages", set_as_current=True)
     app.loader.override_backends = dict.fromkeys(("redis", "rediss", "redis+socket"), "farm.results:Results")
     app.conf.update(_configuration(settings, tries))
     return app

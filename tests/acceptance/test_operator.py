@@ -42,8 +42,11 @@ class Watched:
         return {task["name"]: task for task in self.get("/api/tasks").json().values()}
 
     def ended(self, name: str, state: str = "SUCCESS") -> dict[str, Any]:
-        """A task once it has ended so; Flower shows it at the first of its events, before it knows all."""
-        wait_until(lambda: self.tasks().get(name, {}).get("state") == state)
+        """A task once it has ended so, and Flower has heard from who sent it, too; it shows it before."""
+        wait_until(
+            lambda: (task := self.tasks().get(name, {})).get("state") == state and task["sent"],
+            otherwise=lambda: f"{name} is not {state}: {self.get('/api/tasks').text}",
+        )
         return self.tasks()[name]
 
     def answers(self) -> bool:

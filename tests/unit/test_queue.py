@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery.events.state import State
 
 from farm.coordinator import build_signature, publish_signature
 from farm.errors import SettingsError
@@ -85,6 +86,20 @@ def test_a_build_goes_to_its_architectures_queue_under_the_name_that_operators_r
     assert sent.task == BUILD
     assert sent.options["queue"] == build_queue("s390x") == "build.s390x"
     assert sent.options["kwargsrepr"] == sent.options["shadow"] == "linuxkit/foo:ab12cd34 s390x"
+
+
+def test_flower_hears_the_name_that_operators_read_whichever_news_comes_last(app: Celery) -> None:
+    sent = build_signature(app, job("s390x"))
+    message = app.amqp.create_task_message("t1", BUILD, create_sent_event=True, shadow=sent.options["shadow"])
+    assert message.sent_event["name"] == message.headers["shadow"] == "linuxkit/foo:ab12cd34 s390x"
+    received = {"type": "task-received", "name": message.headers["shadow"]}
+    sent_news = {"type": "task-sent"} | message.sent_event
+    for news in ([sent_news, received], [received, sent_news]):
+        told: Any = State()
+        for clock, event in enumerate(news):
+            where = {"uuid": "t1", "hostname": "w", "timestamp": 1, "local_received": 1, "clock": clock}
+            told.event(event | where)
+        assert told.tasks["t1"].name == message.headers["shadow"]
 
 
 def test_a_publication_goes_to_the_publisher_and_so_does_what_settles_it(app: Celery) -> None:
