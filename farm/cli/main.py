@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,6 +41,10 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 
 
+_LINUXKITS = re.compile(r"--?(cache|mirror|cert-file|quiet|verbose|q|v\d*)(=|$)")
+"""The flags that `linuxkit` takes before any verb."""
+
+
 @dataclass(frozen=True, slots=True)
 class Invocation:
     """The options that stand before the verb."""
@@ -50,6 +55,15 @@ class Invocation:
 
 class Verbs(click.Group):
     """A group whose verbs are imported when they are called."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take before `pkg` what `linuxkit` takes there: `farm --cache DIR pkg build DIR`."""
+        if args and _LINUXKITS.match(args[0]):
+            from farm.cli.pkg.flags import ROOT  # noqa: PLC0415 - rarely, and start-up time counts
+            from farm.cli.pkg.spelling import pkg_first  # noqa: PLC0415
+
+            args = pkg_first(args, ROOT)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         """All verbs, in the order in which a newcomer meets them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -39,7 +40,9 @@ def print_tags(
     """Print the tags of packages."""
     from farm.package.read import read_packages  # noqa: PLC0415 - git is imported when a package is read
 
-    packages = read_packages(directories, tags)
+    read = read_packages(directories, tags, apart=True)
+    found = {Path(package.directory).resolve(): package for package in read}
+    packages = [found[Path(directory).resolve()] for directory in directories]
     if as_json:
         print_json(
             [

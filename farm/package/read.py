@@ -85,8 +85,13 @@ class _Facts:
     changes: Changes
 
 
-def read_packages(directories: Sequence[str], options: TagOptions) -> list[Package]:
+def read_packages(directories: Sequence[str], options: TagOptions, *, apart: bool = False) -> list[Package]:
     """The packages of these directories, in order; a directory that is named twice counts once.
+
+    Args:
+        directories: of the packages.
+        options: what beats their build.yml.
+        apart: whether each is looked at by itself; else no two of them may make one image.
 
     Raises:
         BuildYmlError: a build.yml is missing or breaks a rule.
@@ -97,7 +102,8 @@ def read_packages(directories: Sequence[str], options: TagOptions) -> list[Packa
     for directory in directories:
         named.setdefault(Path(directory).resolve(), directory)
     found = _sources(named, options)
-    _refuse_same_image(found)
+    if not apart:
+        _refuse_same_image(found)
     facts = _ask_git(found, options)
     packages = [_package(source, facts.get(top_of(source.path)), options) for source in found]
     return [_with_references(package, packages) for package in packages]

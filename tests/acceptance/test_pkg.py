@@ -327,12 +327,27 @@ def test_a_flag_that_means_nothing_here_is_told_in_a_note(shared: Workspace, fla
 
 
 @pytest.mark.parametrize(
+    ("verb", "flag"),
+    [
+        ("push", "-pull"),
+        ("push", "-pull=false"),
+        ("push", "-cache=/nowhere"),
+        ("build", "-enable-content-trust"),
+    ],
+)
+def test_a_flag_that_one_verb_cannot_use_is_told_in_a_note(shared: Workspace, verb: str, flag: str) -> None:
+    name = flag.lstrip("-").partition("=")[0]
+    assert f"note: --{name}: " in shared.done("pkg", verb, "-dry-run", flag, "one").err
+
+
+@pytest.mark.parametrize(
     "flag",
     [
         "-hash-dir=x",
         "-strict-deps",
         "-ssh=default",
         "-sbom-scanner=docker/scan",
+        "-sbom-scanner=",
         "-image=false -manifest=false",
     ],
 )

@@ -62,11 +62,22 @@ def test_tags_are_linuxkits_in_both_spellings(case: dict[str, Any], original: Pa
             assert (answer.returncode, answer.stdout) == (0, case["expect"]["stdout"])
 
 
-def test_flags_may_stand_before_the_verb(original: Path) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        "pkg --org other show-tag",
+        "pkg -q --org=other show-tag",
+        "pkg -v3 -org other show-tag",
+        "-q pkg --org other show-tag",
+        "--cache /nowhere -v pkg show-tag -org=other",
+        "-verbose=2 -mirror http://mirror --cert-file /etc/hostname pkg -org other show-tag",
+    ],
+)
+def test_flags_may_stand_before_the_verb_and_linuxkits_own_before_pkg(original: Path, words: str) -> None:
     before = _show_tag(original, ["--org", "other", "pkg/plain"])
     clean = {**os.environ, "FARM_CONFIG": os.devnull}
     after = subprocess.run(
-        [FARM, "pkg", "--org", "other", "show-tag", "pkg/plain"],
+        [FARM, *words.split(), "pkg/plain"],
         cwd=original,
         env=clean,
         capture_output=True,
@@ -76,3 +87,8 @@ def test_flags_may_stand_before_the_verb(original: Path) -> None:
     )
     assert (after.stdout, after.returncode) == (before.stdout, 0)
     assert after.stdout.startswith("other/plain:")
+
+
+def test_each_directory_has_its_line_whatever_else_is_named(original: Path) -> None:
+    lines = [_show_tag(original, [package]).stdout for package in ("pkg/plain", "pkg/templ", "pkg/plain")]
+    assert _show_tag(original, ["pkg/plain", "pkg/templ", "pkg/plain"]).stdout == "".join(lines)

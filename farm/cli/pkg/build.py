@@ -44,6 +44,8 @@ def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
 
 def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int:
     settings = take_builders(own, asked.settings)
+    if asked.tags.disable_content_trust is False:
+        note("--enable-content-trust: what is made for this machine alone is not signed")
     for name in ("release", "nobuild"):
         if own[name]:
             raise InputError(f"--{name}: is for what is pushed", hint="farm pkg push")

@@ -66,6 +66,9 @@ COMMON: list[click.Parameter] = [
 ]
 
 
+ROOT = [flag for flag in COMMON if flag.name in ("cache", "mirror", "cert_file", "quiet", "verbose")]
+"""Those that `linuxkit` takes before `pkg`, too."""
+
 _BUILDING = ("disable_cache", "enable_cache", "network", "nonetwork", "cache", "mirror")
 _TRUST = ("disable_content_trust", "enable_content_trust")
 _REGISTRY = ("cert_file", "registry_creds")
@@ -77,6 +80,12 @@ _IDLE = {
     "remote-tag": (*_TAGS, *_BUILDING, *_TRUST),
 }
 """The common flags that a verb has no use for."""
+
+
+def _idle(verb: str, own: Mapping[str, Any]) -> tuple[str, ...]:
+    """The common flags for which a verb has no use, when it is given these of its own."""
+    idle = _IDLE.get(verb, ())
+    return (*idle, "cache") if verb == "push" and not own.get("nobuild") else idle
 
 
 class LinuxkitCommand(click.Command):
@@ -105,7 +114,7 @@ def verb(name: str, *own: click.Parameter) -> Callable[[Callable[..., Any]], cli
             common = {str(flag.name): options.pop(str(flag.name)) for flag in COMMON}
             for flag in COMMON:
                 given = common[str(flag.name)] not in (None, (), flag.default)
-                if given and flag.name in _IDLE.get(name, ()):
+                if given and flag.name in _idle(name, options):
                     note(f"{flag.opts[0]}: {name} has no use for it")
             return function(_asked(common, options, ctx.obj.config), **options)
 

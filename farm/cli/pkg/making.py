@@ -89,10 +89,12 @@ def leave_to_workers(own: dict[str, Any]) -> None:
         note(f"--builders: {_WORKERS_BUILDERS}")
     elif environment([BUILDERS_VARIABLE]).get(BUILDERS_VARIABLE):
         note(f"{BUILDERS_VARIABLE}: {_WORKERS_BUILDERS}")
-    if own.pop("sbom_scanner") not in (None, "", "false"):
+    if own.pop("sbom_scanner") not in (None, "false"):
         raise InputError(
             "--sbom-scanner: what is attested is a worker's own affair", hint="its setting is sbom"
         )
+    if own["pull"] is not None:
+        note("--pull: nothing is pulled for a push; what the registry has is not built again")
     if own.pop("ssh"):
         raise InputError(
             "--ssh: which keys a build may use is a worker's own affair", hint="its setting is build-ssh"

@@ -46,6 +46,8 @@ def test_two_directories_cannot_make_one_image(repository: Path) -> None:
     write(repository, {"pkg/twin/build.yml": "image: plain\n"})
     with pytest.raises(InputError, match="pkg/plain and pkg/twin both make linuxkit/plain"):
         read_packages(["pkg/plain", "pkg/twin"], TagOptions())
+    looked_at = read_packages(["pkg/plain", "pkg/twin"], TagOptions(hash="v1"), apart=True)
+    assert [package.directory for package in looked_at] == ["pkg/plain", "pkg/twin"]
 
 
 def test_each_change_of_an_extra_source_gives_another_tag(repository: Path) -> None:
