@@ -24,7 +24,7 @@ from farm.state.records import failure_of
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from celery import Celery
 
@@ -131,6 +131,8 @@ class Care:
 
     def take(self) -> int:
         """Take every step that is overdue; returns how many."""
+        if self.overdue.odd:
+            raise self.overdue.odd
         if self.overdue.state is None:
             # It expired, and whoever was to forget it died first: a run is named and stored in one step.
             runs.forget(self.store, self.overdue.run)
@@ -153,23 +155,31 @@ class Care:
         job = next(job for job in work.jobs if job.arch == item.arch)
         record: JobRecord = runs.read_jobs(self.store, job.run, job.package, [job.arch])[0]
         lost = record.lost + bool(item.record.token)
-        if lost > MOST_LOST:
-            return self._give_up(
-                job, record, fatal(f"{job.package} {job.arch}", lost, "worker", record.worker)
-            )
         states = IN_HAND if item.record.token else [JobState.QUEUED]
+        if lost > MOST_LOST:
+            error = fatal(f"{job.package} {job.arch}", lost, "worker", record.worker)
+            return self._give_up(job, states, item.record.token, error)
         if not coordinator.queue_job(self.store, job, come_from=states, holding=item.record.token, lost=lost):
             return False
         self._say(f"{job.title} was lost with {record.worker or 'its worker'}; it is sent again")
         coordinator.send_job(self.app, job)
         return True
 
-    def _give_up(self, job: Job, record: JobRecord, error: FarmError) -> bool:
-        moves.move_job(
-            self.store, job.run, job.package, job.arch, JobState.FAILED, holding=record.token, error=error
+    def _give_up(self, job: Job, states: Sequence[JobState], token: str, error: FarmError) -> bool:
+        """Fail a job, unless it has moved on from these states and this holder since it was read."""
+        moved = moves.move_job(
+            self.store,
+            job.run,
+            job.package,
+            job.arch,
+            JobState.FAILED,
+            come_from=states,
+            holding=token,
+            error=error,
         )
-        coordinator.settle(self.store, job.run, job.package)
-        return True
+        if moved:
+            coordinator.settle(self.store, job.run, job.package)
+        return bool(moved)
 
     def _queued(self, package: str, arch: str, since: float) -> bool:
         head = self.heads.get(build_queue(arch))
@@ -181,7 +191,7 @@ class Care:
         if not passed_over(since, head, self.now, resent=record.resent):
             return False
         if record.resent == MOST_RESENT:
-            return self._give_up(job, record, unheard(f"{package} {arch}", "worker"))
+            return self._give_up(job, [JobState.QUEUED], "", unheard(f"{package} {arch}", "worker"))
         lost, resent = record.lost, record.resent + 1
         if not coordinator.queue_job(self.store, job, come_from=[JobState.QUEUED], lost=lost, resent=resent):
             return False
@@ -219,10 +229,13 @@ class Care:
         resent = runs.read_package_record(self.store, run, work.package).resent
         if not passed_over(since, self.heads.get(PUBLISH_QUEUE), self.now, resent=resent):
             return False
-        if resent == MOST_RESENT:
-            coordinator.end(self.store, run, work.package, unheard(f"{work.package} index", "publisher"))
-            return True
         building = PackageState.BUILDING
+        if resent == MOST_RESENT:
+            error = unheard(f"{work.package} index", "publisher")
+            failed = PackageState.FAILED
+            if moves.move_package(self.store, run, work.package, failed, come_from=[building], error=error):
+                coordinator.end_dependents(self.store, run, work.package)
+            return True
         if not moves.move_package(
             self.store, run, work.package, building, come_from=[building], resent=resent + 1
         ):
@@ -285,3 +298,6 @@ def keep_reconciling(app: Celery, store: Store, *, name: str, keep: float, until
         except FarmError as error:
             log.warning("what is overdue was not seen to: %s", error)
             pulse.lost(time.monotonic())
+        except Exception:
+            # Who looks must not end: a publisher without it works on, and nobody would notice.
+            log.exception("what is overdue was not seen to")

@@ -123,7 +123,10 @@ class Publication:
             return record if (record.state, record.token) == (to, token) else None
 
         if not outlasting(tell, until=keeper.stopped):
-            raise Ignore(f"{name}: was taken over or cancelled")
+            raise self._taken_over()
+
+    def _taken_over(self) -> Ignore:
+        return Ignore(f"{self.work.package}: was taken over or cancelled")
 
     def under(self, keeper: leases.Keeper) -> Descriptor | None:
         """Do the work under a lease, and record how it ended."""
@@ -146,10 +149,14 @@ class Publication:
             # Of what cannot be told nothing is: once Redis is back, the reconciler gives it to somebody.
             raise
         except FarmError as error:
+            if keeper.stopped.is_set() and error.retryable:
+                raise self._taken_over() from error
             raise self._failed(error, keeper) from error
         except Exception as error:
             # Untold, it would be taken for the death of this publisher, and tried on four of them.
             log.exception("%s", self.work.package)
+            if keeper.stopped.is_set():
+                raise self._taken_over() from error
             raise self._failed(defect(error, hint=_TRACEBACK), keeper) from error
         self.move(self._end, keeper, index=descriptor)
         return descriptor

@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
+from farm.errors import FarmError
 from farm.model import ARCHES, RunState
 from farm.state.records import (
     JobRecord,
@@ -57,6 +58,8 @@ class Overdue:
     """(package, architecture, since when)."""
     due: tuple[tuple[str, float], ...] = ()
     """(package, since when)."""
+    odd: Exception | None = None
+    """Why it cannot be read; the rest says nothing then."""
 
 
 @answered
@@ -78,31 +81,43 @@ def read_overdue(store: Store, *, grace: float) -> tuple[float, list[Overdue]]:
     return now, [_overdue(run, row, hands[run]) for run, row in zip(named, rows, strict=True)]
 
 
-def _overdue(run: str, row: Sequence[Any], hand: tuple[InHand, ...]) -> Overdue:
+def _overdue(run: str, row: Sequence[Any], hand: Sequence[InHand | Exception]) -> Overdue:
     state, _, due, *queues = row
+    odd = next((item for item in hand if isinstance(item, Exception)), None)
+    known = not state or state in list(RunState)
+    if odd or not known:
+        return Overdue(run, None, odd=odd or ValueError(f"{state} is no state of a run"))
     return Overdue(
         run,
         RunState(state) if state else None,
-        hand,
+        tuple(item for item in hand if isinstance(item, InHand)),
         tuple((package_of(field), arch_of(field), at) for queue in queues for field, at in queue),
         tuple((package_of(field), at) for field, at in due),
     )
 
 
-def _in_hand(store: Store, fields: Mapping[str, Sequence[str]]) -> dict[str, tuple[InHand, ...]]:
+def _in_hand(store: Store, fields: Mapping[str, Sequence[str]]) -> dict[str, list[InHand | Exception]]:
+    """The records that leases should stand for, by run; for one that cannot be read, why."""
     pairs = [(run, field) for run, names in fields.items() for field in names]
     texts = _each(store, "hget", [(run_key(run, "records"), field) for run, field in pairs])
     records = [_record(text) for text in texts]
-    leases = _each(store, "get", [(lease_key(record.lease, "lease"),) for record in records])
-    found: dict[str, list[InHand]] = {run: [] for run in fields}
+    names = ["" if isinstance(record, Exception) else record.lease for record in records]
+    leases = _each(store, "get", [(lease_key(name, "lease"),) for name in names])
+    found: dict[str, list[InHand | Exception]] = {run: [] for run in fields}
     for (run, field), record, lease in zip(pairs, records, leases, strict=True):
+        if isinstance(record, Exception):
+            found[run].append(record)
+            continue
         arch = record.arch if isinstance(record, JobRecord) else ""
         found[run].append(InHand(package_of(field), arch, record, lease))
-    return {run: tuple(items) for run, items in found.items()}
+    return found
 
 
-def _record(text: str) -> JobRecord | PackageRecord:
-    return read_job(text) if "arch" in json.loads(text) else read_package(text)
+def _record(text: str | None) -> JobRecord | PackageRecord | Exception:
+    try:
+        return read_job(str(text)) if "arch" in json.loads(text or "") else read_package(str(text))
+    except (FarmError, ValueError, KeyError, TypeError, AttributeError) as error:
+        return error
 
 
 def _each(store: Store, command: str, arguments: Iterable[Sequence[str | int]]) -> list[Any]:
