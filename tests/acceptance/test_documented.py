@@ -20,6 +20,7 @@ from tests.support.farm_command import Workspace, wait_until
 if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
 
+pytestmark = pytest.mark.timeout(900)
 BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 ONE = "image: NAME\narches: [amd64]\n"
 TWO = "image: NAME\narches: [amd64, arm64]\n"

@@ -97,8 +97,7 @@ class Chaos:
         victim = self._victim()
         if victim is None:
             return None
-        if victim.children():
-            victim.kill_child()
+        victim.kill_child()
         self._struck.discard(victim.name)
         return "kill -9 of a child"
 

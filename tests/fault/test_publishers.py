@@ -73,7 +73,7 @@ class Case:
             wait_until(lambda: ends(self.rig) > ended)
             assert self.rig.record(self.reference) == before
         elif fault == CHILD:
-            victim.kill_child()
+            assert victim.kill_child(), f"{victim.name} has no child"
             wire.drop()
         else:
             victim.kill()

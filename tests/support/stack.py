@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
+import socket
 import subprocess
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +19,6 @@ import httpx
 
 from lab import offline
 from lab.engine import address_of, own_engine
-from lab.process import free_port
 from lab.setup import ARCHES, DOCKER, ROOT, busybox
 from tests.support.farm_command import FARM, Answer, wait_until
 from tests.support.git_repos import git
@@ -31,6 +32,8 @@ BASE = "debian-of-the-test:12"
 LIMIT = 1200
 """Seconds that one command may take: it may build every image on a busy machine."""
 _PORTS = ("REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "FLOWER_PORT")
+_QUIET = range(20_000, 32_000)
+"""Ports that the kernel gives to nobody by itself: the stack listens minutes after they were chosen."""
 FROM_SCRATCH = """\
 FROM scratch
 ARG TARGETARCH
@@ -155,7 +158,7 @@ class Stack(Machine):
     def init(self, mirror: str) -> str:
         """Run compose/init, with ports that are free and an address that containers reach."""
         variables = {
-            **{name: str(free_port()) for name in _PORTS},
+            **{name: str(_quiet_port()) for name in _PORTS},
             "BASE": BASE,
             "DEBIAN_MIRROR": mirror,
             "FARM_BIND": self.host,
@@ -280,3 +283,12 @@ def docker_as(variables: Mapping[str, str], *words: str) -> Answer:
         check=False,
     )
     return Answer(done.returncode, done.stdout, done.stderr)
+
+
+def _quiet_port() -> int:
+    """A port on which nobody listens, and which nobody is given by chance until the stack comes up."""
+    while True:
+        port = secrets.choice(_QUIET)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port

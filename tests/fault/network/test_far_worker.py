@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tests.fault.process import Process
     from tests.support.namespaces import Way as Wire
 
+pytestmark = pytest.mark.timeout(900)
 ONE = ("amd64",)
 CHATTY = f"for i in {' '.join('x' * 30)}; do yes {'long ' * 20} | head -n 1000; sleep 0.1; done"
 """A step whose log takes some memory."""

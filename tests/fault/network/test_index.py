@@ -26,6 +26,7 @@ from tests.support.http_faults import answer, http_relay, preceded_by
 if TYPE_CHECKING:
     from lab.lab import Lab
 
+pytestmark = pytest.mark.timeout(900)
 PUBLISHERS = 8
 ROUNDS = 3
 LIMIT = 60.0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from farm.model import Reference
 from farm.settings import Secret
 from farm.trust.keys import SigningKey
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from tests.fault.network.outcome import Package
     from tests.fault.rig import Rig
 
+pytestmark = pytest.mark.timeout(900)
 PUBLISHED = "_trust/tuf/$"
 HEALING = {
     "n500": answer(500),

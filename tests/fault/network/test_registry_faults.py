@@ -8,6 +8,8 @@ import subprocess
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from lab import services as lab_services
 from lab.directory import own_directory
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from tests.fault.network.conftest import Services
     from tests.fault.rig import Rig
 
+pytestmark = pytest.mark.timeout(900)
 HEALING = {
     "r500": ("PUT", answer(500)),
     "r429": ("PUT", answer(429, retry_after=1)),

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from farm.state import runs
 from tests.fault.network.outcome import ARCHES, assert_done, assert_published, write
 from tests.support.farm_command import wait_until
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
     from tests.fault.network.outcome import Package
     from tests.fault.process import Process
     from tests.fault.rig import Rig
+
+pytestmark = pytest.mark.timeout(900)
 
 
 def jobs(farm: Rig, run: str) -> dict[str, JobRecord]:

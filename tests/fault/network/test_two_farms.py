@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from farm.model import Reference
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from tests.fault.process import Process
     from tests.fault.rig import Rig
 
-
+pytestmark = pytest.mark.timeout(900)
 PATIENT = {"FARM_HTTP_TIMEOUT": "120s"}
 """So that the request waits on which the other farm does all its work."""
 
