@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import with_settings
+from farm.cli.options import json_option, print_json, with_settings
 from farm.errors import InputError, SettingsError, TrustDeniedError
 
 if TYPE_CHECKING:
@@ -54,8 +54,9 @@ def key(settings: Settings, directory: Path) -> None:
     type=click.Path(path_type=Path),
     help="Of the delegation key; by default beside signing-key.",
 )
+@json_option
 @with_settings("notary_server", "notary_ca", "signing_key", "org")
-def init(settings: Settings, names: tuple[str, ...], certificate: Path | None) -> None:
+def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, as_json: bool) -> None:
     """Prepare NAMEs, such as docker.io/linuxkit/foo or a package directory, so that the key may sign them.
 
     A name begins with its registry. What is no name and no package directory is refused, and nothing made.
@@ -73,9 +74,10 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None) -
     if certificate is None:
         raise InputError("no certificate is named", hint="add --certificate delegation.crt")
     guns = guns_of(names, settings.org)
+    done = []
     with open_registry(settings) as registry:
         for gun in guns:
-            click.echo(f"{gun}  ", nl=False)
+            click.echo("" if as_json else f"{gun}  ", nl=False)
             outcome = "not prepared"
             try:
                 steps = initialise(
@@ -89,8 +91,11 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None) -
                     timeout=settings.trust_timeout,
                 )
                 outcome = ", ".join(steps) if steps else "was ready"
+                done.append({"name": gun, "steps": list(steps)})
             finally:
-                click.echo(outcome)
+                click.echo("" if as_json else f"{outcome}\n", nl=False)
+    if as_json:
+        print_json(done)
 
 
 def guns_of(names: Sequence[str], org: str | None) -> list[str]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import with_settings
-from farm.errors import NoWorkerError, SettingsError
+from farm.cli.options import json_option, print_json, with_settings
+from farm.errors import InputError, NoWorkerError, SettingsError
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 @click.option(
     "--check", is_flag=True, help="Start none: exit with 0 if this machine's workers (or NAME) are alive."
 )
+@json_option
 @with_settings(
     "broker", "engine", "emulate", "concurrency", "notary_server", "notary_ca", "signing_key", "sign"
 )
@@ -34,6 +35,7 @@ def command(
     publish: bool,
     name: str | None,
     check: bool,
+    as_json: bool,
 ) -> None:
     """Serve a farm from this machine until stopped.
 
@@ -51,8 +53,10 @@ def command(
     if settings.broker is None:
         raise SettingsError("a worker needs a farm to work for", hint="set FARM_BROKER=redis://HOST:6379/0")
     if check:
-        _check(settings, name)
+        _check(settings, name, as_json=as_json)
         return
+    if as_json:
+        raise InputError("--json: is for --check; a worker writes a log")
     words = worker_command(
         [arch for given in arches for arch in given.split(",")],
         publish=publish,
@@ -62,7 +66,7 @@ def command(
     os.execvpe(words[0], words, child_environment(settings))  # noqa: S606 - the worker takes this process's place, and its signals
 
 
-def _check(settings: Settings, name: str | None) -> None:
+def _check(settings: Settings, name: str | None, *, as_json: bool) -> None:
     """Print how the workers of that name, or else of this machine, are.
 
     Raises:
@@ -76,10 +80,13 @@ def _check(settings: Settings, name: str | None) -> None:
     with attached(settings) as (_, store):
         known = known_workers(store)
     own = [worker for worker in known if (worker.name == name if name else worker.host == platform.node())]
-    for worker in own:
+    alive = bool(own) and all(worker.live for worker in own)
+    if as_json and alive:
+        print_json([worker.to_json() for worker in own])
+    for worker in own if not as_json else ():
         trouble = f", {worker.trouble}" if worker.trouble else ""
         click.echo(f"{worker.name}: {worker.state}{trouble}")
-    if not own or not all(worker.live for worker in own):
+    if not alive:
         dead = ", ".join(worker.name for worker in own if not worker.live)
         raise NoWorkerError(
             f"{dead} gives no sign of life" if dead else f"no worker {name or 'of this machine'} is up",

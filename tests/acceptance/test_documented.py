@@ -39,9 +39,9 @@ class Printed:
         self.workspace = workspace
         self.values: dict[tuple[str, str], list[Any]] = {}
 
-    def take(self, kind: str, *words: str, code: int = 0) -> Any:
+    def take(self, kind: str, *words: str, code: int = 0, **variables: str) -> Any:
         """Run a command with --json and keep what it prints as a value of the type `kind`."""
-        answer = self.workspace.farm(*words, "--json")
+        answer = self.workspace.farm(*words, "--json", **variables)
         assert answer.code == code, f"{answer.out}\n{answer.err}"
         verb = next(verb for verb in (" ".join(words[:2]), words[0]) if verb in SHAPES.verbs)
         self.values.setdefault((verb, kind), []).append(answer.json)
@@ -56,8 +56,9 @@ def printed(new_workspace: NewWorkspace) -> Printed:
     native = BASE + "RUN test $(uname -m) = x86_64\n"
     workspace.write("half", Dockerfile=native, build_yml=TWO.replace("NAME", "half"))
     workspace.write("slow", Dockerfile=BASE + "RUN sleep 20\n", build_yml=ONE.replace("NAME", "slow"))
-    workspace.done("trust", "init", "fine")
     printed = Printed(workspace)
+    assert printed.take("[Prepared]", "trust", "init", "fine")[0]["steps"]
+    assert not printed.take("[Prepared]", "trust", "init", "fine")[0]["steps"]
     printed.take("[Tag]", "show-tag", "fine")
     printed.take("Plan", "plan", "fine", "half", "--no-sign")
     printed.take("Plan", "plan", "--release", "v1", "fine", "--no-sign")
@@ -86,6 +87,8 @@ def printed(new_workspace: NewWorkspace) -> Printed:
     _look_into_the_cache(printed)
     workspace.done("up", "--detach", FARM_FLOWER_PORT=str(free_port()))
     name = printed.take("[Worker]", "workers")[0]["name"]
+    broker = f"unix://{workspace.variables['FARM_STATE_DIR']}/redis.sock"
+    printed.take("[Worker]", "worker", "--check", FARM_BROKER=broker)
     workspace.done("workers", "drain", name)
     printed.take("[Worker]", "workers")
     workspace.done("workers", "resume", name)
