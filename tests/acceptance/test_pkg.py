@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from farm.model import Reference
 from tests.support.farm_command import FARM
 from tests.support.git_repos import git
 
@@ -48,6 +49,11 @@ def inspect(workspace: Workspace, reference: str) -> dict[str, object]:
     """What the registry holds under a reference."""
     described: dict[str, object] = workspace.done("inspect", "--json", reference).json
     return described
+
+
+def short(workspace: Workspace, package: str) -> str:
+    """The reference of a package, as people are told it."""
+    return Reference.parse(workspace.reference(package)).familiar
 
 
 def platforms(workspace: Workspace, reference: str) -> list[str]:
@@ -102,6 +108,29 @@ def test_platforms_are_built_whatever_build_yml_says(own: Workspace) -> None:
     assert platforms(own, own.reference("wide")) == ["arm64"]
     own.done("pkg", "push", "-disable-content-trust", "wide")
     assert platforms(own, own.reference("wide")) == ["amd64", "arm64"]
+
+
+def test_a_build_for_platforms_is_one_whatever_build_yml_says(own: Workspace) -> None:
+    own.write("wide", Dockerfile=PLAIN, build_yml=ONE.format("wide"))
+    words = ("pkg", "build", "--platforms=linux/arm64", "wide")
+    assert own.done(*words, "--dry-run").out == f"{short(own, 'wide')} arm64: pull it or build it\n"
+    assert own.done(*words).out.splitlines()[-1] == f"{short(own, 'wide')} arm64: built"
+    assert f"{own.reference('wide')}-arm64" in own.done("cache", "ls").out
+
+
+def test_skipped_platforms_leave_the_others_that_the_package_names(own: Workspace) -> None:
+    own.write("usual", Dockerfile=PLAIN, build_yml="image: usual\n")
+    own.write("only", Dockerfile=PLAIN, build_yml=ONE.format("only"))
+    own.write("far", Dockerfile=PLAIN, build_yml="image: far\narches: [riscv64]\n")
+    words = ("pkg", "build", "--skip-platforms=linux/amd64", "usual", "only", "far")
+    planned = own.done(*words, "--dry-run", FARM_ARCHES="amd64,arm64")
+    lines = [f"{short(own, 'usual')} arm64: pull it or build it"]
+    assert planned.out.splitlines() == [*lines, f"{short(own, 'far')} riscv64: pull it or build it"]
+    built = own.done(*words[:-1], FARM_ARCHES="amd64,arm64")
+    assert f"{short(own, 'usual')} arm64: built" in built.out
+    for answer in (planned, built):
+        assert f"warning: {own.org}/only: has no other architectures, and is passed over" in answer.err
+        assert short(own, "only") not in answer.out
 
 
 @pytest.mark.parametrize("verb", ["build", "push"])
