@@ -90,9 +90,8 @@ def _coming(cache: Cache, registry: Registry, package: Package, wanted: Wanted) 
         arches = ", ".join(wanted.arches)
         raise CacheError(f"{package.reference.familiar} is not in the cache {cache.root} for {arches}")
     coming = [image for image in here if registry.head(image.reference) is None]
-    for arch in set(wanted.platforms) - {image.arch for image in here}:
-        if registry.head(package.reference.for_arch(arch)) is None:
-            raise CacheError(
-                f"{package.reference.for_arch(arch).familiar} is neither in the cache {cache.root} nor pushed"
-            )
+    found = {image.arch for image in here}
+    for target in (package.reference.for_arch(arch) for arch in wanted.platforms if arch not in found):
+        if registry.head(target) is None:
+            raise CacheError(f"{target.familiar} is neither in the cache {cache.root} nor in the registry")
     return coming

@@ -49,6 +49,8 @@ def push(asked: Asked, directories: tuple[str, ...], own: dict[str, Any]) -> int
         )
     if is_off(own, "image") and is_off(own, "manifest"):
         raise InputError("--image=false and --manifest=false leave nothing to push")
+    if is_off(own, "image"):
+        _refuse_platforms(own)
     if is_off(own, "sign"):
         asked = replace(asked, settings=replace(asked.settings, sign=False))
     release = "" if is_off(own, "manifest") else _release(asked, directories, own["release"])
@@ -78,24 +80,26 @@ def _push_standing(asked: Asked, directories: tuple[str, ...], own: dict[str, An
 
 
 def _note_idle(own: Mapping[str, Any]) -> None:
-    """Note the flags that are about builds.
-
-    Raises:
-        InputError: platforms are chosen where no image is pushed.
-    """
+    """Tell of the flags that are about builds, where there is none."""
     why = "--image=false" if is_off(own, "image") else "--nobuild"
     given = click.get_current_context().params
     for name in _BUILDING:
         if given.get(name) not in (None, ()):
             note(f"--{name.replace('_', '-')}: {why} builds nothing")
-    if not is_off(own, "image"):
-        return
     if own["force"]:
         note(f"--force: {why} builds nothing")
+
+
+def _refuse_platforms(own: Mapping[str, Any]) -> None:
+    """Refuse to choose platforms where no image is pushed.
+
+    Raises:
+        InputError: some are chosen.
+    """
     for name in ("platforms", "skip_platforms"):
         if own[name]:
             raise InputError(
-                f"--{name.replace('_', '-')}: {why} publishes the index of all images that stand",
+                f"--{name.replace('_', '-')}: --image=false publishes the index of all images that stand",
                 hint="leave it out",
             )
 
