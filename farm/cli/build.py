@@ -31,7 +31,9 @@ if TYPE_CHECKING:
     metavar="PLATFORM,...",
     help="Architectures, such as linux/arm64,linux/s390x; by default this machine's.",
 )
-@click.option("--skip-platforms", metavar="PLATFORM,...", help="All architectures of --arches but these.")
+@click.option(
+    "--skip-platforms", metavar="PLATFORM,...", help="All of each package's architectures but these."
+)
 @click.option("--force", is_flag=True, help="Build although the image is in the cache or the registry.")
 @click.option("--pull/--no-pull", default=True, help="Look in the registry for what the cache lacks.")
 @click.option("--docker", is_flag=True, help="Load it into the engine too: NAME:TAG-ARCH and NAME:TAG.")
@@ -59,7 +61,8 @@ def command(
     """
     from farm.standalone.wish import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
-    wish = Wish(chosen(platforms, skip_platforms, settings.arches, own_arch()), force, pull, docker)
+    arches, skipped = chosen(platforms, skip_platforms, own_arch())
+    wish = Wish(arches, skip=skipped, force=force, pull=pull, docker=docker)
     return make(settings, directories, tags, wish, as_json=as_json)
 
 
@@ -79,7 +82,7 @@ def make(
     refuse_other_build_yml(packages, tags)
     arguments = dict(settings.build_args)
     wanted = needs(packages, arguments)
-    for warning in stale_needs(packages, arguments):
+    for warning in (*stale_needs(packages, arguments), *wish.passed_over(packages, settings.arches)):
         click.echo(f"warning: {warning}", err=True)
     by_name = {package.image: package for package in packages}
     ordered = [by_name[name] for name in in_order(by_name, wanted)]
@@ -105,21 +108,20 @@ def make(
     return failure.exit_code if failure else 0
 
 
-def chosen(
-    platforms: str | None, skipped: str | None, all_arches: Sequence[str], own: str
-) -> tuple[str, ...]:
-    """The architectures that the flags ask for; linux/ before one may be left out.
+def chosen(platforms: str | None, skipped: str | None, own: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The architectures that the flags ask for, and those to skip; linux/ before one may be left out.
 
     Raises:
         InputError: both flags, or what is no architecture.
     """
     if platforms and skipped:
         raise InputError("--platforms and --skip-platforms exclude each other", hint="give one of them")
-    named = [word.strip().removeprefix("linux/") for word in (platforms or skipped or own).split(",")]
+    words = (platforms or skipped or own).split(",")
+    named = tuple(dict.fromkeys(word.strip().removeprefix("linux/") for word in words))
     for arch in named:
         if arch not in ARCHES:
             raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")
-    return tuple(arch for arch in all_arches if arch not in named) if skipped else tuple(dict.fromkeys(named))
+    return ((), named) if skipped else (named, ())
 
 
 def summary(made: Sequence[Made], seconds: float) -> str:

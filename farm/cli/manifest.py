@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
@@ -15,10 +16,11 @@ from farm.errors import InputError
 from farm.model import ARCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
+    from farm.model import ArchImage
     from farm.package.read import TagOptions
-    from farm.plan.model import Plan
+    from farm.plan.model import PackagePlan, Plan
     from farm.settings import Settings
 
 
@@ -42,16 +44,48 @@ def publish(
     directories: tuple[str, ...], tags: TagOptions, settings: Settings, wishes: Wishes, *, as_json: bool
 ) -> int:
     """Publish what stands of these packages; returns the exit code."""
-    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
-
     begun = time.monotonic()
-    wish = replace(wishes.to_wish(settings), every_image=not wishes.only)
-    plan = without_builds(prepare(directories, tags, settings, wish), partial=wishes.partial)
+    plan = standing(directories, tags, settings, wishes)
     if plan.nothing:
+        for warning in plan.warnings:
+            click.echo(f"warning: {warning}", err=True)
         return say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
     return carry_out(
         plan, settings, partial=wishes.partial, detach=False, queue_anyway=False, as_json=as_json
     )
+
+
+def standing(
+    directories: tuple[str, ...],
+    tags: TagOptions,
+    settings: Settings,
+    wishes: Wishes,
+    coming: Mapping[str, Collection[ArchImage]] = MappingProxyType({}),
+) -> Plan:
+    """The plan to publish what stands of these packages.
+
+    Args:
+        directories: of the packages.
+        tags: how they are named.
+        settings: how the registry and the notary server are reached.
+        wishes: what is wished for beyond them.
+        coming: package name to images that will stand by then.
+
+    Raises:
+        InputError: a package lacks an image, and its index would be partial or empty.
+        RegistryError, TrustError: what stands cannot be found out.
+    """
+    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
+
+    wish = replace(wishes.to_wish(settings), every_image=not wishes.only)
+    plan = prepare(directories, tags, settings, wish)
+    items = (_with_images(item, coming.get(item.package.image, ())) for item in plan.packages)
+    return without_builds(replace(plan, packages=tuple(items)), partial=wishes.partial)
+
+
+def _with_images(item: PackagePlan, coming: Collection[ArchImage]) -> PackagePlan:
+    images = item.found.images | {image.arch: image for image in coming}
+    return replace(item, found=replace(item.found, images=images))
 
 
 def without_builds(plan: Plan, *, partial: bool) -> Plan:

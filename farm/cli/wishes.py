@@ -28,6 +28,7 @@ class Wishes:
     force: bool
     partial: bool
     release: str | None = None
+    skip: tuple[str, ...] = ()
 
     def to_wish(self, settings: Settings) -> Wish:
         """The wish, checked.
@@ -50,6 +51,7 @@ class Wishes:
             Reference.parse(f"release:{self.release}")
         return Wish(
             settings.arches,
+            skip=self.skip,
             only=self.only,
             sign=settings.sign,
             force=self.force,

@@ -28,14 +28,43 @@ class Origin(StrEnum):
 class Wish:
     """What is asked for beyond the packages."""
 
-    arches: tuple[str, ...]
+    arches: tuple[str, ...] = ()
     """Build these of each package's architectures; none stands for all of them."""
+    platforms: tuple[str, ...] = ()
+    """Build these of every package, whatever it names."""
+    skip: tuple[str, ...] = ()
+    """Build none of these."""
     force: bool = False
     """Build although the image is in the cache or the registry."""
     pull: bool = True
     """Look in the registry for what the cache lacks."""
     docker: bool = False
     """Give it to the engine as well: NAME:TAG-ARCH, and NAME:TAG for this machine's architecture."""
+
+    def arches_of(self, package: Package, usual: Sequence[str]) -> tuple[str, ...]:
+        """The architectures to make a package for; `usual` are those of a package that names none."""
+        listed = package.yml.arches or usual
+        if self.platforms:
+            return self.platforms
+        return tuple(arch for arch in self.arches or listed if arch in listed and arch not in self.skip)
+
+    def left_out(self, package: Package, usual: Sequence[str]) -> list[str]:
+        """A line for each architecture that is asked for, and that the package does not name."""
+        listed = package.yml.arches or usual
+        name = package.reference.familiar
+        return [
+            f"{name} {arch}: not one of its architectures, left out"
+            for arch in self.arches
+            if arch not in listed and not self.platforms
+        ]
+
+    def passed_over(self, packages: Sequence[Package], usual: Sequence[str]) -> list[str]:
+        """A warning for each package of which `skip` leaves nothing."""
+        return [
+            f"{package.image}: has no other architectures, and is passed over"
+            for package in packages
+            if self.skip and not self.arches_of(package, usual)
+        ]
 
 
 @dataclass(frozen=True, slots=True)

@@ -84,13 +84,11 @@ class Workshop:
             yield done[package.image]
 
     def _make(self, package: Package, bases: Sequence[Made], wish: Wish) -> Made:
-        listed = package.yml.arches or self._settings.arches
         images: list[tuple[ArchImage, Origin]] = []
         name = package.reference.familiar
-        for arch in wish.arches or listed:
-            if arch not in listed:
-                self._say(f"{name} {arch}: not one of its architectures, left out")
-                continue
+        for line in wish.left_out(package, self._settings.arches):
+            self._say(line)
+        for arch in wish.arches_of(package, self._settings.arches):
             try:
                 image, origin = self._one(package, arch, bases, wish)
                 if wish.docker:

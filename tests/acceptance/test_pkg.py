@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from farm.model import Reference
 from tests.support.farm_command import FARM
 from tests.support.git_repos import git
 
@@ -48,6 +49,11 @@ def inspect(workspace: Workspace, reference: str) -> dict[str, object]:
     """What the registry holds under a reference."""
     described: dict[str, object] = workspace.done("inspect", "--json", reference).json
     return described
+
+
+def short(workspace: Workspace, package: str) -> str:
+    """The reference of a package, as people are told it."""
+    return Reference.parse(workspace.reference(package)).familiar
 
 
 def platforms(workspace: Workspace, reference: str) -> list[str]:
@@ -102,6 +108,29 @@ def test_platforms_are_built_whatever_build_yml_says(own: Workspace) -> None:
     assert platforms(own, own.reference("wide")) == ["arm64"]
     own.done("pkg", "push", "-disable-content-trust", "wide")
     assert platforms(own, own.reference("wide")) == ["amd64", "arm64"]
+
+
+def test_a_build_for_platforms_is_one_whatever_build_yml_says(own: Workspace) -> None:
+    own.write("wide", Dockerfile=PLAIN, build_yml=ONE.format("wide"))
+    words = ("pkg", "build", "--platforms=linux/arm64", "wide")
+    assert own.done(*words, "--dry-run").out == f"{short(own, 'wide')} arm64: pull it or build it\n"
+    assert own.done(*words).out.splitlines()[-1] == f"{short(own, 'wide')} arm64: built"
+    assert f"{own.reference('wide')}-arm64" in own.done("cache", "ls").out
+
+
+def test_skipped_platforms_leave_the_others_that_the_package_names(own: Workspace) -> None:
+    own.write("usual", Dockerfile=PLAIN, build_yml="image: usual\n")
+    own.write("only", Dockerfile=PLAIN, build_yml=ONE.format("only"))
+    own.write("far", Dockerfile=PLAIN, build_yml="image: far\narches: [riscv64]\n")
+    words = ("pkg", "build", "--skip-platforms=linux/amd64", "usual", "only", "far")
+    planned = own.done(*words, "--dry-run", FARM_ARCHES="amd64,arm64")
+    lines = [f"{short(own, 'usual')} arm64: pull it or build it"]
+    assert planned.out.splitlines() == [*lines, f"{short(own, 'far')} riscv64: pull it or build it"]
+    built = own.done(*words[:-1], FARM_ARCHES="amd64,arm64")
+    assert f"{short(own, 'usual')} arm64: built" in built.out
+    for answer in (planned, built):
+        assert f"warning: {own.org}/only: has no other architectures, and is passed over" in answer.err
+        assert short(own, "only") not in answer.out
 
 
 @pytest.mark.parametrize("verb", ["build", "push"])
@@ -245,6 +274,57 @@ def test_nobuild_pushes_what_the_cache_has(own: Workspace) -> None:
     tag = own.reference("kept").rpartition(":")[2]
     assert own.tags("kept") == [tag, f"{tag}-amd64"]
     assert own.farm("pkg", "push", "-nobuild", "-force", "kept").code == 2
+
+
+def test_a_dry_run_of_nobuild_says_what_would_be_pushed_from_the_cache(own: Workspace) -> None:
+    own.write("dry", Dockerfile=PLAIN, build_yml=TWO.format("dry"))
+    words = ("pkg", "push", "-nobuild", "-disable-content-trust", "dry")
+    own.done("pkg", "build", "-platforms=linux/amd64", "dry")
+    familiar = short(own, "dry")
+    image, index = (
+        f"{familiar}-amd64  push it from the cache",
+        f"{familiar}  all images stand: publish the index",
+    )
+    assert own.done(*words, "-dry-run").out.splitlines() == [image, index]
+    assert own.done(*words, "-dry-run", "-manifest=false").out.splitlines() == [image]
+    assert own.tags("dry") == []
+    own.done(*words)
+    assert own.done(*words, "-dry-run").out.splitlines() == [f"{familiar}  stands"]
+
+
+def test_nobuild_pushes_the_platforms_that_are_asked_for(own: Workspace) -> None:
+    own.write("some", Dockerfile=PLAIN, build_yml=TWO.format("some"))
+    own.done("pkg", "build", "-platforms=linux/amd64,linux/arm64", "some")
+    words = ("pkg", "push", "-nobuild", "-disable-content-trust", "some")
+    lacking = own.farm(*words, "-platforms=linux/amd64,linux/s390x")
+    assert (lacking.code, "-s390x is neither in the cache" in lacking.err, own.tags("some")) == (1, True, [])
+    own.done(*words, "-platforms=linux/arm64")
+    assert platforms(own, own.reference("some")) == ["arm64"]
+    own.done(*words, "-skip-platforms=linux/arm64", "-manifest=false")
+    tag = own.reference("some").rpartition(":")[2]
+    assert own.tags("some") == [tag, f"{tag}-amd64", f"{tag}-arm64"]
+    for more in ((), ("-manifest=false",)):
+        over = own.done(*words, "-skip-platforms=linux/amd64,linux/arm64", *more)
+        assert f"warning: {own.org}/some: has no other architectures, and is passed over" in over.err
+    assert platforms(own, own.reference("some")) == ["arm64"]
+
+
+@pytest.mark.parametrize("flag", ["-platforms", "-skip-platforms"])
+def test_the_index_alone_is_of_all_images_and_platforms_are_refused(shared: Workspace, flag: str) -> None:
+    answer = shared.farm("pkg", "push", "-image=false", f"{flag}=linux/amd64", "one")
+    assert (answer.code, f"-{flag}: --image=false publishes the index of all" in answer.err) == (2, True)
+
+
+@pytest.mark.parametrize("nothing", ["-nobuild", "-image=false"])
+def test_flags_about_builds_are_told_in_a_note_where_nothing_is_built(own: Workspace, nothing: str) -> None:
+    own.write("idle", Dockerfile=PLAIN, build_yml=ONE.format("idle"))
+    (own.directory.parent / "file").write_text("A=new\n")
+    own.done("pkg", "push", "-manifest=false", "idle")
+    flags = [f"-build-arg-file={own.directory.parent}/file", "-nonetwork", "-enable-cache"]
+    flags += ["-force"] if nothing == "-image=false" else []
+    answer = own.done("pkg", "push", nothing, "-dry-run", "-disable-content-trust", *flags, "idle")
+    names = [flag.partition("=")[0] for flag in flags]
+    assert answer.err.splitlines() == [f"note: -{name}: -{nothing} builds nothing" for name in names]
 
 
 def test_a_tag_of_another_package_is_filled_in_and_orders_the_builds(own: Workspace) -> None:

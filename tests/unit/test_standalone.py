@@ -11,7 +11,7 @@ from farm.cli.build import chosen
 from farm.errors import EngineError, InputError
 from farm.model import BuildYml, ExtraSource, Package, Reference
 from farm.package.working import pack_working
-from farm.standalone.wish import refuse_foreign
+from farm.standalone.wish import Wish, refuse_foreign
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,27 +27,49 @@ def test_an_architecture_that_the_engine_cannot_run_is_told_with_what_to_do() ->
 @pytest.mark.parametrize(
     ("platforms", "skipped", "expected"),
     [
-        (None, None, ("amd64",)),
-        ("linux/arm64", None, ("arm64",)),
-        ("linux/arm64, s390x,arm64", None, ("arm64", "s390x")),
-        (None, "linux/arm64", ("amd64", "s390x")),
+        (None, None, (("amd64",), ())),
+        ("linux/arm64", None, (("arm64",), ())),
+        ("linux/arm64, s390x,arm64", None, (("arm64", "s390x"), ())),
+        (None, "linux/arm64,s390x", ((), ("arm64", "s390x"))),
     ],
 )
 def test_platforms_are_named_as_linuxkit_names_them(
-    platforms: str | None, skipped: str | None, expected: tuple[str, ...]
+    platforms: str | None, skipped: str | None, expected: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> None:
-    assert chosen(platforms, skipped, ("amd64", "arm64", "s390x"), "amd64") == expected
+    assert chosen(platforms, skipped, "amd64") == expected
 
 
 @pytest.mark.parametrize("platforms", ["vax", "windows/amd64", "linux/", ","])
 def test_what_is_no_platform_is_refused(platforms: str) -> None:
     with pytest.raises(InputError):
-        chosen(platforms, None, ("amd64",), "amd64")
+        chosen(platforms, None, "amd64")
 
 
 def package(directory: Path, **yml: object) -> Package:
     facts = BuildYml("foo", **yml)  # type: ignore[arg-type]
     return Package(str(directory), facts, Reference("r", "o/foo", "1"), "1", str(directory), None, True, ())
+
+
+@pytest.mark.parametrize(
+    ("wish", "listed", "expected"),
+    [
+        (Wish(), ("riscv64",), ("riscv64",)),
+        (Wish(), (), ("amd64", "arm64")),
+        (Wish(("amd64",)), ("arm64", "amd64"), ("amd64",)),
+        (Wish(("amd64",)), ("arm64",), ()),
+        (Wish(platforms=("s390x",)), ("arm64",), ("s390x",)),
+        (Wish(skip=("amd64",)), (), ("arm64",)),
+        (Wish(skip=("s390x",)), ("riscv64",), ("riscv64",)),
+        (Wish(skip=("amd64",)), ("amd64",), ()),
+    ],
+)
+def test_a_package_is_made_for_those_of_its_own_architectures_that_are_asked_for(
+    tmp_path: Path, wish: Wish, listed: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    asked = package(tmp_path, arches=listed)
+    assert wish.arches_of(asked, ("amd64", "arm64")) == expected
+    assert bool(wish.left_out(asked, ("amd64", "arm64"))) == (wish.arches == ("amd64",) and not expected)
+    assert bool(wish.passed_over([asked], ("amd64", "arm64"))) == (bool(wish.skip) and not expected)
 
 
 def packed(directory: Path, into: Path, **yml: object) -> dict[str, tarfile.TarInfo]:

@@ -25,6 +25,7 @@ def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
     """Make packages available in the LinuxKit cache: from there, else the registry, else built: farm build.
 
     By default for this machine's architecture; where the setting `emulate` is on, for all of the package's.
+    With --skip-platforms for all of the package's but these.
 
     \b
     farm pkg build -org=wombat -disable-content-trust pkg/foo
@@ -53,9 +54,6 @@ def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int
         if own[name] is not None:
             note(f"--{name}: is for what is pushed")
     wish = _wish(asked, own)
-    if own["skip_platforms"] and not wish.arches:
-        click.echo("no architecture is left to build for")
-        return 0
     if own["dry_run"] or own["dry"]:
         return _say(asked, directories, wish)
     return make(settings, directories, asked.tags, wish)
@@ -65,10 +63,11 @@ def _wish(asked: Asked, own: dict[str, Any]) -> Wish:
     from farm.standalone.wish import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
     named, skipped = arches(own["platforms"]), arches(own["skip_platforms"])
-    usual = asked.settings.arches if asked.settings.emulate else (own_arch(),)
-    all_of_each = asked.settings.emulate and not skipped
+    all_of_each = asked.settings.emulate or skipped
     return Wish(
-        named or (() if all_of_each else tuple(arch for arch in usual if arch not in skipped)),
+        () if all_of_each else (own_arch(),),
+        platforms=named,
+        skip=skipped,
         force=bool(own["force"]),
         pull=not is_off(own, "pull"),
         docker=bool(own["docker"]),
@@ -81,9 +80,14 @@ def _say(asked: Asked, directories: Sequence[str], wish: Wish) -> int:
     from farm.cache.layout import Cache  # noqa: PLC0415
     from farm.package.read import read_packages  # noqa: PLC0415
 
-    cache = Cache(asked.settings.cache)
-    for package in read_packages(directories, asked.tags):
-        for arch in wish.arches or package.yml.arches or asked.settings.arches:
+    cache, usual = Cache(asked.settings.cache), asked.settings.arches
+    packages = read_packages(directories, asked.tags)
+    for warning in wish.passed_over(packages, usual):
+        click.echo(f"warning: {warning}", err=True)
+    for package in packages:
+        for line in wish.left_out(package, usual):
+            click.echo(line)
+        for arch in wish.arches_of(package, usual):
             here = not wish.force and find_image(cache, package.reference, arch)
             what = "in the cache" if here else "pull it or build it" if wish.pull else "build it"
             click.echo(f"{package.reference.familiar} {arch}: {what}")

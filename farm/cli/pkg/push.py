@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.manifest import publish, without_builds
-from farm.cli.pkg.cached import push_cached
+from farm.cli.manifest import publish, standing
+from farm.cli.pkg.cached import Wanted, push_cached
 from farm.cli.pkg.flags import note, verb
 from farm.cli.pkg.making import MAKING, arches, is_off, leave_to_workers, take_notes
 from farm.cli.plan import show_plan
@@ -18,7 +18,13 @@ from farm.cli.wishes import Wishes
 from farm.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from farm.cli.pkg.flags import Asked
+    from farm.model import ArchImage
+
+_BUILDING = ("build_arg_file", "dockerfile", "network", "nonetwork", "disable_cache", "enable_cache")
+"""The flags that are about builds alone."""
 
 
 @verb("push", *MAKING)
@@ -43,20 +49,59 @@ def push(asked: Asked, directories: tuple[str, ...], own: dict[str, Any]) -> int
         )
     if is_off(own, "image") and is_off(own, "manifest"):
         raise InputError("--image=false and --manifest=false leave nothing to push")
+    if is_off(own, "image"):
+        _refuse_platforms(own)
     if is_off(own, "sign"):
         asked = replace(asked, settings=replace(asked.settings, sign=False))
     release = "" if is_off(own, "manifest") else _release(asked, directories, own["release"])
     if own["release"] and is_off(own, "manifest"):
         raise InputError("--release: a release is an index, and --manifest=false makes none")
-    dry = own["dry_run"] or own["dry"]
-    if own["nobuild"] and not dry:
-        push_cached(asked.settings, directories, asked.tags, required=is_off(own, "manifest"))
-    if (own["nobuild"] or is_off(own, "image")) and not dry:
-        if is_off(own, "manifest"):
-            return 0
-        wishes = Wishes((), force=False, partial=True, release=release)
-        return publish(directories, asked.tags, asked.settings, wishes, as_json=False)
+    if own["nobuild"] or is_off(own, "image"):
+        return _push_standing(asked, directories, own, release)
     return _build(asked, directories, own, release)
+
+
+def _push_standing(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], release: str) -> int:
+    """Push what is built already: the cache's images, unless none are to be pushed, and the index."""
+    _note_idle(own)
+    dry = bool(own["dry_run"] or own["dry"])
+    coming: Mapping[str, Sequence[ArchImage]] = {}
+    skip = arches(own["skip_platforms"])
+    if not is_off(own, "image"):
+        wanted = Wanted(arches(own["platforms"]), skip, required=is_off(own, "manifest"))
+        coming = push_cached(asked.settings, directories, asked.tags, wanted, dry=dry)
+    if is_off(own, "manifest"):
+        return 0
+    wishes = Wishes((), force=False, partial=True, release=release, skip=skip)
+    if dry:
+        show_plan(standing(directories, asked.tags, asked.settings, wishes, coming))
+        return 0
+    return publish(directories, asked.tags, asked.settings, wishes, as_json=False)
+
+
+def _note_idle(own: Mapping[str, Any]) -> None:
+    """Tell of the flags that are about builds, where there is none."""
+    why = "--image=false" if is_off(own, "image") else "--nobuild"
+    given = click.get_current_context().params
+    for name in _BUILDING:
+        if given.get(name) not in (None, ()):
+            note(f"--{name.replace('_', '-')}: {why} builds nothing")
+    if own["force"]:
+        note(f"--force: {why} builds nothing")
+
+
+def _refuse_platforms(own: Mapping[str, Any]) -> None:
+    """Refuse to choose platforms where no image is pushed.
+
+    Raises:
+        InputError: some are chosen.
+    """
+    for name in ("platforms", "skip_platforms"):
+        if own[name]:
+            raise InputError(
+                f"--{name.replace('_', '-')}: --image=false publishes the index of all images that stand",
+                hint="leave it out",
+            )
 
 
 def _build(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], release: str) -> int:
@@ -71,8 +116,7 @@ def _build(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], rele
     )
     plan = prepare(directories, asked.tags, asked.settings, wish)
     if own["dry_run"] or own["dry"]:
-        alone = own["nobuild"] or is_off(own, "image")
-        show_plan(without_builds(plan, partial=True) if alone else plan)
+        show_plan(plan)
         return 0
     if plan.nothing:
         for warning in plan.warnings:
