@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.package.read import TagOptions, read_packages
-from tests.support.git_repos import commit, git, make_repository
+from tests.support.git_repos import git, make_repository
 
-_BYTES = st.sampled_from(b'ab-._ \xff\xc3\xa4\n"\\*?[:!#')
-_NAMES = st.lists(_BYTES, min_size=1, max_size=5).map(bytes).filter(lambda name: name not in (b".", b".."))
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+Leaves = dict[bytes, tuple[int, bytes]]
+"""Path to mode and content; mode 0 for a symbolic link."""
+
+_BYTES = st.one_of(
+    st.sampled_from(b'ab-._ \xff\xc3\xa4\n"\\*?[:!#'),
+    st.integers(1, 255).filter(lambda byte: byte != 0x2F),
+)
+_NAMES = (
+    st.lists(_BYTES, min_size=1, max_size=6)
+    .map(bytes)
+    .filter(
+        lambda name: name not in (b".", b"..") and name.lower() != b".git" and b"git~" not in name.lower()
+    )
+)
+_PATHS = st.lists(_NAMES, min_size=1, max_size=4).map(b"/".join)
 _LEAVES = st.one_of(
     st.tuples(st.sampled_from([0o644, 0o755]), st.binary(max_size=20)),
-    st.tuples(st.just(0), st.sampled_from([b"nowhere", b"..", b"/etc", b"build.yml"])),
+    st.tuples(st.just(0), st.sampled_from([b"nowhere", b"..", b"/etc", b"build.yml", b"\xff"])),
 )
-"""Mode and content; mode 0 for a symbolic link."""
-_FOLDERS = st.dictionaries(_NAMES, _LEAVES, min_size=1, max_size=4)
-_CHANGES = ("none", "write", "remove", "mode", "retarget", "add", "ignored", "elsewhere")
 
 
-def _make(folder: bytes, leaves: dict[bytes, tuple[int, bytes]]) -> None:
-    Path(os.fsdecode(folder)).mkdir(parents=True, exist_ok=True)
+def _fits(leaves: Leaves) -> Leaves:
+    """Without the files that would have to be directories as well."""
+    folders = {path[:at] for path in leaves for at in range(len(path)) if path[at : at + 1] == b"/"}
+    return {path: leaf for path, leaf in leaves.items() if path not in folders}
+
+
+_TREES = st.dictionaries(_PATHS, _LEAVES, min_size=1, max_size=6).map(_fits)
+_CHANGES = ("none", "write", "remove", "mode", "retarget", "turn", "add", "ignored", "elsewhere")
+
+
+def _make(folder: bytes, leaves: Leaves) -> None:
     for name, (mode, content) in leaves.items():
         path = Path(os.fsdecode(folder + b"/" + name))
+        path.parent.mkdir(parents=True, exist_ok=True)
         if mode:
             path.write_bytes(content)
             path.chmod(mode)
@@ -34,9 +59,9 @@ def _make(folder: bytes, leaves: dict[bytes, tuple[int, bytes]]) -> None:
             path.symlink_to(os.fsdecode(content))
 
 
-def _change(package: Path, how: str, name: bytes) -> None:
-    """Change something of a package, or beside it."""
-    path = Path(os.fsdecode(bytes(package) + b"/" + name))
+def _change(folder: bytes, how: str, name: bytes) -> None:
+    """Change something of a package or an extra source, or beside it."""
+    path = Path(os.fsdecode(folder + b"/" + name))
     if how == "write" and not path.is_symlink():
         path.write_bytes(b"something else, and longer than before")
     elif how == "remove":
@@ -46,32 +71,94 @@ def _change(package: Path, how: str, name: bytes) -> None:
     elif how == "retarget" and path.is_symlink():
         path.unlink()
         path.symlink_to("elsewhere")
+    elif how == "turn":
+        _turn(path)
     elif how in ("add", "ignored"):
-        (package / f"more.{how}").write_text("more")
+        for place in (path.parent, path.parent / "new", Path(os.fsdecode(folder))):
+            place.mkdir(exist_ok=True)
+            (place / f"more.{how}").write_text("more")
     elif how == "elsewhere":
-        (package.parent / "beside").write_text("more")
+        Path(os.fsdecode(folder + b"beside")).write_text("more")
 
 
-@settings(max_examples=60, deadline=None)
+def _turn(path: Path) -> None:
+    """A link becomes a directory with a file, a file a link."""
+    link = path.is_symlink()
+    path.unlink()
+    if link:
+        path.mkdir()
+        (path / "inside").write_text("inside")
+    else:
+        path.symlink_to("turned")
+
+
+def _listed(repository: Path, place: str, *options: str) -> list[tuple[bytes, bool]]:
+    """The paths that git lists in a directory, in its order, and whether it quotes each."""
+    command = ["--literal-pathspecs", "ls-files", *options]
+    paths = git(repository, *command, "-z", "--", place).split(b"\0")[:-1]
+    lines = git(repository, *command, "--", place).splitlines() if paths else []
+    return [(path, line.startswith(b'"')) for path, line in zip(paths, lines, strict=True)]
+
+
+def _digits(repository: Path, places: Iterable[str]) -> str:
+    """The digits of a dirty tag: of each place the tracked files in git's order, then the untracked ones.
+
+    LinuxKit passes over links, and over names that git quotes; here they count where they are changed.
+    """
+    changed = set(git(repository, "diff", "--name-only", "--no-renames", "-z", "HEAD").split(b"\0"))
+    summary = hashlib.sha256()
+    for place in places:
+        untracked = _listed(repository, place, "-o", "--exclude-standard")
+        changed |= {path for path, _ in untracked}
+        for path, quoted in _listed(repository, place) + untracked:
+            file = Path(os.fsdecode(bytes(repository) + b"/" + path))
+            if file.is_symlink():
+                summary.update(os.fsencode(file.readlink()) if path in changed else b"")
+            elif file.is_file() and (path in changed or not quoted):
+                summary.update(file.read_bytes())
+    return summary.hexdigest()[:7]
+
+
+def _tag(repository: Path, places: list[str]) -> str:
+    """The tag of a package and its extra sources, as git alone has it."""
+    trees = git(repository, "rev-parse", *(f"HEAD:{place}" for place in places)).decode().splitlines()
+    joined = hashlib.sha1("".join(trees).encode()).hexdigest()  # noqa: S324 - LinuxKit's way to join hashes
+    clean = joined if len(trees) > 1 else trees[0]
+    status = ("--literal-pathspecs", "status", "--porcelain", "-uall", "--")
+    changed = [place for place in places if git(repository, *status, place)]
+    if not changed:
+        return clean
+    # The package's own files count in any case, an extra source's where it is changed.
+    return f"{clean}-dirty-{_digits(repository, dict.fromkeys([places[0], *changed]))}"
+
+
+@settings(max_examples=50, deadline=None)
 @given(
-    leaves=_FOLDERS, how=st.sampled_from(_CHANGES), directory=_NAMES.filter(lambda name: b"\n" not in name)
+    own=_TREES,
+    extra=st.none() | _TREES,
+    directory=_NAMES.filter(lambda name: b"\n" not in name),
+    how=st.sampled_from(_CHANGES),
+    in_extra=st.booleans(),
+    staged=st.booleans(),
 )
-def test_a_tag_is_gits_tree_and_dirty_where_git_says_so(
-    leaves: dict[bytes, tuple[int, bytes]], how: str, directory: bytes
+def test_a_tag_is_gits_tree_and_dirty_where_git_says_so(  # noqa: PLR0913 - what is drawn
+    own: Leaves, extra: Leaves | None, directory: bytes, how: str, *, in_extra: bool, staged: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
         repository = make_repository(Path(home) / "repo")
         (repository / ".gitignore").write_text("*.ignored\n")
-        package = Path(os.fsdecode(bytes(repository) + b"/p" + directory))
-        _make(bytes(package), leaves)
-        (package / "build.yml").write_text("image: p\n")
-        head = commit(repository)
-        _change(package, how, next(iter(leaves)))
-        inside = os.fsdecode(b"p" + directory)
-        tree = git(repository, "rev-parse", f"{head}:{inside}").decode()
-        status = git(repository, "--literal-pathspecs", "status", "--porcelain", "-uall", "--", inside)
-        (found,) = read_packages([str(package)], TagOptions())
-    assert found.dirty == bool(status)
-    assert (
-        found.reference.tag == tree if not status else str(found.reference.tag).startswith(f"{tree}-dirty-")
-    )
+        package, source = bytes(repository) + b"/p" + directory, bytes(repository) + b"/s"
+        _make(package, own)
+        _make(source, extra or {})
+        place = os.fsdecode(b"p" + directory)
+        sources = "extra-sources: ['../s:extra']\n" if extra else ""
+        (repository / place / "build.yml").write_text(f"image: p\n{sources}")
+        git(repository, "add", "-A")
+        git(repository, "commit", "-qm", "all")
+        changed = (source, extra) if in_extra and extra else (package, own)
+        _change(changed[0], how, next(iter(changed[1])))
+        if staged:
+            git(repository, "add", "-A")
+        (found,) = read_packages([str(repository / place)], TagOptions())
+        assert found.reference.tag == _tag(repository, [place, *(["s"] if extra else [])])
+        assert found.dirty == ("-dirty-" in str(found.reference.tag))
