@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.errors import GitError
+from farm.errors import GitError, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -123,13 +123,24 @@ def tags_on_head(directories: Iterable[str]) -> list[str]:
     """The git tags on HEAD of the repositories in which these directories lie, sorted.
 
     Raises:
-        GitError: git cannot read a repository.
+        GitError: git cannot be asked.
+        InputError: the repositories have different tags, so that none of them is meant for all packages.
     """
-    tops = {top_of(Path(directory).resolve()) for directory in directories} - {None}
-    answers = [_git(str(top), "tag", "--list", "--points-at", "HEAD") for top in tops]
+    tops = dict.fromkeys(top_of(Path(directory).resolve()) for directory in directories)
+    found = {top: _tags_on_head(top) if top else [] for top in tops}
+    if len({tuple(tags) for tags in found.values()}) > 1:
+        told = (f"{top or 'outside git'}: {', '.join(tags) or 'none'}" for top, tags in found.items())
+        raise InputError(
+            f"the repositories of these packages have different tags on HEAD: {'; '.join(told)}",
+            hint="--release=TAG names one, --release= none",
+        )
+    return next(iter(found.values()), [])
+
+
+def _tags_on_head(top: Path) -> list[str]:
     # Before the first commit there is no HEAD, and nothing that could be tagged.
-    found = (answer.stdout.decode(errors="replace").splitlines() for answer in answers)
-    return sorted({tag for tags in found for tag in tags})
+    answer = _git(str(top), "tag", "--list", "--points-at", "HEAD")
+    return sorted(answer.stdout.decode(errors="replace").splitlines())
 
 
 def read_files(top: str, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
