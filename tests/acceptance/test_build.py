@@ -144,17 +144,20 @@ def test_what_a_killed_build_left_in_the_engine_is_taken_away_by_a_later_one(
             engine.images.remove(one, force=True)
 
 
-def test_docker_gives_the_engine_an_image_under_both_of_its_names(
+def test_images_have_both_of_their_names_in_the_cache_and_with_docker_in_the_engine(
     workspace: Workspace, engine: docker.DockerClient
 ) -> None:
     workspace.write("foo", Dockerfile=BASE + 'RUN echo hello > /text\nCMD ["cat", "/text"]\n')
     workspace.done("build", "foo")
     workspace.done("build", "--docker", "--platforms", "amd64,arm64", "foo")
     name = workspace.reference("foo")
+    cached = {one["name"] for one in workspace.done("cache", "ls", "--json").json}
+    assert cached == {name, f"{name}-amd64", f"{name}-arm64"}
     try:
         assert engine.containers.run(name, remove=True) == b"hello\n"
         assert engine.images.get(name).attrs["Architecture"] == "amd64"
-        assert engine.images.get(f"{name}-arm64").attrs["Architecture"] == "arm64"
+        for arch in ("amd64", "arm64"):
+            assert engine.images.get(f"{name}-{arch}").attrs["Architecture"] == arch
     finally:
         for one in (name, f"{name}-amd64", f"{name}-arm64"):
             engine.images.remove(one, force=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import tarfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,8 +16,6 @@ from tests.support.farm_command import FARM
 from tests.support.git_repos import git
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.acceptance.conftest import NewWorkspace
     from tests.support.farm_command import Answer, Workspace
 
@@ -133,6 +133,47 @@ def test_skipped_platforms_leave_the_others_that_the_package_names(own: Workspac
         assert short(own, "only") not in answer.out
 
 
+def test_without_platforms_a_push_is_of_all_and_a_build_of_this_machines_unless_emulate_is_set(
+    own: Workspace,
+) -> None:
+    own.write("all", Dockerfile=PLAIN, build_yml=TWO.format("all"))
+
+    def built(emulate: str) -> list[str]:
+        lines = own.done("pkg", "build", "-force", "all", FARM_EMULATE=emulate).out.splitlines()
+        return sorted(line.split()[-2].rstrip(":") for line in lines if line.endswith(": built"))
+
+    assert built("no") == ["amd64"]
+    assert built("yes") == ["amd64", "arm64"]
+    own.done("pkg", "push", "-disable-content-trust", "all")
+    assert platforms(own, own.reference("all")) == ["amd64", "arm64"]
+
+
+def test_a_push_of_another_commit_builds_what_that_commit_holds(own: Workspace, tmp_path: Path) -> None:
+    copying = f"{PLAIN}COPY text /text\n"
+    own.write("past", Dockerfile=copying, build_yml=ONE.format("past"), text="before")
+    tag = own.reference("past")
+    own.write("past", Dockerfile=copying, build_yml=ONE.format("past"), text="after")
+    own.done("pkg", "push", "-disable-content-trust", "-hash-commit=HEAD~1", "past")
+    own.done("cache", "pull", tag)
+    own.done("cache", "export", "--format", "filesystem", "--outfile", str(tmp_path / "files.tar"), tag)
+    with tarfile.open(tmp_path / "files.tar") as files:
+        held = files.extractfile("text")
+        assert held is not None
+        assert held.read() == b"before"
+
+
+def test_plan_and_push_warn_of_a_hash_that_a_push_with_it_makes_stale(own: Workspace) -> None:
+    own.write("low", Dockerfile=PLAIN, build_yml=ONE.format("low"))
+    old = own.reference("low")
+    own.write("high", Dockerfile=f"FROM {old}\n", build_yml=ONE.format("high"))
+    assert "warning" not in own.done("plan", "--no-sign", "low", "high").err
+    own.write("low", Dockerfile=f"{PLAIN}RUN true\n", build_yml=ONE.format("low"))
+    warning = f"warning: {own.org}/high: is built FROM {old}, and this push makes {own.reference('low')}\n"
+    assert own.done("plan", "--no-sign", "low", "high").err == warning
+    pushed = own.farm("push", "--no-sign", "low", "high", FARM_BROKER="redis://127.0.0.1:1/0")
+    assert pushed.err.startswith(warning)
+
+
 @pytest.mark.parametrize("verb", ["build", "push"])
 def test_the_network_reaches_the_build(shared: Workspace, verb: str) -> None:
     words = ("pkg", verb, "-disable-content-trust", f"-hash={verb}net")
@@ -244,6 +285,7 @@ def test_build_and_the_word_push_pushes_as_the_document_of_2021_has_it(own: Work
     )
     assert (answer.returncode, "read as: farm pkg push ." in answer.stderr) == (0, True)
     assert own.tags("word") == ["foo", "foo-amd64"]
+    assert not Path(own.variables["FARM_CACHE"]).exists()
     own.done("pkg", "build", "-push", "-disable-content-trust", "-hash=bar", "word")
     assert "bar" in own.tags("word")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shutil
 import subprocess
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ from lab.process import free_port
 from tests.support.farm_command import FARM, wait_until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.farm_command import Workspace
 
 PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
@@ -75,3 +78,17 @@ def test_a_farm_that_nobody_needs_any_more_gives_way_to_one_with_other_settings(
     nowhere = workspace.farm("push", "--no-sign", "--force", "one", "--engine", "unix:///no/such/engine.sock")
     assert (nowhere.code, "/no/such/engine.sock" in nowhere.err) == (3, True)
     wait_until(lambda: workspace.done("push", "--no-sign", "--force", "one"), 120)
+
+
+def test_git_redis_and_notary_are_all_the_programs_that_a_push_needs(
+    workspace: Workspace, tmp_path: Path
+) -> None:
+    """And a Docker Engine, which is no program that is looked for."""
+    for name in ("git", "redis-server", "notary"):
+        program = shutil.which(name)
+        assert program
+        (tmp_path / name).symlink_to(program)
+    workspace.write("few", Dockerfile=PLAIN, build_yml="image: few\narches: [amd64]\n")
+    workspace.done("trust", "init", "few")
+    workspace.done("push", "few", PATH=str(tmp_path))
+    assert workspace.done("inspect", "--json", workspace.reference("few")).json["signature"] == "signed"

@@ -141,7 +141,7 @@ def _tag(repository: Path, places: list[str]) -> str:
     in_extra=st.booleans(),
     staged=st.booleans(),
 )
-def test_a_tag_is_gits_tree_and_dirty_where_git_says_so(  # noqa: PLR0913 - what is drawn
+def test_a_tag_is_gits_tree_and_dirty_where_git_says_so(
     own: Leaves, extra: Leaves | None, directory: bytes, how: str, *, in_extra: bool, staged: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
