@@ -13,7 +13,7 @@ import pytest
 
 from farm.model import Reference
 from tests.support.farm_command import FARM
-from tests.support.git_repos import git
+from tests.support.git_repos import commit, git, make_repository, write
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
@@ -233,6 +233,19 @@ def test_the_git_tag_on_head_is_the_release(own: Workspace) -> None:
     several = own.farm("pkg", "push", "-disable-content-trust", "rel")
     assert (several.code, "v1.0, v2.0" in several.err) == (2, True)
     assert own.done("pkg", "push", "-disable-content-trust", "-release=", "rel").code == 0
+
+
+def test_a_git_tag_of_one_repository_releases_no_package_of_another(own: Workspace) -> None:
+    own.write("here", Dockerfile=PLAIN, build_yml=ONE.format("here"))
+    git(own.directory, "tag", "v9")
+    there = own.directory.parent / "there"
+    write(make_repository(there), {"build.yml": ONE.format("there"), "Dockerfile": PLAIN})
+    commit(there)
+    refused = own.farm("pkg", "push", "-disable-content-trust", "here", str(there))
+    assert (refused.code, f"{there}: none" in refused.err) == (2, True)
+    assert own.repositories() == []
+    own.done("pkg", "push", "-disable-content-trust", "-release=", "here", str(there))
+    assert "v9" not in own.tags("here") + own.tags("there")
 
 
 def test_a_dry_run_does_nothing(shared: Workspace) -> None:

@@ -80,11 +80,9 @@ def test_a_farm_that_nobody_needs_any_more_gives_way_to_one_with_other_settings(
     wait_until(lambda: workspace.done("push", "--no-sign", "--force", "one"), 120)
 
 
-def test_git_redis_and_notary_are_all_the_programs_that_a_push_needs(
-    workspace: Workspace, tmp_path: Path
-) -> None:
-    """And a Docker Engine, which is no program that is looked for."""
-    for name in ("git", "redis-server", "notary"):
+def test_a_push_needs_five_programs_and_no_other(workspace: Workspace, tmp_path: Path) -> None:
+    """Besides a Docker Engine; openssl and notary sign, and redis-server is for where no broker is set."""
+    for name in ("git", "notary", "openssl", "setpriv", "redis-server"):
         program = shutil.which(name)
         assert program
         (tmp_path / name).symlink_to(program)

@@ -20,18 +20,37 @@ ROWS = [
     for line in PAGE.splitlines()
     if line.startswith("| ") and not line.startswith("| ---")
 ]
+_TEST = r"`[a-z]+/[^\s`]+\.py(?:::test_\w+)?`"
+_TESTS = re.compile(rf"{_TEST}(?:, {_TEST})*")
 
 
-def flags() -> Iterator[str]:
-    """Every long flag of every verb."""
-    for name in VERBS:
-        verb = command.get_command(click.Context(command), name)
-        assert verb is not None
-        for parameter in verb.params:
-            yield from (word for word in parameter.opts if word.startswith("--"))
+def flags(name: str) -> set[str]:
+    """Every long flag of a verb."""
+    verb = command.get_command(click.Context(command), name)
+    assert verb is not None
+    return {word for parameter in verb.params for word in parameter.opts if word.startswith("--")}
 
 
-@pytest.mark.parametrize("flag", sorted(set(flags())))
+def sections() -> Iterator[tuple[str, str]]:
+    """The verbs of a heading `Flags of ...`, and each flag that a row below it is about."""
+    verbs = ""
+    for line in PAGE.splitlines():
+        if line.startswith("## "):
+            verbs = line.removeprefix("## Flags of ") if line.startswith("## Flags of ") else ""
+        elif verbs and line.startswith("| "):
+            yield from ((verbs, flag) for flag in re.findall(r"`(--[a-z-]+)`", line.split("|")[1]))
+
+
+@pytest.mark.parametrize(("verbs", "flag"), sorted(set(sections())))
+def test_a_flag_stands_under_the_verbs_that_have_it(verbs: str, flag: str) -> None:
+    """Under `every verb` each has it, under another heading at least one of those that it names."""
+    if verbs == "every verb":
+        assert all(flag in flags(name) for name in VERBS)
+    else:
+        assert any(flag in flags(name) for name in re.split(", | and ", verbs))
+
+
+@pytest.mark.parametrize("flag", sorted(set().union(*map(flags, VERBS))))
 def test_every_flag_of_pkg_has_a_row(flag: str) -> None:
     assert any(re.search(rf"`{flag}`", row[0]) for row in ROWS)
 
@@ -39,14 +58,13 @@ def test_every_flag_of_pkg_has_a_row(flag: str) -> None:
 def test_every_row_names_the_test_that_holds_it() -> None:
     rows = [row for row in ROWS if row[-1] != "test"]
     assert len(rows) > 80
-    assert [
-        row for row in rows if len(row) != 3 or not re.fullmatch(r"`[a-z]+/\S+\.py(::test_\w+)?`", row[2])
-    ] == []
+    assert [row for row in rows if len(row) != 3 or not _TESTS.fullmatch(row[2])] == []
 
 
 def test_every_test_that_is_named_exists() -> None:
     missing = []
-    for path, _, name in {row[-1].strip("`").partition("::") for row in ROWS if row[-1] != "test"}:
+    named = {test for row in ROWS for test in re.findall(_TEST, row[-1])}
+    for path, _, name in (test.strip("`").partition("::") for test in sorted(named)):
         file = ROOT / "tests" / path
         if not file.exists() or (name and f"def {name}(" not in file.read_text()):
             missing.append(f"{path}::{name}")
