@@ -73,8 +73,9 @@ def open_repository(top: Path, revision: str = "HEAD") -> Repository:
     if not revision or revision.startswith("-"):
         raise GitError(f"{revision!r} names no commit")
     answer = _git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}")
-    lines = answer.stdout.decode(errors="surrogateescape").splitlines()
-    if not lines:
+    # A path may hold what Python, but not git, takes for the end of a line.
+    lines = answer.stdout.decode(errors="surrogateescape").removesuffix("\n").split("\n")
+    if not lines[0]:
         raise _failed(f"{top}: git cannot read the repository", answer)
     if answer.returncode and revision == "HEAD":
         return Repository(lines[0], None)
@@ -93,7 +94,8 @@ def read_trees(repository: Repository, paths: Iterable[str]) -> dict[str, str]:
     wanted = list(dict.fromkeys(path for path in paths if "\n" not in path))
     if not repository.commit or not wanted:
         return {}
-    names = "".join(f"{repository.commit}:{path}\n" for path in wanted)
+    # Git takes off a carriage return at the end of a line, so that a directory's name ends in a slash.
+    names = "".join(f"{repository.commit}:{path and path + '/'}\n" for path in wanted)
     lines = _ask(repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names).decode(
         errors="surrogateescape"
     )

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farm.package.read import TagOptions, read_packages
@@ -132,7 +132,7 @@ def _tag(repository: Path, places: list[str]) -> str:
     return f"{clean}-dirty-{_digits(repository, dict.fromkeys([places[0], *changed]))}"
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
     own=_TREES,
     extra=st.none() | _TREES,
@@ -141,11 +141,20 @@ def _tag(repository: Path, places: list[str]) -> str:
     in_extra=st.booleans(),
     staged=st.booleans(),
 )
+@example(own={b"a": (0o644, b"")}, extra=None, directory=b"\r", how="write", in_extra=False, staged=False)
+@example(
+    own={b"a": (0o644, b"")},
+    extra=None,
+    directory=b"\x0b\xe2\x80\xa8",
+    how="none",
+    in_extra=False,
+    staged=False,
+)
 def test_a_tag_is_gits_tree_and_dirty_where_git_says_so(
     own: Leaves, extra: Leaves | None, directory: bytes, how: str, *, in_extra: bool, staged: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as home:
-        repository = make_repository(Path(home) / "repo")
+        repository = make_repository(Path(os.fsdecode(home.encode() + b"/r" + directory)))
         (repository / ".gitignore").write_text("*.ignored\n")
         package, source = bytes(repository) + b"/p" + directory, bytes(repository) + b"/s"
         _make(package, own)
