@@ -17,7 +17,7 @@ from tests.support.git_repos import commit, git, make_repository, write
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
-    from tests.support.farm_command import Answer, Workspace
+    from tests.support.farm_command import Workspace
 
 PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 ONE = "image: {}\narches: [amd64]\n"
@@ -439,64 +439,6 @@ def test_a_mirror_is_read_and_what_it_lacks_comes_from_the_registry(own: Workspa
     for away in ("http://127.0.0.1:1", f"http://{own.lab.registry}/elsewhere"):
         assert own.done("cache", "pull", own.reference("mir"), LINUXKIT_MIRROR=away).code == 0
     assert own.farm("cache", "pull", reference, LINUXKIT_MIRROR="nowhere.invalid=ftp://x").code == 2
-
-
-NOTED = [
-    "-builder-image=moby/buildkit",
-    "-builder-config=x.toml",
-    "-builder-restart",
-    "-ignore-cached",
-    "-precache-images",
-    "-progress=plain",
-    "-verbose",
-    "-quiet",
-]
-
-
-@pytest.mark.parametrize("flag", NOTED)
-def test_a_flag_that_means_nothing_here_is_told_in_a_note(shared: Workspace, flag: str) -> None:
-    name = flag.lstrip("-").partition("=")[0]
-    for verb in ("build", "push"):
-        answer = shared.done("pkg", verb, "-dry-run", flag, "one")
-        assert [line for line in answer.err.splitlines() if line.startswith(f"note: --{name}: ")]
-
-
-@pytest.mark.parametrize(
-    ("verb", "flag"),
-    [
-        ("push", "-pull"),
-        ("push", "-pull=false"),
-        ("push", "-cache=/nowhere"),
-        ("build", "-enable-content-trust"),
-    ],
-)
-def test_a_flag_that_one_verb_cannot_use_is_told_in_a_note(shared: Workspace, verb: str, flag: str) -> None:
-    name = flag.lstrip("-").partition("=")[0]
-    assert f"note: --{name}: " in shared.done("pkg", verb, "-dry-run", flag, "one").err
-
-
-@pytest.mark.parametrize(
-    "flag",
-    [
-        "-hash-dir=x",
-        "-strict-deps",
-        "-ssh=default",
-        "-sbom-scanner=docker/scan",
-        "-sbom-scanner=",
-        "-image=false -manifest=false",
-    ],
-)
-def test_a_flag_that_cannot_be_obeyed_is_refused(shared: Workspace, flag: str) -> None:
-    answer: Answer = shared.farm("pkg", "push", *flag.split(), "one")
-    assert (answer.code, flag.lstrip("-").partition("=")[0].split()[0] in answer.err) == (2, True)
-
-
-def test_builders_are_noted_by_a_push_whose_workers_have_their_own(shared: Workspace) -> None:
-    there = "linux/arm64=there"
-    named = shared.done("pkg", "push", "-dry-run", f"-builders={there}", "one")
-    assert "note: --builders: " in named.err
-    answer = shared.done("pkg", "push", "-dry-run", "one", LINUXKIT_BUILDERS=there)
-    assert "note: LINUXKIT_BUILDERS: " in answer.err
 
 
 def test_a_passphrase_command_of_linuxkits_configuration_is_used(own: Workspace) -> None:

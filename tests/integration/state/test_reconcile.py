@@ -261,55 +261,6 @@ def test_an_index_that_no_publisher_takes_up_is_given_up_in_the_end(store: Store
     assert "was sent 9 times, and no publisher took it up" in runs.read_package_record(store, "r1", FOO).why
 
 
-@pytest.mark.parametrize("odd", ['{"arch": "amd64", "state": "of-a-farm-to-come"}', "no JSON", "[]"])
-def test_a_run_that_cannot_be_read_keeps_no_other_from_being_seen_to(
-    store: Store, queues: Queues, sent: None, caplog: pytest.LogCaptureFixture, odd: str
-) -> None:
-    del sent
-    coordinator.submit(queues.app, store, run_of(work(BAR, "arm64", run="r2"), run="r2"))
-    queues.arches("amd64", "arm64")
-    store.text.hset("farm:{r1}:records", "J linuxkit/foo amd64", odd)
-    let_time_pass(store, "r2")
-    told: set[str] = set()
-    look(store, queues, told=told)
-    assert queues.arches("arm64").count(f"{BAR} arm64") == 1
-    look(store, queues, told=told)
-    # Who looks every second says it once.
-    assert caplog.text.count("r1 was not seen to") == 1
-
-
-@pytest.mark.parametrize("odd", ['{"arch": "amd64", "state": "of-a-farm-to-come"}', "no JSON", "[]", None])
-def test_a_record_in_hand_that_cannot_be_read_keeps_no_other_run_from_being_seen_to(
-    store: Store, queues: Queues, sent: None, caplog: pytest.LogCaptureFixture, odd: str | None
-) -> None:
-    del sent
-    coordinator.submit(queues.app, store, run_of(work(BAR, "arm64", run="r2"), run="r2"))
-    queues.arches("amd64", "arm64")
-    begin(store)
-    records = "farm:{r1}:records"
-    if odd is None:
-        store.text.hdel(records, "J linuxkit/foo amd64")
-    else:
-        store.text.hset(records, "J linuxkit/foo amd64", odd)
-    let_time_pass(store, "r2")
-    look(store, queues)
-    assert queues.arches("arm64").count(f"{BAR} arm64") == 1
-    assert "r1 was not seen to" in caplog.text
-
-
-def test_a_run_in_a_state_of_a_farm_to_come_keeps_no_other_from_being_seen_to(
-    store: Store, queues: Queues, sent: None, caplog: pytest.LogCaptureFixture
-) -> None:
-    del sent
-    coordinator.submit(queues.app, store, run_of(work(BAR, "arm64", run="r2"), run="r2"))
-    queues.arches("amd64", "arm64")
-    store.text.hset("farm:{r1}:meta", "state", "paused")
-    let_time_pass(store, "r2")
-    look(store, queues)
-    assert queues.arches("arm64").count(f"{BAR} arm64") == 1
-    assert "r1 was not seen to: ValueError: paused is no state of a run" in caplog.text
-
-
 @pytest.mark.usefixtures("sent")
 def test_who_waited_for_another_that_ended_without_a_word_is_sent_again(store: Store, queues: Queues) -> None:
     queues.arches("amd64")
