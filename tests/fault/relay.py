@@ -150,14 +150,15 @@ class Relay:
     async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         opened = [writer]
         self._open.add(writer)
+        far_end = writer.get_extra_info("peername")
         try:
-            if self.is_cut:
+            # Nobody is at the far end of a connection that was broken before it was taken up.
+            if self.is_cut or not far_end:
                 return
             service_reader, service_writer = await self.upstream.open()
             opened.append(service_writer)
             self._open.add(service_writer)
-            far_port: int = writer.get_extra_info("peername")[1]
-            carriage = Carriage(self, self.process or self.owner(far_port, self.port))
+            carriage = Carriage(self, self.process or self.owner(far_end[1], self.port))
             await asyncio.gather(
                 carriage.forward(reader, service_writer), carriage.back(service_reader, writer)
             )
