@@ -24,6 +24,9 @@ _MOST_PATHS = 100
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TREE = re.compile(r"tree ([0-9a-f]{40})")
 
+NAME_A_RELEASE = "--release=TAG names one, --release= none"
+"""What to do where the tags on HEAD do not say which release is meant."""
+
 
 @dataclass(frozen=True, slots=True)
 class Repository:
@@ -134,7 +137,7 @@ def tags_on_head(directories: Iterable[str]) -> list[str]:
         told = (f"{top or 'outside git'}: {', '.join(tags) or 'none'}" for top, tags in found.items())
         raise InputError(
             f"the repositories of these packages have different tags on HEAD: {'; '.join(told)}",
-            hint="--release=TAG names one, --release= none",
+            hint=NAME_A_RELEASE,
         )
     return next(iter(found.values()), [])
 

@@ -131,15 +131,13 @@ def _release(asked: Asked, directories: tuple[str, ...], given: str | None) -> s
     Raises:
         InputError: HEAD has several tags.
     """
-    from farm.package.git import tags_on_head  # noqa: PLC0415 - git is asked when there is a push
+    from farm.package.git import NAME_A_RELEASE, tags_on_head  # noqa: PLC0415 - git is asked when there is a push
 
     if given is not None or asked.tags.other_commit:
         return given or ""
     found = tags_on_head(directories)
     if len(found) > 1:
-        raise InputError(
-            f"HEAD has several tags: {', '.join(found)}", hint="--release=TAG names one, --release= none"
-        )
+        raise InputError(f"HEAD has several tags: {', '.join(found)}", hint=NAME_A_RELEASE)
     if found:
         note(f"HEAD is tagged {found[0]}, so this is released as {found[0]}; --release= keeps from it")
     return found[0] if found else ""
