@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
 from farm import coordinator
+from farm import reconcile as looking
 from farm.model import JobState
-from farm.reconcile import reconcile
+from farm.reconcile import keep_reconciling, reconcile
 from farm.state import leases, moves
 from tests.integration.state.conftest import let_time_pass
+from tests.support.farm_command import wait_until
 from tests.support.values import job, run_of, work
 
 if TYPE_CHECKING:
@@ -76,3 +79,25 @@ def test_a_run_in_a_state_of_a_farm_to_come_keeps_no_other_from_being_seen_to(
     store.text.hset("farm:{r1}:meta", "state", "paused")
     assert look(store, queues, set()) == [f"{BAR} arm64"]
     assert "r1 was not seen to: ValueError: paused is no state of a run" in caplog.text
+
+
+def test_who_looks_goes_on_after_a_look_that_met_a_defect(
+    store: Store, queues: Queues, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_time_pass(store, "r2")
+
+    def fail_once(*_: object, **__: object) -> NoReturn:
+        monkeypatch.undo()
+        raise TypeError("odd")
+
+    monkeypatch.setattr(looking, "read_overdue", fail_once)
+    until = threading.Event()
+    words = {"name": "p1", "keep": 600.0, "until": until}
+    looker = threading.Thread(target=keep_reconciling, args=(queues.app, store), kwargs=words)
+    looker.start()
+    try:
+        wait_until(lambda: f"{BAR} arm64" in queues.arches("arm64"))
+    finally:
+        until.set()
+        looker.join()
+    assert caplog.text.count("TypeError: odd") == 1
