@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import Row, seconds
 from farm.package.context import pack
-from farm.package.read import TagOptions, read_packages
+from farm.package.read_packages import TagOptions, read_packages
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

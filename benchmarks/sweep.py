@@ -10,7 +10,7 @@ from benchmarks.measure import Row, seconds
 from farm.model import ARCHES, Reference
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-from farm.registry.images import sweep
+from farm.registry.published_images import sweep
 from lab.lab import running_lab
 
 if TYPE_CHECKING:

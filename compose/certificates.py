@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
-from farm.files import place
-from farm.trust.deadline import Deadline
-from farm.trust.openssl import openssl
+from farm.system.files import place
+from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.openssl import openssl
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

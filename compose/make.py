@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from compose.certificates import make_ca, make_certificate
 from farm.errors import InputError
-from farm.files import place
 from farm.settings import Secret
-from farm.trust.delegation import generate_delegation_key
+from farm.system.files import place
+from farm.trust.notary.delegation import generate_delegation_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError
-from farm.files import place
+from farm.system.files import place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from docs.shapes import ENUMERATIONS, Shape, Shapes
-from farm.build.arguments import PROXIES
+from farm.builders.build_arguments import PROXIES
 from farm.cli.main import VERBS, cli
 from farm.errors import FarmError, facts_of
 from farm.settings import CONFIG_VARIABLE, FIELDS

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from farm.errors import BuildYmlError, SettingsError
-from farm.kinds import (
+from farm.syntax.setting_types import (
     BUILDERS,
     SECRET_KINDS,
     Secret,
@@ -285,7 +285,7 @@ def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> Any:
-    from farm.nodes import load  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
+    from farm.syntax.yaml_fields import load  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
 
     try:
         return load(str(path), path.read_bytes()).value() or {}

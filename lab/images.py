@@ -15,7 +15,7 @@ from farm.model import ArchImage, Descriptor, Platform, Reference
 from farm.registry.client import Registry, digest_of
 from farm.registry.credentials import Credentials
 from farm.registry.index import assemble
-from farm.registry.media import OCI_INDEX, OCI_MANIFEST
+from farm.registry.media_types import OCI_INDEX, OCI_MANIFEST
 from lab.setup import ARCHES, CACHE, busybox
 
 if TYPE_CHECKING:

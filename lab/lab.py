@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.settings import Secret
-from farm.trust.delegation import generate_delegation_key
+from farm.trust.notary.delegation import generate_delegation_key
 from lab import engine, images, services
 from lab.directory import own_directory
 from lab.process import LabError

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm.coordinator import resend
 from farm.errors import FarmError
 from farm.model import Job
-from farm.queue import BUILD
+from farm.scheduling.celery_app import BUILD
+from farm.scheduling.coordinator import resend
 from farm.state import leases
-from tasks.site import site
-from tasks.work import HandedBackError, Work
+from tasks.build_execution import HandedBackError, Work
+from tasks.worker_context import site
 
 if TYPE_CHECKING:
     from celery import Task

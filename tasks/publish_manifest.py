@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm import coordinator
 from farm.errors import FarmError, LeaseLostError, StateUnavailableError, defect
 from farm.model import ArchImage, Descriptor, PackageState, PackageWork
-from farm.queue import PUBLISH, SETTLE
-from farm.registry.publish import Publishing
+from farm.registry.publish_index import Publishing
 from farm.registry.release import releasable, release
-from farm.state import leases, moves, runs
-from tasks.patience import outlasting, patiently
+from farm.scheduling import coordinator
+from farm.scheduling.celery_app import PUBLISH, SETTLE
+from farm.state import leases, runs, transitions
+from tasks.retries import outlasting, patiently
 from tasks.signing import Signer
-from tasks.site import Site, site
+from tasks.worker_context import Site, site
 
 if TYPE_CHECKING:
     from celery import Task
@@ -101,7 +101,7 @@ class Publication:
 
     def wait_behind(self, holder: str) -> None:
         """Record that the package waits for another that is published under the same name."""
-        moves.move_package(
+        transitions.move_package(
             self.site.store,
             self.run,
             self.work.package,
@@ -117,7 +117,7 @@ class Publication:
         store, name, token = self.site.store, self.work.package, keeper.lease.token
 
         def tell() -> PackageRecord | None:
-            moved = moves.move_package(store, self.run, name, to, holding=token, **facts)
+            moved = transitions.move_package(store, self.run, name, to, holding=token, **facts)
             record = moved or runs.read_package_record(store, self.run, name)
             # Not moved, and yet so: an answer of Redis's was lost, not the step.
             return record if (record.state, record.token) == (to, token) else None
@@ -130,7 +130,7 @@ class Publication:
 
     def under(self, keeper: leases.Keeper) -> Descriptor | None:
         """Do the work under a lease, and record how it ended."""
-        if not moves.move_package(
+        if not transitions.move_package(
             self.site.store,
             self.run,
             self.work.package,

@@ -6,17 +6,17 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.trust.configure import notary_server, signing_key
-from farm.trust.keys import check_key
-from farm.trust.sign import SignTarget, sign_all
-from farm.trust.verify import require_initialised
+from farm.trust.notary.configure import notary_server, signing_key
+from farm.trust.notary.keys import check_key
+from farm.trust.notary.sign import SignTarget, sign_all
+from farm.trust.notary.verify import require_initialised
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from farm.model import Descriptor, Reference
     from farm.registry.credentials import Login
-    from tasks.site import Site
+    from tasks.worker_context import Site
 
 
 @dataclass(frozen=True, slots=True)

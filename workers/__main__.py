@@ -13,18 +13,18 @@ from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_do
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
 from farm.errors import FarmError, StateUnavailableError
-from farm.queue import make_app
-from farm.reconcile import keep_reconciling
+from farm.scheduling.celery_app import make_app
+from farm.scheduling.reconciler import keep_reconciling
 from farm.settings import load_settings
 from farm.state.store import Store
 from farm.state.workers import is_drained
-from tasks.room import disk_trouble
-from tasks.site import configure, leaving
-from workers.ending import Ending
-from workers.life import Life
+from tasks.disk_space import disk_trouble
+from tasks.worker_context import configure, leaving
+from workers.graceful_shutdown import Ending
+from workers.heartbeat import Life
+from workers.queue_control import Tap
 from workers.reconnect import Consumer
 from workers.role import Role, default_name, find_role
-from workers.tap import Tap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(settings: Settings, role: Role, name: str) -> NoReturn:
-    """Consume the role's queues until a signal ends the process: see `workers.ending`."""
+    """Consume the role's queues until a signal ends the process: see `workers.graceful_shutdown`."""
     app = make_app(settings)
     if settings.broker is None:
         raise StateUnavailableError("no broker")

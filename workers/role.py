@@ -6,16 +6,16 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.build.buildx import DEFAULT, builder_for
-from farm.build.choose import check_builders, describe_builder
-from farm.build.engine import Engine
+from farm.builders.buildx_builder import DEFAULT, builder_for
+from farm.builders.choice import check_builders, describe_builder
+from farm.builders.docker_engine import Engine
 from farm.errors import InputError
 from farm.model import ARCHES
-from farm.programs import TIE, require
-from farm.queue import PUBLISH_QUEUE, build_queue
+from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
-from farm.trust.configure import signing_key
-from farm.trust.keys import check_key
+from farm.system.processes import TIE, require
+from farm.trust.notary.configure import signing_key
+from farm.trust.notary.keys import check_key
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.errors import CacheError
 from farm.model import Descriptor, Platform
-from farm.registry.media import INDEXES, MANIFESTS
+from farm.registry.media_types import INDEXES, MANIFESTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

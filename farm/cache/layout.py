@@ -11,7 +11,7 @@ from farm.cache.content import missing
 from farm.cache.lock import locked
 from farm.errors import CacheBusyError, CacheError
 from farm.model import Descriptor, Reference
-from farm.registry.media import OCI_INDEX
+from farm.registry.media_types import OCI_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

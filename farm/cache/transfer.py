@@ -10,14 +10,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from farm.cache.content import belonging, complete
-from farm.cache.images import add_images, find_image, index_of, nameable, own_root
+from farm.cache.named_images import add_images, find_image, index_of, nameable, own_root
 from farm.errors import CacheError, RegistryError
 from farm.model import ArchImage, Descriptor, Reference
 from farm.registry.blobs import AT_ONCE, Arrival, pull_blob, push_blob
-from farm.registry.images import sweep
 from farm.registry.index import assemble, members_of, platforms
-from farm.registry.media import INDEXES, MANIFESTS, OCI_INDEX
-from farm.registry.publish import Publishing
+from farm.registry.media_types import INDEXES, MANIFESTS, OCI_INDEX
+from farm.registry.publish_index import Publishing
+from farm.registry.published_images import sweep
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from farm.cli.error_output import tell
 from farm.cli.options import json_option, package_options, print_json, with_settings
-from farm.cli.told import tell
 from farm.errors import InputError, RunFailedError
 from farm.model import ARCHES
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.errors import FarmError
-    from farm.package.read import TagOptions
+    from farm.local_build.options import Made, Wish
+    from farm.package.read_packages import TagOptions
     from farm.settings import Settings
-    from farm.standalone.wish import Made, Wish
 
 
 @click.command("build")
@@ -59,7 +59,7 @@ def command(
     farm build --all pkg/ --platforms linux/amd64,linux/arm64
     farm build --docker pkg/foo && docker run --rm $(farm show-tag pkg/foo)
     """
-    from farm.standalone.wish import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
+    from farm.local_build.options import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
     arches, skipped = chosen(platforms, skip_platforms, own_arch())
     wish = Wish(arches, skip=skipped, force=force, pull=pull, docker=docker)
@@ -71,11 +71,12 @@ def make(
 ) -> int:
     """Make packages available in the LinuxKit cache, saying how it goes; returns the exit code."""
     from farm.cache.layout import Cache  # noqa: PLC0415 - the registry client is imported when it is used
+    from farm.local_build.local_builder import Workshop  # noqa: PLC0415
     from farm.package.dockerfile import needs, stale_needs  # noqa: PLC0415
-    from farm.package.read import read_packages  # noqa: PLC0415
-    from farm.plan.make import in_order  # noqa: PLC0415
-    from farm.plan.prepare import open_registry, refuse_other_build_yml  # noqa: PLC0415
-    from farm.standalone.workshop import Workshop  # noqa: PLC0415
+    from farm.package.read_packages import read_packages  # noqa: PLC0415
+    from farm.planning.decide import in_order  # noqa: PLC0415
+    from farm.planning.prepare import refuse_other_build_yml  # noqa: PLC0415
+    from farm.registry.connect import open_registry  # noqa: PLC0415
 
     begun = time.monotonic()
     packages = read_packages(directories, tags)

@@ -64,7 +64,7 @@ def export(
     settings: Settings, name: str, outfile: str, form: str, arch: str | None, called: str | None
 ) -> None:
     """Write an image of the cache to a file."""
-    from farm.cache.export import archive, root_for  # noqa: PLC0415 - as above
+    from farm.cache.archive_export import archive, root_for  # noqa: PLC0415 - as above
     from farm.cache.filesystem import flatten  # noqa: PLC0415
     from farm.cache.layout import Cache, tagged  # noqa: PLC0415
     from farm.model import Reference  # noqa: PLC0415
@@ -87,7 +87,7 @@ def export(
 @json_option
 def import_(settings: Settings, file: str, called: str | None, as_json: bool) -> None:
     """Take in the images of an archive FILE (- for standard input), as `docker save` or skopeo write it."""
-    from farm.cache.archive import load, named  # noqa: PLC0415 - as above
+    from farm.cache.archive_import import load, named  # noqa: PLC0415 - as above
     from farm.cache.layout import Cache, tagged  # noqa: PLC0415
     from farm.model import Reference  # noqa: PLC0415
 
@@ -111,7 +111,7 @@ def pull(settings: Settings, name: str) -> None:
     from farm.cache.layout import Cache, tagged  # noqa: PLC0415 - as above
     from farm.cache.transfer import pull_all  # noqa: PLC0415
     from farm.model import Reference  # noqa: PLC0415
-    from farm.plan.prepare import open_registry  # noqa: PLC0415
+    from farm.registry.connect import open_registry  # noqa: PLC0415
 
     reference = tagged(Reference.parse(name))
     with open_registry(settings, mirrored=True) as registry:
@@ -127,7 +127,7 @@ def push(settings: Settings, name: str) -> None:
     from farm.cache.layout import Cache, tagged  # noqa: PLC0415 - as above
     from farm.cache.transfer import push_all  # noqa: PLC0415
     from farm.model import Reference  # noqa: PLC0415
-    from farm.plan.prepare import open_registry  # noqa: PLC0415
+    from farm.registry.connect import open_registry  # noqa: PLC0415
 
     reference = tagged(Reference.parse(name))
     with open_registry(settings) as registry:
@@ -141,8 +141,8 @@ def push(settings: Settings, name: str) -> None:
 @with_settings("cache")
 def rm(settings: Settings, names: tuple[str, ...]) -> None:
     """Take names out of the cache; `prune` then frees what nothing else needs."""
-    from farm.cache.care import remove  # noqa: PLC0415 - as above
     from farm.cache.layout import Cache  # noqa: PLC0415
+    from farm.cache.maintenance import remove  # noqa: PLC0415 - as above
     from farm.model import Reference  # noqa: PLC0415
 
     gone = remove(Cache(settings.cache), [Reference.parse(name) for name in names])
@@ -164,8 +164,8 @@ def rm(settings: Settings, names: tuple[str, ...]) -> None:
 @json_option
 def prune(settings: Settings, grace: float, as_json: bool) -> None:
     """Free what no name needs, and what killed writers left."""
-    from farm.cache.care import prune as tidy  # noqa: PLC0415 - as above
     from farm.cache.layout import Cache  # noqa: PLC0415
+    from farm.cache.maintenance import prune as tidy  # noqa: PLC0415 - as above
 
     pruned = tidy(Cache(settings.cache), grace=grace)
     if as_json:
@@ -179,8 +179,8 @@ def prune(settings: Settings, grace: float, as_json: bool) -> None:
 @json_option
 def verify(settings: Settings, as_json: bool) -> int:
     """Read every byte of the cache, and say what is damaged or missing. Exits with 1 if anything is."""
-    from farm.cache.care import verify as check  # noqa: PLC0415 - as above
     from farm.cache.layout import Cache  # noqa: PLC0415
+    from farm.cache.maintenance import verify as check  # noqa: PLC0415 - as above
 
     cache = Cache(settings.cache)
     problems, count = check(cache), len(cache.names())
@@ -199,12 +199,12 @@ def verify(settings: Settings, as_json: bool) -> int:
 @click.option("--published-only", is_flag=True, help="Remove only what the registries hold just the same.")
 def clean(settings: Settings, published_only: bool) -> None:
     """Empty the cache."""
-    from farm.cache.care import clean as empty  # noqa: PLC0415 - as above
-    from farm.cache.care import prune as tidy  # noqa: PLC0415
-    from farm.cache.care import remove  # noqa: PLC0415
     from farm.cache.layout import Cache  # noqa: PLC0415
+    from farm.cache.maintenance import clean as empty  # noqa: PLC0415 - as above
+    from farm.cache.maintenance import prune as tidy  # noqa: PLC0415
+    from farm.cache.maintenance import remove  # noqa: PLC0415
     from farm.cache.transfer import published  # noqa: PLC0415
-    from farm.plan.prepare import open_registry  # noqa: PLC0415
+    from farm.registry.connect import open_registry  # noqa: PLC0415
 
     cache = Cache(settings.cache)
     if published_only:

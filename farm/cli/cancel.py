@@ -29,9 +29,9 @@ def command(settings: Settings, run: str, package: str | None, arch: str | None,
     farm cancel r42
     farm cancel r42 linuxkit/foo --arch s390x
     """
-    from farm.cancel import cancel  # noqa: PLC0415 - Celery and Redis are slow to import
-    from farm.cli.attach import attached  # noqa: PLC0415
-    from farm.submission import whoami  # noqa: PLC0415
+    from farm.cli.connect import attached  # noqa: PLC0415
+    from farm.scheduling.cancel import cancel  # noqa: PLC0415 - Celery and Redis are slow to import
+    from farm.scheduling.submission import whoami  # noqa: PLC0415
 
     with attached(settings) as (_, store):
         done = cancel(store, run, package=package, arch=arch, by=whoami())

@@ -41,7 +41,7 @@ def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json
         return _list(settings, as_json=as_json)
     import traceback  # noqa: PLC0415 - only here, and start-up time counts
 
-    from farm.doctor import examine, worst  # noqa: PLC0415 - it imports every client there is
+    from farm.diagnosis.checks import examine, worst  # noqa: PLC0415 - it imports every client there is
 
     findings = examine(settings)
     for defect in (one.error.__cause__ for one in findings if ctx.obj.debug and one.error):

@@ -16,6 +16,6 @@ if TYPE_CHECKING:
 @with_settings("state_dir")
 def command(settings: Settings) -> None:
     """Stop the private farm's workers and Redis. Runs that are open go on when it is up again."""
-    from farm.local.attach import take_down  # noqa: PLC0415 - only this verb needs it
+    from farm.private_farm.connect import take_down  # noqa: PLC0415 - only this verb needs it
 
     click.echo("the private farm is down" if take_down(settings) else "no private farm was up")

@@ -39,7 +39,7 @@ def drain(settings: Settings, names: tuple[str, ...], wait: bool, timeout: float
     They stay drained when they start again, until `farm workers resume`. When the command returns, they have
     taken notice.
     """
-    from farm.cli.attach import attached  # noqa: PLC0415 - Redis is slow to import
+    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
     from farm.state import workers  # noqa: PLC0415
 
     by = f"{pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}"
@@ -63,7 +63,7 @@ def drain(settings: Settings, names: tuple[str, ...], wait: bool, timeout: float
 @with_settings("broker")
 def resume(settings: Settings, names: tuple[str, ...]) -> None:
     """Have drained workers take jobs again."""
-    from farm.cli.attach import attached  # noqa: PLC0415 - Redis is slow to import
+    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
     from farm.state import workers  # noqa: PLC0415
 
     with attached(settings) as (_, store):

@@ -20,15 +20,15 @@ def command(settings: Settings) -> int:
 
     The password is FARM_FLOWER_PASSWORD, or one that is made once and kept in the state directory.
     """
-    from farm import watch  # noqa: PLC0415 - Redis is slow to import
-    from farm.cli.attach import attached  # noqa: PLC0415
-    from farm.local.processes import dying_with_parent  # noqa: PLC0415
+    from farm.cli.connect import attached  # noqa: PLC0415
+    from farm.monitor import flower_launch  # noqa: PLC0415 - Redis is slow to import
+    from farm.private_farm.child_processes import dying_with_parent  # noqa: PLC0415
 
-    watch.check_port(settings)
+    flower_launch.check_port(settings)
     with attached(settings) as (connected, _):
         tell_login(connected)
-        command = dying_with_parent(watch.flower_command())
-        with subprocess.Popen(command, env=watch.flower_environment(connected)) as process:
+        command = dying_with_parent(flower_launch.flower_command())
+        with subprocess.Popen(command, env=flower_launch.flower_environment(connected)) as process:
             try:
                 return process.wait()
             except KeyboardInterrupt:
@@ -39,7 +39,7 @@ def command(settings: Settings) -> int:
 
 def tell_login(settings: Settings) -> None:
     """Say where Flower is and how to get in, without showing a password that the user has chosen."""
-    from farm.watch import flower_password, flower_url  # noqa: PLC0415 - beside its one use
+    from farm.monitor.flower_launch import flower_password, flower_url  # noqa: PLC0415 - beside its one use
 
     made = settings.flower_password is None
     if made:

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import print_json
-from farm.cli.table import draw
-from farm.cli.view import RunView
+from farm.cli.run_table import draw
+from farm.cli.run_view import RunView
 from farm.errors import StateError, StateUnavailableError
 from farm.model import RunState
-from farm.plan.explain import explain
+from farm.planning.explain import explain
 from farm.state import runs
 from farm.state.logs import read_log
-from farm.state.waiting import read_lines
+from farm.state.queue_positions import read_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from farm.plan.explain import Waits
-    from farm.plan.model import PackagePlan
+    from farm.planning.explain import Waits
+    from farm.planning.plan import PackagePlan
     from farm.state.records import RunRecord
     from farm.state.store import Store
 

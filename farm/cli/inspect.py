@@ -10,9 +10,9 @@ from farm.cli.options import json_option, print_json, with_settings
 
 if TYPE_CHECKING:
     from farm.model import Descriptor
-    from farm.registry.inspect import Description, ImageDescription
+    from farm.registry.describe import Description, ImageDescription
     from farm.settings import Settings
-    from farm.trust.verify import Signed
+    from farm.trust.notary.verify import Signed
 
 
 @click.command("inspect")
@@ -26,8 +26,8 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
     With --no-sign the notary server is not asked.
     """
     from farm.model import Reference  # noqa: PLC0415 - the registry client is imported when it is used
-    from farm.plan.prepare import open_registry  # noqa: PLC0415
-    from farm.registry.inspect import describe  # noqa: PLC0415
+    from farm.registry.connect import open_registry  # noqa: PLC0415
+    from farm.registry.describe import describe  # noqa: PLC0415
 
     named = Reference.parse(reference).or_latest()
     with open_registry(settings) as registry:
@@ -46,8 +46,8 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
 
 
 def _signature(settings: Settings, description: Description, login: object) -> Signed | None:
-    from farm.trust.configure import notary_server  # noqa: PLC0415 - only where somebody asks
-    from farm.trust.verify import signed_digests  # noqa: PLC0415
+    from farm.trust.notary.configure import notary_server  # noqa: PLC0415 - only where somebody asks
+    from farm.trust.notary.verify import signed_digests  # noqa: PLC0415
 
     reference = description.reference
     if not settings.sign or not reference.tag:

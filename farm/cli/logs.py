@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Only the last N lines.")
 def command(settings: Settings, run: str, package: str, arch: str, following: bool, last: int | None) -> None:
     """Print the log of one build, such as: farm logs r42 linuxkit/foo s390x."""
-    from farm.cli.attach import attached  # noqa: PLC0415 - Redis is slow to import
+    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
     from farm.errors import StateError  # noqa: PLC0415
     from farm.state.logs import follow_log, read_log  # noqa: PLC0415
     from farm.state.runs import read_run  # noqa: PLC0415

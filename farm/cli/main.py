@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from farm import __version__
-from farm.cli.told import tell
+from farm.cli.error_output import tell
 from farm.errors import FarmError, InputError, defect
 
 # Verb to the module and the one line that `farm --help` shows, so that help imports no verb.
@@ -59,8 +59,8 @@ class Verbs(click.Group):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take before `pkg` what `linuxkit` takes there: `farm --cache DIR pkg build DIR`."""
         if args and _LINUXKITS.match(args[0]):
+            from farm.cli.pkg.flag_spelling import pkg_first  # noqa: PLC0415
             from farm.cli.pkg.flags import ROOT  # noqa: PLC0415 - rarely, and start-up time counts
-            from farm.cli.pkg.spelling import pkg_first  # noqa: PLC0415
 
             args = pkg_first(args, ROOT)
         return super().parse_args(ctx, args)

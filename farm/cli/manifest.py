@@ -11,7 +11,7 @@ import click
 
 from farm.cli.options import json_option, tag_options, with_settings
 from farm.cli.push import carry_out, say_nothing_to_do
-from farm.cli.wishes import Wishes, publish_options
+from farm.cli.push_options import Wishes, publish_options
 from farm.errors import InputError
 from farm.model import ARCHES
 
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from farm.model import ArchImage
-    from farm.package.read import TagOptions
-    from farm.plan.model import PackagePlan, Plan
+    from farm.package.read_packages import TagOptions
+    from farm.planning.plan import PackagePlan, Plan
     from farm.settings import Settings
 
 
@@ -75,7 +75,7 @@ def standing(
         InputError: a package lacks an image, and its index would be partial or empty.
         RegistryError, TrustError: what stands cannot be found out.
     """
-    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
+    from farm.planning.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
 
     wish = replace(wishes.to_wish(settings), every_image=not wishes.only)
     plan = prepare(directories, tags, settings, wish)

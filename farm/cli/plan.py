@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import json_option, package_options, print_json, with_settings
-from farm.cli.wishes import Wishes, wish_options
+from farm.cli.push_options import Wishes, wish_options
 
 if TYPE_CHECKING:
-    from farm.package.read import TagOptions
-    from farm.plan.model import Plan
+    from farm.package.read_packages import TagOptions
+    from farm.planning.plan import Plan
     from farm.settings import Settings
 
 
@@ -25,7 +25,7 @@ def command(
     settings: Settings, directories: tuple[str, ...], tags: TagOptions, wishes: Wishes, as_json: bool
 ) -> None:
     """Show what `farm push` would do for these packages, and why. Changes nothing."""
-    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
+    from farm.planning.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
 
     plan = prepare(directories, tags, settings, wishes.to_wish(settings))
     if as_json:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import json_option, package_options, print_json, with_settings
-from farm.cli.wishes import Wishes, wish_options
+from farm.cli.push_options import Wishes, wish_options
 
 if TYPE_CHECKING:
-    from farm.package.read import TagOptions
-    from farm.plan.model import Plan
+    from farm.package.read_packages import TagOptions
+    from farm.planning.plan import Plan
     from farm.settings import Settings
 
 
@@ -43,7 +43,7 @@ def command(
     farm push pkg/foo pkg/bar
     farm push --org localhost:5000/me --no-sign pkg/foo
     """
-    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
+    from farm.planning.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
 
     begun = time.monotonic()
     plan = prepare(directories, tags, settings, wishes.to_wish(settings))
@@ -58,10 +58,10 @@ def carry_out(
     plan: Plan, settings: Settings, *, partial: bool, detach: bool, queue_anyway: bool, as_json: bool
 ) -> int:
     """Submit a plan and follow its run; returns the exit code."""
-    from farm.cli.attach import attached  # noqa: PLC0415 - Redis and rich are imported when there is a run
+    from farm.cli.connect import attached  # noqa: PLC0415 - Redis and rich are imported when there is a run
     from farm.cli.follow import announce, follow  # noqa: PLC0415
-    from farm.local.attach import require_workers  # noqa: PLC0415
-    from farm.submission import submit  # noqa: PLC0415
+    from farm.private_farm.connect import require_workers  # noqa: PLC0415
+    from farm.scheduling.submission import submit  # noqa: PLC0415
 
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -34,10 +34,10 @@ def command(
     farm retry r42
     farm retry r42 linuxkit/foo
     """
-    from farm.cli.attach import attached  # noqa: PLC0415 - Celery, Redis and rich are slow to import
+    from farm.cli.connect import attached  # noqa: PLC0415 - Celery, Redis and rich are slow to import
     from farm.cli.follow import announce, follow  # noqa: PLC0415
-    from farm.local.attach import require_workers  # noqa: PLC0415
-    from farm.retry import plan_retry, submit_retry  # noqa: PLC0415
+    from farm.private_farm.connect import require_workers  # noqa: PLC0415
+    from farm.scheduling.retry import plan_retry, submit_retry  # noqa: PLC0415
 
     with attached(settings, builds=True) as (connected, store):
         retry = plan_retry(store, run, packages)

@@ -10,7 +10,7 @@ import click
 from farm.cli.options import json_option, print_json, tag_options, with_settings
 
 if TYPE_CHECKING:
-    from farm.package.read import TagOptions
+    from farm.package.read_packages import TagOptions
     from farm.settings import Settings
 
 
@@ -38,7 +38,7 @@ def print_tags(
     directories: tuple[str, ...], tags: TagOptions, *, canonical: bool, as_json: bool = False
 ) -> None:
     """Print the tags of packages."""
-    from farm.package.read import read_packages  # noqa: PLC0415 - git is imported when a package is read
+    from farm.package.read_packages import read_packages  # noqa: PLC0415 - git is imported when a package is read
 
     read = read_packages(directories, tags, apart=True)
     found = {Path(package.directory).resolve(): package for package in read}

@@ -13,7 +13,7 @@ from farm.errors import InputError, RegistryError
 if TYPE_CHECKING:
     from farm.registry.client import Registry
     from farm.settings import Settings
-    from farm.trust.sign import SignTarget
+    from farm.trust.notary.sign import SignTarget
 
 
 @click.command("sign")
@@ -31,7 +31,7 @@ def command(settings: Settings, references: tuple[str, ...], only_print: bool, a
     farm sign linuxkit/foo:HASH linuxkit/foo:HASH-arm64
     farm sign --print linuxkit/foo:HASH
     """
-    from farm.plan.prepare import open_registry  # noqa: PLC0415 - the registry client is imported when used
+    from farm.registry.connect import open_registry  # noqa: PLC0415 - the registry client is imported when used
 
     with open_registry(settings) as registry:
         targets = [_target(registry, text) for text in references]
@@ -52,7 +52,7 @@ def _target(registry: Registry, text: str) -> SignTarget:
         RegistryError: nothing stands there.
     """
     from farm.model import Reference  # noqa: PLC0415 - beside the registry client
-    from farm.trust.sign import SignTarget  # noqa: PLC0415
+    from farm.trust.notary.sign import SignTarget  # noqa: PLC0415
 
     reference = Reference.parse(text).or_latest()
     if not reference.tag or reference.digest:
@@ -65,9 +65,9 @@ def _target(registry: Registry, text: str) -> SignTarget:
 
 def _sign(settings: Settings, registry: Registry, targets: list[SignTarget]) -> None:
     """One publication for each name, however many of its tags there are."""
-    from farm.trust.configure import notary_server, signing_key  # noqa: PLC0415
-    from farm.trust.sign import sign_all  # noqa: PLC0415
-    from farm.trust.verify import require_initialised  # noqa: PLC0415
+    from farm.trust.notary.configure import notary_server, signing_key  # noqa: PLC0415
+    from farm.trust.notary.sign import sign_all  # noqa: PLC0415
+    from farm.trust.notary.verify import require_initialised  # noqa: PLC0415
 
     key, timeout = signing_key(settings), settings.trust_timeout
     guns = dict.fromkeys(target.gun for target in targets)
@@ -80,8 +80,8 @@ def _sign(settings: Settings, registry: Registry, targets: list[SignTarget]) -> 
 
 
 def _row(settings: Settings, target: SignTarget) -> dict[str, Any]:
-    from farm.trust.configure import admin_trust_dir, notary_server  # noqa: PLC0415
-    from farm.trust.notary import command as notary_command  # noqa: PLC0415
+    from farm.trust.notary.client import command as notary_command  # noqa: PLC0415
+    from farm.trust.notary.configure import admin_trust_dir, notary_server  # noqa: PLC0415
 
     words = ("addhash", "-p", *target.words(settings.signing_role))
     line = notary_command(notary_server(settings, target.gun), admin_trust_dir(settings), words)

@@ -10,7 +10,7 @@ import click
 from farm.cli.options import json_option, print_json, with_settings
 
 if TYPE_CHECKING:
-    from farm.plan.explain import Waits
+    from farm.planning.explain import Waits
     from farm.settings import Settings
 
 
@@ -24,9 +24,9 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
 
     With -f and no RUN: follow the newest.
     """
-    from farm.cli.attach import attached  # noqa: PLC0415 - Redis and rich are slow to import
+    from farm.cli.connect import attached  # noqa: PLC0415 - Redis and rich are slow to import
     from farm.cli.follow import exit_code, follow, report, why_waiting  # noqa: PLC0415
-    from farm.cli.table import draw  # noqa: PLC0415
+    from farm.cli.run_table import draw  # noqa: PLC0415
     from farm.state.runs import list_runs, read_run  # noqa: PLC0415
 
     with attached(settings) as (_, store):

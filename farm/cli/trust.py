@@ -34,7 +34,7 @@ def key(settings: Settings, directory: Path) -> None:
     Its passphrase is FARM_SIGNING_PASSPHRASE, or one that is made now and printed once.
     """
     from farm.settings import Secret  # noqa: PLC0415 - beside its one use
-    from farm.trust.delegation import generate_delegation_key  # noqa: PLC0415
+    from farm.trust.notary.delegation import generate_delegation_key  # noqa: PLC0415
 
     # Path.exists raises where the directory is closed to us, which the making of the key then tells.
     if settings.signing_passphrase is None and os.path.exists(directory / "delegation.pem"):  # noqa: PTH110
@@ -64,9 +64,9 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
     Done once for each name, with the root key's passphrase (FARM_ROOT_PASSPHRASE). Root and targets keys are
     kept in docker's trust directory. Done again, it changes nothing.
     """
-    from farm.plan.prepare import open_registry  # noqa: PLC0415 - the registry client is imported when used
-    from farm.trust import configure  # noqa: PLC0415
-    from farm.trust.setup import init as initialise  # noqa: PLC0415
+    from farm.registry.connect import open_registry  # noqa: PLC0415 - the registry client is imported when used
+    from farm.trust.notary import configure  # noqa: PLC0415
+    from farm.trust.notary.initialise import init as initialise  # noqa: PLC0415
 
     if settings.root_passphrase is None:
         raise SettingsError("the root key's passphrase is not set", hint="set FARM_ROOT_PASSPHRASE")
@@ -104,7 +104,7 @@ def guns_of(names: Sequence[str], org: str | None) -> list[str]:
     Raises:
         InputError: something is neither; a mistyped directory is never taken for a name.
     """
-    from farm.package.read import TagOptions, read_packages  # noqa: PLC0415 - git is imported when it is used
+    from farm.package.read_packages import TagOptions, read_packages  # noqa: PLC0415 - git is imported when it is used
 
     directories = [name for name in names if (Path(name) / "build.yml").is_file()]
     others = {name: _gun(name) for name in names if name not in directories}

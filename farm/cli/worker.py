@@ -47,7 +47,7 @@ def command(
     FARM_BROKER=rediss://farm.example.org farm worker
     FARM_BROKER=rediss://farm.example.org farm worker --publish --signing-key key.pem
     """
-    from farm.local.processes import worker_command  # noqa: PLC0415 - only this verb starts one
+    from farm.private_farm.child_processes import worker_command  # noqa: PLC0415 - only this verb starts one
     from farm.settings import child_environment  # noqa: PLC0415
 
     if settings.broker is None:
@@ -74,7 +74,7 @@ def _check(settings: Settings, name: str | None, *, as_json: bool) -> None:
     """
     import platform  # noqa: PLC0415 - only here, and start-up time counts
 
-    from farm.cli.attach import attached  # noqa: PLC0415 - Redis is slow to import
+    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
     from farm.state.workers import known_workers  # noqa: PLC0415
 
     with attached(settings) as (_, store):

@@ -37,7 +37,7 @@ def command(ctx: click.Context, /, settings: Settings, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand:
         return
-    from farm.cli.attach import attached  # noqa: PLC0415 - Redis is slow to import
+    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
     from farm.state.workers import known_workers  # noqa: PLC0415
 
     with attached(settings) as (_, store):

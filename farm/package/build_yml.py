@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from farm.errors import BuildYmlError, InputError
 from farm.model import ARCHES, UNAME, BuildYml, DockerImages, ExtraSource, Reference
-from farm.nodes import Field, load
 from farm.package.tags import render_tag
+from farm.syntax.yaml_fields import Field, load
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, DirtyError, InputError
-from farm.package.layout import checked
+from farm.package.context_entries import checked
 from farm.package.tags import render_tag
 from farm.package.tarball import EXECUTABLE, FILE, FOLDER, SHARED, Entry, Writer, read, shown
 from farm.package.tree_hash import context_hash
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from farm.model import GitTree, Job, Package
-    from farm.package.objects import Objects
+    from farm.package.git_objects import Objects
 
 _HASH = re.compile(r"[0-9a-f]{40}")
 _HASH_WITHIN = re.compile(r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
@@ -40,7 +40,7 @@ def pack(package: Package, into: IO[bytes]) -> Context:
         InputError: it is not in git, its tag names something else, or its sources lie on one another.
         GitError: git cannot read its objects.
     """
-    from farm.package.objects import opened  # noqa: PLC0415 - a worker verifies, and may have no git
+    from farm.package.git_objects import opened  # noqa: PLC0415 - a worker verifies, and may have no git
 
     commit = _packable(package)
     places = [tree.dst for tree in package.trees[1:]]

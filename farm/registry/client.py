@@ -12,7 +12,7 @@ import httpx
 
 from farm.errors import RegistryDamagedError, RegistryError, RegistryUnavailableError
 from farm.model import Descriptor
-from farm.registry.media import ACCEPT
+from farm.registry.media_types import ACCEPT
 from farm.registry.transport import THREADS, Request, Transport
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.errors import RegistryError
 from farm.model import Descriptor
-from farm.registry.media import OCI_INDEX
+from farm.registry.media_types import OCI_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

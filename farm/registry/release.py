@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.errors import RegistryError, RegistryUnavailableError
-from farm.registry.publish import put
+from farm.registry.publish_index import put
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

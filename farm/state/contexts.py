@@ -10,8 +10,8 @@ from typing import IO, TYPE_CHECKING
 from redis.exceptions import ResponseError
 
 from farm.errors import ContextError
-from farm.files import spool
 from farm.state.store import Store, answered
+from farm.system.files import spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

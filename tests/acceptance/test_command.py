@@ -62,7 +62,7 @@ def test_show_tag_loads_nothing_that_it_does_not_need(workspace: Workspace, slow
         for line in done.stderr.splitlines()
         if line.startswith("import time:")
     }
-    assert "farm.package.read" in loaded
+    assert "farm.package.read_packages" in loaded
     assert slow not in loaded
 
 

@@ -98,7 +98,7 @@ def test_every_module_of_it_can_be_imported(installed: Installed) -> None:
         "import importlib, pkgutil, farm, tasks, workers\n"
         "for package in (farm, tasks, workers):\n"
         "    for module in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
-        "        if not module.name.endswith(('__main__', 'farm.watched')):\n"
+        "        if not module.name.endswith(('__main__', 'farm.monitor.flower_app')):\n"
         "            print(importlib.import_module(module.name).__name__)\n"
     )
     assert "farm.state.store" in installed.run("-c", text)
@@ -138,7 +138,9 @@ def test_a_package_is_built_published_signed_and_found_again(workspace: Workspac
 
 
 def test_flower_starts_with_the_farms_own_configuration(workspace: Workspace, installed: Installed) -> None:
-    found = installed.run("-c", "from farm.watch import config_file; print(config_file('flowerconfig.py'))")
+    found = installed.run(
+        "-c", "from farm.monitor.flower_launch import config_file; print(config_file('flowerconfig.py'))"
+    )
     assert Path(found.strip()).is_relative_to(installed.python.parents[1])
     assert Path(found.strip()).read_bytes() == (ROOT / "config" / "flowerconfig.py").read_bytes()
     port = free_port()

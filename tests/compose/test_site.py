@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from farm.settings import FIELDS, SECRET_FILES, load_settings
-from farm.trust.deadline import Deadline
-from farm.trust.openssl import openssl
+from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.openssl import openssl
 from lab.setup import ARCHES, ROOT
 from tests.support.clone import HOST, Clone
 

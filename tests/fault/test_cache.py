@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.cache.care import verify
-from farm.cache.images import add_images, find_image
 from farm.cache.layout import Cache
+from farm.cache.maintenance import verify
+from farm.cache.named_images import add_images, find_image
 from farm.model import Reference
 from tests.support.images import add, tar
 

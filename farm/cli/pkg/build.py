@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.build import make
+from farm.cli.pkg.build_flags import MAKING, arches, is_off, take_builders, take_notes
 from farm.cli.pkg.flags import note, switch, verb
-from farm.cli.pkg.making import MAKING, arches, is_off, take_builders, take_notes
 from farm.cli.pkg.push import push
 from farm.errors import InputError
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.cli.pkg.flags import Asked
-    from farm.standalone.wish import Wish
+    from farm.local_build.options import Wish
 
 
 @verb("build", *MAKING, switch("push", "Push what was built: farm pkg push."))
@@ -60,7 +60,7 @@ def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int
 
 
 def _wish(asked: Asked, own: dict[str, Any]) -> Wish:
-    from farm.standalone.wish import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
+    from farm.local_build.options import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
 
     named, skipped = arches(own["platforms"]), arches(own["skip_platforms"])
     all_of_each = asked.settings.emulate or skipped
@@ -76,9 +76,9 @@ def _wish(asked: Asked, own: dict[str, Any]) -> Wish:
 
 def _say(asked: Asked, directories: Sequence[str], wish: Wish) -> int:
     """Say where each image would come from."""
-    from farm.cache.images import find_image  # noqa: PLC0415 - the registry client is imported when used
     from farm.cache.layout import Cache  # noqa: PLC0415
-    from farm.package.read import read_packages  # noqa: PLC0415
+    from farm.cache.named_images import find_image  # noqa: PLC0415 - the registry client is imported when used
+    from farm.package.read_packages import read_packages  # noqa: PLC0415
 
     cache, usual = Cache(asked.settings.cache), asked.settings.arches
     packages = read_packages(directories, asked.tags)

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.pkg.spelling import LEVEL, modern
+from farm.cli.pkg.flag_spelling import LEVEL, modern
 from farm.errors import InputError
 from farm.settings import environment, load_settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from farm.package.read import TagOptions
+    from farm.package.read_packages import TagOptions
     from farm.settings import Settings
 
 
@@ -189,7 +189,7 @@ def _tags(
     common: Mapping[str, Any], own: dict[str, Any], settings: Settings, *, distrusted: bool | None
 ) -> TagOptions:
     from farm.package.build_args import read_file  # noqa: PLC0415 - git is imported when a package is read
-    from farm.package.read import TagOptions  # noqa: PLC0415
+    from farm.package.read_packages import TagOptions  # noqa: PLC0415
 
     return TagOptions(
         org=settings.org,

@@ -6,8 +6,8 @@ import importlib
 
 import click
 
+from farm.cli.pkg.flag_spelling import verb_first
 from farm.cli.pkg.flags import COMMON
-from farm.cli.pkg.spelling import verb_first
 
 VERBS: dict[str, tuple[str, str]] = {
     "build": ("farm.cli.pkg.build", "Make packages available in the LinuxKit cache."),

@@ -8,7 +8,7 @@ import click
 
 from farm.cli.manifest import publish
 from farm.cli.pkg.flags import text, verb
-from farm.cli.wishes import Wishes
+from farm.cli.push_options import Wishes
 
 if TYPE_CHECKING:
     from farm.cli.pkg.flags import Asked

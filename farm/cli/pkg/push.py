@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.manifest import publish, standing
-from farm.cli.pkg.cached import Wanted, push_cached
+from farm.cli.pkg.build_flags import MAKING, arches, is_off, leave_to_workers, take_notes
 from farm.cli.pkg.flags import note, verb
-from farm.cli.pkg.making import MAKING, arches, is_off, leave_to_workers, take_notes
+from farm.cli.pkg.push_cached import Wanted, push_cached
 from farm.cli.plan import show_plan
 from farm.cli.push import carry_out, say_nothing_to_do
-from farm.cli.wishes import Wishes
+from farm.cli.push_options import Wishes
 from farm.errors import InputError
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def _refuse_platforms(own: Mapping[str, Any]) -> None:
 
 
 def _build(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], release: str) -> int:
-    from farm.plan.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
+    from farm.planning.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
 
     begun = time.monotonic()
     wish = replace(

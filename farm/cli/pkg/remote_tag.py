@@ -24,8 +24,8 @@ def command(asked: Asked, source: str, target: str, release: str | None) -> None
     Within a repository that is a tag; into another, all that belongs to the image is copied, too.
     """
     from farm.model import Reference  # noqa: PLC0415 - the registry client is imported when it is used
-    from farm.plan.prepare import open_registry  # noqa: PLC0415
-    from farm.registry.copy import Outcome, copy  # noqa: PLC0415
+    from farm.registry.connect import open_registry  # noqa: PLC0415
+    from farm.registry.copy_image import Outcome, copy  # noqa: PLC0415
 
     if release:
         note("--release: remote-tag has no use for it")

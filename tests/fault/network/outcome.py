@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from farm.model import ArchImage, Reference
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-from farm.registry.images import arch_image, read_index
 from farm.registry.index import members_of
-from farm.trust.notary import NotaryServer
-from farm.trust.verify import verify
+from farm.registry.published_images import arch_image, read_index
+from farm.trust.notary.client import NotaryServer
+from farm.trust.notary.verify import verify
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -16,10 +16,10 @@ from farm.errors import RegistryUnavailableError
 from farm.model import ARCHES, ArchImage, Descriptor, Platform, Reference
 from farm.registry.client import Registry, digest_of
 from farm.registry.credentials import Credentials
-from farm.registry.images import read_index
 from farm.registry.index import platforms
-from farm.registry.media import OCI_MANIFEST
-from farm.registry.publish import Publishing
+from farm.registry.media_types import OCI_MANIFEST
+from farm.registry.publish_index import Publishing
+from farm.registry.published_images import read_index
 from lab.images import push_blob
 from tests.support.http_faults import answer, http_relay, preceded_by
 

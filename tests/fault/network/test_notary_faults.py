@@ -8,10 +8,10 @@ import pytest
 
 from farm.model import Reference
 from farm.settings import Secret
-from farm.trust.keys import SigningKey
-from farm.trust.notary import NotaryServer
-from farm.trust.sign import SignTarget, sign
-from farm.trust.verify import signed_digests
+from farm.trust.notary.client import NotaryServer
+from farm.trust.notary.keys import SigningKey
+from farm.trust.notary.sign import SignTarget, sign
+from farm.trust.notary.verify import signed_digests
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
 from tests.support import http_faults
 from tests.support.farm_command import wait_until

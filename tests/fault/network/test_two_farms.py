@@ -9,10 +9,10 @@ import pytest
 from farm.model import Reference
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-from farm.registry.images import read_index
 from farm.registry.index import platforms
-from farm.trust.notary import NotaryServer
-from farm.trust.verify import verify
+from farm.registry.published_images import read_index
+from farm.trust.notary.client import NotaryServer
+from farm.trust.notary.verify import verify
 from tests.fault.network.outcome import assert_done, write
 from tests.support.http_faults import preceded_by
 

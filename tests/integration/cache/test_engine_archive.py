@@ -9,15 +9,15 @@ from uuid import uuid4
 
 import pytest
 
-from farm.build.engine import Engine
-from farm.build.exchange import identify, load, names_of, save, tag
-from farm.build.push import forget
-from farm.cache import archive
-from farm.cache.care import verify
-from farm.cache.export import archive as exported
+from farm.builders.docker_engine import Engine
+from farm.builders.engine_images import identify, load, names_of, save, tag
+from farm.builders.engine_push import forget
+from farm.cache import archive_import
+from farm.cache.archive_export import archive as exported
+from farm.cache.maintenance import verify
 from farm.errors import CacheError, EngineError, EngineUnavailableError
 from farm.model import Reference
-from tests.integration.build.proxy import relay
+from tests.integration.builders.proxy import relay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +49,7 @@ def test_an_image_goes_through_the_cache_and_comes_back_the_same(
 ) -> None:
     before = engine.inspect(str(image))
     with save(engine, str(image)) as stream:
-        (loaded,) = archive.load(cache.blobs, stream)
+        (loaded,) = archive_import.load(cache.blobs, stream)
     cache.change(lambda _: {str(image): loaded.root})
     assert verify(cache) == []
     forget(engine, image)
@@ -80,7 +80,7 @@ def test_an_engine_that_goes_away_in_the_middle_leaves_nothing_named(
         cutter.start()
         cutter.join()
         with pytest.raises((EngineUnavailableError, CacheError)):
-            archive.load(cache.blobs, stream)
+            archive_import.load(cache.blobs, stream)
     assert cache.names() == {}
 
 

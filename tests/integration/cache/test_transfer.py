@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.cache.care import verify
-from farm.cache.images import add_images, find_image
+from farm.cache.maintenance import verify
+from farm.cache.named_images import add_images, find_image
 from farm.cache.transfer import published, pull_all, pull_images, push_all
 from farm.errors import CacheError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.model import Reference

@@ -15,7 +15,7 @@ from farm.model import ArchImage, Descriptor, Platform, Reference
 from farm.registry.client import Registry, digest_of
 from farm.registry.credentials import Credentials
 from farm.registry.index import Index
-from farm.registry.media import OCI_INDEX, OCI_MANIFEST
+from farm.registry.media_types import OCI_INDEX, OCI_MANIFEST
 from lab.images import push_blob
 from tests.support.http_faults import HttpRelay, http_relay
 

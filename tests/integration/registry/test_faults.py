@@ -10,8 +10,8 @@ import pytest
 from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-from farm.registry.images import arch_image, read_index, sweep
-from farm.registry.publish import put
+from farm.registry.publish_index import put
+from farm.registry.published_images import arch_image, read_index, sweep
 from farm.registry.transport import ATTEMPTS
 from lab.process import free_port
 from tests.support.http_faults import (

@@ -10,11 +10,11 @@ import pytest
 
 from farm.errors import RegistryError
 from farm.model import DEFAULT_REGISTRY, Descriptor
-from farm.registry.images import arch_image, read_index, sweep
+from farm.registry.describe import describe
 from farm.registry.index import Index
-from farm.registry.inspect import describe
-from farm.registry.media import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
-from farm.registry.publish import Publishing
+from farm.registry.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
+from farm.registry.publish_index import Publishing
+from farm.registry.published_images import arch_image, read_index, sweep
 from farm.registry.transport import is_loopback
 from tests.support.values import digest
 

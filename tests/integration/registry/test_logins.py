@@ -10,7 +10,7 @@ import pytest
 from farm.errors import RegistryDeniedError, RegistryError, SettingsError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-from farm.registry.images import sweep
+from farm.registry.published_images import sweep
 from tests.integration.registry.conftest import logins
 from tests.support.http_faults import Act, Exchange, HttpRelay, http_relay
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
-from farm.queue import make_app
+from farm.scheduling.celery_app import make_app
 from farm.settings import Secret, Settings
 from farm.state.store import OPEN_RUNS, Store
 

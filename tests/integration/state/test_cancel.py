@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm import coordinator
-from farm.cancel import cancel
 from farm.errors import BuildFailedError
 from farm.model import JobState, PackageState, RunState
-from farm.reconcile import reconcile
+from farm.scheduling import coordinator
+from farm.scheduling.cancel import cancel
+from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret
-from farm.state import moves, runs
+from farm.state import runs, transitions
 from farm.state.overdue import read_overdue
 from farm.state.store import Store
 from tests.integration.state.conftest import Queues, let_time_pass
@@ -163,7 +163,7 @@ def test_what_was_cancelled_before_it_was_started_is_never_sent(
 
 @pytest.mark.usefixtures("sent")
 def test_what_still_runs_of_a_package_that_has_ended_can_be_cancelled(store: Store) -> None:
-    moves.end_packages(store, "r1", {FOO: BuildFailedError("make failed")})
+    transitions.end_packages(store, "r1", {FOO: BuildFailedError("make failed")})
     done = cancel(store, "r1", package="foo", by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([], JOBS[:3])
     assert job_states(store, FOO) == {JobState.CANCELLED}
@@ -174,7 +174,7 @@ def test_what_still_runs_of_a_package_that_has_ended_can_be_cancelled(store: Sto
 def test_a_failure_before_the_cancel_stays_the_reason_cut_off_or_not(
     store: Store, queues: Queues, cut_off: CutOff, steps: int
 ) -> None:
-    moves.move_job(store, "r1", FOO, "amd64", JobState.FAILED, error=BuildFailedError("make failed"))
+    transitions.move_job(store, "r1", FOO, "amd64", JobState.FAILED, error=BuildFailedError("make failed"))
     cut_off.steps = steps
     try:
         cancel(cut_off, "r1", by="me@here")
@@ -186,7 +186,7 @@ def test_a_failure_before_the_cancel_stays_the_reason_cut_off_or_not(
 
 @pytest.mark.usefixtures("sent")
 def test_what_was_built_stays_built_and_its_package_is_cancelled(store: Store) -> None:
-    moves.move_job(store, "r1", FOO, "amd64", JobState.BUILT, image=image("amd64"))
+    transitions.move_job(store, "r1", FOO, "amd64", JobState.BUILT, image=image("amd64"))
     done = cancel(store, "r1", package="foo", by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR], JOBS[1:3])
     assert runs.read_run(store, "r1").packages[FOO].jobs["amd64"].state is JobState.BUILT

@@ -11,7 +11,7 @@ import pytest
 
 from farm.model import JobState
 from farm.settings import Secret
-from farm.state import moves, runs
+from farm.state import runs, transitions
 from farm.state.logs import MOST_LINES, LogWriter, follow_log, log_key, read_log
 from farm.state.store import Store
 from tests.support.farm_command import wait_until
@@ -33,7 +33,7 @@ def run(store: Store) -> None:
 
 def take(store: Store, token: str = FIRST, *, keep: float = 600) -> LogWriter:
     """Take the job in hand; returns the holder's writer."""
-    assert moves.move_job(store, *JOB, JobState.LEASED, token=token)
+    assert transitions.move_job(store, *JOB, JobState.LEASED, token=token)
     return LogWriter(store, *JOB, token=token, keep=keep)
 
 
@@ -106,14 +106,14 @@ def test_a_holder_that_lost_the_job_adds_no_line_and_no_end(
 def test_a_job_that_went_back_to_its_queue_takes_no_line_of_who_had_it(
     store: Store, writer: LogWriter
 ) -> None:
-    moves.move_job(store, *JOB, JobState.QUEUED, token="")
+    transitions.move_job(store, *JOB, JobState.QUEUED, token="")
     writer.write("too late")
     writer.close()
     assert read_log(store, *JOB) == []
 
 
 def test_the_lines_of_a_build_that_was_cancelled_are_kept(store: Store, writer: LogWriter) -> None:
-    moves.move_job(store, *JOB, JobState.CANCELLED)
+    transitions.move_job(store, *JOB, JobState.CANCELLED)
     writer.write("the last one")
     writer.close()
     assert read_log(store, *JOB) == ["the last one"]
@@ -123,7 +123,7 @@ def test_who_follows_sees_every_line_and_the_end(store: Store, writer: LogWriter
     def write() -> None:
         for number in range(1200):
             writer.write(str(number))
-        moves.move_job(store, *JOB, JobState.FAILED)
+        transitions.move_job(store, *JOB, JobState.FAILED)
         writer.close()
 
     thread = threading.Thread(target=write)
@@ -143,7 +143,7 @@ def test_who_follows_stays_while_the_job_goes_on_in_other_hands(store: Store, wr
     second.write("two")
     second.close()
     assert next(line for line in following if line) == "two"
-    moves.move_job(store, *JOB, JobState.EXISTS)
+    transitions.move_job(store, *JOB, JobState.EXISTS)
     assert [line for line in following if line] == []
 
 
@@ -156,7 +156,7 @@ def test_the_end_of_an_earlier_holder_is_not_that_of_a_job_that_has_ended_since(
     assert next(following) == "one"
     second = take(store, SECOND)
     second.write("two")
-    moves.move_job(store, *JOB, JobState.FAILED)
+    transitions.move_job(store, *JOB, JobState.FAILED)
     second.close()
     assert [line for line in following if line] == ["two"]
 
@@ -165,7 +165,7 @@ def test_the_end_of_an_earlier_holder_is_not_that_of_a_job_that_has_ended_since(
 def test_who_follows_a_job_that_ends_without_a_word_is_not_kept_waiting(store: Store, end: JobState) -> None:
     following = follow_log(store, *JOB)
     assert next(following) is None
-    moves.move_job(store, *JOB, end)
+    transitions.move_job(store, *JOB, end)
     assert list(following) == []
 
 

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, NoReturn
 import pytest
 from celery.exceptions import Ignore
 
-from farm import coordinator
 from farm.errors import FarmError, InputError, TrustUnavailableError
 from farm.model import JobState, PackageState
+from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
-from farm.state import leases, moves, runs
+from farm.state import leases, runs, transitions
 from farm.state.store import lease_key
 from tasks.publish_manifest import Publication
-from tasks.site import SharedFlag, Site
+from tasks.worker_context import SharedFlag, Site
 from tests.support.values import image, run_of, work
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def publish(store: Store, redis_url: str, error: Exception, *, slept: bool) -> N
 def built(store: Store, queues: Queues) -> None:
     """r1, which makes foo for amd64, was submitted and its image built."""
     coordinator.submit(queues.app, store, run_of(work(FOO, "amd64")))
-    moves.move_job(store, "r1", FOO, "amd64", JobState.BUILT, image=image("amd64"))
+    transitions.move_job(store, "r1", FOO, "amd64", JobState.BUILT, image=image("amd64"))
 
 
 @pytest.mark.parametrize("error", [TrustUnavailableError("notary did not answer in time"), TypeError("odd")])

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from farm import coordinator
 from farm.errors import FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
+from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
 from farm.state import leases, runs
-from tasks import patience
-from tasks import work as tasks_work
-from tasks.site import SharedFlag, Site
+from tasks import build_execution as tasks_work
+from tasks import retries
+from tasks.worker_context import SharedFlag, Site
 from tests.support.values import job, run_of, work
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def test_a_defect_is_told_at_once_and_not_taken_for_the_death_of_a_worker(
 def test_a_redis_that_stays_away_too_long_fails_no_job_and_leaves_it_to_the_reconciler(
     store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patience, "OUTAGE", 0.0)
+    monkeypatch.setattr(retries, "OUTAGE", 0.0)
     with pytest.raises(StateUnavailableError):
         carry_out(store, redis_url, StateUnavailableError("Redis does not answer"), monkeypatch)
     assert not record(store).state.ended

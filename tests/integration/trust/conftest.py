@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from farm.settings import Secret
-from farm.trust.keys import SigningKey
-from farm.trust.notary import NotaryServer
-from farm.trust.setup import Step, init
+from farm.trust.notary.client import NotaryServer
+from farm.trust.notary.initialise import Step, init
+from farm.trust.notary.keys import SigningKey
 
 TIMEOUT = 60.0
 NewGun = Callable[[], str]

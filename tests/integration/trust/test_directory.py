@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from farm.errors import TrustError, TrustUnavailableError
-from farm.trust.deadline import Deadline
-from farm.trust.directory import locked, private_directory
+from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.directory import locked, private_directory
 
 
 def soon() -> Deadline:

@@ -22,17 +22,17 @@ import pytest
 from farm.errors import FarmError, TrustDeniedError, TrustError, TrustUnavailableError
 from farm.registry.credentials import Login
 from farm.settings import Secret
-from farm.trust.deadline import Deadline
-from farm.trust.notary import NotaryServer, fresh
-from farm.trust.setup import init
-from farm.trust.sign import SignTarget, sign
-from farm.trust.verify import signed_digests
+from farm.trust.notary.client import NotaryServer, fresh
+from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.initialise import init
+from farm.trust.notary.sign import SignTarget, sign
+from farm.trust.notary.verify import signed_digests
 from tests.integration.trust.faults import nobody, silent_server, stalling, token_server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from farm.trust.keys import SigningKey
+    from farm.trust.notary.keys import SigningKey
     from tests.integration.trust.conftest import Initialise, NewGun
 
 TIMEOUT = 60.0

@@ -10,17 +10,17 @@ import pytest
 
 from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret
-from farm.trust.deadline import Deadline
-from farm.trust.delegation import certificate_of, generate_delegation_key
-from farm.trust.keys import SigningKey, certified_key_id, notary_block
-from farm.trust.setup import Step, stored_keys
-from farm.trust.sign import SignTarget, sign
-from farm.trust.verify import signed_digests
+from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.delegation import certificate_of, generate_delegation_key
+from farm.trust.notary.initialise import Step, stored_keys
+from farm.trust.notary.keys import SigningKey, certified_key_id, notary_block
+from farm.trust.notary.sign import SignTarget, sign
+from farm.trust.notary.verify import signed_digests
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from farm.trust.notary import NotaryServer
+    from farm.trust.notary.client import NotaryServer
     from tests.integration.trust.conftest import Initialise, NewGun
 
 TIMEOUT = 60.0

@@ -14,15 +14,15 @@ import pytest
 from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
 from farm.model import Reference
 from farm.settings import Secret
-from farm.trust.deadline import Deadline
-from farm.trust.delegation import generate_delegation_key
-from farm.trust.directory import locked
-from farm.trust.keys import SigningKey, check_key
-from farm.trust.sign import SignTarget, sign, sign_all
-from farm.trust.verify import require_initialised, signed_digests, verify
+from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.delegation import generate_delegation_key
+from farm.trust.notary.directory import locked
+from farm.trust.notary.keys import SigningKey, check_key
+from farm.trust.notary.sign import SignTarget, sign, sign_all
+from farm.trust.notary.verify import require_initialised, signed_digests, verify
 
 if TYPE_CHECKING:
-    from farm.trust.notary import NotaryServer
+    from farm.trust.notary.client import NotaryServer
     from tests.integration.trust.conftest import NewGun
 
 TIMEOUT = 60.0

@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from farm.cache.archive import load, named
-from farm.cache.care import prune, remove, verify
-from farm.cache.export import archive
+from farm.cache.archive_export import archive
+from farm.cache.archive_import import load, named
 from farm.cache.filesystem import flatten
-from farm.cache.images import add_images, find_image
 from farm.cache.layout import Cache
+from farm.cache.maintenance import prune, remove, verify
+from farm.cache.named_images import add_images, find_image
 from farm.model import ARCHES, ArchImage, Reference
 from tests.support.images import add, tar
 

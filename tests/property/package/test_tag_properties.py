@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from farm.package.read import TagOptions, read_packages
+from farm.package.read_packages import TagOptions, read_packages
 from tests.support.git_repos import git, make_repository
 
 if TYPE_CHECKING:

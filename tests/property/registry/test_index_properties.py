@@ -18,7 +18,7 @@ from farm.registry.index import (
     platforms,
     subject,
 )
-from farm.registry.media import OCI_MANIFEST
+from farm.registry.media_types import OCI_MANIFEST
 from tests.support.values import attestation, digest, reference
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.cache.images import add_images, find_image
 from farm.cache.layout import NAME as REF_NAME
 from farm.cache.layout import Cache
+from farm.cache.named_images import add_images, find_image
 from farm.errors import CacheBusyError, CacheError
 from farm.model import ArchImage, Descriptor, Platform
-from farm.registry.media import DOCKER_MANIFEST, OCI_INDEX
+from farm.registry.media_types import DOCKER_MANIFEST, OCI_INDEX
 from tests.support.images import LAYER, NAME, add, tar
 
 if TYPE_CHECKING:

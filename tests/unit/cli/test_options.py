@@ -12,15 +12,15 @@ from click.testing import CliRunner
 from farm.cli import main
 from farm.cli.main import VERBS, Invocation
 from farm.cli.options import print_json, tag_options, with_settings
-from farm.cli.wishes import Wishes, wish_options
+from farm.cli.push_options import Wishes, wish_options
 from farm.errors import InputError, TrustDeniedError, together
-from farm.plan.make import Wish
+from farm.planning.decide import Wish
 from farm.settings import FIELDS, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from farm.package.read import TagOptions
+    from farm.package.read_packages import TagOptions
 
 
 @click.command("probe")

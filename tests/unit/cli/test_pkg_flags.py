@@ -8,8 +8,8 @@ import click
 import pytest
 
 from farm.cli.main import Invocation
+from farm.cli.pkg.build_flags import take_builders
 from farm.cli.pkg.flags import verb
-from farm.cli.pkg.making import take_builders
 from farm.errors import InputError
 from farm.settings import Settings
 

@@ -9,14 +9,14 @@ import pytest
 from rich.console import Console
 
 from farm.cli.follow import exit_code
-from farm.cli.table import draw
-from farm.cli.view import RunView
+from farm.cli.run_table import draw
+from farm.cli.run_view import RunView
 from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.state.records import JobRecord, PackageRecord, RunRecord
 
 if TYPE_CHECKING:
-    from farm.plan.explain import Waits
+    from farm.planning.explain import Waits
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
 BROKEN = BuildFailedError("linuxkit/foo arm64: step 3 failed")

@@ -11,7 +11,7 @@ import pytest
 from farm.errors import ContextError, DirtyError, FarmError, GitError, InputError
 from farm.model import Job, Package, Reference
 from farm.package.context import Context, pack, verify
-from farm.package.read import TagOptions, read_packages
+from farm.package.read_packages import TagOptions, read_packages
 from farm.package.tarball import EXECUTABLE, FILE, FOLDER, LINK, Entry, Writer, blob_name
 from farm.package.tree_hash import context_hash
 from tests.support.git_repos import commit, git, make_repository, write

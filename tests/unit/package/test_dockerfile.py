@@ -6,7 +6,7 @@ import pytest
 
 from farm.errors import InputError
 from farm.package.dockerfile import images_of, needs, stale_needs
-from farm.package.read import TagOptions, read_packages
+from farm.package.read_packages import TagOptions, read_packages
 from tests.support.git_repos import commit, make_repository, write
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.errors import FarmError
-from farm.package.read import TagOptions, read_packages
+from farm.package.read_packages import TagOptions, read_packages
 from tests.support.git_repos import do
 from tests.unit.package.conftest import VECTORS
 

@@ -18,7 +18,7 @@ from farm.registry.index import (
     platforms,
     subject,
 )
-from farm.registry.media import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
+from farm.registry.media_types import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
 from tests.support.values import attestation, descriptor, digest, image
 
 AMD, ARM = descriptor("amd", "amd64"), descriptor("arm", "arm64")

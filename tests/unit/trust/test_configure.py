@@ -8,8 +8,8 @@ import pytest
 
 from farm.errors import TrustDeniedError
 from farm.settings import Secret, Settings
-from farm.trust.configure import admin_trust_dir, notary_server, signing_key
-from farm.trust.keys import SigningKey
+from farm.trust.notary.configure import admin_trust_dir, notary_server, signing_key
+from farm.trust.notary.keys import SigningKey
 
 
 def test_docker_hub_has_its_own_notary_server() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from farm.errors import TrustError
-from farm.trust.keys import key_id, notary_block, private_block
-from farm.trust.setup import Collection, Step, StoredKey, delegated_keys, next_step
-from farm.trust.sign import SignTarget, unsigned
-from farm.trust.verify import Signed, Standing, parse_list
+from farm.trust.notary.initialise import Collection, Step, StoredKey, delegated_keys, next_step
+from farm.trust.notary.keys import key_id, notary_block, private_block
+from farm.trust.notary.sign import SignTarget, unsigned
+from farm.trust.notary.verify import Signed, Standing, parse_list
 
 GUN = "docker.io/linuxkit/foo"
 A, B, C = "a" * 64, "b" * 64, "c" * 64

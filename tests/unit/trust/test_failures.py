@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
-from farm.trust.failures import error_of, incomplete_roles, is_conflict, is_unknown
+from farm.trust.notary.failures import error_of, incomplete_roles, is_conflict, is_unknown
 
 GUN = "docker.io/linuxkit/foo"
 SERVER = "https://notary.example"

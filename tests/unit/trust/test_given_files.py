@@ -8,9 +8,9 @@ import pytest
 
 from farm.errors import InputError, TrustError
 from farm.settings import Secret
-from farm.trust.deadline import Deadline
-from farm.trust.delegation import generate_delegation_key
-from farm.trust.keys import certified_key_id
+from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.delegation import generate_delegation_key
+from farm.trust.notary.keys import certified_key_id
 
 
 @pytest.mark.parametrize("place", ["/proc/farm/keys", "/dev/null/keys"])

@@ -1,0 +1,145 @@
+"""Why a build failed, in one sentence: from the engine's message and the step that failed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from farm.buildkit.progress import readable
+from farm.errors import (
+    BuildFailedError,
+    DiskFullError,
+    EngineUnavailableError,
+    FarmError,
+    RegistryUnavailableError,
+)
+
+if TYPE_CHECKING:
+    from farm.buildkit.progress import Step
+
+USE_CONTAINERD = 'turn on the containerd image store: {"features": {"containerd-snapshotter": true}}'
+"""What helps an engine that keeps neither indexes nor archives of OCI."""
+_LONGEST_QUOTE = 300
+_KILLED = 137
+_DISK_FULL = re.compile(r"no space left", re.IGNORECASE)
+_STATUS = re.compile(r"exit code: (\d+)")
+_STEP = re.compile(r"^\[(?:[^\]]* )?(\d+)/(\d+)\] (\w+)(?: (.*))?$", re.DOTALL)
+_METADATA = re.compile(
+    r"^\[internal\] load metadata for (\S+)|^resolve image config for (?:docker-image://)?(\S+)"
+)
+_FROM = re.compile(r"^(?:\[[^\]]*\d+/\d+\] )?FROM ([^\s@]+)")
+_DENIED = re.compile(
+    r"access denied|denied:|unauthorized|forbidden|authorization failed|no basic auth|40[13] ", re.IGNORECASE
+)
+_ABSENT = re.compile(r"not found|manifest unknown|404", re.IGNORECASE)
+_OTHER_PLATFORM = re.compile(r"no match for platform", re.IGNORECASE)
+_UNREACHABLE = re.compile(
+    r"connection refused|connection reset|no such host|i/o timeout|timeout exceeded|TLS handshake|"
+    r"server misbehaving|network is unreachable|no route to host|status.*: (?:429|5\d\d)|toomanyrequests|"
+    r"\bEOF$",
+    re.IGNORECASE,
+)
+_GONE = re.compile(
+    r"transport is closing|server is shutting down|no active session|error reading from server|"
+    r"context cancell?ed|cannot connect to the docker daemon|failed to list workers",
+    re.IGNORECASE,
+)
+_LACKING = re.compile(r"^.+ is not supported for the \S+ driver")
+"""What buildx says before it builds anything."""
+_PARSE = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
+_NO_DOCKERFILE = re.compile(
+    r"(?:failed to read dockerfile|the Dockerfile).*(?:no such file|not found)", re.IGNORECASE | re.DOTALL
+)
+_COMMAND = re.compile(r"(?<=process )\".*\"(?= did not)|(?<=failed running )\[.*\](?=:)", re.DOTALL)
+"""The command in a message about it: its words say nothing about what went wrong."""
+_LAYERS = (
+    r"failed to solve(?: with frontend [^:]+)?",
+    r"rpc error: code = \w+ desc =",
+    r"failed to create LLB definition",
+    r"failed to (?:compute|load) cache key",
+    r"failed to calculate checksum of ref [^:]+::[^:]+",
+    r"failed to walk [^:]+: lstat [^:]+",
+    r"error from sender",
+)
+"""What the layers of BuildKit put in front of the message that matters."""
+_WRAPPINGS = re.compile(rf"^(?:{'|'.join(_LAYERS)}):\s*")
+
+
+def failure(message: str, step: Step | None) -> FarmError:
+    """The error that a build's failure means.
+
+    Args:
+        message: what the engine said at the end.
+        step: the step that failed, where one is known.
+    """
+    message = _COMMAND.sub("", message)
+    told = [message, *([_COMMAND.sub("", step.vertex.error), *step.tail] if step else [])]
+    if any(_DISK_FULL.search(text) for text in told):
+        return DiskFullError(
+            "the disk of the Docker Engine is full", hint="free some, or prune its build cache"
+        )
+    if _GONE.search(message):
+        return EngineUnavailableError(f"the Docker Engine gave up the build: {_brief(message)}")
+    if lacking := _LACKING.match(message):
+        return BuildFailedError(f"the builder cannot do as asked: {lacking[0]}", hint=USE_CONTAINERD)
+    return (_in_step(step) if step else None) or _in_dockerfile(message)
+
+
+def _in_step(step: Step) -> FarmError | None:
+    """What a failed step's own name and error say; None where they say nothing in particular."""
+    error, name = step.vertex.error, step.vertex.name
+    if base := _METADATA.match(name) or _FROM.match(name):
+        return _image(next(group for group in base.groups() if group), error)
+    part = _STEP.match(name)
+    if part is None:
+        return None
+    number, total, verb, command = part.groups()
+    what = f"{verb} step {number} of {total}"
+    status = _STATUS.search(error)
+    if verb == "RUN" and status:
+        return _run(what, int(status[1]), command or "", step.last_line)
+    return BuildFailedError(f"{what} failed: {_brief(error)}")
+
+
+def _run(what: str, status: int, command: str, last_line: str) -> BuildFailedError:
+    hint = "killed, as when its memory runs out" if status == _KILLED else None
+    said = f': "{_cut(last_line)}"' if last_line else f" and printed nothing: {_brief(command)}"
+    return BuildFailedError(f"{what} failed with status {status}{said}", hint=hint)
+
+
+def _image(name: str, error: str) -> FarmError:
+    """What is wrong with an image that the Dockerfile takes from a registry."""
+    if _DENIED.search(error):
+        return BuildFailedError(
+            f"image {name}: the registry refuses access, or there is no such image",
+            hint="log in to the registry on the worker",
+        )
+    if _UNREACHABLE.search(error):
+        return RegistryUnavailableError(f"image {name}: the registry cannot be reached: {_brief(error)}")
+    if _OTHER_PLATFORM.search(error):
+        return BuildFailedError(f"image {name} does not exist for this architecture")
+    if _ABSENT.search(error):
+        return BuildFailedError(f"image {name} was not found")
+    return BuildFailedError(f"image {name} cannot be used: {_brief(error)}")
+
+
+def _in_dockerfile(message: str) -> BuildFailedError:
+    if parse := _PARSE.search(message):
+        return BuildFailedError(f"line {parse[1]} of the Dockerfile cannot be understood: {_brief(parse[2])}")
+    if _NO_DOCKERFILE.search(message):
+        return BuildFailedError(
+            "the build context has no such Dockerfile", hint="see `dockerfile` in build.yml"
+        )
+    return BuildFailedError(f"the build failed: {_brief(message)}")
+
+
+def _brief(text: str) -> str:
+    """A message without the layers of software that it came through, on one line."""
+    brief = " ".join(readable(" ".join(text.split())).split())
+    while (shorter := _WRAPPINGS.sub("", brief)) != brief:
+        brief = shorter
+    return _cut(brief.replace("not found: not found", "not found"))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 1]}…"

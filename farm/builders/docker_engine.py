@@ -1,0 +1,244 @@
+"""A Docker Engine, from 20.10 on, over docker-py: what it is, what it runs, and connections of its own."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, cast
+from urllib.parse import urlencode, urlsplit
+
+import docker.errors
+import requests
+import urllib3.exceptions
+from docker import APIClient
+from docker.tls import TLSConfig
+
+from farm.buildkit.connection import Connection, reaching
+from farm.buildkit.platforms import ask_architectures
+from farm.errors import EngineError, EngineUnavailableError, InputError
+from farm.model import arch_of_uname
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
+
+DEFAULT_URL = "unix:///var/run/docker.sock"
+_SCHEMES = ("unix://", "tcp://", "http://")
+_PORT = 2375
+_TLS_PORT = 2376
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What an engine says of itself."""
+
+    name: str
+    id: str
+    version: str
+    architecture: str
+    """As LinuxKit names it."""
+    os: str
+    root: str
+    """The directory of its data, on its own machine."""
+    containerd: bool = False
+    """Whether containerd stores its images, so that it keeps indexes, attestations and exported caches."""
+
+
+class Engine:
+    """A connected Docker Engine; close it, or use it as a context manager."""
+
+    def __init__(self, api: APIClient, url: str, tls: ssl.SSLContext | None, timeout: float) -> None:
+        self.api = api
+        self.url = url
+        self.tls = tls
+        self.timeout = timeout
+        """Seconds that one answer may take; builds and pushes have their own."""
+
+    @classmethod
+    def connect(cls, url: str | None, *, certs: Path | None = None, timeout: float) -> Engine:
+        """Connect, and make sure that somebody answers.
+
+        Args:
+            url: unix:///PATH or tcp://HOST:PORT; None for the local engine.
+            certs: directory of ca.pem, cert.pem and key.pem; tcp:// is then spoken behind TLS.
+            timeout: seconds that any one answer may take.
+
+        Raises:
+            InputError: the URL is of a kind that is not supported, or the certificates cannot be read.
+            EngineUnavailableError: nothing answers there, or not with a certificate of that CA.
+        """
+        url = url or DEFAULT_URL
+        if not _is_url(url):
+            raise InputError(
+                f"engine: {url} is no URL of a Docker Engine", hint="unix:///PATH or tcp://HOST:PORT"
+            )
+        tls = _tls(certs) if certs and url.startswith("tcp://") else None
+        with answering(url):
+            # docker-py leaves its socket open where nothing answers, so that is found out first.
+            open_socket(url, timeout, tls).close()
+            api = _Client(
+                base_url=url,
+                version="auto",
+                timeout=cast("int", timeout),
+                tls=_docker_tls(certs) if certs and tls else False,
+            )
+        return cls(api, url, tls, timeout)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close every connection to the engine but those handed out."""
+        self.api.close()
+
+    def info(self) -> EngineInfo:
+        """What the engine says of itself.
+
+        Raises:
+            EngineUnavailableError: it does not answer any more.
+        """
+        with answering(self.url):
+            data: dict[str, Any] = self.api.info()
+        return EngineInfo(
+            name=data["Name"],
+            id=data["ID"],
+            version=data["ServerVersion"],
+            architecture=arch_of_uname(data["Architecture"]),
+            os=data["OSType"],
+            root=data["DockerRootDir"],
+            containerd=["driver-type", "io.containerd.snapshotter.v1"] in (data.get("DriverStatus") or []),
+        )
+
+    def inspect(self, image: str) -> dict[str, Any]:
+        """What the engine knows of an image, by id or name, as the API describes it.
+
+        Raises:
+            EngineUnavailableError: the engine does not answer any more.
+            EngineError: it has no such image.
+        """
+        with answering(self.url):
+            return cast("dict[str, Any]", cast("Any", self.api).inspect_image(image))
+
+    def emulated(self) -> tuple[str, ...]:
+        """The foreign architectures whose programs the engine runs, by emulation.
+
+        Raises:
+            EngineUnavailableError: it does not answer any more, or has no BuildKit.
+        """
+        own = self.info().architecture
+        with self.connection() as connection, reaching(self.url):
+            return tuple(arch for arch in ask_architectures(connection) if arch != own)
+
+    def target(self, path: str, query: Iterable[tuple[str, str]] = ()) -> str:
+        """The request target of one of the API's paths."""
+        return f"/v{self.api.api_version}{path}?{urlencode(list(query))}"
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A connection of its own, beside those of docker-py; closed at the end.
+
+        Raises:
+            EngineUnavailableError: the engine does not answer any more.
+        """
+        with answering(self.url):
+            connection = Connection(open_socket(self.url, self.timeout, self.tls), self.url)
+        with connection:
+            yield connection
+
+
+class _Client(APIClient):
+    """docker-py's client, with which REQUESTS_CA_BUNDLE would overrule the engine's own CA."""
+
+    def request(self, *args: Any, **kwargs: Any) -> Any:
+        """Send a request as the engine's settings have it, whatever the environment says."""
+        self.trust_env = False
+        return super().request(*args, **kwargs)
+
+
+def _is_url(url: str) -> bool:
+    try:
+        return url.startswith(_SCHEMES) and urlsplit(url).port != 0
+    except ValueError:
+        return False
+
+
+def _tls(certs: Path) -> ssl.SSLContext:
+    """TLS with the engine's CA and this client's certificate, as `docker --tlsverify` speaks it."""
+    try:
+        context = ssl.create_default_context(cafile=str(certs / "ca.pem"))
+        context.load_cert_chain(certs / "cert.pem", certs / "key.pem")
+    except OSError as error:
+        raise InputError(
+            f"engine-certs: {certs}: {error}", hint="it must hold ca.pem, cert.pem and key.pem"
+        ) from error
+    # TLS 1.3 sends tickets at any time: a selector would wake for one, and the read after it wait for more.
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def _docker_tls(certs: Path) -> TLSConfig:
+    """The same for docker-py."""
+    pair = (str(certs / "cert.pem"), str(certs / "key.pem"))
+    return TLSConfig(client_cert=pair, ca_cert=str(certs / "ca.pem"), verify=True)
+
+
+def open_socket(url: str, timeout: float, tls: ssl.SSLContext | None = None) -> socket.socket:
+    """A connected socket to an engine.
+
+    Raises:
+        OSError: nothing answers there.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "unix":
+        sock = socket.create_connection(
+            (parts.hostname or "", parts.port or (_TLS_PORT if tls else _PORT)), timeout
+        )
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        return _behind_tls(sock, parts.hostname or "", tls) if tls else sock
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        sock.settimeout(timeout)
+        sock.connect(parts.path)
+    except OSError:
+        sock.close()
+        raise
+    return sock
+
+
+def _behind_tls(sock: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLSocket:
+    try:
+        return tls.wrap_socket(sock, server_hostname=host)
+    except OSError:
+        sock.close()
+        raise
+
+
+@contextmanager
+def answering(url: str) -> Iterator[None]:
+    """Tell docker-py's errors as the farm's.
+
+    Raises:
+        EngineUnavailableError: the engine cannot be reached, or broke off.
+        EngineError: it answered with an error.
+    """
+    try:
+        yield
+    except docker.errors.APIError as error:
+        kind = EngineUnavailableError if (error.status_code or 0) >= _SERVER_ERROR else EngineError
+        raise kind(f"the Docker Engine at {url} refused: {error.explanation or error}") from error
+    except (
+        OSError,
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        docker.errors.DockerException,
+    ) as error:
+        raise EngineUnavailableError(
+            f"the Docker Engine at {url} does not answer",
+            hint="is dockerd running, and may this user talk to it?",
+        ) from error

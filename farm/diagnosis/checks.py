@@ -1,0 +1,162 @@
+"""Every part that the farm needs, each looked at by itself, so that one failure hides no other."""
+
+from __future__ import annotations
+
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from farm.builders.choice import check_builders, describe_builder, uses_buildx
+from farm.builders.docker_engine import Engine
+from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, defect, facts_of
+from farm.model import Reference
+from farm.registry.connect import open_registry
+from farm.state.store import Store
+from farm.state.workers import served, workers
+from farm.system.processes import TIE, require
+from farm.trust.notary.configure import notary_server, signing_key
+from farm.trust.notary.keys import check_key
+from farm.trust.notary.verify import signed_digests
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farm.settings import Settings
+
+_NOBODY = "farm-doctor/no-such-package"
+"""A repository that need not exist: what is looked at is whether the server answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What came of one check."""
+
+    part: str
+    found: str = ""
+    """What is there."""
+    error: FarmError | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` shows."""
+        error = self.error.to_json() if self.error else None
+        return {"part": self.part, "ok": self.error is None, "found": self.found or None, "error": error}
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """All findings, in a fixed order; the checks run at once."""
+    checks: dict[str, Callable[[Settings], str]] = {"git": _git, "broker": _broker, "engine": _engine}
+    checks["builder"] = _builder
+    checks["registry"] = _registry
+    if settings.broker is not None:
+        checks["workers"] = _workers
+    if settings.sign:
+        checks |= {"notary": _notary, "signing key": _signing_key}
+    with ThreadPoolExecutor(len(checks)) as pool:
+        futures = [pool.submit(look, part, check, settings) for part, check in checks.items()]
+        return [future.result() for future in futures]
+
+
+def look(part: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    """What comes of one check, even of one that has a defect."""
+    try:
+        return Finding(part, check(settings))
+    except FarmError as error:
+        return Finding(part, error=error)
+    except Exception as error:  # noqa: BLE001 - a check that breaks must not hide what the others found
+        told = defect(error, hint="farm --debug doctor shows the traceback")
+        told.__cause__ = error
+        return Finding(part, error=told)
+
+
+def worst(findings: list[Finding]) -> int:
+    """The exit code: that of the first check that failed."""
+    return next((facts_of(type(one.error)).exit_code for one in findings if one.error), 0)
+
+
+def _git(_: Settings) -> str:
+    if path := shutil.which("git"):
+        return path
+    raise InputError("the program git is not installed", hint="apt-get install git")
+
+
+def _broker(settings: Settings) -> str:
+    if settings.broker is None:
+        if path := shutil.which("redis-server"):
+            return f"none set: a private farm with {path}, in {settings.state_dir}"
+        raise InputError(
+            "no broker is set, and redis-server, which the private farm needs, is not installed",
+            hint="apt-get install redis-server, or set FARM_BROKER",
+        )
+    store = Store(settings.broker)
+    try:
+        store.ping()
+    finally:
+        store.close()
+    return "Redis answers"
+
+
+def _workers(settings: Settings) -> str:
+    assert settings.broker is not None  # noqa: S101 - examine() asks only then
+    store = Store(settings.broker)
+    try:
+        present = served(workers(store))
+    finally:
+        store.close()
+    if missing := sorted({*settings.arches, "publish"} - present):
+        raise NoWorkerError(f"no worker serves {', '.join(missing)}", hint="start one: farm worker")
+    return ", ".join(sorted(present))
+
+
+def _engine(settings: Settings) -> str:
+    certs, timeout = settings.engine_certs, settings.http_timeout
+    with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
+        info, emulated = engine.info(), engine.emulated()
+    more = f", emulates {', '.join(emulated)}" if emulated else ""
+    return f"Docker Engine {info.version}, {info.architecture}{more}"
+
+
+def _builder(settings: Settings) -> str:
+    found = describe_builder(settings)
+    if not uses_buildx(settings):
+        return found
+    certs, timeout = settings.engine_certs, settings.http_timeout
+    with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
+        info = engine.info()
+    named = {platform.removeprefix("linux/"): name for platform, name in settings.builders}
+    check_builders(settings, info, {info.architecture, *named})
+    return ", ".join((found, *(f"{arch} by {name}" for arch, name in named.items())))
+
+
+def _place(settings: Settings) -> Reference:
+    return Reference.parse(f"{settings.org or 'docker.io/linuxkit'}/{_NOBODY}")
+
+
+def _registry(settings: Settings) -> str:
+    place = _place(settings)
+    with open_registry(settings) as registry:
+        login = registry.credentials.login_for(place.registry)
+        registry.ping(place.registry)
+    return f"{place.registry}, {'as ' + login.user if login else 'without a login'}"
+
+
+def _notary(settings: Settings) -> str:
+    gun = _place(settings).name
+    require("notary", *TIE)
+    server = notary_server(settings, gun)
+    with open_registry(settings) as registry:
+        login = registry.credentials.login_for(gun.partition("/")[0])
+    signed_digests([gun], server, timeout=settings.trust_timeout, login=login)
+    return server.url
+
+
+def _signing_key(settings: Settings) -> str:
+    if settings.signing_key is None and settings.broker is not None:
+        return "none set: this machine does not publish"
+    if settings.signing_key is None:
+        raise TrustDeniedError(
+            "no key to sign with is configured, and the private farm publishes here",
+            hint="--no-sign, or farm trust key DIR",
+        )
+    check_key(signing_key(settings), timeout=settings.trust_timeout)
+    return str(settings.signing_key)

@@ -1,0 +1,107 @@
+"""Flower over the farm's queues: its command line, its login, and the environment in which it starts."""
+
+from __future__ import annotations
+
+import errno
+import secrets
+import socket
+import sys
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.errors import InputError, SettingsError
+from farm.settings import Secret, child_environment
+from farm.system.files import place
+
+if TYPE_CHECKING:
+    from farm.settings import Settings
+
+APP = "farm.monitor.flower_app"
+
+
+def flower_command() -> list[str]:
+    """The command line of Flower: nothing in it is secret, broker and login are in its environment."""
+    return [
+        sys.executable,
+        "-m",
+        "celery",
+        "--quiet",
+        f"--app={APP}",
+        "flower",
+        f"--conf={config_file('flowerconfig.py')}",
+    ]
+
+
+def flower_environment(settings: Settings) -> dict[str, str]:
+    """Flower's environment: the broker, address, port and login, and none of the signing secrets."""
+    bare = replace(
+        settings,
+        signing_passphrase=None,
+        signing_passphrase_command=None,
+        root_passphrase=None,
+        flower_password=None,
+    )
+    login = f"{settings.flower_user}:{flower_password(settings).reveal()}"
+    facts = {"FLOWER_ADDRESS": settings.flower_address, "FLOWER_PORT": str(settings.flower_port)}
+    return child_environment(bare, facts | {"FLOWER_BASIC_AUTH": login})
+
+
+def flower_password(settings: Settings) -> Secret:
+    """The password that is set, or one that is made once and kept in the state directory."""
+    if settings.flower_password is not None:
+        return settings.flower_password
+    path = settings.state_dir / "flower.password"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        place(path, secrets.token_urlsafe(16))
+        password = path.read_text().strip()
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be written or read: {error.strerror}") from error
+    if not password:
+        raise SettingsError(f"{path}: holds no password", hint="remove it, and one is made")
+    return Secret(password)
+
+
+def flower_url(settings: Settings) -> str:
+    """Where Flower is found."""
+    return f"http://{settings.flower_address}:{settings.flower_port}"
+
+
+def check_port(settings: Settings) -> None:
+    """Make sure that Flower can listen where it is to.
+
+    Raises:
+        InputError: somebody else listens on its port, or its address is none of this machine.
+    """
+    address, port = settings.flower_address, settings.flower_port
+    try:
+        found = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        with socket.socket(found[0][0]) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(found[0][4])
+    except OSError as error:
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            raise InputError(
+                f"flower-address: {address} is no address of this machine", hint="such as 127.0.0.1"
+            ) from error
+        why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
+        raise InputError(
+            f"port {port}, which Flower needs, {why}", hint="choose another: --flower-port"
+        ) from error
+
+
+def config_file(name: str) -> Path:
+    """A file of config/: beside the sources where farm runs from them, else where the wheel installed it.
+
+    Raises:
+        SettingsError: it is in neither place.
+    """
+    beside = Path(__file__).resolve().parent.parent / "config" / name
+    installed = Path(sys.prefix) / "share" / "linuxkit-farm" / "config" / name
+    for path in (beside, installed):
+        if path.is_file():
+            return path
+    version = metadata.version("linuxkit-farm")
+    raise SettingsError(f"{installed} is missing", hint=f"install linuxkit-farm {version} again")

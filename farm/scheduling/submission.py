@@ -1,0 +1,71 @@
+"""A plan becomes a run: contexts are packed and stored, then the run, then its tasks."""
+
+from __future__ import annotations
+
+import os
+import platform
+import pwd
+import time
+from typing import TYPE_CHECKING
+
+from farm.builders.build_arguments import build_args, labels
+from farm.package.context import pack
+from farm.package.git_objects import commit_time
+from farm.planning.decide import make_run
+from farm.scheduling import coordinator
+from farm.scheduling.celery_app import COMMANDS_TRIES, make_app
+from farm.state.contexts import put_context
+from farm.state.runs import next_run
+from farm.system.files import spool
+
+if TYPE_CHECKING:
+    from farm.model import Package, Run
+    from farm.planning.plan import Plan
+    from farm.settings import Settings
+    from farm.state.store import Store
+
+
+def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = False) -> Run:
+    """Store what the workers need, then the run, then send its tasks; returns the run.
+
+    Killed before the end, it leaves contexts that expire; the registry still says what is missing.
+    """
+    contexts = {
+        item.package.image: _store_context(item.package, settings, store) for item in plan.todo if item.build
+    }
+    arguments = {
+        item.package.image: (
+            labels(item.package),
+            build_args(item.package, settings.build_args, commit_time(item.package)),
+        )
+        for item in plan.todo
+    }
+    run = make_run(
+        plan,
+        contexts,
+        arguments,
+        run=next_run(store),
+        submitter=whoami(),
+        created=time.time(),
+        partial=partial,
+    )
+    coordinator.submit(make_app(settings, tries=COMMANDS_TRIES), store, run)
+    return run
+
+
+def whoami() -> str:
+    """Who submits or cancels, for people: user@host."""
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        # In a container, whoever runs it may have no name there.
+        user = str(os.getuid())
+    return f"{user}@{platform.node()}"
+
+
+def _store_context(package: Package, settings: Settings, store: Store) -> str:
+    with spool() as tar:
+        context = pack(package, tar)
+        tar.seek(0)
+        put_context(store, context.digest, tar, keep=settings.keep)
+    return context.digest

@@ -1,0 +1,68 @@
+"""What stands before the waiting jobs of a run: read in two round trips, however many jobs there are."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
+
+from farm.model import JobState
+from farm.state.build_times import took_by_arch
+from farm.state.records import arch_of
+from farm.state.store import OPEN_RUNS, Store, answered, run_key
+from farm.state.workers import workers
+
+if TYPE_CHECKING:
+    from farm.state.records import RunRecord
+
+_JOB = "J "
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The queue of one architecture, as a run sees it."""
+
+    slots: int = 0
+    """Builds that the workers which are up can do at a time; 0 where no worker is up."""
+    ahead: int = 0
+    """Jobs of other runs that were queued before this run's first."""
+    in_hand: int = 0
+    """Builds that are under way."""
+    took: tuple[float, ...] = field(default=())
+    """Seconds that the last builds of the architecture took."""
+
+
+@answered
+def read_lines(store: Store, record: RunRecord) -> dict[str, Line]:
+    """The queue of each architecture for which a run has jobs waiting."""
+    first: dict[str, float] = {}
+    for package in record.packages.values():
+        for job in package.jobs.values():
+            if job.state is JobState.QUEUED and not job.behind:
+                first[job.arch] = min(job.at, first.get(job.arch, job.at))
+    if not first:
+        return {}
+    ahead, in_hand = _count(store, record.id, first)
+    took = took_by_arch(store, tuple(first))
+    slots: Counter[str] = Counter()
+    for worker in workers(store):
+        if worker.serving:
+            slots.update(dict.fromkeys(worker.arches, worker.slots))
+    return {arch: Line(slots[arch], ahead[arch], in_hand[arch], tuple(took[arch])) for arch in first}
+
+
+def _count(store: Store, own: str, first: dict[str, float]) -> tuple[Counter[str], Counter[str]]:
+    runs = cast("list[str]", store.text.zrange(OPEN_RUNS, 0, -1))
+    pipeline = store.text.pipeline(transaction=False)
+    for run in runs:
+        pipeline.zrange(run_key(run, "hand"), 0, -1)
+        for arch, at in first.items():
+            pipeline.zcount(run_key(run, f"queued:{arch}"), "-inf", f"({at}" if run != own else "(0")
+    answers = iter(pipeline.execute())
+    ahead: Counter[str] = Counter()
+    in_hand: Counter[str] = Counter()
+    for _ in runs:
+        in_hand.update(arch_of(name) for name in next(answers) if name.startswith(_JOB))
+        for arch in first:
+            ahead[arch] += next(answers)
+    return ahead, in_hand

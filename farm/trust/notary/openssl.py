@@ -1,0 +1,40 @@
+"""openssl, which makes and opens keys."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+from farm.settings import Secret, environment
+from farm.system.processes import DIE_WITH_PARENT, TIE, require
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from farm.trust.notary.deadline import Deadline
+
+
+def openssl(
+    arguments: Sequence[str], deadline: Deadline, secrets: Iterable[Secret] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run one openssl command; `-passin stdin`, then `-passout stdin`, read one of the secrets each.
+
+    Raises:
+        TrustUnavailableError: the deadline passed; the process is dead by then.
+        FarmError: openssl is not installed.
+    """
+    require("openssl", *TIE)
+    lines = "".join(f"{secret.reveal()}\n" for secret in secrets)
+    try:
+        return subprocess.run(
+            [*DIE_WITH_PARENT, "openssl", *arguments],
+            input=lines,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=deadline.left(),
+            env=environment(["PATH"]),
+        )
+    except subprocess.TimeoutExpired:
+        # The cause would carry what was printed.
+        raise deadline.missed() from None

@@ -1,0 +1,197 @@
+"""Real builds: an engine, contexts, a registry that asks for a login; nothing may leak from any test."""
+
+from __future__ import annotations
+
+import gc
+import io
+import json
+import os
+import socket
+import tarfile
+import threading
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+import pytest
+
+from farm.builders.build_spec import BuildSpec
+from farm.builders.choice import choose_builder
+from farm.builders.docker_engine import Engine
+from farm.model import Reference
+from farm.registry.credentials import Credentials, Login
+from farm.settings import Secret, Settings
+from lab.engine import CONTAINERD, OVERLAY2
+from lab.services import GUARDED_LOGIN
+from tests.support.buildx import install_buildx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from farm.builders.builder import Builder
+    from lab.lab import Lab
+    from tests.conftest import Engines
+
+LOGIN = Login(GUARDED_LOGIN[0], Secret(GUARDED_LOGIN[1]))
+WRONG_LOGIN = Login("farm", Secret("wrong"))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait for a condition; fails when it does not come true."""
+    deadline = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        pause.wait(0.02)
+
+
+def tar(files: dict[str, str]) -> BinaryIO:
+    """A build context, in a file as the farm's are."""
+    packed = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 - whoever builds closes it
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for name, text in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size, entry.mode = len(text.encode()), 0o644
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    packed.seek(0)
+    return packed
+
+
+@dataclass
+class Bench:
+    """A builder and its engine, with the arguments that a test does not care about filled in."""
+
+    builder: Builder
+    engine: Engine
+    settings: Settings
+    base: str
+    registry: str
+    log: list[str] = field(default_factory=list)
+    made: list[tuple[Reference, str]] = field(default_factory=list)
+
+    def name(self, host: str | None = None, arch: str = "amd64") -> Reference:
+        """A new name, which is taken out of the engine again."""
+        self.made.append((Reference.parse(f"{host or self.registry}/test/{uuid.uuid4().hex}:1"), arch))
+        return self.made[-1][0]
+
+    def log_in(self, host: str, login: Login) -> None:
+        """What `docker login` does on the worker."""
+        config = {"auths": {host: {"auth": login.basic}}}
+        (self.settings.docker_config / "config.json").write_text(json.dumps(config))
+
+    def build(
+        self,
+        dockerfile: str,
+        spec: BuildSpec | None = None,
+        *,
+        name: Reference | None = None,
+        cancelled: Callable[[], bool] = lambda: False,
+        timeout: float = 120.0,
+        context: BinaryIO | None = None,
+        **files: str,
+    ) -> Reference:
+        """Build a Dockerfile in which BASE stands for a base image; returns the image's name."""
+        spec = spec or BuildSpec("amd64", no_cache=True)
+        name = name or self.name(arch=spec.arch)
+        text = dockerfile.replace("BASE", self.base)
+        with context or tar({"Dockerfile": text, **files}) as packed:
+            self.builder.build(
+                replace(spec, tags=(str(name),)),
+                packed,
+                log=self.log.append,
+                cancelled=cancelled,
+                timeout=timeout,
+            )
+        return name
+
+    def publish(self, name: Reference, dockerfile: str = "FROM BASE\nRUN echo something > /file\n") -> None:
+        """Build and push, as the farm does."""
+        self.build(dockerfile, BuildSpec("amd64"), name=name)
+        self.push(name)
+
+    def push(self, name: Reference) -> None:
+        """Push what was built."""
+        self.builder.push(name, log=self.log.append, cancelled=lambda: False, timeout=60.0, silence=60.0)
+
+    def image(self, name: Reference) -> dict[str, Any]:
+        """What the engine knows of an image."""
+        return self.engine.inspect(str(name))
+
+    def printed(self) -> str:
+        """All that the build's steps said."""
+        return "\n".join(self.log)
+
+
+WAYS = {
+    "engine": ("engine", None),
+    "engine-26": ("engine", OVERLAY2),
+    "engine-26-containerd": ("engine", CONTAINERD),
+    "buildx": ("buildx", None),
+    "buildx-26-containerd": ("buildx", CONTAINERD),
+}
+"""Every builder on every engine that makes a difference to it: the lab's, and today's with either store."""
+
+
+@contextmanager
+def open_bench(lab: Lab, url: str, home: Path, **settings: Any) -> Iterator[Bench]:
+    """A bench with an empty docker configuration, in which buildx is installed."""
+    install_buildx(home / "docker")
+    given = Settings(engine=url, docker_config=home / "docker", state_dir=home / "state", **settings)
+
+    def login_for(host: str) -> Login | None:
+        return Credentials.load(given.docker_config).login_for(host)
+
+    with Engine.connect(url, timeout=30.0) as engine:
+        bench = Bench(choose_builder(given, engine, login_for), engine, given, lab.base, lab.registry)
+        yield bench
+        for reference, arch in bench.made:
+            bench.builder.forget(reference, arch)
+
+
+@pytest.fixture(params=WAYS)
+def any_bench(request: pytest.FixtureRequest, lab: Lab, engines: Engines, tmp_path: Path) -> Iterator[Bench]:
+    """A bench for each way to build: whatever the way, the promises are the same."""
+    builder, kind = WAYS[request.param]
+    with open_bench(lab, engines(kind), tmp_path, builder=builder) as bench:
+        yield bench
+
+
+@pytest.fixture
+def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    """A bench with the lab's engine and its own BuildKit."""
+    with open_bench(lab, lab.engine_url, tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture(autouse=True)
+def nothing_leaks(lab: Lab) -> Iterator[None]:
+    """Neither threads nor sockets outlive a test."""
+    del lab
+    threads, sockets = threading.active_count(), _sockets()
+    yield
+    gc.collect()
+    wait_until(lambda: threading.active_count() <= threads)
+    assert _sockets() <= sockets
+
+
+def _sockets() -> int:
+    with os.scandir("/proc/self/fd") as entries:
+        links = [os.readlink(entry.path) for entry in entries if os.path.islink(entry.path)]  # noqa: PTH114, PTH115 - descriptors come and go while they are listed
+    return sum(link.startswith("socket:") for link in links)
+
+
+def free_port() -> int:
+    """A port on loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def guarded(lab: Lab) -> str:
+    """A registry that asks for a login; its host:port."""
+    return lab.guarded_registry

@@ -1,0 +1,235 @@
+"""What only buildx can do, and what it must not do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+
+from farm.builders.build_spec import BuildSpec
+from farm.builders.choice import check_builders, choose_builder, describe_builder
+from farm.builders.docker_engine import Engine
+from farm.builders.pruning import prune
+from farm.errors import EngineUnavailableError, FarmError, InputError
+from farm.registry.client import Registry
+from farm.registry.credentials import Credentials
+from farm.registry.index import is_attestation
+from farm.registry.published_images import arch_image
+from farm.settings import Settings
+from lab.engine import CONTAINERD
+from tests.integration.builders.conftest import Bench, open_bench, tar, wait_until
+from tests.integration.builders.steps import is_running, sleeper
+from tests.support.buildx import install_buildx, make_context
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from lab.lab import Lab
+    from tests.conftest import Engines
+
+READ = "FROM BASE\nRUN --mount=type=secret,id=one --mount=type=secret,id=two wc -c /run/secrets/*\n"
+
+
+def in_any_process(text: str) -> bool:
+    """Whether a command line on this machine shows a text."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if text in path.read_bytes().decode(errors="replace"):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_secrets_reach_the_steps_that_ask_for_them_and_nothing_else(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one, with a comma").write_text("first-word")
+    monkeypatch.setenv("OF_THE_SITE", "second-word!")
+    secrets = (("one", str(tmp_path / "one, with a comma")), ("two", "env:OF_THE_SITE"))
+    seen: list[str] = []
+
+    def look() -> bool:
+        seen.extend(word for word in ("first-word", "second-word") if in_any_process(word))
+        return False
+
+    with open_bench(lab, lab.engine_url, tmp_path, build_secrets=secrets) as bench:
+        name = bench.build(READ, BuildSpec("amd64", no_cache=True), cancelled=look)
+        assert " 10 /run/secrets/one" in bench.printed()
+        assert " 12 /run/secrets/two" in bench.printed()
+        image = f"{bench.image(name)}{cast('Any', bench.engine.api).history(str(name))}"
+    assert not seen
+    assert not [word for word in ("first-word", "second-word") if word in image + bench.printed()]
+
+
+def test_a_workers_key_signs_for_steps_over_ssh_and_stays_on_the_worker(lab: Lab, tmp_path: Path) -> None:
+    key = tmp_path / "key.pem"
+    make = ["openssl", "genpkey", "-algorithm", "RSA", "-out", str(key)]
+    subprocess.run(make, check=True, capture_output=True, timeout=60)
+    with open_bench(lab, lab.engine_url, tmp_path, build_ssh=(f"default={key}",)) as bench:
+        bench.build('FROM BASE\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n')
+        with pytest.raises(FarmError):
+            bench.build('FROM BASE\nRUN test -S "$SSH_AUTH_SOCK"\n')
+
+
+@pytest.fixture
+def containerd(lab: Lab, engines: Engines, tmp_path: Path) -> Iterator[Bench]:
+    """A bench whose engine can do all."""
+    cache = (f"{lab.registry}/cache/{{name}}:{{arch}}",)
+    url = engines(CONTAINERD)
+    with open_bench(
+        lab, url, tmp_path, provenance="min", build_cache_from=cache, build_cache_to=cache
+    ) as bench:
+        yield bench
+
+
+def test_what_one_worker_built_another_takes_from_the_registrys_cache(containerd: Bench) -> None:
+    name, step = containerd.name(), "FROM BASE\nRUN cat /proc/sys/kernel/random/uuid > /run\n"
+    containerd.build(step, BuildSpec("amd64"), name=name)
+    containerd.builder.forget(name, "amd64")
+    prune(containerd.engine, keep=0)
+    containerd.log.clear()
+    containerd.build(step, BuildSpec("amd64"), name=name)
+    assert any(line.endswith(" CACHED") for line in containerd.log)
+
+
+def test_a_failure_beside_a_missing_cache_is_told_as_what_it_is(containerd: Bench) -> None:
+    with pytest.raises(FarmError, match=r"^RUN step 2 of 2 failed with status 7 "):
+        containerd.build("FROM BASE\nRUN exit 7\n")
+
+
+def test_attestations_stand_beside_the_image_under_its_architectures_tag(containerd: Bench) -> None:
+    name = containerd.build("FROM BASE\nRUN true\n")
+    with Registry(Credentials(Path("none")), timeout=30) as registry:
+        image = arch_image(registry, name, "amd64")
+    assert image
+    assert [is_attestation(member) for member in image.descriptors] == [False, True]
+
+
+def test_a_platform_is_built_where_the_context_that_is_named_for_it_says(
+    lab: Lab, engines: Engines, tmp_path: Path
+) -> None:
+    far = engines(CONTAINERD)
+    named = (("linux/arm64", "far"),)
+    with (
+        open_bench(lab, lab.engine_url, tmp_path, builders=named) as bench,
+        Engine.connect(far, timeout=30.0) as engine,
+    ):
+        make_context(lab, bench.settings.docker_config, "far", far)
+        assert check_builders(bench.settings, bench.engine.info(), ["arm64"]) == ("arm64",)
+        name = bench.build("FROM BASE\nRUN true\n", BuildSpec("arm64"))
+        assert engine.inspect(str(name))["Architecture"] == "arm64"
+        with pytest.raises(FarmError):
+            bench.image(name)
+        bench.builder.forget(name, "arm64")
+        with pytest.raises(FarmError):
+            engine.inspect(str(name))
+        assert not (bench.settings.docker_config / "buildx").exists(), "docker's configuration is not ours"
+
+
+def test_a_builder_that_does_not_exist_is_told_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
+    with (
+        open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "none"),)) as bench,
+        pytest.raises(InputError, match=r'^the builder none cannot be used: no builder "none" found'),
+    ):
+        check_builders(bench.settings, bench.engine.info(), ["arm64"])
+
+
+def test_a_builder_that_does_not_answer_is_told_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
+    with open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "gone"),)) as bench:
+        make_context(lab, bench.settings.docker_config, "gone", f"unix://{tmp_path}/none")
+        with pytest.raises(EngineUnavailableError, match=r"^the builder gone cannot be used: Cannot connect"):
+            check_builders(bench.settings, bench.engine.info(), ["arm64"])
+
+
+def test_attestations_are_refused_when_the_worker_starts_where_its_engine_cannot_make_them(
+    lab: Lab, tmp_path: Path
+) -> None:
+    with (
+        open_bench(lab, lab.engine_url, tmp_path, sbom="true") as bench,
+        pytest.raises(InputError, match=r"^this engine's image store cannot do sbom"),
+    ):
+        check_builders(bench.settings, bench.engine.info(), ["amd64"])
+
+
+def test_an_engine_that_is_gone_can_be_tried_again(lab: Lab, tmp_path: Path) -> None:
+    with (
+        open_bench(lab, lab.engine_url, tmp_path, builder="buildx") as bench,
+        Engine.connect(lab.engine_url, timeout=30.0) as engine,
+    ):
+        gone = Settings(engine=f"unix://{tmp_path}/none", builder="buildx", **_homes(tmp_path))
+        bench.builder = choose_builder(gone, engine, lambda _: None)
+        with pytest.raises(EngineUnavailableError) as caught:
+            bench.build("FROM BASE\n")
+    assert caught.value.retryable
+
+
+def _homes(home: Path) -> dict[str, Any]:
+    return {"docker_config": home / "docker", "state_dir": home / "state"}
+
+
+WORKER = """
+import sys
+from pathlib import Path
+from tests.integration.builders import test_buildx
+test_buildx.build_until_killed(*sys.argv[1:])
+"""
+
+
+def build_until_killed(url: str, home: str, base: str, name: str, mark: str) -> None:
+    """What a worker's process does, until it is killed."""
+    settings = Settings(engine=url, builder="buildx", **_homes(Path(home)))
+    with Engine.connect(url, timeout=30.0) as engine:
+        builder = choose_builder(settings, engine, lambda _: None)
+        context = tar({"Dockerfile": f"FROM {base}\nRUN sleep {mark.removeprefix('mark=')}\n"})
+        spec = BuildSpec("amd64", tags=(name,))
+        builder.build(spec, context, log=lambda _: None, cancelled=lambda: False, timeout=600.0)
+
+
+def test_a_killed_workers_build_ends_with_it_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> None:
+    install_buildx(tmp_path / "docker")
+    _, mark = sleeper()
+    words = [lab.engine_url, str(tmp_path), lab.base, f"{lab.registry}/test/killed:1", f"mark={mark}"]
+    with subprocess.Popen([sys.executable, "-c", WORKER, *words]) as worker:
+        try:
+            wait_until(lambda: is_running(mark), 60.0)
+        finally:
+            worker.send_signal(signal.SIGKILL)
+    wait_until(lambda: not in_any_process(f"{tmp_path}/docker/cli-plugins"))
+    wait_until(lambda: not is_running(mark))
+    (left,) = (tmp_path / "state" / "buildx").iterdir()
+    with open_bench(lab, lab.engine_url, tmp_path, builder="buildx") as bench:
+        bench.build("FROM BASE\n")
+    assert not left.exists()
+    assert not list((tmp_path / "state" / "buildx").iterdir())
+
+
+def test_a_killed_buildx_can_be_tried_again(lab: Lab, tmp_path: Path) -> None:
+    dockerfile, mark = sleeper()
+
+    def kill() -> None:
+        wait_until(lambda: is_running(mark))
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            if str(tmp_path / "docker" / "cli-plugins") in path.read_bytes().decode(errors="replace"):
+                os.kill(int(path.parent.name), signal.SIGKILL)
+
+    with open_bench(lab, lab.engine_url, tmp_path, builder="buildx") as bench:
+        killer = threading.Thread(target=kill)
+        killer.start()
+        with pytest.raises(EngineUnavailableError, match=r"^docker buildx was killed by signal 9$") as caught:
+            bench.build(dockerfile)
+        killer.join()
+    assert caught.value.retryable
+    wait_until(lambda: not is_running(mark))
+
+
+def test_a_worker_says_which_buildx_it_has_and_why(tmp_path: Path) -> None:
+    install_buildx(tmp_path / "docker")
+    found = describe_builder(Settings(provenance="min", **_homes(tmp_path)))
+    assert found == "buildx 0.13.1 (for provenance)"

@@ -1,0 +1,41 @@
+"""Images that a package depends on, saved by a real engine into a directory that is full."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.builders.depends_images import completed
+from farm.errors import TemporaryFullError
+from farm.model import DockerImages
+from farm.registry.connect import open_registry
+from tests.integration.builders.conftest import tar
+from tests.support.small_disk import small_disk
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.builders.conftest import Bench
+
+
+def test_an_image_for_which_a_worker_has_no_room_is_not_blamed_on_the_engine(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    context = tar({"Dockerfile": "FROM scratch\n"})
+    depends = DockerImages((bench.base,), target="images.tar")
+    with (
+        small_disk(tmp_path / "disk") as disk,
+        monkeypatch.context() as worker,
+        open_registry(bench.settings) as registry,
+        context,
+    ):
+        worker.setattr(tempfile, "tempdir", str(disk))
+        with (
+            pytest.raises(TemporaryFullError, match=f"^{disk}, the directory for temporary files, is full"),
+            completed(
+                context, depends, "amd64", engine=bench.engine, registry=registry, log=bench.log.append
+            ),
+        ):
+            pass

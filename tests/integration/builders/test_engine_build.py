@@ -1,0 +1,66 @@
+"""What holds for the engine, and for the builder that needs no more than it."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.builders.docker_engine import Engine
+from farm.builders.engine_build import check_architecture
+from farm.builders.engine_builder import EngineBuilder
+from farm.errors import BuildFailedError, EngineUnavailableError, InputError
+from tests.integration.builders.conftest import Bench, wait_until
+from tests.integration.builders.proxy import relay
+from tests.integration.builders.steps import is_running, sleeper
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from lab.lab import Lab
+
+
+def test_an_image_of_another_architecture_than_asked_is_refused(bench: Bench) -> None:
+    name = bench.build("FROM BASE\nRUN true\n")
+    with pytest.raises(BuildFailedError, match="is for amd64, not for arm64"):
+        check_architecture(bench.engine, str(name), "arm64")
+
+
+def test_an_engine_that_goes_away_can_be_tried_again(
+    bench: Bench, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dockerfile, mark = sleeper()
+    with relay(tmp_path / "s", lab.engine_url) as way, Engine.connect(way.url, timeout=5.0) as engine:
+        monkeypatch.setattr(bench, "builder", EngineBuilder(engine, lambda _: None))
+
+        def cut() -> None:
+            wait_until(lambda: is_running(mark))
+            way.cut()
+
+        cutter = threading.Thread(target=cut)
+        cutter.start()
+        with pytest.raises(EngineUnavailableError) as caught:
+            bench.build(dockerfile)
+        cutter.join()
+        monkeypatch.undo()
+    assert caught.value.retryable
+    wait_until(lambda: not is_running(mark))
+
+
+def test_an_engine_says_what_it_is_and_what_it_emulates(any_bench: Bench) -> None:
+    info = any_bench.engine.info()
+    assert (info.architecture, info.os) == ("amd64", "linux")
+    assert {"arm64", "s390x"} <= set(any_bench.engine.emulated())
+    assert "amd64" not in any_bench.engine.emulated()
+
+
+def test_an_engine_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(EngineUnavailableError) as caught:
+        Engine.connect(f"unix://{tmp_path}/none", timeout=1.0)
+    assert caught.value.hint == "is dockerd running, and may this user talk to it?"
+
+
+def test_a_url_of_no_engine_is_refused() -> None:
+    with pytest.raises(InputError):
+        Engine.connect("ssh://host", timeout=1.0)

@@ -1,0 +1,119 @@
+"""Files that are there whole or not at all, and temporary ones, on a real disk that is full."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import FarmError, SettingsError, TemporaryFullError
+from farm.monitor.flower_launch import flower_password
+from farm.settings import Settings
+from farm.system.files import place, spool
+from tests.support.small_disk import fill, small_disk
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of a mebibyte."""
+    with small_disk(tmp_path / "disk") as disk:
+        yield disk
+
+
+def write_pieces(size: int, piece: int) -> None:
+    """Write a temporary file in pieces."""
+    with spool() as file:
+        for _ in range(0, size, piece):
+            file.write(bytes(piece))
+
+
+def descriptors() -> str:
+    """What this process has open, deleted files too."""
+    return "\n".join(str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+
+
+def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
+    place(tmp_path / "key", "first")
+    place(tmp_path / "key", "second")
+    assert (tmp_path / "key").read_text() == "first"
+    assert [path.name for path in tmp_path.iterdir()] == ["key"]
+    assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("left", [False, True])
+def test_of_many_who_make_a_file_at_once_one_makes_it_and_all_find_it(tmp_path: Path, left: bool) -> None:
+    path, together = tmp_path / "key", threading.Barrier(16)
+    if left:
+        path.touch()
+
+    def make(number: int) -> str:
+        together.wait()
+        place(path, f"made by {number}")
+        return path.read_text()
+
+    with ThreadPoolExecutor(16) as pool:
+        found = set(pool.map(make, range(16)))
+    assert found == {path.read_text()}
+    assert path.read_text().startswith("made by ")
+    assert [file.name for file in tmp_path.iterdir()] == ["key"]
+
+
+def test_flower_has_a_password_though_whoever_made_it_first_was_killed_before_he_wrote_it(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "flower.password").touch(0o600)
+    password = flower_password(Settings(state_dir=tmp_path)).reveal()
+    assert len(password) >= 16
+    assert flower_password(Settings(state_dir=tmp_path)).reveal() == password
+
+
+def test_flower_never_takes_an_empty_line_for_a_password(tmp_path: Path) -> None:
+    (tmp_path / "flower.password").write_text("\n")
+    with pytest.raises(SettingsError, match="holds no password"):
+        flower_password(Settings(state_dir=tmp_path))
+
+
+def test_on_a_full_disk_flower_does_not_start_and_later_has_a_password(disk: Path) -> None:
+    ballast = fill(disk)
+    settings = Settings(state_dir=disk)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match="cannot be written or read: No space left on device"):
+            flower_password(settings)
+    assert [path.name for path in disk.iterdir()] == ["ballast"]
+    ballast.unlink()
+    assert len(flower_password(settings).reveal()) >= 16
+
+
+@pytest.mark.parametrize("piece", [100, 64 * 1024, 4 * MIB])
+def test_a_full_directory_for_temporary_files_is_named_and_nothing_stays_open(
+    monkeypatch: pytest.MonkeyPatch, disk: Path, piece: int
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(disk))
+    with pytest.raises(TemporaryFullError, match=rf"^{disk}, the directory .* TMPDIR") as full:
+        write_pieces(4 * MIB, piece)
+    assert full.value.retryable
+    assert isinstance(full.value.__cause__, OSError)
+    assert full.value.__cause__.errno == errno.ENOSPC
+    assert str(disk) not in descriptors()
+    with spool() as file:
+        file.write(bytes(MIB // 2))
+        file.seek(0)
+        assert file.read() == bytes(MIB // 2)
+
+
+def test_a_directory_for_temporary_files_that_is_not_there_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(FarmError, match=r"/gone: No such file or directory .*TMPDIR"):
+        spool()

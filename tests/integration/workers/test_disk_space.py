@@ -1,0 +1,164 @@
+"""Room on the engine's disk, on a real engine whose disk is small."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.builders.build_spec import BuildSpec
+from farm.builders.docker_engine import Engine
+from farm.builders.engine_push import forget
+from farm.builders.pruning import free_space
+from farm.errors import DiskFullError, DiskTooSmallError, EngineError
+from farm.model import Reference
+from farm.settings import Secret, Settings
+from farm.state import leases
+from tasks.disk_space import Room
+from tasks.worker_context import SharedFlag, Site
+from tests.integration.builders.conftest import Bench, open_bench
+from tests.support.engines import another_engine
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from farm.state.store import Store
+    from lab.lab import Lab
+
+MIB = 1 << 20
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="module")
+def small_engine(lab: Lab) -> Iterator[Engine]:
+    """An engine with a disk of 200 MiB."""
+    del lab
+    with another_engine(size="200m") as located, Engine.connect(located.address, timeout=30.0) as engine:
+        yield engine
+
+
+@pytest.fixture
+def bench(small_engine: Engine, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
+    """A bench on it."""
+    with open_bench(lab, small_engine.url, tmp_path) as bench:
+        yield bench
+
+
+@pytest.fixture
+def make_room(small_engine: Engine, lab: Lab) -> Iterator[Callable[[int], Room]]:
+    """Makes rooms, whose engine counts as full below so many free bytes."""
+    stores: list[Store] = []
+
+    def make(disk_free: int = 0) -> Room:
+        settings = Settings(
+            broker=Secret(lab.redis_url), engine=small_engine.url, disk_free=disk_free, cache_keep=0
+        )
+        site = Site(settings, "worker@test", SharedFlag())
+        stores.append(site.store)
+        return Room(site, small_engine, small_engine.info())
+
+    yield make
+    for store in stores:
+        store.close()
+
+
+def noise(mebibytes: int) -> str:
+    """A Dockerfile whose build writes so much, and other bytes each time."""
+    return f"FROM BASE\nRUN echo {next(_numbers)}; dd if=/dev/urandom of=/noise bs=1M count={mebibytes}\n"
+
+
+def leave_cache(bench: Bench, mebibytes: int) -> None:
+    """Build, and take the image out again, as after a push."""
+    image = name()
+    bench.build(noise(mebibytes), BuildSpec("amd64"), name=image)
+    forget(bench.engine, image)
+
+
+def name() -> Reference:
+    """A name that no other test uses."""
+    return Reference.parse(f"localhost:1/room/t{next(_numbers)}:{'0' * 40}-amd64")
+
+
+def holds(engine: Engine, reference: Reference) -> bool:
+    """Whether an engine has an image of that name."""
+    try:
+        engine.inspect(str(reference))
+    except EngineError:
+        return False
+    return True
+
+
+def test_a_build_that_fills_the_disk_is_made_again_after_a_clean_up(
+    bench: Bench, make_room: Callable[..., Room]
+) -> None:
+    room = make_room()
+    said: list[str] = []
+    leave_cache(bench, 80)
+    tries: list[int] = []
+
+    def build() -> None:
+        tries.append(len(tries))
+        bench.build(noise(130), BuildSpec("amd64"))
+
+    room.filled(build, name(), say=said.append)
+    assert tries == [0, 1]
+    assert "disk of the Docker Engine is full" in said[0]
+
+
+def test_a_build_that_needs_more_than_the_disk_fails_for_good(
+    bench: Bench, make_room: Callable[..., Room]
+) -> None:
+    with pytest.raises(DiskTooSmallError, match="again after a clean-up") as caught:
+        make_room().filled(lambda: _discard(bench.build(noise(400))), name(), say=lambda _: None)
+    assert not caught.value.retryable
+
+
+def test_cache_beyond_its_bounds_is_pruned_before_a_build(
+    bench: Bench, small_engine: Engine, make_room: Callable[..., Room]
+) -> None:
+    root = small_engine.info().root
+    leave_cache(bench, 60)
+    full = free_space(small_engine.url, root)
+    make_room().make()
+    after = free_space(small_engine.url, root)
+    assert full is not None
+    assert after is not None
+    assert after - full > 50 * MIB
+
+
+def test_a_job_is_refused_with_the_figures_while_too_little_is_free(
+    make_room: Callable[..., Room],
+) -> None:
+    with pytest.raises(DiskFullError, match=r"^disk full: /.* MiB free, of 300 MiB wanted") as caught:
+        make_room(300 * MIB).make()
+    assert caught.value.retryable
+
+
+def test_an_image_that_a_dead_build_left_is_taken_out_and_no_other(
+    bench: Bench, small_engine: Engine, make_room: Callable[..., Room]
+) -> None:
+    room = make_room()
+    left, foreign = name(), name()
+    for reference in (left, foreign):
+        bench.build("FROM BASE\nRUN true\n", BuildSpec("amd64"), name=reference)
+    lease = leases.take(room.site.store, str(left), life=60, holder="r1 other@test")
+    with pytest.raises(RuntimeError, match="died"), room.taken(left):
+        raise RuntimeError("died")
+    room.make()
+    assert holds(small_engine, left), "its build is under way elsewhere"
+    leases.free(room.site.store, lease)
+    room.make()
+    assert (holds(small_engine, left), holds(small_engine, foreign)) == (False, True)
+
+
+def test_the_disk_of_an_engine_elsewhere_is_not_guessed(small_engine: Engine) -> None:
+    root = small_engine.info().root
+    assert free_space(small_engine.url, root) is not None
+    assert free_space("tcp://builder.example.org:2375", root) is None
+    assert free_space(small_engine.url, "/no/such/directory") is None
+
+
+def _discard(_: object) -> None:
+    return None

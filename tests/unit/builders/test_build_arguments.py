@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from farm import __version__
+from farm.builders.build_arguments import build_args, go_version, labels, proxy_args
+from farm.builders.build_spec import BuildSpec
+from farm.model import BuildYml, Job, Package, Reference
+
+_COMMIT = "0123456789abcdef0123456789abcdef01234567"
+_PACKAGE = Package(
+    directory="pkg/foo",
+    yml=BuildYml(
+        image="foo",
+        gitrepo="https://example.org/foo",
+        config='{"a":1}',
+        build_args=("SHARED=package", "EQUALS=a=b"),
+    ),
+    reference=Reference.parse("linuxkit/foo:abc"),
+    hash="abc",
+    repository="/src",
+    commit=_COMMIT,
+    dirty=False,
+    trees=(),
+)
+
+
+def test_a_package_is_told_what_linuxkit_tells_it() -> None:
+    assert dict(build_args(_PACKAGE, (), 1700000000.0)) == {
+        "SOURCE": "https://example.org/foo",
+        "REVISION": _COMMIT,
+        "GOPKGVERSION": "v0.0.0-20231114221320-0123456789ab",
+        "PKG_HASH": "abc",
+        "PKG_IMAGE": "linuxkit/foo:abc",
+        "SHARED": "package",
+        "EQUALS": "a=b",
+    }
+
+
+def test_what_a_package_sets_itself_beats_the_site_and_the_standard() -> None:
+    loud = replace(_PACKAGE, yml=replace(_PACKAGE.yml, build_args=("SOURCE=mine", "SHARED=mine")))
+    args = dict(build_args(loud, (("SHARED", "site"), ("SITE", "site"))))
+    assert (args["SOURCE"], args["SHARED"], args["SITE"]) == ("mine", "mine", "site")
+
+
+def test_uncommitted_content_claims_no_revision() -> None:
+    dirty = replace(_PACKAGE, dirty=True)
+    assert not {"REVISION", "GOPKGVERSION"} & dict(build_args(dirty, (), 1700000000.0)).keys()
+    assert "org.opencontainers.image.revision" not in dict(labels(dirty))
+
+
+def test_an_image_carries_linuxkits_labels() -> None:
+    assert dict(labels(_PACKAGE)) == {
+        "org.opencontainers.image.source": "https://example.org/foo",
+        "org.opencontainers.image.revision": _COMMIT,
+        "org.mobyproject.config": '{"a":1}',
+        "org.mobyproject.linuxkit.version": __version__,
+        "org.mobyproject.linuxkit.revision": "unknown",
+    }
+
+
+def test_a_go_version_is_in_utc() -> None:
+    assert go_version("f" * 40, 0.0) == "v0.0.0-19700101000000-ffffffffffff"
+
+
+def test_proxies_are_handed_on_as_they_stand_and_nothing_else_is() -> None:
+    environment = {"http_proxy": "http://a", "NO_PROXY": "", "PATH": "/bin", "ALL_PROXY": "socks://b"}
+    assert dict(proxy_args(environment)) == {
+        "http_proxy": "http://a",
+        "NO_PROXY": "",
+        "ALL_PROXY": "socks://b",
+    }
+
+
+def _job(**fields: Any) -> Job:
+    reference = Reference.parse("linuxkit/foo:abc")
+    job = Job("r1", "linuxkit/foo", reference, "arm64", hash="abc", tag="{{.Hash}}", context="sha256:")
+    return replace(job, **fields)
+
+
+def test_a_job_is_built_for_its_architecture_under_that_architectures_tag() -> None:
+    query = BuildSpec.of(_job()).query()
+    assert ("platform", "linux/arm64") in query
+    assert ("t", "docker.io/linuxkit/foo:abc-arm64") in query
+
+
+def test_steps_have_a_network_only_where_the_package_asks_for_one() -> None:
+    assert ("networkmode", "none") in BuildSpec.of(_job()).query()
+    assert "networkmode" not in dict(BuildSpec.of(_job(network=True)).query())
+
+
+def test_the_jobs_own_proxy_beats_the_workers() -> None:
+    spec = BuildSpec.of(
+        _job(build_args=(("http_proxy", "job"),)), proxies=(("http_proxy", "worker"), ("no_proxy", "x"))
+    )
+    assert dict(spec.build_args) == {"http_proxy": "job", "no_proxy": "x"}

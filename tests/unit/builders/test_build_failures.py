@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.builders.build_failures import failure
+from farm.builders.engine_push import push_failure
+from farm.buildkit.progress import Step
+from farm.buildkit.trace import Output, Vertex
+from farm.errors import (
+    BuildFailedError,
+    DiskFullError,
+    EngineUnavailableError,
+    FarmError,
+    RegistryDeniedError,
+    RegistryError,
+    RegistryUnavailableError,
+)
+from farm.model import Reference
+from tests.unit.conftest import RECORDINGS, replayed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.unit.conftest import Replay
+
+
+def step(name: str, error: str, last_line: str = "") -> Step:
+    last = Output("sha256:a", 1.0, last_line.encode())
+    return Step(1, Vertex("sha256:a", name, error=error), last=last)
+
+
+@pytest.mark.parametrize(
+    ("case", "kind", "sentence"),
+    [
+        ("failed-run", BuildFailedError, 'RUN step 3 of 4 failed with status 2: "make: cc: not found"'),
+        (
+            "failed-stage",
+            BuildFailedError,
+            "RUN step 2 of 2 failed with status 3 and printed nothing: exit 3",
+        ),
+        (
+            "failed-killed",
+            BuildFailedError,
+            "RUN step 2 of 2 failed with status 137 and printed nothing: exit 137",
+        ),
+        ("missing-base", BuildFailedError, "image localhost:5999/nope/nope:1 was not found"),
+        ("missing-tag", BuildFailedError, "image localhost:5999/base/busybox:nope was not found"),
+        (
+            "missing-architecture",
+            BuildFailedError,
+            "image localhost:5999/base/busybox:1 does not exist for this architecture",
+        ),
+        ("no-dockerfile", BuildFailedError, "the build context has no such Dockerfile"),
+        ("empty-dockerfile", BuildFailedError, "the build failed: the Dockerfile cannot be empty"),
+    ],
+)
+def test_a_failure_is_one_sentence_on_every_engine(
+    replay: Callable[[str], Replay], case: str, kind: type[FarmError], sentence: str
+) -> None:
+    outcome, _ = replay(case)
+    with pytest.raises(FarmError) as caught:
+        outcome.image(200)
+    assert type(caught.value) is kind
+    assert caught.value.message == sentence
+
+
+def test_a_copy_of_what_is_not_there_names_the_step_and_the_file(replay: Callable[[str], Replay]) -> None:
+    with pytest.raises(BuildFailedError, match=r'^COPY step 2 of 2 failed: "/nope":? not found$'):
+        replay("missing-source")[0].image(200)
+
+
+def test_an_unknown_instruction_is_told_with_its_line(replay: Callable[[str], Replay]) -> None:
+    with pytest.raises(
+        BuildFailedError, match=r"^line 2 of the Dockerfile cannot be understood: unknown instruction: FOO"
+    ):
+        replay("unknown-instruction")[0].image(200)
+
+
+def test_a_registry_that_is_away_can_be_tried_again(replay: Callable[[str], Replay]) -> None:
+    with pytest.raises(
+        RegistryUnavailableError, match=r"^image localhost:1/nope/nope:1: the registry"
+    ) as caught:
+        replay("unreachable-base")[0].image(200)
+    assert caught.value.retryable
+
+
+def test_a_registry_that_refuses_is_told_apart_from_an_image_that_is_missing(
+    replay: Callable[[str], Replay],
+) -> None:
+    with pytest.raises(BuildFailedError, match="the registry refuses access") as caught:
+        replay("denied-base")[0].image(200)
+    assert caught.value.hint == "log in to the registry on the worker"
+
+
+def test_an_answer_that_ends_without_a_result_is_the_engines_fault_and_can_be_tried_again(
+    replay: Callable[[str], Replay],
+) -> None:
+    outcome, _ = replay("success")
+    outcome.id = ""
+    with pytest.raises(EngineUnavailableError):
+        outcome.image(200)
+
+
+@pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*/disk-full-*.jsonl")), ids=lambda path: path.stem)
+def test_a_disk_that_fills_up_during_a_build_is_told_as_that(path: Path) -> None:
+    outcome, _ = replayed(path)
+    with pytest.raises(DiskFullError, match=r"^the disk of the Docker Engine is full ") as caught:
+        outcome.image(200)
+    assert caught.value.retryable
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "failed to register layer: Error processing tar file: write /x: no space left on device",
+        "failed to solve: failed to copy: write /var/lib/docker/x: No Space Left On Device",
+        "mkdir /var/lib/docker/tmp/buildkit-mount1: no space left on device",
+    ],
+)
+def test_a_full_disk_is_told_apart_from_a_failed_step(message: str) -> None:
+    assert isinstance(failure(message, None), DiskFullError)
+    assert isinstance(failure("solver", step("[1/2] RUN x", message)), DiskFullError)
+
+
+def test_a_build_that_nobody_here_cancelled_is_the_engines_doing_and_can_be_tried_again() -> None:
+    told = failure("failed to solve: rpc error: code = Canceled desc = context canceled", None)
+    assert isinstance(told, EngineUnavailableError)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "process \"/bin/sh -c grep 'no space left' || echo context canceled\" did not complete: exit code: 2",
+        "executor failed running [/bin/sh -c test [ context canceled ] no space left]: exit code: 2",
+    ],
+)
+def test_the_words_of_a_command_are_not_taken_for_the_engines(error: str) -> None:
+    told = failure(error, step("[1/2] RUN test", error, "it failed"))
+    assert str(told) == 'RUN step 1 of 2 failed with status 2: "it failed"'
+
+
+def test_a_foreign_architectures_step_is_named_without_its_platform() -> None:
+    told = failure("", step("[linux/arm64 builder 3/5] RUN make", "exit code: 2", "no rule"))
+    assert str(told) == 'RUN step 3 of 5 failed with status 2: "no rule"'
+
+
+def test_a_killed_step_hints_at_memory() -> None:
+    told = failure(
+        "", step("[2/2] RUN make", 'process "make" did not complete successfully: exit code: 137', "cc1")
+    )
+    assert told.hint == "killed, as when its memory runs out"
+
+
+def test_a_long_last_line_is_cut() -> None:
+    told = failure("", step("[2/2] RUN make", "exit code: 1", "x" * 1999))
+    assert len(told.message) < 400
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        ("denied: requested access to the resource is denied", RegistryDeniedError),
+        ("unauthorized: authentication required", RegistryDeniedError),
+        ("no basic auth credentials", RegistryDeniedError),
+        ('Put "http://x/v2/": dial tcp 127.0.0.1:1: connect: connection refused', RegistryUnavailableError),
+        ("received unexpected HTTP status: 503 Service Unavailable", RegistryUnavailableError),
+        ("received unexpected HTTP status: 500 Internal Server Error", RegistryUnavailableError),
+        ("toomanyrequests: slow down", RegistryUnavailableError),
+        ("net/http: TLS handshake timeout", RegistryUnavailableError),
+        ("An image does not exist locally with the tag: x", EngineUnavailableError),
+        ("manifest invalid: manifest invalid", RegistryError),
+        ("write /var/lib/docker/tmp/x: no space left on device", DiskFullError),
+    ],
+)
+def test_a_failed_push_says_whether_a_login_or_patience_would_help(
+    message: str, kind: type[FarmError]
+) -> None:
+    told = push_failure(Reference.parse("localhost:5000/linuxkit/foo:1"), message)
+    assert type(told) is kind
+    assert "localhost:5000/linuxkit/foo:1" in told.message

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import h2.config
+import h2.connection
+import h2.events
+import h2.exceptions
+import pytest
+
+from farm.buildkit.grpc import Method, RefusedError, Server, Status, frame, unframe
+from farm.buildkit.platforms import architectures
+from farm.buildkit.protobuf import encode
+from farm.errors import EngineUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+@dataclass
+class Client:
+    """An engine's side of a session, without sockets."""
+
+    server: Server
+    http: h2.connection.H2Connection = field(
+        default_factory=lambda: h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
+    )
+    bodies: defaultdict[int, bytearray] = field(default_factory=lambda: defaultdict(bytearray))
+    statuses: dict[int, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.http.initiate_connection()
+
+    def open(self, path: str) -> int:
+        stream = self.http.get_next_available_stream_id()
+        fields = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", path)]
+        self.http.send_headers(stream, fields)
+        return stream
+
+    def call(self, path: str, message: bytes | None = b"") -> int:
+        stream = self.open(path)
+        if message is not None:
+            self.http.send_data(stream, frame(message), end_stream=True)
+        self.exchange()
+        return stream
+
+    def exchange(self) -> None:
+        """Hand over what there is until neither side has anything to say."""
+        while sent := self.http.data_to_send():
+            for reply in self.server.receive(sent):
+                for event in self.http.receive_data(reply):
+                    self._take(event)
+
+    def _take(self, event: h2.events.Event) -> None:
+        if isinstance(event, h2.events.DataReceived):
+            self.bodies[event.stream_id] += event.data
+        elif isinstance(event, h2.events.TrailersReceived):
+            headers = {str(name): str(value) for name, value in event.headers}
+            self.statuses[event.stream_id] = headers["grpc-status"]
+
+    def read(self, stream: int) -> None:
+        """Open the windows for all that was received."""
+        size = len(self.bodies[stream])
+        self.http.increment_flow_control_window(size)
+        self.http.increment_flow_control_window(size, stream)
+        self.exchange()
+
+
+def echo(_: Mapping[str, str], message: bytes) -> Iterator[bytes]:
+    yield message
+
+
+def refuse(headers: Mapping[str, str], _: bytes) -> Iterator[bytes]:
+    if headers:
+        raise RefusedError(Status.NOT_FOUND, "no")
+    yield b""
+
+
+def test_a_call_is_answered_with_its_message_and_status_0() -> None:
+    client = Client(Server({"/x/Echo": Method(echo)}))
+    stream = client.call("/x/Echo", b"hello")
+    assert unframe(bytes(client.bodies[stream])) == b"hello"
+    assert client.statuses[stream] == "0"
+
+
+def test_what_is_not_served_is_said_to_be_unimplemented() -> None:
+    client = Client(Server({}))
+    assert client.statuses[client.call("/x/Other")] == "12"
+
+
+def test_a_handler_can_refuse_and_the_connection_goes_on() -> None:
+    client = Client(Server({"/x/No": Method(refuse), "/x/Echo": Method(echo)}))
+    assert client.statuses[client.call("/x/No")] == "5"
+    assert client.statuses[client.call("/x/Echo")] == "0"
+
+
+def test_a_large_answer_is_drawn_only_as_fast_as_the_engine_reads_it() -> None:
+    drawn: list[int] = []
+
+    def many(_: Mapping[str, str], __: bytes) -> Iterator[bytes]:
+        for number in range(100):
+            drawn.append(number)
+            yield b"x" * 60_000
+
+    client = Client(Server({"/x/Many": Method(many, streaming=True)}))
+    stream = client.call("/x/Many", None)
+    assert len(drawn) <= 2
+    rounds = 0
+    while stream not in client.statuses:
+        client.read(stream)
+        rounds += 1
+        assert rounds < 1000
+    assert len(client.bodies[stream]) == 100 * 60_005
+
+
+def test_a_slow_answer_does_not_hold_up_the_others() -> None:
+    def endless(_: Mapping[str, str], __: bytes) -> Iterator[bytes]:
+        while True:
+            yield b"x" * 60_000
+
+    client = Client(Server({"/x/Endless": Method(endless, streaming=True), "/x/Echo": Method(echo)}))
+    stream = client.call("/x/Endless", None)
+    client.http.increment_flow_control_window(100_000)
+    assert client.statuses[client.call("/x/Echo", b"hello")] == "0"
+    client.http.reset_stream(stream)
+    client.exchange()
+    assert client.statuses[client.call("/x/Echo", b"hello")] == "0"
+
+
+def test_a_request_too_large_to_be_one_is_reset() -> None:
+    client = Client(Server({"/x/Echo": Method(echo)}))
+    stream = client.open("/x/Echo")
+    for _ in range(66):
+        client.http.send_data(stream, b"x" * 16_000)
+        client.exchange()
+    with pytest.raises(h2.exceptions.StreamClosedError):
+        client.http.send_data(stream, b"x")
+
+
+def test_what_is_no_http2_ends_the_session_with_an_error() -> None:
+    with pytest.raises(EngineUnavailableError):
+        list(Server({}).receive(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
+
+
+def test_the_architectures_of_an_engine_are_those_linuxkit_knows_in_its_order() -> None:
+    named = [
+        ("s390x", "linux"),
+        ("amd64", "linux"),
+        ("386", "linux"),
+        ("arm64", "windows"),
+        ("amd64", "linux"),
+    ]
+    platforms = [(3, encode((1, arch), (2, system))) for arch, system in named]
+    assert architectures(encode((1, encode((1, "worker"), *platforms)))) == ("amd64", "s390x")

@@ -1,0 +1,167 @@
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from farm.builders.engine_build import Outcome
+from farm.buildkit.progress import LONGEST_LINE, Progress, readable
+from farm.buildkit.trace import STDERR, STDOUT, Notice, Output, Trace, Transfer, Vertex
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.unit.conftest import Replay
+
+_STEP = Vertex("sha256:a", "[2/3] RUN make", started=100.0)
+
+
+def lines(*traces: Trace) -> list[str]:
+    progress = Progress()
+    return [*(line for trace in traces for line in progress.feed(trace)), *progress.flush()]
+
+
+def printed(data: bytes, time: float = 100.42, stream: int = STDOUT) -> Trace:
+    return Trace(outputs=(Output("sha256:a", time, data, stream),))
+
+
+def ended(**facts: Any) -> Trace:
+    return Trace(vertexes=(replace(_STEP, completed=101.2, **facts),))
+
+
+def test_a_step_is_told_with_its_number_its_output_and_its_duration() -> None:
+    assert lines(Trace(vertexes=(_STEP,)), printed(b"hello\n"), ended()) == [
+        "#1 [2/3] RUN make",
+        "#1 0.420 hello",
+        "#1 DONE 1.2s",
+    ]
+
+
+def test_a_cached_step_says_so() -> None:
+    assert lines(ended(cached=True))[-1] == "#1 CACHED"
+
+
+def test_a_failed_step_says_why() -> None:
+    assert lines(ended(error="exit code: 2"))[-1] == "#1 ERROR: exit code: 2"
+
+
+def test_a_step_that_was_cut_short_is_not_blamed_for_the_failure() -> None:
+    progress = Progress()
+    cut = Vertex("sha256:b", "[1/2] RUN sleep 9", started=1.0, completed=2.0, error="context canceled")
+    told = [*progress.feed(Trace(vertexes=(cut,))), *progress.feed(ended(error="exit code: 2"))]
+    assert "#1 CANCELED" in told
+    culprit = progress.failed()
+    assert culprit is not None
+    assert culprit.vertex.name == "[2/3] RUN make"
+
+
+def test_a_line_that_comes_in_pieces_is_one_line() -> None:
+    pieces = [
+        printed(piece) for piece in ("gr\u00fc\u00df".encode()[:4], "gr\u00fc\u00df".encode()[4:], b"e\n")
+    ]
+    assert lines(Trace(vertexes=(_STEP,)), *pieces)[1:] == ["#1 0.420 grüße"]
+
+
+def test_the_two_streams_of_a_step_do_not_run_into_one_line() -> None:
+    told = lines(
+        Trace(vertexes=(_STEP,)), printed(b"out"), printed(b"err\n", stream=STDERR), printed(b"put\n")
+    )
+    assert told[1:] == ["#1 0.420 err", "#1 0.420 output"]
+
+
+@pytest.mark.parametrize(("after", "line"), [(0.001, "make: no rule"), (5.0, "2 tests failed")])
+def test_of_lines_at_the_same_moment_the_error_is_the_one_to_quote(after: float, line: str) -> None:
+    progress = Progress()
+    said = printed(b"make: no rule\n", stream=STDERR), printed(b"2 tests failed\n", 100.42 + after)
+    for trace in (Trace(vertexes=(_STEP,)), *said):
+        list(progress.feed(trace))
+    assert progress.steps["sha256:a"].last_line == line
+
+
+def test_a_last_line_without_an_end_is_told_before_the_step_ends() -> None:
+    assert lines(Trace(vertexes=(_STEP,)), printed(b"no newline"), ended())[1:] == [
+        "#1 0.420 no newline",
+        "#1 DONE 1.2s",
+    ]
+
+
+def test_a_line_that_never_ends_is_cut_and_takes_little_memory() -> None:
+    progress = Progress()
+    list(progress.feed(Trace(vertexes=(_STEP,))))
+    for _ in range(1000):
+        list(progress.feed(printed(b"x" * 10_000)))
+    assert len(progress.steps["sha256:a"].unfinished[STDOUT].data) < 5 * LONGEST_LINE
+    assert max(map(len, progress.flush())) <= LONGEST_LINE
+
+
+def test_of_a_progress_bar_the_last_state_is_told() -> None:
+    assert lines(Trace(vertexes=(_STEP,)), printed(b"10%\r50%\r100%\r\n"))[1:] == ["#1 0.420 100%"]
+
+
+def test_a_layer_is_told_once_when_it_has_come() -> None:
+    under_way = Trace(transfers=(Transfer("sha256:a", "sha256:0f", 500, 1000, None),))
+    done = Trace(transfers=(Transfer("sha256:a", "sha256:0f", 1_060_000, 1_060_000, 3.0),))
+    assert lines(Trace(vertexes=(_STEP,)), under_way, done, done)[1:] == ["#1 sha256:0f 1.06MB done"]
+
+
+def test_a_warning_is_told_at_its_step() -> None:
+    warned = Trace(notices=(Notice("sha256:a", "FROM as casing"),))
+    assert lines(Trace(vertexes=(_STEP,)), warned)[-1] == "#1 WARN: FROM as casing"
+
+
+def test_the_lines_of_a_step_that_come_together_stay_together() -> None:
+    other = Vertex("sha256:b", "[1/2] RUN true", started=1.0, completed=2.0)
+    told = lines(Trace(vertexes=(*ended().vertexes, other), outputs=printed(b"hello\n").outputs))
+    assert [line.split()[0] for line in told] == ["#1", "#1", "#1", "#2", "#2"]
+
+
+@given(st.text())
+def test_no_line_can_move_the_cursor_or_colour_a_terminal(text: str) -> None:
+    told = readable(text)
+    assert not any(ord(char) < 32 and char != "\t" for char in told.replace("\n", ""))
+    assert len(told) <= LONGEST_LINE
+
+
+@pytest.mark.parametrize(
+    "text", ["\x1b[31mred\x1b[0m", "\x1b]0;title\x07red", "\x1b]8;;http://x\x1b\\red", "r\x08ed"]
+)
+def test_escapes_are_taken_out_of_a_line(text: str) -> None:
+    assert readable(text) == "red"
+
+
+@given(st.binary(max_size=200))
+def test_progress_that_cannot_be_read_never_breaks_the_build(data: bytes) -> None:
+    Outcome(lambda _: None).take({"id": "moby.buildkit.trace", "aux": base64.b64encode(data).decode()})
+
+
+@pytest.mark.parametrize("aux", [None, 7, "***", {"ID": "x"}])
+def test_a_trace_that_is_no_base64_never_breaks_the_build(aux: object) -> None:
+    told: list[str] = []
+    Outcome(told.append).take({"id": "moby.buildkit.trace", "aux": aux})
+    assert len(told) == 1
+
+
+def test_the_log_of_a_build_reads_as_people_know_it(replay: Callable[[str], Replay]) -> None:
+    outcome, log = replay("success")
+    assert outcome.image(200).startswith("sha256:")
+    number = next(line for line in log if line.endswith("RUN echo one; printf two")).split()[0]
+    told = [line for line in log if line.startswith(f"{number} ")]
+    assert [line.split()[-1] for line in told[1:3]] == ["one", "two"]
+    assert told[-1].startswith(f"{number} DONE ")
+
+
+def test_a_cached_build_says_which_steps_were_cached(replay: Callable[[str], Replay]) -> None:
+    _, log = replay("cached")
+    number = next(line for line in log if line.endswith("RUN cat /hello")).split()[0]
+    assert f"{number} CACHED" in log
+
+
+def test_odd_output_is_made_safe_to_show(replay: Callable[[str], Replay]) -> None:
+    _, log = replay("colours")
+    shown = [line.split(" ", 2)[2] for line in log if line.split()[1][:2] == "0."]
+    assert shown[:4] == ["red", "30%", "odd \ufffd byte", "x"]
+    assert all(len(line) <= LONGEST_LINE for line in log)

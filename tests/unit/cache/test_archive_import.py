@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import tarfile
+import tracemalloc
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from farm.cache import compression
+from farm.cache.archive_export import archive, root_for
+from farm.cache.archive_import import load, named
+from farm.cache.filesystem import flatten
+from farm.cache.layout import Cache
+from farm.cache.maintenance import verify
+from farm.cache.named_images import add_images, find_image
+from farm.errors import CacheError
+from farm.model import Reference
+from farm.registry.media_types import DOCKER_MANIFEST, OCI_MANIFEST
+from tests.support.images import NAME, add, config, digest, docker_archive, put, tar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", patience=60)
+
+
+DOCKER_NAMES = {
+    "oci.image.config.v1+json": "docker.container.image.v1+json",
+    "oci.image.layer.v1.tar+gzip": "docker.image.rootfs.diff.tar.gzip",
+}
+ONE, TWO = tar({"a": b"1", "d/": None}), tar({"b": b"2" * 5000})
+
+
+def take(cache: Cache, data: bytes, name: Reference | None = None) -> dict[str, Any]:
+    names = named(load(cache.blobs, io.BytesIO(data)), name)
+    cache.change(lambda _: dict(names))
+    return dict(names)
+
+
+def test_an_archive_of_an_old_engine_becomes_an_image_with_compressed_layers(cache: Cache) -> None:
+    names = take(cache, docker_archive([ONE, TWO], ["linuxkit/foo:abc", "other:1"]))
+    assert set(names) == {"docker.io/linuxkit/foo:abc", "docker.io/library/other:1"}
+    manifest = json.loads(cache.blobs.read(names[str(NAME)]))
+    unpacked = [
+        gzip.decompress(cache.blobs.path(layer["digest"]).read_bytes()) for layer in manifest["layers"]
+    ]
+    assert unpacked == [ONE, TWO]
+    assert verify(cache) == []
+
+
+def test_a_layer_that_an_engine_wrote_as_a_link_to_another_is_there_twice(cache: Cache) -> None:
+    names = take(cache, docker_archive([ONE, TWO, ONE], ["foo:1"]))
+    (root,) = names.values()
+    layers = json.loads(cache.blobs.read(root))["layers"]
+    assert layers[0] == layers[2] != layers[1]
+
+
+def test_the_same_archive_gives_the_same_image(cache: Cache, tmp_path: Path) -> None:
+    other = Cache(tmp_path / "other", patience=60)
+    data = docker_archive([ONE, TWO], ["foo:1"])
+    assert take(cache, data) == take(other, data)
+
+
+def test_layers_are_compressed_by_zlib_where_there_is_no_isal(
+    cache: Cache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "isal_zlib", zlib)
+    take(cache, docker_archive([ONE, TWO], ["foo:1"]))
+    assert verify(cache) == []
+
+
+def mixed(layers: list[bytes], name: str, *, pure: bool = False) -> bytes:
+    """A layout with plain layers, as engines from 25 on write it; `pure` without Docker's manifest.json."""
+    body = config(layers)
+    blobs = {digest(one): one for one in (*layers, body)}
+    manifest = {
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "c", "digest": digest(body), "size": len(body)},
+        "layers": [{"mediaType": "l.tar", "digest": digest(one), "size": len(one)} for one in layers],
+    }
+    text = json.dumps(manifest).encode()
+    root = {"mediaType": manifest["mediaType"], "digest": digest(text), "size": len(text)}
+    named_ = {"annotations": {"org.opencontainers.image.ref.name": name}}
+    index = {"schemaVersion": 2, "manifests": [{**root, **named_}]}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as out:
+        for name_, one in {**blobs, digest(text): text}.items():
+            put(out, f"blobs/sha256/{name_[7:]}", one)
+        put(out, "index.json", json.dumps(index).encode())
+        paths = [f"blobs/sha256/{digest(one)[7:]}" for one in layers]
+        item = {"Config": f"blobs/sha256/{digest(body)[7:]}", "RepoTags": [name], "Layers": paths}
+        if not pure:
+            put(out, "manifest.json", json.dumps([item]).encode())
+    return packed.getvalue()
+
+
+def test_an_archive_of_a_newer_engine_is_compressed_too(cache: Cache) -> None:
+    (root,) = take(cache, mixed([ONE, TWO], "foo:1")).values()
+    layers = json.loads(cache.blobs.read(root))["layers"]
+    assert {layer["mediaType"] for layer in layers} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
+    assert verify(cache) == []
+
+
+def test_an_image_layout_with_plain_layers_is_kept_as_it_is(cache: Cache) -> None:
+    (root,) = take(cache, mixed([ONE, TWO], "foo:1", pure=True)).values()
+    layers = json.loads(cache.blobs.read(root))["layers"]
+    assert [cache.blobs.path(layer["digest"]).read_bytes() for layer in layers] == [ONE, TWO]
+    assert verify(cache) == []
+
+
+def exported(cache: Cache, name: Reference = NAME, arch: str | None = None) -> bytes:
+    return b"".join(archive(cache.blobs, root_for(cache, name, arch), [name]))
+
+
+@pytest.mark.parametrize("arch", ["amd64", "arm64", "all"])
+def test_what_is_exported_and_imported_again_is_the_same_image(
+    cache: Cache, tmp_path: Path, arch: str
+) -> None:
+    add_images(cache, NAME, [add(cache, [ONE, TWO]), add(cache, [TWO], "arm64")])
+    other = Cache(tmp_path / "other", patience=60)
+    names = take(other, exported(cache, arch=arch))
+    assert names[str(NAME)].digest == root_for(cache, NAME, arch).digest
+    assert verify(other) == []
+
+
+def test_an_export_says_which_architectures_there_are(cache: Cache) -> None:
+    add_images(cache, NAME, [add(cache, [ONE], "arm64"), add(cache, [TWO], "s390x")])
+    with pytest.raises(CacheError, match="linux/arm64, linux/s390x"):
+        root_for(cache, NAME, "riscv64")
+    with pytest.raises(CacheError, match="not in the cache"):
+        root_for(cache, Reference.parse("nothing:1"), None)
+
+
+def test_the_only_architecture_is_exported_without_asking(cache: Cache) -> None:
+    image = add(cache, [ONE], "riscv64")
+    add_images(cache, NAME, [image])
+    assert root_for(cache, NAME, None).digest == image.descriptors[0].digest
+
+
+def test_an_archive_that_names_more_architectures_than_it_holds_brings_those_that_it_holds(
+    cache: Cache, tmp_path: Path
+) -> None:
+    """As the containerd store of an engine saves what it pulled of an index."""
+    add_images(cache, NAME, [add(cache, [ONE]), add(cache, [TWO], "arm64")])
+    whole, lost = exported(cache, arch="all"), root_for(cache, NAME, "arm64")
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=io.BytesIO(whole)) as old, tarfile.open(fileobj=packed, mode="w") as new:
+        for entry in old:
+            if lost.digest[7:] not in entry.name and (file := old.extractfile(entry)):
+                put(new, entry.name, file.read())
+    other = Cache(tmp_path / "other", patience=60)
+    take(other, packed.getvalue())
+    assert find_image(other, NAME, "amd64") == find_image(cache, NAME, "amd64")
+    assert find_image(other, NAME, "arm64") is None
+    assert verify(other) == []
+
+
+def test_an_image_that_an_engine_saved_with_dockers_media_types_becomes_one_of_ocis(
+    cache: Cache, tmp_path: Path
+) -> None:
+    """As the containerd store of an engine saves what it built."""
+    root = add(cache, [ONE]).descriptors[0]
+    text = cache.blobs.read(root).decode()
+    for oci, old in {"oci.image.manifest.v1": "docker.distribution.manifest.v2", **DOCKER_NAMES}.items():
+        text = text.replace(oci, old)
+    old_root = cache.blobs.put(text.encode(), DOCKER_MANIFEST)
+    data = b"".join(archive(cache.blobs, old_root, [NAME]))
+    other = Cache(tmp_path / "other", patience=60)
+    names = take(other, data)
+    assert names[str(NAME)].media_type == OCI_MANIFEST
+    assert other.blobs.read(names[str(NAME)]).count(b"oci") == 3
+    assert verify(other) == []
+
+
+def wrong_layer() -> bytes:
+    data = docker_archive([ONE], ["foo:1"])
+    return data.replace(digest(ONE).encode(), digest(TWO).encode())
+
+
+def without_a_layer() -> bytes:
+    return docker_archive([ONE], ["foo:1"]).replace(b"0/layer.tar", b"0/lager.tar", 1)
+
+
+def misnamed_blob() -> bytes:
+    data = mixed([ONE, TWO], "foo:1")
+    return data.replace(f"blobs/sha256/{digest(TWO)[7:]}".encode(), b"blobs/sha256/" + b"0" * 64, 1)
+
+
+BAD = {
+    "a layer that is not what its configuration names": wrong_layer,
+    "a layer that is missing": without_a_layer,
+    "cut off": lambda: docker_archive([ONE, TWO], ["foo:1"])[:3000],
+    "no tar": lambda: b"hello" * 1000,
+    "empty": lambda: b"",
+    "a tar of something else": lambda: tar({"readme": b"hello"}),
+    "no name": lambda: docker_archive([ONE], []),
+}
+
+
+@pytest.mark.parametrize("make", BAD.values(), ids=BAD.keys())
+def test_a_bad_archive_is_refused_and_names_nothing(cache: Cache, make: Any) -> None:
+    with pytest.raises(CacheError):
+        take(cache, make())
+    assert cache.names() == {}
+
+
+def test_an_archive_that_names_nothing_can_be_given_a_name(cache: Cache) -> None:
+    assert set(take(cache, docker_archive([ONE], []), NAME)) == {str(NAME)}
+
+
+def test_the_files_of_an_image_are_its_layers_on_one_another(cache: Cache) -> None:
+    below = tar({"d/": None, "d/old": b"old", "keep": b"k", "gone/": None, "gone/x": b"x", "twice": b"1"})
+    above = tar({"d/.wh..wh..opq": b"", "d/new": b"new", ".wh.gone": b"", "twice": b"2"})
+    add_images(cache, NAME, [add(cache, [below, above])])
+    into = io.BytesIO()
+    flatten(cache.blobs, root_for(cache, NAME, "amd64"), into)
+    into.seek(0)
+    with tarfile.open(fileobj=into) as out:
+        files = {e.name: out.extractfile(e).read() for e in out if e.isreg()}  # type: ignore[union-attr]
+    assert files == {"d/new": b"new", "keep": b"k", "twice": b"2"}
+
+
+def test_memory_does_not_grow_with_a_layer(cache: Cache, tmp_path: Path) -> None:
+    big = tmp_path / "big.tar"
+    layer = tar({"zeros": bytes(96 << 20)})
+    big.write_bytes(docker_archive([layer], ["foo:1"]))
+    del layer
+    tracemalloc.start()
+    with big.open("rb") as file:
+        names = named(load(cache.blobs, file))
+    cache.change(lambda _: dict(names))
+    for _ in archive(cache.blobs, names["docker.io/library/foo:1"], [NAME]):
+        pass
+    assert verify(cache) == []
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 24 << 20

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import gzip
+import io
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.cache.filesystem import flatten
+from farm.cache.layout import Cache
+from farm.cache.maintenance import clean, prune, remove, verify
+from farm.cache.named_images import add_images, find_image
+from farm.errors import CacheError
+from farm.model import Reference
+from tests.support.images import LAYER, NAME, add, tar
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def cache(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / "cache", patience=60)
+
+
+def layer_of(cache: Cache) -> Path:
+    return next(path for path in cache.blobs.directory.iterdir() if path.read_bytes().startswith(b"\x1f\x8b"))
+
+
+def age(path: Path, seconds: float = 7200) -> None:
+    when = path.stat().st_mtime - seconds
+    os.utime(path, (when, when))
+
+
+def test_a_changed_byte_is_found_and_told_by_name(cache: Cache) -> None:
+    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+    layer = layer_of(cache)
+    body = bytearray(layer.read_bytes())
+    body[-1] ^= 1
+    layer.write_bytes(body)
+    problems = verify(cache)
+    assert {problem.name for problem in problems} == {str(NAME), f"{NAME}-amd64"}
+    assert all(layer.name in problem.what for problem in problems)
+
+
+def test_a_missing_or_cut_blob_is_found(cache: Cache) -> None:
+    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+    layer_of(cache).write_bytes(b"\x1f\x8b")
+    assert any("cut off" in problem.what for problem in verify(cache))
+
+
+def test_a_layer_that_is_not_what_its_image_promises_is_found(cache: Cache) -> None:
+    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})], promised=[tar({"a": b"2"})])])
+    assert any("unpacks to" in problem.what for problem in verify(cache))
+
+
+LAYER_ONE = tar({"a": bytes(range(256)) * 20})
+PACKED = gzip.compress(LAYER_ONE, mtime=0)
+NO_LAYERS = {
+    "cut off": PACKED[:-20],
+    "a wrong sum": PACKED[:-8] + bytes(8),
+    "no deflate stream": PACKED[:12] + b"\xff" * 40 + PACKED[52:],
+    "something behind it": PACKED + b"something",
+}
+
+
+@pytest.mark.parametrize("packed", NO_LAYERS.values(), ids=NO_LAYERS.keys())
+def test_a_layer_that_was_made_badly_is_found_and_not_exported(cache: Cache, packed: bytes) -> None:
+    image = add(cache, [LAYER_ONE], packed=[packed])
+    add_images(cache, NAME, [image])
+    assert any("cannot be unpacked" in problem.what for problem in verify(cache))
+    with pytest.raises(CacheError):
+        flatten(cache.blobs, image.descriptors[0], io.BytesIO())
+
+
+def test_a_damaged_blob_that_nobody_names_is_told_too(cache: Cache) -> None:
+    blob = cache.blobs.put(b"something", LAYER)
+    cache.blobs.path(blob.digest).write_bytes(b"another t")
+    assert [problem.name for problem in verify(cache)] == [""]
+
+
+def test_prune_keeps_what_is_named_and_what_is_young(cache: Cache) -> None:
+    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+    young = cache.blobs.put(b"about to be named", LAYER)
+    old = cache.blobs.put(b"left behind", LAYER)
+    for path in cache.blobs.directory.iterdir():
+        if path != cache.blobs.path(young.digest):
+            age(path)
+    pruned = prune(cache)
+    assert (pruned.files, pruned.size) == (1, old.size)
+    assert cache.blobs.has(young)
+    assert find_image(cache, NAME, "amd64") is not None
+
+
+def test_prune_takes_away_what_a_killed_writer_left(cache: Cache) -> None:
+    with cache.locked():
+        left = cache.blobs.partial / "tmp123"
+        left.write_bytes(b"half")
+    age(left)
+    assert prune(cache).files == 1
+    assert not left.exists()
+
+
+def test_a_blob_that_a_writer_found_is_young_again(cache: Cache) -> None:
+    blob = cache.blobs.put(b"something", LAYER)
+    age(cache.blobs.path(blob.digest))
+    assert cache.blobs.claim(blob)
+    assert prune(cache).files == 0
+
+
+def test_a_removed_name_frees_only_what_no_other_name_needs(cache: Cache) -> None:
+    other = Reference.parse("linuxkit/bar:1")
+    shared, own = tar({"a": b"1"}), tar({"b": b"2"})
+    add_images(cache, NAME, [add(cache, [shared, own])])
+    add_images(cache, other, [add(cache, [shared], name=other)])
+    assert set(remove(cache, [NAME, NAME.for_arch("amd64")])) == {str(NAME), f"{NAME}-amd64"}
+    assert prune(cache, grace=-1).files > 0
+    assert find_image(cache, NAME, "amd64") is None
+    assert find_image(cache, other, "amd64") is not None
+    assert verify(cache) == []
+
+
+@pytest.mark.parametrize("text", [None, "{"])
+def test_a_cleaned_cache_is_empty_and_usable_even_if_it_was_damaged(cache: Cache, text: str | None) -> None:
+    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+    if text:
+        (cache.root / "index.json").write_text(text)
+    assert clean(cache).files > 0
+    assert cache.names() == {}
+    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+    assert verify(cache) == []

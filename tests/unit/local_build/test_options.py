@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import socket
+import tarfile
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.cli.build import chosen
+from farm.errors import EngineError, InputError
+from farm.local_build.options import Wish, refuse_foreign
+from farm.model import BuildYml, ExtraSource, Package, Reference
+from farm.package.dirty_context import pack_working
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_an_architecture_that_the_engine_cannot_run_is_told_with_what_to_do() -> None:
+    with pytest.raises(EngineError, match="builds for amd64, arm64, not for s390x") as caught:
+        refuse_foreign("s390x", ("amd64", "arm64"))
+    assert "QEMU" in str(caught.value.hint)
+    refuse_foreign("arm64", ("amd64", "arm64"))
+
+
+@pytest.mark.parametrize(
+    ("platforms", "skipped", "expected"),
+    [
+        (None, None, (("amd64",), ())),
+        ("linux/arm64", None, (("arm64",), ())),
+        ("linux/arm64, s390x,arm64", None, (("arm64", "s390x"), ())),
+        (None, "linux/arm64,s390x", ((), ("arm64", "s390x"))),
+    ],
+)
+def test_platforms_are_named_as_linuxkit_names_them(
+    platforms: str | None, skipped: str | None, expected: tuple[tuple[str, ...], tuple[str, ...]]
+) -> None:
+    assert chosen(platforms, skipped, "amd64") == expected
+
+
+@pytest.mark.parametrize("platforms", ["vax", "windows/amd64", "linux/", ","])
+def test_what_is_no_platform_is_refused(platforms: str) -> None:
+    with pytest.raises(InputError):
+        chosen(platforms, None, "amd64")
+
+
+def package(directory: Path, **yml: object) -> Package:
+    facts = BuildYml("foo", **yml)  # type: ignore[arg-type]
+    return Package(str(directory), facts, Reference("r", "o/foo", "1"), "1", str(directory), None, True, ())
+
+
+@pytest.mark.parametrize(
+    ("wish", "listed", "expected"),
+    [
+        (Wish(), ("riscv64",), ("riscv64",)),
+        (Wish(), (), ("amd64", "arm64")),
+        (Wish(("amd64",)), ("arm64", "amd64"), ("amd64",)),
+        (Wish(("amd64",)), ("arm64",), ()),
+        (Wish(platforms=("s390x",)), ("arm64",), ("s390x",)),
+        (Wish(skip=("amd64",)), (), ("arm64",)),
+        (Wish(skip=("s390x",)), ("riscv64",), ("riscv64",)),
+        (Wish(skip=("amd64",)), ("amd64",), ()),
+    ],
+)
+def test_a_package_is_made_for_those_of_its_own_architectures_that_are_asked_for(
+    tmp_path: Path, wish: Wish, listed: tuple[str, ...], expected: tuple[str, ...]
+) -> None:
+    asked = package(tmp_path, arches=listed)
+    assert wish.arches_of(asked, ("amd64", "arm64")) == expected
+    assert bool(wish.left_out(asked, ("amd64", "arm64"))) == (wish.arches == ("amd64",) and not expected)
+    assert bool(wish.passed_over([asked], ("amd64", "arm64"))) == (bool(wish.skip) and not expected)
+
+
+def packed(directory: Path, into: Path, **yml: object) -> dict[str, tarfile.TarInfo]:
+    with into.open("wb") as file:
+        pack_working(package(directory, **yml), file)
+    with tarfile.open(into) as tar:
+        return {entry.name: entry for entry in tar}
+
+
+def test_a_working_directory_is_packed_as_it_stands(tmp_path: Path) -> None:
+    top, extra = tmp_path / "foo", tmp_path / "extra"
+    (top / "empty").mkdir(parents=True)
+    (top / ".git").mkdir()
+    (top / ".git" / "config").touch()
+    (top / "run").touch(mode=0o750)
+    (top / "link").symlink_to("/nowhere")
+    os.link(top / "run", top / "same")
+    (top / os.fsdecode(b"odd\xff")).write_text("odd")
+    extra.mkdir()
+    (extra / "file").write_text("extra")
+    found = packed(top, tmp_path / "tar", extra_sources=(ExtraSource("../extra", "x/y"),))
+    assert set(found) == {"empty", "run", "link", "same", os.fsdecode(b"odd\xff"), "x/y/file"}
+    assert found["run"].mode == 0o750
+    assert found["link"].linkname == "/nowhere"
+    assert found["same"].isreg()
+    assert (found["run"].uid, found["run"].gid, found["run"].uname) == (0, 0, "")
+
+
+def test_what_no_context_can_hold_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "foo").mkdir()
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind(str(tmp_path / "foo" / "sock"))
+        with pytest.raises(InputError, match="sock is no file"):
+            packed(tmp_path / "foo", tmp_path / "tar")

@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import BuildYmlError, GitError, InputError
+from farm.package.git_objects import commit_time
+from farm.package.read_packages import TagOptions, read_packages
+from tests.support.git_repos import commit, do, git, make_repository, write
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from farm.model import Package
+
+
+def _tag(directory: Path | str) -> str:
+    return str(_one(directory).reference.tag)
+
+
+def _one(directory: Path | str, **options: str) -> Package:
+    return read_packages([str(directory)], TagOptions(**options))[0]  # type: ignore[arg-type]
+
+
+def test_a_package_says_what_it_is_made_from(repository: Path) -> None:
+    package = _one("pkg/extra2")
+    assert package.directory == "pkg/extra2"
+    assert package.repository == str(repository)
+    assert package.commit == git(repository, "rev-parse", "HEAD").decode()
+    assert [(tree.path, tree.dst) for tree in package.trees] == [
+        ("pkg/extra2", ""),
+        ("common/lib", "lib"),
+        ("pkg/plain", "vendor/plain"),
+    ]
+
+
+@pytest.mark.usefixtures("repository")
+def test_a_directory_that_is_named_twice_is_one_package() -> None:
+    packages = read_packages(["pkg/tree", "pkg/plain", "./pkg/tree/"], TagOptions())
+    assert [package.directory for package in packages] == ["pkg/tree", "pkg/plain"]
+
+
+def test_two_directories_cannot_make_one_image(repository: Path) -> None:
+    write(repository, {"pkg/twin/build.yml": "image: plain\n"})
+    with pytest.raises(InputError, match="pkg/plain and pkg/twin both make linuxkit/plain"):
+        read_packages(["pkg/plain", "pkg/twin"], TagOptions())
+    looked_at = read_packages(["pkg/plain", "pkg/twin"], TagOptions(hash="v1"), apart=True)
+    assert [package.directory for package in looked_at] == ["pkg/plain", "pkg/twin"]
+
+
+def test_each_change_of_an_extra_source_gives_another_tag(repository: Path) -> None:
+    write(repository, {"common/lib/a.c": "int b;\n"})
+    first = _tag("pkg/extra")
+    write(repository, {"common/lib/a.c": "int c;\n"})
+    assert "-dirty-" in first
+    assert _tag("pkg/extra") not in (first, _tag("pkg/plain"))
+
+
+def test_a_clean_extra_source_adds_nothing_to_a_dirty_tag(repository: Path) -> None:
+    write(repository, {"pkg/plain/hello": "changed\n"})
+    plain = _tag("pkg/plain").rpartition("-")[2]
+    write(repository, {"pkg/plain/build.yml": "image: plain\nextra-sources: [../../common/lib:lib]\n"})
+    with_extra = _tag("pkg/plain").rpartition("-")[2]
+    write(repository, {"common/lib/a.c": "int changed;\n"})
+    assert len({plain, with_extra, _tag("pkg/plain").rpartition("-")[2]}) == 3
+
+
+def test_a_link_that_points_elsewhere_shows_in_the_tag(repository: Path) -> None:
+    tags = {_tag("pkg/tree")}
+    for target in ("bin", "etc/empty"):
+        (repository / "pkg/tree/lib").unlink()
+        (repository / "pkg/tree/lib").symlink_to(target)
+        tags.add(_tag("pkg/tree"))
+    assert len(tags) == 3
+
+
+def test_a_change_of_a_file_with_any_name_shows_in_the_tag(repository: Path) -> None:
+    tags = {_tag("pkg/tree")}
+    for text in ("a", "b"):
+        write(repository, {"pkg/tree/etc/ünï": text})
+        tags.add(_tag("pkg/tree"))
+    assert len(tags) == 3
+
+
+def test_a_change_beside_a_package_of_like_name_is_none_of_its_own(repository: Path) -> None:
+    write(repository, {"pkg/plain2/x": "", "pkg/plain-x/y": "", "pkg/plain.z": "", "pkg/plain0": ""})
+    assert not _one("pkg/plain").dirty
+
+
+def test_another_commit_has_no_uncommitted_changes(repository: Path) -> None:
+    write(repository, {"pkg/plain/hello": "changed\n"})
+    package = _one("pkg/plain", hash_commit="HEAD~1")
+    assert (package.hash, package.dirty) == ("e34270c2243e70c71c4e878840dbc7eec2727280", False)
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("revision", ["nowhere", "-n", "HEAD:pkg", "HEAD~1..HEAD", ""])
+def test_a_revision_that_is_no_commit_is_told(revision: str) -> None:
+    with pytest.raises(GitError, match="names no commit"):
+        _one("pkg/plain", hash_commit=revision)
+
+
+def test_a_package_may_be_the_top_of_its_repository(tmp_path: Path) -> None:
+    top = make_repository(tmp_path / "top")
+    write(top, {"build.yml": "image: top\n", "Dockerfile": "FROM scratch\n"})
+    commit(top)
+    package = _one(top)
+    assert package.hash == git(top, "rev-parse", "HEAD^{tree}").decode()
+    write(top, {"new": ""})
+    assert _one(top).dirty
+
+
+def test_packages_of_several_repositories_go_together(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(make_repository(tmp_path / name), {"p/build.yml": f"image: {name}\n"})
+        commit(tmp_path / name)
+    packages = read_packages([str(tmp_path / name / "p") for name in "ab"], TagOptions())
+    assert [package.repository for package in packages] == [str(tmp_path / "a"), str(tmp_path / "b")]
+
+
+def test_a_package_is_read_through_a_worktree_and_a_link(repository: Path, tmp_path: Path) -> None:
+    git(repository, "worktree", "add", "-q", str(tmp_path / "tree"))
+    (tmp_path / "link").symlink_to(tmp_path / "tree/pkg/plain")
+    assert _tag(tmp_path / "link") == _tag("pkg/plain")
+
+
+def test_outside_git_the_tag_is_latest(tmp_path: Path) -> None:
+    write(tmp_path, {"build.yml": "image: x\n"})
+    package = _one(tmp_path)
+    assert (package.reference.familiar, package.commit, package.trees) == ("linuxkit/x:latest", None, ())
+
+
+def test_a_repository_without_commits_is_told(tmp_path: Path) -> None:
+    write(make_repository(tmp_path / "new"), {"build.yml": "image: x\n"})
+    with pytest.raises(GitError, match="has no commits yet"):
+        _one(tmp_path / "new")
+
+
+def test_a_given_hash_needs_no_commit(tmp_path: Path) -> None:
+    write(make_repository(tmp_path / "new"), {"build.yml": "image: x\n"})
+    package = _one(tmp_path / "new", hash="v1")
+    assert (package.reference.tag, package.commit, package.dirty) == ("v1", None, True)
+
+
+def test_a_package_that_git_ignores_has_no_commit(repository: Path) -> None:
+    write(repository, {"pkg/plain/out/build.yml": "image: out\n"})
+    with pytest.raises(GitError, match="pkg/plain/out: is not in git"):
+        _one("pkg/plain/out")
+    assert _one("pkg/plain/out", hash="v1").commit is None
+
+
+def test_an_extra_source_that_is_not_in_git_is_named(repository: Path) -> None:
+    do(repository, [{"rm": "common"}, {"git": ["commit", "-qam", "gone"]}])
+    with pytest.raises(GitError, match="pkg/extra: the extra source common/lib is not in git"):
+        _one("pkg/extra")
+
+
+def test_an_extra_source_outside_the_repository_is_named(repository: Path) -> None:
+    write(repository, {"pkg/plain/build.yml": "image: plain\nextra-sources: [../../../out:out]\n"})
+    with pytest.raises(GitError, match="out is outside its repository"):
+        _one("pkg/plain")
+
+
+def test_a_name_that_no_registry_takes_is_told_with_its_package(repository: Path) -> None:
+    write(repository, {"pkg/plain/build.yml": "image: Plain\n"})
+    with pytest.raises(InputError, match=r"^pkg/plain: 'linuxkit/Plain:.*' is no image reference"):
+        _one("pkg/plain")
+
+
+def test_a_damaged_repository_is_told_in_gits_words(repository: Path) -> None:
+    shutil.rmtree(repository / ".git/objects")
+    with pytest.raises(GitError, match="git cannot read the repository"):
+        _one("pkg/plain")
+
+
+def test_without_git_the_error_says_what_to_do(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(repository))
+    with pytest.raises(GitError, match="git is not installed"):
+        _one("pkg/plain")
+
+
+def test_a_packages_commit_has_a_time(repository: Path) -> None:
+    commit(repository, date="2024-05-06T07:08:09Z")
+    assert commit_time(_one("pkg/plain")) == 1714979289.0
+
+
+def test_what_is_wrong_with_several_packages_is_told_of_all_at_once(repository: Path) -> None:
+    write(repository, {"pkg/one/build.yml": "imag: one\n", "pkg/two/build.yml": "image: [\n"})
+    with pytest.raises(BuildYmlError) as refused:
+        read_packages(["pkg/one", "pkg/plain", "pkg/two", "pkg/none"], TagOptions())
+    assert [part.message.partition(": ")[0] for part in refused.value.parts] == [
+        "pkg/one/build.yml:1",
+        "pkg/two/build.yml:2",
+        "pkg/none",
+    ]
+    with pytest.raises(BuildYmlError) as alone:
+        read_packages(["pkg/one", "pkg/plain"], TagOptions())
+    assert alone.value.parts == ()

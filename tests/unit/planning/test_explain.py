@@ -1,0 +1,66 @@
+"""Whoever waits is told for what."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.model import JobState, PackageState, RunState
+from farm.planning.explain import explain, spoken
+from farm.state.queue_positions import Line
+from farm.state.records import JobRecord, PackageRecord, RunRecord
+
+
+def run_of(*packages: PackageRecord) -> RunRecord:
+    return RunRecord("r1", RunState.OPEN, "me@here", 0.0, None, {one.package: one for one in packages})
+
+
+def package(name: str, state: PackageState = PackageState.BUILDING, **facts: object) -> PackageRecord:
+    jobs = {"s390x": JobRecord("s390x", JobState.QUEUED, at=1.0)}
+    return PackageRecord(name, f"{name}:t", state, **({"jobs": jobs} | facts))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (Line(), "no worker for s390x"),
+        (Line(slots=1), "about to start"),
+        (Line(slots=2, in_hand=1), "about to start"),
+        (Line(slots=1, in_hand=1), "next"),
+        (Line(slots=1, in_hand=1, took=(60.0, 120.0)), "next (about 2 min)"),
+        (Line(slots=1, ahead=1, in_hand=1), "behind 1 job"),
+        (Line(slots=2, ahead=12, in_hand=2, took=(90.0,)), "behind 12 jobs (about 10 min)"),
+    ],
+)
+def test_a_queued_job_says_what_is_before_it(line: Line, why: str) -> None:
+    assert explain(run_of(package("a")), {"s390x": line})["a", "s390x"] == why
+
+
+def test_the_jobs_of_one_run_queue_behind_one_another() -> None:
+    waits = explain(run_of(package("a"), package("b")), {"s390x": Line(slots=1, in_hand=1)})
+    assert waits == {("a", "s390x"): "next", ("b", "s390x"): "behind 1 job"}
+
+
+def test_a_job_whose_work_is_under_way_elsewhere_says_where() -> None:
+    jobs = {"s390x": JobRecord("s390x", JobState.QUEUED, behind="r7 big@iron")}
+    waits = explain(run_of(package("a", jobs=jobs)), {})
+    assert waits["a", "s390x"] == "same build under way: r7 big@iron"
+
+
+def test_a_package_says_which_of_its_needs_it_waits_for() -> None:
+    stands = package("base", PackageState.SIGNED, jobs={})
+    building = package("middle", jobs={})
+    waiting = package("top", PackageState.WAITING, jobs={}, needs=("base", "middle"))
+    assert explain(run_of(stands, building, waiting), {}) == {("top", ""): "waits for middle"}
+
+
+def test_what_does_not_wait_is_left_out() -> None:
+    jobs = {"s390x": JobRecord("s390x", JobState.BUILDING)}
+    assert explain(run_of(package("a", jobs=jobs)), {}) == {}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (40, "40 s"), (89, "89 s"), (90, "2 min"), (540, "9 min"), (7200, "2 h")],
+)
+def test_durations_are_spoken_as_people_do(seconds: float, words: str) -> None:
+    assert spoken(seconds) == words

@@ -1,0 +1,86 @@
+"""What a retry does again: all that did not come to stand, and never a package without what it needs."""
+
+from __future__ import annotations
+
+import pytest
+
+from farm.errors import StateError
+from farm.model import JobState, PackageState, RunState
+from farm.planning.retry_plan import again, to_repeat
+from farm.state.records import JobRecord, PackageRecord, RunRecord
+from tests.support.values import image, work
+
+FAILED, SIGNED, CANCELLED = PackageState.FAILED, PackageState.SIGNED, PackageState.CANCELLED
+
+
+def package(name: str, state: PackageState, *needs: str, **jobs: JobRecord) -> PackageRecord:
+    return PackageRecord(name, f"{name}:t", state, needs=needs, jobs=jobs)
+
+
+def run_of(*packages: PackageRecord) -> RunRecord:
+    return RunRecord("r42", RunState.OPEN, "me@here", 0.0, None, {one.package: one for one in packages})
+
+
+BASE, MIDDLE, TOP = (
+    package("base", FAILED),
+    package("middle", FAILED, "base"),
+    package("top", FAILED, "middle"),
+)
+CHAIN = run_of(BASE, MIDDLE, package("aside", CANCELLED), TOP)
+
+
+def test_all_that_ended_and_does_not_stand_is_done_again_in_the_runs_order() -> None:
+    record = run_of(package("d", FAILED, "x"), package("s", SIGNED), package("x", CANCELLED))
+    assert to_repeat(record) == {"d": "", "x": ""}
+
+
+def test_what_stands_or_is_under_way_is_not_done_again() -> None:
+    record = run_of(package("s", SIGNED), package("b", PackageState.BUILDING))
+    assert to_repeat(record) == {}
+    assert to_repeat(record, ["s", "b"]) == {}
+
+
+def test_what_a_chosen_package_needs_is_done_again_before_it_however_far_below_it_lies() -> None:
+    assert to_repeat(CHAIN, ["top"]) == {"base": "middle", "middle": "top", "top": ""}
+
+
+def test_what_was_chosen_is_not_told_as_added() -> None:
+    assert to_repeat(CHAIN, ["top", "base"]) == {"base": "", "middle": "top", "top": ""}
+
+
+def test_nothing_else_of_the_run_comes_with_a_chosen_package() -> None:
+    assert to_repeat(CHAIN, ["base"]) == {"base": ""}
+
+
+@pytest.mark.parametrize("state", [PackageState.WAITING, PackageState.BUILDING, PackageState.PUBLISHING])
+@pytest.mark.parametrize("chosen", [(), ("d",)])
+def test_what_needs_a_package_that_is_still_under_way_is_refused(
+    state: PackageState, chosen: tuple[str, ...]
+) -> None:
+    record = run_of(package("x", FAILED), package("y", state), package("d", FAILED, "x", "y"))
+    with pytest.raises(StateError) as caught:
+        to_repeat(record, chosen)
+    assert str(caught.value) == (
+        f"d needs y, which is still {state} in r42 (farm retry r42 when that has ended)"
+    )
+    assert to_repeat(record, ["x"]) == {"x": ""}
+
+
+def test_a_package_waits_for_what_it_needs_of_the_new_run_and_for_nothing_that_stands() -> None:
+    record = run_of(package("s", SIGNED), package("x", FAILED), package("d", FAILED, "s", "x"))
+    works = [work("x", "amd64"), work("d", "amd64", needs=("s", "x"))]
+    new = again(record, works, run="r43", submitter="me@here", created=1.0)
+    assert [(one.package, one.needs) for one in new.works] == [("x", ()), ("d", ("x",))]
+    assert (new.id, new.retry_of, {job.run for one in new.works for job in one.jobs}) == (
+        "r43",
+        "r42",
+        {"r43"},
+    )
+
+
+def test_what_was_built_is_not_built_again() -> None:
+    built = JobRecord("amd64", JobState.BUILT, image=image("amd64"))
+    record = run_of(package("x", FAILED, amd64=built, arm64=JobRecord("arm64", JobState.FAILED)))
+    new = again(record, [work("x", "amd64", "arm64")], run="r43", submitter="me@here", created=1.0)
+    assert [job.arch for job in new.works[0].jobs] == ["arm64"]
+    assert new.works[0].standing == (image("amd64"),)

@@ -1,0 +1,155 @@
+"""Processes of the private farm: their command lines, their end, what their end means."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.errors import FarmError
+from farm.private_farm.child_processes import (
+    Child,
+    dying_with_parent,
+    redis_child,
+    stop,
+    why_ended,
+    worker_child,
+    worker_command,
+)
+from tests.support.farm_command import wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_ENVIRONMENT = {"PATH": os.defpath}
+
+
+@pytest.fixture
+def new_child(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+    """Makes children that run a line of shell; none outlives the test."""
+    made: list[Child] = []
+
+    def make(line: str) -> Child:
+        made.append(
+            Child(f"child{len(made)}", ["sh", "-c", line], tmp_path / f"{len(made)}.log", _ENVIRONMENT)
+        )
+        made[-1].start()
+        return made[-1]
+
+    yield make
+    stop(made)
+
+
+def ended(child: Child) -> Child:
+    """A child that has ended."""
+    assert child.process is not None
+    child.process.wait(10)
+    return child
+
+
+def test_a_childs_words_go_to_its_log(new_child: Callable[..., Child]) -> None:
+    child = ended(new_child("echo one; echo two >&2"))
+    assert child.log.read_text() == "one\ntwo\n"
+    assert child.last_words() == "two"
+
+
+def test_a_child_that_never_spoke_has_no_last_words(tmp_path: Path) -> None:
+    assert Child("c", ["true"], tmp_path / "none.log", {}).last_words() == ""
+
+
+def test_a_child_that_ended_is_started_again_with_growing_pauses(new_child: Callable[..., Child]) -> None:
+    child = ended(new_child("echo up"))
+    child.revive()
+    assert child.log.read_text().count("up") <= 2
+    assert child.failures == 1
+    ended(child)
+    before = child.process
+    child.revive()
+    assert child.process is before
+    assert child.again > time.monotonic()
+
+
+def test_a_child_that_runs_is_left_alone(new_child: Callable[..., Child]) -> None:
+    child = new_child("exec sleep 60")
+    before = child.process
+    child.revive()
+    assert child.process is before
+    assert child.running
+
+
+def test_stopping_lets_each_finish_what_it_does(new_child: Callable[..., Child]) -> None:
+    polite = new_child("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
+    wait_until(lambda: "ready" in polite.log.read_text())
+    stop([polite])
+    assert polite.last_words() == "bye"
+    assert not polite.running
+
+
+def test_stopping_kills_who_does_not_finish(
+    new_child: Callable[..., Child], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("farm.private_farm.child_processes.STOP_WAIT", 0.2)
+    deaf = new_child("trap '' TERM; echo ready; while :; do sleep 0.05; done")
+    wait_until(lambda: "ready" in deaf.log.read_text())
+    stop([deaf])
+    assert deaf.process is not None
+    assert deaf.process.returncode == -signal.SIGKILL
+
+
+def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+    text = "import subprocess, sys\nprint(subprocess.Popen(sys.argv[1:]).pid, flush=True)\nsys.stdin.read()"
+    command = [sys.executable, "-c", text, *dying_with_parent(["sleep", "600"])]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as parent:
+        assert parent.stdout is not None
+        pid = int(parent.stdout.readline())
+        wait_until(lambda: Path(f"/proc/{pid}/comm").read_text() == "sleep\n")
+        parent.kill()
+    wait_until(lambda: not Path(f"/proc/{pid}/exe").exists())
+
+
+def test_a_childs_environment_is_shown_to_nobody(tmp_path: Path) -> None:
+    assert "hush" not in repr(Child("c", [], tmp_path, {"FARM_SIGNING_PASSPHRASE": "hush"}))
+
+
+def test_why_a_worker_ended_is_its_last_line_and_its_exit_code(new_child: Callable[..., Child]) -> None:
+    child = ended(new_child("echo starting; echo 'farm worker: the key cannot be opened'; exit 4"))
+    error = why_ended(child)
+    assert (error.exit_code, error.message) == (4, "the key cannot be opened")
+
+
+def test_a_worker_that_ended_in_silence_is_told_with_its_log(new_child: Callable[..., Child]) -> None:
+    child = ended(new_child("exit 77"))
+    error = why_ended(child)
+    assert type(error) is FarmError
+    assert "child0 ended with status 77" in error.message
+    assert str(child.log) in str(error)
+
+
+def test_a_workers_command_line_says_its_role_and_nothing_secret() -> None:
+    words = worker_command(["amd64", "arm64"], publish=False, name="w", debug=True)
+    assert words[1:] == ["-m", "workers", "--arch", "amd64", "--arch", "arm64", "--name", "w", "--debug"]
+    publisher = worker_child(
+        (), publish=True, logs=Path("/logs"), environment={"FARM_BROKER": "redis://:hush@h"}
+    )
+    assert "hush" not in " ".join(publisher.command)
+    assert publisher.log == Path("/logs/publisher.log")
+
+
+def test_without_redis_the_private_farm_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FarmError, match="redis-server is not installed"):
+        redis_child(tmp_path, tmp_path / "s", tmp_path / "l")
+
+
+def test_the_private_redis_listens_on_no_port(tmp_path: Path) -> None:
+    words = " ".join(redis_child(tmp_path, tmp_path / "s", tmp_path / "l").command)
+    assert "--port 0" in words
+    assert "--unixsocketperm 700" in words

@@ -1,0 +1,51 @@
+"""The programs that the farm runs, on systems that have no setpriv."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MAKE_AND_OPEN = """
+import sys
+sys.platform = sys.argv[2]
+from pathlib import Path
+from farm.errors import FarmError
+from farm.settings import Secret
+from farm.trust.notary.delegation import generate_delegation_key
+from farm.trust.notary.keys import SigningKey, check_key
+try:
+    passphrase = Secret("long enough")
+    made = generate_delegation_key(Path(sys.argv[1]), passphrase)
+    check_key(SigningKey(made.key, passphrase), timeout=60)
+except FarmError as error:
+    sys.exit(str(error))
+"""
+
+
+def made(directory: Path, platform: str) -> subprocess.CompletedProcess[str]:
+    """How a key is made and opened on a system with openssl and without setpriv."""
+    (directory / "bin").mkdir(exist_ok=True)
+    program = shutil.which("openssl")
+    assert program
+    if not (directory / "bin" / "openssl").exists():
+        (directory / "bin" / "openssl").symlink_to(program)
+    return subprocess.run(
+        [sys.executable, "-c", MAKE_AND_OPEN, str(directory / platform), platform],
+        env={"PATH": str(directory / "bin")},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+
+def test_what_only_linux_can_do_is_asked_of_linux_alone(tmp_path: Path) -> None:
+    mac = made(tmp_path, "darwin")
+    assert (mac.returncode, mac.stderr) == (0, "")
+    assert (tmp_path / "darwin" / "delegation.crt").exists()
+    assert "the program setpriv is not installed" in made(tmp_path, "linux").stderr
