@@ -10,7 +10,7 @@ from benchmarks.measure import Row, seconds
 from farm.model import ARCHES, Reference
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-from farm.registry.published_images import sweep
+from farm.registry.published_images import look_up_all
 from lab.lab import running_lab
 
 if TYPE_CHECKING:
@@ -28,6 +28,6 @@ def rows() -> Iterator[Row]:
         }
         tags = [tag for one in wanted for tag in (one, *(one.for_arch(arch) for arch in ARCHES))]
         with Registry(Credentials(lab.directory / "docker"), timeout=30) as registry:
-            ours = seconds(lambda: sweep(registry, wanted), rounds=3)
+            ours = seconds(lambda: look_up_all(registry, wanted), rounds=3)
             theirs = seconds(lambda: [registry.manifest(tag) for tag in tags], rounds=3)
     yield Row(f"looking up {len(tags)} tags", ours, "one after another", theirs)

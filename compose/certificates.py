@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
-from farm.system.files import place
+from farm.system.files import write_once
 from farm.trust.notary.deadline import Deadline
 from farm.trust.notary.openssl import openssl
 
@@ -30,7 +30,7 @@ def make_ca(directory: Path, name: str) -> list[Path]:
         about = ["-subj", f"/CN=Farm CA of {name}", "-days", str(CA_DAYS), "-key", str(directory / "ca.key")]
         usage = ["-addext", "keyUsage=critical,keyCertSign,cRLSign"]
         basic = ["-addext", "basicConstraints=critical,CA:TRUE,pathlen:0"]
-        place(certificate, _openssl("req", "-x509", "-new", "-sha256", *about, *usage, *basic))
+        write_once(certificate, _openssl("req", "-x509", "-new", "-sha256", *about, *usage, *basic))
         made.append(certificate)
     return made
 
@@ -50,7 +50,7 @@ def make_certificate(directory: Path, service: str, names: Iterable[str]) -> lis
             by = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
             for_ = ["-days", str(DAYS), "-extfile", str(extensions), "-in", str(request)]
             serial = ["-set_serial", f"0x{_openssl('rand', '-hex', '15').strip()}"]
-            place(certificate, _openssl("x509", "-req", "-sha256", *by, *for_, *serial))
+            write_once(certificate, _openssl("x509", "-req", "-sha256", *by, *for_, *serial))
         made.append(certificate)
     return made
 
@@ -64,7 +64,7 @@ def _extensions(names: Iterable[str]) -> str:
 def _key(path: Path) -> list[Path]:
     if path.exists():
         return []
-    place(path, _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    write_once(path, _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
     return [path]
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from compose.certificates import make_ca, make_certificate
 from farm.errors import InputError
 from farm.settings import Secret
-from farm.system.files import place
+from farm.system.files import write_once
 from farm.trust.notary.delegation import generate_delegation_key
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def write_missing(texts: Mapping[Path, str]) -> list[Path]:
     missing = [path for path in texts if not path.exists()]
     for path in missing:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        place(path, _content(texts[path]))
+        write_once(path, _content(texts[path]))
     return missing
 
 
@@ -71,7 +71,7 @@ def write_anew(texts: Mapping[Path, str], mode: int = 0o600) -> list[Path]:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = path.with_name(f".new-{path.name}")
         new.unlink(missing_ok=True)
-        place(new, _content(texts[path]), mode)
+        write_once(new, _content(texts[path]), mode)
         new.replace(path)
     return changed
 

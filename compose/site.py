@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError
-from farm.system.files import place
+from farm.system.files import write_once
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,7 +77,7 @@ class Site:
             if line is None:
                 raise InputError(f"{name} is no variable of .env")
             text = f"{text[: line.start()]}{name}={value}{text[line.end() :]}"
-        place(self.env, text, 0o644)
+        write_once(self.env, text, 0o644)
         return self.variables()
 
     def hand_over(self, uid: int) -> None:

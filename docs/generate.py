@@ -10,7 +10,7 @@ from typing import Any
 
 from docs.commands import commands_page
 from docs.imports import with_imports
-from farm.settings import FIELDS, spoken_bytes
+from farm.settings import FIELDS, format_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,7 +52,7 @@ def default(name: str) -> str:
     if isinstance(value, Path):
         return f"~/{value.relative_to(Path.home())}" if value.is_relative_to(Path.home()) else str(value)
     if FIELDS[name].type == "Size":
-        return spoken_bytes(value).replace(" ", "")
+        return format_bytes(value).replace(" ", "")
     return duration(value) if isinstance(value, float) else str(value)
 
 

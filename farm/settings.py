@@ -22,6 +22,7 @@ from farm.syntax.setting_types import (
     SECRET_KINDS,
     Secret,
     Size,
+    format_bytes,
     read_boolean,
     read_broker,
     read_builder,
@@ -40,7 +41,6 @@ from farm.syntax.setting_types import (
     read_secret,
     read_text,
     read_words,
-    spoken_bytes,
 )
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 DEFAULT_NOTARY = "https://notary.docker.io"
 CONFIG_VARIABLE = "FARM_CONFIG"
-__all__ = ["BUILDERS", "Secret", "Size", "spoken_bytes"]
+__all__ = ["BUILDERS", "Secret", "Size", "format_bytes"]
 
 
 def _setting(

@@ -13,7 +13,7 @@ from farm.model import Job
 from farm.scheduling.celery_app import BUILD
 from farm.scheduling.coordinator import resend
 from farm.state import leases
-from tasks.build_execution import HandedBackError, Work
+from tasks.build_execution import BuildExecution, HandedBackError
 from tasks.worker_context import site
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, An
         FarmError: why it failed, in one sentence; the run's state says the same.
         Ignore: another task has this image in hand, and this one is sent again when that one ends.
     """
-    work = Work(site(), Job.from_json(job), str(task.request.id))
+    work = BuildExecution(site(), Job.from_json(job), str(task.request.id))
     waiting = json.dumps(task.signature_from_request())
     try:
         lease = leases.take(

@@ -30,7 +30,7 @@ from farm.settings import environment
 from farm.state import build_times, leases, runs, transitions
 from farm.state.contexts import get_context
 from farm.state.logs import LogWriter
-from tasks.disk_space import Room
+from tasks.disk_space import DiskSpace
 from tasks.retries import outlasting, patiently
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from farm.builders.docker_engine import Engine
     from farm.model import Reference
     from farm.state.records import JobRecord
-    from tasks.worker_context import Site
+    from tasks.worker_context import WorkerContext
 
 _log = logging.getLogger(__name__)
 _TRACEBACK = "its traceback is in the worker's own log"
@@ -49,10 +49,10 @@ class HandedBackError(Ignore):
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class BuildExecution:
     """One job in the hands of one worker process."""
 
-    site: Site
+    site: WorkerContext
     job: Job
     task: str
     made: list[str] = field(default_factory=list)
@@ -125,7 +125,7 @@ class Work:
         token = keeper.lease.token
         return bool(
             queue_job(
-                self.site.store, self.job, come_from=transitions.IN_HAND, holding=token, lost=record.lost
+                self.site.store, self.job, come_from=transitions.IN_PROGRESS, holding=token, lost=record.lost
             )
         )
 
@@ -198,7 +198,7 @@ class Work:
         with ExitStack() as stack:
             engine = self.site.engine()
             stack.callback(engine.close)
-            room = Room(self.site, engine, engine.info())
+            room = DiskSpace(self.site, engine, engine.info())
             stack.enter_context(room.taken(target))
             room.filled(lambda: self._build(engine, log, keeper), target, say=log.write)
             self._push(engine, log, keeper)

@@ -11,7 +11,7 @@ from farm.builders.engine_push import forget
 from farm.builders.pruning import free_space, tidy
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
-from farm.settings import spoken_bytes
+from farm.settings import format_bytes
 from farm.state.engine_images import left_images, note_image, strike_images
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from farm.builders.docker_engine import Engine, EngineInfo
     from farm.settings import Settings
-    from tasks.worker_context import Site
+    from tasks.worker_context import WorkerContext
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +29,14 @@ def disk_trouble(settings: Settings, root: str) -> str:
     free = free_space(settings.engine, root) if root else None
     if free is None or free >= settings.disk_free:
         return ""
-    return f"disk full: {root} has {spoken_bytes(free)} free, of {spoken_bytes(settings.disk_free)} wanted"
+    return f"disk full: {root} has {format_bytes(free)} free, of {format_bytes(settings.disk_free)} wanted"
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class DiskSpace:
     """The disk of the engine on which an image is built."""
 
-    site: Site
+    site: WorkerContext
     engine: Engine
     info: EngineInfo
 
@@ -72,7 +72,7 @@ class Room:
         """Take out all that can be built again: what dead builds left, and the whole cache."""
         self._drop_left()
         came_free = tidy(self.engine, keep=0)
-        log.warning("the engine's disk was full; pruning its cache set %s free", spoken_bytes(came_free))
+        log.warning("the engine's disk was full; pruning its cache set %s free", format_bytes(came_free))
 
     def filled(self, build: Callable[[], None], target: Reference, *, say: Callable[[str], None]) -> None:
         """Build; when that fills the disk, clean up, `say` so, and build once more.

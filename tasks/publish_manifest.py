@@ -19,7 +19,7 @@ from farm.scheduling.celery_app import PUBLISH, SETTLE
 from farm.state import leases, runs, transitions
 from tasks.retries import outlasting, patiently
 from tasks.signing import Signer
-from tasks.worker_context import Site, site
+from tasks.worker_context import WorkerContext, site
 
 if TYPE_CHECKING:
     from celery import Task
@@ -89,7 +89,7 @@ def settle_package(*, run: str, package: str) -> None:
 class Publication:
     """One index in the hands of one publisher."""
 
-    site: Site
+    site: WorkerContext
     run: str
     work: PackageWork
     built: tuple[ArchImage, ...]

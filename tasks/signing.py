@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from farm.model import Descriptor, Reference
     from farm.registry.credentials import Login
-    from tasks.worker_context import Site
+    from tasks.worker_context import WorkerContext
 
 
 @dataclass(frozen=True, slots=True)
 class Signer:
     """The publisher's key, and where its signatures go."""
 
-    site: Site
+    site: WorkerContext
 
     def check(self, references: Iterable[Reference]) -> None:
         """Find out before anything is pushed what would keep it from being signed.

@@ -37,7 +37,7 @@ class SharedFlag:
         self._page[0] = 1
 
 
-class Site:
+class WorkerContext:
     """One process's connections."""
 
     def __init__(self, settings: Settings, worker: str, leaving: SharedFlag) -> None:
@@ -86,19 +86,19 @@ class Site:
 
 _TIDY_EVERY = 600.0
 """Seconds between two prunings of a cache that leaves room enough."""
-_configured: list[Site] = []
+_configured: list[WorkerContext] = []
 
 
 def configure(settings: Settings, worker: str) -> None:
     """Say once, before any pool process exists, what this worker works with."""
-    _configured[:] = [Site(settings, worker, SharedFlag())]
+    _configured[:] = [WorkerContext(settings, worker, SharedFlag())]
 
 
-def site() -> Site:
+def site() -> WorkerContext:
     """The site of this process."""
     known = _configured[0]
     if known.pid != os.getpid():
-        _configured[:] = [Site(known.settings, known.worker, known.leaving)]
+        _configured[:] = [WorkerContext(known.settings, known.worker, known.leaving)]
     return _configured[0]
 
 

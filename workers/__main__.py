@@ -20,9 +20,9 @@ from farm.state.store import Store
 from farm.state.workers import is_drained
 from tasks.disk_space import disk_trouble
 from tasks.worker_context import configure, leaving
-from workers.graceful_shutdown import Ending
-from workers.heartbeat import Life
-from workers.queue_control import Tap
+from workers.graceful_shutdown import GracefulShutdown
+from workers.heartbeat import Heartbeat
+from workers.queue_control import QueueControl
 from workers.reconnect import Consumer
 from workers.role import Role, default_name, find_role
 
@@ -74,9 +74,9 @@ def run(settings: Settings, role: Role, name: str) -> NoReturn:
     configure(settings, name)
     app.loader.import_module("tasks.build_and_push")
     app.loader.import_module("tasks.publish_manifest")
-    tap = Tap(role.queues, open_=not is_drained(store, name))
+    tap = QueueControl(role.queues, open_=not is_drained(store, name))
     trouble = functools.partial(disk_trouble, settings, role.engine_root)
-    life = Life(store, role.info(name, settings.concurrency), tap, trouble)
+    life = Heartbeat(store, role.info(name, settings.concurrency), tap, trouble)
     _announce(app, life, tap)
     if role.publisher:
         _reconcile(app, store, name, settings)
@@ -116,7 +116,7 @@ def await_redis(store: Store) -> None:
     retrying(store.ping)
 
 
-def _announce(app: Celery, life: Life, tap: Tap) -> None:
+def _announce(app: Celery, life: Heartbeat, tap: QueueControl) -> None:
     """Give signs of life, hear whether to drain, and answer signals, from the moment that tasks are taken."""
 
     def prepare(**_: Any) -> None:
@@ -124,7 +124,7 @@ def _announce(app: Celery, life: Life, tap: Tap) -> None:
 
     def begin(sender: Any, **_: Any) -> None:
         tap.attach(sender)
-        Ending(leaving(), life.end).install()
+        GracefulShutdown(leaving(), life.end).install()
         life.begin()
 
     celeryd_after_setup.connect(prepare, weak=False)

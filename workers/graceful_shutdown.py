@@ -27,7 +27,7 @@ HAND_BACK = 10.0
 _KILLED = 1
 
 
-class Ending:
+class GracefulShutdown:
     """The signals of a worker's main process, from the moment that it is ready."""
 
     def __init__(self, handing_back: SharedFlag, gone: Callable[[], None]) -> None:

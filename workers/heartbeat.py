@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 from celery.worker import state as celery_state
 
 from farm.errors import FarmError
-from farm.state.workers import BEAT, JobInHand, WorkerInfo, beat, forget_silent, leave
+from farm.state.workers import (
+    HEARTBEAT_INTERVAL,
+    JobInHand,
+    WorkerInfo,
+    forget_silent,
+    leave,
+    record_heartbeat,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from farm.state.store import Store
-    from workers.queue_control import Tap
+    from workers.queue_control import QueueControl
 
 log = logging.getLogger("farm.worker")
 
@@ -24,13 +31,13 @@ _LAST_WORDS = 5.0
 """Seconds that a sign of life under way is waited for, so that it does not follow the goodbye."""
 
 
-class Life:
+class Heartbeat:
     """A thread that tells the farm of this worker every second, and hears whether it is to be drained.
 
     It falls silent when the worker serves nobody: when its event loop stands still.
     """
 
-    def __init__(self, store: Store, info: WorkerInfo, tap: Tap, trouble: Callable[[], str]) -> None:
+    def __init__(self, store: Store, info: WorkerInfo, tap: QueueControl, trouble: Callable[[], str]) -> None:
         self._store = store
         self._info = info
         self._tap = tap
@@ -66,7 +73,7 @@ class Life:
                 self._tell()
             if not self.leaving:
                 self._tap.want(not self._drained)
-            self._ended.wait(BEAT)
+            self._ended.wait(HEARTBEAT_INTERVAL)
 
     def _tell(self) -> None:
         now = replace(
@@ -77,7 +84,7 @@ class Life:
             trouble=self._trouble(),
         )
         try:
-            drained = beat(self._store, now)
+            drained = record_heartbeat(self._store, now)
             if not self._swept:
                 forget_silent(self._store)
                 self._swept = True

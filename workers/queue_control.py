@@ -14,7 +14,7 @@ STALLED = 15.0
 """Seconds without a turn of the event loop after which a worker serves nobody."""
 
 
-class Tap:
+class QueueControl:
     """Joins and leaves the queues; a message that Redis hands over meanwhile goes back to its queue.
 
     Only the event loop may touch a consumer, so `want` leaves it word there. Queues that were left stay so

@@ -13,7 +13,7 @@ from farm.errors import InputError
 from farm.model import ARCHES
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
-from farm.system.processes import TIE, require
+from farm.system.processes import TIE_PROGRAM, require
 from farm.trust.notary.configure import signing_key
 from farm.trust.notary.keys import check_key
 
@@ -104,7 +104,7 @@ def check_arches(
 
 def check_signing(settings: Settings) -> None:
     """Make sure that what the publisher signs with is there and opens."""
-    require("notary", "openssl", *TIE)
+    require("notary", "openssl", *TIE_PROGRAM)
     check_key(signing_key(settings), timeout=settings.trust_timeout)
 
 

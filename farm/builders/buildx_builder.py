@@ -62,7 +62,7 @@ def build(
     Raises:
         FarmError: as `Builder.build` has it.
     """
-    outcome = Outcome(Reference.parse(spec.tags[0]), log)
+    outcome = BuildxResult(Reference.parse(spec.tags[0]), log)
 
     def over() -> bool:
         outcome.check_push(settings.push_silence)
@@ -165,7 +165,7 @@ def _engine(settings: Settings, builder: str) -> dict[str, str]:
 
 
 @dataclass(slots=True)
-class Outcome:
+class BuildxResult:
     """What the output of buildx came to."""
 
     reference: Reference

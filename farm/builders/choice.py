@@ -12,7 +12,7 @@ from farm.builders.buildx_directory import workplace
 from farm.builders.buildx_plugin import Plugin
 from farm.builders.engine_builder import EngineBuilder
 from farm.errors import InputError, SettingsError
-from farm.system.processes import TIE, require
+from farm.system.processes import TIE_PROGRAM, require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -86,7 +86,7 @@ def checked_plugin(settings: Settings) -> Plugin:
     Raises:
         InputError: buildx, or what it needs on this machine, is not there.
     """
-    require(*TIE)
+    require(*TIE_PROGRAM)
     plugin = Plugin.find(settings.docker_config, timeout=settings.http_timeout)
     check_sources(settings)
     return plugin

@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
 from farm.builders.docker_archive import merge
-from farm.builders.docker_engine import answering
+from farm.builders.docker_engine import translate_engine_errors
 from farm.builders.engine_push import push_failure
 from farm.errors import RegistryError
 from farm.model import Reference
@@ -122,7 +122,7 @@ def _saved(engine: Engine, registry: Registry, reference: Reference, arch: str) 
     pinned = reference.with_digest(_digest_for(registry, reference, arch))
     _pull(engine, pinned, arch, registry.credentials.login_for(reference.registry))
     with spool() as archive:
-        with answering(engine.url):
+        with translate_engine_errors(engine.url):
             for piece in engine.api.get_image(str(pinned), chunk_size=_PIECE):
                 archive.write(piece)
         archive.seek(0)
@@ -143,7 +143,7 @@ def _digest_for(registry: Registry, reference: Reference, arch: str) -> str:
 
 def _pull(engine: Engine, reference: Reference, arch: str, login: Login | None) -> None:
     account = login.docker if login else {}
-    with answering(engine.url):
+    with translate_engine_errors(engine.url):
         messages = engine.api.pull(
             reference.name,
             tag=reference.digest,

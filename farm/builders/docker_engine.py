@@ -15,7 +15,7 @@ import urllib3.exceptions
 from docker import APIClient
 from docker.tls import TLSConfig
 
-from farm.buildkit.connection import Connection, reaching
+from farm.buildkit.connection import Connection, translate_connection_errors
 from farm.buildkit.platforms import ask_architectures
 from farm.errors import EngineError, EngineUnavailableError, InputError
 from farm.model import arch_of_uname
@@ -76,7 +76,7 @@ class Engine:
                 f"engine: {url} is no URL of a Docker Engine", hint="unix:///PATH or tcp://HOST:PORT"
             )
         tls = _tls(certs) if certs and url.startswith("tcp://") else None
-        with answering(url):
+        with translate_engine_errors(url):
             # docker-py leaves its socket open where nothing answers, so that is found out first.
             open_socket(url, timeout, tls).close()
             api = _Client(
@@ -103,7 +103,7 @@ class Engine:
         Raises:
             EngineUnavailableError: it does not answer any more.
         """
-        with answering(self.url):
+        with translate_engine_errors(self.url):
             data: dict[str, Any] = self.api.info()
         return EngineInfo(
             name=data["Name"],
@@ -122,7 +122,7 @@ class Engine:
             EngineUnavailableError: the engine does not answer any more.
             EngineError: it has no such image.
         """
-        with answering(self.url):
+        with translate_engine_errors(self.url):
             return cast("dict[str, Any]", cast("Any", self.api).inspect_image(image))
 
     def emulated(self) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ class Engine:
             EngineUnavailableError: it does not answer any more, or has no BuildKit.
         """
         own = self.info().architecture
-        with self.connection() as connection, reaching(self.url):
+        with self.connection() as connection, translate_connection_errors(self.url):
             return tuple(arch for arch in ask_architectures(connection) if arch != own)
 
     def target(self, path: str, query: Iterable[tuple[str, str]] = ()) -> str:
@@ -146,7 +146,7 @@ class Engine:
         Raises:
             EngineUnavailableError: the engine does not answer any more.
         """
-        with answering(self.url):
+        with translate_engine_errors(self.url):
             connection = Connection(open_socket(self.url, self.timeout, self.tls), self.url)
         with connection:
             yield connection
@@ -220,7 +220,7 @@ def _behind_tls(sock: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLS
 
 
 @contextmanager
-def answering(url: str) -> Iterator[None]:
+def translate_engine_errors(url: str) -> Iterator[None]:
     """Tell docker-py's errors as the farm's.
 
     Raises:

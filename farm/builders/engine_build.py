@@ -58,7 +58,7 @@ def build(
         ContextError: the context cannot be read.
     """
     limit = Limit.of("the build", cancelled=cancelled, timeout=timeout, too_long=BuildFailedError)
-    outcome = Outcome(log)
+    outcome = BuildResult(log)
     with ExitStack() as stack:
         session = Session(stack.enter_context(engine.connection()), context, credentials).start()
         answer = stack.enter_context(_started(engine, spec, session))
@@ -92,7 +92,7 @@ def _cancel(engine: Engine, token: str) -> None:
 
 
 @dataclass(slots=True)
-class Outcome:
+class BuildResult:
     """What the messages of a build came to."""
 
     log: Callable[[str], None]

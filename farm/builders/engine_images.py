@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import docker.errors
 
-from farm.builders.docker_engine import answering
+from farm.builders.docker_engine import translate_engine_errors
 from farm.errors import DiskFullError, EngineError
 from farm.model import Reference
 
@@ -56,14 +56,14 @@ def save(engine: Engine, image: str) -> io.BufferedReader:
         EngineUnavailableError: the engine went away; also while the archive is read.
         EngineError: it has no such image.
     """
-    with answering(engine.url):
+    with translate_engine_errors(engine.url):
         pieces = cast("Any", engine.api).get_image(image, chunk_size=_PIECE)
         first = next(pieces, b"")  # docker-py asks no earlier whether the engine has it
     return io.BufferedReader(Pieces(_answering(engine, chain([first], pieces))), _PIECE)
 
 
 def _answering(engine: Engine, pieces: Iterable[bytes]) -> Iterator[bytes]:
-    with answering(engine.url):
+    with translate_engine_errors(engine.url):
         yield from pieces
 
 
@@ -75,7 +75,7 @@ def load(engine: Engine, archive: Iterable[bytes]) -> None:
         EngineError: it refuses the archive.
         DiskFullError: its disk is full.
     """
-    with answering(engine.url):
+    with translate_engine_errors(engine.url):
         answer = list(cast("Any", engine.api).load_image(archive))
     for message in answer:
         if text := str(message.get("error") or ""):
@@ -103,7 +103,7 @@ def names_of(engine: Engine, repository: Reference) -> list[Reference]:
     Raises:
         EngineUnavailableError: the engine went away.
     """
-    with answering(engine.url):
+    with translate_engine_errors(engine.url):
         images = cast("Any", engine.api).images(name=str(repository))
     return [Reference.parse(text) for image in images for text in image.get("RepoTags") or ()]
 
@@ -115,5 +115,5 @@ def tag(engine: Engine, image: str, name: Reference) -> None:
         EngineUnavailableError: the engine went away.
         EngineError: it has no such image.
     """
-    with answering(engine.url):
+    with translate_engine_errors(engine.url):
         cast("Any", engine.api).tag(image, name.name, name.tag)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import docker.errors
 from docker.auth import encode_header
 
-from farm.builders.docker_engine import answering
+from farm.builders.docker_engine import translate_engine_errors
 from farm.builders.wait import Limit, watch
 from farm.buildkit.progress import readable
 from farm.errors import (
@@ -81,7 +81,7 @@ def push(
     limit = Limit.of(
         what, cancelled=cancelled, timeout=timeout, too_long=RegistryUnavailableError, silence=silence
     )
-    outcome = _Outcome(reference, log)
+    outcome = _PushResult(reference, log)
     with engine.connection() as answer:
         target = engine.target(f"/images/{reference.name}/push", [("tag", reference.tag or "latest")])
         answer.request("POST", target, [("X-Registry-Auth", _encoded(login))])
@@ -96,7 +96,7 @@ def is_image(engine: Engine, name: str, image: str) -> bool:
     Raises:
         EngineUnavailableError: the engine went away.
     """
-    with answering(engine.url):
+    with translate_engine_errors(engine.url):
         return any(image == one["Id"] for one in engine.api.images(name))
 
 
@@ -106,7 +106,7 @@ def forget(engine: Engine, reference: Reference) -> None:
     Raises:
         EngineUnavailableError: the engine went away.
     """
-    with answering(engine.url), suppress(docker.errors.NotFound):
+    with translate_engine_errors(engine.url), suppress(docker.errors.NotFound):
         engine.api.remove_image(str(reference), force=True)
 
 
@@ -118,7 +118,7 @@ def _encoded(login: Login | None) -> str:
 
 
 @dataclass(slots=True)
-class _Outcome:
+class _PushResult:
     """What the messages of a push came to."""
 
     reference: Reference

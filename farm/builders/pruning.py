@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.builders.docker_engine import DEFAULT_URL, answering
+from farm.builders.docker_engine import DEFAULT_URL, translate_engine_errors
 from farm.errors import EngineError, EngineUnavailableError
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def prune(engine: Engine, *, keep: int, age: float | None = None) -> int:
         EngineUnavailableError: the engine went away.
         EngineError: it refuses, as while another clean-up runs.
     """
-    with answering(engine.url):
+    with translate_engine_errors(engine.url):
         answers = [engine.api.prune_builds(keep_storage=keep, all=True)]
         if age is not None:
             answers.append(engine.api.prune_builds(filters={"until": f"{int(age)}s"}, all=True))

@@ -27,7 +27,7 @@ _SWITCHING = 101
 
 
 @contextmanager
-def reaching(engine: str) -> Iterator[None]:
+def translate_connection_errors(engine: str) -> Iterator[None]:
     """Tell a connection that fails as the engine being gone.
 
     Raises:
@@ -73,7 +73,7 @@ class Connection:
     def request(self, method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send a request without a body."""
         fields = [("Host", "docker"), ("Content-Length", "0"), *headers]
-        with reaching(self.engine):
+        with translate_connection_errors(self.engine):
             self._send(h11.Request(method=method, target=target, headers=fields))
             self._send(h11.EndOfMessage())
 
@@ -84,7 +84,7 @@ class Connection:
             EngineUnavailableError: the engine went away, or refuses.
         """
         self.request(method, target, [("Connection", "Upgrade"), ("Upgrade", "h2c"), *headers])
-        with reaching(self.engine):
+        with translate_connection_errors(self.engine):
             while (event := self._next_event()) is not None:
                 if isinstance(event, h11.InformationalResponse) and event.status_code == _SWITCHING:
                     return self._http.trailing_data[0]
@@ -97,17 +97,17 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         """Write to an upgraded connection."""
-        with reaching(self.engine):
+        with translate_connection_errors(self.engine):
             self._socket.sendall(data)
 
     def read(self) -> bytes:
         """What has arrived on an upgraded connection; waits for something; empty when it was closed."""
-        with reaching(self.engine):
+        with translate_connection_errors(self.engine):
             return self._socket.recv(_CHUNK)
 
     def receive(self) -> list[dict[str, Any]]:
         """Take what has arrived of an answer that is JSON objects line by line; waits for something."""
-        with reaching(self.engine):
+        with translate_connection_errors(self.engine):
             self._http.receive_data(self._socket.recv(_CHUNK))
             body = b"".join(self._bodies())
         *lines, self._rest = (self._rest + body).split(b"\n")

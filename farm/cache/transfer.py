@@ -17,7 +17,7 @@ from farm.registry.blobs import AT_ONCE, Arrival, pull_blob, push_blob
 from farm.registry.index import assemble, members_of, platforms
 from farm.registry.media_types import INDEXES, MANIFESTS, OCI_INDEX
 from farm.registry.publish_index import Publishing
-from farm.registry.published_images import sweep
+from farm.registry.published_images import look_up_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def pull_images(
         RegistryError: the registry cannot be asked, or sends damaged bytes.
         CacheError: they cannot be stored.
     """
-    images = sweep(registry, {reference: arches})[reference].images
+    images = look_up_all(registry, {reference: arches})[reference].images
     for image in images.values():
         for one in image.descriptors:
             _fetch(cache, registry, reference, one)

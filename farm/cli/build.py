@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.errors import FarmError
-    from farm.local_build.options import Made, Wish
+    from farm.local_build.options import BuildOptions, LocalImage
     from farm.package.read_packages import TagOptions
     from farm.settings import Settings
 
@@ -59,19 +59,24 @@ def command(
     farm build --all pkg/ --platforms linux/amd64,linux/arm64
     farm build --docker pkg/foo && docker run --rm $(farm show-tag pkg/foo)
     """
-    from farm.local_build.options import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
+    from farm.local_build.options import BuildOptions, native_arch  # noqa: PLC0415 - the registry client is imported when used
 
-    arches, skipped = chosen(platforms, skip_platforms, own_arch())
-    wish = Wish(arches, skip=skipped, force=force, pull=pull, docker=docker)
+    arches, skipped = chosen(platforms, skip_platforms, native_arch())
+    wish = BuildOptions(arches, skip=skipped, force=force, pull=pull, docker=docker)
     return make(settings, directories, tags, wish, as_json=as_json)
 
 
 def make(
-    settings: Settings, directories: Sequence[str], tags: TagOptions, wish: Wish, *, as_json: bool = False
+    settings: Settings,
+    directories: Sequence[str],
+    tags: TagOptions,
+    wish: BuildOptions,
+    *,
+    as_json: bool = False,
 ) -> int:
     """Make packages available in the LinuxKit cache, saying how it goes; returns the exit code."""
     from farm.cache.layout import Cache  # noqa: PLC0415 - the registry client is imported when it is used
-    from farm.local_build.local_builder import Workshop  # noqa: PLC0415
+    from farm.local_build.local_builder import LocalBuilder  # noqa: PLC0415
     from farm.package.dockerfile import needs, stale_needs  # noqa: PLC0415
     from farm.package.read_packages import read_packages  # noqa: PLC0415
     from farm.planning.decide import in_order  # noqa: PLC0415
@@ -89,7 +94,7 @@ def make(
     ordered = [by_name[name] for name in in_order(by_name, wanted)]
     with (
         open_registry(settings, mirrored=True) as registry,
-        Workshop(
+        LocalBuilder(
             settings,
             Cache(settings.cache),
             registry,
@@ -125,7 +130,7 @@ def chosen(platforms: str | None, skipped: str | None, own: str) -> tuple[tuple[
     return ((), named) if skipped else (named, ())
 
 
-def summary(made: Sequence[Made], seconds: float) -> str:
+def summary(made: Sequence[LocalImage], seconds: float) -> str:
     """One line on all packages."""
     origins = Counter(str(origin) for one in made for _, origin in one.images)
     failed = sum(1 for one in made if one.error)
@@ -134,7 +139,7 @@ def summary(made: Sequence[Made], seconds: float) -> str:
     return f"{len(made)} packages: {', '.join(parts) or 'nothing to do'}, {seconds:.1f} s"
 
 
-def _failure(made: Sequence[Made]) -> FarmError | None:
+def _failure(made: Sequence[LocalImage]) -> FarmError | None:
     """What went wrong, in one sentence; None where nothing did."""
     errors = [one.error for one in made if one.error]
     if len(errors) == len(made) == 1:

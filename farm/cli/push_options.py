@@ -14,7 +14,7 @@ from farm.model import ARCHES, Reference
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from farm.planning.decide import Wish
+    from farm.planning.decide import PushOptions
     from farm.settings import Settings
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -30,14 +30,14 @@ class Wishes:
     release: str | None = None
     skip: tuple[str, ...] = ()
 
-    def to_wish(self, settings: Settings) -> Wish:
+    def to_wish(self, settings: Settings) -> PushOptions:
         """The wish, checked.
 
         Raises:
             InputError: an architecture that does not exist, or that is left out without --partial, or a
                 release that is no tag.
         """
-        from farm.planning.decide import Wish  # noqa: PLC0415 - beside the registry client that it comes with
+        from farm.planning.decide import PushOptions  # noqa: PLC0415 - beside the registry client that it comes with
 
         for arch in (*self.only, *settings.arches):
             if arch not in ARCHES:
@@ -49,7 +49,7 @@ class Wishes:
             )
         if self.release:
             Reference.parse(f"release:{self.release}")
-        return Wish(
+        return PushOptions(
             settings.arches,
             skip=self.skip,
             only=self.only,

@@ -14,7 +14,7 @@ from farm.model import Reference
 from farm.registry.connect import open_registry
 from farm.state.store import Store
 from farm.state.workers import served, workers
-from farm.system.processes import TIE, require
+from farm.system.processes import TIE_PROGRAM, require
 from farm.trust.notary.configure import notary_server, signing_key
 from farm.trust.notary.keys import check_key
 from farm.trust.notary.verify import signed_digests
@@ -142,7 +142,7 @@ def _registry(settings: Settings) -> str:
 
 def _notary(settings: Settings) -> str:
     gun = _place(settings).name
-    require("notary", *TIE)
+    require("notary", *TIE_PROGRAM)
     server = notary_server(settings, gun)
     with open_registry(settings) as registry:
         login = registry.credentials.login_for(gun.partition("/")[0])

@@ -15,7 +15,7 @@ from farm.cache.transfer import pull_images
 from farm.errors import BuildFailedError, FarmError
 from farm.local_build.built_archive import Archives
 from farm.local_build.local_engine import LocalEngine
-from farm.local_build.options import Made, Origin, own_arch
+from farm.local_build.options import LocalImage, Origin, native_arch
 from farm.model import ArchImage
 from farm.package.context import pack
 from farm.package.dirty_context import pack_working
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from farm.cache.layout import Cache
-    from farm.local_build.options import Wish
+    from farm.local_build.options import BuildOptions
     from farm.model import Package, Reference
     from farm.registry.client import Registry
     from farm.settings import Settings
 
 
-class Workshop:
+class LocalBuilder:
     """The cache, the registry and the engine of this machine; use it as a context manager.
 
     Args:
@@ -68,8 +68,8 @@ class Workshop:
         self._local.__exit__(*_)
 
     def make_all(
-        self, packages: Sequence[Package], needs: Mapping[str, Sequence[str]], wish: Wish
-    ) -> Iterator[Made]:
+        self, packages: Sequence[Package], needs: Mapping[str, Sequence[str]], wish: BuildOptions
+    ) -> Iterator[LocalImage]:
         """Make packages, each after those that it needs; one that fails stops only what is built FROM it.
 
         Args:
@@ -77,13 +77,13 @@ class Workshop:
             needs: package name to the packages among these that it is built FROM.
             wish: what is asked for beyond them.
         """
-        done: dict[str, Made] = {}
+        done: dict[str, LocalImage] = {}
         for package in packages:
             bases = [done[name] for name in needs.get(package.image, ())]
             done[package.image] = self._make(package, bases, wish)
             yield done[package.image]
 
-    def _make(self, package: Package, bases: Sequence[Made], wish: Wish) -> Made:
+    def _make(self, package: Package, bases: Sequence[LocalImage], wish: BuildOptions) -> LocalImage:
         images: list[tuple[ArchImage, Origin]] = []
         name = package.reference.familiar
         for line in wish.left_out(package, self._settings.arches):
@@ -95,13 +95,13 @@ class Workshop:
                     self._give(package.reference, image)
             except FarmError as error:
                 self._say(f"{name} {arch}: failed: {error}")
-                return Made(package, tuple(images), error)
+                return LocalImage(package, tuple(images), error)
             images.append((image, origin))
             self._say(f"{name} {arch}: {origin}{', in the engine' if wish.docker else ''}")
-        return Made(package, tuple(images))
+        return LocalImage(package, tuple(images))
 
     def _one(
-        self, package: Package, arch: str, bases: Sequence[Made], wish: Wish
+        self, package: Package, arch: str, bases: Sequence[LocalImage], wish: BuildOptions
     ) -> tuple[ArchImage, Origin]:
         if not wish.force:
             if here := find_image(self._cache, package.reference, arch):
@@ -187,5 +187,5 @@ class Workshop:
 
     def _give(self, reference: Reference, image: ArchImage) -> None:
         """Load an image of the cache into the engine, under the names that LinuxKit gives it there."""
-        names = [image.reference, *([reference] if image.arch == own_arch() else [])]
+        names = [image.reference, *([reference] if image.arch == native_arch() else [])]
         self._local.load(image, names)

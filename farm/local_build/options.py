@@ -25,7 +25,7 @@ class Origin(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class BuildOptions:
     """What is asked for beyond the packages."""
 
     arches: tuple[str, ...] = ()
@@ -68,7 +68,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class LocalImage:
     """One package: where the image of each architecture came from, or why there is none."""
 
     package: Package
@@ -88,7 +88,7 @@ class Made:
         }
 
 
-def own_arch() -> str:
+def native_arch() -> str:
     """This machine's architecture, as LinuxKit names it."""
     return arch_of_uname(platform.machine())
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputError, SettingsError
 from farm.settings import Secret, child_environment
-from farm.system.files import place
+from farm.system.files import write_once
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -55,7 +55,7 @@ def flower_password(settings: Settings) -> Secret:
     path = settings.state_dir / "flower.password"
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        place(path, secrets.token_urlsafe(16))
+        write_once(path, secrets.token_urlsafe(16))
         password = path.read_text().strip()
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written or read: {error.strerror}") from error

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PushOptions:
     """What the maintainer asked for, beyond the packages."""
 
     arches: tuple[str, ...]
@@ -58,13 +58,13 @@ def refuse_unpushable(packages: Sequence[Package]) -> None:
             )
 
 
-def arches_of(package: Package, wish: Wish) -> tuple[str, ...]:
+def arches_of(package: Package, wish: PushOptions) -> tuple[str, ...]:
     """The architectures that a package's index must hold."""
     arches = wish.platforms or package.yml.arches or wish.arches
     return tuple(arch for arch in arches if arch not in wish.skip and (not wish.only or arch in wish.only))
 
 
-def looked_for(package: Package, wish: Wish) -> tuple[str, ...]:
+def looked_for(package: Package, wish: PushOptions) -> tuple[str, ...]:
     """The architectures whose images are looked for."""
     return tuple(dict.fromkeys((*arches_of(package, wish), *(ARCHES if wish.every_image else ()))))
 
@@ -73,7 +73,7 @@ def make_plan(
     packages: Sequence[Package],
     found: Mapping[str, Found],
     needs: Mapping[str, Sequence[str]],
-    wish: Wish,
+    wish: PushOptions,
     warnings: Sequence[str] = (),
 ) -> Plan:
     """Decide what there is to do.

@@ -58,11 +58,13 @@ def _job(job: JobRecord, line: Line | None, before: int) -> str:
     busy = ahead + line.in_hand
     if busy < line.slots:
         return "about to start"
-    about = f" (about {spoken(fmean(line.took) * math.ceil(busy / line.slots))})" if line.took else ""
+    about = (
+        f" (about {format_duration(fmean(line.took) * math.ceil(busy / line.slots))})" if line.took else ""
+    )
     return f"behind {ahead} job{'' if ahead == 1 else 's'}{about}" if ahead else f"next{about}"
 
 
-def spoken(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """A duration as people say it: 40 s, 9 min, 3 h."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:

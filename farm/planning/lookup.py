@@ -7,10 +7,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.planning.decide import Wish, looked_for
+from farm.planning.decide import PushOptions, looked_for
 from farm.planning.plan import Found
 from farm.registry.index import holds
-from farm.registry.published_images import Standing, sweep
+from farm.registry.published_images import PublishedImages, look_up_all
 from farm.trust.notary.configure import notary_server
 from farm.trust.notary.verify import Signed, signed_digests
 
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from farm.trust.notary.client import NotaryServer
 
 
-def find(packages: Sequence[Package], registry: Registry, settings: Settings, wish: Wish) -> dict[str, Found]:
+def find(
+    packages: Sequence[Package], registry: Registry, settings: Settings, wish: PushOptions
+) -> dict[str, Found]:
     """Package name to what the registry and the notary server hold of it.
 
     Raises:
@@ -33,7 +35,7 @@ def find(packages: Sequence[Package], registry: Registry, settings: Settings, wi
     to_sign = [package for package in packages if wish.sign and not package.yml.disable_content_trust]
     with ThreadPoolExecutor(2) as pool:
         images = pool.submit(
-            sweep, registry, {package.reference: looked_for(package, wish) for package in packages}
+            look_up_all, registry, {package.reference: looked_for(package, wish) for package in packages}
         )
         names = sorted({package.reference.name for package in to_sign})
         signed = pool.submit(_signed, names, registry, settings)
@@ -54,7 +56,9 @@ def find(packages: Sequence[Package], registry: Registry, settings: Settings, wi
     }
 
 
-def _with_release(found: Found, head: Descriptor | None, signed: Mapping[str, Signed], wish: Wish) -> Found:
+def _with_release(
+    found: Found, head: Descriptor | None, signed: Mapping[str, Signed], wish: PushOptions
+) -> Found:
     signature = signed.get(wish.release)
     digest = head.digest if head else None
     return replace(found, release=digest, release_signed=bool(signature and signature.digest == digest))
@@ -74,7 +78,7 @@ def _signed(names: Sequence[str], registry: Registry, settings: Settings) -> dic
     return found
 
 
-def _found(package: Package, standing: Standing, signed: Mapping[str, Signed]) -> Found:
+def _found(package: Package, standing: PublishedImages, signed: Mapping[str, Signed]) -> Found:
     index = standing.index
     signature = signed.get(str(package.reference.tag))
     return Found(

@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
     from farm.model import Package
     from farm.package.read_packages import TagOptions
-    from farm.planning.decide import Wish
+    from farm.planning.decide import PushOptions
     from farm.planning.plan import Plan
     from farm.settings import Settings
 
 
-def prepare(directories: Sequence[str], options: TagOptions, settings: Settings, wish: Wish) -> Plan:
+def prepare(directories: Sequence[str], options: TagOptions, settings: Settings, wish: PushOptions) -> Plan:
     """The plan for these package directories; changes nothing anywhere.
 
     Raises:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import NoWorkerError, StateError, StateUnavailableError
 from farm.monitor.flower_launch import check_port
-from farm.private_farm.state_directory import Place, fingerprint
+from farm.private_farm.state_directory import StateDirectory, fingerprint
 from farm.settings import child_environment
 from farm.state.store import Store
 from farm.state.workers import served, workers
@@ -50,7 +50,7 @@ def attached(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Sett
         finally:
             store.close()
         return
-    place = Place.at(settings.state_dir)
+    place = StateDirectory.at(settings.state_dir)
     with _held(place, settings, builds=builds):
         _start(place, settings)
         store = _connect(place)
@@ -67,7 +67,7 @@ def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
     Raises:
         FarmError: they do not come up; the error says why.
     """
-    place = Place.at(settings.state_dir)
+    place = StateDirectory.at(settings.state_dir)
     with _held(place, settings, builds=True):
         check_port(settings)
         _start(place, settings)
@@ -75,7 +75,7 @@ def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
         _wait_for_supervisor(place)
         try:
             connected = settings if settings.broker else replace(settings, broker=place.broker)
-            files.place(place.flower, str(settings.flower_port))
+            files.write_once(place.flower, str(settings.flower_port))
             place.wanted.touch()
             _wait_for_workers(place)
             yield connected, store
@@ -84,7 +84,7 @@ def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
 
 
 @contextmanager
-def _held(place: Place, settings: Settings, *, builds: bool) -> Iterator[None]:
+def _held(place: StateDirectory, settings: Settings, *, builds: bool) -> Iterator[None]:
     """Hold up the farm that is there, or that the body starts; one that is about to end is waited for.
 
     Raises:
@@ -101,7 +101,7 @@ def _held(place: Place, settings: Settings, *, builds: bool) -> Iterator[None]:
         time.sleep(0.05)
 
 
-def _fits(place: Place, settings: Settings, *, builds: bool) -> bool:
+def _fits(place: StateDirectory, settings: Settings, *, builds: bool) -> bool:
     """Whether the farm that is up, if one is, has this broker and, where it `builds`, these settings."""
     if not place.supervised():
         return True
@@ -109,7 +109,7 @@ def _fits(place: Place, settings: Settings, *, builds: bool) -> bool:
     return there == wanted if builds else there.get("broker") == wanted["broker"]
 
 
-def _wait_for_supervisor(place: Place) -> None:
+def _wait_for_supervisor(place: StateDirectory) -> None:
     """Wait until what an earlier supervisor left is gone: the marks that are made now must not go with it."""
     deadline = time.monotonic() + START_WAIT
     while not place.managed():
@@ -120,7 +120,7 @@ def _wait_for_supervisor(place: Place) -> None:
         time.sleep(0.02)
 
 
-def _wait_for_workers(place: Place) -> None:
+def _wait_for_workers(place: StateDirectory) -> None:
     """Wait until this machine's own workers have said that they are up."""
     deadline = time.monotonic() + START_WAIT
     while not place.up.exists():
@@ -133,10 +133,10 @@ def _wait_for_workers(place: Place) -> None:
 
 def stay_up(settings: Settings) -> None:
     """Keep the private farm up although nobody uses it."""
-    Place.at(settings.state_dir).kept.touch()
+    StateDirectory.at(settings.state_dir).kept.touch()
 
 
-def _start(place: Place, settings: Settings) -> None:
+def _start(place: StateDirectory, settings: Settings) -> None:
     if _supervised(place):
         return
     place.failure.unlink(missing_ok=True)
@@ -152,7 +152,7 @@ def _start(place: Place, settings: Settings) -> None:
         )
 
 
-def _supervised(place: Place) -> bool:
+def _supervised(place: StateDirectory) -> bool:
     """Whether a farm is up that this command can use: one that has told a failure is on its way down."""
     deadline = time.monotonic() + START_WAIT
     while place.supervised():
@@ -164,7 +164,7 @@ def _supervised(place: Place) -> bool:
     return False
 
 
-def _connect(place: Place) -> Store:
+def _connect(place: StateDirectory) -> Store:
     store = Store(place.broker)
     deadline = time.monotonic() + START_WAIT
     while True:
@@ -186,7 +186,7 @@ def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:
     Raises:
         NoWorkerError: some are not; nothing was changed.
     """
-    place = Place.at(settings.state_dir)
+    place = StateDirectory.at(settings.state_dir)
     private = settings.broker == place.broker
     if private:
         place.wanted.touch()
@@ -197,7 +197,7 @@ def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:
         time.sleep(0.05)
 
 
-def _served(place: Place, store: Store, *, private: bool) -> set[str]:
+def _served(place: StateDirectory, store: Store, *, private: bool) -> set[str]:
     """What is served now; a private farm that failed says why, before and after its Redis is gone."""
     try:
         present = served(workers(store))
@@ -225,7 +225,7 @@ def take_down(settings: Settings) -> bool:
     Raises:
         StateError: it did not end in time.
     """
-    place = Place.at(settings.state_dir)
+    place = StateDirectory.at(settings.state_dir)
     if not place.supervised():
         return False
     os.kill(int(place.pid.read_text()), signal.SIGTERM)

@@ -28,19 +28,19 @@ _LONGEST_SOCKET = 100
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class StateDirectory:
     """The files of one private farm, all within one directory that only its owner can enter."""
 
     directory: Path
 
     @staticmethod
-    def at(state_dir: Path) -> Place:
+    def at(state_dir: Path) -> StateDirectory:
         """The place within a state directory, made when it is not there.
 
         Raises:
             SettingsError: the directory cannot be made, or its path is too long for a socket.
         """
-        place = Place(state_dir.absolute())
+        place = StateDirectory(state_dir.absolute())
         if len(os.fsencode(place.socket)) > _LONGEST_SOCKET:
             raise SettingsError(
                 f"state-dir: {state_dir} is too long a path for a socket", hint="choose a shorter one"

@@ -18,7 +18,7 @@ from farm.builders.docker_engine import Engine
 from farm.errors import FarmError, StateUnavailableError
 from farm.monitor.flower_launch import flower_command, flower_environment
 from farm.private_farm.child_processes import Child, redis_child, stop, why_ended, worker_child
-from farm.private_farm.state_directory import Place
+from farm.private_farm.state_directory import StateDirectory
 from farm.settings import child_environment
 from farm.state.runs import open_runs
 from farm.state.store import Store
@@ -38,7 +38,7 @@ class Supervisor:
     """Starts and watches the processes of a farm on this machine."""
 
     def __init__(self, settings: Settings) -> None:
-        self.place = Place.at(settings.state_dir)
+        self.place = StateDirectory.at(settings.state_dir)
         self.own_redis = settings.broker is None
         self.given = settings
         self.settings = replace(settings, broker=settings.broker or self.place.broker)

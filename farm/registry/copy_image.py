@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from farm.registry.client import Manifest, Registry
 
 
-class Outcome(StrEnum):
+class CopyResult(StrEnum):
     """What a copy found at its target."""
 
     STOOD = "stood"
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
     REPLACED = "replaced"
 
 
-def copy(registry: Registry, source: Reference, target: Reference) -> tuple[Outcome, Descriptor]:
+def copy(registry: Registry, source: Reference, target: Reference) -> tuple[CopyResult, Descriptor]:
     """Make a tag hold what another reference names; returns what was there before, and what is there now.
 
     Raises:
@@ -39,7 +39,7 @@ def copy(registry: Registry, source: Reference, target: Reference) -> tuple[Outc
         raise RegistryError(f"{source.familiar}: the registry holds no such image")
     before = registry.head(target)
     if before and before.digest == manifest.descriptor.digest:
-        return Outcome.STOOD, before
+        return CopyResult.STOOD, before
     if source.name != target.name:
         _bring(registry, source, target, manifest)
     if not put(registry, target, manifest):
@@ -47,7 +47,7 @@ def copy(registry: Registry, source: Reference, target: Reference) -> tuple[Outc
             f"{target.familiar} was pushed, and the registry holds something else",
             hint="somebody else pushes this tag; try again later",
         )
-    return (Outcome.REPLACED if before else Outcome.NEW), manifest.descriptor
+    return (CopyResult.REPLACED if before else CopyResult.NEW), manifest.descriptor
 
 
 def _bring(registry: Registry, source: Reference, target: Reference, manifest: Manifest) -> None:

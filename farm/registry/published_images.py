@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PublishedImages:
     """What a registry holds of one package."""
 
     index: Index | None = None
@@ -29,7 +29,9 @@ class Standing:
     """Architecture to image."""
 
 
-def sweep(registry: Registry, wanted: Mapping[Reference, Sequence[str]]) -> dict[Reference, Standing]:
+def look_up_all(
+    registry: Registry, wanted: Mapping[Reference, Sequence[str]]
+) -> dict[Reference, PublishedImages]:
     """What stands of many packages: NAME:TAG to its index, and its images for the given architectures.
 
     All are asked for at once: the indexes, then every NAME:TAG-ARCH. An image whose own tag is gone still
@@ -48,7 +50,7 @@ def sweep(registry: Registry, wanted: Mapping[Reference, Sequence[str]]) -> dict
 
     images = dict(zip(pairs, registry.at_once(find, pairs), strict=True))
     return {
-        reference: Standing(
+        reference: PublishedImages(
             *indexes[reference], {arch: image for arch in arches if (image := images[reference, arch])}
         )
         for reference, arches in wanted.items()

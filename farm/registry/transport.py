@@ -131,7 +131,7 @@ class Transport:
             stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(self._timeout),
             retry_error_callback=lambda state: state.outcome.result() if state.outcome else None,
         )
-        with reaching(request.registry):
+        with translate_http_errors(request.registry):
             response: httpx.Response = retrying(self._authorised, request)
         if response.is_success or response.status_code in request.missing:
             return response
@@ -145,7 +145,7 @@ class Transport:
             RegistryError: as `send` tells; also where the connection breaks while the body is read.
         """
         registry = request.registry
-        with reaching(registry):
+        with translate_http_errors(registry):
             used = self._granted.get((registry, request.scope))
             with self._begun(request, used) as response:
                 if response.status_code != httpx.codes.UNAUTHORIZED:
@@ -244,7 +244,7 @@ _LIMITS = httpx.Limits(max_connections=THREADS, max_keepalive_connections=THREAD
 
 
 @contextmanager
-def reaching(registry: str) -> Iterator[None]:
+def translate_http_errors(registry: str) -> Iterator[None]:
     """Tell a connection that fails as the registry being out of reach.
 
     Raises:

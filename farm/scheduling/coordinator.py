@@ -69,7 +69,7 @@ def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:
         else:
             publish_signature(app, run, work, images=[]).apply_async()
     if work.jobs:
-        transitions.told(store, run, work.package, seen=seen)
+        transitions.clear_due(store, run, work.package, seen=seen)
     return True
 
 
@@ -169,7 +169,7 @@ def landed(app: Celery, store: Store, run: str, package: str) -> list[str]:
         work = runs.read_work(store, run, name)
         if runs.stand(store, run, work.needs) and start(app, store, run, work):
             started.append(name)
-    transitions.told(store, run, package, seen=seen)
+    transitions.clear_due(store, run, package, seen=seen)
     return started
 
 
@@ -199,4 +199,4 @@ def end_dependents(store: Store, run: str, package: str) -> None:
         because = kind(f"{name}: needs {package}, which {did}", hint=f"farm retry {run}, once that is mended")
         transitions.end_jobs(store, run, {(name, job.arch): because for job in work.jobs})
         end(store, run, name, because)
-    transitions.told(store, run, package, seen=seen)
+    transitions.clear_due(store, run, package, seen=seen)

@@ -10,7 +10,7 @@ LEAP = 5.0
 Redis's: no lease could be renewed meanwhile."""
 
 
-class Pulse:
+class OutageDetector:
     """Tells whether Redis has answered for long enough, by clocks that did not leap."""
 
     def __init__(self, now: float) -> None:

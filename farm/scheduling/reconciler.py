@@ -16,11 +16,11 @@ from farm.errors import FarmError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
-from farm.scheduling.outage import LEAP, Pulse
+from farm.scheduling.outage import LEAP, OutageDetector
 from farm.state import leases, runs, transitions
 from farm.state.overdue import queue_heads, read_overdue
 from farm.state.records import failure_of
-from farm.state.transitions import IN_HAND
+from farm.state.transitions import IN_PROGRESS
 
 if TYPE_CHECKING:
     import threading
@@ -70,10 +70,12 @@ def reconcile(
     if any(run.due for run in open_runs):
         queues[PUBLISH_QUEUE] = "due"
     heads = queue_heads(store, queues) if queues else {}
-    return sum(_see_to(Care(app, store, overdue, now, heads, keep, steady), told) for overdue in open_runs)
+    return sum(
+        _see_to(RunReconciler(app, store, overdue, now, heads, keep, steady), told) for overdue in open_runs
+    )
 
 
-def _see_to(care: Care, told: set[str]) -> int:
+def _see_to(care: RunReconciler, told: set[str]) -> int:
     """Take a run's overdue steps; one whose records cannot be read does not keep others from theirs."""
     try:
         return care.take()
@@ -118,7 +120,7 @@ def unheard(what: str, kind: str) -> FarmError:
 
 
 @dataclass(frozen=True, slots=True)
-class Care:
+class RunReconciler:
     """One run, looked at once."""
 
     app: Celery
@@ -155,7 +157,7 @@ class Care:
         job = next(job for job in work.jobs if job.arch == item.arch)
         record: JobRecord = runs.read_jobs(self.store, job.run, job.package, [job.arch])[0]
         lost = record.lost + bool(item.record.token)
-        states = IN_HAND if item.record.token else [JobState.QUEUED]
+        states = IN_PROGRESS if item.record.token else [JobState.QUEUED]
         if lost > MOST_LOST:
             error = fatal(f"{job.package} {job.arch}", lost, "worker", record.worker)
             return self._give_up(job, states, item.record.token, error)
@@ -221,7 +223,7 @@ class Care:
             if job.arch in unsent and coordinator.queue_job(self.store, job, come_from=[JobState.WAITING]):
                 coordinator.send_job(self.app, job)
         if not all(record.state.ended for record in records):
-            transitions.told(self.store, run, work.package, seen=seen)
+            transitions.clear_due(self.store, run, work.package, seen=seen)
             return bool(unsent)
         if failure_of(work.package, records):
             coordinator.settle(self.store, run, work.package)
@@ -284,7 +286,7 @@ def keep_reconciling(app: Celery, store: Store, *, name: str, keep: float, until
         keep: seconds for which an ended run is kept.
         until: set to end it.
     """
-    pulse, told = Pulse(time.monotonic()), set[str]()
+    pulse, told = OutageDetector(time.monotonic()), set[str]()
     while not until.wait(EVERY):
         begun = time.monotonic()
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from farm.state.store import Store, answered
+from farm.state.store import Store, translate_redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,7 +29,7 @@ def _arch_key(arch: str) -> str:
     return f"farm:took:{arch}"
 
 
-@answered
+@translate_redis_errors
 def remember(store: Store, job: Job, seconds: float) -> None:
     """Remember how long a build took that really built."""
     pipeline = store.text.pipeline(transaction=False)
@@ -40,13 +40,13 @@ def remember(store: Store, job: Job, seconds: float) -> None:
     pipeline.execute()
 
 
-@answered
+@translate_redis_errors
 def took(store: Store, job: Job) -> list[float]:
     """Seconds that the last builds of this image on this architecture took, newest first."""
     return [float(text) for text in cast("list[str]", store.text.lrange(_key(job), 0, -1))]
 
 
-@answered
+@translate_redis_errors
 def took_by_arch(store: Store, arches: Sequence[str]) -> dict[str, list[float]]:
     """Seconds that the last builds of each architecture took, newest first."""
     pipeline = store.text.pipeline(transaction=False)

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 from redis.exceptions import ResponseError
 
 from farm.errors import ContextError
-from farm.state.store import Store, answered
+from farm.state.store import Store, translate_redis_errors
 from farm.system.files import spool
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def put_context(store: Store, digest: str, tar: IO[bytes], *, keep: float) -> No
     _rename(store, upload, digest, keep=keep)
 
 
-@answered
+@translate_redis_errors
 def _push(store: Store, upload: str, number: int, piece: bytes) -> None:
     pipeline = store.binary.pipeline()
     pipeline.rpush(upload, piece)
@@ -48,7 +48,7 @@ def _push(store: Store, upload: str, number: int, piece: bytes) -> None:
     pipeline.execute()
 
 
-@answered
+@translate_redis_errors
 def _rename(store: Store, upload: str, digest: str, *, keep: float) -> None:
     pipeline = store.binary.pipeline()
     pipeline.rename(upload, _key(digest))
@@ -61,7 +61,7 @@ def _rename(store: Store, upload: str, digest: str, *, keep: float) -> None:
             raise
 
 
-@answered
+@translate_redis_errors
 def keep_contexts(store: Store, digests: Sequence[str], *, keep: float) -> tuple[str, ...]:
     """Let stored contexts live `keep` seconds more; returns those that are not there any more."""
     pipeline = store.binary.pipeline(transaction=False)
@@ -100,7 +100,7 @@ def get_context(store: Store, digest: str) -> IO[bytes]:
     except zlib.error as error:
         unpacked.close()
         # What stands under a name is never stored again; damaged, it must not stand.
-        answered(store.binary.delete)(_key(digest))
+        translate_redis_errors(store.binary.delete)(_key(digest))
         raise ContextError(
             f"the context {digest} arrived damaged: {error}", hint="submit the package again"
         ) from error
@@ -111,7 +111,7 @@ def get_context(store: Store, digest: str) -> IO[bytes]:
 
 
 def _pieces(store: Store, digest: str) -> Iterator[bytes]:
-    number, read = 0, answered(store.binary.lindex)
+    number, read = 0, translate_redis_errors(store.binary.lindex)
     while (piece := read(_key(digest), number)) is not None:
         yield bytes(piece)  # type: ignore[arg-type]  # redis-py types one class for sync and async
         number += 1

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from farm.state.store import Store, answered, lease_key
+from farm.state.store import Store, lease_key, translate_redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +21,7 @@ def _key(engine: str) -> str:
     return f"farm:images:{engine}"
 
 
-@answered
+@translate_redis_errors
 def note_image(store: Store, engine: str, reference: str) -> None:
     """Say that an engine, by its id, is about to hold an image of that name."""
     pipeline = store.text.pipeline()
@@ -30,7 +30,7 @@ def note_image(store: Store, engine: str, reference: str) -> None:
     pipeline.execute()
 
 
-@answered
+@translate_redis_errors
 def strike_images(store: Store, engine: str, references: Iterable[str]) -> None:
     """Say that an engine holds these images no longer."""
     names = list(references)
@@ -38,7 +38,7 @@ def strike_images(store: Store, engine: str, references: Iterable[str]) -> None:
         store.text.srem(_key(engine), *names)
 
 
-@answered
+@translate_redis_errors
 def left_images(store: Store, engine: str) -> list[str]:
     """The images in an engine that nobody has a lease on: what dead and failed builds left."""
     names = sorted(cast("set[str]", store.text.smembers(_key(engine))))

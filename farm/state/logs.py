@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, cast
 from farm.errors import FarmError
 from farm.state.records import job_field
 from farm.state.runs import read_jobs
-from farm.state.store import Store, answered, follow_stream, run_key
+from farm.state.store import Store, follow_stream, run_key, translate_redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +99,7 @@ class LogWriter:
         return lines, True
 
 
-@answered
+@translate_redis_errors
 def read_log(store: Store, run: str, package: str, arch: str, *, last: int | None = None) -> list[str]:
     """The lines of a log so far; the `last` ones only, if given."""
     key = log_key(run, package, arch)

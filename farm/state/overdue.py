@@ -19,7 +19,7 @@ from farm.state.records import (
     read_job,
     read_package,
 )
-from farm.state.store import OPEN_RUNS, Store, answered, lease_key, run_key
+from farm.state.store import OPEN_RUNS, Store, lease_key, run_key, translate_redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -62,7 +62,7 @@ class Overdue:
     """Why it cannot be read; the rest says nothing then."""
 
 
-@answered
+@translate_redis_errors
 def read_overdue(store: Store, *, grace: float) -> tuple[float, list[Overdue]]:
     """The time by Redis's clock, and of each open run what has stood for `grace` seconds."""
     now = store.now()
@@ -127,7 +127,7 @@ def _each(store: Store, command: str, arguments: Iterable[Sequence[str | int]]) 
     return pipeline.execute()
 
 
-@answered
+@translate_redis_errors
 def queue_heads(store: Store, queues: Mapping[str, str]) -> dict[str, float | None]:
     """Since when the oldest message of each queue has waited; `inf` for an empty queue, None where unknown.
 

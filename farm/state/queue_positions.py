@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from farm.model import JobState
 from farm.state.build_times import took_by_arch
 from farm.state.records import arch_of
-from farm.state.store import OPEN_RUNS, Store, answered, run_key
+from farm.state.store import OPEN_RUNS, Store, run_key, translate_redis_errors
 from farm.state.workers import workers
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ class Line:
     """Seconds that the last builds of the architecture took."""
 
 
-@answered
+@translate_redis_errors
 def read_lines(store: Store, record: RunRecord) -> dict[str, Line]:
     """The queue of each architecture for which a run has jobs waiting."""
     first: dict[str, float] = {}

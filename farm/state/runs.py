@@ -19,7 +19,15 @@ from farm.state.records import (
     read_job,
     read_package,
 )
-from farm.state.store import OPEN_RUNS, RUN_NUMBER, RUNS, Store, answered, follow_stream, run_key
+from farm.state.store import (
+    OPEN_RUNS,
+    RUN_NUMBER,
+    RUNS,
+    Store,
+    follow_stream,
+    run_key,
+    translate_redis_errors,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -28,13 +36,13 @@ _PARTS = ("meta", "records", "works", "dependents", "left", "events", "hand", "d
 _MOST_RUNS = 10_000
 
 
-@answered
+@translate_redis_errors
 def next_run(store: Store) -> str:
     """A name for a new run: r1, r2, ..."""
     return f"r{store.text.incr(RUN_NUMBER)}"
 
 
-@answered
+@translate_redis_errors
 def create_run(store: Store, run: Run) -> None:
     """Store a run with all its work, in one transaction; its first packages are then due to be started.
 
@@ -102,13 +110,13 @@ def _first_job(work: PackageWork, arch: str, now: float) -> dict[str, Any]:
     return {"arch": arch, "state": JobState.WAITING, "at": now}
 
 
-@answered
+@translate_redis_errors
 def forget(store: Store, run: str) -> None:
     """Count a run no longer among the open ones."""
     store.text.zrem(OPEN_RUNS, run)
 
 
-@answered
+@translate_redis_errors
 def retire(store: Store, run: str, *, keep: float) -> None:
     """Let a run that has ended expire in `keep` seconds, and remember the newest runs only."""
     pipeline = store.text.pipeline()
@@ -119,7 +127,7 @@ def retire(store: Store, run: str, *, keep: float) -> None:
     forget(store, run)
 
 
-@answered
+@translate_redis_errors
 def read_run(store: Store, run: str) -> RunRecord:
     """A run as it stands, in one round trip.
 
@@ -153,13 +161,13 @@ def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> Packag
     return replace(read_package(records[package_field(name)], jobs), needs=tuple(work["needs"]))
 
 
-@answered
+@translate_redis_errors
 def is_known(store: Store, run: str) -> bool:
     """Whether the state knows a run (still)."""
     return bool(store.text.exists(run_key(run, "meta")))
 
 
-@answered
+@translate_redis_errors
 def list_runs(store: Store, most: int = 20) -> list[dict[str, Any]]:
     """The newest runs: {run, state, submitter, created, finished, packages}."""
     names = cast("list[str]", store.text.zrevrange(RUNS, 0, most - 1))
@@ -183,13 +191,13 @@ def _row(name: str, meta: dict[str, str], packages: int) -> dict[str, Any]:
     }
 
 
-@answered
+@translate_redis_errors
 def open_runs(store: Store) -> int:
     """How many of the newest runs are not ended."""
     return sum(row["state"] == RunState.OPEN for row in list_runs(store, 100))
 
 
-@answered
+@translate_redis_errors
 def read_work(store: Store, run: str, package: str) -> PackageWork:
     """What a run has to do for one package."""
     text = store.text.hget(run_key(run, "works"), package)
@@ -198,14 +206,14 @@ def read_work(store: Store, run: str, package: str) -> PackageWork:
     return PackageWork.from_json(json.loads(cast("str", text)))
 
 
-@answered
+@translate_redis_errors
 def read_works(store: Store, run: str, packages: Sequence[str]) -> list[PackageWork]:
     """What a run has to do for each of these packages of it."""
     texts = cast("list[str]", store.text.hmget(run_key(run, "works"), list(packages))) if packages else []
     return [PackageWork.from_json(json.loads(text)) for text in texts]
 
 
-@answered
+@translate_redis_errors
 def read_jobs(store: Store, run: str, package: str, arches: Sequence[str]) -> list[JobRecord]:
     """The jobs of one package, in the order of `arches`."""
     names = [job_field(package, arch) for arch in arches]
@@ -213,7 +221,7 @@ def read_jobs(store: Store, run: str, package: str, arches: Sequence[str]) -> li
     return [read_job(text) for text in texts if text is not None]
 
 
-@answered
+@translate_redis_errors
 def read_package_record(store: Store, run: str, package: str) -> PackageRecord:
     """One package as it stands, without its jobs."""
     text = store.text.hget(run_key(run, "records"), package_field(package))
@@ -222,14 +230,14 @@ def read_package_record(store: Store, run: str, package: str) -> PackageRecord:
     return read_package(cast("str", text))
 
 
-@answered
+@translate_redis_errors
 def dependents(store: Store, run: str, package: str) -> list[str]:
     """The packages of a run that need this one."""
     text = store.text.hget(run_key(run, "dependents"), package)
     return list(json.loads(cast("str", text))) if text else []
 
 
-@answered
+@translate_redis_errors
 def stand(store: Store, run: str, packages: Iterable[str]) -> bool:
     """Whether all of these packages of a run are published as asked for."""
     names = [package_field(package) for package in packages]

@@ -50,7 +50,7 @@ _ALSO_PASSING = re.compile(r"\b(?:MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b")
 """The same for what redis-py has no class for: a full disk, replicas away, a long script, a new master."""
 
 
-def answered(call: Callable[P, R]) -> Callable[P, R]:
+def translate_redis_errors(call: Callable[P, R]) -> Callable[P, R]:
     """Make a function that talks to Redis raise the farm's errors."""
 
     @functools.wraps(call)
@@ -91,12 +91,12 @@ class Store:
         self.text: Redis = Redis.from_url(url.reveal(), decode_responses=True, **options)
         self._scripts: dict[str, Any] = {}
 
-    @answered
+    @translate_redis_errors
     def run_script(self, name: str, keys: list[str], arguments: Arguments) -> list[Any]:
         """Run lua/NAME.lua, loading it into Redis when it is not there."""
         return cast("list[Any]", self._script(name)(keys=keys, args=arguments))
 
-    @answered
+    @translate_redis_errors
     def run_scripts(self, name: str, calls: Sequence[Call]) -> list[list[Any]]:
         """Run lua/NAME.lua once for each of the calls, in one round trip for some hundreds of them."""
         answers: list[list[Any]] = []
@@ -112,7 +112,7 @@ class Store:
             self._scripts[name] = self.text.register_script((_LUA / f"{name}.lua").read_text())
         return self._scripts[name]
 
-    @answered
+    @translate_redis_errors
     def ping(self) -> None:
         """Return when Redis answers.
 
@@ -121,7 +121,7 @@ class Store:
         """
         self.text.ping()
 
-    @answered
+    @translate_redis_errors
     def now(self) -> float:
         """The time by Redis's clock, which all who share it agree on: Unix time, seconds."""
         seconds, micro = self.text.time()
@@ -145,7 +145,7 @@ def follow_stream(store: Store, key: str, start: str = "0") -> Iterator[dict[str
             yield None
 
 
-@answered
+@translate_redis_errors
 def _read_stream(store: Store, key: str, place: str) -> list[tuple[str, dict[str, str]]]:
     answer = cast("Any", store.text.xread({key: place}, block=_FOLLOW_MS, count=500))
     return list(dict(answer)[key]) if answer else []

@@ -27,7 +27,7 @@ _NOWHERE, _QUEUE, _HAND, _DUE = range(4)
 _ENDED = f",{','.join(state for state in JobState if state.ended)},"
 _OPEN_JOB = tuple(state for state in JobState if not state.ended)
 _OPEN_PACKAGE = tuple(state for state in PackageState if not state.ended)
-IN_HAND = (JobState.LEASED, JobState.BUILDING, JobState.PUSHING)
+IN_PROGRESS = (JobState.LEASED, JobState.BUILDING, JobState.PUSHING)
 """States of a job that somebody works on."""
 
 
@@ -61,7 +61,7 @@ def move_job(
     patch = _patch(to, error, facts)
     if image:
         patch["image"] = json.dumps(image.to_json())
-    place = _HAND if to in IN_HAND or patch["behind"] else _QUEUE if to is JobState.QUEUED else _NOWHERE
+    place = _HAND if to in IN_PROGRESS or patch["behind"] else _QUEUE if to is JobState.QUEUED else _NOWHERE
     names = (job_field(package, arch), package_field(package))
     call = _call(run, names, come_from, patch, queue=arch, token=holding, place=place)
     text = _made(store.run_script("transition", *call))
@@ -141,7 +141,7 @@ def _package_call(
     return _call(run, names, come_from, patch, token=token, outcome=outcome, place=place)
 
 
-def told(store: Store, run: str, package: str, *, seen: float) -> None:
+def clear_due(store: Store, run: str, package: str, *, seen: float) -> None:
     """Take a package off the due ones, unless it became due again after the time `seen`."""
     store.run_script("told", [run_key(run, "due")], [package_field(package), seen])
 

@@ -12,12 +12,12 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import StateError
-from farm.state.store import DRAINED, WORKERS, Store, answered
+from farm.state.store import DRAINED, WORKERS, Store, translate_redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-BEAT = 1.0
+HEARTBEAT_INTERVAL = 1.0
 """Seconds between two signs of life."""
 SILENCE = 15.0
 """Seconds after which a worker counts as silent."""
@@ -101,8 +101,8 @@ class WorkerInfo:
         return data
 
 
-@answered
-def beat(store: Store, worker: WorkerInfo) -> bool:
+@translate_redis_errors
+def record_heartbeat(store: Store, worker: WorkerInfo) -> bool:
     """Give a sign of life; returns whether the worker is to be drained."""
     pipeline = store.text.pipeline(transaction=False)
     pipeline.time()
@@ -113,13 +113,13 @@ def beat(store: Store, worker: WorkerInfo) -> bool:
     return bool(drained)
 
 
-@answered
+@translate_redis_errors
 def leave(store: Store, name: str) -> None:
     """Say that a worker is gone."""
     store.text.hdel(WORKERS, name)
 
 
-@answered
+@translate_redis_errors
 def forget_silent(store: Store) -> None:
     """Drop the records of workers that nobody is shown any more."""
     now = store.now()
@@ -129,7 +129,7 @@ def forget_silent(store: Store) -> None:
         store.text.hdel(WORKERS, *old)
 
 
-@answered
+@translate_redis_errors
 def drain(store: Store, name: str, by: str) -> None:
     """Have a worker take no new job until it is resumed, also when it starts again.
 
@@ -141,7 +141,7 @@ def drain(store: Store, name: str, by: str) -> None:
     store.text.hset(DRAINED, name, by)
 
 
-@answered
+@translate_redis_errors
 def resume(store: Store, name: str) -> bool:
     """Have a worker take jobs again; False where it was not drained.
 
@@ -159,13 +159,13 @@ def _unknown(name: str) -> StateError:
     return StateError(f"there is no worker {name}", hint="`farm workers` lists them")
 
 
-@answered
+@translate_redis_errors
 def is_drained(store: Store, name: str) -> bool:
     """Whether a worker is to take no job."""
     return bool(store.text.hexists(DRAINED, name))
 
 
-@answered
+@translate_redis_errors
 def known_workers(store: Store) -> list[WorkerInfo]:
     """Those that were heard in the last hour, by name, in one round trip."""
     pipeline = store.text.pipeline(transaction=False)

@@ -115,7 +115,7 @@ def read_bytes(value: Any) -> int:
     return size
 
 
-def spoken_bytes(size: int) -> str:
+def format_bytes(size: int) -> str:
     """A size for people: 512 B, 1.5 GiB."""
     units = ("B", "KiB", "MiB", "GiB", "TiB")
     power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 
-def place(path: Path, text: str, mode: int = 0o600) -> None:
+def write_once(path: Path, text: str, mode: int = 0o600) -> None:
     """Write a file that is there whole or not at all, and survives a crash; one that exists is kept.
 
     An empty one does not count: whoever made it was killed, or found the disk full, before it was written.

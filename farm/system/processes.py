@@ -12,7 +12,7 @@ _PACKAGES = {"notary": "notary", "openssl": "openssl", "setpriv": "util-linux"}
 # A killed worker takes its programs with it: none publishes behind the back of the lease's next holder. Only
 # Linux can do that. Elsewhere, where plans are made and no worker runs, who starts a program ends it.
 DIE_WITH_PARENT: tuple[str, ...] = ("setpriv", "--pdeathsig", "KILL") if sys.platform == "linux" else ()
-TIE = DIE_WITH_PARENT[:1]
+TIE_PROGRAM = DIE_WITH_PARENT[:1]
 """The program that does it, where there is one."""
 
 

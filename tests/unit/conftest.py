@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.engine_build import Outcome
+from farm.builders.engine_build import BuildResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 RECORDINGS = Path(__file__).parents[1] / "data" / "build"
 
-Replay = tuple[Outcome, list[str]]
+Replay = tuple[BuildResult, list[str]]
 
 
 def replayed(path: Path) -> Replay:
     """The outcome of a recorded build, and its log."""
     lines: list[str] = []
-    outcome = Outcome(lines.append)
+    outcome = BuildResult(lines.append)
     for line in path.read_text().splitlines():
         outcome.take(json.loads(line))
     return outcome, lines

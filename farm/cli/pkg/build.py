@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.cli.pkg.flags import Asked
-    from farm.local_build.options import Wish
+    from farm.local_build.options import BuildOptions
 
 
 @verb("build", *MAKING, switch("push", "Push what was built: farm pkg push."))
@@ -59,13 +59,13 @@ def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int
     return make(settings, directories, asked.tags, wish)
 
 
-def _wish(asked: Asked, own: dict[str, Any]) -> Wish:
-    from farm.local_build.options import Wish, own_arch  # noqa: PLC0415 - the registry client is imported when used
+def _wish(asked: Asked, own: dict[str, Any]) -> BuildOptions:
+    from farm.local_build.options import BuildOptions, native_arch  # noqa: PLC0415 - the registry client is imported when used
 
     named, skipped = arches(own["platforms"]), arches(own["skip_platforms"])
     all_of_each = asked.settings.emulate or skipped
-    return Wish(
-        () if all_of_each else (own_arch(),),
+    return BuildOptions(
+        () if all_of_each else (native_arch(),),
         platforms=named,
         skip=skipped,
         force=bool(own["force"]),
@@ -74,7 +74,7 @@ def _wish(asked: Asked, own: dict[str, Any]) -> Wish:
     )
 
 
-def _say(asked: Asked, directories: Sequence[str], wish: Wish) -> int:
+def _say(asked: Asked, directories: Sequence[str], wish: BuildOptions) -> int:
     """Say where each image would come from."""
     from farm.cache.layout import Cache  # noqa: PLC0415
     from farm.cache.named_images import find_image  # noqa: PLC0415 - the registry client is imported when used

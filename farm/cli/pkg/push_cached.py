@@ -59,14 +59,14 @@ def push_cached(
     """
     from farm.cache.layout import Cache  # noqa: PLC0415 - the registry client is imported when used
     from farm.cache.transfer import push_image  # noqa: PLC0415
-    from farm.local_build.options import Wish  # noqa: PLC0415
+    from farm.local_build.options import BuildOptions  # noqa: PLC0415
     from farm.package.read_packages import read_packages  # noqa: PLC0415
     from farm.planning.decide import refuse_unpushable  # noqa: PLC0415
     from farm.registry.connect import open_registry  # noqa: PLC0415
 
     packages = read_packages(directories, tags)
     refuse_unpushable(packages)
-    left = Wish(skip=wanted.skip)
+    left = BuildOptions(skip=wanted.skip)
     if wanted.required:
         for warning in left.passed_over(packages, settings.arches):
             click.echo(f"warning: {warning}", err=True)

@@ -25,14 +25,14 @@ def command(asked: Asked, source: str, target: str, release: str | None) -> None
     """
     from farm.model import Reference  # noqa: PLC0415 - the registry client is imported when it is used
     from farm.registry.connect import open_registry  # noqa: PLC0415
-    from farm.registry.copy_image import Outcome, copy  # noqa: PLC0415
+    from farm.registry.copy_image import CopyResult, copy  # noqa: PLC0415
 
     if release:
         note("--release: remote-tag has no use for it")
     there, here = (Reference.parse(name).or_latest() for name in (source, target))
     with open_registry(asked.settings) as registry:
         outcome, descriptor = copy(registry, there, here)
-    if outcome is Outcome.REPLACED:
+    if outcome is CopyResult.REPLACED:
         note(f"{here.familiar} held something else before")
-    done = "stood already" if outcome is Outcome.STOOD else f"is {there.familiar}"
+    done = "stood already" if outcome is CopyResult.STOOD else f"is {there.familiar}"
     click.echo(f"{here.familiar}  {descriptor.digest}  {done}")

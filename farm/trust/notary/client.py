@@ -15,7 +15,7 @@ import pexpect
 
 from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret, environment
-from farm.system.processes import DIE_WITH_PARENT, TIE, require
+from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, require
 from farm.trust.notary.directory import private_directory
 from farm.trust.notary.failures import error_of
 
@@ -56,7 +56,7 @@ class NotaryServer:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class ClientResult:
     """How one run of the client ended, and all that it printed."""
 
     status: int
@@ -74,7 +74,7 @@ class Notary:
     login: Login | None = None
     passphrases: Passphrases = field(default_factory=dict)
 
-    def attempt(self, *arguments: str) -> Outcome:
+    def attempt(self, *arguments: str) -> ClientResult:
         """Run one command, answering its prompts; the caller judges the outcome.
 
         Raises:
@@ -88,7 +88,7 @@ class Notary:
             except pexpect.TIMEOUT:
                 # The cause would show the terminal's buffer; the deadline says all that is known.
                 raise self.deadline.missed() from None
-        return Outcome(child.exitstatus if child.exitstatus is not None else -1, output)
+        return ClientResult(child.exitstatus if child.exitstatus is not None else -1, output)
 
     def run(self, *arguments: str) -> str:
         """Run one command that must succeed, and return what it printed.
@@ -101,7 +101,7 @@ class Notary:
             raise self.error(outcome)
         return outcome.output
 
-    def error(self, outcome: Outcome) -> TrustError:
+    def error(self, outcome: ClientResult) -> TrustError:
         """The error that a failed outcome stands for."""
         return error_of(outcome.output, self.gun, self.server.url)
 
@@ -166,7 +166,7 @@ def fresh(gun: str, server: NotaryServer, deadline: Deadline, login: Login | Non
 @contextmanager
 def _child(command: list[str], variables: dict[str, str]) -> Iterator[pexpect.spawn[str]]:
     """A process on a terminal of its own that is dead and reaped afterwards, however the block ends."""
-    require("notary", *TIE)
+    require("notary", *TIE_PROGRAM)
     program, *arguments = [*DIE_WITH_PARENT, *command]
     child: pexpect.spawn[str] = pexpect.spawn(
         program,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret
-from farm.system.files import place
+from farm.system.files import write_once
 from farm.trust.notary.deadline import Deadline
-from farm.trust.notary.keys import ENCRYPTION, SigningKey, closed, readable
+from farm.trust.notary.keys import ENCRYPTION, SigningKey, readable, wrong_passphrase_error
 from farm.trust.notary.openssl import openssl
 
 # Some 40 ms for each guess at the passphrase, and for each signing.
@@ -49,9 +49,9 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not made.key.exists():
-            place(made.key, _new_key(passphrase, deadline))
+            write_once(made.key, _new_key(passphrase, deadline))
         if not made.certificate.exists():
-            place(made.certificate, certificate_of(SigningKey(made.key, passphrase), deadline), 0o644)
+            write_once(made.certificate, certificate_of(SigningKey(made.key, passphrase), deadline), 0o644)
     except OSError as error:
         raise InputError(
             f"{directory}: no key can be kept there: {error.strerror}",
@@ -72,7 +72,7 @@ def certificate_of(key: SigningKey, deadline: Deadline) -> str:
         options = ["-x509", "-new", "-sha256", "-key", str(source), "-passin", "stdin", *about]
         made = openssl(["req", *options], deadline, answers)
     if made.returncode != 0:
-        raise closed(key)
+        raise wrong_passphrase_error(key)
     return made.stdout
 
 

@@ -36,7 +36,7 @@ def private_directory(parent: Path, deadline: Deadline) -> Iterator[Path]:
     try:
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(parent / _LOCK, deadline):
-            sweep(parent)
+            remove_stale(parent)
             path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
             held = _open(path / _LOCK)
             fcntl.flock(held, fcntl.LOCK_EX)
@@ -65,7 +65,7 @@ def locked(path: Path, deadline: Deadline) -> Iterator[None]:
         os.close(held)
 
 
-def sweep(parent: Path) -> None:
+def remove_stale(parent: Path) -> None:
     """Remove the directories of processes that are gone; the caller holds the lock on `parent`."""
     for path in parent.glob(f"{_PREFIX}*"):
         if not _in_use(path):

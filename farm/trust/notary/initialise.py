@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import TrustDeniedError, TrustError
-from farm.system.files import place
+from farm.system.files import write_once
 from farm.trust.notary.client import Notary, NotaryServer, fresh
 from farm.trust.notary.conflict_retry import until_true
 from farm.trust.notary.deadline import Deadline
@@ -207,14 +207,14 @@ def _lend(gun: str, trust_dir: Path, work: Path) -> None:
     keys = stored_keys(trust_dir)
     roots = [key for key in keys if key.role == "root"][:1]
     for key in roots + [key for key in keys if key.gun == gun]:
-        place(private / key.path.name, key.path.read_text())
+        write_once(private / key.path.name, key.path.read_text())
 
 
 def _keep(work: Path, trust_dir: Path) -> None:
     """Save new keys, but for that of snapshot: the server replaces it before anyone sees it."""
     for key in stored_keys(work):
         if key.role in {"root", "targets"}:
-            place(_private(trust_dir) / key.path.name, key.path.read_text())
+            write_once(_private(trust_dir) / key.path.name, key.path.read_text())
 
 
 def _private(trust_dir: Path) -> Path:

@@ -78,7 +78,7 @@ def notary_block(block: str, role: str) -> str:
     return f"{first}\nrole: {role}\n\n{rest}"
 
 
-def lend(key: SigningKey, trust_dir: Path, deadline: Deadline) -> Secret:
+def stage_key(key: SigningKey, trust_dir: Path, deadline: Deadline) -> Secret:
     """Give a trust directory its own copy of the key, locked with a passphrase that is made for it alone.
 
     So the real passphrase is known to openssl only, whatever openssl can read will do, and a copy that a
@@ -98,7 +98,7 @@ def lend(key: SigningKey, trust_dir: Path, deadline: Deadline) -> Secret:
         options = ["-topk8", "-in", str(source), "-passin", "stdin", "-passout", "stdin", "-out", str(copy)]
         answers = [key.passphrase or Secret(secrets.token_hex(8)), once]
         if openssl(["pkcs8", *options, *ENCRYPTION], deadline, answers).returncode != 0:
-            raise closed(key)
+            raise wrong_passphrase_error(key)
     shown = openssl(["pkey", "-in", str(copy), "-passin", "stdin", "-pubout"], deadline, [once])
     copy.write_text(notary_block(copy.read_text(), key.role))
     copy.rename(private / f"{key_id(shown.stdout)}.key")
@@ -115,7 +115,7 @@ def check_key(key: SigningKey, *, timeout: float) -> None:
     with TemporaryDirectory(prefix="farm-") as own, readable(key.path, Path(own)) as source:
         answers = [key.passphrase or Secret(secrets.token_hex(8))]
         if openssl(["pkey", "-in", str(source), "-passin", "stdin", "-noout"], deadline, answers).returncode:
-            raise closed(key)
+            raise wrong_passphrase_error(key)
 
 
 def certified_key_id(certificate: Path, deadline: Deadline) -> str:
@@ -162,7 +162,7 @@ def readable(path: Path, directory: Path) -> Iterator[Path]:
         source.unlink()
 
 
-def closed(key: SigningKey) -> TrustDeniedError:
+def wrong_passphrase_error(key: SigningKey) -> TrustDeniedError:
     """The error for a key that openssl cannot open."""
     if key.passphrase is None:
         return TrustDeniedError(

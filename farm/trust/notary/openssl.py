@@ -6,7 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 from farm.settings import Secret, environment
-from farm.system.processes import DIE_WITH_PARENT, TIE, require
+from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ def openssl(
         TrustUnavailableError: the deadline passed; the process is dead by then.
         FarmError: openssl is not installed.
     """
-    require("openssl", *TIE)
+    require("openssl", *TIE_PROGRAM)
     lines = "".join(f"{secret.reveal()}\n" for secret in secrets)
     try:
         return subprocess.run(

@@ -11,8 +11,8 @@ from farm.trust.notary.client import Notary, NotaryServer, fresh
 from farm.trust.notary.conflict_retry import until_true
 from farm.trust.notary.deadline import Deadline
 from farm.trust.notary.failures import is_conflict
-from farm.trust.notary.keys import SigningKey, lend
-from farm.trust.notary.verify import Signed, Standing, known
+from farm.trust.notary.keys import SigningKey, stage_key
+from farm.trust.notary.verify import Signed, SignedTargets, known
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -107,7 +107,7 @@ def sign_all(
             if not missing:
                 return True
             replaced.update(_replaced(missing, before.signed, replace=replace))
-            once = lend(key, notary.trust_dir, deadline)
+            once = stage_key(key, notary.trust_dir, deadline)
             signer = dataclasses.replace(notary, passphrases={key.role: [once]})
             if not _published(signer, missing, before, key.role):
                 return False
@@ -119,7 +119,7 @@ def sign_all(
     return replaced
 
 
-def unsigned(targets: list[SignTarget], before: Standing) -> list[SignTarget]:
+def unsigned(targets: list[SignTarget], before: SignedTargets) -> list[SignTarget]:
     """Those targets that are not signed as they should be."""
 
     def stands(target: SignTarget) -> bool:
@@ -137,7 +137,7 @@ def _replaced(missing: list[SignTarget], signed: Mapping[str, Signed], *, replac
     return others
 
 
-def _published(notary: Notary, targets: list[SignTarget], before: Standing, role: str) -> bool:
+def _published(notary: Notary, targets: list[SignTarget], before: SignedTargets, role: str) -> bool:
     """Stage all and publish once; whether the server took it, or another client came first."""
     if before.expired:
         # An expired role can only be published whole: its key holder vouches for it once more.

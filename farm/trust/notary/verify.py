@@ -34,7 +34,7 @@ class Signed:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SignedTargets:
     """What the server says of one GUN; `expired` names a role whose signatures are too old to count."""
 
     signed: dict[str, Signed]
@@ -116,7 +116,7 @@ def verify(
         )
 
 
-def standing(notary: Notary, role: str = RELEASES) -> Standing | None:
+def standing(notary: Notary, role: str = RELEASES) -> SignedTargets | None:
     """What the server says of a GUN; None when it does not know it. The trust directory must be a fresh one.
 
     Raises:
@@ -132,7 +132,7 @@ def standing(notary: Notary, role: str = RELEASES) -> Standing | None:
     reason = missing.get(role, "")
     if role in missing and "expired" not in reason:
         raise TrustError(f"the signatures of {notary.gun} in {role} cannot be read: {reason}")
-    return Standing(parse_list(outcome.output, (role, "targets")), role if role in missing else None)
+    return SignedTargets(parse_list(outcome.output, (role, "targets")), role if role in missing else None)
 
 
 def require_initialised(
@@ -147,7 +147,7 @@ def require_initialised(
         known(notary)
 
 
-def known(notary: Notary, role: str = RELEASES) -> Standing:
+def known(notary: Notary, role: str = RELEASES) -> SignedTargets:
     """What the server says of a GUN that it must know; the trust directory must be a fresh one.
 
     Raises:
@@ -172,7 +172,7 @@ def parse_list(output: str, roles: Sequence[str]) -> dict[str, Signed]:
     }
 
 
-def _valid(gun: str, found: Standing | None) -> dict[str, Signed]:
+def _valid(gun: str, found: SignedTargets | None) -> dict[str, Signed]:
     if found and found.expired:
         raise TrustError(
             f"the signatures of {gun} in {found.expired} have expired",

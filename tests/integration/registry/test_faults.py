@@ -11,7 +11,7 @@ from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.publish_index import put
-from farm.registry.published_images import arch_image, read_index, sweep
+from farm.registry.published_images import arch_image, look_up_all, read_index
 from farm.registry.transport import ATTEMPTS
 from lab.process import free_port
 from tests.support.http_faults import (
@@ -149,7 +149,7 @@ def test_no_error_is_ever_taken_for_not_there(
     with pytest.raises(RegistryError):
         arch_image(registry, nowhere.for_arch("amd64"), "amd64")
     with pytest.raises(RegistryError):
-        sweep(registry, {nowhere: ["amd64"]})
+        look_up_all(registry, {nowhere: ["amd64"]})
 
 
 @pytest.mark.parametrize(

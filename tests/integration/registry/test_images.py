@@ -14,7 +14,7 @@ from farm.registry.describe import describe
 from farm.registry.index import Index
 from farm.registry.media_types import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
 from farm.registry.publish_index import Publishing
-from farm.registry.published_images import arch_image, read_index, sweep
+from farm.registry.published_images import arch_image, look_up_all, read_index
 from farm.registry.transport import is_loopback
 from tests.support.values import digest
 
@@ -34,7 +34,7 @@ def test_nothing_stands_in_a_repository_that_nobody_has_heard_of(shelf: Shelf) -
     assert shelf.registry.head(shelf.reference) is None
     assert read_index(shelf.registry, shelf.reference) == (None, None)
     assert arch_image(shelf.registry, shelf.reference.for_arch("amd64"), "amd64") is None
-    standing = sweep(shelf.registry, {shelf.reference: ["amd64"]})[shelf.reference]
+    standing = look_up_all(shelf.registry, {shelf.reference: ["amd64"]})[shelf.reference]
     assert (standing.index, standing.descriptor, standing.images) == (None, None, {})
 
 
@@ -81,7 +81,9 @@ def test_a_sweep_finds_of_many_packages_just_what_stands(shelf: Shelf) -> None:
     index = shelf.push_index(amd64, arm64)
     other = shelf.reference.with_tag("2")
     shelf.push("s390x", tag="2-s390x")
-    found = sweep(shelf.registry, {shelf.reference: ["amd64", "arm64", "s390x"], other: ["amd64", "s390x"]})
+    found = look_up_all(
+        shelf.registry, {shelf.reference: ["amd64", "arm64", "s390x"], other: ["amd64", "s390x"]}
+    )
     assert set(found[shelf.reference].images) == {"amd64", "arm64"}
     assert found[shelf.reference].descriptor == index
     assert set(found[other].images) == {"s390x"}
@@ -92,7 +94,7 @@ def test_an_image_whose_tag_is_gone_stands_where_the_index_holds_it(shelf: Shelf
     amd64 = shelf.push("amd64", tag="elsewhere")
     about = shelf.attest(amd64)
     shelf.push_index(amd64, about)
-    standing = sweep(shelf.registry, {shelf.reference: ["amd64", "arm64"]})[shelf.reference]
+    standing = look_up_all(shelf.registry, {shelf.reference: ["amd64", "arm64"]})[shelf.reference]
     assert standing.images == {"amd64": shelf.image("amd64", amd64, about)}
 
 

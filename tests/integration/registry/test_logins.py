@@ -10,7 +10,7 @@ import pytest
 from farm.errors import RegistryDeniedError, RegistryError, SettingsError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-from farm.registry.published_images import sweep
+from farm.registry.published_images import look_up_all
 from tests.integration.registry.conftest import logins
 from tests.support.http_faults import Act, Exchange, HttpRelay, http_relay
 
@@ -56,7 +56,7 @@ def challenge_by_token(relay: HttpRelay) -> None:
 def test_a_registry_that_asks_for_a_login_is_given_it(guarded: Shelf) -> None:
     pushed = guarded.push("amd64")
     guarded.registry.ping(guarded.reference.registry)
-    standing = sweep(guarded.registry, {guarded.reference: ["amd64", "arm64"]})[guarded.reference]
+    standing = look_up_all(guarded.registry, {guarded.reference: ["amd64", "arm64"]})[guarded.reference]
     assert standing.images == {"amd64": guarded.image("amd64", pushed)}
 
 
@@ -68,7 +68,7 @@ def test_without_a_login_the_answer_is_an_error_and_never_that_nothing_stands(
             with pytest.raises(RegistryDeniedError, match="refuses access"):
                 ask(guarded.reference)
         with pytest.raises(RegistryDeniedError):
-            sweep(stranger, {guarded.reference: ["amd64"]})
+            look_up_all(stranger, {guarded.reference: ["amd64"]})
 
 
 def test_a_wrong_password_is_refused_at_once_and_not_shown(lab: Lab, guarded: Shelf, tmp_path: Path) -> None:

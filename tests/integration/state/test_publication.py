@@ -14,7 +14,7 @@ from farm.settings import Secret, Settings
 from farm.state import leases, runs, transitions
 from farm.state.store import lease_key
 from tasks.publish_manifest import Publication
-from tasks.worker_context import SharedFlag, Site
+from tasks.worker_context import SharedFlag, WorkerContext
 from tests.support.values import image, run_of, work
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def publish(store: Store, redis_url: str, error: Exception, *, slept: bool) -> N
             raise error
 
     foo = work(FOO, "amd64")
-    site = Site(Settings(broker=Secret(redis_url)), "p1", SharedFlag())
+    site = WorkerContext(Settings(broker=Secret(redis_url)), "p1", SharedFlag())
     lease = leases.take(store, leases.index_lease(foo.reference), life=60, holder="r1 p1")
     with leases.held(store, lease) as keeper:
         Sleeper(site, "r1", foo, (image("amd64"),)).under(keeper)

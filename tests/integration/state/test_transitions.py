@@ -158,7 +158,7 @@ def test_a_job_that_waits_for_another_to_make_its_image_is_in_that_ones_hand(sto
 def test_a_package_is_due_once_the_last_of_its_builds_has_ended(store: Store) -> None:
     seen = store.now()
     transitions.move_package(store, "r1", FOO, PackageState.BUILDING)
-    transitions.told(store, "r1", FOO, seen=seen + 1)
+    transitions.clear_due(store, "r1", FOO, seen=seen + 1)
     transitions.move_job(store, "r1", FOO, "amd64", JobState.BUILT)
     assert overdue(store).due == ()
     transitions.move_job(store, "r1", FOO, "arm64", JobState.FAILED)
@@ -168,9 +168,9 @@ def test_a_package_is_due_once_the_last_of_its_builds_has_ended(store: Store) ->
 def test_what_became_due_again_meanwhile_stays_due(store: Store) -> None:
     seen = store.now()
     let_time_pass(store, "r1", 1.0)
-    transitions.told(store, "r1", FOO, seen=seen - 60)
+    transitions.clear_due(store, "r1", FOO, seen=seen - 60)
     assert [package for package, _ in overdue(store).due] == [FOO]
-    transitions.told(store, "r1", FOO, seen=seen)
+    transitions.clear_due(store, "r1", FOO, seen=seen)
     assert overdue(store).due == ()
 
 

@@ -13,7 +13,7 @@ from farm.settings import Secret, Settings
 from farm.state import leases, runs
 from tasks import build_execution as tasks_work
 from tasks import retries
-from tasks.worker_context import SharedFlag, Site
+from tasks.worker_context import SharedFlag, WorkerContext
 from tests.support.values import job, run_of, work
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ def carry_out(store: Store, redis_url: str, error: Exception, monkeypatch: pytes
         raise error
 
     monkeypatch.setattr(tasks_work, "arch_image", fail)
-    site = Site(Settings(broker=Secret(redis_url)), "w1", SharedFlag())
+    site = WorkerContext(Settings(broker=Secret(redis_url)), "w1", SharedFlag())
     lease = leases.take(store, leases.job_lease(job()), life=60, holder="r1 w1")
     with leases.held(store, lease) as keeper:
-        return tasks_work.Work(site, job(), "t1").under(keeper)
+        return tasks_work.BuildExecution(site, job(), "t1").under(keeper)
 
 
 def record(store: Store) -> JobRecord:

@@ -14,12 +14,12 @@ from farm.state.workers import (
     JobInHand,
     WorkerInfo,
     WorkerState,
-    beat,
     drain,
     forget_silent,
     is_drained,
     known_workers,
     leave,
+    record_heartbeat,
     resume,
     served,
     workers,
@@ -41,8 +41,8 @@ def state_of(store: Store) -> WorkerState:
 
 
 def test_a_worker_is_known_as_it_described_itself(store: Store) -> None:
-    beat(store, BUSY)
-    beat(store, PUBLISHER)
+    record_heartbeat(store, BUSY)
+    record_heartbeat(store, PUBLISHER)
     here = workers(store)
     assert [replace(worker, seen=0.0) for worker in here] == [PUBLISHER, BUSY]
     assert all(abs(worker.seen - store.now()) < 5 for worker in here)
@@ -51,15 +51,15 @@ def test_a_worker_is_known_as_it_described_itself(store: Store) -> None:
 
 
 def test_a_worker_that_says_goodbye_is_gone_at_once(store: Store) -> None:
-    beat(store, BUILDER)
+    record_heartbeat(store, BUILDER)
     leave(store, "b")
     leave(store, "never was here")
     assert known_workers(store) == []
 
 
 def test_two_signs_of_one_worker_are_one_worker(store: Store) -> None:
-    beat(store, BUILDER)
-    beat(store, replace(BUILDER, slots=4))
+    record_heartbeat(store, BUILDER)
+    record_heartbeat(store, replace(BUILDER, slots=4))
     assert [worker.slots for worker in workers(store)] == [4]
 
 
@@ -67,48 +67,48 @@ def test_a_worker_that_falls_silent_serves_nothing_until_its_next_sign(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "SILENCE", 0.5)
-    beat(store, BUILDER)
+    record_heartbeat(store, BUILDER)
     wait_until(lambda: state_of(store) is WorkerState.SILENT)
     assert workers(store) == []
     assert served(known_workers(store)) == set()
     monkeypatch.undo()
-    beat(store, BUILDER)
+    record_heartbeat(store, BUILDER)
     assert served(workers(store)) == {"amd64", "arm64"}
 
 
 def test_a_worker_that_was_silent_for_long_is_forgotten(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    beat(store, PUBLISHER)
+    record_heartbeat(store, PUBLISHER)
     monkeypatch.setattr(state, "FORGOTTEN", 0.5)
     wait_until(lambda: known_workers(store) == [])
-    beat(store, BUILDER)
+    record_heartbeat(store, BUILDER)
     forget_silent(store)
     monkeypatch.undo()
     assert [worker.name for worker in known_workers(store)] == ["b"]
 
 
 def test_a_drained_worker_finishes_what_it_has_and_is_told_by_its_next_sign(store: Store) -> None:
-    assert not beat(store, BUSY)
+    assert not record_heartbeat(store, BUSY)
     drain(store, "b", "ann@host")
     assert state_of(store) is WorkerState.DRAINING
-    assert beat(store, replace(BUSY, consuming=False))
+    assert record_heartbeat(store, replace(BUSY, consuming=False))
     assert state_of(store) is WorkerState.DRAINING
-    beat(store, replace(BUILDER, consuming=False))
+    record_heartbeat(store, replace(BUILDER, consuming=False))
     assert state_of(store) is WorkerState.DRAINED
     (worker,) = workers(store)
     assert (worker.drained_by, worker.free, served([worker])) == ("ann@host", 0, set())
 
 
 def test_a_worker_stays_drained_when_it_starts_again_and_until_it_is_resumed(store: Store) -> None:
-    beat(store, BUILDER)
+    record_heartbeat(store, BUILDER)
     drain(store, "b", "ann@host")
     leave(store, "b")
-    assert beat(store, BUILDER)
+    assert record_heartbeat(store, BUILDER)
     assert is_drained(store, "b")
     assert resume(store, "b")
     assert not resume(store, "b")
-    assert not beat(store, BUILDER)
+    assert not record_heartbeat(store, BUILDER)
     assert state_of(store) is WorkerState.UP
 
 
@@ -120,20 +120,20 @@ def test_a_worker_that_nobody_has_heard_of_is_told_so(store: Store) -> None:
 
 
 def test_a_worker_that_leaves_serves_no_more(store: Store) -> None:
-    beat(store, replace(BUSY, leaving=True))
+    record_heartbeat(store, replace(BUSY, leaving=True))
     assert state_of(store) is WorkerState.LEAVING
     assert served(workers(store)) == set()
 
 
 def test_a_worker_of_a_later_version_is_known_by_what_is_understood(store: Store) -> None:
-    beat(store, BUILDER)
+    record_heartbeat(store, BUILDER)
     told = json.loads(str(store.text.hget("farm:workers", "b")))
     store.text.hset("farm:workers", "b", json.dumps({**told, "mood": "good"}))
     assert [worker.name for worker in workers(store)] == ["b"]
 
 
 def test_a_worker_as_json_says_what_an_operator_asks_for(store: Store) -> None:
-    beat(store, BUSY)
+    record_heartbeat(store, BUSY)
     (worker,) = workers(store)
     data = worker.to_json()
     assert (data["name"], data["state"], data["free"], data["drainedBy"]) == ("b", "up", 1, None)

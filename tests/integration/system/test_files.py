@@ -14,7 +14,7 @@ import pytest
 from farm.errors import FarmError, SettingsError, TemporaryFullError
 from farm.monitor.flower_launch import flower_password
 from farm.settings import Settings
-from farm.system.files import place, spool
+from farm.system.files import spool, write_once
 from tests.support.small_disk import fill, small_disk
 
 if TYPE_CHECKING:
@@ -43,8 +43,8 @@ def descriptors() -> str:
 
 
 def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
-    place(tmp_path / "key", "first")
-    place(tmp_path / "key", "second")
+    write_once(tmp_path / "key", "first")
+    write_once(tmp_path / "key", "second")
     assert (tmp_path / "key").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
@@ -58,7 +58,7 @@ def test_of_many_who_make_a_file_at_once_one_makes_it_and_all_find_it(tmp_path: 
 
     def make(number: int) -> str:
         together.wait()
-        place(path, f"made by {number}")
+        write_once(path, f"made by {number}")
         return path.read_text()
 
     with ThreadPoolExecutor(16) as pool:

@@ -15,8 +15,8 @@ from farm.errors import DiskFullError, DiskTooSmallError, EngineError
 from farm.model import Reference
 from farm.settings import Secret, Settings
 from farm.state import leases
-from tasks.disk_space import Room
-from tasks.worker_context import SharedFlag, Site
+from tasks.disk_space import DiskSpace
+from tasks.worker_context import SharedFlag, WorkerContext
 from tests.integration.builders.conftest import Bench, open_bench
 from tests.support.engines import another_engine
 
@@ -47,17 +47,17 @@ def bench(small_engine: Engine, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def make_room(small_engine: Engine, lab: Lab) -> Iterator[Callable[[int], Room]]:
+def make_room(small_engine: Engine, lab: Lab) -> Iterator[Callable[[int], DiskSpace]]:
     """Makes rooms, whose engine counts as full below so many free bytes."""
     stores: list[Store] = []
 
-    def make(disk_free: int = 0) -> Room:
+    def make(disk_free: int = 0) -> DiskSpace:
         settings = Settings(
             broker=Secret(lab.redis_url), engine=small_engine.url, disk_free=disk_free, cache_keep=0
         )
-        site = Site(settings, "worker@test", SharedFlag())
+        site = WorkerContext(settings, "worker@test", SharedFlag())
         stores.append(site.store)
-        return Room(site, small_engine, small_engine.info())
+        return DiskSpace(site, small_engine, small_engine.info())
 
     yield make
     for store in stores:
@@ -91,7 +91,7 @@ def holds(engine: Engine, reference: Reference) -> bool:
 
 
 def test_a_build_that_fills_the_disk_is_made_again_after_a_clean_up(
-    bench: Bench, make_room: Callable[..., Room]
+    bench: Bench, make_room: Callable[..., DiskSpace]
 ) -> None:
     room = make_room()
     said: list[str] = []
@@ -108,7 +108,7 @@ def test_a_build_that_fills_the_disk_is_made_again_after_a_clean_up(
 
 
 def test_a_build_that_needs_more_than_the_disk_fails_for_good(
-    bench: Bench, make_room: Callable[..., Room]
+    bench: Bench, make_room: Callable[..., DiskSpace]
 ) -> None:
     with pytest.raises(DiskTooSmallError, match="again after a clean-up") as caught:
         make_room().filled(lambda: _discard(bench.build(noise(400))), name(), say=lambda _: None)
@@ -116,7 +116,7 @@ def test_a_build_that_needs_more_than_the_disk_fails_for_good(
 
 
 def test_cache_beyond_its_bounds_is_pruned_before_a_build(
-    bench: Bench, small_engine: Engine, make_room: Callable[..., Room]
+    bench: Bench, small_engine: Engine, make_room: Callable[..., DiskSpace]
 ) -> None:
     root = small_engine.info().root
     leave_cache(bench, 60)
@@ -129,7 +129,7 @@ def test_cache_beyond_its_bounds_is_pruned_before_a_build(
 
 
 def test_a_job_is_refused_with_the_figures_while_too_little_is_free(
-    make_room: Callable[..., Room],
+    make_room: Callable[..., DiskSpace],
 ) -> None:
     with pytest.raises(DiskFullError, match=r"^disk full: /.* MiB free, of 300 MiB wanted") as caught:
         make_room(300 * MIB).make()
@@ -137,7 +137,7 @@ def test_a_job_is_refused_with_the_figures_while_too_little_is_free(
 
 
 def test_an_image_that_a_dead_build_left_is_taken_out_and_no_other(
-    bench: Bench, small_engine: Engine, make_room: Callable[..., Room]
+    bench: Bench, small_engine: Engine, make_room: Callable[..., DiskSpace]
 ) -> None:
     room = make_room()
     left, foreign = name(), name()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import InputError
-from farm.planning.decide import Wish, in_order, make_plan
+from farm.planning.decide import PushOptions, in_order, make_plan
 from farm.planning.plan import Found
 from tests.support.values import descriptor, image, package
 
@@ -60,7 +60,7 @@ def test_a_package_waits_for_exactly_those_needs_that_do_not_stand(needs: Needs,
     stands = Found({"amd64": image("amd64")}, descriptor("index", None), frozenset({"amd64"}), signed=True)
     found = dict.fromkeys(standing, stands)
     given_packages = [package(name.removeprefix("linuxkit/")) for name in needs]
-    plan = make_plan(given_packages, found, needs, Wish(("amd64",)))
+    plan = make_plan(given_packages, found, needs, PushOptions(("amd64",)))
     assert {item.package.image for item in plan.todo} == set(needs) - standing
     for item in plan.packages:
         assert set(item.needs) == set(needs[item.package.image]) - standing

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.builders.buildx_builder import Outcome
+from farm.builders.buildx_builder import BuildxResult
 from farm.builders.buildx_progress import LONGEST, Splitter, read_status
 from farm.errors import (
     BuildFailedError,
@@ -32,10 +32,10 @@ def split(data: bytes, size: int = 1 << 16) -> list[object]:
     return [*items, *splitter.flush()]
 
 
-def replayed(case: str) -> tuple[Outcome, list[str]]:
+def replayed(case: str) -> tuple[BuildxResult, list[str]]:
     """What a recorded build came to, and its log."""
     lines: list[str] = []
-    outcome = Outcome(Reference.parse("localhost:5998/t/ok:1"), lines.append)
+    outcome = BuildxResult(Reference.parse("localhost:5998/t/ok:1"), lines.append)
     for item in split((RECORDINGS / f"{case}.txt").read_bytes()):
         assert isinstance(item, dict | str)
         outcome.take(item)
@@ -95,7 +95,7 @@ def test_a_push_that_gets_no_further_is_given_up_and_can_be_tried_again_and_a_qu
 
 def test_a_buildx_that_fails_without_a_word_is_told_by_its_status() -> None:
     with pytest.raises(BuildFailedError, match="docker buildx ended with status 3"):
-        Outcome(Reference.parse("a/b:1"), print).check(3)
+        BuildxResult(Reference.parse("a/b:1"), print).check(3)
 
 
 @given(st.integers(1, 4000))
@@ -130,5 +130,5 @@ def test_progress_of_another_shape_is_told_and_ends_no_build(item: dict[str, obj
     with pytest.raises(ValueError, match="progress"):
         read_status(item)
     lines: list[str] = []
-    Outcome(Reference.parse("a/b:1"), lines.append).take(item)
+    BuildxResult(Reference.parse("a/b:1"), lines.append).take(item)
     assert "progress that cannot be read" in lines[0]

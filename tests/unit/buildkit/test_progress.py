@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.builders.engine_build import Outcome
+from farm.builders.engine_build import BuildResult
 from farm.buildkit.progress import LONGEST_LINE, Progress, readable
 from farm.buildkit.trace import STDERR, STDOUT, Notice, Output, Trace, Transfer, Vertex
 
@@ -135,13 +135,13 @@ def test_escapes_are_taken_out_of_a_line(text: str) -> None:
 
 @given(st.binary(max_size=200))
 def test_progress_that_cannot_be_read_never_breaks_the_build(data: bytes) -> None:
-    Outcome(lambda _: None).take({"id": "moby.buildkit.trace", "aux": base64.b64encode(data).decode()})
+    BuildResult(lambda _: None).take({"id": "moby.buildkit.trace", "aux": base64.b64encode(data).decode()})
 
 
 @pytest.mark.parametrize("aux", [None, 7, "***", {"ID": "x"}])
 def test_a_trace_that_is_no_base64_never_breaks_the_build(aux: object) -> None:
     told: list[str] = []
-    Outcome(told.append).take({"id": "moby.buildkit.trace", "aux": aux})
+    BuildResult(told.append).take({"id": "moby.buildkit.trace", "aux": aux})
     assert len(told) == 1
 
 

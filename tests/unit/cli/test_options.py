@@ -14,7 +14,7 @@ from farm.cli.main import VERBS, Invocation
 from farm.cli.options import print_json, tag_options, with_settings
 from farm.cli.push_options import Wishes, wish_options
 from farm.errors import InputError, TrustDeniedError, together
-from farm.planning.decide import Wish
+from farm.planning.decide import PushOptions
 from farm.settings import FIELDS, Settings
 
 if TYPE_CHECKING:
@@ -81,12 +81,12 @@ def test_sign_says_what_it_does_with_a_verb(
     assert ("Sign what is published" in capsys.readouterr().out) == signs
 
 
-def wish(*only: str, partial: bool = False, **settings: Any) -> Wish:
+def wish(*only: str, partial: bool = False, **settings: Any) -> PushOptions:
     return Wishes(only, force=False, partial=partial).to_wish(Settings(**settings))
 
 
 def test_a_wish_takes_architectures_and_signing_from_the_settings() -> None:
-    assert wish(arches=("amd64",), sign=False) == Wish(("amd64",), sign=False)
+    assert wish(arches=("amd64",), sign=False) == PushOptions(("amd64",), sign=False)
     assert wish("arm64", partial=True).only == ("arm64",)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from farm.cli.build import chosen
 from farm.errors import EngineError, InputError
-from farm.local_build.options import Wish, refuse_foreign
+from farm.local_build.options import BuildOptions, refuse_foreign
 from farm.model import BuildYml, ExtraSource, Package, Reference
 from farm.package.dirty_context import pack_working
 
@@ -53,18 +53,18 @@ def package(directory: Path, **yml: object) -> Package:
 @pytest.mark.parametrize(
     ("wish", "listed", "expected"),
     [
-        (Wish(), ("riscv64",), ("riscv64",)),
-        (Wish(), (), ("amd64", "arm64")),
-        (Wish(("amd64",)), ("arm64", "amd64"), ("amd64",)),
-        (Wish(("amd64",)), ("arm64",), ()),
-        (Wish(platforms=("s390x",)), ("arm64",), ("s390x",)),
-        (Wish(skip=("amd64",)), (), ("arm64",)),
-        (Wish(skip=("s390x",)), ("riscv64",), ("riscv64",)),
-        (Wish(skip=("amd64",)), ("amd64",), ()),
+        (BuildOptions(), ("riscv64",), ("riscv64",)),
+        (BuildOptions(), (), ("amd64", "arm64")),
+        (BuildOptions(("amd64",)), ("arm64", "amd64"), ("amd64",)),
+        (BuildOptions(("amd64",)), ("arm64",), ()),
+        (BuildOptions(platforms=("s390x",)), ("arm64",), ("s390x",)),
+        (BuildOptions(skip=("amd64",)), (), ("arm64",)),
+        (BuildOptions(skip=("s390x",)), ("riscv64",), ("riscv64",)),
+        (BuildOptions(skip=("amd64",)), ("amd64",), ()),
     ],
 )
 def test_a_package_is_made_for_those_of_its_own_architectures_that_are_asked_for(
-    tmp_path: Path, wish: Wish, listed: tuple[str, ...], expected: tuple[str, ...]
+    tmp_path: Path, wish: BuildOptions, listed: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
     asked = package(tmp_path, arches=listed)
     assert wish.arches_of(asked, ("amd64", "arm64")) == expected

@@ -7,11 +7,11 @@ import pytest
 from farm.cli.manifest import without_builds
 from farm.errors import DirtyError, InputError
 from farm.model import BuildYml, GitTree, Package
-from farm.planning.decide import Wish, arches_of, make_plan, make_run, refuse_unpushable
+from farm.planning.decide import PushOptions, arches_of, make_plan, make_run, refuse_unpushable
 from farm.planning.plan import Found, PackagePlan
 from tests.support.values import descriptor, digest, image, package
 
-WISH = Wish(("amd64", "arm64"))
+WISH = PushOptions(("amd64", "arm64"))
 INDEX = descriptor("index", None)
 
 
@@ -22,7 +22,7 @@ def found(*arches: str, indexed: bool = True, signed: bool = True) -> Found:
     return Found(images, index, frozenset(arches) if indexed else frozenset(), signed)
 
 
-def planned(what: Found, wish: Wish = WISH, one: Package | None = None) -> PackagePlan:
+def planned(what: Found, wish: PushOptions = WISH, one: Package | None = None) -> PackagePlan:
     """The plan for one package."""
     one = one or package()
     return make_plan([one], {one.image: what}, {}, wish).packages[0]
@@ -60,11 +60,11 @@ def test_nothing_is_signed_that_nobody_wants_signed() -> None:
     trustless = package(yml=BuildYml("foo", disable_content_trust=True))
     unsigned = found("amd64", "arm64", signed=False)
     assert planned(unsigned, one=trustless).why() == "stands"
-    assert planned(unsigned, Wish(("amd64", "arm64"), sign=False)).nothing
+    assert planned(unsigned, PushOptions(("amd64", "arm64"), sign=False)).nothing
 
 
 def test_force_builds_what_stands() -> None:
-    plan = planned(found("amd64", "arm64"), Wish(("amd64", "arm64"), force=True))
+    plan = planned(found("amd64", "arm64"), PushOptions(("amd64", "arm64"), force=True))
     assert plan.build == ("amd64", "arm64")
     assert plan.to_sign
 
@@ -73,12 +73,12 @@ def test_a_packages_own_architectures_beat_the_sites() -> None:
     own = package(arches=("s390x", "amd64"))
     assert arches_of(own, WISH) == ("s390x", "amd64")
     assert arches_of(package(), WISH) == ("amd64", "arm64")
-    assert arches_of(own, Wish(("arm64",), only=("amd64",))) == ("amd64",)
+    assert arches_of(own, PushOptions(("arm64",), only=("amd64",))) == ("amd64",)
 
 
 def test_a_package_with_none_of_the_architectures_asked_for_is_refused() -> None:
     with pytest.raises(InputError, match=r"pkg/foo: is built for none of s390x"):
-        planned(Found(), Wish(("amd64",), only=("s390x",)))
+        planned(Found(), PushOptions(("amd64",), only=("s390x",)))
 
 
 def test_a_package_comes_after_those_that_it_needs_and_waits_for_those_that_do_not_stand() -> None:
@@ -142,7 +142,7 @@ def test_a_plan_as_json_says_what_will_be_done_and_why() -> None:
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_manifest_of_what_stands_builds_nothing(force: bool) -> None:
-    wish = Wish(("amd64", "arm64"), force=force)
+    wish = PushOptions(("amd64", "arm64"), force=force)
     plan = make_plan([package()], {package().image: found("amd64", "arm64", indexed=False)}, {}, wish)
     (item,) = without_builds(plan, partial=False).packages
     assert (item.build, item.publish) == ((), True)
@@ -159,19 +159,19 @@ def test_a_manifest_of_what_does_not_all_stand_is_refused_unless_partial() -> No
 
 def test_platforms_are_those_that_are_named_whatever_the_package_says() -> None:
     own = package(yml=BuildYml("foo", arches=("s390x",)))
-    assert arches_of(own, Wish(("amd64",), platforms=("arm64", "amd64"))) == ("arm64", "amd64")
-    assert arches_of(package(), Wish(("amd64", "arm64"), skip=("amd64",))) == ("arm64",)
+    assert arches_of(own, PushOptions(("amd64",), platforms=("arm64", "amd64"))) == ("arm64", "amd64")
+    assert arches_of(package(), PushOptions(("amd64", "arm64"), skip=("amd64",))) == ("arm64",)
 
 
 def test_a_package_of_which_all_is_skipped_is_passed_over_with_a_warning() -> None:
     one = package()
-    plan = make_plan([one], {}, {}, Wish(("amd64",), skip=("amd64",)))
+    plan = make_plan([one], {}, {}, PushOptions(("amd64",), skip=("amd64",)))
     assert plan.nothing
     assert one.image in plan.warnings[0]
 
 
 def test_images_alone_are_built_and_nothing_is_published_or_signed() -> None:
-    wish = Wish(("amd64", "arm64"), images_only=True)
+    wish = PushOptions(("amd64", "arm64"), images_only=True)
     plan = planned(found("amd64", indexed=False), wish)
     assert (plan.build, plan.publish, plan.to_sign, plan.nothing) == (("arm64",), False, False, False)
     assert plan.why() == "build arm64; amd64 stands, and make no index"
@@ -181,6 +181,6 @@ def test_images_alone_are_built_and_nothing_is_published_or_signed() -> None:
 
 def test_work_for_images_alone_asks_for_no_signature() -> None:
     one = package()
-    plan = make_plan([one], {}, {}, Wish(("amd64",), images_only=True))
+    plan = make_plan([one], {}, {}, PushOptions(("amd64",), images_only=True))
     (work,) = make_run(plan, {}, {one.image: ((), ())}, run="r1", submitter="me", created=0.0).works
     assert (work.images_only, work.sign, len(work.jobs)) == (True, False, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import SettingsError
-from farm.settings import load_settings, spoken_bytes
+from farm.settings import format_bytes, load_settings
 
 
 @pytest.mark.parametrize(
@@ -43,4 +43,4 @@ def test_what_is_no_size_is_refused_with_the_settings_name(text: str) -> None:
     ],
 )
 def test_a_size_is_told_in_three_digits(size: int, text: str) -> None:
-    assert spoken_bytes(size) == text
+    assert format_bytes(size) == text

@@ -10,7 +10,7 @@ from farm.errors import TrustError
 from farm.trust.notary.initialise import Collection, Step, StoredKey, delegated_keys, next_step
 from farm.trust.notary.keys import key_id, notary_block, private_block
 from farm.trust.notary.sign import SignTarget, unsigned
-from farm.trust.notary.verify import Signed, Standing, parse_list
+from farm.trust.notary.verify import Signed, SignedTargets, parse_list
 
 GUN = "docker.io/linuxkit/foo"
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -56,7 +56,7 @@ def test_an_empty_listing_has_no_tags() -> None:
 
 
 def test_only_what_differs_is_signed() -> None:
-    standing = Standing(
+    standing = SignedTargets(
         {tag: Signed(f"sha256:{A}", 7, "targets/releases") for tag in ("same", "digest", "size")}
     )
     same = SignTarget(GUN, "same", 7, A)
