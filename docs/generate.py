@@ -1,6 +1,6 @@
-"""What can be told from the code is written by the code: `make docs`, and a test that nothing was forgotten.
+"""Write the pages that are made from the code: `make docs`.
 
-Made are docs/commands.md, config/farm.yml, and the picture of the imports in docs/architecture.md.
+These are docs/commands.md, config/farm.yml, and the packages and states in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from docs.commands import commands_page
-from docs.imports import with_imports
+from docs.packages import with_packages
 from farm.settings import FIELDS, format_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +23,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "commands.md": commands_page({name: default(name) for name in FIELDS}),
         settings: farm_yml(settings.read_text()),
-        architecture: with_imports(architecture.read_text(), ROOT / ".importlinter"),
+        architecture: with_packages(architecture.read_text(), ROOT / "farm"),
     }
 
 

@@ -11,7 +11,6 @@ import yaml
 
 from docs.commands import takes_json
 from docs.generate import ROOT, duration, pages
-from docs.imports import import_diagram
 from docs.shapes import ENUMERATIONS, Shapes
 from farm.cli.main import VERBS, cli
 from farm.settings import FIELDS, load_settings
@@ -66,21 +65,6 @@ def test_examples_in_a_verbs_help_stand_on_lines_of_their_own(verb: str) -> None
     r"""In a raw docstring click does not see the mark \b, and prints it."""
     assert "\\b" not in (command(verb).help or "")
     assert "\\b" not in (cli.help or "")
-
-
-def test_the_picture_of_the_imports_shows_every_part_once() -> None:
-    parts = [
-        path for path in (ROOT / "farm").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
-    ]
-    names = {path.stem for path in parts} - {"__init__"}
-    drawn = re.findall(r"f_\w+\[(\w+)\]", import_diagram(ROOT / ".importlinter"))
-    assert sorted(drawn) == sorted(names)
-
-
-def test_every_part_of_the_farm_is_described() -> None:
-    parts = [path.name for path in (ROOT / "farm").iterdir() if path.suffix == ".py" or path.is_dir()]
-    told = [f"{name}/" if not name.endswith(".py") else name for name in parts if not name.startswith("__")]
-    assert [name for name in told if f"`{name}`" not in ARCHITECTURE] == []
 
 
 @pytest.mark.parametrize("name", ENUMERATIONS)
