@@ -1,4 +1,4 @@
-"""The table and the diagram of farm's packages in docs/architecture.md, from the docstrings of their `__init__`."""
+"""The table and diagram of packages in docs/architecture.md, made from the docstrings of their `__init__`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 BEGIN, END = "<!-- made by make docs: packages -->\n", "<!-- end of packages -->\n"
+_FACT = re.compile(r"(May import|Must not know|Public): (.*?)\.(?= [A-Z]|$)")
 LOOSE = {"errors": (), "settings": ("errors", "model", "syntax", "system")}
 """The modules of farm that are in no package, and what they may import."""
 
@@ -37,7 +38,7 @@ class PackageDoc:
             ValueError: one of the three is missing.
         """
         purpose, *paragraphs = (" ".join(part.split()) for part in text.strip().split("\n\n"))
-        facts = dict(re.findall(r"(May import|Must not know|Public): (.*?)\.(?= [A-Z]|$)", " ".join(paragraphs)))
+        facts = dict(_FACT.findall(" ".join(paragraphs)))
         if len(facts) != 3:  # noqa: PLR2004 - the three that the pattern names
             raise ValueError(f"{name}: the docstring lacks one of May import, Must not know, Public")
         imports = tuple(part for part in re.split(r", ", facts["May import"]) if part != "nothing")
@@ -72,7 +73,8 @@ def reachable(docs: Iterable[PackageDoc]) -> dict[str, frozenset[str]]:
         if name in above:
             raise ValueError(f"import cycle: {' → '.join((*above, name))}")
         if name not in found:
-            found[name] = frozenset(direct[name]).union(*(visit(part, (*above, name)) for part in direct[name]))
+            below = (visit(part, (*above, name)) for part in direct[name])
+            found[name] = frozenset(direct[name]).union(*below)
         return found[name]
 
     for name in direct:
