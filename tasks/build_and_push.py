@@ -1,20 +1,19 @@
-"""Build one architecture of one package on this worker, and push its image: NAME:HASH-ARCH."""
+"""The task that builds one architecture of one package and pushes its image: NAME:HASH-ARCH."""
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
-from celery.exceptions import Ignore
 
 from farm.errors import FarmError
 from farm.model import Job
 from farm.scheduling.celery_app import BUILD
-from farm.scheduling.coordinator import resend
+from farm.scheduling.dispatch import send_again
 from farm.state import leases
 from tasks.build_execution import BuildExecution, HandedBackError
-from tasks.worker_context import site
+from tasks.execution import message_of, under_lease
+from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
     from celery import Task
@@ -22,28 +21,20 @@ if TYPE_CHECKING:
 
 @shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
 def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, Any]:
-    """Build and push, or find that it was done; returns the ArchImage as JSON.
+    """Build and push, unless that was done before; returns the ArchImage as JSON.
 
     Raises:
-        FarmError: why it failed, in one sentence; the run's state says the same.
-        Ignore: another task has this image in hand, and this one is sent again when that one ends.
+        FarmError: why it failed, as the job's record says.
+        Ignore: another task builds this image; this one is sent again when that one ends.
     """
-    work = BuildExecution(site(), Job.from_json(job), str(task.request.id))
-    waiting = json.dumps(task.signature_from_request())
+    execution = BuildExecution(worker_context(), Job.from_json(job), str(task.request.id))
+    name = leases.job_lease(execution.job)
     try:
-        lease = leases.take(
-            work.site.store,
-            leases.job_lease(work.job),
-            life=work.site.settings.lease,
-            holder=f"{work.job.run} {work.site.worker}",
-            waiting=waiting,
-        )
-    except leases.BusyError as busy:
-        work.wait_behind(busy.holder)
-        raise Ignore(f"{work.job.title} is under way: {busy.holder}") from busy
-    try:
-        with leases.held(work.site.store, lease, send=lambda message: resend(task.app, message)) as keeper:
-            return work.under(keeper).to_json()
+        with under_lease(
+            task, execution.context, name, run=execution.job.run, wait=execution.wait_for
+        ) as held:
+            return execution.run(held).to_json()
     except HandedBackError:
-        resend(task.app, waiting)
+        # After the lease was released: otherwise the task could find it taken, and wait for itself.
+        send_again(task.app, message_of(task))
         raise

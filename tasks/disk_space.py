@@ -1,4 +1,4 @@
-"""Room on the engine's disk: made before a build, and once more when a build has filled it."""
+"""Free space on the engine's disk: made before a build, and again when a build has filled the disk."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from farm.builders.pruning import free_space, tidy
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
 from farm.settings import format_bytes
-from farm.state.engine_images import left_images, note_image, strike_images
+from farm.state.engine_images import forget_images, leftover_images, record_image
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,77 +25,81 @@ log = logging.getLogger(__name__)
 
 
 def disk_trouble(settings: Settings, root: str) -> str:
-    """What is wrong with the disk of the engine's data, "" for nothing or where it cannot be seen."""
+    """What is wrong with the disk of the engine's data; "" for nothing, or if it is on another machine."""
     free = free_space(settings.engine, root) if root else None
     if free is None or free >= settings.disk_free:
         return ""
-    return f"disk full: {root} has {format_bytes(free)} free, of {format_bytes(settings.disk_free)} wanted"
+    return f"disk full: {root} has {format_bytes(free)} free, {format_bytes(settings.disk_free)} required"
 
 
 @dataclass(frozen=True, slots=True)
 class DiskSpace:
     """The disk of the engine on which an image is built."""
 
-    site: WorkerContext
+    context: WorkerContext
     engine: Engine
     info: EngineInfo
 
     @contextmanager
-    def taken(self, target: Reference) -> Iterator[None]:
-        """Make room for an image, and note it until the body has pushed it and taken it out of the engine.
+    def reserved(self, target: Reference) -> Iterator[None]:
+        """Make room for an image, and record it until the body has pushed it and removed it from the engine.
+
+        After an error the record stays, so that the next build removes the image.
 
         Raises:
-            DiskFullError: there is too little, even after a clean-up.
+            DiskFullError: too little space is free, even after a clean-up.
         """
-        self.make()
-        note_image(self.site.store, self.info.id, str(target))
+        self.make_room()
+        record_image(self.context.store, self.info.id, str(target))
         yield
-        strike_images(self.site.store, self.info.id, [str(target)])
+        forget_images(self.context.store, self.info.id, [str(target)])
 
-    def make(self) -> None:
-        """Take out what dead builds left, prune the cache now and then, and look whether there is room.
+    def make_room(self) -> None:
+        """Remove the images of dead builds, prune the cache if that is due, and check the free space.
 
         Raises:
-            DiskFullError: there is too little, even with the whole cache gone.
+            DiskFullError: too little space is free, even without the cache.
         """
-        settings = self.site.settings
-        self._drop_left()
-        if self.site.tidy_due():
+        settings = self.context.settings
+        self._remove_leftovers()
+        if self.context.pruning_due():
             tidy(self.engine, keep=settings.cache_keep, age=settings.cache_age)
         if not disk_trouble(settings, self.info.root):
             return
-        self.clean()
+        self.clean_up()
         if trouble := disk_trouble(settings, self.info.root):
-            raise DiskFullError(trouble, hint="free some, or set disk-free lower")
+            raise DiskFullError(trouble, hint="free some space, or set disk-free lower")
 
-    def clean(self) -> None:
-        """Take out all that can be built again: what dead builds left, and the whole cache."""
-        self._drop_left()
-        came_free = tidy(self.engine, keep=0)
-        log.warning("the engine's disk was full; pruning its cache set %s free", format_bytes(came_free))
+    def clean_up(self) -> None:
+        """Remove everything that can be built again: the images of dead builds, and the whole cache."""
+        self._remove_leftovers()
+        freed = tidy(self.engine, keep=0)
+        log.warning("the engine's disk was full; pruning its cache freed %s", format_bytes(freed))
 
-    def filled(self, build: Callable[[], None], target: Reference, *, say: Callable[[str], None]) -> None:
-        """Build; when that fills the disk, clean up, `say` so, and build once more.
+    def build_with_room(
+        self, build: Callable[[], None], target: Reference, *, report: Callable[[str], None]
+    ) -> None:
+        """Build; if that fills the disk, clean up, `report` it, and build again.
 
         Raises:
-            DiskTooSmallError: it filled the disk again.
+            DiskTooSmallError: the second build filled the disk, too.
         """
         try:
             build()
         except DiskFullError as full:
             forget(self.engine, target)
-            say(f"{full.message}; it is cleaned up, and the build begins anew")
-            self.clean()
+            report(f"{full.message}; cleaning up, then building again")
+            self.clean_up()
             try:
                 build()
             except DiskFullError as error:
                 raise DiskTooSmallError(
                     "the build filled the disk of the Docker Engine again after a clean-up",
-                    hint="it needs a larger disk",
+                    hint="use a larger disk",
                 ) from error
 
-    def _drop_left(self) -> None:
-        left = left_images(self.site.store, self.info.id)
-        for name in left:
+    def _remove_leftovers(self) -> None:
+        leftovers = leftover_images(self.context.store, self.info.id)
+        for name in leftovers:
             forget(self.engine, Reference.parse(name))
-        strike_images(self.site.store, self.info.id, left)
+        forget_images(self.context.store, self.info.id, leftovers)

@@ -1,4 +1,4 @@
-"""Trying again what a moment may heal: a few times, with jitter, and not once the work should end."""
+"""Retries: attempts after temporary errors, with jitter, until the work must stop."""
 
 from __future__ import annotations
 
@@ -25,62 +25,62 @@ if TYPE_CHECKING:
 R = TypeVar("R")
 
 ATTEMPTS = 6
-"""Tries of a build or a publication: with the pauses between them they outlast an outage of half a minute."""
-_LONGEST_WAIT = 20.0
-"""Seconds between two attempts at the most."""
-OUTAGE = 900.0
-"""Seconds for which work in hand waits for a Redis that is away, before it is given up to the reconciler."""
+"""Attempts of a build or publication: with their pauses they outlast an outage of half a minute."""
+_MAX_PAUSE = 20.0
+"""Seconds between two attempts at the most, without jitter."""
+MAX_OUTAGE = 900.0
+"""Seconds that work in progress waits for a Redis that is away, before it is left to the reconciler."""
 
 
-def _unsaid(_: str) -> None:
-    """Tell nobody."""
+def _ignore(_: str) -> None:
+    """Report nothing."""
 
 
-def patiently(call: Callable[[], R], *, until: threading.Event, say: Callable[[str], None] = _unsaid) -> R:
+def retry_temporary(
+    call: Callable[[], R], *, stop: threading.Event, report: Callable[[str], None] = _ignore
+) -> R:
     """Call until it succeeds, fails for good, or was tried `ATTEMPTS` times; the last error is raised.
 
-    A Redis that is away is not waited for here: `outlasting` has done so by then.
+    It does not wait for a Redis that is away: `wait_for_redis` has done so before.
 
     Args:
         call: what to try.
-        until: set when the work should end.
-        say: is told before each pause why it comes, and how long it is.
+        stop: set when the work must stop.
+        report: is called before each pause with its reason and length.
     """
 
-    def tell(state: RetryCallState) -> None:
-        why = state.outcome.exception() if state.outcome else ""
-        turn, pause = state.attempt_number, state.upcoming_sleep
-        say(f"{why}; tried again in {pause:.0f} s, try {turn + 1} of {ATTEMPTS}")
+    def temporary(error: BaseException) -> bool:
+        if isinstance(error, StateUnavailableError) or stop.is_set():
+            return False
+        return isinstance(error, FarmError) and error.retryable
+
+    def announce(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else ""
+        pause, attempt = state.upcoming_sleep, state.attempt_number + 1
+        report(f"{error}; retrying in {pause:.0f} s (attempt {attempt} of {ATTEMPTS})")
 
     retrying = Retrying(
-        retry=retry_if_exception(
-            lambda error: (
-                isinstance(error, FarmError)
-                and error.retryable
-                and not isinstance(error, StateUnavailableError)
-                and not until.is_set()
-            )
-        ),
-        wait=wait_exponential_jitter(multiplier=1, max=_LONGEST_WAIT, jitter=2),
+        retry=retry_if_exception(temporary),
+        wait=wait_exponential_jitter(multiplier=1, max=_MAX_PAUSE, jitter=2),
         stop=stop_after_attempt(ATTEMPTS),
-        sleep=sleep_using_event(until),
-        before_sleep=tell,
+        sleep=sleep_using_event(stop),
+        before_sleep=announce,
         reraise=True,
     )
     return retrying(call)
 
 
-def outlasting(call: Callable[[], R], *, until: threading.Event) -> R:
-    """Ask or tell the state, waiting for a Redis that is away: a finished build is not made twice for that.
+def wait_for_redis(call: Callable[[], R], *, stop: threading.Event) -> R:
+    """Call again while Redis is away, so that an outage does not cost a finished build.
 
     Raises:
-        StateUnavailableError: it stayed away for `OUTAGE` seconds, or the work should end.
+        StateUnavailableError: it stayed away for `MAX_OUTAGE` seconds, or the work must stop.
     """
     retrying = Retrying(
         retry=retry_if_exception_type(StateUnavailableError),
         wait=wait_exponential_jitter(multiplier=0.2, max=3, jitter=1),
-        stop=stop_after_delay(OUTAGE) | stop_when_event_set(until),
-        sleep=sleep_using_event(until),
+        stop=stop_after_delay(MAX_OUTAGE) | stop_when_event_set(stop),
+        sleep=sleep_using_event(stop),
         reraise=True,
     )
     return retrying(call)

@@ -1,4 +1,4 @@
-"""Signing what a publisher has published, with the key that its settings name."""
+"""Sign what a publisher has published, with the key that its settings name."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Signer:
-    """The publisher's key, and where its signatures go."""
+    """The publisher's key and notary server."""
 
-    site: WorkerContext
+    context: WorkerContext
 
     def check(self, references: Iterable[Reference]) -> None:
-        """Find out before anything is pushed what would keep it from being signed.
+        """Check before anything is pushed that it can be signed.
 
         Raises:
-            TrustError: the key cannot be opened, or a name was never prepared for signing.
+            TrustError: the key cannot be opened, or a repository was never initialised for signing.
         """
-        settings = self.site.settings
+        settings = self.context.settings
         check_key(signing_key(settings), timeout=settings.trust_timeout)
         for gun in dict.fromkeys(reference.name for reference in references):
             server, login = notary_server(settings, gun), self._login(gun)
             require_initialised(gun, server, timeout=settings.trust_timeout, login=login)
 
     def sign(self, published: Mapping[Reference, Descriptor]) -> None:
-        """Sign tags to be what was published under them: one publication for each name.
+        """Sign the indexes that were published under these tags, with one publication for each repository.
 
         Raises:
-            TrustError: a signature could not be made, or does not stand afterwards.
+            TrustError: a signature could not be made, or cannot be read back.
         """
-        settings = self.site.settings
+        settings = self.context.settings
         groups: dict[str, list[SignTarget]] = defaultdict(list)
         for reference, descriptor in published.items():
             groups[reference.name].append(SignTarget.of(reference, descriptor))
@@ -52,4 +52,4 @@ class Signer:
             sign_all(targets, signing_key(settings), server, timeout=settings.trust_timeout, login=login)
 
     def _login(self, gun: str) -> Login | None:
-        return self.site.credentials.login_for(gun.partition("/")[0])
+        return self.context.credentials.login_for(gun.partition("/")[0])

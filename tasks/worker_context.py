@@ -1,6 +1,6 @@
-"""What a worker process works with: settings, and connections that are made when first needed.
+"""The settings and connections of a worker process; a connection is made when it is first used.
 
-A prefork child must not share a connection with its parent, so each process makes its own.
+A child process must not share a connection with its parent, so each process makes its own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 
 class SharedFlag:
-    """A bit that a worker's main process sets once for its pool processes, those to come too."""
+    """A flag that a worker's main process sets for all its pool processes, future ones included.
+
+    It is a page of shared memory, which a fork inherits.
+    """
 
     def __init__(self) -> None:
         self._page = mmap.mmap(-1, 1)
@@ -33,20 +36,20 @@ class SharedFlag:
         return self._page[0] != 0
 
     def set(self) -> None:
-        """Set it, for good."""
+        """Set it; it is never cleared."""
         self._page[0] = 1
 
 
 class WorkerContext:
-    """One process's connections."""
+    """The settings and connections of one process."""
 
     def __init__(self, settings: Settings, worker: str, leaving: SharedFlag) -> None:
         self.settings = settings
         self.worker = worker
         self.leaving = leaving
-        """Set when jobs in hand are to go back to their queues."""
+        """Set when jobs in progress must go back to their queues."""
         self.pid = os.getpid()
-        self._tidied: float | None = None
+        self._pruned: float | None = None
 
     @cached_property
     def store(self) -> Store:
@@ -57,17 +60,17 @@ class WorkerContext:
 
     @cached_property
     def credentials(self) -> Credentials:
-        """The logins."""
+        """The registry logins."""
         return self.registry.credentials
 
     @cached_property
     def registry(self) -> Registry:
-        """The registry client that decides what stands."""
+        """The client that says what is published: it never reads from a mirror."""
         return open_registry(self.settings)
 
     @cached_property
     def sources(self) -> Registry:
-        """The registry client for what builds take in: it may read from mirrors."""
+        """The client for the inputs of builds: it may read from mirrors."""
         return open_registry(self.settings, mirrored=True)
 
     def engine(self) -> Engine:
@@ -75,33 +78,34 @@ class WorkerContext:
         settings = self.settings
         return Engine.connect(settings.engine, certs=settings.engine_certs, timeout=settings.http_timeout)
 
-    def tidy_due(self) -> bool:
-        """Whether the engine's cache should be looked at again; asking counts as looking."""
+    def pruning_due(self) -> bool:
+        """Whether the engine's cache should be pruned; the answer yes counts as pruning."""
         now = time.monotonic()
-        if self._tidied is not None and now - self._tidied < _TIDY_EVERY:
+        if self._pruned is not None and now - self._pruned < _PRUNE_INTERVAL:
             return False
-        self._tidied = now
+        self._pruned = now
         return True
 
 
-_TIDY_EVERY = 600.0
-"""Seconds between two prunings of a cache that leaves room enough."""
+_PRUNE_INTERVAL = 600.0
+"""Seconds between two prunings while enough space is free."""
 _configured: list[WorkerContext] = []
 
 
 def configure(settings: Settings, worker: str) -> None:
-    """Say once, before any pool process exists, what this worker works with."""
+    """Set what this worker works with, once, before the first pool process starts."""
     _configured[:] = [WorkerContext(settings, worker, SharedFlag())]
 
 
-def site() -> WorkerContext:
-    """The site of this process."""
+def worker_context() -> WorkerContext:
+    """The context of this process."""
     known = _configured[0]
+    # A forked child has its parent's context, with connections that it must not use.
     if known.pid != os.getpid():
         _configured[:] = [WorkerContext(known.settings, known.worker, known.leaving)]
     return _configured[0]
 
 
 def leaving() -> SharedFlag:
-    """What tells every pool process of this worker to hand its job back."""
+    """The flag that makes every pool process of this worker put its job back."""
     return _configured[0].leaving

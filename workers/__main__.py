@@ -137,7 +137,7 @@ def _reconcile(app: Celery, store: Store, name: str, settings: Settings) -> None
     looking = threading.Thread(
         target=keep_reconciling,
         args=(app, store),
-        kwargs={"name": name, "keep": settings.keep, "until": ended},
+        kwargs={"name": name, "keep": settings.keep, "stop": ended},
         name="reconciler",
         daemon=True,
     )

@@ -12,10 +12,10 @@ from celery.worker import state as celery_state
 from farm.errors import FarmError
 from farm.state.workers import (
     HEARTBEAT_INTERVAL,
-    JobInHand,
+    RunningJob,
     WorkerInfo,
+    deregister,
     forget_silent,
-    leave,
     record_heartbeat,
 )
 
@@ -63,7 +63,7 @@ class Heartbeat:
         if self._thread.is_alive():
             self._thread.join(timeout=_LAST_WORDS)
         try:
-            leave(self._store, self._info.name)
+            deregister(self._store, self._info.name)
         except FarmError as error:
             log.warning("could not say goodbye: %s", error)
 
@@ -100,7 +100,7 @@ class Heartbeat:
         self._told, self._drained = True, drained
 
 
-def in_hand() -> tuple[JobInHand, ...]:
+def in_hand() -> tuple[RunningJob, ...]:
     """What the pool works on now."""
     found = [_job(request) for request in _requests()]
     return tuple(sorted((job for job in found if job), key=lambda job: job.since))
@@ -114,9 +114,9 @@ def _requests() -> tuple[Any, ...]:
             continue
 
 
-def _job(request: Any) -> JobInHand | None:
+def _job(request: Any) -> RunningJob | None:
     words = request.kwargs
     since = request.time_start or 0.0
     if job := words.get("job"):
-        return JobInHand(job["run"], job["package"], job["arch"], since)
-    return JobInHand(words["run"], words["package"], "", since) if "run" in words else None
+        return RunningJob(job["run"], job["package"], job["arch"], since)
+    return RunningJob(words["run"], words["package"], "", since) if "run" in words else None

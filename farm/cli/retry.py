@@ -38,9 +38,10 @@ def command(
     from farm.cli.follow import announce, follow  # noqa: PLC0415
     from farm.private_farm.connect import require_workers  # noqa: PLC0415
     from farm.scheduling.retry import plan_retry, submit_retry  # noqa: PLC0415
+    from farm.state.handles import RunHandle  # noqa: PLC0415
 
     with attached(settings, builds=True) as (connected, store):
-        retry = plan_retry(store, run, packages)
+        retry = plan_retry(RunHandle(store, run), packages)
         if retry is None:
             print_json({"run": None, "retryOf": run}) if as_json else click.echo(f"{run}: nothing failed")
             return 0
@@ -53,4 +54,4 @@ def command(
         if detach:
             announce(new.id, as_json=as_json)
             return 0
-        return follow(store, new.id, as_json=as_json)
+        return follow(RunHandle(store, new.id), as_json=as_json)

@@ -27,7 +27,9 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
     from farm.cli.connect import attached  # noqa: PLC0415 - Redis and rich are slow to import
     from farm.cli.follow import exit_code, follow, report, why_waiting  # noqa: PLC0415
     from farm.cli.run_table import draw  # noqa: PLC0415
-    from farm.state.runs import list_runs, read_run  # noqa: PLC0415
+    from farm.state.handles import RunHandle  # noqa: PLC0415
+    from farm.state.run_reader import read_run  # noqa: PLC0415
+    from farm.state.runs import list_runs  # noqa: PLC0415
 
     with attached(settings) as (_, store):
         rows = [] if run else list_runs(store)
@@ -36,9 +38,10 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
         if run is None:
             print_json(rows) if as_json else _show(rows)
             return 0
+        handle = RunHandle(store, run)
         if following:
-            return follow(store, run, as_json=as_json)
-        record = read_run(store, run)
+            return follow(handle, as_json=as_json)
+        record = read_run(handle)
         waits = why_waiting(store, record)
         if as_json:
             print_json(_with_reasons(record.to_json(), waits))
@@ -46,7 +49,7 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
         from rich.console import Console  # noqa: PLC0415 - not for JSON
 
         Console().print(draw(record, time.time(), waits))
-        report(store, record)
+        report(handle, record)
         return exit_code(record)
 
 

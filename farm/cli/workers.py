@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from farm.settings import Settings
-    from farm.state.workers import JobInHand, WorkerInfo
+    from farm.state.workers import RunningJob, WorkerInfo
 
 _COLUMNS = ("worker", "serves", "engine", "free", "state", "heard", "works on")
 
@@ -105,6 +105,6 @@ def _state(worker: WorkerInfo) -> str:
     return f"{worker.state}{by}{trouble}"
 
 
-def _job(job: JobInHand) -> str:
+def _job(job: RunningJob) -> str:
     since = max(0.0, time.time() - job.since)
     return f"{job.run} {job.package} {job.arch or 'index'} since {since:.0f} s"

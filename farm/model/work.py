@@ -1,4 +1,4 @@
-"""What is to do: jobs, the work of a package, a run; JSON at every boundary."""
+"""The work of a run: jobs, packages, releases; JSON at every boundary."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from farm.model.reference import Reference
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One architecture's build of one package: all that a worker must know, and no secret."""
+    """The build of one package for one architecture: everything that a worker needs, and no secret."""
 
     run: str
     package: str
@@ -22,16 +22,16 @@ class Job:
     arch: str
     hash: str
     tag: str
-    """The tag template that made reference.tag out of `hash`; the worker makes it again, and compares."""
+    """The template of reference.tag; the worker fills it with `hash` again and compares."""
     context: str
-    """sha256:... of the plain tar."""
+    """Digest of the uncompressed tar: sha256:..."""
     destinations: tuple[str, ...] = ()
-    """Where each extra source stands in the context, in the order of build.yml."""
+    """The directory of each extra source in the context, in the order of build.yml."""
     dockerfile: str = "Dockerfile"
     network: bool = False
     no_cache: bool = False
     force: bool = False
-    """Whether to build although the image stands in the registry."""
+    """Whether to build although the image is in the registry."""
     labels: tuple[tuple[str, str], ...] = ()
     build_args: tuple[tuple[str, str], ...] = ()
     depends: DockerImages | None = None
@@ -39,11 +39,11 @@ class Job:
 
     @property
     def title(self) -> str:
-        """How the job is named to operators: linuxkit/foo:ab12cd34 s390x."""
+        """The name that operators see: linuxkit/foo:ab12cd34 s390x."""
         return f"{self.reference.short} {self.arch}"
 
     def to_json(self) -> dict[str, Any]:
-        """The job as it crosses the broker."""
+        """The job as a message contains it."""
         return {
             "run": self.run,
             "package": self.package,
@@ -67,12 +67,12 @@ class Job:
         """The inverse of `to_json`.
 
         Raises:
-            InputError: it asks for more than this version knows; to leave that out would make another image.
+            InputError: it has unknown fields; without them it would build another image.
         """
         if unknown := data.keys() - {known.name for known in fields(Job)}:
             names = ", ".join(sorted(unknown))
             raise InputError(
-                f"the job asks for {names}, which this version of the farm does not know",
+                f"the job has fields that this version of the farm does not know: {names}",
                 hint="upgrade this worker",
             )
         return Job(
@@ -89,7 +89,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """An index that is to stand, and be signed, under another tag of its repository too: a release."""
+    """An index to publish, and sign if asked for, under another tag of its repository too: a release."""
 
     source: Reference
     tag: str
@@ -101,7 +101,7 @@ class Copy:
         return self.source.with_tag(self.tag)
 
     def to_json(self) -> dict[str, Any]:
-        """The copy as the state holds it."""
+        """The copy as Redis stores it."""
         return {"source": str(self.source), "tag": self.tag, "sign": self.sign}
 
     @staticmethod
@@ -112,32 +112,33 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class PackageWork:
-    """What one run has to do for one package: the builds that are missing, and what stands already."""
+    """What one run has to do for one package: the images that are missing, and those that exist."""
 
     package: str
     reference: Reference
     arches: tuple[str, ...]
-    """Every architecture that the index must hold."""
+    """Every architecture that the index must contain."""
     jobs: tuple[Job, ...] = ()
-    standing: tuple[ArchImage, ...] = ()
+    existing: tuple[ArchImage, ...] = ()
+    """Images that were in the registry when the run was planned."""
     needs: tuple[str, ...] = ()
-    """Packages of the same run that must stand first, by name."""
+    """Packages of the same run that must succeed first, by name."""
     sign: bool = True
     partial: bool = False
     """Whether the index may be published while an architecture is missing."""
     images_only: bool = False
-    """Whether the images are all that is wanted, and the index is left as it is."""
+    """Whether only the images are asked for, and the index stays as it is."""
     copies: tuple[Copy, ...] = ()
-    """With these, the work is no package's but a release: it publishes all of them, or none."""
+    """With these, the work is a release and no package: it publishes all of them, or none."""
 
     def to_json(self) -> dict[str, Any]:
-        """The work as the state holds it."""
+        """The work as Redis stores it."""
         return {
             "package": self.package,
             "reference": str(self.reference),
             "arches": list(self.arches),
             "jobs": [job.to_json() for job in self.jobs],
-            "standing": [image.to_json() for image in self.standing],
+            "existing": [image.to_json() for image in self.existing],
             "needs": list(self.needs),
             "sign": self.sign,
             "partial": self.partial,
@@ -153,7 +154,7 @@ class PackageWork:
             reference=Reference.parse(data["reference"]),
             arches=tuple(data["arches"]),
             jobs=tuple(Job.from_json(job) for job in data["jobs"]),
-            standing=tuple(ArchImage.from_json(image) for image in data["standing"]),
+            existing=tuple(ArchImage.from_json(image) for image in data["existing"]),
             needs=tuple(data["needs"]),
             sign=data["sign"],
             partial=data["partial"],
@@ -164,7 +165,7 @@ class PackageWork:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One submission: its name (r42), who made it, and the work of each of its packages."""
+    """One submission: its name (r42), its submitter, and the work of each of its packages."""
 
     id: str
     submitter: str
@@ -172,7 +173,7 @@ class Run:
     """Unix time, seconds."""
     works: tuple[PackageWork, ...] = field(default=())
     retry_of: str = ""
-    """The run whose failed packages this one takes up again; "" for a submission."""
+    """The run that this one repeats, "" for none."""
 
     @property
     def queues(self) -> set[str]:

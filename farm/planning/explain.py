@@ -12,14 +12,14 @@ from farm.model import JobState, PackageState
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from farm.state.queue_positions import Line
+    from farm.state.queue_positions import QueuePosition
     from farm.state.records import JobRecord, PackageRecord, RunRecord
 
 Waits = dict[tuple[str, str], str]
 """(package, architecture) to why the job waits; (package, "") for the package itself."""
 
 
-def explain(record: RunRecord, lines: Mapping[str, Line]) -> Waits:
+def explain(record: RunRecord, lines: Mapping[str, QueuePosition]) -> Waits:
     """Why each package and job of a run waits; those that do not wait are left out.
 
     Args:
@@ -34,32 +34,34 @@ def explain(record: RunRecord, lines: Mapping[str, Line]) -> Waits:
         for arch, job in sorted(package.jobs.items(), key=lambda pair: pair[1].at):
             if job.state is JobState.QUEUED:
                 waits[name, arch] = _job(job, lines.get(arch), before[arch])
-                before[arch] += not job.behind
+                before[arch] += not job.waiting_for
     return waits
 
 
 def _package(package: PackageRecord, record: RunRecord) -> str:
     if package.state is PackageState.WAITING:
-        missing = [need for need in package.needs if not record.packages[need].state.stands]
+        missing = [need for need in package.needs if not record.packages[need].state.succeeded]
         return f"waits for {', '.join(missing)}" if missing else "about to start"
-    if package.state is PackageState.BUILDING and package.behind:
-        return f"published after {package.behind}"
+    if package.state is PackageState.BUILDING and package.waiting_for:
+        return f"published after {package.waiting_for}"
     return ""
 
 
-def _job(job: JobRecord, line: Line | None, before: int) -> str:
-    if job.behind:
-        return f"same build under way: {job.behind}"
+def _job(job: JobRecord, line: QueuePosition | None, before: int) -> str:
+    if job.waiting_for:
+        return f"same build under way: {job.waiting_for}"
     if line is None:
         return "queued"
     if not line.slots:
         return f"no worker for {job.arch}"
     ahead = line.ahead + before
-    busy = ahead + line.in_hand
+    busy = ahead + line.in_progress
     if busy < line.slots:
         return "about to start"
     about = (
-        f" (about {format_duration(fmean(line.took) * math.ceil(busy / line.slots))})" if line.took else ""
+        f" (about {format_duration(fmean(line.durations) * math.ceil(busy / line.slots))})"
+        if line.durations
+        else ""
     )
     return f"behind {ahead} job{'' if ahead == 1 else 's'}{about}" if ahead else f"next{about}"
 

@@ -45,7 +45,7 @@ def to_repeat(record: RunRecord, chosen: Sequence[str] = ()) -> dict[str, str]:
 
 
 def _fell(package: PackageRecord) -> bool:
-    return package.state.ended and not package.state.stands
+    return package.state.ended and not package.state.succeeded
 
 
 def again(
@@ -67,11 +67,11 @@ def again(
 
 def _again(work: PackageWork, jobs: Mapping[str, JobRecord], run: str, names: set[str]) -> PackageWork:
     landed: dict[str, ArchImage] = {
-        arch: job.image for arch, job in jobs.items() if job.state.landed and job.image
+        arch: job.image for arch, job in jobs.items() if job.state.succeeded and job.image
     }
     return replace(
         work,
         jobs=tuple(replace(job, run=run) for job in work.jobs if job.arch not in landed),
-        standing=tuple(landed.values()),
+        existing=tuple(landed.values()),
         needs=tuple(need for need in work.needs if need in names),
     )

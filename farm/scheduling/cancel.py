@@ -1,7 +1,7 @@
-"""Cancelling a run, or a part of it: the state says so at once, and whoever works on it stops.
+"""Cancel a run or a part of it: the records change at once, and the tasks notice.
 
-Queued tasks find their job cancelled and end without doing anything; a running build is told by the keeper of
-its lease, within a second, and ends in the engine too.
+A queued task finds its job cancelled and ends. A running build is stopped, in the engine too, within a
+second: when its lease is renewed.
 """
 
 from __future__ import annotations
@@ -12,83 +12,87 @@ from typing import TYPE_CHECKING
 from farm.errors import CancelledError, StateError
 from farm.model import JobState, PackageState
 from farm.scheduling import coordinator
-from farm.state import runs, transitions
+from farm.state import transitions
+from farm.state.run_reader import all_succeeded, read_run
 
 if TYPE_CHECKING:
+    from farm.state.handles import JobHandle, RunHandle
     from farm.state.records import PackageRecord, RunRecord
-    from farm.state.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Cancelled:
-    """What had not ended before, and is cancelled now; with it what needs it."""
+class CancelResult:
+    """What was cancelled, dependents included; what had ended before is left out."""
 
     packages: tuple[str, ...]
     jobs: tuple[tuple[str, str], ...]
     """(package, architecture)."""
 
 
-def cancel(
-    store: Store, run: str, *, package: str | None = None, arch: str | None = None, by: str
-) -> Cancelled:
-    """Cancel what has not ended of a run; cut off at any line, the same call again finishes it.
+def cancel(run: RunHandle, *, package: str | None = None, arch: str | None = None, by: str) -> CancelResult:
+    """Cancel what has not ended of a run; if it is cut off at any line, the same call again finishes it.
 
     Args:
-        store: where the run is kept.
-        run: its name.
+        run: the run.
         package: only this one of its packages, by its name or the last part of it.
-        arch: only this architecture's builds; the others go on, and no index is published.
-        by: who does so, for people.
+        arch: only this architecture's jobs; the others continue, and no index is published.
+        by: who cancels, for people.
 
     Raises:
         StateError: there is no such run, package, or architecture.
     """
-    record = runs.read_run(store, run)
-    chosen = [record.packages[record.named(package)]] if package else list(record.packages.values())
+    record = read_run(run)
+    chosen = [record.packages[record.find_package(package)]] if package else list(record.packages.values())
     if arch:
-        _cancel_arch(store, record, chosen, arch, by)
+        _cancel_arch(run, chosen, arch, by)
     else:
-        _cancel_packages(store, record, chosen, by)
-    return _cancelled(record, runs.read_run(store, run))
+        _cancel_packages(run, record, chosen, by)
+    return _result(record, read_run(run))
 
 
-def _cancel_packages(store: Store, record: RunRecord, chosen: list[PackageRecord], by: str) -> None:
-    pairs = [(one.package, arch) for one in chosen for arch, job in one.jobs.items() if not job.state.ended]
-    # Jobs first, also those of a package that has ended: whoever is cut off here has left nothing under way,
-    # and the reconciler ends the packages, as it does with all whose jobs have ended.
-    _end_jobs(store, record.id, pairs, by)
-    after = runs.read_run(store, record.id).packages
-    left = [after[one.package] for one in chosen if not after[one.package].state.ended]
-    for one in left:
-        # A failure stays the reason, as it does when nobody cancels.
+def _cancel_packages(run: RunHandle, record: RunRecord, chosen: list[PackageRecord], by: str) -> None:
+    # Jobs first, also those of packages that have ended: if this is cut off, nothing goes on, and the
+    # reconciler ends the packages, as it does with all whose jobs have ended.
+    jobs = [
+        run.package(package.package).job(arch)
+        for package in chosen
+        for arch, job in package.jobs.items()
+        if not job.state.ended
+    ]
+    _cancel_jobs(run, jobs, by)
+    current = read_run(run).packages
+    remaining = [current[one.package] for one in chosen if not current[one.package].state.ended]
+    for one in remaining:
+        # A job that failed stays the reason, as it is when nobody cancels.
         if any(job.state is JobState.FAILED for job in one.jobs.values()):
-            coordinator.settle(store, record.id, one.package)
-    why = {one.package: CancelledError(f"{one.package}: cancelled by {by}") for one in left}
-    transitions.end_packages(store, record.id, why)
+            coordinator.settle(run.package(one.package))
+    transitions.end_packages(
+        run,
+        {run.package(one.package): CancelledError(f"{one.package}: cancelled by {by}") for one in remaining},
+    )
     if len(chosen) < len(record.packages):
         for one in chosen:
-            if not runs.stand(store, record.id, [one.package]):
-                coordinator.end_dependents(store, record.id, one.package)
+            if not all_succeeded(run, [one.package]):
+                coordinator.end_dependents(run.package(one.package))
 
 
-def _cancel_arch(store: Store, record: RunRecord, chosen: list[PackageRecord], arch: str, by: str) -> None:
+def _cancel_arch(run: RunHandle, chosen: list[PackageRecord], arch: str, by: str) -> None:
     concerned = [package for package in chosen if arch in package.jobs]
     if not concerned:
         raise StateError(
-            f"run {record.id} builds nothing of that for {arch}", hint=f"`farm status {record.id}` shows it"
+            f"run {run} builds none of these packages for {arch}", hint=f"`farm status {run}` shows it"
         )
-    _end_jobs(store, record.id, [(package.package, arch) for package in concerned], by)
+    _cancel_jobs(run, [run.package(package.package).job(arch) for package in concerned], by)
     for package in concerned:
         if not package.state.ended:
-            coordinator.settle(store, record.id, package.package)
+            coordinator.settle(run.package(package.package))
 
 
-def _end_jobs(store: Store, run: str, pairs: list[tuple[str, str]], by: str) -> None:
-    why = {(name, arch): CancelledError(f"{name} {arch}: cancelled by {by}") for name, arch in pairs}
-    transitions.end_jobs(store, run, why)
+def _cancel_jobs(run: RunHandle, jobs: list[JobHandle], by: str) -> None:
+    transitions.cancel_jobs(run, {job: CancelledError(f"{job}: cancelled by {by}") for job in jobs})
 
 
-def _cancelled(before: RunRecord, after: RunRecord) -> Cancelled:
+def _result(before: RunRecord, after: RunRecord) -> CancelResult:
     packages = [
         name
         for name, package in after.packages.items()
@@ -100,4 +104,4 @@ def _cancelled(before: RunRecord, after: RunRecord) -> Cancelled:
         for arch, job in package.jobs.items()
         if job.state is JobState.CANCELLED and not before.packages[name].jobs[arch].state.ended
     ]
-    return Cancelled(tuple(packages), tuple(jobs))
+    return CancelResult(tuple(packages), tuple(jobs))

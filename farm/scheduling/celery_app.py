@@ -1,4 +1,4 @@
-"""The Celery application: which queues there are, what goes where, and the settings that lose nothing."""
+"""The Celery application: its queues, and the settings with which no work is lost."""
 
 from __future__ import annotations
 
@@ -20,35 +20,39 @@ SETTLE = "farm.settle_package"
 PUBLISH_QUEUE = "publish"
 
 _DAY = 86400
-COMMANDS_TRIES = 5
-_WORKERS_TRIES = 1000
-_BOUNDS, _GRACE = 6, 3600
-"""A task may build twice, push often, and wait for Redis: what outlives so many bounds of one build, and so
-many seconds, hangs where no bound of its own reaches, and the pool kills it."""
-_ANSWER, _CONNECT = 30, 10
+COMMAND_TRIES = 5
+"""Attempts to reach Redis when a person waits for the command."""
+_WORKER_TRIES = 1000
+_MAX_BUILDS, _MARGIN = 6, 3600
+"""Time limits of a build, and seconds, after which the pool kills a task.
+
+A task may build twice, push several times and wait for Redis; one that takes longer hangs where no other
+limit applies.
+"""
+_ANSWER_TIMEOUT, _CONNECT_TIMEOUT = 30, 10
 """Seconds for one answer of Redis, and for a connection to it."""
-_SILENT_WIRE = {
+_KEEPALIVE = {
     getattr(socket, name): value
     for name, value in {"TCP_KEEPIDLE": 30, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 3}.items()
     if hasattr(socket, name)
 }
-"""A minute after a way to Redis was lost without a word, its connections are known to be dead."""
+"""With these a connection counts as dead a minute after the network dropped it without notice."""
 
 
 def build_queue(arch: str) -> str:
-    """The queue of one architecture's builds."""
+    """The queue of one architecture's jobs."""
     return f"build.{arch}"
 
 
 QUEUES: tuple[str, ...] = (*(build_queue(arch) for arch in ARCHES), PUBLISH_QUEUE)
 
 
-def make_app(settings: Settings, *, tries: int = _WORKERS_TRIES) -> Celery:
-    """The Celery application for a farm whose broker is known.
+def make_app(settings: Settings, *, tries: int = _WORKER_TRIES) -> Celery:
+    """Make the Celery application of a farm whose broker is set.
 
     Args:
-        settings: the farm's.
-        tries: how often Redis is tried when it is away; few for a command, for which somebody waits.
+        settings: the settings of the farm.
+        tries: attempts to reach Redis; few for a command, because a person waits for it.
 
     Raises:
         SettingsError: no broker is set.
@@ -67,13 +71,13 @@ def make_app(settings: Settings, *, tries: int = _WORKERS_TRIES) -> Celery:
 
 
 def _kombu_url(broker: Secret) -> str:
-    """Celery spells a Redis behind a unix socket its own way."""
+    """The URL as Celery spells it: a Redis on a unix socket has another scheme there."""
     url = broker.reveal()
     return f"redis+socket://{url.removeprefix('unix://')}" if url.startswith("unix://") else url
 
 
 def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
-    """Each line answers a fault that was seen; docs/reliability.md tells which."""
+    """Each setting answers a fault that was observed: see docs/reliability.md."""
     return {
         "task_queues": [Queue(name, routing_key=name) for name in QUEUES],
         "task_default_queue": PUBLISH_QUEUE,
@@ -85,7 +89,7 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_proc_alive_timeout": 60,
         "worker_hijack_root_logger": False,
-        "task_time_limit": _BOUNDS * settings.build_timeout + _GRACE,
+        "task_time_limit": _MAX_BUILDS * settings.build_timeout + _MARGIN,
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
@@ -111,12 +115,12 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         "broker_channel_error_retry": True,
         "broker_transport_options": {
             "priority_steps": list(range(10)),
-            "socket_timeout": _ANSWER,
-            "socket_connect_timeout": _CONNECT,
+            "socket_timeout": _ANSWER_TIMEOUT,
+            "socket_connect_timeout": _CONNECT_TIMEOUT,
             "socket_keepalive": True,
-            "socket_keepalive_options": _SILENT_WIRE,
+            "socket_keepalive_options": _KEEPALIVE,
         },
-        "redis_socket_timeout": _ANSWER,
-        "redis_socket_connect_timeout": _CONNECT,
+        "redis_socket_timeout": _ANSWER_TIMEOUT,
+        "redis_socket_connect_timeout": _CONNECT_TIMEOUT,
         "redis_retry_on_timeout": True,
     }

@@ -1,202 +1,135 @@
-"""A plan becomes chords: one for each package whose needs stand, the rest as their needs land."""
+"""The coordinator: starts packages whose dependencies have succeeded, and ends those whose jobs failed.
+
+Each function may be cut off at any line. What it leaves undone is in the state, and the reconciler does it.
+"""
 
 from __future__ import annotations
 
-import json
 import logging
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
-
-from celery import chord
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
+from typing import TYPE_CHECKING
 
 from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
-from farm.scheduling.celery_app import BUILD, PUBLISH, PUBLISH_QUEUE, SETTLE, build_queue
-from farm.state import runs, transitions
+from farm.scheduling.dispatch import send_package
+from farm.state import transitions
+from farm.state.handles import JobHandle
+from farm.state.patches import JobPatch
 from farm.state.records import failure_of
+from farm.state.run_reader import all_succeeded, dependents, read_jobs, read_package, read_work
+from farm.state.runs import create_run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection
 
     from celery import Celery
-    from celery.canvas import Signature
 
-    from farm.model import ArchImage, Job, PackageWork, Run
+    from farm.model import PackageWork, Run
+    from farm.state.handles import PackageHandle, RunHandle
     from farm.state.records import JobRecord
     from farm.state.store import Store
 
 log = logging.getLogger(__name__)
 
 
-def submit(app: Celery, store: Store, run: Run) -> None:
-    """Store a run, then start each package that waits for no other.
+def submit_run(app: Celery, store: Store, run: Run) -> None:
+    """Store a run, then start the packages without dependencies.
 
-    A broker that goes away once the run is stored is a warning: the run is taken up without us.
+    A broker that becomes unavailable once the run is stored is only a warning: a publisher continues the run.
 
     Raises:
-        StateUnavailableError: Redis went away before the run was stored.
+        StateUnavailableError: Redis became unavailable before the run was stored.
     """
-    runs.create_run(store, run)
+    handle = create_run(store, run)
     try:
         for work in run.works:
             if not work.needs:
-                start(app, store, run.id, work)
+                start_package(app, handle, work)
     except StateUnavailableError as error:
-        # Who follows the run finds out whether Redis comes back; then the reconciler sends what is missing.
+        # Not an error of the submission: pushing again would make a second run of the same packages.
         log.warning("%s is stored, but not all sent: %s; a publisher sends the rest", run.id, error)
 
 
-def start(app: Celery, store: Store, run: str, work: PackageWork) -> bool:
-    """Send the builds of one package, and its manifest behind them; False where somebody did so before.
-
-    Killed at any line, it leaves the package due, and the reconciler sends what was not sent.
-    """
-    if not transitions.move_package(
-        store, run, work.package, PackageState.BUILDING, come_from=[PackageState.WAITING]
-    ):
+def start_package(app: Celery, run: RunHandle, work: PackageWork) -> bool:
+    """Dispatch one package: its jobs, then its publication as their callback; False if it was before."""
+    package = run.package(work.package)
+    # First of all, because of two that start a package at once only one gets past this transition. Until
+    # `clear_due` the package stays due, so that the reconciler dispatches what the rest does not.
+    if not transitions.move_package(package, PackageState.BUILDING, expected_states=[PackageState.WAITING]):
         return False
-    seen = store.now()
-    queued = [queue_job(store, job, come_from=[JobState.WAITING]) for job in work.jobs]
-    if work.jobs and not any(queued) and settle(store, run, work.package):
-        # All of it was cancelled before; a message would find nothing to do, and may never be read.
+    handled = run.store.now()
+    # Queued before they are sent: a worker may take a message before the sender's next line runs.
+    queued = [
+        queue_job(JobHandle.of(run.store, job), expected_states=[JobState.WAITING]) for job in work.jobs
+    ]
+    if work.jobs and not any(queued) and settle(package):
+        # All jobs were cancelled before; no message, because without a worker nobody would ever read it.
         return True
-    with _broker():
-        if work.jobs:
-            builds = [build_signature(app, job) for job in work.jobs]
-            chord(builds, app=app)(publish_signature(app, run, work))
-        else:
-            publish_signature(app, run, work, images=[]).apply_async()
+    send_package(app, run.id, work)
     if work.jobs:
-        transitions.clear_due(store, run, work.package, seen=seen)
+        transitions.clear_due(package, handled=handled)
     return True
 
 
-@contextmanager
-def _broker() -> Iterator[None]:
-    try:
-        yield
-    # Celery says by a RuntimeError that it has given up its result store.
-    except (OperationalError, RedisError, RuntimeError) as error:
-        raise StateUnavailableError(f"the broker does not answer: {error}") from error
-    except AttributeError as error:
-        # kombu closes a channel whose connection broke, and asks the closed one for its client.
-        if (error.name, error.obj) != ("client", None):
-            raise
-        raise StateUnavailableError("the broker does not answer: the connection broke off") from error
-
-
 def queue_job(
-    store: Store,
-    job: Job,
+    job: JobHandle,
     *,
-    come_from: Sequence[JobState],
-    holding: str = "",
+    expected_states: Collection[JobState],
+    expected_token: str = "",
     lost: int = 0,
     resent: int = 0,
 ) -> JobRecord | None:
-    """Record that a job's message is about to be sent; None where the job is not as expected."""
-    return transitions.move_job(
-        store,
-        job.run,
-        job.package,
-        job.arch,
-        JobState.QUEUED,
-        come_from=come_from,
-        holding=holding,
-        token="",
-        lost=lost,
-        resent=resent,
-    )
+    """Record that a job's message is about to be sent; None if the job is not as expected.
 
-
-def send_job(app: Celery, job: Job) -> None:
-    """Send one build by itself, to take the place of one that was lost; the reconciler publishes after it."""
-    with _broker():
-        build_signature(app, job).apply_async()
-
-
-def send_index(app: Celery, run: str, work: PackageWork, images: Sequence[ArchImage]) -> None:
-    """Send the publication of a package whose builds have landed, to take the place of one that was lost."""
-    with _broker():
-        publish_signature(app, run, work, images=[image.to_json() for image in images]).apply_async()
-
-
-def build_signature(app: Celery, job: Job) -> Signature[Any]:
-    """The task that builds one architecture, routed to that architecture's queue."""
-    return app.signature(
-        BUILD,
-        kwargs={"job": job.to_json()},
-        options={"queue": build_queue(job.arch), "shadow": job.title, "kwargsrepr": job.title},
-    )
-
-
-def publish_signature(
-    app: Celery, run: str, work: PackageWork, *, images: list[dict[str, Any]] | None = None
-) -> Signature[Any]:
-    """The task that publishes and signs: as a chord's callback, or by itself where `images` are known.
-
-    Its errback settles the package when a build did not land.
+    The cleared token keeps a holder that was taken for dead from changing the record.
     """
-    title = f"{work.reference.short} index"
-    options = {"queue": PUBLISH_QUEUE, "shadow": title, "kwargsrepr": title}
-    named = {"run": run, "package": work.package}
-    if images is not None:
-        return app.signature(PUBLISH, args=(images,), kwargs=named, options=options)
-    settle = app.signature(
-        SETTLE,
-        kwargs=named,
-        options={**options, "shadow": f"{work.reference.short} settle"},
-        immutable=True,
+    return transitions.move_job(
+        job,
+        JobState.QUEUED,
+        JobPatch(token="", lost=lost, resent=resent),
+        expected_states=expected_states,
+        expected_token=expected_token,
     )
-    return app.signature(PUBLISH, kwargs=named, options=options).on_error(settle)
 
 
-def resend(app: Celery, message: str) -> None:
-    """Send a task again that waited for a lease, as the very task that it was."""
-    task = app.signature(json.loads(message))
-    with _broker():
-        # Celery forgets how its arguments are shown, and would show them all.
-        task.apply_async(kwargsrepr=task.options["shadow"])
-
-
-def landed(app: Celery, store: Store, run: str, package: str) -> list[str]:
-    """Start the packages that waited for this one and now wait for nothing; returns their names."""
-    seen = store.now()
-    started = []
-    for name in runs.dependents(store, run, package):
-        work = runs.read_work(store, run, name)
-        if runs.stand(store, run, work.needs) and start(app, store, run, work):
-            started.append(name)
-    transitions.clear_due(store, run, package, seen=seen)
+def start_dependents(app: Celery, package: PackageHandle) -> list[str]:
+    """Start the dependents of a package whose dependencies have all succeeded; returns their names."""
+    # Read first: what becomes due after this is not cleared at the end.
+    handled = package.store.now()
+    run, started = package.run, []
+    for dependent in dependents(package):
+        work = read_work(dependent)
+        if all_succeeded(run, work.needs) and start_package(app, run, work):
+            started.append(dependent.name)
+    transitions.clear_due(package, handled=handled)
     return started
 
 
-def settle(store: Store, run: str, package: str) -> FarmError | None:
-    """Fail a package whose builds have all ended and not all landed, and what needs it; returns why."""
-    work = runs.read_work(store, run, package)
-    error = failure_of(package, runs.read_jobs(store, run, package, work.arches))
+def settle(package: PackageHandle) -> FarmError | None:
+    """End a package whose jobs have ended and not all succeeded, and its dependents; returns why."""
+    error = failure_of(package.name, read_jobs(package, read_work(package).arches))
     if error:
-        end(store, run, package, error)
+        end_package(package, error)
     return error
 
 
-def end(store: Store, run: str, package: str, error: FarmError) -> None:
-    """Fail or cancel a package, and with it every package of the run that needs it."""
-    if transitions.end_packages(store, run, {package: error}):
-        end_dependents(store, run, package)
+def end_package(package: PackageHandle, error: FarmError) -> None:
+    """Fail or cancel a package, and every package of the run that depends on it."""
+    if transitions.end_packages(package.run, {package: error}):
+        end_dependents(package)
 
 
-def end_dependents(store: Store, run: str, package: str) -> None:
-    """End every package of the run that needs one that did not come to stand."""
-    seen = store.now()
-    state = runs.read_package_record(store, run, package).state
-    for name in runs.dependents(store, run, package):
-        work = runs.read_work(store, run, name)
-        kind = CancelledError if state is PackageState.CANCELLED else FarmError
-        did = "was cancelled" if state is PackageState.CANCELLED else "failed"
-        because = kind(f"{name}: needs {package}, which {did}", hint=f"farm retry {run}, once that is mended")
-        transitions.end_jobs(store, run, {(name, job.arch): because for job in work.jobs})
-        end(store, run, name, because)
-    transitions.clear_due(store, run, package, seen=seen)
+def end_dependents(package: PackageHandle) -> None:
+    """End every package of the run that depends on one that did not succeed."""
+    handled = package.store.now()
+    cancelled = read_package(package).state is PackageState.CANCELLED
+    for dependent in dependents(package):
+        kind = CancelledError if cancelled else FarmError
+        error = kind(
+            f"{dependent}: needs {package}, which {'was cancelled' if cancelled else 'failed'}",
+            hint=f"farm retry {package.run}, once that is fixed",
+        )
+        # Jobs first: a package that has ended is not looked at again, and its jobs would wait forever.
+        jobs = dependent.jobs(job.arch for job in read_work(dependent).jobs)
+        transitions.cancel_jobs(package.run, dict.fromkeys(jobs, error))
+        end_package(dependent, error)
+    transitions.clear_due(package, handled=handled)

@@ -1,37 +1,45 @@
-"""Whether leases that ran out tell of deaths, or only of a Redis, or of a machine, that was away or slept."""
+"""Outages: whether an expired lease means that its holder is gone, or that Redis or a machine was away."""
 
 from __future__ import annotations
 
-STEADY = 12.0
-"""Seconds for which Redis must have answered before a lease that ran out tells of a death: when it was away,
-every lease has run out, and the living, who may wait for an answer for 10 s, renew theirs first."""
-LEAP = 5.0
-"""Seconds by which an answer may be late, or a clock ahead, before it tells of a machine that slept, ours or
-Redis's: no lease could be renewed meanwhile."""
+MIN_UPTIME = 12.0
+"""Seconds for which Redis must have answered before an expired lease means that its holder is gone.
+
+While Redis was away every lease expired. Holders that are alive renew theirs first: each may wait 10 s for
+an answer.
+"""
+MAX_CLOCK_JUMP = 5.0
+"""Seconds that an answer may take, or a clock advance against the monotonic one.
+
+More means that this machine or Redis' was suspended, and that no lease could be renewed meanwhile.
+"""
 
 
 class OutageDetector:
-    """Tells whether Redis has answered for long enough, by clocks that did not leap."""
+    """Decides whether Redis has answered for long enough, by clocks that did not jump."""
 
     def __init__(self, now: float) -> None:
         self._since = now
-        self._ahead: tuple[float, float] | None = None
+        self._offsets: tuple[float, float] | None = None
 
-    def lost(self, now: float) -> None:
-        """Begin anew: Redis did not answer."""
+    def restart(self, now: float) -> None:
+        """Start the time anew, because Redis did not answer."""
         self._since = now
 
-    def steady(self, now: float, *, waited: float, ours: float, theirs: float) -> bool:
-        """Whether a lease that ran out tells of a death.
+    def is_over(self, now: float, *, waited: float, local_time: float, redis_time: float) -> bool:
+        """Whether an expired lease means that its holder is gone.
 
         Args:
-            now: by the monotonic clock, which stands still while the machine sleeps.
+            now: by the monotonic clock, which stops while the machine is suspended.
             waited: seconds that the last answer took.
-            ours: Unix time by this machine's clock.
-            theirs: Unix time by Redis's clock.
+            local_time: Unix time by this machine's clock.
+            redis_time: Unix time by Redis' clock.
         """
-        ahead = ours - now, theirs - now
-        before, self._ahead = self._ahead or ahead, ahead
-        if waited > LEAP or any(new - old > LEAP for old, new in zip(before, ahead, strict=True)):
+        # The offsets grow where a wall clock went on while the monotonic one did not: the machine was
+        # suspended.
+        offsets = local_time - now, redis_time - now
+        before, self._offsets = self._offsets or offsets, offsets
+        jumped = any(new - old > MAX_CLOCK_JUMP for old, new in zip(before, offsets, strict=True))
+        if waited > MAX_CLOCK_JUMP or jumped:
             self._since = now
-        return now - self._since > STEADY
+        return now - self._since > MIN_UPTIME

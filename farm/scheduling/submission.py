@@ -1,4 +1,4 @@
-"""A plan becomes a run: contexts are packed and stored, then the run, then its tasks."""
+"""Submit a plan: store the build contexts and the run, then send its first tasks."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from farm.builders.build_arguments import build_args, labels
 from farm.package.context import pack
 from farm.package.git_objects import commit_time
 from farm.planning.decide import make_run
-from farm.scheduling import coordinator
-from farm.scheduling.celery_app import COMMANDS_TRIES, make_app
+from farm.scheduling.celery_app import COMMAND_TRIES, make_app
+from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import put_context
 from farm.state.runs import next_run
 from farm.system.files import spool
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 
 def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = False) -> Run:
-    """Store what the workers need, then the run, then send its tasks; returns the run.
+    """Submit a plan; returns the run.
 
-    Killed before the end, it leaves contexts that expire; the registry still says what is missing.
+    If it is cut off before the run is stored, the contexts expire, and the next push finds the same work to
+    do.
     """
     contexts = {
         item.package.image: _store_context(item.package, settings, store) for item in plan.todo if item.build
@@ -49,16 +50,16 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         created=time.time(),
         partial=partial,
     )
-    coordinator.submit(make_app(settings, tries=COMMANDS_TRIES), store, run)
+    submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)
     return run
 
 
 def whoami() -> str:
-    """Who submits or cancels, for people: user@host."""
+    """The user that submits or cancels, for people: user@host."""
     try:
         user = pwd.getpwuid(os.getuid()).pw_name
     except KeyError:
-        # In a container, whoever runs it may have no name there.
+        # In a container the user may have no name.
         user = str(os.getuid())
     return f"{user}@{platform.node()}"
 

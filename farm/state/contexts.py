@@ -1,4 +1,4 @@
-"""Build contexts in Redis: named by the sha256 of the plain tar, kept compressed in pieces of a mebibyte."""
+"""Build contexts in Redis: named by the digest of the tar, stored compressed in pieces of a mebibyte."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 PIECE = 1 << 20
 _UPLOAD_LIFE = 3600
-"""Seconds that the pieces of an interrupted upload stay."""
+"""Seconds after which the pieces of an interrupted upload expire."""
 
 
 def _key(digest: str) -> str:
@@ -26,9 +26,10 @@ def _key(digest: str) -> str:
 
 
 def put_context(store: Store, digest: str, tar: IO[bytes], *, keep: float) -> None:
-    """Store a context unless it is there; either way it then lives `keep` seconds more.
+    """Store a context unless it is stored; either way it expires in `keep` seconds.
 
-    The pieces are pushed under a name of their own and renamed when complete, so that nobody ever reads half.
+    The pieces are uploaded under a temporary key, which is renamed when complete: nobody reads half a
+    context.
     """
     if not keep_contexts(store, [digest], keep=keep):
         return
@@ -42,7 +43,8 @@ def put_context(store: Store, digest: str, tar: IO[bytes], *, keep: float) -> No
 def _push(store: Store, upload: str, number: int, piece: bytes) -> None:
     pipeline = store.binary.pipeline()
     pipeline.rpush(upload, piece)
-    # The same again, where its answer was lost, adds nothing.
+    # Where the answer was lost, redis-py sends the transaction again; the second copy of the piece is cut
+    # off.
     pipeline.ltrim(upload, 0, number)
     pipeline.expire(upload, _UPLOAD_LIFE)
     pipeline.execute()
@@ -56,22 +58,23 @@ def _rename(store: Store, upload: str, digest: str, *, keep: float) -> None:
     try:
         pipeline.execute()
     except ResponseError:
-        # The same: it was renamed before.
+        # The key to rename is gone where the answer was lost and the transaction came again.
         if not store.binary.expire(_key(digest), int(keep)):
             raise
 
 
 @translate_redis_errors
 def keep_contexts(store: Store, digests: Sequence[str], *, keep: float) -> tuple[str, ...]:
-    """Let stored contexts live `keep` seconds more; returns those that are not there any more."""
+    """Let stored contexts expire in `keep` seconds; returns those that are not stored any more."""
     pipeline = store.binary.pipeline(transaction=False)
     for digest in digests:
         pipeline.expire(_key(digest), int(keep))
-    return tuple(digest for digest, there in zip(digests, pipeline.execute(), strict=True) if not there)
+    return tuple(digest for digest, exists in zip(digests, pipeline.execute(), strict=True) if not exists)
 
 
 def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
-    # The level trades 2% of size for a third of the time; the name does not depend on it.
+    # Against the default, level 3 makes it 2% larger in two thirds of the time; the digest does not depend
+    # on it.
     packer = zlib.compressobj(level=3)
     while plain := tar.read(PIECE):
         if piece := packer.compress(plain):
@@ -80,10 +83,10 @@ def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
 
 
 def get_context(store: Store, digest: str) -> IO[bytes]:
-    """The plain tar of a context, in an unnamed temporary file at its start.
+    """Return the uncompressed tar of a context, as an unnamed temporary file at its start.
 
     Raises:
-        ContextError: it is not there (any more), or what is there is not what its name says.
+        ContextError: it is not stored (any more), or does not have its digest.
         StateUnavailableError: Redis does not answer.
         TemporaryFullError: the directory for temporary files is full.
     """
@@ -95,11 +98,11 @@ def get_context(store: Store, digest: str) -> IO[bytes]:
             summary.update(plain)
             unpacked.write(plain)
         if not unpacker.eof or f"sha256:{summary.hexdigest()}" != digest:
-            raise zlib.error("its digest is another")  # noqa: TRY301 - one way to say that it is damaged
+            raise zlib.error("digest mismatch")  # noqa: TRY301 - handled like data that zlib refuses
         unpacked.seek(0)
     except zlib.error as error:
         unpacked.close()
-        # What stands under a name is never stored again; damaged, it must not stand.
+        # `put_context` skips a digest that is stored, so damaged content would never be replaced.
         translate_redis_errors(store.binary.delete)(_key(digest))
         raise ContextError(
             f"the context {digest} arrived damaged: {error}", hint="submit the package again"
@@ -116,6 +119,4 @@ def _pieces(store: Store, digest: str) -> Iterator[bytes]:
         yield bytes(piece)  # type: ignore[arg-type]  # redis-py types one class for sync and async
         number += 1
     if not number:
-        raise ContextError(
-            f"the context {digest} is not in the store any more", hint="submit the package again"
-        )
+        raise ContextError(f"the context {digest} is not stored any more", hint="submit the package again")

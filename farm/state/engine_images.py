@@ -1,7 +1,8 @@
-"""Images that builds put into an engine, until they are pushed and taken out again.
+"""The images that builds put into an engine, until they are pushed and removed.
 
-A build that was killed, or whose push failed, leaves its image there; its name stays here, and the next build
-on that engine takes it out. Images that others made under names of the same kind are thus never touched.
+A build that was killed, or whose push failed, leaves its image in the engine. The name stays here, and the
+next build on that engine removes the image. So images of the same kind of name that others made are never
+removed.
 """
 
 from __future__ import annotations
@@ -22,8 +23,8 @@ def _key(engine: str) -> str:
 
 
 @translate_redis_errors
-def note_image(store: Store, engine: str, reference: str) -> None:
-    """Say that an engine, by its id, is about to hold an image of that name."""
+def record_image(store: Store, engine: str, reference: str) -> None:
+    """Record that an engine, by its id, is about to have an image of that name."""
     pipeline = store.text.pipeline()
     pipeline.sadd(_key(engine), reference)
     pipeline.expire(_key(engine), _LIFE)
@@ -31,16 +32,16 @@ def note_image(store: Store, engine: str, reference: str) -> None:
 
 
 @translate_redis_errors
-def strike_images(store: Store, engine: str, references: Iterable[str]) -> None:
-    """Say that an engine holds these images no longer."""
+def forget_images(store: Store, engine: str, references: Iterable[str]) -> None:
+    """Record that an engine no longer has these images."""
     names = list(references)
     if names:
         store.text.srem(_key(engine), *names)
 
 
 @translate_redis_errors
-def left_images(store: Store, engine: str) -> list[str]:
-    """The images in an engine that nobody has a lease on: what dead and failed builds left."""
+def leftover_images(store: Store, engine: str) -> list[str]:
+    """The images in an engine whose lease nobody holds: those of dead and failed builds."""
     names = sorted(cast("set[str]", store.text.smembers(_key(engine))))
     pipeline = store.text.pipeline(transaction=False)
     for name in names:

@@ -1,8 +1,10 @@
-"""Leases: one holder at a time for one architecture's image, or for one index.
+"""Leases: one holder at a time for one architecture's image, or for one repository's indexes.
 
-A lease lives a bounded time and is renewed by a thread while its holder works. A holder that dies loses it by
-silence; one that slept past it finds out at the next `check`, before anything of its work is recorded. What
-fences is the record, which carries the token of the lease under which it is worked on.
+A lease has a duration, and its holder renews it from a thread. A holder that dies loses the lease when it
+expires; one that was suspended past that notices at the next `check`, before it records anything. The lease
+only keeps work from being done twice; what protects a record is the fencing token in it. See
+https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html, "Making the lock safe with
+fencing".
 """
 
 from __future__ import annotations
@@ -25,98 +27,110 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _QUEUE_LIFE = 14 * 86400
-"""Seconds that a queue of waiters outlives its last arrival, where every holder died."""
+"""Seconds that a queue of messages remains after the last arrival, where every holder died."""
+_RENEWAL = 1.0
+"""Seconds between two renewals at the most, so that a holder notices a cancellation within a second."""
+_JOIN_TIMEOUT = 15.0
+"""Seconds that a renewal under way is waited for: longer than an answer of Redis may take."""
 
 
 def job_lease(job: Job) -> str:
-    """The lease of one architecture's image."""
+    """The name of the lease on one architecture's image."""
     return f"{job.reference.for_arch(job.arch)}"
 
 
 def index_lease(reference: Reference) -> str:
-    """The lease under which a repository's indexes are published and signed.
+    """The name of the lease on a repository's indexes and signatures.
 
-    One for all tags of a repository, because notary keeps the signatures of all its tags in one collection.
+    It covers all tags, because notary keeps the signatures of a repository's tags in one file: two publishers
+    that change it at once overwrite each other's signatures.
     """
     return f"index {reference.name}"
 
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that was taken; `token` names this holding of it and no other."""
+    """A lease that was taken."""
 
     name: str
     token: str
-    life: float
-    """Seconds after which it ends unless renewed."""
+    """Its fencing token."""
+    duration: float
+    """Seconds after which it expires unless it is renewed."""
 
 
-class BusyError(Exception):
-    """Another holder has the lease; `holder` says who."""
+class LeaseBusyError(Exception):
+    """Another holder has the lease."""
 
     def __init__(self, holder: str) -> None:
         super().__init__(holder)
         self.holder = holder
+        """The name of the other holder."""
 
 
-def take(store: Store, name: str, *, life: float, holder: str, waiting: str = "") -> Lease:
+def take(store: Store, name: str, *, duration: float, holder: str, message: str = "") -> Lease:
     """Take a lease.
 
     Args:
         store: where it is kept.
-        name: of `job_lease` or `index_lease`.
-        life: seconds it holds without renewal.
+        name: from `job_lease` or `index_lease`.
+        duration: seconds after which it expires unless it is renewed.
         holder: who takes it, for people.
-        waiting: what `free` hands to the present holder when the lease is busy; "" not to wait.
+        message: what `release` returns to the present holder if the lease is busy; "" to queue nothing.
 
     Raises:
-        BusyError: another holder has it.
+        LeaseBusyError: another holder has it.
     """
-    keys = [lease_key(name, part) for part in ("lease", "queue")]
+    # Random for each call, so that a process that takes the same lease again is another holder.
     token = f"{secrets.token_hex(8)} {holder}"
-    taken, value = store.run_script("lease_take", keys, [int(life * 1000), token, waiting, _QUEUE_LIFE])
+    milliseconds = int(duration * 1000)
+    taken, value = store.run_script("lease_take", _keys(name), [milliseconds, token, message, _QUEUE_LIFE])
     if not taken:
-        raise BusyError(str(value).partition(" ")[2])
-    return Lease(name, str(value), life)
+        raise LeaseBusyError(str(value).partition(" ")[2])
+    return Lease(name, token, duration)
 
 
-def keep(store: Store, lease: Lease) -> bool:
-    """Renew a lease, also one that ran out and that nobody took; False when somebody else has it."""
-    answer = store.run_script(
-        "lease_keep", [lease_key(lease.name, "lease")], [lease.token, int(lease.life * 1000)]
+def renew(store: Store, lease: Lease) -> bool:
+    """Renew a lease, also one that expired and that nobody took; False when another holder has it."""
+    milliseconds = int(lease.duration * 1000)
+    return bool(
+        store.run_script("lease_renew", [lease_key(lease.name, "lease")], [lease.token, milliseconds])
     )
-    return bool(answer)
 
 
-def free(store: Store, lease: Lease) -> list[str]:
-    """Give a lease back; returns what those who wait for it asked to have sent."""
-    keys = [lease_key(lease.name, part) for part in ("lease", "queue")]
-    return [str(item) for item in store.run_script("lease_free", keys, [lease.token])]
+def release(store: Store, lease: Lease) -> list[str]:
+    """Release a lease; returns the messages to send to those that wait for it."""
+    return [str(message) for message in store.run_script("lease_release", _keys(lease.name), [lease.token])]
 
 
-class Keeper:
-    """Renews a lease in a thread, a quarter of its life apart, until closed or no longer ours."""
+def _keys(name: str) -> list[str]:
+    return [lease_key(name, part) for part in ("lease", "queue")]
+
+
+class HeldLease:
+    """A lease that a thread renews until it is closed, or found to be lost."""
 
     def __init__(self, store: Store, lease: Lease) -> None:
         self.lease = lease
         self._store = store
-        self._ours: Callable[[], bool] = lambda: True
+        self._still_owned: Callable[[], bool] = lambda: True
         self._closed = threading.Event()
         self.stopped = threading.Event()
-        """Set when the work should end: it was taken over or cancelled, or its record is gone."""
+        """Set when the work must stop: it was taken over or cancelled, or its record is gone."""
         self._thread = threading.Thread(target=self._run, name=f"lease {lease.name}", daemon=True)
         self._thread.start()
 
-    def only_while(self, ours: Callable[[], bool]) -> None:
-        """Keep the lease from now on only while its record says that the work is ours."""
-        self._ours = ours
+    def renew_while(self, still_owned: Callable[[], bool]) -> None:
+        """From now on renew the lease only while this is true: it looks at the record's fencing token."""
+        self._still_owned = still_owned
 
     def _run(self) -> None:
-        while not self._closed.wait(min(self.lease.life / 4, 1.0)):
+        # A quarter of the duration leaves time for three more attempts before the lease expires.
+        while not self._closed.wait(min(self.lease.duration / 4, _RENEWAL)):
             try:
                 self.check()
             except StateUnavailableError as error:
-                # A Redis that is away for a while must not end a build; the check before recording decides.
+                # Redis may be away for less time than the build takes; the check before recording decides.
                 log.warning("lease %s: %s", self.lease.name, error)
             except FarmError as error:
                 log.warning("%s", error)
@@ -124,32 +138,34 @@ class Keeper:
                 return
 
     def check(self) -> None:
-        """Make sure that the work is still ours, and its lease with it.
+        """Check that the record still has this lease's token, and renew the lease.
 
         Raises:
-            LeaseLostError: it is not; nothing of this work may be recorded.
-            StateUnavailableError: Redis does not answer, so that nobody knows.
+            LeaseLostError: it has not, or another holder has the lease; nothing of this work may be recorded.
+            StateUnavailableError: Redis does not answer, so nothing is known.
         """
-        if self.stopped.is_set() or not self._ours() or not keep(self._store, self.lease):
+        # In this order: `lease_renew` relies on the record having been checked first.
+        if self.stopped.is_set() or not self._still_owned() or not renew(self._store, self.lease):
             raise LeaseLostError(f"{self.lease.name}: was taken over or cancelled")
 
     def close(self) -> None:
-        """Stop renewing."""
+        """Stop renewing the lease."""
         self._closed.set()
-        self._thread.join(timeout=15)
+        self._thread.join(timeout=_JOIN_TIMEOUT)
 
 
 @contextmanager
-def held(store: Store, lease: Lease, *, send: Callable[[str], None] = lambda _: None) -> Iterator[Keeper]:
-    """Keep a lease while the body runs, then give it back and `send` what waited for it."""
-    keeper = Keeper(store, lease)
+def hold(store: Store, lease: Lease, *, send: Callable[[str], None] = lambda _: None) -> Iterator[HeldLease]:
+    """Renew a lease while the body runs, then release it and `send` the messages that waited for it."""
+    held = HeldLease(store, lease)
     try:
-        yield keeper
+        yield held
     finally:
-        keeper.close()
+        # Closed before it is released: a renewal after that would take the lease again.
+        held.close()
         try:
-            for waiting in free(store, lease):
-                send(waiting)
+            for message in release(store, lease):
+                send(message)
         except StateUnavailableError as error:
-            # The lease runs out by itself, and the reconciler finds who waited for it.
-            log.warning("lease %s was not given back: %s", lease.name, error)
+            # The lease expires, and the reconciler finds the records that wait for it.
+            log.warning("lease %s was not released: %s", lease.name, error)

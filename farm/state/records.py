@@ -1,4 +1,4 @@
-"""What the state knows of one job and one package, and what follows from it: values and pure functions."""
+"""The records of jobs, packages and runs, and what follows from them: values and pure functions."""
 
 from __future__ import annotations
 
@@ -12,36 +12,36 @@ from farm.model import ArchImage, Descriptor, JobState, PackageState, RunState
 
 @dataclass(frozen=True, slots=True)
 class JobRecord:
-    """Where one architecture's build stands, and why."""
+    """The state of one job, and its reason."""
 
     arch: str
     state: JobState
     at: float = 0.0
     """Unix time of the last change, seconds."""
     token: str = ""
-    """The lease under which it is worked on."""
+    """Fencing token of the lease under which it is, or was, in progress; "" before that."""
     worker: str = ""
     task: str = ""
     """The Celery task that does it."""
     started: float = 0.0
     lease: str = ""
-    """Name of the lease under which it is worked on, or for which it waits."""
-    behind: str = ""
-    """Who does the same work already, so that this job waits for it."""
+    """Name of that lease, or of the one for which it waits."""
+    waiting_for: str = ""
+    """The holder of the lease for which it waits, "" for none."""
     lost: int = 0
-    """How often its worker died with it."""
+    """How often its worker was lost."""
     resent: int = 0
-    """How often in a row its message was lost on its way."""
+    """How often in a row its message was lost."""
     image: ArchImage | None = None
     error: FarmError | None = None
 
     @property
     def why(self) -> str:
-        """The one sentence of a failure, or ""."""
+        """The error in one sentence, "" where there is none."""
         return str(self.error) if self.error else ""
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` shows."""
+        """The JSON output."""
         return {
             "arch": self.arch,
             "state": str(self.state),
@@ -49,7 +49,7 @@ class JobRecord:
             "started": self.started or None,
             "worker": self.worker or None,
             "task": self.task or None,
-            "behind": self.behind or None,
+            "behind": self.waiting_for or None,
             "lost": self.lost,
             "image": self.image.to_json() if self.image else None,
             "error": self.error.to_json() if self.error else None,
@@ -58,24 +58,24 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class PackageRecord:
-    """Where one package stands, and why."""
+    """The state of one package, and its reason."""
 
     package: str
     reference: str
     state: PackageState
     at: float = 0.0
     token: str = ""
-    """The lease under which it is published."""
+    """Fencing token of the lease under which it is, or was, published; "" before that."""
     lease: str = ""
     """Name of that lease, or of the one for which it waits."""
     lost: int = 0
-    """How often its publisher died with it."""
+    """How often its publisher was lost."""
     resent: int = 0
-    """How often in a row its message was lost on its way."""
-    behind: str = ""
-    """Who publishes another package under the same name, so that this one waits for it."""
+    """How often in a row its message was lost."""
+    waiting_for: str = ""
+    """The holder of the lease for which it waits, "" for none."""
     needs: tuple[str, ...] = ()
-    """Packages of the run that must stand first."""
+    """Its dependencies, by name."""
     index: Descriptor | None = None
     error: FarmError | None = None
     jobs: dict[str, JobRecord] = field(default_factory=dict)
@@ -83,11 +83,11 @@ class PackageRecord:
 
     @property
     def why(self) -> str:
-        """The one sentence of a failure, or ""."""
+        """The error in one sentence, "" where there is none."""
         return str(self.error) if self.error else ""
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` shows."""
+        """The JSON output."""
         return {
             "package": self.package,
             "reference": self.reference,
@@ -96,14 +96,14 @@ class PackageRecord:
             "index": self.index.to_json() if self.index else None,
             "error": self.error.to_json() if self.error else None,
             "needs": list(self.needs),
-            "behind": self.behind or None,
+            "behind": self.waiting_for or None,
             "jobs": [job.to_json() for job in self.jobs.values()],
         }
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """A run as it stands."""
+    """The state of one run with all its packages."""
 
     id: str
     state: RunState
@@ -112,13 +112,13 @@ class RunRecord:
     finished: float | None
     packages: dict[str, PackageRecord]
     retry_of: str = ""
-    """The run whose failed packages this one takes up again."""
+    """The run that this one repeats, "" for none."""
 
-    def named(self, name: str) -> str:
-        """The package that somebody calls by its name, or by the last part of it.
+    def find_package(self, name: str) -> str:
+        """Return the full name of the package with this name, or with this last part of its name.
 
         Raises:
-            StateError: there is none, or there are several.
+            StateError: there is none, or more than one.
         """
         found = [one for one in self.packages if one == name] or [
             one for one in self.packages if one.endswith(f"/{name}")
@@ -129,7 +129,7 @@ class RunRecord:
         return found[0]
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` shows."""
+        """The JSON output."""
         return {
             "run": self.id,
             "retryOf": self.retry_of or None,
@@ -142,28 +142,28 @@ class RunRecord:
 
 
 def job_field(package: str, arch: str) -> str:
-    """The name of a job's record within its run."""
+    """The field of a job's record in its run's hash."""
     return f"J {package} {arch}"
 
 
 def package_field(package: str) -> str:
-    """The name of a package's record within its run."""
+    """The field of a package's record in its run's hash."""
     return f"P {package}"
 
 
-def arch_of(field_name: str) -> str:
-    """The architecture in the name of a job's record."""
-    return field_name.rpartition(" ")[2]
+def arch_of(record_field: str) -> str:
+    """The architecture in the field of a job's record."""
+    return record_field.rpartition(" ")[2]
 
 
-def package_of(field_name: str) -> str:
-    """The package in the name of a job's or a package's record."""
-    kind, _, rest = field_name.partition(" ")
+def package_of(record_field: str) -> str:
+    """The package in the field of a job's or a package's record."""
+    kind, _, rest = record_field.partition(" ")
     return rest.rpartition(" ")[0] if kind == "J" else rest
 
 
-def read_job(text: str) -> JobRecord:
-    """A job's record out of its stored JSON."""
+def parse_job(text: str) -> JobRecord:
+    """Parse a job's record from its stored JSON; fields of a later version are ignored."""
     data = json.loads(text)
     return JobRecord(
         arch=data["arch"],
@@ -174,7 +174,7 @@ def read_job(text: str) -> JobRecord:
         task=data.get("task", ""),
         started=data.get("started", 0.0),
         lease=data.get("lease", ""),
-        behind=data.get("behind", ""),
+        waiting_for=data.get("waiting_for", ""),
         lost=data.get("lost", 0),
         resent=data.get("resent", 0),
         image=ArchImage.from_json(json.loads(data["image"])) if data.get("image") else None,
@@ -182,8 +182,8 @@ def read_job(text: str) -> JobRecord:
     )
 
 
-def read_package(text: str, jobs: dict[str, JobRecord] | None = None) -> PackageRecord:
-    """A package's record out of its stored JSON."""
+def parse_package(text: str, jobs: dict[str, JobRecord] | None = None) -> PackageRecord:
+    """Parse a package's record from its stored JSON; fields of a later version are ignored."""
     data = json.loads(text)
     return PackageRecord(
         package=data["package"],
@@ -194,7 +194,7 @@ def read_package(text: str, jobs: dict[str, JobRecord] | None = None) -> Package
         lease=data.get("lease", ""),
         lost=data.get("lost", 0),
         resent=data.get("resent", 0),
-        behind=data.get("behind", ""),
+        waiting_for=data.get("waiting_for", ""),
         index=Descriptor.from_json(json.loads(data["index"])) if data.get("index") else None,
         error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
         jobs=jobs or {},
@@ -202,12 +202,12 @@ def read_package(text: str, jobs: dict[str, JobRecord] | None = None) -> Package
 
 
 def failure_of(package: str, jobs: list[JobRecord]) -> FarmError | None:
-    """Why a package cannot be published, once all of its jobs have ended; None while it still can."""
+    """Why a package cannot be published, once all of its jobs have ended; None while it still can be."""
     if not all(job.state.ended for job in jobs):
         return None
-    # A failure says more than a cancellation, which may have followed from it.
+    # A failure comes first: the cancellation of another job may be its consequence.
     failed = sorted(
-        (job for job in jobs if not job.state.landed), key=lambda job: job.state.value, reverse=True
+        (job for job in jobs if not job.state.succeeded), key=lambda job: job.state.value, reverse=True
     )
     if not failed:
         return None

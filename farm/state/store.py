@@ -1,6 +1,6 @@
-"""The connection to Redis, the names of its keys, and its Lua scripts.
+"""The connection to Redis, its Lua scripts, and the names of its keys.
 
-Keys of one run share the hash tag {r42}, those of one lease {REFERENCE ARCH}: no script spans two of them.
+The keys of one run share the hash tag {r42}, those of one lease {lease:NAME}: no script spans two of them.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     Arguments = list[str | int | float]
     Call = tuple[list[str], Arguments]
-    """The keys and the arguments of one run of a script."""
+    """The keys and arguments of one call of a script."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,12 +42,12 @@ R = TypeVar("R")
 _LUA = Path(__file__).parent / "lua"
 _TIMEOUT = 10.0
 """Longest wait for one answer of Redis, seconds."""
-_AT_ONCE = 500
+_BATCH = 500
 """Calls of a script in one round trip."""
-_PASSING = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
-"""What Redis answers while it is a replica, out of memory, or being put together again."""
-_ALSO_PASSING = re.compile(r"\b(?:MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b")
-"""The same for what redis-py has no class for: a full disk, replicas away, a long script, a new master."""
+_TEMPORARY = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
+"""What Redis answers while it is a replica, out of memory, or part of an incomplete cluster."""
+_ALSO_TEMPORARY = re.compile(r"\b(?:MISCONF|NOREPLICAS|BUSY|UNBLOCKED)\b")
+"""The same for errors without a class in redis-py: full disk, missing replicas, long script, new master."""
 
 
 def translate_redis_errors(call: Callable[P, R]) -> Callable[P, R]:
@@ -64,9 +64,9 @@ def translate_redis_errors(call: Callable[P, R]) -> Callable[P, R]:
                 f"Redis does not answer: {error}", hint="is it running, and is the setting broker right?"
             ) from error
         except RedisError as error:
-            if isinstance(error, _PASSING) or _ALSO_PASSING.search(str(error)):
+            if isinstance(error, _TEMPORARY) or _ALSO_TEMPORARY.search(str(error)):
                 raise StateUnavailableError(
-                    f"Redis takes nothing now: {error}", hint="look at its own log, its disk and its memory"
+                    f"Redis refuses writes: {error}", hint="look at its log, its disk and its memory"
                 ) from error
             raise StateError(f"Redis refused: {error}") from error
 
@@ -93,16 +93,16 @@ class Store:
 
     @translate_redis_errors
     def run_script(self, name: str, keys: list[str], arguments: Arguments) -> list[Any]:
-        """Run lua/NAME.lua, loading it into Redis when it is not there."""
+        """Run lua/NAME.lua, and load it into Redis first if it is missing."""
         return cast("list[Any]", self._script(name)(keys=keys, args=arguments))
 
     @translate_redis_errors
     def run_scripts(self, name: str, calls: Sequence[Call]) -> list[list[Any]]:
-        """Run lua/NAME.lua once for each of the calls, in one round trip for some hundreds of them."""
+        """Run lua/NAME.lua once for each call, some hundreds of them in one round trip."""
         answers: list[list[Any]] = []
-        for at in range(0, len(calls), _AT_ONCE):
+        for at in range(0, len(calls), _BATCH):
             pipeline = self.text.pipeline(transaction=False)
-            for keys, arguments in calls[at : at + _AT_ONCE]:
+            for keys, arguments in calls[at : at + _BATCH]:
                 self._script(name)(keys=keys, args=arguments, client=pipeline)
             answers += pipeline.execute()
         return answers
@@ -123,36 +123,36 @@ class Store:
 
     @translate_redis_errors
     def now(self) -> float:
-        """The time by Redis's clock, which all who share it agree on: Unix time, seconds."""
+        """The time by Redis' clock, which all machines of the farm share: Unix time, seconds."""
         seconds, micro = self.text.time()
         return seconds + micro / 1e6
 
     def close(self) -> None:
-        """Give all connections back."""
+        """Close all connections."""
         self.binary.close()
         self.text.close()
 
 
 def follow_stream(store: Store, key: str, start: str = "0") -> Iterator[dict[str, str] | None]:
-    """The entries of a stream after `start`, as they come; None after each second without one."""
-    place = start
+    """The entries of a stream after the id `start`, as they arrive; None after each second without one."""
+    last = start
     while True:
-        entries = _read_stream(store, key, place)
+        entries = _read_stream(store, key, last)
         for entry, fields in entries:
-            place = entry
+            last = entry
             yield fields
         if not entries:
             yield None
 
 
 @translate_redis_errors
-def _read_stream(store: Store, key: str, place: str) -> list[tuple[str, dict[str, str]]]:
-    answer = cast("Any", store.text.xread({key: place}, block=_FOLLOW_MS, count=500))
+def _read_stream(store: Store, key: str, last: str) -> list[tuple[str, dict[str, str]]]:
+    answer = cast("Any", store.text.xread({key: last}, block=_FOLLOW_MS, count=500))
     return list(dict(answer)[key]) if answer else []
 
 
 def run_key(run: str, part: str) -> str:
-    """A key of one run: meta, records, works, events, dependents, left, hand, due, queued:ARCH or log:JOB."""
+    """A key of one run; docs/architecture.md lists the parts."""
     return f"farm:{{{run}}}:{part}"
 
 

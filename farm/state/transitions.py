@@ -1,182 +1,165 @@
-"""Changes of a run: one record at a time, each one checked, made and told in one step.
+"""Transitions: each is one Lua script that changes a record if its state and token are as expected.
 
-A record that waits for somebody stands, by the time since when, in one of three sorted sets of its run: its
-architecture's queue, "hand" (a holder of a lease works on it, or it waits for that lease), or "due" (the
-coordinator has a step to take). The reconciler finds there what nobody will ever come for.
+A record that waits is in one of three sorted sets of its run, by the time since when: the queue of its
+architecture, "in-progress" (under a lease, or waiting for one), or "due" (the coordinator has a step to
+take). The reconciler reads there what was lost.
 """
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from farm.errors import CancelledError
 from farm.model import JobState, PackageState
-from farm.state.records import JobRecord, PackageRecord, job_field, package_field, read_job, read_package
-from farm.state.store import Store, run_key
+from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS, sources
+from farm.state.patches import JobPatch, PackagePatch
+from farm.state.records import JobRecord, PackageRecord, parse_job, parse_package
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     from farm.errors import FarmError
-    from farm.model import ArchImage, Descriptor
-    from farm.state.store import Call
+    from farm.state.handles import JobHandle, PackageHandle, RunHandle
+    from farm.state.patches import Patch
+    from farm.state.store import Call, Store
 
-_MOST_EVENTS = 200_000
-_NOWHERE, _QUEUE, _HAND, _DUE = range(4)
-_ENDED = f",{','.join(state for state in JobState if state.ended)},"
-_OPEN_JOB = tuple(state for state in JobState if not state.ended)
-_OPEN_PACKAGE = tuple(state for state in PackageState if not state.ended)
-IN_PROGRESS = (JobState.LEASED, JobState.BUILDING, JobState.PUSHING)
-"""States of a job that somebody works on."""
+_MAX_EVENTS = 200_000
+_NO_JOB_FIELDS = JobPatch()
+_NO_PACKAGE_FIELDS = PackagePatch()
 
 
 def move_job(
-    store: Store,
-    run: str,
-    package: str,
-    arch: str,
+    job: JobHandle,
     to: JobState,
+    patch: JobPatch = _NO_JOB_FIELDS,
     *,
-    holding: str = "",
-    come_from: Sequence[JobState] = _OPEN_JOB,
-    image: ArchImage | None = None,
-    error: FarmError | None = None,
-    **facts: str | float,
+    expected_states: Collection[JobState] | None = None,
+    expected_token: str = "",
 ) -> JobRecord | None:
     """Change a job's state; returns the new record, or None where the job is not as expected.
 
     Args:
-        store: where the run is kept.
-        run: its name.
-        package: the package.
-        arch: the architecture.
+        job: the job.
         to: the new state.
-        holding: the token of the lease that the record must carry; "" for any.
-        come_from: states from which it may come; by default any that is not an end.
-        image: what was built, for the states that have landed.
-        error: why, for a failure.
-        facts: fields of the record beside these, merged into it.
+        patch: further fields of the record.
+        expected_states: the states that the job may be in: all from which `to` may follow, or some of them.
+        expected_token: the fencing token that the record must carry; "" for any.
+
+    Raises:
+        ValueError: `to` never follows one of the expected states.
     """
-    patch = _patch(to, error, facts)
-    if image:
-        patch["image"] = json.dumps(image.to_json())
-    place = _HAND if to in IN_PROGRESS or patch["behind"] else _QUEUE if to is JobState.QUEUED else _NOWHERE
-    names = (job_field(package, arch), package_field(package))
-    call = _call(run, names, come_from, patch, queue=arch, token=holding, place=place)
-    text = _made(store.run_script("transition", *call))
-    return read_job(text) if text else None
-
-
-def end_jobs(store: Store, run: str, ends: Mapping[tuple[str, str], FarmError]) -> list[tuple[str, str]]:
-    """Cancel jobs, (package, architecture) to why, in few round trips; returns those that had not ended."""
-    calls = [
-        _call(
-            run,
-            (job_field(package, arch), package_field(package)),
-            _OPEN_JOB,
-            _patch(JobState.CANCELLED, error, {}),
-            queue=arch,
-            place=_NOWHERE,
-        )
-        for (package, arch), error in ends.items()
-    ]
-    answers = store.run_scripts("transition", calls)
-    return [name for name, answer in zip(ends, answers, strict=True) if _made(answer)]
-
-
-def end_packages(store: Store, run: str, ends: Mapping[str, FarmError]) -> list[str]:
-    """Fail or cancel packages, by name why, in few round trips; returns those that had not ended.
-
-    What was cancelled ends as cancelled, for whatever else as failed.
-    """
-    calls = [
-        _package_call(run, package, _end_for(error), _OPEN_PACKAGE, _patch(_end_for(error), error, {}))
-        for package, error in ends.items()
-    ]
-    answers = store.run_scripts("transition", calls)
-    return [name for name, answer in zip(ends, answers, strict=True) if _made(answer)]
-
-
-def _end_for(error: FarmError) -> PackageState:
-    return PackageState.CANCELLED if isinstance(error, CancelledError) else PackageState.FAILED
+    text = _run(job.store, _job_call(job, to, patch, expected_states, expected_token))
+    return parse_job(text) if text else None
 
 
 def move_package(
-    store: Store,
-    run: str,
-    package: str,
+    package: PackageHandle,
     to: PackageState,
+    patch: PackagePatch = _NO_PACKAGE_FIELDS,
     *,
-    holding: str = "",
-    come_from: Sequence[PackageState] = _OPEN_PACKAGE,
-    index: Descriptor | None = None,
-    error: FarmError | None = None,
-    **facts: str | float,
+    expected_states: Collection[PackageState] | None = None,
+    expected_token: str = "",
 ) -> PackageRecord | None:
-    """Change a package's state; returns the new record, or None where the package is not as expected.
+    """Change a package's state; arguments, result and errors are those of `move_job`."""
+    text = _run(package.store, _package_call(package, to, patch, expected_states, expected_token))
+    return parse_package(text) if text else None
 
-    The arguments are as with `move_job`; `index` is what was published.
-    """
-    patch = _patch(to, error, facts)
-    if index:
-        patch["index"] = json.dumps(index.to_json())
-    call = _package_call(run, package, to, come_from, patch, token=holding)
-    text = _made(store.run_script("transition", *call))
-    return read_package(text) if text else None
+
+def cancel_jobs(run: RunHandle, errors: Mapping[JobHandle, FarmError]) -> list[JobHandle]:
+    """Cancel jobs, each for a reason, in few round trips; returns those that had not ended."""
+    calls = [_job_call(job, JobState.CANCELLED, JobPatch(error=error)) for job, error in errors.items()]
+    answers = run.store.run_scripts("transition", calls)
+    return [job for job, (moved, _) in zip(errors, answers, strict=True) if moved]
+
+
+def end_packages(run: RunHandle, errors: Mapping[PackageHandle, FarmError]) -> list[PackageHandle]:
+    """Cancel packages for a CancelledError, fail them for any other; returns those that had not ended."""
+    calls = [
+        _package_call(package, _end_state(error), PackagePatch(error=error))
+        for package, error in errors.items()
+    ]
+    answers = run.store.run_scripts("transition", calls)
+    return [package for package, (moved, _) in zip(errors, answers, strict=True) if moved]
+
+
+def _end_state(error: FarmError) -> PackageState:
+    return PackageState.CANCELLED if isinstance(error, CancelledError) else PackageState.FAILED
+
+
+def clear_due(package: PackageHandle, *, handled: float) -> None:
+    """Remove a package from the due ones, unless it became due again since the time `handled`."""
+    package.store.run_script("clear_due", [package.run.key("due")], [package.field, handled])
+
+
+def _job_call(
+    job: JobHandle,
+    to: JobState,
+    patch: JobPatch,
+    expected_states: Collection[JobState] | None = None,
+    expected_token: str = "",
+) -> Call:
+    allowed = sources(JOB_TRANSITIONS, to)
+    waits_in = (
+        "in_progress" if to.in_progress or patch.waiting_for else "queued" if to is JobState.QUEUED else ""
+    )
+    request = {
+        "field": job.field,
+        "package": job.package.field,
+        "expected_states": _narrowed(allowed, expected_states, to),
+        "ends": to.ended,
+        "waits_in": waits_in,
+    }
+    return _call(job.run, request, to, patch, expected_token, arch=job.arch)
 
 
 def _package_call(
-    run: str,
-    package: str,
+    package: PackageHandle,
     to: PackageState,
-    come_from: Sequence[PackageState],
-    patch: dict[str, Any],
-    *,
-    token: str = "",
+    patch: PackagePatch,
+    expected_states: Collection[PackageState] | None = None,
+    expected_token: str = "",
 ) -> Call:
-    outcome = ("stands" if to.stands else str(to)) if to.ended else ""
-    place = _HAND if to is PackageState.PUBLISHING or patch["behind"] else _DUE
-    names = (package_field(package), "")
-    return _call(run, names, come_from, patch, token=token, outcome=outcome, place=place)
-
-
-def clear_due(store: Store, run: str, package: str, *, seen: float) -> None:
-    """Take a package off the due ones, unless it became due again after the time `seen`."""
-    store.run_script("told", [run_key(run, "due")], [package_field(package), seen])
-
-
-def _patch(to: JobState | PackageState, error: FarmError | None, facts: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "state": to,
-        "behind": "",
-        "resent": 0,
-        "error": json.dumps(error.to_json()) if error else "",
-        **facts,
+    allowed = sources(PACKAGE_TRANSITIONS, to)
+    request = {
+        "field": package.field,
+        "package": "",
+        "expected_states": _narrowed(allowed, expected_states, to),
+        "ends": to.ended,
+        # Also when it has ended: its dependents must be started or ended.
+        "waits_in": "in_progress" if to.in_progress or patch.waiting_for else "due",
     }
+    return _call(package.run, request, to, patch, expected_token)
+
+
+def _narrowed(allowed: tuple[str, ...], chosen: Collection[str] | None, to: str) -> list[str]:
+    if chosen is None:
+        return list(allowed)
+    if unknown := [state for state in chosen if state not in allowed]:
+        raise ValueError(f"no transition leads from {', '.join(unknown)} to {to}: see farm.model.states")
+    return list(chosen)
 
 
 def _call(
-    run: str,
-    names: tuple[str, str],
-    come_from: Sequence[JobState | PackageState],
-    patch: dict[str, Any],
+    run: RunHandle,
+    request: Mapping[str, object],
+    to: JobState | PackageState,
+    patch: Patch,
+    expected_token: str,
     *,
-    place: int,
-    queue: str = "",
-    token: str = "",
-    outcome: str = "",
+    arch: str = "",
 ) -> Call:
-    parts = ("meta", "records", "events", "left", f"queued:{queue}", "hand", "due")
-    name, above = names
-    states = f",{','.join(come_from)},"
-    return (
-        [run_key(run, part) for part in parts],
-        [name, states, token, json.dumps(patch), outcome, _MOST_EVENTS, place, above, _ENDED],
-    )
+    parts = ("meta", "records", "events", "left", f"queued:{arch}", "in-progress", "due")
+    whole = {
+        **request,
+        "expected_token": expected_token,
+        "patch": {"state": to, **patch.to_json()},
+        "max_events": _MAX_EVENTS,
+    }
+    return [run.key(part) for part in parts], [json.dumps(whole)]
 
 
-def _made(answer: list[Any]) -> str | None:
-    """The new record out of the script's answer; None where nothing was changed."""
-    moved, text = answer
+def _run(store: Store, call: Call) -> str | None:
+    """The new record; None where nothing was changed."""
+    moved, text = store.run_script("transition", *call)
     return str(text) if moved else None

@@ -1,7 +1,7 @@
-"""Who works here: each worker tells of itself every second, and counts as silent when it stops to.
+"""The workers: each describes itself in a heartbeat every second, and is silent when its heartbeats stop.
 
-Whether a worker is drained stands beside its record and not in it, so that any machine may set it and a
-worker that starts again finds it.
+Whether a worker is drained is stored beside its description, so that any machine can set it and a worker
+that starts again finds it.
 """
 
 from __future__ import annotations
@@ -18,42 +18,43 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 HEARTBEAT_INTERVAL = 1.0
-"""Seconds between two signs of life."""
+"""Seconds between two heartbeats."""
 SILENCE = 15.0
 """Seconds after which a worker counts as silent."""
 FORGOTTEN = 3600.0
-"""Seconds after which a silent worker is not shown any more."""
+"""Seconds after which a silent worker is no longer shown."""
 
 
 class WorkerState(StrEnum):
-    """What a worker does about its queues."""
+    """The state of a worker."""
 
     UP = "up"
+    """accepts jobs"""
     DRAINING = "draining"
-    """Takes no new job, or is about to see that it should not, and has some in hand."""
+    """accepts no new job, or is about to, and finishes those that it has"""
     DRAINED = "drained"
-    """Takes no new job, and has none in hand."""
+    """accepts no new job, and has none"""
     LEAVING = "leaving"
-    """Was told to end, and finishes what it has in hand."""
+    """was asked to stop, and finishes the jobs that it has"""
     SILENT = "silent"
-    """Gave no sign of life for a while."""
+    """sent no heartbeat for 15 s; forgotten after an hour"""
 
 
 @dataclass(frozen=True, slots=True)
-class JobInHand:
-    """What a worker works on just now."""
+class RunningJob:
+    """A job or publication that a worker works on."""
 
     run: str
     package: str
     arch: str
-    """Empty for a package that is published."""
+    """Empty for a publication."""
     since: float
     """Unix time by the worker's clock, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """A worker as it describes itself, and as the farm sees it."""
+    """A worker's description of itself, and its state."""
 
     name: str
     arches: tuple[str, ...]
@@ -63,37 +64,37 @@ class WorkerInfo:
     """Version of its Docker Engine, or "" for a publisher."""
     emulated: tuple[str, ...] = ()
     host: str = ""
-    jobs: tuple[JobInHand, ...] = ()
+    jobs: tuple[RunningJob, ...] = ()
     consuming: bool = True
-    """Whether it takes jobs from its queues."""
+    """Whether it consumes its queues."""
     leaving: bool = False
     trouble: str = ""
-    """What keeps it from good work, such as a full disk; "" for nothing."""
+    """What is wrong with its machine, such as a full disk; "" for nothing."""
     builder: str = ""
-    """What builds, in a word or two, and why: engine, or buildx 0.13.1 (for sbom); "" for a publisher."""
+    """Its builder, and why: engine, or buildx 0.13.1 (for sbom); "" for a publisher."""
     seen: float = 0.0
-    """Unix time of its last sign of life, by Redis's clock."""
+    """Unix time of its last heartbeat, by Redis' clock."""
     state: WorkerState = WorkerState.UP
     drained_by: str = ""
-    """Who drained it, "" for nobody."""
+    """Who drained it; "" for nobody."""
 
     @property
     def free(self) -> int:
-        """How many more jobs it would take now."""
+        """How many more jobs it would accept now."""
         return max(0, self.slots - len(self.jobs)) if self.serving else 0
 
     @property
     def live(self) -> bool:
-        """Whether it is there, working or not."""
+        """Whether its heartbeats arrive."""
         return self.state is not WorkerState.SILENT
 
     @property
     def serving(self) -> bool:
-        """Whether it takes jobs."""
+        """Whether it accepts jobs."""
         return self.state is WorkerState.UP
 
     def to_json(self) -> dict[str, Any]:
-        """The worker as `--json` shows it."""
+        """The JSON output."""
         data = asdict(self) | {"free": self.free, "state": str(self.state)}
         data["drainedBy"] = data.pop("drained_by") or None
         data["trouble"] = self.trouble or None
@@ -103,7 +104,7 @@ class WorkerInfo:
 
 @translate_redis_errors
 def record_heartbeat(store: Store, worker: WorkerInfo) -> bool:
-    """Give a sign of life; returns whether the worker is to be drained."""
+    """Store a heartbeat; returns whether the worker is drained."""
     pipeline = store.text.pipeline(transaction=False)
     pipeline.time()
     pipeline.hexists(DRAINED, worker.name)
@@ -114,14 +115,14 @@ def record_heartbeat(store: Store, worker: WorkerInfo) -> bool:
 
 
 @translate_redis_errors
-def leave(store: Store, name: str) -> None:
-    """Say that a worker is gone."""
+def deregister(store: Store, name: str) -> None:
+    """Remove a worker that has stopped."""
     store.text.hdel(WORKERS, name)
 
 
 @translate_redis_errors
 def forget_silent(store: Store) -> None:
-    """Drop the records of workers that nobody is shown any more."""
+    """Remove the workers that are no longer shown."""
     now = store.now()
     records = store.text.hgetall(WORKERS)
     old = [name for name, record in records.items() if now - json.loads(record)["seen"] >= FORGOTTEN]
@@ -131,10 +132,10 @@ def forget_silent(store: Store) -> None:
 
 @translate_redis_errors
 def drain(store: Store, name: str, by: str) -> None:
-    """Have a worker take no new job until it is resumed, also when it starts again.
+    """Let a worker accept no new job until it is resumed, also after a restart.
 
     Raises:
-        StateError: the farm has never heard of it.
+        StateError: it is unknown.
     """
     if not (store.text.hexists(WORKERS, name) or store.text.hexists(DRAINED, name)):
         raise _unknown(name)
@@ -143,10 +144,10 @@ def drain(store: Store, name: str, by: str) -> None:
 
 @translate_redis_errors
 def resume(store: Store, name: str) -> bool:
-    """Have a worker take jobs again; False where it was not drained.
+    """Let a worker accept jobs again; False if it was not drained.
 
     Raises:
-        StateError: the farm has never heard of it.
+        StateError: it is unknown.
     """
     if store.text.hdel(DRAINED, name):
         return True
@@ -161,46 +162,46 @@ def _unknown(name: str) -> StateError:
 
 @translate_redis_errors
 def is_drained(store: Store, name: str) -> bool:
-    """Whether a worker is to take no job."""
+    """Whether a worker is drained."""
     return bool(store.text.hexists(DRAINED, name))
 
 
 @translate_redis_errors
 def known_workers(store: Store) -> list[WorkerInfo]:
-    """Those that were heard in the last hour, by name, in one round trip."""
+    """The workers with a heartbeat in the last hour, by name, in one round trip."""
     pipeline = store.text.pipeline(transaction=False)
     pipeline.time()
     pipeline.hgetall(WORKERS)
     pipeline.hgetall(DRAINED)
     (seconds, micro), records, drained = pipeline.execute()
     now = seconds + micro / 1e6
-    told = [_worker(json.loads(record), drained) for record in records.values()]
-    present = [worker for worker in told if now - worker.seen < FORGOTTEN]
-    seen = [
+    described = [_worker(json.loads(record), drained) for record in records.values()]
+    recent = [worker for worker in described if now - worker.seen < FORGOTTEN]
+    found = [
         replace(worker, state=WorkerState.SILENT) if now - worker.seen >= SILENCE else worker
-        for worker in present
+        for worker in recent
     ]
-    return sorted(seen, key=lambda worker: worker.name)
+    return sorted(found, key=lambda worker: worker.name)
 
 
 def workers(store: Store) -> list[WorkerInfo]:
-    """Those that are there, by name: all but the silent ones."""
+    """The workers that are not silent, by name."""
     return [worker for worker in known_workers(store) if worker.live]
 
 
 def _worker(data: dict[str, Any], drained: dict[str, str]) -> WorkerInfo:
-    # A worker of another version may tell more than this one knows.
+    # A worker of a later version may have fields that this one does not know.
     known = {item.name: data[item.name] for item in fields(WorkerInfo) if item.name in data}
-    told = WorkerInfo(
+    worker = WorkerInfo(
         **{
             **known,
             "arches": tuple(data["arches"]),
             "emulated": tuple(data["emulated"]),
-            "jobs": tuple(JobInHand(**job) for job in data.get("jobs", ())),
+            "jobs": tuple(RunningJob(**job) for job in data.get("jobs", ())),
             "drained_by": drained.get(data["name"], ""),
         }
     )
-    return replace(told, state=_state(told))
+    return replace(worker, state=_state(worker))
 
 
 def _state(worker: WorkerInfo) -> WorkerState:
@@ -211,8 +212,8 @@ def _state(worker: WorkerInfo) -> WorkerState:
     return WorkerState.DRAINING if worker.consuming or worker.jobs else WorkerState.DRAINED
 
 
-def served(present: Iterable[WorkerInfo]) -> set[str]:
-    """The architectures that those of these workers build that are up, and "publish" if one publishes."""
-    serving = [worker for worker in present if worker.serving]
+def served(known: Iterable[WorkerInfo]) -> set[str]:
+    """The architectures that these workers build now, and "publish" if one of them publishes."""
+    serving = [worker for worker in known if worker.serving]
     arches = {arch for worker in serving for arch in worker.arches}
     return arches | ({"publish"} if any(worker.publisher for worker in serving) else set())

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from farm.model import RunState
 from farm.state import runs
+from farm.state.handles import RunHandle
+from farm.state.run_reader import read_run
 from lab.lab import running_lab
 from tests.fault.outcome import check_images, plan_of
 from tests.fault.rig import ARCHES, LEASE, Rig, Way, running_rig
@@ -175,7 +177,7 @@ class Chaos:
         reasons = [
             f"{run}: {package.why}"
             for run in self._runs(RunState.FAILED)
-            for package in runs.read_run(self.rig.store, run).packages.values()
+            for package in read_run(RunHandle(self.rig.store, run)).packages.values()
             if package.error
         ]
         return reasons + ([f"the last push ended with {self.last}"] if self.last else [])

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from farm.state import runs
+from farm.state.handles import RunHandle
+from farm.state.run_reader import read_run
 from tests.fault.rig import ARCHES
 from tests.support.farm_command import wait_until
 
@@ -59,7 +60,7 @@ def check(rig: Rig, references: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 def status_of(rig: Rig, run: str) -> dict[str, dict[str, Any]]:
     """What `farm status` says of each package of a run, which must be done or come to be it."""
-    wait_until(lambda: runs.read_run(rig.store, run).state.ended, 240)
+    wait_until(lambda: read_run(RunHandle(rig.store, run)).state.ended, 240)
     status = rig.ask("status", run, "--json")
     assert (status.code, status.json["state"]) == (0, "done"), status.out
     return {package["reference"]: package for package in status.json["packages"]}

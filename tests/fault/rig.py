@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING
 
 from farm.settings import Secret
 from farm.state import runs
+from farm.state.handles import RunHandle
+from farm.state.run_reader import read_run
 from farm.state.store import Store
 from lab import services
 from tests.fault.process import Process, descendants, process_of_connection
@@ -242,7 +244,7 @@ class Rig:
 
     def runs_of(self, reference: str) -> list[str]:
         """All runs that have a package under this NAME:TAG to make, the newest first."""
-        records = [runs.read_run(self.store, row["run"]) for row in runs.list_runs(self.store)]
+        records = [read_run(RunHandle(self.store, row["run"])) for row in runs.list_runs(self.store)]
         return [
             record.id
             for record in records
@@ -253,7 +255,7 @@ class Rig:
         """What the state says of a package in its newest run."""
         run = self.run_of(reference)
         assert run is not None, f"no run has {reference}"
-        packages = runs.read_run(self.store, run).packages.values()
+        packages = read_run(RunHandle(self.store, run)).packages.values()
         return next(package for package in packages if package.reference == reference)
 
     @property

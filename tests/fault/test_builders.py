@@ -68,7 +68,7 @@ class Case:
             # Not the record's: where the machine is slow, another may have the job already.
             tasks = self._given_to(victim)
             assert tasks
-            wait_until(lambda: self._record().state.landed, 240)
+            wait_until(lambda: self._record().state.succeeded, 240)
             before = self._record(), built(self.rig, self.reference)[self.arch]
             self.wire.release()
             victim.thaw()

@@ -63,7 +63,7 @@ class Case:
 
     def _all_stand(self) -> bool:
         references = self.packages.values()
-        return all(self.rig.run_of(one) and self.rig.record(one).state.stands for one in references)
+        return all(self.rig.run_of(one) and self.rig.record(one).state.succeeded for one in references)
 
 
 @pytest.fixture(scope="module")

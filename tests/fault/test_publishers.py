@@ -65,7 +65,7 @@ class Case:
         assert wire is not None
         if fault == FROZEN:
             victim.freeze()
-            wait_until(lambda: self.rig.record(self.reference).state.stands, 240)
+            wait_until(lambda: self.rig.record(self.reference).state.succeeded, 240)
             before = self.rig.record(self.reference)
             wire.release()
             ended = ends(self.rig)

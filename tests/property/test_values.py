@@ -78,7 +78,7 @@ _WORKS = st.builds(
     reference=references(tagged=True),
     arches=_ARCHES,
     jobs=st.lists(_JOBS, max_size=1).map(tuple),
-    standing=st.lists(_IMAGES, max_size=1).map(tuple),
+    existing=st.lists(_IMAGES, max_size=1).map(tuple),
     needs=st.lists(_TEXTS, max_size=2).map(tuple),
     sign=st.booleans(),
     partial=st.booleans(),

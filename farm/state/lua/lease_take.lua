@@ -1,12 +1,13 @@
--- Take a lease, or wait in its queue.
--- KEYS: lease, queue of those who wait
--- ARGV: 1 life of the lease in ms; 2 token that no other holding ever has, and its holder, for people
---       3 what to send again when the lease is free ("" for nothing); 4 life of the queue in seconds
--- Returns {1, token} when taken, {0, holder} when another has it; a waiter is queued once.
+-- Take a lease, or wait for it.
+-- KEYS: lease, queue of messages to send when it is released
+-- ARGV: 1 duration of the lease in ms; 2 token, unique to this attempt to take it, with its holder's name
+--       3 message to queue where the lease is taken ("" for none); 4 life of the queue in seconds
+-- Returns {1, token} when taken, {0, token of the holder} otherwise.
 local held = redis.call('GET', KEYS[1])
--- Our own token stands there when the answer was lost and the call came again.
+-- The key has our own token where the first answer was lost and the client sent the call again.
 if held and held ~= ARGV[2] then
   if ARGV[3] ~= '' then
+    -- The same message is queued once, however often its task finds the lease taken.
     redis.call('LREM', KEYS[2], 0, ARGV[3])
     redis.call('RPUSH', KEYS[2], ARGV[3])
     redis.call('EXPIRE', KEYS[2], ARGV[4])

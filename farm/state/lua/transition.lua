@@ -1,50 +1,61 @@
--- Move one record of a run from one state to another, once, and tell it on the run's event stream.
--- KEYS: meta, records, events, open jobs of each package; then where a record waits for somebody, by the time
---       since when: this record's queue, in hand, due
--- ARGV: 1 record's field; 2 states it may come from, as ",a,b,"; 3 token the record must carry ("" for any)
---       4 patch (JSON object of flat values, "state" among them); 5 what a package that ends here is to its
---       run ("", "stands", "failed", "cancelled"); 6 longest event stream; 7 place among the last three keys
---       at which the record then waits, 0 for none; 8 a job's package record ("" for a package)
---       9 states in which a job has ended, as ",a,b,"
--- Returns {1, new record} or {0, record as it stands ("" where there is none)}.
-local standing = redis.call('HGET', KEYS[2], ARGV[1])
-if not standing then return {0, ''} end
-local record = cjson.decode(standing)
-local before = record.state
-if not string.find(ARGV[2], ',' .. before .. ',', 1, true) then return {0, standing} end
-if ARGV[3] ~= '' and record.token ~= ARGV[3] then return {0, standing} end
+-- Change one record of a run from one state to another, append the event, and count what has not ended: all or nothing.
+-- KEYS: 1 meta; 2 records; 3 events; 4 left: the number of a package's jobs that have not ended;
+--       5 queued:ARCH; 6 in-progress; 7 due: sorted sets of records that wait, by the time since when
+-- ARGV: 1 the request as JSON:
+--         field            the record's field in the hash of records
+--         package          a job's package: the field of that record; "" for a package
+--         expected_states  the states that the record may be in
+--         expected_token   the fencing token that it must carry; "" for any
+--         patch            the fields to write, "state" among them; strings and numbers only
+--         ends             whether the new state is a last one
+--         waits_in         "queued", "in_progress" or "due": where the record waits in its new state; "" for nowhere
+--         max_events       the length to which the event stream is trimmed
+-- Returns {1, the new record}, or {0, the record as it is} where state or token is not as expected ("" for no record).
+local request = cjson.decode(ARGV[1])
+local text = redis.call('HGET', KEYS[2], request.field)
+if not text then return {0, ''} end
+local record = cjson.decode(text)
 
--- Milliseconds survive JSON and scores unchanged.
+local expected = false
+for _, state in ipairs(request.expected_states) do expected = expected or state == record.state end
+if not expected then return {0, text} end
+if request.expected_token ~= '' and record.token ~= request.expected_token then return {0, text} end
+
+-- Whole milliseconds: a double keeps them exactly, through JSON and as a score.
 local clock = redis.call('TIME')
 local now = clock[1] + math.floor(clock[2] / 1000) / 1000
 
-local patch = cjson.decode(ARGV[4])
-for key, value in pairs(patch) do record[key] = value end
+for name, value in pairs(request.patch) do record[name] = value end
 record.at = now
-local text = cjson.encode(record)
-redis.call('HSET', KEYS[2], ARGV[1], text)
-redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'record', ARGV[1], 'value', text)
+text = cjson.encode(record)
+redis.call('HSET', KEYS[2], request.field, text)
 
-for place = 5, 7 do redis.call('ZREM', KEYS[place], ARGV[1]) end
-if ARGV[7] ~= '0' then redis.call('ZADD', KEYS[4 + ARGV[7]], now, ARGV[1]) end
+local function append_event(name, value)
+  redis.call('XADD', KEYS[3], 'MAXLEN', '~', request.max_events, '*', 'record', name, 'value', value)
+end
+append_event(request.field, text)
 
-if ARGV[8] ~= '' then
-  local had_ended = string.find(ARGV[9], ',' .. before .. ',', 1, true)
-  local has_ended = string.find(ARGV[9], ',' .. record.state .. ',', 1, true)
-  if has_ended and not had_ended and redis.call('HINCRBY', KEYS[4], ARGV[8], -1) == 0 then
-    local package = cjson.decode(redis.call('HGET', KEYS[2], ARGV[8]))
-    if package.state == 'building' then redis.call('ZADD', KEYS[7], now, ARGV[8]) end
+local places = {queued = KEYS[5], in_progress = KEYS[6], due = KEYS[7]}
+for place = 5, 7 do redis.call('ZREM', KEYS[place], request.field) end
+if request.waits_in ~= '' then redis.call('ZADD', places[request.waits_in], now, request.field) end
+
+if not request.ends then return {1, text} end
+
+if request.package ~= '' then
+  -- The last job of a package that ends makes the package due: its publication may have been lost, or it must be settled.
+  if redis.call('HINCRBY', KEYS[4], request.package, -1) == 0 then
+    local package = cjson.decode(redis.call('HGET', KEYS[2], request.package))
+    if package.state == 'building' then redis.call('ZADD', KEYS[7], now, request.package) end
   end
+  return {1, text}
 end
 
-if ARGV[5] ~= '' then
-  if ARGV[5] ~= 'stands' then redis.call('HINCRBY', KEYS[1], ARGV[5], 1) end
-  if redis.call('HINCRBY', KEYS[1], 'open', -1) == 0 and redis.call('HGET', KEYS[1], 'state') == 'open' then
-    local state = 'done'
-    if tonumber(redis.call('HGET', KEYS[1], 'failed') or '0') > 0 then state = 'failed'
-    elseif tonumber(redis.call('HGET', KEYS[1], 'cancelled') or '0') > 0 then state = 'cancelled' end
-    redis.call('HSET', KEYS[1], 'state', state, 'finished', now)
-    redis.call('XADD', KEYS[3], 'MAXLEN', '~', ARGV[6], '*', 'record', 'R', 'value', cjson.encode({state = state}))
-  end
+if record.state == 'failed' or record.state == 'cancelled' then redis.call('HINCRBY', KEYS[1], record.state, 1) end
+if redis.call('HINCRBY', KEYS[1], 'open', -1) == 0 and redis.call('HGET', KEYS[1], 'state') == 'open' then
+  local state = 'done'
+  if redis.call('HEXISTS', KEYS[1], 'failed') == 1 then state = 'failed'
+  elseif redis.call('HEXISTS', KEYS[1], 'cancelled') == 1 then state = 'cancelled' end
+  redis.call('HSET', KEYS[1], 'state', state, 'finished', now)
+  append_event('R', cjson.encode({state = state}))
 end
 return {1, text}

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.model import JobState
-from farm.state import runs
+from farm.state.handles import RunHandle
+from farm.state.run_reader import read_run
 from tests.fault.network.conftest import IMPATIENT
 from tests.fault.network.far import PUBLISHER, WORKER, Far, far_farm
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
@@ -56,7 +57,7 @@ def job_of(far: Far, package: Package) -> JobRecord | None:
     run = far.rig.run_of(package.reference)
     if run is None:
         return None
-    (record,) = runs.read_run(far.rig.store, run).packages.values()
+    (record,) = read_run(RunHandle(far.rig.store, run)).packages.values()
     return record.jobs["amd64"]
 
 

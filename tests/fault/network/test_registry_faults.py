@@ -57,7 +57,7 @@ def test_pushes_outlast_what_a_registry_can_do_and_nothing_is_built_twice(
     assert [fault.path.pattern for fault in faults if fault.hits != 1] == []
     assert_published(farm, *packages.values())
     log = farm.ask("logs", str(farm.run_of(packages["r500"].reference)), "r500", "amd64").out
-    assert re.search(r"\b500\b.*; tried again in \d+ s, try 2 of", log), log
+    assert re.search(r"\b500\b.*; retrying in \d+ s \(attempt 2 of", log), log
 
 
 def test_a_registry_that_is_only_read_is_told_as_such_and_holds_no_index(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.state import runs
+from farm.state.handles import RunHandle
+from farm.state.run_reader import read_run
 from tests.fault.network.outcome import ARCHES, assert_done, assert_published, write
 from tests.support.farm_command import wait_until
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.timeout(900)
 
 def jobs(farm: Rig, run: str) -> dict[str, JobRecord]:
     """The jobs of the one package of a run."""
-    (package,) = runs.read_run(farm.store, run).packages.values()
+    (package,) = read_run(RunHandle(farm.store, run)).packages.values()
     return package.jobs
 
 
@@ -32,7 +33,7 @@ def push_twice(farm: Rig, package: Package) -> list[tuple[Process, str]]:
     one = farm.run_of(package.reference)
     second = farm.push(f"second-{package.name}", package.name)
     two = wait_until(lambda: (run := farm.run_of(package.reference)) != one and run)
-    wait_until(lambda: all(job.behind for job in jobs(farm, two).values()))
+    wait_until(lambda: all(job.waiting_for for job in jobs(farm, two).values()))
     assert one is not None
     return [(first, one), (second, two)]
 
@@ -65,4 +66,4 @@ def test_both_are_served_where_the_worker_of_the_first_dies(farm: Rig) -> None:
     for push, _ in both:
         assert_done(push)
     assert [len(farm.builds(package.reference, arch)) for arch in ARCHES] == [2, 1]
-    assert {runs.read_run(farm.store, run).state for _, run in both} == {"done"}
+    assert {read_run(RunHandle(farm.store, run)).state for _, run in both} == {"done"}

@@ -10,6 +10,7 @@ from redis import Redis
 
 from farm.scheduling.celery_app import make_app
 from farm.settings import Secret, Settings
+from farm.state.handles import PackageHandle, RunHandle
 from farm.state.store import OPEN_RUNS, Store
 
 if TYPE_CHECKING:
@@ -35,20 +36,38 @@ def redis_url(lab: Lab) -> Iterator[str]:
 
 @pytest.fixture
 def store(redis_url: str) -> Iterator[Store]:
-    """The state in it."""
+    """The state in that database."""
     store = Store(Secret(redis_url))
     yield store
     store.close()
 
 
+@pytest.fixture
+def r1(store: Store) -> RunHandle:
+    """The run of most tests."""
+    return RunHandle(store, "r1")
+
+
+@pytest.fixture
+def foo(r1: RunHandle) -> PackageHandle:
+    """Its first package."""
+    return r1.package("linuxkit/foo")
+
+
+@pytest.fixture
+def bar(r1: RunHandle) -> PackageHandle:
+    """Its second package, which depends on the first."""
+    return r1.package("linuxkit/bar")
+
+
 class Queues:
-    """The real broker, and what lies in its queues; no worker takes anything."""
+    """The real broker, and the messages in its queues; no worker consumes them."""
 
     def __init__(self, app: Celery) -> None:
         self.app = app
 
     def take(self, queue: str) -> list[dict[str, Any]]:
-        """Take every message out of a queue, as {task, args, kwargs, shown}."""
+        """Remove every message from a queue; returns them as {task, args, kwargs, shown}."""
         taken = []
         with self.app.connection_for_read() as connection, connection.channel() as opened:
             channel: Any = opened
@@ -59,12 +78,12 @@ class Queues:
         return taken
 
     def arches(self, *arches: str) -> list[str]:
-        """Take the builds out of these architectures' queues; returns PACKAGE ARCH of each."""
+        """Remove the jobs from these architectures' queues; returns PACKAGE ARCH of each."""
         jobs = [message["kwargs"]["job"] for arch in arches for message in self.take(f"build.{arch}")]
         return [f"{job['package']} {job['arch']}" for job in jobs]
 
     def indexes(self) -> list[str]:
-        """Take the publications out of their queue; returns the packages."""
+        """Remove the publications from their queue; returns the packages."""
         return [message["kwargs"]["package"] for message in self.take("publish")]
 
 
@@ -78,7 +97,7 @@ def queues(redis_url: str) -> Iterator[Queues]:
 
 
 def let_time_pass(store: Store, run: str, seconds: float = 60.0) -> None:
-    """Make all of a run that waits since some time wait since longer."""
+    """Let everything in a run that waits have waited longer."""
     for key in (OPEN_RUNS, *store.text.scan_iter(f"farm:{{{run}}}:*", _type="zset")):
         waiting: Any = store.text.zrange(key, 0, -1, withscores=True)
         for member, since in waiting:

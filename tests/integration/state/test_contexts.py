@@ -1,4 +1,4 @@
-"""Contexts in Redis: whole or not at all, and never other than their name says."""
+"""Contexts in Redis: complete or not at all, and always with the content of their digest."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from farm.errors import ContextError, TemporaryFullError
 from farm.settings import Secret
 from farm.state.contexts import PIECE, get_context, keep_contexts, put_context
 from farm.state.store import Store
-from tests.integration.state.lost_answers import losing_way
+from tests.integration.state.lossy_relay import lossy_relay
 from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def named(content: bytes) -> str:
 
 
 def put(store: Store, content: bytes, digest: str = "") -> str:
-    """Store a context; returns its name."""
+    """Store a context; returns its digest."""
     digest = digest or named(content)
     put_context(store, digest, io.BytesIO(content), keep=KEEP)
     return digest
@@ -42,18 +42,18 @@ def got(store: Store, digest: str) -> bytes:
 
 
 @pytest.mark.parametrize("size", [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 7])
-def test_a_context_comes_back_byte_by_byte(store: Store, size: int) -> None:
+def test_a_context_is_read_back_unchanged(store: Store, size: int) -> None:
     content = os.urandom(size)
     assert got(store, put(store, content)) == content
 
 
-def test_a_context_that_is_not_there_is_told_with_what_to_do(store: Store) -> None:
-    with pytest.raises(ContextError, match="is not in the store any more") as caught:
+def test_the_error_for_an_unknown_context_says_what_to_do(store: Store) -> None:
+    with pytest.raises(ContextError, match="is not stored any more") as caught:
         get_context(store, named(b"never"))
     assert "submit the package again" in str(caught.value)
 
 
-def test_an_upload_that_was_interrupted_is_never_read_and_does_not_hinder_the_next(store: Store) -> None:
+def test_an_interrupted_upload_is_never_read_and_does_not_hinder_the_next(store: Store) -> None:
     class Broken(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             if self.tell() >= 2 * PIECE:
@@ -63,14 +63,14 @@ def test_an_upload_that_was_interrupted_is_never_read_and_does_not_hinder_the_ne
     content = os.urandom(4 * PIECE)
     with pytest.raises(Exception, match="the disk is gone"):
         put_context(store, named(content), Broken(content), keep=KEEP)
-    with pytest.raises(ContextError, match="not in the store"):
+    with pytest.raises(ContextError, match="not stored"):
         get_context(store, named(content))
     assert all(0 < store.binary.ttl(key) <= 3600 for key in store.binary.scan_iter("farm:context:*"))
     put(store, content)
     assert got(store, named(content)) == content
 
 
-def test_a_context_that_is_not_what_its_name_says_is_refused_and_does_not_stay(store: Store) -> None:
+def test_a_context_with_another_digest_is_refused_and_removed(store: Store) -> None:
     wrong = named(b"good")
     put(store, b"evil", wrong)
     with pytest.raises(ContextError, match="arrived damaged"):
@@ -80,7 +80,7 @@ def test_a_context_that_is_not_what_its_name_says_is_refused_and_does_not_stay(s
 
 
 @pytest.mark.parametrize("damage", ["cut", "turned", "longer"])
-def test_a_damaged_context_is_refused_and_submitting_again_heals_it(store: Store, damage: str) -> None:
+def test_a_damaged_context_is_refused_and_submitting_again_replaces_it(store: Store, damage: str) -> None:
     content = os.urandom(2 * PIECE)
     digest = put(store, content)
     (key,) = store.binary.scan_iter("farm:context:*")
@@ -96,7 +96,7 @@ def test_a_damaged_context_is_refused_and_submitting_again_heals_it(store: Store
     assert got(store, digest) == content
 
 
-def test_storing_it_again_stores_nothing_and_lets_it_live_longer(store: Store) -> None:
+def test_storing_it_again_only_extends_its_life(store: Store) -> None:
     digest = put(store, b"content")
     put_context(store, digest, io.BytesIO(b"not read at all"), keep=5000)
     (key,) = store.binary.scan_iter("farm:context:*")
@@ -104,21 +104,21 @@ def test_storing_it_again_stores_nothing_and_lets_it_live_longer(store: Store) -
     assert store.binary.ttl(key) > KEEP
 
 
-def test_keeping_tells_which_are_gone(store: Store) -> None:
+def test_keeping_returns_those_that_are_gone(store: Store) -> None:
     here, gone = put(store, b"here"), named(b"gone")
     assert keep_contexts(store, [gone, here], keep=KEEP) == (gone,)
     assert keep_contexts(store, [], keep=KEEP) == ()
 
 
 @pytest.mark.parametrize("word", ["RPUSH", "RENAME"])
-def test_an_answer_that_is_lost_on_the_way_damages_nothing(redis_url: str, store: Store, word: str) -> None:
+def test_a_lost_answer_damages_nothing(redis_url: str, store: Store, word: str) -> None:
     content = os.urandom(100)
-    with losing_way(redis_url) as way:
-        far = Store(Secret(way.url))
+    with lossy_relay(redis_url) as relay:
+        far = Store(Secret(relay.url))
         far.ping()
-        way.lose_answer_to(word)
+        relay.lose_answer_to(word)
         put(far, content)
-        assert way.lost == 1
+        assert relay.lost == 1
         far.close()
     assert got(store, named(content)) == content
 
@@ -146,7 +146,7 @@ def test_a_big_context_takes_no_more_memory_than_some_pieces(store: Store) -> No
         tracemalloc.stop()
 
 
-def test_a_context_for_which_a_worker_has_no_room_is_not_blamed_on_redis(
+def test_a_full_disk_of_a_worker_is_not_reported_as_an_error_of_redis(
     store: Store, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     content = os.urandom(3 * PIECE)
@@ -158,7 +158,7 @@ def test_a_context_for_which_a_worker_has_no_room_is_not_blamed_on_redis(
     assert got(store, digest) == content
 
 
-def test_a_context_that_its_submitter_cannot_read_is_not_blamed_on_redis(store: Store) -> None:
+def test_an_error_of_the_submitters_disk_is_not_reported_as_an_error_of_redis(store: Store) -> None:
     class Failing(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
             del size

@@ -1,4 +1,4 @@
-"""Logs: stored in the background, read while they grow, bounded, and no burden on a build."""
+"""Logs: stored in the background, read while they grow, bounded, and no delay to a build."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ import pytest
 
 from farm.model import JobState
 from farm.settings import Secret
-from farm.state import runs, transitions
-from farm.state.logs import MOST_LINES, LogWriter, follow_log, log_key, read_log
+from farm.state import runs
+from farm.state.handles import JobHandle, RunHandle
+from farm.state.logs import MAX_LINES, LogWriter, follow_log, log_key, read_log
+from farm.state.patches import JobPatch
 from farm.state.store import Store
+from farm.state.transitions import move_job
+from tests.integration.state.steps import drive_job
 from tests.support.farm_command import wait_until
 from tests.support.values import run_of, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-JOB = ("r1", "linuxkit/foo", "amd64")
+    from farm.state.handles import PackageHandle
+
 FIRST, SECOND = "1 a@test", "2 b@test"
 """Tokens of two holders of the job, one after the other."""
 
@@ -31,171 +36,177 @@ def run(store: Store) -> None:
     runs.create_run(store, run_of(work("linuxkit/foo", "amd64", "arm64")))
 
 
-def take(store: Store, token: str = FIRST, *, keep: float = 600) -> LogWriter:
-    """Take the job in hand; returns the holder's writer."""
-    assert transitions.move_job(store, *JOB, JobState.LEASED, token=token)
-    return LogWriter(store, *JOB, token=token, keep=keep)
+@pytest.fixture
+def job(foo: PackageHandle) -> JobHandle:
+    """The job whose log it is."""
+    return foo.job("amd64")
+
+
+def take(job: JobHandle, token: str = FIRST, *, keep: float = 600) -> LogWriter:
+    """Lease the job; returns the holder's writer."""
+    assert move_job(job, JobState.LEASED, JobPatch(token=token))
+    return LogWriter(job, token=token, keep=keep)
 
 
 @pytest.fixture
-def writer(store: Store) -> Iterator[LogWriter]:
-    writer = take(store)
+def writer(job: JobHandle) -> Iterator[LogWriter]:
+    writer = take(job)
     yield writer
     writer.close()
 
 
 def test_lines_are_read_while_they_are_written_and_all_of_them_after_the_end(
-    store: Store, writer: LogWriter
+    job: JobHandle, writer: LogWriter
 ) -> None:
     writer.write("one")
-    wait_until(lambda: read_log(store, *JOB) == ["one"])
+    wait_until(lambda: read_log(job) == ["one"])
     writer.write("two: é \x1b[0m")
     writer.close()
-    assert read_log(store, *JOB) == ["one", "two: é \x1b[0m"]
+    assert read_log(job) == ["one", "two: é \x1b[0m"]
 
 
 @pytest.mark.parametrize("ended", [False, True])
-def test_the_last_lines_are_as_many_as_asked_for(store: Store, writer: LogWriter, ended: bool) -> None:
+def test_the_last_lines_are_as_many_as_asked_for(job: JobHandle, writer: LogWriter, ended: bool) -> None:
     for number in range(10):
         writer.write(str(number))
-    wait_until(lambda: len(read_log(store, *JOB)) == 10)
+    wait_until(lambda: len(read_log(job)) == 10)
     if ended:
         writer.close()
-    assert read_log(store, *JOB, last=3) == ["7", "8", "9"]
-    assert len(read_log(store, *JOB, last=100)) == 10
+    assert read_log(job, last=3) == ["7", "8", "9"]
+    assert len(read_log(job, last=100)) == 10
 
 
-def test_a_log_that_is_not_there_has_no_lines(store: Store) -> None:
-    assert read_log(store, *JOB) == []
+def test_a_missing_log_has_no_lines(job: JobHandle) -> None:
+    assert read_log(job) == []
 
 
-def test_a_job_that_is_built_again_begins_a_new_log(store: Store, writer: LogWriter) -> None:
+def test_a_job_that_is_built_again_starts_a_new_log(job: JobHandle, writer: LogWriter) -> None:
     writer.write("first try")
     writer.close()
-    again = take(store, SECOND)
+    again = take(job, SECOND)
     again.write("second try")
     again.close()
-    assert read_log(store, *JOB) == ["second try"]
+    assert read_log(job) == ["second try"]
 
 
-def test_a_holder_that_says_nothing_leaves_the_log_as_it_was(store: Store, writer: LogWriter) -> None:
-    writer.write("what the build said")
+def test_a_holder_without_lines_leaves_the_log_as_it_was(job: JobHandle, writer: LogWriter) -> None:
+    writer.write("output of the build")
     writer.close()
-    take(store, SECOND).close()
-    assert read_log(store, *JOB) == ["what the build said"]
+    take(job, SECOND).close()
+    assert read_log(job) == ["output of the build"]
 
 
 def test_a_holder_that_lost_the_job_adds_no_line_and_no_end(
-    store: Store, writer: LogWriter, caplog: pytest.LogCaptureFixture
+    store: Store, job: JobHandle, writer: LogWriter, caplog: pytest.LogCaptureFixture
 ) -> None:
-    writer.write("while it was mine")
-    wait_until(lambda: read_log(store, *JOB) == ["while it was mine"])
-    other = take(store, SECOND)
-    other.write("the other's")
-    wait_until(lambda: read_log(store, *JOB) == ["the other's"])
+    writer.write("while it was the holder")
+    wait_until(lambda: read_log(job) == ["while it was the holder"])
+    other = take(job, SECOND)
+    other.write("of the other holder")
+    wait_until(lambda: read_log(job) == ["of the other holder"])
     writer.write("too late")
     writer.close()
-    other.write("goes on")
-    wait_until(lambda: len(read_log(store, *JOB)) > 1)
-    assert read_log(store, *JOB) == ["the other's", "goes on"]
-    assert store.text.xlen(log_key(*JOB)) == 2, "no end but its own"
+    other.write("continues")
+    wait_until(lambda: len(read_log(job)) > 1)
+    assert read_log(job) == ["of the other holder", "continues"]
+    assert store.text.xlen(log_key(job)) == 2, "no end but that of the other holder"
     assert "was taken over" in caplog.text
     other.close()
 
 
-def test_a_job_that_went_back_to_its_queue_takes_no_line_of_who_had_it(
-    store: Store, writer: LogWriter
+def test_the_log_of_a_job_that_went_back_to_its_queue_accepts_no_line_of_its_former_holder(
+    job: JobHandle, writer: LogWriter
 ) -> None:
-    transitions.move_job(store, *JOB, JobState.QUEUED, token="")
+    drive_job(job, JobState.QUEUED, JobPatch(token=""))
     writer.write("too late")
     writer.close()
-    assert read_log(store, *JOB) == []
+    assert read_log(job) == []
 
 
-def test_the_lines_of_a_build_that_was_cancelled_are_kept(store: Store, writer: LogWriter) -> None:
-    transitions.move_job(store, *JOB, JobState.CANCELLED)
+def test_the_lines_of_a_build_that_was_cancelled_are_kept(job: JobHandle, writer: LogWriter) -> None:
+    drive_job(job, JobState.CANCELLED)
     writer.write("the last one")
     writer.close()
-    assert read_log(store, *JOB) == ["the last one"]
+    assert read_log(job) == ["the last one"]
 
 
-def test_who_follows_sees_every_line_and_the_end(store: Store, writer: LogWriter) -> None:
+def test_a_follower_sees_every_line_and_the_end(job: JobHandle, writer: LogWriter) -> None:
     def write() -> None:
         for number in range(1200):
             writer.write(str(number))
-        transitions.move_job(store, *JOB, JobState.FAILED)
+        drive_job(job, JobState.FAILED)
         writer.close()
 
     thread = threading.Thread(target=write)
     thread.start()
-    lines = [line for line in follow_log(store, *JOB) if line is not None]
+    lines = [line for line in follow_log(job) if line is not None]
     thread.join()
     assert lines == [str(number) for number in range(1200)]
 
 
-def test_who_follows_stays_while_the_job_goes_on_in_other_hands(store: Store, writer: LogWriter) -> None:
-    following = follow_log(store, *JOB)
+def test_a_follower_stays_while_another_holder_continues_the_job(job: JobHandle, writer: LogWriter) -> None:
+    following = follow_log(job)
     writer.write("one")
     writer.close()
     seen = [next(following) for _ in range(3)]
     assert [line for line in seen if line] == ["one"]
-    second = take(store, SECOND)
+    second = take(job, SECOND)
     second.write("two")
     second.close()
     assert next(line for line in following if line) == "two"
-    transitions.move_job(store, *JOB, JobState.EXISTS)
+    drive_job(job, JobState.EXISTS)
     assert [line for line in following if line] == []
 
 
 def test_the_end_of_an_earlier_holder_is_not_that_of_a_job_that_has_ended_since(
-    store: Store, writer: LogWriter
+    job: JobHandle, writer: LogWriter
 ) -> None:
-    following = follow_log(store, *JOB)
+    following = follow_log(job)
     writer.write("one")
     writer.close()
     assert next(following) == "one"
-    second = take(store, SECOND)
+    second = take(job, SECOND)
     second.write("two")
-    transitions.move_job(store, *JOB, JobState.FAILED)
+    drive_job(job, JobState.FAILED)
     second.close()
     assert [line for line in following if line] == ["two"]
 
 
 @pytest.mark.parametrize("end", [JobState.EXISTS, JobState.CANCELLED])
-def test_who_follows_a_job_that_ends_without_a_word_is_not_kept_waiting(store: Store, end: JobState) -> None:
-    following = follow_log(store, *JOB)
+def test_a_follower_of_a_job_that_ends_without_a_log_does_not_wait(job: JobHandle, end: JobState) -> None:
+    following = follow_log(job)
     assert next(following) is None
-    transitions.move_job(store, *JOB, end)
+    drive_job(job, end)
     assert list(following) == []
 
 
-def test_a_log_keeps_its_newest_lines_only(store: Store, writer: LogWriter) -> None:
-    for at in range(0, MOST_LINES + 3000, 1000):
+def test_a_log_keeps_its_newest_lines_only(job: JobHandle, writer: LogWriter) -> None:
+    for at in range(0, MAX_LINES + 3000, 1000):
         for number in range(at, at + 1000):
             writer.write(str(number))
-        wait_until(lambda: read_log(store, *JOB, last=1) == [str(at + 999)])  # noqa: B023 - asked at once
-    lines = read_log(store, *JOB)
-    assert MOST_LINES <= len(lines) < MOST_LINES + 1000
-    assert lines[-1] == str(MOST_LINES + 2999)
+        wait_until(lambda: read_log(job, last=1) == [str(at + 999)])  # noqa: B023 - called at once
+    lines = read_log(job)
+    assert MAX_LINES <= len(lines) < MAX_LINES + 1000
+    assert lines[-1] == str(MAX_LINES + 2999)
 
 
-def test_a_log_does_not_outlive_its_time(store: Store) -> None:
-    writer = take(store, keep=1)
+def test_a_log_expires(job: JobHandle) -> None:
+    writer = take(job, keep=1)
     writer.write("soon gone")
     writer.close()
-    wait_until(lambda: read_log(store, *JOB) == [])
+    wait_until(lambda: read_log(job) == [])
 
 
-def test_a_redis_that_does_not_answer_delays_no_line_and_not_the_end_for_long(
+def test_a_redis_that_does_not_answer_delays_no_line_and_the_end_only_briefly(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("farm.state.logs.LAST_WAIT", 0.5)
+    monkeypatch.setattr("farm.state.logs.CLOSE_TIMEOUT", 0.5)
     before = set(threading.enumerate())
     with socket.create_server(("127.0.0.1", 0)) as silent:
         store = Store(Secret(f"redis://127.0.0.1:{silent.getsockname()[1]}/0"), timeout=0.1)
-        writer = LogWriter(store, *JOB, token=FIRST, keep=600)
-        # More than it holds, so that some are dropped.
-        for number in range(2 * MOST_LINES):
+        writer = LogWriter(RunHandle(store, "r1").package("linuxkit/foo").job("amd64"), token=FIRST, keep=600)
+        # More lines than it buffers, so that some are dropped.
+        for number in range(2 * MAX_LINES):
             writer.write(str(number))
         begun = time.monotonic()
         writer.close()
@@ -204,7 +215,7 @@ def test_a_redis_that_does_not_answer_delays_no_line_and_not_the_end_for_long(
     store.close()
 
 
-def test_jobs_of_a_run_have_logs_of_their_own(store: Store, writer: LogWriter) -> None:
+def test_each_job_of_a_run_has_its_own_log(foo: PackageHandle, job: JobHandle, writer: LogWriter) -> None:
     writer.write("amd64's")
-    wait_until(lambda: read_log(store, *JOB) == ["amd64's"])
-    assert read_log(store, "r1", "linuxkit/foo", "arm64") == []
+    wait_until(lambda: read_log(job) == ["amd64's"])
+    assert read_log(foo.job("arm64")) == []

@@ -1,4 +1,4 @@
-"""Results of tasks: a sender of chords keeps nothing open that its end would have to close."""
+"""Results of tasks: the sender of a chord has no subscription that it would have to end."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who works here: known by signs of life, drained and resumed by operators, in the end forgotten."""
+"""Workers: known by their heartbeats, drained and resumed by operators, in the end forgotten."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import pytest
 from farm.errors import StateError
 from farm.state import workers as state
 from farm.state.workers import (
-    JobInHand,
+    RunningJob,
     WorkerInfo,
     WorkerState,
+    deregister,
     drain,
     forget_silent,
     is_drained,
     known_workers,
-    leave,
     record_heartbeat,
     resume,
     served,
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 BUILDER = WorkerInfo("b", ("amd64", "arm64"), publisher=False, slots=2, engine="27.1", emulated=("arm64",))
 PUBLISHER = WorkerInfo("a", (), publisher=True, slots=1, engine="")
-BUSY = replace(BUILDER, jobs=(JobInHand("r1", "linuxkit/foo", "amd64", 5.0),))
+BUSY = replace(BUILDER, jobs=(RunningJob("r1", "linuxkit/foo", "amd64", 5.0),))
 
 
 def state_of(store: Store) -> WorkerState:
-    """How the only worker stands."""
+    """The state of the only worker."""
     (worker,) = known_workers(store)
     return worker.state
 
@@ -50,20 +50,20 @@ def test_a_worker_is_known_as_it_described_itself(store: Store) -> None:
     assert [worker.free for worker in here] == [1, 1]
 
 
-def test_a_worker_that_says_goodbye_is_gone_at_once(store: Store) -> None:
+def test_a_worker_that_deregisters_is_gone_at_once(store: Store) -> None:
     record_heartbeat(store, BUILDER)
-    leave(store, "b")
-    leave(store, "never was here")
+    deregister(store, "b")
+    deregister(store, "never was here")
     assert known_workers(store) == []
 
 
-def test_two_signs_of_one_worker_are_one_worker(store: Store) -> None:
+def test_two_heartbeats_of_one_worker_are_one_worker(store: Store) -> None:
     record_heartbeat(store, BUILDER)
     record_heartbeat(store, replace(BUILDER, slots=4))
     assert [worker.slots for worker in workers(store)] == [4]
 
 
-def test_a_worker_that_falls_silent_serves_nothing_until_its_next_sign(
+def test_a_silent_worker_serves_nothing_until_its_next_heartbeat(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(state, "SILENCE", 0.5)
@@ -76,9 +76,7 @@ def test_a_worker_that_falls_silent_serves_nothing_until_its_next_sign(
     assert served(workers(store)) == {"amd64", "arm64"}
 
 
-def test_a_worker_that_was_silent_for_long_is_forgotten(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_worker_that_is_silent_for_long_is_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     record_heartbeat(store, PUBLISHER)
     monkeypatch.setattr(state, "FORGOTTEN", 0.5)
     wait_until(lambda: known_workers(store) == [])
@@ -88,7 +86,7 @@ def test_a_worker_that_was_silent_for_long_is_forgotten(
     assert [worker.name for worker in known_workers(store)] == ["b"]
 
 
-def test_a_drained_worker_finishes_what_it_has_and_is_told_by_its_next_sign(store: Store) -> None:
+def test_a_drained_worker_learns_of_it_by_its_next_heartbeat_and_finishes_its_jobs(store: Store) -> None:
     assert not record_heartbeat(store, BUSY)
     drain(store, "b", "ann@host")
     assert state_of(store) is WorkerState.DRAINING
@@ -103,7 +101,7 @@ def test_a_drained_worker_finishes_what_it_has_and_is_told_by_its_next_sign(stor
 def test_a_worker_stays_drained_when_it_starts_again_and_until_it_is_resumed(store: Store) -> None:
     record_heartbeat(store, BUILDER)
     drain(store, "b", "ann@host")
-    leave(store, "b")
+    deregister(store, "b")
     assert record_heartbeat(store, BUILDER)
     assert is_drained(store, "b")
     assert resume(store, "b")
@@ -112,27 +110,27 @@ def test_a_worker_stays_drained_when_it_starts_again_and_until_it_is_resumed(sto
     assert state_of(store) is WorkerState.UP
 
 
-def test_a_worker_that_nobody_has_heard_of_is_told_so(store: Store) -> None:
+def test_an_unknown_worker_cannot_be_drained_or_resumed(store: Store) -> None:
     with pytest.raises(StateError, match="there is no worker nobody"):
         drain(store, "nobody", "ann@host")
     with pytest.raises(StateError, match="there is no worker nobody"):
         resume(store, "nobody")
 
 
-def test_a_worker_that_leaves_serves_no_more(store: Store) -> None:
+def test_a_worker_that_leaves_serves_nothing(store: Store) -> None:
     record_heartbeat(store, replace(BUSY, leaving=True))
     assert state_of(store) is WorkerState.LEAVING
     assert served(workers(store)) == set()
 
 
-def test_a_worker_of_a_later_version_is_known_by_what_is_understood(store: Store) -> None:
+def test_unknown_fields_of_a_later_version_are_ignored(store: Store) -> None:
     record_heartbeat(store, BUILDER)
-    told = json.loads(str(store.text.hget("farm:workers", "b")))
-    store.text.hset("farm:workers", "b", json.dumps({**told, "mood": "good"}))
+    stored = json.loads(str(store.text.hget("farm:workers", "b")))
+    store.text.hset("farm:workers", "b", json.dumps({**stored, "mood": "good"}))
     assert [worker.name for worker in workers(store)] == ["b"]
 
 
-def test_a_worker_as_json_says_what_an_operator_asks_for(store: Store) -> None:
+def test_a_worker_as_json_has_what_an_operator_needs(store: Store) -> None:
     record_heartbeat(store, BUSY)
     (worker,) = workers(store)
     data = worker.to_json()

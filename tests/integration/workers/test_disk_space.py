@@ -1,4 +1,4 @@
-"""Room on the engine's disk, on a real engine whose disk is small."""
+"""Free space on the engine's disk, on a real engine whose disk is small."""
 
 from __future__ import annotations
 
@@ -47,17 +47,17 @@ def bench(small_engine: Engine, lab: Lab, tmp_path: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def make_room(small_engine: Engine, lab: Lab) -> Iterator[Callable[[int], DiskSpace]]:
-    """Makes rooms, whose engine counts as full below so many free bytes."""
+def disk_space(small_engine: Engine, lab: Lab) -> Iterator[Callable[[int], DiskSpace]]:
+    """Make a DiskSpace whose engine counts as full below so many free bytes."""
     stores: list[Store] = []
 
     def make(disk_free: int = 0) -> DiskSpace:
         settings = Settings(
             broker=Secret(lab.redis_url), engine=small_engine.url, disk_free=disk_free, cache_keep=0
         )
-        site = WorkerContext(settings, "worker@test", SharedFlag())
-        stores.append(site.store)
-        return DiskSpace(site, small_engine, small_engine.info())
+        context = WorkerContext(settings, "worker@test", SharedFlag())
+        stores.append(context.store)
+        return DiskSpace(context, small_engine, small_engine.info())
 
     yield make
     for store in stores:
@@ -65,12 +65,12 @@ def make_room(small_engine: Engine, lab: Lab) -> Iterator[Callable[[int], DiskSp
 
 
 def noise(mebibytes: int) -> str:
-    """A Dockerfile whose build writes so much, and other bytes each time."""
+    """A Dockerfile whose build writes so much, with different bytes each time."""
     return f"FROM BASE\nRUN echo {next(_numbers)}; dd if=/dev/urandom of=/noise bs=1M count={mebibytes}\n"
 
 
 def leave_cache(bench: Bench, mebibytes: int) -> None:
-    """Build, and take the image out again, as after a push."""
+    """Build, and remove the image again, as after a push."""
     image = name()
     bench.build(noise(mebibytes), BuildSpec("amd64"), name=image)
     forget(bench.engine, image)
@@ -90,11 +90,11 @@ def holds(engine: Engine, reference: Reference) -> bool:
     return True
 
 
-def test_a_build_that_fills_the_disk_is_made_again_after_a_clean_up(
-    bench: Bench, make_room: Callable[..., DiskSpace]
+def test_a_build_that_fills_the_disk_is_repeated_after_a_clean_up(
+    bench: Bench, disk_space: Callable[..., DiskSpace]
 ) -> None:
-    room = make_room()
-    said: list[str] = []
+    disk = disk_space()
+    reported: list[str] = []
     leave_cache(bench, 80)
     tries: list[int] = []
 
@@ -102,58 +102,58 @@ def test_a_build_that_fills_the_disk_is_made_again_after_a_clean_up(
         tries.append(len(tries))
         bench.build(noise(130), BuildSpec("amd64"))
 
-    room.filled(build, name(), say=said.append)
+    disk.build_with_room(build, name(), report=reported.append)
     assert tries == [0, 1]
-    assert "disk of the Docker Engine is full" in said[0]
+    assert "disk of the Docker Engine is full" in reported[0]
 
 
 def test_a_build_that_needs_more_than_the_disk_fails_for_good(
-    bench: Bench, make_room: Callable[..., DiskSpace]
+    bench: Bench, disk_space: Callable[..., DiskSpace]
 ) -> None:
     with pytest.raises(DiskTooSmallError, match="again after a clean-up") as caught:
-        make_room().filled(lambda: _discard(bench.build(noise(400))), name(), say=lambda _: None)
+        disk_space().build_with_room(lambda: _discard(bench.build(noise(400))), name(), report=lambda _: None)
     assert not caught.value.retryable
 
 
 def test_cache_beyond_its_bounds_is_pruned_before_a_build(
-    bench: Bench, small_engine: Engine, make_room: Callable[..., DiskSpace]
+    bench: Bench, small_engine: Engine, disk_space: Callable[..., DiskSpace]
 ) -> None:
     root = small_engine.info().root
     leave_cache(bench, 60)
     full = free_space(small_engine.url, root)
-    make_room().make()
+    disk_space().make_room()
     after = free_space(small_engine.url, root)
     assert full is not None
     assert after is not None
     assert after - full > 50 * MIB
 
 
-def test_a_job_is_refused_with_the_figures_while_too_little_is_free(
-    make_room: Callable[..., DiskSpace],
+def test_a_job_is_refused_with_the_figures_while_too_little_space_is_free(
+    disk_space: Callable[..., DiskSpace],
 ) -> None:
-    with pytest.raises(DiskFullError, match=r"^disk full: /.* MiB free, of 300 MiB wanted") as caught:
-        make_room(300 * MIB).make()
+    with pytest.raises(DiskFullError, match=r"^disk full: /.* MiB free, 300 MiB required") as caught:
+        disk_space(300 * MIB).make_room()
     assert caught.value.retryable
 
 
-def test_an_image_that_a_dead_build_left_is_taken_out_and_no_other(
-    bench: Bench, small_engine: Engine, make_room: Callable[..., DiskSpace]
+def test_the_image_of_a_dead_build_is_removed_and_no_other(
+    bench: Bench, small_engine: Engine, disk_space: Callable[..., DiskSpace]
 ) -> None:
-    room = make_room()
-    left, foreign = name(), name()
-    for reference in (left, foreign):
+    disk = disk_space()
+    leftover, foreign = name(), name()
+    for reference in (leftover, foreign):
         bench.build("FROM BASE\nRUN true\n", BuildSpec("amd64"), name=reference)
-    lease = leases.take(room.site.store, str(left), life=60, holder="r1 other@test")
-    with pytest.raises(RuntimeError, match="died"), room.taken(left):
+    lease = leases.take(disk.context.store, str(leftover), duration=60, holder="r1 other@test")
+    with pytest.raises(RuntimeError, match="died"), disk.reserved(leftover):
         raise RuntimeError("died")
-    room.make()
-    assert holds(small_engine, left), "its build is under way elsewhere"
-    leases.free(room.site.store, lease)
-    room.make()
-    assert (holds(small_engine, left), holds(small_engine, foreign)) == (False, True)
+    disk.make_room()
+    assert holds(small_engine, leftover), "another worker builds it"
+    leases.release(disk.context.store, lease)
+    disk.make_room()
+    assert (holds(small_engine, leftover), holds(small_engine, foreign)) == (False, True)
 
 
-def test_the_disk_of_an_engine_elsewhere_is_not_guessed(small_engine: Engine) -> None:
+def test_the_disk_of_an_engine_on_another_machine_is_not_guessed(small_engine: Engine) -> None:
     root = small_engine.info().root
     assert free_space(small_engine.url, root) is not None
     assert free_space("tcp://builder.example.org:2375", root) is None

@@ -9,10 +9,11 @@ import pytest
 from rich.console import Console
 
 from farm.cli.follow import exit_code
+from farm.cli.run_lines import change_line
 from farm.cli.run_table import draw
-from farm.cli.run_view import RunView
 from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError
 from farm.model import JobState, PackageState, RunState
+from farm.state.following import RunView
 from farm.state.records import JobRecord, PackageRecord, RunRecord
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def test_the_last_event_ends_the_run_and_says_when(view: RunView) -> None:
         (JobState.BUILDING, f"   3.0s  {FOO} s390x: building on w9"),
         (JobState.PUSHING, f"   3.0s  {FOO} s390x: pushing"),
         (JobState.BUILT, f"   3.0s  {FOO} s390x: built"),
-        (JobState.EXISTS, f"   3.0s  {FOO} s390x: stands already"),
+        (JobState.EXISTS, f"   3.0s  {FOO} s390x: already exists"),
         (JobState.FAILED, f"   3.0s  {FOO} s390x: failed"),
         (JobState.QUEUED, None),
         (JobState.LEASED, None),
@@ -96,13 +97,13 @@ def test_the_last_event_ends_the_run_and_says_when(view: RunView) -> None:
 )
 def test_a_line_tells_what_a_person_waits_for(view: RunView, state: JobState, line: str | None) -> None:
     view.apply(f"J {FOO} s390x", job("s390x", state, worker="w9"))
-    assert view.line(f"J {FOO} s390x") == line
+    assert change_line(view.record(), f"J {FOO} s390x") == line
 
 
 def test_a_line_tells_how_a_package_ended(view: RunView) -> None:
     view.apply(f"P {FOO}", json.dumps({"package": FOO, "reference": "r", "state": "signed", "at": 112.5}))
-    assert view.line(f"P {FOO}") == f"  12.5s  {FOO}: signed"
-    assert view.line("R") is None
+    assert change_line(view.record(), f"P {FOO}") == f"  12.5s  {FOO}: signed"
+    assert change_line(view.record(), "R") is None
 
 
 def shown(record: RunRecord, now: float = 110.0, waits: Waits | None = None) -> list[list[str]]:

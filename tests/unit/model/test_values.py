@@ -152,21 +152,23 @@ def test_a_job_says_nothing_of_what_it_does_not_know() -> None:
 
 
 def test_a_job_of_a_newer_farm_is_refused_rather_than_built_without_what_it_asks_for() -> None:
-    with pytest.raises(InputError, match=r"^the job asks for sandbox, which this version") as caught:
+    with pytest.raises(
+        InputError, match=r"^the job has fields that this version of the farm does not know: sandbox"
+    ) as caught:
         Job.from_json(job().to_json() | {"sandbox": True})
     assert caught.value.hint == "upgrade this worker"
 
 
 def test_work_and_images_come_back_as_they_were() -> None:
-    made = work("linuxkit/foo", "amd64", standing=(image("arm64"),), needs=("linuxkit/bar",), sign=False)
+    made = work("linuxkit/foo", "amd64", existing=(image("arm64"),), needs=("linuxkit/bar",), sign=False)
     assert PackageWork.from_json(made.to_json()) == made
     assert ArchImage.from_json(image("arm64").to_json()) == image("arm64")
 
 
 def test_each_state_says_whether_it_is_an_end() -> None:
     assert {state for state in JobState if state.ended} == {"built", "exists", "failed", "cancelled"}
-    assert {state for state in JobState if state.landed} == {"built", "exists"}
-    standing = {"pushed", "published", "signed"}
-    assert {state for state in PackageState if state.stands} == standing
-    assert {state for state in PackageState if state.ended} == {*standing, "failed", "cancelled"}
+    assert {state for state in JobState if state.succeeded} == {"built", "exists"}
+    succeeded = {"pushed", "published", "signed"}
+    assert {state for state in PackageState if state.succeeded} == succeeded
+    assert {state for state in PackageState if state.ended} == {*succeeded, "failed", "cancelled"}
     assert {state for state in RunState if state.ended} == {"done", "failed", "cancelled"}

@@ -128,7 +128,7 @@ def test_a_run_holds_a_job_for_each_missing_image_and_names_what_stands() -> Non
     assert (job.run, job.arch, job.context, job.tag) == ("r7", "amd64", digest("tar"), "v-{{.Hash}}")
     assert (job.dockerfile, job.network, job.no_cache, job.force) == ("D", True, True, False)
     assert (job.labels, job.build_args, job.destinations) == ((("l", "1"),), (("A", "b"),), ("lib",))
-    assert [standing.arch for standing in work.standing] == ["arm64"]
+    assert [image.arch for image in work.existing] == ["arm64"]
     assert (work.arches, work.sign, work.partial) == (("amd64", "arm64"), True, True)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from farm.model import JobState, PackageState, RunState
 from farm.planning.explain import explain, format_duration
-from farm.state.queue_positions import Line
+from farm.state.queue_positions import QueuePosition
 from farm.state.records import JobRecord, PackageRecord, RunRecord
 
 
@@ -22,26 +22,26 @@ def package(name: str, state: PackageState = PackageState.BUILDING, **facts: obj
 @pytest.mark.parametrize(
     ("line", "why"),
     [
-        (Line(), "no worker for s390x"),
-        (Line(slots=1), "about to start"),
-        (Line(slots=2, in_hand=1), "about to start"),
-        (Line(slots=1, in_hand=1), "next"),
-        (Line(slots=1, in_hand=1, took=(60.0, 120.0)), "next (about 2 min)"),
-        (Line(slots=1, ahead=1, in_hand=1), "behind 1 job"),
-        (Line(slots=2, ahead=12, in_hand=2, took=(90.0,)), "behind 12 jobs (about 10 min)"),
+        (QueuePosition(), "no worker for s390x"),
+        (QueuePosition(slots=1), "about to start"),
+        (QueuePosition(slots=2, in_progress=1), "about to start"),
+        (QueuePosition(slots=1, in_progress=1), "next"),
+        (QueuePosition(slots=1, in_progress=1, durations=(60.0, 120.0)), "next (about 2 min)"),
+        (QueuePosition(slots=1, ahead=1, in_progress=1), "behind 1 job"),
+        (QueuePosition(slots=2, ahead=12, in_progress=2, durations=(90.0,)), "behind 12 jobs (about 10 min)"),
     ],
 )
-def test_a_queued_job_says_what_is_before_it(line: Line, why: str) -> None:
+def test_a_queued_job_says_what_is_before_it(line: QueuePosition, why: str) -> None:
     assert explain(run_of(package("a")), {"s390x": line})["a", "s390x"] == why
 
 
 def test_the_jobs_of_one_run_queue_behind_one_another() -> None:
-    waits = explain(run_of(package("a"), package("b")), {"s390x": Line(slots=1, in_hand=1)})
+    waits = explain(run_of(package("a"), package("b")), {"s390x": QueuePosition(slots=1, in_progress=1)})
     assert waits == {("a", "s390x"): "next", ("b", "s390x"): "behind 1 job"}
 
 
 def test_a_job_whose_work_is_under_way_elsewhere_says_where() -> None:
-    jobs = {"s390x": JobRecord("s390x", JobState.QUEUED, behind="r7 big@iron")}
+    jobs = {"s390x": JobRecord("s390x", JobState.QUEUED, waiting_for="r7 big@iron")}
     waits = explain(run_of(package("a", jobs=jobs)), {})
     assert waits["a", "s390x"] == "same build under way: r7 big@iron"
 

@@ -83,4 +83,4 @@ def test_what_was_built_is_not_built_again() -> None:
     record = run_of(package("x", FAILED, amd64=built, arm64=JobRecord("arm64", JobState.FAILED)))
     new = again(record, [work("x", "amd64", "arm64")], run="r43", submitter="me@here", created=1.0)
     assert [job.arch for job in new.works[0].jobs] == ["arm64"]
-    assert new.works[0].standing == (image("amd64"),)
+    assert new.works[0].existing == (image("amd64"),)

@@ -1,4 +1,4 @@
-"""The Celery application: the queues, and the settings that lose nothing."""
+"""The Celery application: its queues, and the settings with which no work is lost."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from farm.errors import SettingsError
 from farm.model import ARCHES
 from farm.scheduling.celery_app import BUILD, PUBLISH, PUBLISH_QUEUE, QUEUES, SETTLE, build_queue, make_app
 from farm.scheduling.celery_compat import Results
-from farm.scheduling.coordinator import build_signature, publish_signature
+from farm.scheduling.dispatch import build_signature, publish_signature
 from farm.settings import Secret, Settings
 from tests.support.values import job, work
 
@@ -46,7 +46,7 @@ def test_each_architecture_has_a_queue_of_its_own_and_publishing_another(app: Ce
         ("task_create_missing_queues", False),
     ],
 )
-def test_a_setting_without_which_work_was_lost_stands(app: Celery, setting: str, value: object) -> None:
+def test_a_setting_without_which_work_was_lost_is_set(app: Celery, setting: str, value: object) -> None:
     assert getattr(app.conf, setting) == value
 
 
@@ -54,7 +54,7 @@ def test_a_chord_outlives_the_longest_build(app: Celery) -> None:
     assert app.conf.result_chord_expires > app.conf.task_time_limit > 100.0
 
 
-def test_no_answer_of_redis_is_waited_for_for_ever(app: Celery) -> None:
+def test_no_answer_of_redis_is_waited_for_forever(app: Celery) -> None:
     options = app.conf.broker_transport_options
     waits = [options["socket_timeout"], options["socket_connect_timeout"], app.conf.redis_socket_timeout]
     assert all(0 < wait <= 60 for wait in waits)
@@ -65,7 +65,7 @@ def test_without_a_broker_there_is_no_application() -> None:
         make_app(Settings())
 
 
-def test_a_socket_is_spelt_as_celery_does() -> None:
+def test_a_unix_socket_is_spelled_as_celery_does() -> None:
     assert (
         make_app(Settings(broker=Secret("unix:///run/r.sock"))).conf.broker_url
         == "redis+socket:///run/r.sock"
@@ -88,18 +88,18 @@ def test_a_build_goes_to_its_architectures_queue_under_the_name_that_operators_r
     assert sent.options["kwargsrepr"] == sent.options["shadow"] == "linuxkit/foo:ab12cd34 s390x"
 
 
-def test_flower_hears_the_name_that_operators_read_whichever_news_comes_last(app: Celery) -> None:
+def test_flower_shows_the_name_that_operators_read_in_whatever_order_events_arrive(app: Celery) -> None:
     sent = build_signature(app, job("s390x"))
     message = app.amqp.create_task_message("t1", BUILD, create_sent_event=True, shadow=sent.options["shadow"])
     assert message.sent_event["name"] == message.headers["shadow"] == "linuxkit/foo:ab12cd34 s390x"
     received = {"type": "task-received", "name": message.headers["shadow"]}
-    sent_news = {"type": "task-sent"} | message.sent_event
-    for news in ([sent_news, received], [received, sent_news]):
-        told: Any = State()
-        for clock, event in enumerate(news):
+    sent_event = {"type": "task-sent"} | message.sent_event
+    for events in ([sent_event, received], [received, sent_event]):
+        state: Any = State()
+        for clock, event in enumerate(events):
             where = {"uuid": "t1", "hostname": "w", "timestamp": 1, "local_received": 1, "clock": clock}
-            told.event(event | where)
-        assert told.tasks["t1"].name == message.headers["shadow"]
+            state.event(event | where)
+        assert state.tasks["t1"].name == message.headers["shadow"]
 
 
 def test_a_publication_goes_to_the_publisher_and_so_does_what_settles_it(app: Celery) -> None:

@@ -1,53 +1,59 @@
-"""A lease that ran out tells of a death, unless Redis was away or somebody's clock stood still."""
+"""An expired lease means that its holder is gone, unless Redis was away or a machine was suspended."""
 
 from __future__ import annotations
 
 import pytest
 
-from farm.scheduling.outage import LEAP, STEADY, OutageDetector
+from farm.scheduling.outage import MAX_CLOCK_JUMP, MIN_UPTIME, OutageDetector
 
 EPOCH = 1_700_000_000.0
 
 
-def beating(
-    pulse: OutageDetector, start: float, *, ahead: tuple[float, float] = (EPOCH, EPOCH)
+def twenty_seconds(
+    outage: OutageDetector, start: float, *, clocks: tuple[float, float] = (EPOCH, EPOCH)
 ) -> list[bool]:
-    """What a pulse says for twenty seconds in which all is well."""
-    ours, theirs = ahead
+    """The answers of a detector in each of twenty seconds without a fault."""
+    local, redis = clocks
     return [
-        pulse.steady(start + second, waited=0.01, ours=ours + start + second, theirs=theirs + start + second)
+        outage.is_over(
+            start + second,
+            waited=0.01,
+            local_time=local + start + second,
+            redis_time=redis + start + second,
+        )
         for second in range(20)
     ]
 
 
 def test_redis_must_have_answered_for_a_while() -> None:
-    said = beating(OutageDetector(0.0), 0.0)
-    assert said.index(True) == int(STEADY) + 1
-    assert all(said[said.index(True) :])
+    answers = twenty_seconds(OutageDetector(0.0), 0.0)
+    assert answers.index(True) == int(MIN_UPTIME) + 1
+    assert all(answers[answers.index(True) :])
 
 
-def test_an_outage_begins_it_anew() -> None:
-    pulse = OutageDetector(0.0)
-    beating(pulse, 0.0)
-    pulse.lost(20.0)
-    assert beating(pulse, 20.0).index(True) == int(STEADY) + 1
+def test_an_outage_starts_the_time_anew() -> None:
+    outage = OutageDetector(0.0)
+    twenty_seconds(outage, 0.0)
+    outage.restart(20.0)
+    assert twenty_seconds(outage, 20.0).index(True) == int(MIN_UPTIME) + 1
 
 
-def test_an_answer_that_was_long_in_coming_begins_it_anew() -> None:
-    pulse = OutageDetector(0.0)
-    beating(pulse, 0.0)
-    assert not pulse.steady(30.0, waited=LEAP + 1, ours=EPOCH + 30, theirs=EPOCH + 30)
+def test_a_late_answer_starts_the_time_anew() -> None:
+    outage = OutageDetector(0.0)
+    twenty_seconds(outage, 0.0)
+    times = {"local_time": EPOCH + 30, "redis_time": EPOCH + 30}
+    assert not outage.is_over(30.0, waited=MAX_CLOCK_JUMP + 1, **times)
 
 
-@pytest.mark.parametrize("ahead", [(EPOCH + 60, EPOCH), (EPOCH, EPOCH + 60), (EPOCH + 60, EPOCH + 60)])
-def test_a_machine_that_slept_begins_it_anew(ahead: tuple[float, float]) -> None:
-    pulse = OutageDetector(0.0)
-    beating(pulse, 0.0)
-    # The monotonic clock stood still meanwhile, or only Redis's machine slept.
-    assert beating(pulse, 20.0, ahead=ahead).index(True) == int(STEADY) + 1
+@pytest.mark.parametrize("clocks", [(EPOCH + 60, EPOCH), (EPOCH, EPOCH + 60), (EPOCH + 60, EPOCH + 60)])
+def test_a_suspended_machine_starts_the_time_anew(clocks: tuple[float, float]) -> None:
+    outage = OutageDetector(0.0)
+    twenty_seconds(outage, 0.0)
+    # The monotonic clock stopped meanwhile, or only Redis' machine was suspended.
+    assert twenty_seconds(outage, 20.0, clocks=clocks).index(True) == int(MIN_UPTIME) + 1
 
 
-def test_a_clock_that_is_put_back_tells_of_nothing() -> None:
-    pulse = OutageDetector(0.0)
-    beating(pulse, 0.0)
-    assert all(beating(pulse, 20.0, ahead=(EPOCH - 60, EPOCH - 60)))
+def test_a_clock_that_is_set_back_changes_nothing() -> None:
+    outage = OutageDetector(0.0)
+    twenty_seconds(outage, 0.0)
+    assert all(twenty_seconds(outage, 20.0, clocks=(EPOCH - 60, EPOCH - 60)))

@@ -1,4 +1,4 @@
-"""Who submits, for people."""
+"""The submitter as people see it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     import pytest
 
 
-def test_who_submits_is_told_by_name_and_host() -> None:
+def test_a_submitter_is_named_by_user_and_host() -> None:
     user, _, host = whoami().rpartition("@")
     assert pwd.getpwnam(user)
     assert host == platform.node()
 
 
-def test_who_has_no_name_on_this_machine_may_submit_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_name_on_this_machine_may_submit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.getuid", lambda: 4_000_000_000)
     assert whoami() == f"4000000000@{platform.node()}"

@@ -1,4 +1,4 @@
-"""What the state knows, as it is stored and as it is shown."""
+"""Records as they are stored and as they are shown."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from farm.state.records import (
     job_field,
     package_field,
     package_of,
-    read_job,
-    read_package,
+    parse_job,
+    parse_package,
 )
 from tests.support.values import descriptor, image
 
@@ -46,24 +46,24 @@ def test_a_stored_job_is_read_with_its_image_and_its_error() -> None:
         "image": json.dumps(image("arm64").to_json()),
         "error": json.dumps(BROKEN.to_json()),
     }
-    job = read_job(json.dumps(stored))
+    job = parse_job(json.dumps(stored))
     assert (job.arch, job.state, job.at, job.token, job.lost) == ("arm64", JobState.FAILED, 5.25, "t", 2)
     assert job.image == image("arm64")
     assert isinstance(job.error, BuildFailedError)
     assert job.why == str(BROKEN)
 
 
-def test_a_record_of_the_first_moment_has_only_its_name_and_state() -> None:
-    job = read_job('{"arch": "amd64", "state": "waiting"}')
+def test_a_new_record_has_only_its_name_and_state() -> None:
+    job = parse_job('{"arch": "amd64", "state": "waiting"}')
     assert job == JobRecord("amd64", JobState.WAITING)
     assert job.why == ""
-    package = read_package('{"package": "a/b", "reference": "r", "state": "waiting"}')
+    package = parse_package('{"package": "a/b", "reference": "r", "state": "waiting"}')
     assert package == PackageRecord("a/b", "r", PackageState.WAITING)
     assert package.why == ""
 
 
-def test_a_field_that_a_later_version_adds_is_passed_over() -> None:
-    assert read_job('{"arch": "amd64", "state": "queued", "colour": "red"}').state is JobState.QUEUED
+def test_a_field_that_a_later_version_adds_is_ignored() -> None:
+    assert parse_job('{"arch": "amd64", "state": "queued", "colour": "red"}').state is JobState.QUEUED
 
 
 @pytest.mark.parametrize("package", ["linuxkit/foo", "a b/c d", "foo"])
@@ -86,7 +86,7 @@ def test_a_run_as_json_holds_each_package_and_each_job_with_its_reason() -> None
     assert json.loads(json.dumps(data)) == data
 
 
-def test_a_run_as_json_tells_no_token_of_a_lease() -> None:
+def test_a_run_as_json_has_no_fencing_token() -> None:
     job = JobRecord("amd64", JobState.BUILDING, token="secret-token", worker="w")
     package = PackageRecord(NAME, "ref", PackageState.BUILDING, token="secret-token", jobs={"amd64": job})
     data = RunRecord("r1", RunState.OPEN, "me", 1.0, None, {NAME: package}).to_json()
@@ -94,22 +94,22 @@ def test_a_run_as_json_tells_no_token_of_a_lease() -> None:
 
 
 @pytest.mark.parametrize("state", [state for state in JobState if not state.ended])
-def test_a_package_has_not_failed_while_a_build_is_under_way(state: JobState) -> None:
+def test_a_package_has_not_failed_while_a_job_has_not_ended(state: JobState) -> None:
     assert failure_of(NAME, [failed("amd64"), JobRecord("arm64", state)]) is None
 
 
-def test_a_package_whose_builds_all_landed_has_not_failed() -> None:
+def test_a_package_whose_jobs_all_succeeded_has_not_failed() -> None:
     assert failure_of(NAME, [built("amd64"), JobRecord("arm64", JobState.EXISTS)]) is None
     assert failure_of(NAME, []) is None
 
 
-def test_the_reason_is_that_of_the_build_that_failed_with_its_kind_and_hint() -> None:
+def test_the_reason_is_that_of_the_job_that_failed_with_its_kind_and_hint() -> None:
     error = failure_of(NAME, [built("amd64"), failed("arm64")])
     assert isinstance(error, BuildFailedError)
     assert (error.message, error.hint) == (BROKEN.message, BROKEN.hint)
 
 
-def test_every_further_build_that_failed_is_named() -> None:
+def test_every_further_job_that_failed_is_named() -> None:
     other = EngineUnavailableError("linuxkit/foo s390x: the engine went away")
     error = failure_of(NAME, [failed("arm64"), built("amd64"), failed("s390x", other)])
     assert isinstance(error, BuildFailedError)
@@ -117,7 +117,7 @@ def test_every_further_build_that_failed_is_named() -> None:
     assert "s390x" in error.message
 
 
-def test_a_cancelled_build_without_a_reason_still_says_which_it_was() -> None:
+def test_a_cancelled_job_without_a_reason_is_still_named() -> None:
     error = failure_of(NAME, [built("amd64"), JobRecord("arm64", JobState.CANCELLED)])
     assert error is not None
     assert "linuxkit/foo" in error.message

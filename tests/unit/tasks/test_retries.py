@@ -1,4 +1,4 @@
-"""What a moment may heal is tried again: a few times, and not once the work should end."""
+"""Temporary errors: the work is tried again a few times, and not once it must stop."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError, StateUnavailableError
-from tasks.retries import ATTEMPTS, patiently
+from tasks.retries import ATTEMPTS, retry_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 AWAY = RegistryUnavailableError("the registry is away")
 
 
-class Hurried(threading.Event):
-    """An event for which nobody really waits; it notes how long they would have."""
+class InstantEvent(threading.Event):
+    """An event whose waits return at once; it records how long they would have taken."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -29,44 +29,44 @@ class Hurried(threading.Event):
 
 
 def failing(*errors: Exception) -> tuple[Callable[[], str], list[int]]:
-    """A call that fails with each of these in turn, then succeeds; and how often it was made."""
-    left, calls = list(errors), [0]
+    """A call that raises each of these in turn, then succeeds; and the number of calls."""
+    pending, calls = list(errors), [0]
 
     def call() -> str:
         calls[0] += 1
-        if left:
-            raise left.pop(0)
+        if pending:
+            raise pending.pop(0)
         return "done"
 
     return call, calls
 
 
-def test_what_heals_in_time_succeeds_after_growing_pauses() -> None:
-    until = Hurried()
+def test_a_temporary_error_is_retried_after_growing_pauses() -> None:
+    stop = InstantEvent()
     call, calls = failing(AWAY, AWAY)
-    assert patiently(call, until=until) == "done"
+    assert retry_temporary(call, stop=stop) == "done"
     assert calls == [3]
-    assert len(until.waits) == 2
-    assert all(0 < wait <= 25 for wait in until.waits)
+    assert len(stop.waits) == 2
+    assert all(0 < wait <= 25 for wait in stop.waits)
 
 
 def test_each_pause_is_announced_with_its_reason_and_its_length() -> None:
-    said: list[str] = []
-    until = Hurried()
+    reported: list[str] = []
+    stop = InstantEvent()
     call, _ = failing(AWAY, RegistryUnavailableError("still away"))
-    patiently(call, until=until, say=said.append)
-    first, second = (f"{wait:.0f} s" for wait in until.waits)
-    assert said == [
-        f"the registry is away; tried again in {first}, try 2 of {ATTEMPTS}",
-        f"still away; tried again in {second}, try 3 of {ATTEMPTS}",
+    retry_temporary(call, stop=stop, report=reported.append)
+    first, second = (f"{wait:.0f} s" for wait in stop.waits)
+    assert reported == [
+        f"the registry is away; retrying in {first} (attempt 2 of {ATTEMPTS})",
+        f"still away; retrying in {second} (attempt 3 of {ATTEMPTS})",
     ]
 
 
-def test_what_does_not_heal_raises_the_last_error_in_the_end() -> None:
+def test_an_error_that_remains_is_raised_after_the_last_attempt() -> None:
     last = RegistryUnavailableError("still away")
     call, calls = failing(*[AWAY] * (ATTEMPTS - 1), last)
     with pytest.raises(RegistryUnavailableError) as caught:
-        patiently(call, until=Hurried())
+        retry_temporary(call, stop=InstantEvent())
     assert caught.value is last
     assert calls == [ATTEMPTS]
 
@@ -77,32 +77,32 @@ def test_what_does_not_heal_raises_the_last_error_in_the_end() -> None:
         BuildFailedError("make failed"),
         FarmError("no"),
         ZeroDivisionError(),
-        # It was waited for already, for a quarter of an hour.
+        # `wait_for_redis` has waited a quarter of an hour by then.
         StateUnavailableError("Redis is away"),
     ],
 )
-def test_what_a_repeat_cannot_change_is_not_repeated(error: Exception) -> None:
+def test_a_permanent_error_is_not_retried(error: Exception) -> None:
     call, calls = failing(error)
     with pytest.raises(type(error)):
-        patiently(call, until=Hurried())
+        retry_temporary(call, stop=InstantEvent())
     assert calls == [1]
 
 
-def test_work_that_should_end_is_not_tried_again() -> None:
-    until = Hurried()
-    until.set()
+def test_work_that_must_stop_is_not_retried() -> None:
+    stop = InstantEvent()
+    stop.set()
     call, calls = failing(AWAY)
     with pytest.raises(RegistryUnavailableError):
-        patiently(call, until=until)
+        retry_temporary(call, stop=stop)
     assert calls == [1]
 
 
-def test_work_that_should_end_does_not_wait_out_its_pause() -> None:
-    until = threading.Event()
+def test_work_that_must_stop_does_not_wait_for_the_end_of_its_pause() -> None:
+    stop = threading.Event()
 
     def call() -> str:
-        threading.Timer(0.05, until.set).start()
+        threading.Timer(0.05, stop.set).start()
         raise AWAY
 
     with pytest.raises(RegistryUnavailableError):
-        patiently(call, until=until)
+        retry_temporary(call, stop=stop)

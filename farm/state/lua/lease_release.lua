@@ -1,4 +1,4 @@
--- Give a lease back and take those who wait for it. KEYS: lease, queue. ARGV: 1 token. Returns what they asked to have sent.
+-- Release a lease. KEYS: lease, queue. ARGV: 1 token. Returns the queued messages, and none when another holder has it.
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return {} end
 redis.call('DEL', KEYS[1])
 local waiting = redis.call('LRANGE', KEYS[2], 0, -1)

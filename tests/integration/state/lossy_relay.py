@@ -1,4 +1,4 @@
-"""A way to Redis on which an answer gets lost, so that nobody hears what was carried out; or a command."""
+"""A relay to Redis that loses one command, or the answer to one that was carried out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _CHUNK = 1 << 16
 
 
-class LosingWay:
-    """Carries connections to Redis, and breaks off instead of a chosen command, or of the answer to it."""
+class LossyRelay:
+    """Relays connections to Redis, and breaks one at a chosen command or at the answer to it."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -31,15 +31,15 @@ class LosingWay:
         self._threads[0].start()
 
     def lose_answer_to(self, word: str) -> None:
-        """Lose the next answer to a command in which this word stands."""
+        """Lose the next answer to a command that contains this word."""
         self._wanted, self._before = word.encode(), False
 
     def lose(self, word: str) -> None:
-        """Lose the next command in which this word stands: it is not carried out."""
+        """Lose the next command that contains this word: it is not carried out."""
         self._wanted, self._before = word.encode(), True
 
     def close(self) -> None:
-        """Accept no more, and break off what is left."""
+        """Accept no more connections, and break those that remain."""
         for sock in (self._listener, *self._clients):
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
@@ -52,10 +52,10 @@ class LosingWay:
             while True:
                 client, _ = self._listener.accept()
                 self._clients.append(client)
-                self._threads.append(threading.Thread(target=self._carry, args=(client,)))
+                self._threads.append(threading.Thread(target=self._relay, args=(client,)))
                 self._threads[-1].start()
 
-    def _carry(self, client: socket.socket) -> None:
+    def _relay(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._redis) as redis, suppress(OSError):
             while words := client.recv(_CHUNK):
                 losing = bool(self._wanted) and self._wanted in words
@@ -70,10 +70,10 @@ class LosingWay:
 
 
 @contextmanager
-def losing_way(url: str) -> Iterator[LosingWay]:
-    """A way to the Redis at a URL, for clients that send one small command at a time."""
-    way = LosingWay(url)
+def lossy_relay(url: str) -> Iterator[LossyRelay]:
+    """A relay to the Redis at a URL, for clients that send one small command at a time."""
+    relay = LossyRelay(url)
     try:
-        yield way
+        yield relay
     finally:
-        way.close()
+        relay.close()

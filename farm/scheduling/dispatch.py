@@ -1,0 +1,100 @@
+"""Dispatch: the messages of jobs and publications, as Celery sends them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from celery import chord
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
+
+from farm.errors import StateUnavailableError
+from farm.scheduling.celery_app import BUILD, PUBLISH, PUBLISH_QUEUE, SETTLE, build_queue
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from celery import Celery
+    from celery.canvas import Signature
+
+    from farm.model import ArchImage, Job, PackageWork
+
+
+def send_package(app: Celery, run: str, work: PackageWork) -> None:
+    """Send a package's jobs as one chord, or its publication where there is nothing to build.
+
+    Raises:
+        StateUnavailableError: the broker does not answer; some of the messages may have been sent.
+    """
+    with _translate_broker_errors():
+        if work.jobs:
+            builds = [build_signature(app, job) for job in work.jobs]
+            chord(builds, app=app)(publish_signature(app, run, work))
+        else:
+            publish_signature(app, run, work, images=[]).apply_async()
+
+
+def send_job(app: Celery, job: Job) -> None:
+    """Send one job outside a chord, for one that was lost; the reconciler sends the publication after it."""
+    with _translate_broker_errors():
+        build_signature(app, job).apply_async()
+
+
+def send_publication(app: Celery, run: str, work: PackageWork, images: Sequence[ArchImage]) -> None:
+    """Send the publication of a package whose jobs have succeeded, for one that was lost."""
+    with _translate_broker_errors():
+        publish_signature(app, run, work, images=[image.to_json() for image in images]).apply_async()
+
+
+def send_again(app: Celery, message: str) -> None:
+    """Send the message of a task that waited for a lease: the same task, so that its chord counts it."""
+    task = app.signature(json.loads(message))
+    with _translate_broker_errors():
+        # A signature made from a running task lacks kwargsrepr; without it Flower shows all arguments.
+        task.apply_async(kwargsrepr=task.options["shadow"])
+
+
+def build_signature(app: Celery, job: Job) -> Signature[Any]:
+    """The task that builds one architecture, routed to that architecture's queue."""
+    return app.signature(
+        BUILD,
+        kwargs={"job": job.to_json()},
+        options={"queue": build_queue(job.arch), "shadow": job.title, "kwargsrepr": job.title},
+    )
+
+
+def publish_signature(
+    app: Celery, run: str, work: PackageWork, *, images: list[dict[str, Any]] | None = None
+) -> Signature[Any]:
+    """The task that publishes and signs: a chord's callback, or a task of its own if `images` are given.
+
+    As a callback it has an errback, which settles the package when a job failed.
+    """
+    title = f"{work.reference.short} index"
+    options = {"queue": PUBLISH_QUEUE, "shadow": title, "kwargsrepr": title}
+    arguments = {"run": run, "package": work.package}
+    if images is not None:
+        return app.signature(PUBLISH, args=(images,), kwargs=arguments, options=options)
+    settle = app.signature(
+        SETTLE,
+        kwargs=arguments,
+        options={**options, "shadow": f"{work.reference.short} settle"},
+        immutable=True,
+    )
+    return app.signature(PUBLISH, kwargs=arguments, options=options).on_error(settle)
+
+
+@contextmanager
+def _translate_broker_errors() -> Iterator[None]:
+    try:
+        yield
+    # Celery raises a RuntimeError when it gives up its result backend.
+    except (OperationalError, RedisError, RuntimeError) as error:
+        raise StateUnavailableError(f"the broker does not answer: {error}") from error
+    except AttributeError as error:
+        # kombu closes a channel whose connection broke, then uses the `client` of the closed channel.
+        if (error.name, error.obj) != ("client", None):
+            raise
+        raise StateUnavailableError("the broker does not answer: the connection broke") from error

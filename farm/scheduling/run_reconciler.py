@@ -1,0 +1,202 @@
+"""Reconcile one run: dispatch again what was lost, and take the coordinator's steps that are due."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.model import JobState, PackageState, RunState
+from farm.model.states import JOBS_IN_PROGRESS
+from farm.scheduling import coordinator, dispatch
+from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
+from farm.scheduling.lost_work import (
+    MAX_LOST,
+    MAX_RESENT,
+    lost_too_often_error,
+    message_lost,
+    never_accepted_error,
+)
+from farm.state import runs, transitions
+from farm.state.handles import JobHandle
+from farm.state.patches import JobPatch, PackagePatch
+from farm.state.records import failure_of
+from farm.state.run_reader import read_jobs, read_package, read_work
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from celery import Celery
+
+    from farm.errors import FarmError
+    from farm.model import Job, PackageWork
+    from farm.state.handles import PackageHandle
+    from farm.state.overdue import LeasedRecord, OverdueRun
+    from farm.state.records import JobRecord
+
+log = logging.getLogger(__name__)
+
+_BUILDING = [PackageState.BUILDING]
+
+
+@dataclass(frozen=True, slots=True)
+class RunReconciler:
+    """One run, in one round of the reconciler."""
+
+    app: Celery
+    overdue: OverdueRun
+    now: float
+    """The time by Redis' clock."""
+    heads: Mapping[str, float | None]
+    """Celery queue to the time since when its oldest message waits, as `queue_heads` returns it."""
+    keep: float
+    """Seconds for which a run that has ended is kept."""
+    steady: bool
+    """Whether an expired lease means that its holder is gone."""
+
+    def reconcile(self) -> int:
+        """Take every step that is overdue; returns their number."""
+        run = self.overdue.handle
+        if self.overdue.malformed:
+            raise self.overdue.malformed
+        if self.overdue.state is None:
+            # It expired: a run is stored and becomes an open run in one transaction.
+            runs.forget(run)
+            return 0
+        leased = self.overdue.in_progress if self.steady else ()
+        steps = sum(self._reconcile_leased(item) for item in leased if item.abandoned)
+        steps += sum(self._reconcile_queued(job, since) for job, since in self.overdue.queued)
+        steps += sum(self._reconcile_due(package, since) for package, since in self.overdue.due)
+        if self.overdue.state is not RunState.OPEN and not self.overdue.due:
+            runs.retire(run, keep=self.keep)
+        return steps
+
+    def _reconcile_leased(self, item: LeasedRecord) -> bool:
+        if isinstance(item.handle, JobHandle):
+            return self._requeue_abandoned(item.handle, item.record.token)
+        return self._publish_abandoned(item.handle, item)
+
+    def _requeue_abandoned(self, handle: JobHandle, token: str) -> bool:
+        """Requeue a job whose holder is gone, or, without a token, one that waits for a free lease."""
+        job, record = _read(handle)
+        lost = record.lost + bool(token)
+        states = JOBS_IN_PROGRESS if token else [JobState.QUEUED]
+        if lost > MAX_LOST:
+            error = lost_too_often_error(str(handle), lost, "worker", record.worker)
+            return self._give_up(handle, error, states, token)
+        # With the token as expected: the job may have gone on with another holder since it was read.
+        if not coordinator.queue_job(handle, expected_states=states, expected_token=token, lost=lost):
+            return False
+        self._warn(f"{job.title} was lost with {record.worker or 'its worker'}; dispatched again")
+        dispatch.send_job(self.app, job)
+        return True
+
+    def _reconcile_queued(self, handle: JobHandle, since: float) -> bool:
+        head = self.heads.get(build_queue(handle.arch))
+        if not message_lost(since, head, self.now):
+            return False
+        job, record = _read(handle)
+        if not message_lost(since, head, self.now, resent=record.resent):
+            return False
+        if record.resent == MAX_RESENT:
+            return self._give_up(handle, never_accepted_error(str(handle), "worker"), [JobState.QUEUED])
+        queued = coordinator.queue_job(
+            handle, expected_states=[JobState.QUEUED], lost=record.lost, resent=record.resent + 1
+        )
+        if not queued:
+            return False
+        self._warn(f"the message of {job.title} was lost; dispatched again")
+        dispatch.send_job(self.app, job)
+        return True
+
+    def _give_up(self, job: JobHandle, error: FarmError, states: Sequence[JobState], token: str = "") -> bool:
+        """Fail a job, unless it has moved on from these states and this holder since it was read."""
+        moved = transitions.move_job(
+            job, JobState.FAILED, JobPatch(error=error), expected_states=states, expected_token=token
+        )
+        if moved:
+            coordinator.settle(job.package)
+        return bool(moved)
+
+    def _reconcile_due(self, package: PackageHandle, since: float) -> bool:
+        record = read_package(package)
+        if record.state is PackageState.WAITING:
+            return coordinator.start_package(self.app, package.run, read_work(package))
+        if record.state.succeeded:
+            return bool(coordinator.start_dependents(self.app, package))
+        if record.state.ended:
+            coordinator.end_dependents(package)
+            return True
+        return self._reconcile_building(package, since)
+
+    def _reconcile_building(self, package: PackageHandle, since: float) -> bool:
+        """Send the jobs that were not sent; when all have ended, settle the package or publish it."""
+        handled = package.store.now()
+        work = read_work(package)
+        records = read_jobs(package, work.arches)
+        unsent = {record.arch for record in records if record.state is JobState.WAITING}
+        for job in work.jobs:
+            handle = package.job(job.arch)
+            if job.arch in unsent and coordinator.queue_job(handle, expected_states=[JobState.WAITING]):
+                dispatch.send_job(self.app, job)
+        if not all(record.state.ended for record in records):
+            # It becomes due again when its last job ends.
+            transitions.clear_due(package, handled=handled)
+            return bool(unsent)
+        if failure_of(package.name, records):
+            coordinator.settle(package)
+            return True
+        return self._publish_lost(package, work, records, since)
+
+    def _publish_lost(
+        self, package: PackageHandle, work: PackageWork, records: list[JobRecord], since: float
+    ) -> bool:
+        """Send the publication again if its message was lost."""
+        resent = read_package(package).resent
+        if not message_lost(since, self.heads.get(PUBLISH_QUEUE), self.now, resent=resent):
+            return False
+        if resent == MAX_RESENT:
+            patch = PackagePatch(error=never_accepted_error(f"{package} index", "publisher"))
+            if transitions.move_package(package, PackageState.FAILED, patch, expected_states=_BUILDING):
+                coordinator.end_dependents(package)
+            return True
+        patch = PackagePatch(resent=resent + 1)
+        if not transitions.move_package(package, PackageState.BUILDING, patch, expected_states=_BUILDING):
+            return False
+        self._warn(f"the message of {package}'s index was lost; dispatched again")
+        self._send_publication(work, records)
+        return True
+
+    def _publish_abandoned(self, package: PackageHandle, item: LeasedRecord) -> bool:
+        """Send the publication again whose publisher is gone, or that waits for a free lease."""
+        token = item.record.token
+        moved = transitions.move_package(
+            package,
+            PackageState.BUILDING,
+            PackagePatch(token="", lost=item.record.lost + bool(token)),
+            expected_states=[PackageState.PUBLISHING] if token else _BUILDING,
+            expected_token=token,
+        )
+        if not moved:
+            return False
+        if moved.lost > MAX_LOST:
+            coordinator.end_package(package, lost_too_often_error(str(package), moved.lost, "publisher"))
+            return True
+        self._warn(f"the index of {package} was lost with its publisher; dispatched again")
+        work = read_work(package)
+        self._send_publication(work, read_jobs(package, work.arches))
+        return True
+
+    def _send_publication(self, work: PackageWork, records: list[JobRecord]) -> None:
+        built = {job.arch for job in work.jobs}
+        images = [record.image for record in records if record.image and record.arch in built]
+        dispatch.send_publication(self.app, self.overdue.handle.id, work, images)
+
+    def _warn(self, what: str) -> None:
+        log.warning("%s: %s", self.overdue.handle, what)
+
+
+def _read(handle: JobHandle) -> tuple[Job, JobRecord]:
+    work = read_work(handle.package)
+    job = next(job for job in work.jobs if job.arch == handle.arch)
+    return job, read_jobs(handle.package, [handle.arch])[0]

@@ -1,0 +1,100 @@
+"""Follow a run: read it once, then apply its events. Only reads."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from farm.errors import StateError, StateUnavailableError
+from farm.model import RunState
+from farm.state.records import arch_of, package_of, parse_job, parse_package
+from farm.state.run_reader import read_run
+from farm.state.runs import is_known
+from farm.state.store import follow_stream
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from farm.state.handles import RunHandle
+    from farm.state.records import RunRecord
+
+_MAX_OUTAGE = 900.0
+"""Seconds that a Redis that is away is waited for, as workers do with work in progress."""
+_PAUSE = 1.0
+"""Seconds between two attempts meanwhile."""
+
+
+class RunView:
+    """A run's record that its events keep current; an event may be applied twice."""
+
+    def __init__(self, record: RunRecord) -> None:
+        self._record = record
+        self._packages = dict(record.packages)
+        self.state = record.state
+
+    def apply(self, field: str, value: str) -> None:
+        """Apply an event: the field of the changed record, or `R` for the run, and its new JSON."""
+        if field == "R":
+            self.state = RunState(json.loads(value)["state"])
+            return
+        package = self._packages[package_of(field)]
+        if field.startswith("P "):
+            changed = replace(parse_package(value, package.jobs), needs=package.needs)
+        else:
+            changed = replace(package, jobs=package.jobs | {arch_of(field): parse_job(value)})
+        self._packages[package.package] = changed
+
+    def record(self) -> RunRecord:
+        """The run as of the last event."""
+        finished = self._record.finished or (time.time() if self.state.ended else None)
+        return replace(self._record, state=self.state, packages=dict(self._packages), finished=finished)
+
+
+def open_view(run: RunHandle) -> RunView:
+    """Read a run in order to follow it.
+
+    Raises:
+        StateError: there is no such run.
+    """
+    return RunView(read_run(run))
+
+
+def follow(run: RunHandle, view: RunView) -> Iterator[str]:
+    """Apply each event to the view until the run ends; waits for a Redis that is away.
+
+    Yields:
+        The field of each record that changed; "" after each second without an event.
+
+    Raises:
+        StateError: Redis lost the run.
+        StateUnavailableError: Redis stayed away for `_MAX_OUTAGE` seconds.
+    """
+    away_since: float | None = None
+    while True:
+        try:
+            # From the first event again, after an outage too: to apply one twice changes nothing.
+            for event in run_events(run):
+                away_since = None
+                if event:
+                    view.apply(*event)
+                elif not is_known(run):
+                    raise StateError(
+                        f"Redis lost its data, and {run} with it",
+                        hint="farm push again: it continues from what the registry has",
+                    )
+                yield event[0] if event else ""
+                if view.state.ended:
+                    return
+        except StateUnavailableError:
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > _MAX_OUTAGE:
+                raise
+            time.sleep(_PAUSE)
+
+
+def run_events(run: RunHandle) -> Iterator[tuple[str, str] | None]:
+    """Each event of a run from its start: (field of the record, JSON); None after each second without one."""
+    for fields in follow_stream(run.store, run.key("events")):
+        yield (fields["record"], fields["value"]) if fields else None

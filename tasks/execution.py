@@ -1,0 +1,139 @@
+"""What executions of jobs and publications share: taking the lease, recording steps, recording errors."""
+
+from __future__ import annotations
+
+import json
+import logging
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from celery.exceptions import Ignore
+
+from farm.errors import CancelledError, FarmError, LeaseLostError, StateUnavailableError, defect
+from farm.scheduling.dispatch import send_again
+from farm.state import leases
+from tasks.retries import wait_for_redis
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable, Iterator
+
+    from celery import Task
+
+    from farm.state.leases import HeldLease
+    from farm.state.records import JobRecord, PackageRecord
+    from tasks.worker_context import WorkerContext
+
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+
+def message_of(task: Task[..., Any]) -> str:
+    """The message that sends a running task again."""
+    return json.dumps(task.signature_from_request())
+
+
+@contextmanager
+def under_lease(
+    task: Task[..., Any], context: WorkerContext, name: str, *, run: str, wait: Callable[[str], None]
+) -> Iterator[HeldLease]:
+    """Hold a lease while the body runs, then send the tasks that waited for it.
+
+    Args:
+        task: the running task.
+        context: of this process.
+        name: of the lease.
+        run: for which run it is taken.
+        wait: records that the task waits for the present holder.
+
+    Raises:
+        Ignore: another task has the lease; this one is sent again when that one releases it.
+    """
+    try:
+        lease = leases.take(
+            context.store,
+            name,
+            duration=context.settings.lease,
+            holder=f"{run} {context.worker}",
+            message=message_of(task),
+        )
+    except leases.LeaseBusyError as busy:
+        wait(busy.holder)
+        raise Ignore(f"{name} is in progress: {busy.holder}") from busy
+    with leases.hold(context.store, lease, send=lambda message: send_again(task.app, message)) as held:
+        yield held
+
+
+def still_owned(record: JobRecord | PackageRecord | None, token: str) -> bool:
+    """Whether the work is in progress under this fencing token, or succeeded under it."""
+    return bool(record and record.token == token and (record.state.succeeded or not record.state.ended))
+
+
+def record_step(
+    move: Callable[[], JobRecord | PackageRecord | None],
+    read: Callable[[], JobRecord | PackageRecord | None],
+    to: str,
+    held: HeldLease,
+    *,
+    title: str,
+) -> None:
+    """Record a transition, however long Redis is away.
+
+    Args:
+        move: makes the transition.
+        read: reads the record.
+        to: the new state.
+        held: the lease under which the work is done.
+        title: names the work.
+
+    Raises:
+        LeaseLostError: the record has another token: the work was taken over or cancelled.
+    """
+
+    def attempt() -> bool:
+        # Where it was not moved the record may say so already: the answer of an earlier attempt was lost.
+        record = move() or read()
+        return record is not None and (record.state, record.token) == (to, held.lease.token)
+
+    if not wait_for_redis(attempt, stop=held.stopped):
+        raise LeaseLostError(f"{title}: was taken over or cancelled")
+
+
+def run_recorded(
+    work: Callable[[], R],
+    fail: Callable[[FarmError], FarmError],
+    *,
+    stopped: threading.Event,
+    title: str,
+    hint: str,
+) -> R:
+    """Do work, and record its failure.
+
+    Args:
+        work: what to do.
+        fail: records an error, and returns it as it was recorded.
+        stopped: set when the work must stop.
+        title: names the work.
+        hint: where the traceback of an internal error is.
+
+    Raises:
+        LeaseLostError: the work was taken over, cancelled or stopped; nothing was recorded.
+        StateUnavailableError: Redis stayed away, so nothing was recorded; the reconciler requeues the work
+        later. FarmError: the error that was recorded.
+    """
+    try:
+        return work()
+    except (LeaseLostError, StateUnavailableError):
+        raise
+    except FarmError as error:
+        # An error that follows from being stopped says nothing about the work.
+        if stopped.is_set() and (error.retryable or isinstance(error, CancelledError)):
+            raise LeaseLostError(f"{title}: was stopped") from error
+        raise fail(error) from error
+    except Exception as error:
+        # Without a record it would look like the death of the worker, and be tried on three more of them.
+        log.exception("%s", title)
+        if stopped.is_set():
+            raise LeaseLostError(f"{title}: was stopped") from error
+        raise fail(defect(error, hint=hint)) from error

@@ -1,0 +1,145 @@
+"""The attempts of one job to build and push its image; each continues where the last one failed."""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from farm.builders.build_arguments import PROXIES, proxy_args
+from farm.builders.build_spec import BuildSpec
+from farm.builders.choice import choose_builder
+from farm.builders.depends_images import completed
+from farm.errors import FarmError, RegistryError
+from farm.model import JobState
+from farm.package.context import verify
+from farm.registry.published_images import arch_image
+from farm.settings import environment
+from farm.state import build_times
+from farm.state.contexts import get_context
+from farm.state.patches import JobPatch
+from tasks.disk_space import DiskSpace
+from tasks.retries import wait_for_redis
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from farm.builders.builder import Builder
+    from farm.builders.docker_engine import Engine
+    from farm.model import ArchImage, Job, Reference
+    from farm.state.leases import HeldLease
+    from farm.state.logs import LogWriter
+    from tasks.worker_context import WorkerContext
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ImageBuild:
+    """The build and push of one job's image under one lease."""
+
+    context: WorkerContext
+    job: Job
+    held: HeldLease
+    log: LogWriter
+    move: Callable[[JobState, JobPatch], None]
+    """Records a transition of the job."""
+    built: list[str] = field(default_factory=list)
+    """The image that was built, by the engine's name for it; a later failure leaves it in the engine."""
+    pushed: list[Reference] = field(default_factory=list)
+    """The reference that it was pushed to, by this attempt or an earlier one."""
+
+    @property
+    def target(self) -> Reference:
+        """NAME:HASH-ARCH."""
+        return self.job.reference.for_arch(self.job.arch)
+
+    def attempt(self) -> ArchImage:
+        """Build and push what is missing, and record it."""
+        rebuild = self.job.force and not self.pushed
+        image = None if rebuild else arch_image(self.context.registry, self.target, self.job.arch)
+        if image:
+            self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
+            return image
+        with ExitStack() as stack:
+            engine = self.context.engine()
+            stack.callback(engine.close)
+            disk = DiskSpace(self.context, engine, engine.info())
+            stack.enter_context(disk.reserved(self.target))
+            disk.build_with_room(lambda: self._build(engine), self.target, report=self.log.write)
+            self._push(engine)
+        image = arch_image(self.context.registry, self.target, self.job.arch)
+        if image is None:
+            raise RegistryError(
+                f"{self.target.familiar} was pushed, but the registry does not have it",
+                hint="is a clean-up running?",
+            )
+        self.move(JobState.BUILT, JobPatch(image=image))
+        return image
+
+    def _builder(self, engine: Engine) -> Builder:
+        return choose_builder(self.context.settings, engine, self.context.credentials.login_for)
+
+    def _build(self, engine: Engine) -> None:
+        job, stop = self.job, self.held.stopped
+        builder = self._builder(engine)
+        if self.built and builder.holds(self.target, self.built[-1]):
+            return
+        with ExitStack() as stack:
+            context = stack.enter_context(
+                wait_for_redis(lambda: get_context(self.context.store, job.context), stop=stop)
+            )
+            verify(context, job)
+            self.move(JobState.BUILDING, JobPatch())
+            whole_context = stack.enter_context(
+                completed(
+                    context,
+                    job.depends,
+                    job.arch,
+                    engine=engine,
+                    registry=self.context.sources,
+                    log=self.log.write,
+                )
+            )
+            begun = time.monotonic()
+            image = builder.build(
+                BuildSpec.of(job, proxies=proxy_args(environment(PROXIES))),
+                whole_context,
+                log=self.log.write,
+                cancelled=stop.is_set,
+                timeout=self._time_limit(),
+            )
+            self.built.append(image)
+            self._record_duration(time.monotonic() - begun)
+
+    def _time_limit(self) -> float:
+        settings = self.context.settings
+        past = build_times.durations(self.context.store, self.job)
+        limit = build_times.time_limit(settings.build_timeout, past, settings.build_patience)
+        if limit < settings.build_timeout:
+            self.log.write(f"time limit: {limit:.0f} s, as its longest recent build took {max(past):.0f} s")
+        return limit
+
+    def _record_duration(self, seconds: float) -> None:
+        try:
+            build_times.record_duration(self.context.store, self.job, seconds)
+        except FarmError as error:
+            # Only later time limits and estimates depend on it.
+            _log.warning("%s: its duration is not recorded: %s", self.job.title, error)
+
+    def _push(self, engine: Engine) -> None:
+        self.move(JobState.PUSHING, JobPatch())
+        builder = self._builder(engine)
+        builder.push(
+            self.target,
+            log=self.log.write,
+            cancelled=self.held.stopped.is_set,
+            timeout=self.context.settings.build_timeout,
+            silence=self.context.settings.push_silence,
+        )
+        self.pushed.append(self.target)
+        # A new holder may be building the same image name in this engine.
+        wait_for_redis(self.held.check, stop=self.held.stopped)
+        builder.forget(self.target, self.job.arch)

@@ -1,0 +1,53 @@
+"""Steps that bring a record into a state by transitions of the table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS
+from farm.state.patches import JobPatch, PackagePatch
+from farm.state.run_reader import read_job, read_package
+from farm.state.transitions import move_job, move_package
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from enum import StrEnum
+
+    from farm.model import JobState, PackageState
+    from farm.state.handles import JobHandle, PackageHandle
+    from farm.state.records import JobRecord, PackageRecord
+
+S = TypeVar("S", bound="StrEnum")
+
+
+def drive_job(job: JobHandle, to: JobState, patch: JobPatch | None = None) -> JobRecord:
+    """Move a job to a state by as few transitions as possible; the last one writes the patch."""
+    record = read_job(job)
+    assert record is not None
+    *between, last = shortest(JOB_TRANSITIONS, record.state, to)
+    for state in between:
+        assert move_job(job, state)
+    moved = move_job(job, last, patch or JobPatch())
+    assert moved is not None
+    return moved
+
+
+def drive_package(
+    package: PackageHandle, to: PackageState, patch: PackagePatch | None = None
+) -> PackageRecord:
+    """Move a package to a state by as few transitions as possible; the last one writes the patch."""
+    *between, last = shortest(PACKAGE_TRANSITIONS, read_package(package).state, to)
+    for state in between:
+        assert move_package(package, state)
+    moved = move_package(package, last, patch or PackagePatch())
+    assert moved is not None
+    return moved
+
+
+def shortest(transitions: Mapping[S, Mapping[S, str]], start: S, end: S) -> list[S]:
+    """The states after `start` on the shortest way to `end`."""
+    ways = [[state] for state in transitions[start]]
+    while ways[0][-1] != end:
+        way = ways.pop(0)
+        ways += [[*way, state] for state in transitions[way[-1]]]
+    return ways[0]

@@ -1,0 +1,70 @@
+"""The record of a job whose worker meets an unexpected error, or cannot reach Redis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from farm.errors import FarmError, StateUnavailableError
+from farm.model import JobState, PackageState
+from farm.scheduling import coordinator
+from farm.settings import Secret, Settings
+from farm.state import leases
+from farm.state.run_reader import read_jobs, read_package
+from tasks import image_build, retries
+from tasks.build_execution import BuildExecution
+from tasks.worker_context import SharedFlag, WorkerContext
+from tests.support.values import job, run_of, work
+
+if TYPE_CHECKING:
+    from farm.state.handles import PackageHandle
+    from farm.state.records import JobRecord
+    from farm.state.store import Store
+    from tests.integration.state.conftest import Queues
+
+FOO = "linuxkit/foo"
+
+
+@pytest.fixture
+def sent(store: Store, queues: Queues) -> None:
+    """r1, which builds foo for amd64, was submitted."""
+    coordinator.submit_run(queues.app, store, run_of(work(FOO, "amd64")))
+
+
+def execute(store: Store, redis_url: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Let a worker execute the job; its first request to the registry raises an error."""
+
+    def fail(*_: object) -> NoReturn:
+        raise error
+
+    monkeypatch.setattr(image_build, "arch_image", fail)
+    context = WorkerContext(Settings(broker=Secret(redis_url)), "w1", SharedFlag())
+    lease = leases.take(store, leases.job_lease(job()), duration=60, holder="r1 w1")
+    with leases.hold(store, lease) as held:
+        return BuildExecution(context, job(), "t1").run(held)
+
+
+def record(package: PackageHandle) -> JobRecord:
+    return read_jobs(package, ["amd64"])[0]
+
+
+@pytest.mark.usefixtures("sent")
+def test_an_internal_error_is_recorded_at_once_and_does_not_count_as_a_lost_worker(
+    store: Store, redis_url: str, foo: PackageHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(FarmError, match="a defect of farm: TypeError: unexpected"):
+        execute(store, redis_url, TypeError("unexpected"), monkeypatch)
+    assert record(foo).state is JobState.FAILED
+    assert "linuxkit/foo amd64: a defect of farm: TypeError: unexpected" in record(foo).why
+    assert read_package(foo).state is PackageState.FAILED
+
+
+@pytest.mark.usefixtures("sent")
+def test_a_redis_that_stays_away_too_long_fails_no_job_and_leaves_it_to_the_reconciler(
+    store: Store, redis_url: str, foo: PackageHandle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retries, "MAX_OUTAGE", 0.0)
+    with pytest.raises(StateUnavailableError):
+        execute(store, redis_url, StateUnavailableError("Redis does not answer"), monkeypatch)
+    assert not record(foo).state.ended

@@ -1,0 +1,74 @@
+"""The record of a package whose publisher was suspended past its lease, and whose work then failed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+from celery.exceptions import Ignore
+
+from farm.errors import FarmError, InputError, TrustUnavailableError
+from farm.model import JobState, PackageState
+from farm.scheduling import coordinator
+from farm.settings import Secret, Settings
+from farm.state import leases
+from farm.state.patches import JobPatch
+from farm.state.run_reader import read_package
+from farm.state.store import lease_key
+from tasks.publish_execution import PublishExecution
+from tasks.worker_context import SharedFlag, WorkerContext
+from tests.integration.state.steps import drive_job
+from tests.support.values import image, run_of, work
+
+if TYPE_CHECKING:
+    from farm.state.handles import PackageHandle
+    from farm.state.store import Store
+    from tests.integration.state.conftest import Queues
+
+FOO = "linuxkit/foo"
+
+
+def publish(package: PackageHandle, redis_url: str, error: Exception, *, suspended: bool) -> NoReturn:
+    """Let a publisher accept the package and fail, after another took its lease if it was suspended."""
+    store = package.store
+
+    class FailingExecution(PublishExecution):
+        def _attempt(self, held: leases.HeldLease) -> NoReturn:
+            if suspended:
+                store.text.set(lease_key(held.lease.name, "lease"), "another")
+                assert held.stopped.wait(20)
+            raise error
+
+    foo = work(FOO, "amd64")
+    context = WorkerContext(Settings(broker=Secret(redis_url)), "p1", SharedFlag())
+    lease = leases.take(store, leases.index_lease(foo.reference), duration=60, holder="r1 p1")
+    with leases.hold(store, lease) as held:
+        FailingExecution(context, package, foo, (image("amd64"),)).run(held)
+    raise AssertionError
+
+
+@pytest.fixture(autouse=True)
+def built(store: Store, queues: Queues, foo: PackageHandle) -> None:
+    """r1, which builds foo for amd64, was submitted and its image built."""
+    coordinator.submit_run(queues.app, store, run_of(work(FOO, "amd64")))
+    drive_job(foo.job("amd64"), JobState.BUILT, JobPatch(image=image("amd64")))
+
+
+@pytest.mark.parametrize(
+    "error", [TrustUnavailableError("notary did not answer in time"), TypeError("unexpected")]
+)
+def test_an_error_after_the_lease_is_lost_fails_no_package(
+    foo: PackageHandle, redis_url: str, error: Exception
+) -> None:
+    with pytest.raises(Ignore):
+        publish(foo, redis_url, error, suspended=True)
+    assert read_package(foo).state is PackageState.PUBLISHING
+
+
+@pytest.mark.parametrize("suspended", [False, True])
+def test_a_permanent_error_fails_the_package_at_once(
+    foo: PackageHandle, redis_url: str, suspended: bool
+) -> None:
+    with pytest.raises(FarmError, match="no such key"):
+        publish(foo, redis_url, InputError("no such key"), suspended=suspended)
+    assert read_package(foo).state is PackageState.FAILED
