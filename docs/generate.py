@@ -10,6 +10,7 @@ from typing import Any
 
 from docs.commands import commands_page
 from docs.packages import with_packages
+from docs.states import with_states
 from farm.settings import FIELDS, format_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,7 +24,7 @@ def pages() -> dict[Path, str]:
     return {
         ROOT / "docs" / "commands.md": commands_page({name: default(name) for name in FIELDS}),
         settings: farm_yml(settings.read_text()),
-        architecture: with_packages(architecture.read_text(), ROOT / "farm"),
+        architecture: with_states(with_packages(architecture.read_text(), ROOT / "farm")),
     }
 
 

@@ -7,11 +7,12 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from docs.sections import with_section
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-BEGIN, END = "<!-- made by make docs: packages -->\n", "<!-- end of packages -->\n"
 _FACT = re.compile(r"(May import|Must not know|Public): (.*?)\.(?= [A-Z]|$)")
 LOOSE = {"errors": (), "settings": ("errors", "model", "syntax", "system")}
 """The modules of farm that are in no package, and what they may import."""
@@ -84,12 +85,8 @@ def reachable(docs: Iterable[PackageDoc]) -> dict[str, frozenset[str]]:
 
 def with_packages(page: str, farm: Path) -> str:
     """The page with the table and the diagram as the docstrings are now."""
-    before, _, rest = page.partition(BEGIN)
-    _, found, after = rest.partition(END)
-    if not found:
-        raise ValueError(f"the page lacks the line {BEGIN!r} or {END!r}")
     docs = package_docs(farm)
-    return f"{before}{BEGIN}\n{table(docs)}\n```mermaid\n{diagram(docs)}```\n\n{END}{after}"
+    return with_section(page, "packages", f"{table(docs)}\n```mermaid\n{diagram(docs)}```\n")
 
 
 def table(docs: Iterable[PackageDoc]) -> str:

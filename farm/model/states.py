@@ -118,7 +118,7 @@ JOB_TRANSITIONS: Mapping[JobState, Mapping[JobState, str]] = {
     JobState.QUEUED: {
         JobState.QUEUED: "dispatched again, or waiting for a lease",
         JobState.LEASED: "",
-        JobState.FAILED: "given up: dispatched or lost too often",
+        JobState.FAILED: "dispatched or lost too often",
         JobState.CANCELLED: "",
     },
     JobState.LEASED: {
@@ -136,15 +136,15 @@ JOB_TRANSITIONS: Mapping[JobState, Mapping[JobState, str]] = {
         JobState.LEASED: "another task took the expired lease",
         JobState.BUILDING: "next attempt",
         JobState.PUSHING: "",
-        JobState.BUILT: "next attempt finds the image pushed",
-        JobState.EXISTS: "next attempt finds another's image",
+        JobState.BUILT: "next attempt finds the pushed image",
+        JobState.EXISTS: "next attempt finds an image of another worker",
         JobState.FAILED: "",
         JobState.CANCELLED: "",
     },
     JobState.PUSHING: {
         JobState.QUEUED: "handed back, or lost",
         JobState.LEASED: "another task took the expired lease",
-        JobState.BUILDING: "next attempt, the engine lost the image",
+        JobState.BUILDING: "next attempt, after the engine lost the image",
         JobState.PUSHING: "next attempt",
         JobState.BUILT: "",
         JobState.FAILED: "",

@@ -31,7 +31,7 @@ class WorkerState(StrEnum):
     UP = "up"
     """accepts jobs"""
     DRAINING = "draining"
-    """accepts no new job, or is about to, and finishes those that it has"""
+    """will accept no new job, and finishes those that it has"""
     DRAINED = "drained"
     """accepts no new job, and has none"""
     LEAVING = "leaving"
