@@ -15,7 +15,7 @@ from farm.errors import (
 )
 
 if TYPE_CHECKING:
-    from farm.buildkit.progress import Step
+    from farm.buildkit.progress import BuildStep
 
 USE_CONTAINERD = 'turn on the containerd image store: {"features": {"containerd-snapshotter": true}}'
 """What helps an engine that keeps neither indexes nor archives of OCI."""
@@ -65,7 +65,7 @@ _LAYERS = (
 _WRAPPINGS = re.compile(rf"^(?:{'|'.join(_LAYERS)}):\s*")
 
 
-def failure(message: str, step: Step | None) -> FarmError:
+def failure(message: str, step: BuildStep | None) -> FarmError:
     """The error that a build's failure means.
 
     Args:
@@ -85,7 +85,7 @@ def failure(message: str, step: Step | None) -> FarmError:
     return (_in_step(step) if step else None) or _in_dockerfile(message)
 
 
-def _in_step(step: Step) -> FarmError | None:
+def _in_step(step: BuildStep) -> FarmError | None:
     """What a failed step's own name and error say; None where they say nothing in particular."""
     error, name = step.vertex.error, step.vertex.name
     if base := _METADATA.match(name) or _FROM.match(name):

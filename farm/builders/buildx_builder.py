@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from farm.builders.build_spec import BuildSpec
     from farm.builders.buildx_plugin import Plugin
     from farm.builders.docker_engine import Engine
-    from farm.buildkit.progress import Step
+    from farm.buildkit.progress import BuildStep
     from farm.settings import Settings
 
 DEFAULT = "default"
@@ -186,7 +186,7 @@ class BuildxResult:
         try:
             trace = read_status(item)
             lines = list(self.progress.feed(trace))
-            names = [*(one.name for one in trace.vertexes), *(one.name for one in trace.transfers)]
+            names = [*(one.name for one in trace.vertexes), *(one.name for one in trace.statuses)]
             self.pushing |= any(name.startswith("pushing ") for name in names)
         except ValueError as error:
             lines = [f"(progress that cannot be read: {error})"]
@@ -230,5 +230,5 @@ class BuildxResult:
             self.log(readable(line))
 
 
-def _is_push(step: Step) -> bool:
+def _is_push(step: BuildStep) -> bool:
     return step.vertex.name.startswith("pushing ") or step.vertex.error.startswith("failed to push ")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from farm.buildkit.trace import Notice, Output, Trace, Transfer, Vertex
+from farm.buildkit.trace import Trace, Vertex, VertexLog, VertexStatus, VertexWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,10 +72,10 @@ def read_status(data: dict[str, Any]) -> Trace:
     try:
         return Trace(
             tuple(_vertex(item) for item in data.get("vertexes") or ()),
-            tuple(_transfer(item) for item in data.get("statuses") or ()),
-            tuple(_output(item) for item in data.get("logs") or ()),
+            tuple(_status(item) for item in data.get("statuses") or ()),
+            tuple(_log(item) for item in data.get("logs") or ()),
             tuple(
-                Notice(item["vertex"], _decoded(item.get("short")).decode(errors="replace"))
+                VertexWarning(item["vertex"], _decoded(item.get("short")).decode(errors="replace"))
                 for item in data.get("warnings") or ()
             ),
         )
@@ -94,16 +94,14 @@ def _vertex(item: dict[str, Any]) -> Vertex:
     )
 
 
-def _transfer(item: dict[str, Any]) -> Transfer:
+def _status(item: dict[str, Any]) -> VertexStatus:
     name = item["id"] or item.get("name", "")
-    return Transfer(
-        item["vertex"], name, item.get("current", 0), item.get("total", 0), _seconds(item.get("completed"))
-    )
+    return VertexStatus(item["vertex"], name, item.get("current", 0), _seconds(item.get("completed")))
 
 
-def _output(item: dict[str, Any]) -> Output:
+def _log(item: dict[str, Any]) -> VertexLog:
     seconds = _seconds(item.get("timestamp")) or 0.0
-    return Output(item["vertex"], seconds, _decoded(item.get("data")), item.get("stream", 1))
+    return VertexLog(item["vertex"], seconds, _decoded(item.get("data")), item.get("stream", 1))
 
 
 def _decoded(text: str | None) -> bytes:

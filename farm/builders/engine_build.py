@@ -59,8 +59,13 @@ def build(
     """
     limit = Limit.of("the build", cancelled=cancelled, timeout=timeout, too_long=BuildFailedError)
     outcome = BuildResult(log)
+
+    def accounts(host: str) -> tuple[str, str] | None:
+        login = credentials(host)
+        return (login.user, login.password.reveal()) if login else None
+
     with ExitStack() as stack:
-        session = Session(stack.enter_context(engine.connection()), context, credentials).start()
+        session = Session(stack.enter_context(engine.connection()), context, accounts).start()
         answer = stack.enter_context(_started(engine, spec, session))
         for message in watch(answer, session, limit):
             outcome.take(message)

@@ -6,8 +6,8 @@ import pytest
 
 from farm.builders.build_failures import failure
 from farm.builders.engine_push import push_failure
-from farm.buildkit.progress import Step
-from farm.buildkit.trace import Output, Vertex
+from farm.buildkit.progress import BuildStep
+from farm.buildkit.trace import Vertex, VertexLog
 from farm.errors import (
     BuildFailedError,
     DiskFullError,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Replay
 
 
-def step(name: str, error: str, last_line: str = "") -> Step:
-    last = Output("sha256:a", 1.0, last_line.encode())
-    return Step(1, Vertex("sha256:a", name, error=error), last=last)
+def step(name: str, error: str, last_line: str = "") -> BuildStep:
+    last = VertexLog("sha256:a", 1.0, last_line.encode())
+    return BuildStep(1, Vertex("sha256:a", name, error=error), last=last)
 
 
 @pytest.mark.parametrize(

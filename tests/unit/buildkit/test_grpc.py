@@ -10,8 +10,9 @@ import h2.events
 import h2.exceptions
 import pytest
 
-from farm.buildkit.grpc import Method, RefusedError, Server, Status, frame, unframe
-from farm.buildkit.platforms import architectures
+from farm.buildkit.fields import ListWorkersResponseField, PlatformField, WorkerRecordField
+from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server, frame, unframe
+from farm.buildkit.platforms import parse_architectures
 from farm.buildkit.protobuf import encode
 from farm.errors import EngineUnavailableError
 
@@ -74,7 +75,7 @@ def echo(_: Mapping[str, str], message: bytes) -> Iterator[bytes]:
 
 def refuse(headers: Mapping[str, str], _: bytes) -> Iterator[bytes]:
     if headers:
-        raise RefusedError(Status.NOT_FOUND, "no")
+        raise RefusedError(GrpcStatus.NOT_FOUND, "no")
     yield b""
 
 
@@ -152,5 +153,10 @@ def test_the_architectures_of_an_engine_are_those_linuxkit_knows_in_its_order() 
         ("arm64", "windows"),
         ("amd64", "linux"),
     ]
-    platforms = [(3, encode((1, arch), (2, system))) for arch, system in named]
-    assert architectures(encode((1, encode((1, "worker"), *platforms)))) == ("amd64", "s390x")
+    arch_field, os_field = PlatformField.ARCHITECTURE, PlatformField.OS
+    platforms = [
+        (WorkerRecordField.PLATFORMS, encode((arch_field, arch), (os_field, system)))
+        for arch, system in named
+    ]
+    worker = encode((1, "worker"), *platforms)
+    assert parse_architectures(encode((ListWorkersResponseField.RECORD, worker))) == ("amd64", "s390x")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from farm.builders.engine_build import BuildResult
 from farm.buildkit.progress import LONGEST_LINE, Progress, readable
-from farm.buildkit.trace import STDERR, STDOUT, Notice, Output, Trace, Transfer, Vertex
+from farm.buildkit.trace import STDERR, STDOUT, Trace, Vertex, VertexLog, VertexStatus, VertexWarning
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +26,7 @@ def lines(*traces: Trace) -> list[str]:
 
 
 def printed(data: bytes, time: float = 100.42, stream: int = STDOUT) -> Trace:
-    return Trace(outputs=(Output("sha256:a", time, data, stream),))
+    return Trace(logs=(VertexLog("sha256:a", time, data, stream),))
 
 
 def ended(**facts: Any) -> Trace:
@@ -103,19 +103,19 @@ def test_of_a_progress_bar_the_last_state_is_told() -> None:
 
 
 def test_a_layer_is_told_once_when_it_has_come() -> None:
-    under_way = Trace(transfers=(Transfer("sha256:a", "sha256:0f", 500, 1000, None),))
-    done = Trace(transfers=(Transfer("sha256:a", "sha256:0f", 1_060_000, 1_060_000, 3.0),))
+    under_way = Trace(statuses=(VertexStatus("sha256:a", "sha256:0f", 500, None),))
+    done = Trace(statuses=(VertexStatus("sha256:a", "sha256:0f", 1_060_000, 3.0),))
     assert lines(Trace(vertexes=(_STEP,)), under_way, done, done)[1:] == ["#1 sha256:0f 1.06MB done"]
 
 
 def test_a_warning_is_told_at_its_step() -> None:
-    warned = Trace(notices=(Notice("sha256:a", "FROM as casing"),))
+    warned = Trace(warnings=(VertexWarning("sha256:a", "FROM as casing"),))
     assert lines(Trace(vertexes=(_STEP,)), warned)[-1] == "#1 WARN: FROM as casing"
 
 
 def test_the_lines_of_a_step_that_come_together_stay_together() -> None:
     other = Vertex("sha256:b", "[1/2] RUN true", started=1.0, completed=2.0)
-    told = lines(Trace(vertexes=(*ended().vertexes, other), outputs=printed(b"hello\n").outputs))
+    told = lines(Trace(vertexes=(*ended().vertexes, other), logs=printed(b"hello\n").logs))
     assert [line.split()[0] for line in told] == ["#1", "#1", "#1", "#2", "#2"]
 
 
