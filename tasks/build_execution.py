@@ -12,8 +12,9 @@ from celery.exceptions import Ignore
 
 from farm.builders.build_arguments import PROXIES, proxy_args
 from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import Control
 from farm.builders.choice import choose_builder
-from farm.builders.depends_images import completed
+from farm.builders.depends_images import with_depends_images
 from farm.errors import (
     CancelledError,
     FarmError,
@@ -213,7 +214,7 @@ class BuildExecution:
     def _build(self, engine: Engine, log: LogWriter, keeper: leases.Keeper) -> None:
         store, job = self.site.store, self.job
         builder = self._builder(engine)
-        if self.made and builder.holds(job.reference.for_arch(job.arch), self.made[-1]):
+        if self.made and builder.has_image(job.reference.for_arch(job.arch), self.made[-1]):
             return
         with ExitStack() as stack:
             context = outlasting(lambda: get_context(store, job.context), until=keeper.stopped)
@@ -222,23 +223,20 @@ class BuildExecution:
             self.move(JobState.BUILDING, keeper)
             spec = BuildSpec.of(job, proxies=proxy_args(environment(PROXIES)))
             full = stack.enter_context(
-                completed(
+                with_depends_images(
                     context, job.depends, job.arch, engine=engine, registry=self.site.sources, log=log.write
                 )
             )
             begun = time.monotonic()
-            image = builder.build(
-                spec,
-                full,
-                log=log.write,
-                cancelled=keeper.stopped.is_set,
-                timeout=self._time_limit(log),
-            )
+            image = builder.build(spec, full, self._control(log, keeper, self._time_limit(log)))
             self.made.append(image)
             self._remember(time.monotonic() - begun)
 
     def _builder(self, engine: Engine) -> Builder:
         return choose_builder(self.site.settings, engine, self.site.credentials.login_for)
+
+    def _control(self, log: LogWriter, keeper: leases.Keeper, timeout: float) -> Control:
+        return Control(log.write, timeout, keeper.stopped.is_set)
 
     def _time_limit(self, log: LogWriter) -> float:
         bound, patience = self.site.settings.build_timeout, self.site.settings.build_patience
@@ -259,13 +257,9 @@ class BuildExecution:
         target = self.job.reference.for_arch(self.job.arch)
         self.move(JobState.PUSHING, keeper)
         builder = self._builder(engine)
-        builder.push(
-            target,
-            log=log.write,
-            cancelled=keeper.stopped.is_set,
-            timeout=self.site.settings.build_timeout,
-            silence=self.site.settings.push_silence,
-        )
+        settings = self.site.settings
+        control = self._control(log, keeper, settings.build_timeout)
+        builder.push(target, control, silence=settings.push_silence)
         self.pushed.append(target)
         outlasting(keeper.check, until=keeper.stopped)
-        builder.forget(target, self.job.arch)
+        builder.remove_image(target, self.job.arch)

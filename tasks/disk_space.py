@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.builders.engine_push import forget
-from farm.builders.pruning import free_space, tidy
+from farm.builders.engine_images import remove_image
+from farm.builders.pruning import free_space, prune_unless_busy
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
 from farm.settings import format_bytes
@@ -61,7 +61,7 @@ class DiskSpace:
         settings = self.site.settings
         self._drop_left()
         if self.site.tidy_due():
-            tidy(self.engine, keep=settings.cache_keep, age=settings.cache_age)
+            prune_unless_busy(self.engine, keep=settings.cache_keep, age=settings.cache_age)
         if not disk_trouble(settings, self.info.root):
             return
         self.clean()
@@ -71,7 +71,7 @@ class DiskSpace:
     def clean(self) -> None:
         """Take out all that can be built again: what dead builds left, and the whole cache."""
         self._drop_left()
-        came_free = tidy(self.engine, keep=0)
+        came_free = prune_unless_busy(self.engine, keep=0)
         log.warning("the engine's disk was full; pruning its cache set %s free", format_bytes(came_free))
 
     def filled(self, build: Callable[[], None], target: Reference, *, say: Callable[[str], None]) -> None:
@@ -83,7 +83,7 @@ class DiskSpace:
         try:
             build()
         except DiskFullError as full:
-            forget(self.engine, target)
+            remove_image(self.engine, target)
             say(f"{full.message}; it is cleaned up, and the build begins anew")
             self.clean()
             try:
@@ -97,5 +97,5 @@ class DiskSpace:
     def _drop_left(self) -> None:
         left = left_images(self.site.store, self.info.id)
         for name in left:
-            forget(self.engine, Reference.parse(name))
+            remove_image(self.engine, Reference.parse(name))
         strike_images(self.site.store, self.info.id, left)
