@@ -8,7 +8,7 @@ from enum import IntEnum
 
 
 class StatusResponseField(IntEnum):
-    """Fields of `StatusResponse`, a progress message of a build."""
+    """A progress message of a build."""
 
     VERTEXES = 1
     STATUSES = 2
@@ -17,7 +17,7 @@ class StatusResponseField(IntEnum):
 
 
 class VertexField(IntEnum):
-    """Fields of `Vertex`, the state of one step."""
+    """The state of one step."""
 
     DIGEST = 1
     NAME = 3
@@ -28,7 +28,7 @@ class VertexField(IntEnum):
 
 
 class VertexStatusField(IntEnum):
-    """Fields of `VertexStatus`, progress inside a step."""
+    """Progress inside a step."""
 
     ID = 1
     VERTEX = 2
@@ -38,7 +38,7 @@ class VertexStatusField(IntEnum):
 
 
 class VertexLogField(IntEnum):
-    """Fields of `VertexLog`, output of a step."""
+    """Output of a step."""
 
     VERTEX = 1
     TIMESTAMP = 2
@@ -47,70 +47,26 @@ class VertexLogField(IntEnum):
 
 
 class VertexWarningField(IntEnum):
-    """Fields of `VertexWarning`."""
+    """A warning about a step."""
 
     VERTEX = 1
     SHORT = 3
 
 
-class ListWorkersResponseField(IntEnum):
-    """Fields of `ListWorkersResponse`."""
+LIST_WORKERS_RESPONSE_RECORD = 1
+# https://github.com/moby/buildkit/blob/master/api/types/worker.proto
+WORKER_RECORD_PLATFORMS = 3
+# https://github.com/moby/buildkit/blob/master/solver/pb/ops.proto
+PLATFORM_ARCHITECTURE, PLATFORM_OS = 1, 2
 
-    RECORD = 1
-
-
-class WorkerRecordField(IntEnum):
-    """Fields of https://github.com/moby/buildkit/blob/master/api/types/worker.proto `WorkerRecord`."""
-
-    PLATFORMS = 3
-
-
-class PlatformField(IntEnum):
-    """Fields of https://github.com/moby/buildkit/blob/master/solver/pb/ops.proto `Platform`."""
-
-    ARCHITECTURE = 1
-    OS = 2
-
-
-class BytesMessageField(IntEnum):
-    """Fields of https://github.com/moby/buildkit/blob/master/session/upload/upload.proto `BytesMessage`."""
-
-    DATA = 1
-
-
+# https://github.com/moby/buildkit/blob/master/session/upload/upload.proto
+BYTES_MESSAGE_DATA = 1
 # https://github.com/moby/buildkit/blob/master/session/auth/auth.proto
-
-
-class CredentialsRequestField(IntEnum):
-    """Fields of `CredentialsRequest`."""
-
-    HOST = 1
-
-
-class CredentialsResponseField(IntEnum):
-    """Fields of `CredentialsResponse`."""
-
-    USERNAME = 1
-    SECRET = 2
-
-
+CREDENTIALS_REQUEST_HOST = 1
+CREDENTIALS_RESPONSE_USERNAME, CREDENTIALS_RESPONSE_SECRET = 1, 2
 # https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto
+HEALTH_CHECK_RESPONSE_STATUS = 1
+SERVING = 1
 
-
-class HealthCheckResponseField(IntEnum):
-    """Fields of `HealthCheckResponse`."""
-
-    STATUS = 1
-
-
-class ServingStatus(IntEnum):
-    """Values of `HealthCheckResponse.status`."""
-
-    SERVING = 1
-
-
-class TimestampField(IntEnum):
-    """Fields of https://protobuf.dev/reference/protobuf/google.protobuf/#timestamp."""
-
-    SECONDS = 1
-    NANOS = 2
+# https://protobuf.dev/reference/protobuf/google.protobuf/#timestamp
+TIMESTAMP_SECONDS, TIMESTAMP_NANOS = 1, 2

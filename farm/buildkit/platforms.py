@@ -15,7 +15,12 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
-from farm.buildkit.fields import ListWorkersResponseField, PlatformField, WorkerRecordField
+from farm.buildkit.fields import (
+    LIST_WORKERS_RESPONSE_RECORD,
+    PLATFORM_ARCHITECTURE,
+    PLATFORM_OS,
+    WORKER_RECORD_PLATFORMS,
+)
 from farm.buildkit.grpc import frame, unframe
 from farm.buildkit.protobuf import decode
 from farm.errors import EngineUnavailableError
@@ -53,10 +58,10 @@ def parse_architectures(answer: bytes) -> tuple[str, ...]:
         ValueError: the answer is not such a message.
     """
     named = {
-        platform.text(PlatformField.ARCHITECTURE)
-        for worker in decode(answer).messages(ListWorkersResponseField.RECORD)
-        for platform in worker.messages(WorkerRecordField.PLATFORMS)
-        if platform.text(PlatformField.OS) == "linux"
+        platform.text(PLATFORM_ARCHITECTURE)
+        for worker in decode(answer).messages(LIST_WORKERS_RESPONSE_RECORD)
+        for platform in worker.messages(WORKER_RECORD_PLATFORMS)
+        if platform.text(PLATFORM_OS) == "linux"
     }
     return tuple(arch for arch in ARCHES if arch in named)
 

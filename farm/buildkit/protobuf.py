@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import IntEnum
 
-from farm.buildkit.fields import TimestampField
+from farm.buildkit.fields import TIMESTAMP_NANOS, TIMESTAMP_SECONDS
 
 _LONGEST_VARINT = 10
 """Bytes: a 64-bit number in groups of 7 bits."""
@@ -53,7 +53,7 @@ class Message:
         if field not in self.fields:
             return None
         timestamp = decode(self.data(field))
-        return timestamp.number(TimestampField.SECONDS) + timestamp.number(TimestampField.NANOS) / 1e9
+        return timestamp.number(TIMESTAMP_SECONDS) + timestamp.number(TIMESTAMP_NANOS) / 1e9
 
     def _latest_first(self, field: int) -> tuple[int | bytes, ...]:
         # The last value wins: https://protobuf.dev/programming-guides/encoding/#last-one-wins

@@ -9,11 +9,12 @@ import secrets
 from typing import IO, TYPE_CHECKING, Self
 
 from farm.buildkit.fields import (
-    BytesMessageField,
-    CredentialsRequestField,
-    CredentialsResponseField,
-    HealthCheckResponseField,
-    ServingStatus,
+    BYTES_MESSAGE_DATA,
+    CREDENTIALS_REQUEST_HOST,
+    CREDENTIALS_RESPONSE_SECRET,
+    CREDENTIALS_RESPONSE_USERNAME,
+    HEALTH_CHECK_RESPONSE_STATUS,
+    SERVING,
 )
 from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server
 from farm.buildkit.protobuf import decode, encode
@@ -104,7 +105,7 @@ class Session:
             if headers.get("urlpath", "").strip("/") != self._path:
                 raise RefusedError(GrpcStatus.NOT_FOUND, "no such upload")
             for chunk in _chunks(context):
-                yield encode((BytesMessageField.DATA, chunk))
+                yield encode((BYTES_MESSAGE_DATA, chunk))
 
         return pull
 
@@ -125,15 +126,17 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _check_health(_: Mapping[str, str], __: bytes) -> Iterator[bytes]:
-    yield encode((HealthCheckResponseField.STATUS, ServingStatus.SERVING))
+    yield encode((HEALTH_CHECK_RESPONSE_STATUS, SERVING))
 
 
 def _credentials(accounts: Accounts) -> Callable[[Mapping[str, str], bytes], Iterator[bytes]]:
     def answer(_: Mapping[str, str], message: bytes) -> Iterator[bytes]:
-        host = decode(message).text(CredentialsRequestField.HOST)
+        host = decode(message).text(CREDENTIALS_REQUEST_HOST)
         account = accounts(DEFAULT_REGISTRY if host == _DOCKER_HUB else host)
-        names = CredentialsResponseField.USERNAME, CredentialsResponseField.SECRET
-        # An empty response means anonymous access.
-        yield encode(*zip(names, account, strict=True)) if account else b""
+        if account is None:
+            yield b""  # anonymous access
+        else:
+            user, password = account
+            yield encode((CREDENTIALS_RESPONSE_USERNAME, user), (CREDENTIALS_RESPONSE_SECRET, password))
 
     return answer

@@ -10,7 +10,12 @@ import h2.events
 import h2.exceptions
 import pytest
 
-from farm.buildkit.fields import ListWorkersResponseField, PlatformField, WorkerRecordField
+from farm.buildkit.fields import (
+    LIST_WORKERS_RESPONSE_RECORD,
+    PLATFORM_ARCHITECTURE,
+    PLATFORM_OS,
+    WORKER_RECORD_PLATFORMS,
+)
 from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server, frame, unframe
 from farm.buildkit.platforms import parse_architectures
 from farm.buildkit.protobuf import encode
@@ -153,10 +158,9 @@ def test_an_engines_architectures_are_those_that_linuxkit_knows_in_its_order() -
         ("arm64", "windows"),
         ("amd64", "linux"),
     ]
-    arch_field, os_field = PlatformField.ARCHITECTURE, PlatformField.OS
     platforms = [
-        (WorkerRecordField.PLATFORMS, encode((arch_field, arch), (os_field, system)))
+        (WORKER_RECORD_PLATFORMS, encode((PLATFORM_ARCHITECTURE, arch), (PLATFORM_OS, system)))
         for arch, system in named
     ]
     worker = encode((1, "worker"), *platforms)
-    assert parse_architectures(encode((ListWorkersResponseField.RECORD, worker))) == ("amd64", "s390x")
+    assert parse_architectures(encode((LIST_WORKERS_RESPONSE_RECORD, worker))) == ("amd64", "s390x")
