@@ -51,7 +51,10 @@ class EngineInfo:
 
 
 class Engine:
-    """A connected Docker Engine; close it, or use it as a context manager."""
+    """A connected Docker Engine; close it, or use it as a context manager.
+
+    Every method raises EngineUnavailableError if the engine cannot be reached.
+    """
 
     def __init__(self, api: APIClient, url: str, tls: ssl.SSLContext | None, timeout: float) -> None:
         self.api = api
@@ -101,11 +104,7 @@ class Engine:
         self.api.close()
 
     def info(self) -> EngineInfo:
-        """Ask the engine to describe itself.
-
-        Raises:
-            EngineUnavailableError: the engine cannot be reached.
-        """
+        """Ask the engine to describe itself."""
         with translate_engine_errors(self.url):
             data: dict[str, Any] = self.api.info()
         return EngineInfo(
@@ -124,7 +123,6 @@ class Engine:
         https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageInspect/
 
         Raises:
-            EngineUnavailableError: the engine cannot be reached.
             EngineError: the engine has no such image.
         """
         with translate_engine_errors(self.url):
@@ -134,7 +132,7 @@ class Engine:
         """The foreign architectures whose programs the engine runs by emulation.
 
         Raises:
-            EngineUnavailableError: the engine cannot be reached, or has no BuildKit.
+            EngineUnavailableError: the engine has no BuildKit.
         """
         own = self.info().architecture
         with self.connection() as connection, translate_connection_errors(self.url):
@@ -146,11 +144,7 @@ class Engine:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """Open a connection beside docker-py's; it is closed at the end.
-
-        Raises:
-            EngineUnavailableError: the engine cannot be reached.
-        """
+        """Open a connection beside docker-py's; it is closed at the end."""
         with translate_engine_errors(self.url):
             connection = Connection(open_socket(self.url, self.timeout, self.tls), self.url)
         with connection:

@@ -1,4 +1,7 @@
-"""Images in the engine: look up, tag and remove them; save and load them as archives, in chunks."""
+"""Images in the engine: look up, tag and remove them; save and load them as archives, in chunks.
+
+Every function raises EngineUnavailableError if the engine cannot be reached.
+"""
 
 from __future__ import annotations
 
@@ -50,12 +53,11 @@ class ChunkReader(io.RawIOBase):
 
 
 def save_image(engine: Engine, image: str) -> io.BufferedReader:
-    """Open the archive of an image, by name or id, for one sequential read.
+    """Open the archive of an image, by name or id, for one sequential read, which may raise, too.
 
     An engine writes the whole archive to its disk before the first byte, so this engine needs a long timeout.
 
     Raises:
-        EngineUnavailableError: the engine cannot be reached; also while the archive is read.
         EngineError: the engine has no such image.
     """
     with translate_engine_errors(engine.url):
@@ -73,7 +75,6 @@ def load_images(engine: Engine, archive: Iterable[bytes]) -> None:
     """Load the images of an archive into the engine, under the names in the archive.
 
     Raises:
-        EngineUnavailableError: the engine cannot be reached.
         EngineError: the engine refuses the archive.
         DiskFullError: the engine's disk is full.
     """
@@ -87,11 +88,7 @@ def load_images(engine: Engine, archive: Iterable[bytes]) -> None:
 
 
 def image_id(engine: Engine, name: Reference) -> str | None:
-    """The id of the image with a name; None if there is none.
-
-    Raises:
-        EngineUnavailableError: the engine cannot be reached.
-    """
+    """The id of the image with a name; None if there is none."""
     try:
         return str(engine.inspect(str(name))["Id"])
     except EngineError as error:
@@ -101,21 +98,13 @@ def image_id(engine: Engine, name: Reference) -> str | None:
 
 
 def has_image(engine: Engine, name: Reference, image: str) -> bool:
-    """Whether this name has the image with this id.
-
-    Raises:
-        EngineUnavailableError: the engine cannot be reached.
-    """
+    """Whether this name has the image with this id."""
     with translate_engine_errors(engine.url):
         return any(image == one["Id"] for one in engine.api.images(str(name)))
 
 
 def names_in(engine: Engine, repository: Reference) -> list[Reference]:
-    """Every name that the engine has in a repository.
-
-    Raises:
-        EngineUnavailableError: the engine cannot be reached.
-    """
+    """Every name that the engine has in a repository."""
     with translate_engine_errors(engine.url):
         images = cast("Any", engine.api).images(name=str(repository))
     return [Reference.parse(text) for image in images for text in image.get("RepoTags") or ()]
@@ -125,7 +114,6 @@ def tag_image(engine: Engine, image: str, name: Reference) -> None:
     """Give an image, by name or id, another name; an image that had that name loses it.
 
     Raises:
-        EngineUnavailableError: the engine cannot be reached.
         EngineError: the engine has no such image.
     """
     with translate_engine_errors(engine.url):
@@ -133,10 +121,6 @@ def tag_image(engine: Engine, image: str, name: Reference) -> None:
 
 
 def remove_image(engine: Engine, name: Reference) -> None:
-    """Remove a name from the engine, if it is there; the build cache keeps the layers.
-
-    Raises:
-        EngineUnavailableError: the engine cannot be reached.
-    """
+    """Remove a name from the engine, if it is there; the build cache keeps the layers."""
     with translate_engine_errors(engine.url), suppress(docker.errors.NotFound):
         engine.api.remove_image(str(name), force=True)

@@ -75,11 +75,11 @@ class ArchiveBuilder:
         Raises:
             FarmError: see `Builder.build`.
         """
-        method = self._with_engine
-        if uses_buildx(self.settings):
-            # An engine with the old image store can neither write OCI archives nor read the cache.
-            writes_archives = self._is_remote(spec.arch) or self.local.info.containerd
-            method = self._with_buildx if writes_archives else self._with_buildx_and_engine
+        # An engine with the old image store can neither write OCI archives nor read the cache.
+        writes_archives = uses_buildx(self.settings) and (
+            self._is_remote(spec.arch) or self.local.info.containerd
+        )
+        method = self._through_buildx if writes_archives else self._through_engine
         with method(spec, context, bases, Control(log, self.settings.build_timeout)) as archive:
             yield archive
 
@@ -87,14 +87,18 @@ class ArchiveBuilder:
         return builder_for(self.settings, arch) != DEFAULT_BUILDER
 
     @contextmanager
-    def _with_engine(
+    def _through_engine(
         self, spec: BuildSpec, context: IO[bytes], bases: Bases, control: Control
     ) -> Iterator[IO[bytes]]:
         if self.local.info.containerd:
             self._refuse_unpublished(bases)
-        builder = EngineBuilder(self.local.engine, self.registry.credentials.login_for)
         with self.local.loaded_meanwhile(bases), self.local.temporary_name() as name:
-            builder.build(replace(spec, tags=(str(name),), pull=not bases), context, control)
+            spec = replace(spec, pull=not bases)
+            if uses_buildx(self.settings):
+                self._run_buildx(spec, to_engine(name), context, control)
+            else:
+                builder = EngineBuilder(self.local.engine, self.registry.credentials.login_for)
+                builder.build(replace(spec, tags=(str(name),)), context, control)
             with self.local.saved(name) as archive:
                 yield archive
 
@@ -113,16 +117,7 @@ class ArchiveBuilder:
                 )
 
     @contextmanager
-    def _with_buildx_and_engine(
-        self, spec: BuildSpec, context: IO[bytes], bases: Bases, control: Control
-    ) -> Iterator[IO[bytes]]:
-        with self.local.loaded_meanwhile(bases), self.local.temporary_name() as name:
-            self._run_buildx(replace(spec, pull=not bases), to_engine(name), context, control)
-            with self.local.saved(name) as archive:
-                yield archive
-
-    @contextmanager
-    def _with_buildx(
+    def _through_buildx(
         self, spec: BuildSpec, context: IO[bytes], bases: Bases, control: Control
     ) -> Iterator[IO[bytes]]:
         # A remote builder, too, reads the cache: over the session that serves the context.

@@ -8,15 +8,8 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from farm.builders import engine_images
 from farm.builders.docker_engine import Engine
-from farm.builders.engine_images import (
-    image_id,
-    load_images,
-    names_in,
-    remove_image,
-    save_image,
-    tag_image,
-)
 from farm.cache.archive_export import archive
 from farm.cache.lock import locked
 from farm.local_build.options import refuse_foreign
@@ -56,10 +49,10 @@ class LocalEngine:
         engine = self._connect(self._settings.http_timeout)
         # A killed process leaves its image: one that is older than any build can be is nobody's.
         oldest = time.time() - self._settings.build_timeout - _DAY
-        for name in names_in(engine, _TEMPORARY):
+        for name in engine_images.names_in(engine, _TEMPORARY):
             created = (name.tag or "").partition("-")[0]
             if created.isdecimal() and int(created) < oldest:
-                remove_image(engine, name)
+                engine_images.remove_image(engine, name)
         return engine
 
     @cached_property
@@ -93,17 +86,19 @@ class LocalEngine:
         try:
             yield name
         finally:
-            remove_image(self.engine, name)
+            engine_images.remove_image(self.engine, name)
 
     @contextmanager
     def saved(self, name: Reference) -> Iterator[IO[bytes]]:
         """An image as an archive, for one sequential read."""
-        with save_image(self.transfer_engine, str(name)) as saved:
+        with engine_images.save_image(self.transfer_engine, str(name)) as saved:
             yield saved
 
     def load(self, image: ArchImage, names: Sequence[Reference]) -> None:
         """Load an image of the cache into the engine, under these names."""
-        load_images(self.transfer_engine, archive(self._cache.blobs, without_attestations(image), names))
+        engine_images.load_images(
+            self.transfer_engine, archive(self._cache.blobs, without_attestations(image), names)
+        )
 
     @contextmanager
     def loaded_meanwhile(self, images: Mapping[Reference, ArchImage]) -> Iterator[None]:
@@ -116,16 +111,16 @@ class LocalEngine:
             return
         with locked(self._cache.root / ".lending", self._settings.build_timeout), ExitStack() as stack:
             for reference, image in images.items():
-                previous = image_id(self.engine, reference)
+                previous = engine_images.image_id(self.engine, reference)
                 stack.callback(self._restore, reference, previous)
                 self.load(image, [reference])
             yield
 
     def _restore(self, reference: Reference, previous: str | None) -> None:
         if previous:
-            tag_image(self.engine, previous, reference)
+            engine_images.tag_image(self.engine, previous, reference)
         else:
-            remove_image(self.engine, reference)
+            engine_images.remove_image(self.engine, reference)
 
 
 def without_attestations(image: ArchImage) -> Descriptor:
