@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.builders.engine_push import forget
-from farm.builders.pruning import free_space, tidy
+from farm.builders.engine_images import remove_image
+from farm.builders.pruning import free_space, prune_unless_busy
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
 from farm.settings import format_bytes
@@ -63,7 +63,7 @@ class DiskSpace:
         settings = self.context.settings
         self._remove_leftovers()
         if self.context.pruning_due():
-            tidy(self.engine, keep=settings.cache_keep, age=settings.cache_age)
+            prune_unless_busy(self.engine, keep=settings.cache_keep, age=settings.cache_age)
         if not disk_trouble(settings, self.info.root):
             return
         self.clean_up()
@@ -73,7 +73,7 @@ class DiskSpace:
     def clean_up(self) -> None:
         """Remove everything that can be built again: the images of dead builds, and the whole cache."""
         self._remove_leftovers()
-        freed = tidy(self.engine, keep=0)
+        freed = prune_unless_busy(self.engine, keep=0)
         log.warning("the engine's disk was full; pruning its cache freed %s", format_bytes(freed))
 
     def build_with_room(
@@ -87,7 +87,7 @@ class DiskSpace:
         try:
             build()
         except DiskFullError as full:
-            forget(self.engine, target)
+            remove_image(self.engine, target)
             report(f"{full.message}; cleaning up, then building again")
             self.clean_up()
             try:
@@ -101,5 +101,5 @@ class DiskSpace:
     def _remove_leftovers(self) -> None:
         leftovers = leftover_images(self.context.store, self.info.id)
         for name in leftovers:
-            forget(self.engine, Reference.parse(name))
+            remove_image(self.engine, Reference.parse(name))
         forget_images(self.context.store, self.info.id, leftovers)

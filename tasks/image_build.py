@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from farm.builders.build_arguments import PROXIES, proxy_args
 from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import Control
 from farm.builders.choice import choose_builder
-from farm.builders.depends_images import completed
+from farm.builders.depends_images import with_depends_images
 from farm.errors import FarmError, RegistryError
 from farm.model import JobState
 from farm.package.context import verify
@@ -85,7 +86,7 @@ class ImageBuild:
     def _build(self, engine: Engine) -> None:
         job, stop = self.job, self.held.stopped
         builder = self._builder(engine)
-        if self.built and builder.holds(self.target, self.built[-1]):
+        if self.built and builder.has_image(self.target, self.built[-1]):
             return
         with ExitStack() as stack:
             context = stack.enter_context(
@@ -94,7 +95,7 @@ class ImageBuild:
             verify(context, job)
             self.move(JobState.BUILDING, JobPatch())
             whole_context = stack.enter_context(
-                completed(
+                with_depends_images(
                     context,
                     job.depends,
                     job.arch,
@@ -104,15 +105,13 @@ class ImageBuild:
                 )
             )
             begun = time.monotonic()
-            image = builder.build(
-                BuildSpec.of(job, proxies=proxy_args(environment(PROXIES))),
-                whole_context,
-                log=self.log.write,
-                cancelled=stop.is_set,
-                timeout=self._time_limit(),
-            )
+            spec = BuildSpec.of(job, proxies=proxy_args(environment(PROXIES)))
+            image = builder.build(spec, whole_context, self._control(self._time_limit()))
             self.built.append(image)
             self._record_duration(time.monotonic() - begun)
+
+    def _control(self, timeout: float) -> Control:
+        return Control(self.log.write, timeout, self.held.stopped.is_set)
 
     def _time_limit(self) -> float:
         settings = self.context.settings
@@ -132,14 +131,9 @@ class ImageBuild:
     def _push(self, engine: Engine) -> None:
         self.move(JobState.PUSHING, JobPatch())
         builder = self._builder(engine)
-        builder.push(
-            self.target,
-            log=self.log.write,
-            cancelled=self.held.stopped.is_set,
-            timeout=self.context.settings.build_timeout,
-            silence=self.context.settings.push_silence,
-        )
+        settings = self.context.settings
+        builder.push(self.target, self._control(settings.build_timeout), silence=settings.push_silence)
         self.pushed.append(self.target)
         # A new holder may be building the same image name in this engine.
         wait_for_redis(self.held.check, stop=self.held.stopped)
-        builder.forget(self.target, self.job.arch)
+        builder.remove_image(self.target, self.job.arch)

@@ -6,7 +6,7 @@ import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.builders.buildx_builder import DEFAULT, builder_for
+from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for
 from farm.builders.choice import check_builders, describe_builder
 from farm.builders.docker_engine import Engine
 from farm.errors import InputError
@@ -75,7 +75,7 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
         info, emulated = engine.info(), engine.emulated()
     wanted = tuple(arches) or (info.architecture,)
     builder = describe_builder(settings)
-    here = tuple(arch for arch in wanted if builder_for(settings, arch) == DEFAULT)
+    here = tuple(arch for arch in wanted if builder_for(settings, arch) == DEFAULT_BUILDER)
     foreign = tuple(arch for arch in here if arch != info.architecture)
     check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
     check_builders(settings, info, wanted)

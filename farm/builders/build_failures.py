@@ -1,4 +1,4 @@
-"""Why a build failed, in one sentence: from the engine's message and the step that failed."""
+"""Why a build failed, in one sentence: from the builder's message and the step that failed."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from farm.errors import (
 )
 
 if TYPE_CHECKING:
-    from farm.buildkit.progress import Step
+    from farm.buildkit.progress import BuildStep
 
 USE_CONTAINERD = 'turn on the containerd image store: {"features": {"containerd-snapshotter": true}}'
-"""What helps an engine that keeps neither indexes nor archives of OCI."""
+"""A hint for an engine whose image store keeps neither indexes nor OCI archives."""
 _LONGEST_QUOTE = 300
-_KILLED = 137
+_SIGKILL_STATUS = 137
 _DISK_FULL = re.compile(r"no space left", re.IGNORECASE)
 _STATUS = re.compile(r"exit code: (\d+)")
 _STEP = re.compile(r"^\[(?:[^\]]* )?(\d+)/(\d+)\] (\w+)(?: (.*))?$", re.DOTALL)
@@ -44,15 +44,15 @@ _GONE = re.compile(
     r"context cancell?ed|cannot connect to the docker daemon|failed to list workers",
     re.IGNORECASE,
 )
-_LACKING = re.compile(r"^.+ is not supported for the \S+ driver")
-"""What buildx says before it builds anything."""
+_UNSUPPORTED = re.compile(r"^.+ is not supported for the \S+ driver")
+"""How buildx refuses a build that its driver does not support."""
 _PARSE = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
 _NO_DOCKERFILE = re.compile(
     r"(?:failed to read dockerfile|the Dockerfile).*(?:no such file|not found)", re.IGNORECASE | re.DOTALL
 )
 _COMMAND = re.compile(r"(?<=process )\".*\"(?= did not)|(?<=failed running )\[.*\](?=:)", re.DOTALL)
-"""The command in a message about it: its words say nothing about what went wrong."""
-_LAYERS = (
+"""The quoted command in a message; its words say nothing about the failure."""
+_PREFIXES = (
     r"failed to solve(?: with frontend [^:]+)?",
     r"rpc error: code = \w+ desc =",
     r"failed to create LLB definition",
@@ -61,57 +61,57 @@ _LAYERS = (
     r"failed to walk [^:]+: lstat [^:]+",
     r"error from sender",
 )
-"""What the layers of BuildKit put in front of the message that matters."""
-_WRAPPINGS = re.compile(rf"^(?:{'|'.join(_LAYERS)}):\s*")
+"""What BuildKit's layers put in front of the message that matters."""
+_WRAPPERS = re.compile(rf"^(?:{'|'.join(_PREFIXES)}):\s*")
 
 
-def failure(message: str, step: Step | None) -> FarmError:
-    """The error that a build's failure means.
+def build_failure(message: str, step: BuildStep | None) -> FarmError:
+    """Return the error that a failed build means.
 
     Args:
-        message: what the engine said at the end.
-        step: the step that failed, where one is known.
+        message: the builder's final message.
+        step: the step that failed, if known.
     """
     message = _COMMAND.sub("", message)
-    told = [message, *([_COMMAND.sub("", step.vertex.error), *step.tail] if step else [])]
-    if any(_DISK_FULL.search(text) for text in told):
+    messages = [message, *([_COMMAND.sub("", step.vertex.error), *step.tail] if step else [])]
+    if any(_DISK_FULL.search(text) for text in messages):
         return DiskFullError(
-            "the disk of the Docker Engine is full", hint="free some, or prune its build cache"
+            "the disk of the Docker Engine is full", hint="free some space, or prune its build cache"
         )
     if _GONE.search(message):
-        return EngineUnavailableError(f"the Docker Engine gave up the build: {_brief(message)}")
-    if lacking := _LACKING.match(message):
-        return BuildFailedError(f"the builder cannot do as asked: {lacking[0]}", hint=USE_CONTAINERD)
+        return EngineUnavailableError(f"the Docker Engine aborted the build: {_brief(message)}")
+    if unsupported := _UNSUPPORTED.match(message):
+        return BuildFailedError(f"not supported by the builder: {unsupported[0]}", hint=USE_CONTAINERD)
     return (_in_step(step) if step else None) or _in_dockerfile(message)
 
 
-def _in_step(step: Step) -> FarmError | None:
-    """What a failed step's own name and error say; None where they say nothing in particular."""
+def _in_step(step: BuildStep) -> FarmError | None:
+    """The error according to the failed step's name and error; None if they say nothing specific."""
     error, name = step.vertex.error, step.vertex.name
     if base := _METADATA.match(name) or _FROM.match(name):
-        return _image(next(group for group in base.groups() if group), error)
-    part = _STEP.match(name)
-    if part is None:
+        return _image_failure(next(group for group in base.groups() if group), error)
+    instruction = _STEP.match(name)
+    if instruction is None:
         return None
-    number, total, verb, command = part.groups()
+    number, total, verb, command = instruction.groups()
     what = f"{verb} step {number} of {total}"
     status = _STATUS.search(error)
     if verb == "RUN" and status:
-        return _run(what, int(status[1]), command or "", step.last_line)
+        return _run_failure(what, int(status[1]), command or "", step.last_line)
     return BuildFailedError(f"{what} failed: {_brief(error)}")
 
 
-def _run(what: str, status: int, command: str, last_line: str) -> BuildFailedError:
-    hint = "killed, as when its memory runs out" if status == _KILLED else None
-    said = f': "{_cut(last_line)}"' if last_line else f" and printed nothing: {_brief(command)}"
-    return BuildFailedError(f"{what} failed with status {status}{said}", hint=hint)
+def _run_failure(what: str, status: int, command: str, last_line: str) -> BuildFailedError:
+    hint = "killed, perhaps because it ran out of memory" if status == _SIGKILL_STATUS else None
+    output = f': "{_cut(last_line)}"' if last_line else f" and printed nothing: {_brief(command)}"
+    return BuildFailedError(f"{what} failed with status {status}{output}", hint=hint)
 
 
-def _image(name: str, error: str) -> FarmError:
-    """What is wrong with an image that the Dockerfile takes from a registry."""
+def _image_failure(name: str, error: str) -> FarmError:
+    """The error about an image that the Dockerfile takes from a registry."""
     if _DENIED.search(error):
         return BuildFailedError(
-            f"image {name}: the registry refuses access, or there is no such image",
+            f"image {name}: access denied, or it does not exist",
             hint="log in to the registry on the worker",
         )
     if _UNREACHABLE.search(error):
@@ -125,18 +125,18 @@ def _image(name: str, error: str) -> FarmError:
 
 def _in_dockerfile(message: str) -> BuildFailedError:
     if parse := _PARSE.search(message):
-        return BuildFailedError(f"line {parse[1]} of the Dockerfile cannot be understood: {_brief(parse[2])}")
+        return BuildFailedError(f"syntax error in line {parse[1]} of the Dockerfile: {_brief(parse[2])}")
     if _NO_DOCKERFILE.search(message):
         return BuildFailedError(
-            "the build context has no such Dockerfile", hint="see `dockerfile` in build.yml"
+            "the Dockerfile is not in the build context", hint="see `dockerfile` in build.yml"
         )
     return BuildFailedError(f"the build failed: {_brief(message)}")
 
 
 def _brief(text: str) -> str:
-    """A message without the layers of software that it came through, on one line."""
+    """A message on one line, without the prefixes of the layers that it came through."""
     brief = " ".join(readable(" ".join(text.split())).split())
-    while (shorter := _WRAPPINGS.sub("", brief)) != brief:
+    while (shorter := _WRAPPERS.sub("", brief)) != brief:
         brief = shorter
     return _cut(brief.replace("not found: not found", "not found"))
 

@@ -1,4 +1,4 @@
-"""What to build: everything that the engine is told about one build, and no secret."""
+"""The specification of one build, without secrets."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class BuildSpec:
     """One image for one architecture."""
 
     arch: str
-    """As LinuxKit names it."""
+    """LinuxKit's name of it, such as amd64."""
     tags: tuple[str, ...] = ()
-    """What the image is called in the engine afterwards."""
+    """The names of the image in the engine."""
     dockerfile: str = "Dockerfile"
     target: str | None = None
     """The stage to build; None for the last one."""
@@ -26,15 +26,15 @@ class BuildSpec:
     """Whether RUN steps have a network."""
     no_cache: bool = False
     pull: bool = True
-    """Whether base images are what the registry has, though the engine may hold one of that name."""
+    """Whether base images come from the registry even if the engine has an image of that name."""
     labels: Pairs = ()
     build_args: Pairs = ()
     layouts: Pairs = ()
-    """Images of FROM that no registry need have: name and oci-layout://DIRECTORY@DIGEST; for buildx alone."""
+    """Base images outside registries: name and oci-layout://DIRECTORY@DIGEST; only buildx takes them."""
 
     @staticmethod
     def of(job: Job, *, proxies: Pairs = ()) -> BuildSpec:
-        """The build of a job; the worker's proxies give way to what the job sets itself."""
+        """The build of a job; the job's build arguments override the worker's proxies."""
         return BuildSpec(
             arch=job.arch,
             tags=(str(job.reference.for_arch(job.arch)),),
@@ -51,7 +51,10 @@ class BuildSpec:
         return f"linux/{self.arch}"
 
     def query(self) -> list[tuple[str, str]]:
-        """The parameters of the engine's POST /build that say what to build."""
+        """The query parameters of POST /build that say what to build.
+
+        https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageBuild/
+        """
         optional = {
             "target": self.target,
             "networkmode": None if self.network else "none",
@@ -59,7 +62,7 @@ class BuildSpec:
             "pull": "1" if self.pull else None,
         }
         return [
-            ("version", "2"),
+            ("version", "2"),  # BuildKit; 1 is the classic builder
             ("rm", "1"),
             ("platform", self.platform),
             ("dockerfile", self.dockerfile),

@@ -1,7 +1,8 @@
-"""What a builder is: anything that makes an architecture's image of a context, for its registry."""
+"""The protocol of a builder: it turns a build context into an image, and pushes that to its registry."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -11,72 +12,69 @@ if TYPE_CHECKING:
     from farm.model import Reference
 
 
-class Builder(Protocol):
-    """One way to build; whatever ends a call, nothing of it runs on afterwards."""
+def never() -> bool:
+    """Return False: for work that only Ctrl-C cancels."""
+    return False
 
-    def build(
-        self,
-        spec: BuildSpec,
-        context: IO[bytes],
-        *,
-        log: Callable[[str], None],
-        cancelled: Callable[[], bool],
-        timeout: float,
-    ) -> str:
-        """Build one image, under the tags of its spec; returns what `holds` knows it by.
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """How a caller follows and stops one build or push."""
+
+    log: Callable[[str], None]
+    """Receives the log, line by line."""
+    timeout: float
+    """Seconds that the whole call may take."""
+    cancelled: Callable[[], bool] = never
+    """Called a few times a second; True stops the call."""
+
+
+class Builder(Protocol):
+    """One way to build. However a call ends, nothing that it started runs on afterwards."""
+
+    def build(self, spec: BuildSpec, context: IO[bytes], control: Control) -> str:
+        """Build one image under the tags of its spec; return its identity for `has_image`.
 
         Args:
             spec: what to build.
-            context: a plain tar in a file, seekable; read from its start, a piece at a time.
-            log: takes the build's log line by line.
-            cancelled: asked a few times a second whether to give up.
-            timeout: seconds that the whole build may take.
+            context: an uncompressed tar in a file, seekable; read from its start, in chunks.
+            control: how to follow and stop the build.
 
         Raises:
-            BuildFailedError: a step failed, the Dockerfile is wrong, or the time is up.
-            DiskFullError: the disk on which it is built is full.
-            EngineUnavailableError: what builds cannot be reached, or went away.
+            BuildFailedError: a step failed, the Dockerfile is wrong, or the build took too long.
+            DiskFullError: the disk of the builder is full.
+            EngineUnavailableError: the engine or builder cannot be reached, or was lost during the build.
             RegistryError: a registry cannot be reached or refuses; here or in `push`.
             CancelledError: the build was cancelled.
             ContextError: the context cannot be read.
         """
 
-    def holds(self, reference: Reference, image: str) -> bool:
-        """Whether a tag still names what an earlier `build` returned, so that `push` will do.
+    def has_image(self, reference: Reference, image: str) -> bool:
+        """Whether a tag still names the image that an earlier `build` returned, so that `push` suffices.
 
         Raises:
-            EngineUnavailableError: the engine went away.
+            EngineUnavailableError: the engine cannot be reached.
         """
 
-    def push(
-        self,
-        reference: Reference,
-        *,
-        log: Callable[[str], None],
-        cancelled: Callable[[], bool],
-        timeout: float,
-        silence: float,
-    ) -> None:
-        """Return once the registry holds what was built under a tag; a builder may have pushed already.
+    def push(self, reference: Reference, control: Control, *, silence: float) -> None:
+        """Return once the registry has the image that was built under a tag; `build` may have pushed it.
 
         Args:
             reference: the tag.
-            log: takes a line for each layer.
-            cancelled: asked a few times a second whether to give up.
-            timeout: seconds that the whole push may take.
-            silence: seconds in which it must get further.
+            control: how to follow and stop the push.
+            silence: seconds that the push may make no progress.
 
         Raises:
             RegistryDeniedError: the registry refuses the login, or the login may not push there.
-            RegistryUnavailableError: the registry cannot be reached, or cannot answer now.
-            RegistryError: it refuses the image.
-            EngineUnavailableError: the engine went away.
+            RegistryUnavailableError: the registry cannot be reached, cannot answer now, or makes no progress.
+            RegistryError: the registry refuses the image.
+            EngineUnavailableError: the engine cannot be reached, or was lost during the push.
             CancelledError: the push was cancelled.
         """
 
-    def forget(self, reference: Reference, arch: str) -> None:
-        """Take a tag out of where it was built; the build cache keeps the layers. None there is no error.
+    def remove_image(self, reference: Reference, arch: str) -> None:
+        """Remove a tag from where it was built, if it is there; the build cache keeps the layers.
 
         Raises:
-            EngineUnavailableError: the engine went away.
+            EngineUnavailableError: the engine cannot be reached.
         """

@@ -1,4 +1,7 @@
-"""The command line of a build by buildx. Other users can read it: it names secrets, and tells none."""
+"""The command line of a build by buildx. Other users of the machine can read it, so it holds no secret.
+
+https://docs.docker.com/reference/cli/docker/buildx/build/
+"""
 
 from __future__ import annotations
 
@@ -18,14 +21,14 @@ if TYPE_CHECKING:
 def command(
     spec: BuildSpec, settings: Settings, builder: str, output: str, environment: Mapping[str, str]
 ) -> list[str]:
-    """The words after the program's name; the context comes on its standard input.
+    """The arguments of `docker buildx`; it reads the context from its standard input.
 
     Args:
         spec: what to build.
-        settings: those of this machine.
-        builder: what builds it, by buildx's name for it.
-        output: where the image goes, as `pushed`, `archived` or `loaded` says it.
-        environment: that of buildx, from which it takes the proxies, which may hold a password.
+        settings: the settings of this machine.
+        builder: the name of the buildx builder.
+        output: where the image goes: `to_registry`, `to_file` or `to_engine`.
+        environment: the environment of buildx, from which it takes proxies, which may contain a password.
     """
     switches = {"--pull": spec.pull, "--no-cache": spec.no_cache}
     return [
@@ -50,27 +53,27 @@ def command(
     ]
 
 
-def pushed(spec: BuildSpec, settings: Settings) -> str:
-    """To its registry, under every tag."""
+def to_registry(spec: BuildSpec, settings: Settings) -> str:
+    """Push the image under every tag."""
     insecure = any(Reference.parse(tag).registry in settings.insecure_registries for tag in spec.tags)
     return f'type=image,"name={",".join(spec.tags)}",push=true' + (
         ",registry.insecure=true" if insecure else ""
     )
 
 
-def archived(file: Path) -> str:
-    """Into a file: an OCI image layout in a tar, attestations and all."""
+def to_file(file: Path) -> str:
+    """Write an OCI image layout in a tar, attestations included."""
     return f'type=oci,"dest={file}"'
 
 
-def loaded(name: Reference) -> str:
-    """Into the engine that builds it, under this name; attestations cannot go there."""
+def to_engine(name: Reference) -> str:
+    """Load the image into the engine that builds it, under this name, without attestations."""
     return f"type=docker,name={name}"
 
 
 def _build_arg(name: str, value: str, environment: Mapping[str, str]) -> str:
-    known = name in PROXIES and environment.get(name) == value
-    return f"--build-arg={name}" if known else f"--build-arg={name}={value}"
+    inherited = name in PROXIES and environment.get(name) == value
+    return f"--build-arg={name}" if inherited else f"--build-arg={name}={value}"
 
 
 def _secret(name: str, source: str) -> str:
@@ -81,15 +84,15 @@ def _secret(name: str, source: str) -> str:
 def _caches(spec: BuildSpec, settings: Settings) -> Iterator[str]:
     name = Reference.parse(spec.tags[0]).repository.rpartition("/")[2]
 
-    def place(text: str) -> str:
+    def cache(text: str) -> str:
         return f"type=registry,ref={text.replace('{name}', name).replace('{arch}', spec.arch)}"
 
-    yield from (f"--cache-from={place(text)}" for text in settings.build_cache_from)
-    # A cache that cannot be written makes no build worse.
-    yield from (f"--cache-to={place(text)},mode=max,ignore-error=true" for text in settings.build_cache_to)
+    yield from (f"--cache-from={cache(text)}" for text in settings.build_cache_from)
+    # A build whose cache cannot be written is as good.
+    yield from (f"--cache-to={cache(text)},mode=max,ignore-error=true" for text in settings.build_cache_to)
 
 
-def _sbom(wanted: str | None) -> str:
-    if wanted is None:
+def _sbom(setting: str | None) -> str:
+    if setting is None:
         return "false"
-    return wanted if wanted == "true" else f"generator={wanted}"
+    return setting if setting == "true" else f"generator={setting}"

@@ -1,4 +1,4 @@
-"""Where one buildx keeps its notes while it runs, so that it leaves none in docker's configuration."""
+"""A BUILDX_CONFIG directory for each run of buildx, which would else write to docker's configuration."""
 
 from __future__ import annotations
 
@@ -21,44 +21,44 @@ _INSTANCES = "instances"
 
 
 @contextmanager
-def workplace(settings: Settings) -> Iterator[Path]:
-    """A directory for BUILDX_CONFIG that knows docker's builders; removed at the end.
+def config_directory(settings: Settings) -> Iterator[Path]:
+    """A directory for BUILDX_CONFIG with a copy of docker's list of builders; removed at the end.
 
-    What killed processes left is removed first: directories whose lock nobody holds.
+    Directories that killed processes left, whose lock is free, are removed first.
 
     Raises:
-        FarmError: it cannot be made.
+        FarmError: the directory cannot be created.
     """
     parent = settings.state_dir / "buildx"
     try:
         parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        gate = _locked(parent)
+        parent_lock = _locked(parent)
         try:
-            _sweep(parent)
+            _remove_abandoned(parent)
             path = Path(tempfile.mkdtemp(dir=parent))
-            held = _locked(path)
+            lock = _locked(path)
         finally:
-            os.close(gate)
-        known = settings.docker_config / "buildx" / _INSTANCES
-        if known.is_dir():
-            shutil.copytree(known, path / _INSTANCES)
+            os.close(parent_lock)
+        builders = settings.docker_config / "buildx" / _INSTANCES
+        if builders.is_dir():
+            shutil.copytree(builders, path / _INSTANCES)
     except OSError as error:
-        raise FarmError(f"{parent}: no directory can be made: {error.strerror}") from error
+        raise FarmError(f"cannot create a directory in {parent}: {error.strerror}") from error
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        os.close(held)
+        os.close(lock)
 
 
-def _sweep(parent: Path) -> None:
+def _remove_abandoned(parent: Path) -> None:
     for path in parent.iterdir():
         try:
-            held = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = _locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             continue
         shutil.rmtree(path, ignore_errors=True)
-        os.close(held)
+        os.close(lock)
 
 
 def _locked(path: Path, operation: int = fcntl.LOCK_EX) -> int:

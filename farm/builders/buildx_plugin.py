@@ -1,4 +1,4 @@
-"""The program docker-buildx: where it is, which it is, and what its builders build."""
+"""The program docker-buildx: its path and version, and the architectures of its builders."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 NAME = "docker-buildx"
 OLDEST = (0, 13)
-"""The first that tells its progress as JSON."""
+"""The first with --progress=rawjson."""
 AS_PLUGIN = {"DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND": "docker"}
-"""What `docker` tells its plugins; without it buildx would not speak TLS to an engine that demands it."""
+"""What `docker` sets for its plugins; without it buildx does not use TLS for an engine that demands it."""
 _FOLDERS = (
     "/usr/local/lib/docker/cli-plugins",
     "/usr/local/libexec/docker/cli-plugins",
@@ -36,8 +36,8 @@ _HINT = "apt-get install docker-buildx, or docker-buildx-plugin from Docker's ow
 class Plugin:
     """An installed docker-buildx.
 
-    It is run itself, and not by `docker`: whichever client comes first on PATH may be without plugins, and
-    a plugin that is a child of a client outlives that client's being killed.
+    The farm runs it directly, not by `docker`: the client on PATH may not support plugins, and a plugin
+    survives when the client that is its parent is killed.
     """
 
     program: Path
@@ -45,55 +45,57 @@ class Plugin:
 
     @staticmethod
     def find(docker_config: Path, *, timeout: float) -> Plugin:
-        """The one that `docker buildx` would run.
+        """Find the one that `docker buildx` would run.
 
         Raises:
-            InputError: there is none, or it is too old.
+            InputError: it is not installed, or too old.
         """
-        places = [docker_config / "cli-plugins" / NAME, *(Path(folder, NAME) for folder in _FOLDERS)]
-        found = next((place for place in places if place.is_file()), None) or shutil.which(NAME)
+        paths = [docker_config / "cli-plugins" / NAME, *(Path(folder, NAME) for folder in _FOLDERS)]
+        found = next((path for path in paths if path.is_file()), None) or shutil.which(NAME)
         if found is None:
             raise InputError("the program docker-buildx is not installed", hint=_HINT)
-        said = run([str(found), "buildx", "version"], AS_PLUGIN, timeout=timeout).stdout
-        version = _VERSION.search(said)
+        output = run([str(found), "buildx", "version"], AS_PLUGIN, timeout=timeout).stdout
+        version = _VERSION.search(output)
         if version is None or (int(version[1]), int(version[2])) < OLDEST:
-            raise InputError(f"{found} is {said.strip() or 'unknown'}; 0.13 or newer is needed", hint=_HINT)
+            raise InputError(
+                f"{found} is {output.strip() or 'of unknown version'}; 0.13 or newer is needed", hint=_HINT
+            )
         return Plugin(Path(found), version[0].removeprefix("v"))
 
-    def words(self, *arguments: str) -> list[str]:
-        """A command line of it."""
+    def command_line(self, *arguments: str) -> list[str]:
+        """The command line with these arguments."""
         return [str(self.program), "buildx", *arguments]
 
     def arches(self, builder: str, environment: Mapping[str, str], *, timeout: float) -> tuple[str, ...]:
         """The architectures that a builder, or the engine of a docker context, builds for.
 
         Raises:
-            InputError: there is none of that name.
-            EngineUnavailableError: it does not answer.
+            InputError: the builder does not exist.
+            EngineUnavailableError: the builder does not answer.
         """
-        done = run(self.words("inspect", "--bootstrap", builder), environment, timeout=timeout)
+        done = run(self.command_line("inspect", "--bootstrap", builder), environment, timeout=timeout)
         named = _PLATFORM.findall("\n".join(_field(done.stdout, "Platforms")))
         if not named:
-            words = [*done.stderr.splitlines(), *_field(done.stdout, "Error"), "it names no platform"]
-            why = next(word.removeprefix("ERROR:").strip() for word in words if word.strip())
+            reasons = [*done.stderr.splitlines(), *_field(done.stdout, "Error"), "it reports no platform"]
+            why = next(line.removeprefix("ERROR:").strip() for line in reasons if line.strip())
             kind = InputError if "no builder" in why else EngineUnavailableError
             raise kind(f"the builder {builder} cannot be used: {why}", hint="see `docker buildx ls`")
         return tuple(arch for arch in ARCHES if arch in named)
 
 
 def _field(text: str, name: str) -> list[str]:
-    """The values of a field in what `inspect` prints, one for each node."""
+    """The values of a field in the output of `inspect`, one for each node."""
     return [line.partition(":")[2].strip() for line in text.splitlines() if line.startswith(f"{name}:")]
 
 
 def run(
     command: Sequence[str], environment: Mapping[str, str], *, timeout: float
 ) -> subprocess.CompletedProcess[str]:
-    """Run a short command, which may fail.
+    """Run a short command, whose exit status may be any.
 
     Raises:
         FarmError: it cannot be started.
-        EngineUnavailableError: it did not end in time; it is dead by then.
+        EngineUnavailableError: it did not end in time, and was killed.
     """
     try:
         return subprocess.run(

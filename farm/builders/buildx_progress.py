@@ -1,4 +1,7 @@
-"""What buildx prints with --progress=rawjson: BuildKit's progress as JSON objects, and plain lines."""
+"""The output of buildx --progress=rawjson: BuildKit's progress as JSON objects, between lines of text.
+
+https://github.com/moby/buildkit/blob/master/client/graph.go (SolveStatus)
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from farm.buildkit.trace import Notice, Output, Trace, Transfer, Vertex
+from farm.buildkit.trace import Trace, Vertex, VertexLog, VertexStatus, VertexWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,16 +21,16 @@ LONGEST = 1 << 24
 
 
 @dataclass(slots=True)
-class Splitter:
-    """Takes the output piece by piece; gives its objects as dictionaries and its other lines as text."""
+class OutputParser:
+    """Splits the output, as it arrives, into objects (as dictionaries) and other lines (as text)."""
 
     rest: bytes = b""
-    opened: list[bytes] = field(default_factory=list)
-    """The lines of an object that is not complete; buildx 0.13 indents them, later ones write one line."""
-    held: int = 0
+    open_object: list[bytes] = field(default_factory=list)
+    """The lines of an incomplete object: buildx 0.13 writes one on several lines, later versions on one."""
+    open_size: int = 0
 
     def feed(self, data: bytes) -> Iterator[dict[str, Any] | str]:
-        """What is complete now."""
+        """Yield the objects and lines that are complete now."""
         *lines, self.rest = (self.rest + data).split(b"\n")
         if len(self.rest) > LONGEST:
             lines, self.rest = [*lines, self.rest], b""
@@ -35,25 +38,25 @@ class Splitter:
             yield from self._line(line)
 
     def flush(self) -> Iterator[dict[str, Any] | str]:
-        """What is left at the end."""
-        lines, self.rest, self.opened = [*self.opened, self.rest], b"", []
+        """Yield the incomplete rest as lines."""
+        lines, self.rest, self.open_object = [*self.open_object, self.rest], b"", []
         yield from (line.decode(errors="replace") for line in lines if line.strip())
 
     def _line(self, line: bytes) -> Iterator[dict[str, Any] | str]:
-        if not self.opened and line.rstrip() != b"{":
+        if not self.open_object and line.rstrip() != b"{":
             parsed = _parsed(line)
             yield line.decode(errors="replace") if parsed is None else parsed
             return
-        self.opened.append(line)
-        self.held += len(line)
-        if line.rstrip() == b"}" or self.held > LONGEST:
-            lines, self.opened, self.held = self.opened, [], 0
+        self.open_object.append(line)
+        self.open_size += len(line)
+        if line.rstrip() == b"}" or self.open_size > LONGEST:
+            lines, self.open_object, self.open_size = self.open_object, [], 0
             parsed = _parsed(b"\n".join(lines))
             yield from [one.decode(errors="replace") for one in lines] if parsed is None else [parsed]
 
 
 def _parsed(text: bytes) -> dict[str, Any] | None:
-    """An object of progress; None for a line that is none."""
+    """A progress object; None for any other line."""
     if not text.startswith(b"{"):
         return None
     try:
@@ -64,23 +67,23 @@ def _parsed(text: bytes) -> dict[str, Any] | None:
 
 
 def read_status(data: dict[str, Any]) -> Trace:
-    """The trace that an object tells.
+    """Read a progress object, a `SolveStatus`.
 
     Raises:
-        ValueError: it is no progress of BuildKit's.
+        ValueError: the object is not a progress message.
     """
     try:
         return Trace(
             tuple(_vertex(item) for item in data.get("vertexes") or ()),
-            tuple(_transfer(item) for item in data.get("statuses") or ()),
-            tuple(_output(item) for item in data.get("logs") or ()),
+            tuple(_status(item) for item in data.get("statuses") or ()),
+            tuple(_log(item) for item in data.get("logs") or ()),
             tuple(
-                Notice(item["vertex"], _decoded(item.get("short")).decode(errors="replace"))
+                VertexWarning(item["vertex"], _decoded(item.get("short")).decode(errors="replace"))
                 for item in data.get("warnings") or ()
             ),
         )
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"no progress of BuildKit's: {error!r}") from error
+        raise ValueError(f"not a progress message: {error!r}") from error
 
 
 def _vertex(item: dict[str, Any]) -> Vertex:
@@ -94,16 +97,14 @@ def _vertex(item: dict[str, Any]) -> Vertex:
     )
 
 
-def _transfer(item: dict[str, Any]) -> Transfer:
+def _status(item: dict[str, Any]) -> VertexStatus:
     name = item["id"] or item.get("name", "")
-    return Transfer(
-        item["vertex"], name, item.get("current", 0), item.get("total", 0), _seconds(item.get("completed"))
-    )
+    return VertexStatus(item["vertex"], name, item.get("current", 0), _seconds(item.get("completed")))
 
 
-def _output(item: dict[str, Any]) -> Output:
+def _log(item: dict[str, Any]) -> VertexLog:
     seconds = _seconds(item.get("timestamp")) or 0.0
-    return Output(item["vertex"], seconds, _decoded(item.get("data")), item.get("stream", 1))
+    return VertexLog(item["vertex"], seconds, _decoded(item.get("data")), item.get("stream", 1))
 
 
 def _decoded(text: str | None) -> bytes:
@@ -111,5 +112,5 @@ def _decoded(text: str | None) -> bytes:
 
 
 def _seconds(text: str | None) -> float | None:
-    """A time with nanoseconds, as Go writes it, as seconds since 1970."""
+    """A time in Go's JSON format as seconds since 1970."""
     return datetime.fromisoformat(text).timestamp() if text else None

@@ -1,4 +1,4 @@
-"""`depends.docker-images`: images pulled for the architecture of a job, saved into its build context."""
+"""`depends.docker-images` of build.yml: pull images of an architecture, and add them to the build context."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import tarfile
 from contextlib import ExitStack, contextmanager
 from typing import IO, TYPE_CHECKING
 
-from farm.builders.docker_archive import merge
+from farm.builders.docker_archive import merge_archives
 from farm.builders.docker_engine import translate_engine_errors
-from farm.builders.engine_push import push_failure
+from farm.builders.push_failures import push_failure
 from farm.errors import RegistryError
 from farm.model import Reference
 from farm.registry.index import Index, members_of
@@ -23,11 +23,11 @@ if TYPE_CHECKING:
     from farm.registry.client import Registry
     from farm.registry.credentials import Login
 
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
 
 
 @contextmanager
-def completed(
+def with_depends_images(
     context: IO[bytes],
     depends: DockerImages | None,
     arch: str,
@@ -36,22 +36,22 @@ def completed(
     registry: Registry,
     log: Callable[[str], None],
 ) -> Iterator[IO[bytes]]:
-    """The context with the images that it depends on; the context itself where it depends on none.
+    """The context with the images that the package depends on; the context itself if there are none.
 
-    `target-dir` is emptied first, and then holds NAME@DIGEST.tar for each image; `target` is one archive of
-    all. What the package itself brought there gives way.
+    `target-dir` gets NAME@DIGEST.tar for each image; `target` is one archive of all. They replace what the
+    package has at that path.
 
     Args:
         context: a plain tar, seekable.
-        depends: what build.yml says.
-        arch: for which the images are.
+        depends: the images, from build.yml.
+        arch: the architecture of the images.
         engine: pulls and saves them.
-        registry: tells which image of an index is the architecture's.
-        log: takes a line for each image.
+        registry: resolves an index to the architecture's image.
+        log: receives a line for each image.
 
     Raises:
-        RegistryError: an image is not there, not for this architecture, or cannot be pulled.
-        EngineUnavailableError: the engine went away.
+        RegistryError: an image does not exist, has no such architecture, or cannot be pulled.
+        EngineUnavailableError: the engine cannot be reached.
         TemporaryFullError: the directory for temporary files is full.
     """
     context.seek(0)
@@ -67,14 +67,14 @@ def completed(
             archives.append((reference, archive))
         full = stack.enter_context(spool())
         with tarfile.open(fileobj=full, mode="w", format=tarfile.GNU_FORMAT) as tar:
-            _copy_but(context, depends.target_dir or str(depends.target), tar)
+            _copy_without(context, depends.target_dir or str(depends.target), tar)
             _add_archives(archives, depends, tar)
         full.seek(0)
         yield full
 
 
 def file_name(reference: Reference) -> str:
-    """What an image is called in target-dir: NAME@DIGEST.tar, NAME being the last part of its name."""
+    """The name of an image's file in target-dir: NAME@DIGEST.tar, with the last part of its repository."""
     return f"{reference.repository.rpartition('/')[2]}@{reference.digest}.tar"
 
 
@@ -95,36 +95,36 @@ def _add_archives(
         _add(f"{depends.target_dir}/{file_name(reference)}", [(archive, _names(reference))], tar)
 
 
-def _add(name: str, saved: list[tuple[IO[bytes], list[str]]], tar: tarfile.TarFile) -> None:
+def _add(name: str, archives: list[tuple[IO[bytes], list[str]]], tar: tarfile.TarFile) -> None:
     with spool() as merged:
-        merge(saved, merged)
+        merge_archives(archives, merged)
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = merged.tell(), 0o644
         merged.seek(0)
         tar.addfile(entry, merged)
 
 
-def _copy_but(context: IO[bytes], place: str, into: tarfile.TarFile) -> None:
-    """Copy a context without what lies at or below a place."""
+def _copy_without(context: IO[bytes], path: str, into: tarfile.TarFile) -> None:
+    """Copy a context without a path and what is below it."""
     with tarfile.open(fileobj=context, mode="r:") as tar:
         for entry in tar:
-            if entry.name != place and not entry.name.startswith(f"{place}/"):
+            if entry.name != path and not entry.name.startswith(f"{path}/"):
                 into.addfile(entry, tar.extractfile(entry) if entry.isreg() else None)
 
 
 @contextmanager
 def _saved(engine: Engine, registry: Registry, reference: Reference, arch: str) -> Iterator[IO[bytes]]:
-    """An image as the engine saves it, pulled by the digest of this very architecture's manifest.
+    """The archive of an image, pulled by the digest of this architecture's manifest.
 
-    By that digest and not by the index's, because an engine before 29 knows an index as the one image of it
-    that was pulled last, for whatever architecture.
+    Not by the index's digest: an engine before 29 knows an index as the one image that was pulled from it
+    last, of any architecture.
     """
     pinned = reference.with_digest(_digest_for(registry, reference, arch))
     _pull(engine, pinned, arch, registry.credentials.login_for(reference.registry))
     with spool() as archive:
         with translate_engine_errors(engine.url):
-            for piece in engine.api.get_image(str(pinned), chunk_size=_PIECE):
-                archive.write(piece)
+            for chunk in engine.api.get_image(str(pinned), chunk_size=_CHUNK):
+                archive.write(chunk)
         archive.seek(0)
         yield archive
 
@@ -152,6 +152,6 @@ def _pull(engine: Engine, reference: Reference, arch: str, login: Login | None) 
             stream=True,
             decode=True,
         )
-        said = [message["error"] for message in messages if "error" in message]
-    if said:
-        raise push_failure(reference, str(said[0]), act="pull")
+        errors = [message["error"] for message in messages if "error" in message]
+    if errors:
+        raise push_failure(reference, str(errors[0]), action="pull")

@@ -1,4 +1,7 @@
-"""A Docker Engine, from 20.10 on, over docker-py: what it is, what it runs, and connections of its own."""
+"""A client of a Docker Engine (20.10 or newer): docker-py, and connections that a selector can wait on.
+
+https://docs.docker.com/reference/api/engine/
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ _SERVER_ERROR = 500
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What an engine says of itself."""
+    """The engine's description of itself."""
 
     name: str
     id: str
@@ -42,44 +45,47 @@ class EngineInfo:
     """As LinuxKit names it."""
     os: str
     root: str
-    """The directory of its data, on its own machine."""
+    """The directory of its data, on its machine."""
     containerd: bool = False
-    """Whether containerd stores its images, so that it keeps indexes, attestations and exported caches."""
+    """Whether it stores images in containerd, and so can keep indexes, attestations and exported caches."""
 
 
 class Engine:
-    """A connected Docker Engine; close it, or use it as a context manager."""
+    """A connected Docker Engine; close it, or use it as a context manager.
+
+    Every method raises EngineUnavailableError if the engine cannot be reached.
+    """
 
     def __init__(self, api: APIClient, url: str, tls: ssl.SSLContext | None, timeout: float) -> None:
         self.api = api
         self.url = url
         self.tls = tls
         self.timeout = timeout
-        """Seconds that one answer may take; builds and pushes have their own."""
+        """Seconds that one request may take; builds and pushes have limits of their own."""
 
     @classmethod
     def connect(cls, url: str | None, *, certs: Path | None = None, timeout: float) -> Engine:
-        """Connect, and make sure that somebody answers.
+        """Connect, and make sure that an engine answers.
 
         Args:
             url: unix:///PATH or tcp://HOST:PORT; None for the local engine.
-            certs: directory of ca.pem, cert.pem and key.pem; tcp:// is then spoken behind TLS.
-            timeout: seconds that any one answer may take.
+            certs: directory of ca.pem, cert.pem and key.pem; tcp:// then uses TLS.
+            timeout: seconds that each request may take.
 
         Raises:
-            InputError: the URL is of a kind that is not supported, or the certificates cannot be read.
-            EngineUnavailableError: nothing answers there, or not with a certificate of that CA.
+            InputError: the URL is not supported, or the certificates cannot be read.
+            EngineUnavailableError: no engine answers, or not with a certificate of that CA.
         """
         url = url or DEFAULT_URL
         if not _is_url(url):
             raise InputError(
-                f"engine: {url} is no URL of a Docker Engine", hint="unix:///PATH or tcp://HOST:PORT"
+                f"engine: invalid Docker Engine URL {url}", hint="unix:///PATH or tcp://HOST:PORT"
             )
         tls = _tls(certs) if certs and url.startswith("tcp://") else None
         with translate_engine_errors(url):
-            # docker-py leaves its socket open where nothing answers, so that is found out first.
+            # docker-py leaks its socket if nothing answers, so try that first.
             open_socket(url, timeout, tls).close()
-            api = _Client(
+            api = _ApiClient(
                 base_url=url,
                 version="auto",
                 timeout=cast("int", timeout),
@@ -94,15 +100,11 @@ class Engine:
         self.close()
 
     def close(self) -> None:
-        """Close every connection to the engine but those handed out."""
+        """Close docker-py's connections to the engine."""
         self.api.close()
 
     def info(self) -> EngineInfo:
-        """What the engine says of itself.
-
-        Raises:
-            EngineUnavailableError: it does not answer any more.
-        """
+        """Ask the engine to describe itself."""
         with translate_engine_errors(self.url):
             data: dict[str, Any] = self.api.info()
         return EngineInfo(
@@ -116,47 +118,44 @@ class Engine:
         )
 
     def inspect(self, image: str) -> dict[str, Any]:
-        """What the engine knows of an image, by id or name, as the API describes it.
+        """The engine's description of an image, by id or name.
+
+        https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageInspect/
 
         Raises:
-            EngineUnavailableError: the engine does not answer any more.
-            EngineError: it has no such image.
+            EngineError: the engine has no such image.
         """
         with translate_engine_errors(self.url):
             return cast("dict[str, Any]", cast("Any", self.api).inspect_image(image))
 
     def emulated(self) -> tuple[str, ...]:
-        """The foreign architectures whose programs the engine runs, by emulation.
+        """The foreign architectures whose programs the engine runs by emulation.
 
         Raises:
-            EngineUnavailableError: it does not answer any more, or has no BuildKit.
+            EngineUnavailableError: the engine has no BuildKit.
         """
         own = self.info().architecture
         with self.connection() as connection, translate_connection_errors(self.url):
             return tuple(arch for arch in ask_architectures(connection) if arch != own)
 
     def target(self, path: str, query: Iterable[tuple[str, str]] = ()) -> str:
-        """The request target of one of the API's paths."""
+        """The request target for a path of the API."""
         return f"/v{self.api.api_version}{path}?{urlencode(list(query))}"
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A connection of its own, beside those of docker-py; closed at the end.
-
-        Raises:
-            EngineUnavailableError: the engine does not answer any more.
-        """
+        """Open a connection beside docker-py's; it is closed at the end."""
         with translate_engine_errors(self.url):
             connection = Connection(open_socket(self.url, self.timeout, self.tls), self.url)
         with connection:
             yield connection
 
 
-class _Client(APIClient):
-    """docker-py's client, with which REQUESTS_CA_BUNDLE would overrule the engine's own CA."""
+class _ApiClient(APIClient):
+    """docker-py's client, in which REQUESTS_CA_BUNDLE does not override the engine's CA."""
 
     def request(self, *args: Any, **kwargs: Any) -> Any:
-        """Send a request as the engine's settings have it, whatever the environment says."""
+        """Send a request with the settings of this client, not those of the environment."""
         self.trust_env = False
         return super().request(*args, **kwargs)
 
@@ -169,7 +168,7 @@ def _is_url(url: str) -> bool:
 
 
 def _tls(certs: Path) -> ssl.SSLContext:
-    """TLS with the engine's CA and this client's certificate, as `docker --tlsverify` speaks it."""
+    """TLS with the engine's CA and this client's certificate, as `docker --tlsverify` uses it."""
     try:
         context = ssl.create_default_context(cafile=str(certs / "ca.pem"))
         context.load_cert_chain(certs / "cert.pem", certs / "key.pem")
@@ -177,22 +176,22 @@ def _tls(certs: Path) -> ssl.SSLContext:
         raise InputError(
             f"engine-certs: {certs}: {error}", hint="it must hold ca.pem, cert.pem and key.pem"
         ) from error
-    # TLS 1.3 sends tickets at any time: a selector would wake for one, and the read after it wait for more.
+    # TLS 1.3 sends session tickets at any time: a selector would wake for one, and the next read block.
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 def _docker_tls(certs: Path) -> TLSConfig:
-    """The same for docker-py."""
+    """The same TLS for docker-py."""
     pair = (str(certs / "cert.pem"), str(certs / "key.pem"))
     return TLSConfig(client_cert=pair, ca_cert=str(certs / "ca.pem"), verify=True)
 
 
 def open_socket(url: str, timeout: float, tls: ssl.SSLContext | None = None) -> socket.socket:
-    """A connected socket to an engine.
+    """Return a socket that is connected to an engine.
 
     Raises:
-        OSError: nothing answers there.
+        OSError: nothing answers.
     """
     parts = urlsplit(url)
     if parts.scheme != "unix":
@@ -200,7 +199,7 @@ def open_socket(url: str, timeout: float, tls: ssl.SSLContext | None = None) -> 
             (parts.hostname or "", parts.port or (_TLS_PORT if tls else _PORT)), timeout
         )
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return _behind_tls(sock, parts.hostname or "", tls) if tls else sock
+        return _with_tls(sock, parts.hostname or "", tls) if tls else sock
     sock = socket.socket(socket.AF_UNIX)
     try:
         sock.settimeout(timeout)
@@ -211,7 +210,7 @@ def open_socket(url: str, timeout: float, tls: ssl.SSLContext | None = None) -> 
     return sock
 
 
-def _behind_tls(sock: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLSocket:
+def _with_tls(sock: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLSocket:
     try:
         return tls.wrap_socket(sock, server_hostname=host)
     except OSError:
@@ -221,17 +220,17 @@ def _behind_tls(sock: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLS
 
 @contextmanager
 def translate_engine_errors(url: str) -> Iterator[None]:
-    """Tell docker-py's errors as the farm's.
+    """Translate docker-py's errors to the farm's.
 
     Raises:
-        EngineUnavailableError: the engine cannot be reached, or broke off.
-        EngineError: it answered with an error.
+        EngineUnavailableError: the engine cannot be reached, or closed the connection.
+        EngineError: the engine answered with an error.
     """
     try:
         yield
     except docker.errors.APIError as error:
         kind = EngineUnavailableError if (error.status_code or 0) >= _SERVER_ERROR else EngineError
-        raise kind(f"the Docker Engine at {url} refused: {error.explanation or error}") from error
+        raise kind(f"the Docker Engine at {url} refused the request: {error.explanation or error}") from error
     except (
         OSError,
         requests.RequestException,

@@ -1,8 +1,12 @@
-"""Images out of the engine and into it, as archives that pass through in pieces."""
+"""Images in the engine: look up, tag and remove them; save and load them as archives, in chunks.
+
+Every function raises EngineUnavailableError if the engine cannot be reached.
+"""
 
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any, cast
 
@@ -19,27 +23,28 @@ if TYPE_CHECKING:
 
     from farm.builders.docker_engine import Engine
 
-_PIECE = 1 << 20
+_CHUNK = 1 << 20
+_LONGEST_QUOTE = 300
 
 
-class Pieces(io.RawIOBase):
-    """What comes in pieces of any size, read as a file."""
+class ChunkReader(io.RawIOBase):
+    """A file over chunks of any size."""
 
-    def __init__(self, pieces: Iterable[bytes]) -> None:
-        self._pieces = iter(pieces)
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
         self._rest = memoryview(b"")
 
     def readable(self) -> bool:
-        """It is."""
+        """Return True."""
         return True
 
     def readinto(self, buffer: Buffer) -> int:
-        """Fill as much of the buffer as the next piece does; 0 at the end."""
+        """Fill the buffer as far as the current chunk does; 0 at the end."""
         while not self._rest:
-            piece = next(self._pieces, None)
-            if piece is None:
+            chunk = next(self._chunks, None)
+            if chunk is None:
                 return 0
-            self._rest = memoryview(piece)
+            self._rest = memoryview(chunk)
         into = memoryview(buffer)
         count = min(len(into), len(self._rest))
         into[:count] = self._rest[:count]
@@ -47,48 +52,43 @@ class Pieces(io.RawIOBase):
         return count
 
 
-def save(engine: Engine, image: str) -> io.BufferedReader:
-    """The archive of an image, by name or id, to be read from front to end.
+def save_image(engine: Engine, image: str) -> io.BufferedReader:
+    """Open the archive of an image, by name or id, for one sequential read, which may raise, too.
 
-    Engines write the whole archive to their disk before its first byte, so give this one a long time-out.
+    An engine writes the whole archive to its disk before the first byte, so this engine needs a long timeout.
 
     Raises:
-        EngineUnavailableError: the engine went away; also while the archive is read.
-        EngineError: it has no such image.
+        EngineError: the engine has no such image.
     """
     with translate_engine_errors(engine.url):
-        pieces = cast("Any", engine.api).get_image(image, chunk_size=_PIECE)
-        first = next(pieces, b"")  # docker-py asks no earlier whether the engine has it
-    return io.BufferedReader(Pieces(_answering(engine, chain([first], pieces))), _PIECE)
+        chunks = cast("Any", engine.api).get_image(image, chunk_size=_CHUNK)
+        first = next(chunks, b"")  # docker-py sends the request only now
+    return io.BufferedReader(ChunkReader(_translated(engine, chain([first], chunks))), _CHUNK)
 
 
-def _answering(engine: Engine, pieces: Iterable[bytes]) -> Iterator[bytes]:
+def _translated(engine: Engine, chunks: Iterable[bytes]) -> Iterator[bytes]:
     with translate_engine_errors(engine.url):
-        yield from pieces
+        yield from chunks
 
 
-def load(engine: Engine, archive: Iterable[bytes]) -> None:
-    """Give the engine the images of an archive, under the names that it brings.
+def load_images(engine: Engine, archive: Iterable[bytes]) -> None:
+    """Load the images of an archive into the engine, under the names in the archive.
 
     Raises:
-        EngineUnavailableError: the engine went away.
-        EngineError: it refuses the archive.
-        DiskFullError: its disk is full.
+        EngineError: the engine refuses the archive.
+        DiskFullError: the engine's disk is full.
     """
     with translate_engine_errors(engine.url):
         answer = list(cast("Any", engine.api).load_image(archive))
     for message in answer:
         if text := str(message.get("error") or ""):
             kind = DiskFullError if "no space left" in text.lower() else EngineError
-            raise kind(f"the Docker Engine refused the image: {' '.join(text.split())[:300]}")
+            quote = " ".join(text.split())[:_LONGEST_QUOTE]
+            raise kind(f"the Docker Engine refused the image: {quote}")
 
 
-def identify(engine: Engine, name: Reference) -> str | None:
-    """The id of the image that the engine has under a name; None where it has none.
-
-    Raises:
-        EngineUnavailableError: the engine went away.
-    """
+def image_id(engine: Engine, name: Reference) -> str | None:
+    """The id of the image with a name; None if there is none."""
     try:
         return str(engine.inspect(str(name))["Id"])
     except EngineError as error:
@@ -97,23 +97,30 @@ def identify(engine: Engine, name: Reference) -> str | None:
         raise
 
 
-def names_of(engine: Engine, repository: Reference) -> list[Reference]:
-    """Every name that the engine knows in a repository.
+def has_image(engine: Engine, name: Reference, image: str) -> bool:
+    """Whether this name has the image with this id."""
+    with translate_engine_errors(engine.url):
+        return any(image == one["Id"] for one in engine.api.images(str(name)))
 
-    Raises:
-        EngineUnavailableError: the engine went away.
-    """
+
+def names_in(engine: Engine, repository: Reference) -> list[Reference]:
+    """Every name that the engine has in a repository."""
     with translate_engine_errors(engine.url):
         images = cast("Any", engine.api).images(name=str(repository))
     return [Reference.parse(text) for image in images for text in image.get("RepoTags") or ()]
 
 
-def tag(engine: Engine, image: str, name: Reference) -> None:
-    """Give an image of the engine, by id or name, another name, which it takes from whatever had it.
+def tag_image(engine: Engine, image: str, name: Reference) -> None:
+    """Give an image, by name or id, another name; an image that had that name loses it.
 
     Raises:
-        EngineUnavailableError: the engine went away.
-        EngineError: it has no such image.
+        EngineError: the engine has no such image.
     """
     with translate_engine_errors(engine.url):
         cast("Any", engine.api).tag(image, name.name, name.tag)
+
+
+def remove_image(engine: Engine, name: Reference) -> None:
+    """Remove a name from the engine, if it is there; the build cache keeps the layers."""
+    with translate_engine_errors(engine.url), suppress(docker.errors.NotFound):
+        engine.api.remove_image(str(name), force=True)

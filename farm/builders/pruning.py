@@ -1,4 +1,4 @@
-"""Keep the engine's build cache in bounds: engines before 28 never do it by themselves."""
+"""Keep the engine's build cache within bounds: engines before 28 never do."""
 
 from __future__ import annotations
 
@@ -14,21 +14,18 @@ if TYPE_CHECKING:
 
 
 def prune(engine: Engine, *, keep: int, age: float | None = None) -> int:
-    """Remove the oldest of the build cache, with the contexts of past builds, which it holds too.
+    """Remove the oldest build cache, including the contexts of past builds; return the bytes freed.
 
-    What a build uses now stays. Images, containers and volumes are not touched.
+    The cache of builds in progress stays. Images, containers and volumes are not touched.
 
     Args:
-        engine: whose cache.
-        keep: bytes of it that may stay.
-        age: seconds; what was not used for longer goes whatever `keep` says. None for no such limit.
-
-    Returns:
-        The bytes that came free.
+        engine: the engine.
+        keep: bytes of cache that may stay.
+        age: seconds; cache that was not used for longer is removed regardless of `keep`. None: no such limit.
 
     Raises:
-        EngineUnavailableError: the engine went away.
-        EngineError: it refuses, as while another clean-up runs.
+        EngineUnavailableError: the engine cannot be reached.
+        EngineError: the engine refuses, as while it prunes already.
     """
     with translate_engine_errors(engine.url):
         answers = [engine.api.prune_builds(keep_storage=keep, all=True)]
@@ -37,11 +34,11 @@ def prune(engine: Engine, *, keep: int, age: float | None = None) -> int:
     return sum(int(answer.get("SpaceReclaimed") or 0) for answer in answers)
 
 
-def tidy(engine: Engine, *, keep: int, age: float | None = None) -> int:
-    """Prune, unless another clean-up runs, which does as well.
+def prune_unless_busy(engine: Engine, *, keep: int, age: float | None = None) -> int:
+    """Prune; return 0 if the engine refuses, as while it prunes for another worker.
 
     Raises:
-        EngineUnavailableError: the engine went away.
+        EngineUnavailableError: the engine cannot be reached.
     """
     try:
         return prune(engine, keep=keep, age=age)
@@ -52,16 +49,16 @@ def tidy(engine: Engine, *, keep: int, age: float | None = None) -> int:
 
 
 def free_space(url: str | None, root: str) -> int | None:
-    """Bytes free on the disk of an engine's data; None where that disk cannot be seen from here.
+    """Bytes free on the disk of an engine's data; None if that disk is not on this machine.
 
     Args:
-        url: of the engine; None for the local one.
-        root: the directory of its data, as it names it itself.
+        url: the engine's; None for the local one.
+        root: the directory of its data, according to the engine.
     """
     if not (url or DEFAULT_URL).startswith("unix://") or not Path(root).is_dir():
         return None
     try:
-        found = os.statvfs(root)
+        disk = os.statvfs(root)
     except OSError:
         return None
-    return found.f_bavail * found.f_frsize
+    return disk.f_bavail * disk.f_frsize

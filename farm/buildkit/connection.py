@@ -1,7 +1,7 @@
-"""One HTTP/1.1 request to the engine on a socket of its own, whose answer is taken bit by bit.
+"""One HTTP/1.1 request to the engine, on a socket of its own, whose response is read as it arrives.
 
-docker-py reads an answer by blocking; a build must meanwhile serve its session, see that it was cancelled
-and keep its time, so these sockets are given to a selector instead.
+docker-py blocks while it reads a response. A build must serve its session, notice a cancellation and keep
+its time limit meanwhile, so a selector waits on these sockets instead.
 """
 
 from __future__ import annotations
@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Iterable, Iterator
 
-Headers = list[tuple[str, str]]
-
+# Longer than a TLS record (16 KiB, RFC 8446 section 5.1): one recv then takes all of a record. What OpenSSL
+# had decrypted and kept back would be invisible to a selector, which would wait for more.
 _CHUNK = 1 << 16
 _LONGEST_LINE = 1 << 26
-"""Bytes of one line of an answer: a build's whole log passes in lines of some kilobytes."""
-_SWITCHING = 101
+"""Bytes of one line of a response; the engine sends a build's log in lines of some kilobytes."""
+_SWITCHING_PROTOCOLS = 101
 
 
 @contextmanager
 def translate_connection_errors(engine: str) -> Iterator[None]:
-    """Tell a connection that fails as the engine being gone.
+    """Translate the errors of a connection to the farm's.
 
     Raises:
-        EngineUnavailableError: the connection failed, was reset, or said what is not HTTP.
+        EngineUnavailableError: the connection failed, was reset, or carried something other than HTTP.
     """
     try:
         yield
     except (OSError, h11.ProtocolError) as error:
         raise EngineUnavailableError(
-            f"the Docker Engine at {engine} went away: {error}", hint="see the log of dockerd"
+            f"lost the connection to the Docker Engine at {engine}: {error}", hint="see the log of dockerd"
         ) from error
 
 
 class Connection:
-    """A request under way: `receive` takes what has arrived, `ended` says that this was all."""
+    """A request in progress: `receive` returns what has arrived; `ended` says that this was all."""
 
     def __init__(self, sock: socket.socket, engine: str) -> None:
         self.engine = engine
         self.status = 0
         self._socket = sock
         self._http = h11.Connection(h11.CLIENT)
-        self._rest = b""
+        self._unfinished_line = b""
 
     def __enter__(self) -> Self:
         return self
@@ -58,7 +58,11 @@ class Connection:
         self.close()
 
     def close(self) -> None:
-        """Drop the connection; the engine sees at once that nobody listens any more."""
+        """Close the connection; the engine then cancels the build or push that it belongs to.
+
+        https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageBuild/
+        https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImagePush/
+        """
         self._socket.close()
 
     def fileno(self) -> int:
@@ -67,33 +71,41 @@ class Connection:
 
     @property
     def ended(self) -> bool:
-        """Whether the answer is complete, or the engine closed the connection."""
+        """Whether the response is complete, or the engine closed the connection."""
+        # MUST_CLOSE is DONE after `Connection: close`.
         return self._http.their_state in (h11.DONE, h11.CLOSED, h11.ERROR, h11.MUST_CLOSE)
 
     def request(self, method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         """Send a request without a body."""
+        # HTTP/1.1 demands a Host (RFC 9112 section 3.2), even on a unix socket; the engine ignores its value.
         fields = [("Host", "docker"), ("Content-Length", "0"), *headers]
         with translate_connection_errors(self.engine):
             self._send(h11.Request(method=method, target=target, headers=fields))
             self._send(h11.EndOfMessage())
 
     def upgrade(self, method: str, target: str, headers: Iterable[tuple[str, str]] = ()) -> bytes:
-        """Turn the connection into one that speaks HTTP/2, and return what has come of it already.
+        """Switch the connection to HTTP/2, and return what has arrived of that already.
+
+        https://docs.docker.com/reference/api/engine/version/v1.57/operations/Session/
 
         Raises:
-            EngineUnavailableError: the engine went away, or refuses.
+            EngineUnavailableError: the engine closed the connection, or refuses.
         """
         self.request(method, target, [("Connection", "Upgrade"), ("Upgrade", "h2c"), *headers])
         with translate_connection_errors(self.engine):
             while (event := self._next_event()) is not None:
-                if isinstance(event, h11.InformationalResponse) and event.status_code == _SWITCHING:
+                if isinstance(event, h11.InformationalResponse) and event.status_code == _SWITCHING_PROTOCOLS:
+                    # The engine is the HTTP/2 client and speaks first: its preface often comes in the same
+                    # packet as the 101, and h11 has read it by now.
                     return self._http.trailing_data[0]
                 if isinstance(event, h11.Response):
                     raise EngineUnavailableError(
                         f"the Docker Engine at {self.engine} answered {target} with {event.status_code}",
                         hint="the farm needs Docker Engine 20.10 or newer",
                     )
-        raise EngineUnavailableError(f"the Docker Engine at {self.engine} went away during {target}")
+        raise EngineUnavailableError(
+            f"the Docker Engine at {self.engine} closed the connection during {target}"
+        )
 
     def send(self, data: bytes) -> None:
         """Write to an upgraded connection."""
@@ -101,18 +113,20 @@ class Connection:
             self._socket.sendall(data)
 
     def read(self) -> bytes:
-        """What has arrived on an upgraded connection; waits for something; empty when it was closed."""
+        """Wait for bytes on an upgraded connection, and return them; empty if the engine closed it."""
         with translate_connection_errors(self.engine):
             return self._socket.recv(_CHUNK)
 
     def receive(self) -> list[dict[str, Any]]:
-        """Take what has arrived of an answer that is JSON objects line by line; waits for something."""
+        """Wait for bytes of a response of JSON objects, one on each line; return the complete objects."""
         with translate_connection_errors(self.engine):
             self._http.receive_data(self._socket.recv(_CHUNK))
             body = b"".join(self._bodies())
-        *lines, self._rest = (self._rest + body).split(b"\n")
-        if self.ended or len(self._rest) > _LONGEST_LINE:
-            lines, self._rest = [*lines, self._rest], b""
+        # Chunks of the transfer coding end anywhere, also inside a line.
+        *lines, self._unfinished_line = (self._unfinished_line + body).split(b"\n")
+        # An error response is one object without a newline, so its end completes it.
+        if self.ended or len(self._unfinished_line) > _LONGEST_LINE:
+            lines, self._unfinished_line = [*lines, self._unfinished_line], b""
         return [data for line in lines if (data := _parsed(line)) is not None]
 
     def _send(self, event: h11.Event) -> None:
@@ -124,6 +138,7 @@ class Connection:
         return event if isinstance(event, h11.Event) else None
 
     def _bodies(self) -> Iterator[bytes]:
+        # h11 returns its markers NEED_DATA and PAUSED, which have one type, where it has no further event.
         while not isinstance(event := self._http.next_event(), type(h11.NEED_DATA)):
             if isinstance(event, h11.Response):
                 self.status = event.status_code
@@ -134,7 +149,7 @@ class Connection:
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:
-    """A line as a JSON object; None for what is none, such as a proxy's page of HTML."""
+    """A line as a JSON object; None for any other line, such as one of a proxy's HTML page."""
     try:
         data = json.loads(line)
     except ValueError:

@@ -1,4 +1,8 @@
-"""gRPC over HTTP/2 without sockets: bytes in, bytes out. The engine is the client of what is served here."""
+"""A gRPC server over HTTP/2 without sockets: bytes in, bytes out. The engine is its client.
+
+https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md
+https://www.rfc-editor.org/rfc/rfc9113
+"""
 
 from __future__ import annotations
 
@@ -18,11 +22,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
 _PREFIX = 5
+"""Bytes before a message: Compressed-Flag (1) and Message-Length (4)."""
 _LARGEST_REQUEST = 1 << 20
 
 
-class Status(IntEnum):
-    """The gRPC status codes that are used here."""
+class GrpcStatus(IntEnum):
+    """The status codes that are used here: https://grpc.io/docs/guides/status-codes/."""
 
     OK = 0
     NOT_FOUND = 5
@@ -30,9 +35,9 @@ class Status(IntEnum):
 
 
 class RefusedError(Exception):
-    """What a handler raises to answer with a status instead of messages."""
+    """Raised by a handler to answer with a status instead of messages."""
 
-    def __init__(self, status: Status, message: str) -> None:
+    def __init__(self, status: GrpcStatus, message: str) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -40,9 +45,9 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """One served method: takes the call's headers and its one message, gives messages.
+    """A served method: takes the headers and the one message of a call, yields messages.
 
-    `streaming` says that the engine sends no message and the answer begins with the headers alone.
+    `streaming` is for a call whose client sends no message and never ends its side of the stream.
     """
 
     handle: Callable[[Mapping[str, str], bytes], Iterator[bytes]]
@@ -59,17 +64,17 @@ class _Call:
 
 
 def frame(message: bytes) -> bytes:
-    """A message as gRPC carries it: not compressed, its length in front."""
+    """A Length-Prefixed-Message, uncompressed: a call without a grpc-encoding header allows no other."""
     return b"\x00" + len(message).to_bytes(4) + message
 
 
 def unframe(data: bytes) -> bytes:
-    """The first message of a gRPC body; empty where there is none."""
+    """The first message of a gRPC body; empty if there is none."""
     return data[_PREFIX : _PREFIX + int.from_bytes(data[1:_PREFIX])]
 
 
 class Server:
-    """Answers calls on one HTTP/2 connection, each only as fast as the engine takes the answer."""
+    """Answers calls on one HTTP/2 connection, each as fast as the engine reads its answer."""
 
     def __init__(self, methods: Mapping[str, Method]) -> None:
         self._methods = methods
@@ -79,41 +84,49 @@ class Server:
         self._http.initiate_connection()
 
     def receive(self, data: bytes) -> Iterator[bytes]:
-        """Take what the engine sent; yields what to send back, piece by piece.
+        """Process what the engine sent; yield what to send back, in parts.
 
         Raises:
-            EngineUnavailableError: the engine does not speak HTTP/2.
+            EngineUnavailableError: the engine sent something other than HTTP/2.
         """
         try:
             for event in self._http.receive_data(data) if data else ():
-                self._take(event)
+                self._dispatch(event)
             yield self._http.data_to_send()
-            yield from self._pump()
+            # Whatever arrived: a WINDOW_UPDATE may have opened the window of any call.
+            yield from self._send_answers()
         except h2.exceptions.ProtocolError as error:
-            raise EngineUnavailableError(f"the Docker Engine broke off its session: {error}") from error
+            raise EngineUnavailableError(f"the engine closed the build session: {error}") from error
 
-    def _take(self, event: h2.events.Event) -> None:
+    def _dispatch(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RequestReceived):
             self._open(event)
         elif isinstance(event, h2.events.DataReceived):
             self._collect(event)
         elif isinstance(event, h2.events.StreamEnded) and event.stream_id in self._calls:
-            self._begin(self._calls[event.stream_id])
+            self._start_answer(self._calls[event.stream_id])
         elif isinstance(event, h2.events.StreamReset):
+            # The engine cancelled the call; frames for a closed stream would be a protocol error.
             self._calls.pop(event.stream_id, None)
 
     def _open(self, event: h2.events.RequestReceived) -> None:
         headers = {str(name): str(value) for name, value in event.headers}
         method = self._methods.get(headers.get(":path", ""))
+        # HTTP status 200 for every call; how it ended is in the trailers.
         self._http.send_headers(event.stream_id, [(":status", "200"), ("content-type", "application/grpc")])
         if method is None:
-            self._finish(event.stream_id, Status.UNIMPLEMENTED, "not served")
+            # BuildKit asks for more than it was offered, and does without a method that is unimplemented:
+            # https://github.com/moby/buildkit/blob/master/session/auth/auth.go
+            self._finish(event.stream_id, GrpcStatus.UNIMPLEMENTED, "not served")
             return
         self._calls[event.stream_id] = call = _Call(method, headers)
         if method.streaming:
-            self._begin(call)
+            # Upload.Pull has a stream on either side, and BuildKit leaves its own open: no end will come.
+            self._start_answer(call)
 
     def _collect(self, event: h2.events.DataReceived) -> None:
+        # Also for a call that is not served: all streams share the connection's window, and unacknowledged
+        # bytes would use it up (RFC 9113 section 5.2.1).
         self._http.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         call = self._calls.get(event.stream_id)
         if call is None:
@@ -121,14 +134,20 @@ class Server:
         call.received += event.data
         if len(call.received) > _LARGEST_REQUEST:
             del self._calls[event.stream_id]
+            # gRPC reads this code as RESOURCE_EXHAUSTED.
             self._http.reset_stream(event.stream_id, h2.errors.ErrorCodes.ENHANCE_YOUR_CALM)
 
-    def _begin(self, call: _Call) -> None:
+    def _start_answer(self, call: _Call) -> None:
         if call.answer is None:
             call.answer = call.method.handle(call.headers, unframe(bytes(call.received)))
 
-    def _pump(self) -> Iterator[bytes]:
-        """Send of each answer what the engine's windows allow now."""
+    def _send_answers(self) -> Iterator[bytes]:
+        """Send as much of each answer as flow control allows now.
+
+        A context of gigabytes is one answer: a handler yields its next message only when the last one is
+        sent, so neither the context nor a backlog is kept in memory.
+        """
+        # A copy, because a call that ends leaves the table.
         for stream, call in list(self._calls.items()):
             if call.answer is None:
                 continue
@@ -139,10 +158,14 @@ class Server:
             yield self._http.data_to_send()
 
     def _room(self, stream: int) -> int:
+        """Bytes that fit into the windows of stream and connection, and into one DATA frame.
+
+        https://www.rfc-editor.org/rfc/rfc9113#section-5.2, https://www.rfc-editor.org/rfc/rfc9113#section-4.2
+        """
         return min(self._http.local_flow_control_window(stream), self._http.max_outbound_frame_size)
 
     def _fill(self, stream: int, call: _Call) -> bool:
-        """Have something to send for the call; False once it has ended."""
+        """Make sure that the call has bytes to send; False once it has ended."""
         if call.unsent or call.answer is None:
             return True
         try:
@@ -151,12 +174,13 @@ class Server:
             self._finish(stream, refused.status, refused.message)
             return False
         if message is None:
-            self._finish(stream, Status.OK)
+            self._finish(stream, GrpcStatus.OK)
             return False
         call.unsent = frame(message)
         return True
 
-    def _finish(self, stream: int, status: Status, message: str = "") -> None:
+    def _finish(self, stream: int, status: GrpcStatus, message: str = "") -> None:
         self._calls.pop(stream, None)
+        # "Status must be sent in Trailers even if the status code is OK."
         trailers = [("grpc-status", str(int(status))), ("grpc-message", message)]
         self._http.send_headers(stream, trailers, end_stream=True)

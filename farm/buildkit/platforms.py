@@ -1,7 +1,9 @@
-"""Which architectures an engine runs, from its BuildKit, which tries each by running a tiny program.
+"""The architectures that an engine runs, according to its BuildKit, which runs a tiny program for each.
+
+https://github.com/moby/buildkit/blob/master/util/archutil/detect.go
 
 The kernel's list of handlers (/proc/sys/fs/binfmt_misc) says less: a handler may not work inside containers,
-and a worker in a container, or one that drives an engine in a virtual machine, reads another kernel's list.
+and a worker in a container, or one that uses an engine in a virtual machine, reads another kernel's list.
 """
 
 from __future__ import annotations
@@ -13,28 +15,35 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
+from farm.buildkit.fields import (
+    LIST_WORKERS_RESPONSE_RECORD,
+    PLATFORM_ARCHITECTURE,
+    PLATFORM_OS,
+    WORKER_RECORD_PLATFORMS,
+)
 from farm.buildkit.grpc import frame, unframe
-from farm.buildkit.protobuf import Message, decode
+from farm.buildkit.protobuf import decode
 from farm.errors import EngineUnavailableError
 from farm.model import ARCHES
 
 if TYPE_CHECKING:
     from farm.buildkit.connection import Connection
 
-_METHOD = "/moby.buildkit.v1.Control/ListWorkers"
-_RECORD, _PLATFORMS = 1, 3
-_ARCHITECTURE, _OS = 1, 2
+# https://github.com/moby/buildkit/blob/master/api/services/control/control.proto
+_LIST_WORKERS = "/moby.buildkit.v1.Control/ListWorkers"
 
 
 def ask_architectures(connection: Connection) -> tuple[str, ...]:
-    """The architectures that the engine builds for, its own among them, over a fresh connection to it.
+    """Ask for the architectures that the engine builds for, its own included, over a new connection to it.
+
+    https://github.com/moby/moby/blob/master/daemon/server/router/grpc/grpc.go
 
     Raises:
-        EngineUnavailableError: the engine went away, or has no BuildKit.
+        EngineUnavailableError: the engine closed the connection, or has no BuildKit.
     """
-    pending = connection.upgrade("POST", "/grpc")
+    received = connection.upgrade("POST", "/grpc")
     try:
-        return architectures(_call(connection, pending))
+        return parse_architectures(_call(connection, received))
     except (h2.exceptions.ProtocolError, ValueError) as error:
         raise EngineUnavailableError(
             f"the BuildKit of the Docker Engine at {connection.engine} does not answer: {error}",
@@ -42,34 +51,30 @@ def ask_architectures(connection: Connection) -> tuple[str, ...]:
         ) from error
 
 
-def architectures(answer: bytes) -> tuple[str, ...]:
-    """The Linux architectures in an encoded ListWorkersResponse, those that LinuxKit knows, in its order.
+def parse_architectures(answer: bytes) -> tuple[str, ...]:
+    """The Linux architectures of an encoded ListWorkersResponse that LinuxKit knows, in LinuxKit's order.
 
     Raises:
-        ValueError: the answer is no such message.
+        ValueError: the answer is not such a message.
     """
     named = {
-        platform.text(_ARCHITECTURE)
-        for worker in decode(answer).messages(_RECORD)
-        for platform in worker.messages(_PLATFORMS)
-        if _is_linux(platform)
+        platform.text(PLATFORM_ARCHITECTURE)
+        for worker in decode(answer).messages(LIST_WORKERS_RESPONSE_RECORD)
+        for platform in worker.messages(WORKER_RECORD_PLATFORMS)
+        if platform.text(PLATFORM_OS) == "linux"
     }
     return tuple(arch for arch in ARCHES if arch in named)
 
 
-def _is_linux(platform: Message) -> bool:
-    return platform.text(_OS) == "linux"
-
-
-def _call(connection: Connection, pending: bytes) -> bytes:
-    """Call the one method as a gRPC client; returns the encoded answer."""
+def _call(connection: Connection, received: bytes) -> bytes:
+    """Call ListWorkers as a gRPC client; return the encoded answer."""
     http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     http.initiate_connection()
-    _ask(http)
+    _send_request(http)
     connection.send(http.data_to_send())
     body = bytearray()
-    while data := pending or connection.read():
-        pending = b""
+    while data := received or connection.read():
+        received = b""
         for event in http.receive_data(data):
             if isinstance(event, h2.events.DataReceived):
                 body += event.data
@@ -79,8 +84,8 @@ def _call(connection: Connection, pending: bytes) -> bytes:
     raise ValueError("it closed the connection")
 
 
-def _ask(http: h2.connection.H2Connection) -> None:
+def _send_request(http: h2.connection.H2Connection) -> None:
     stream = http.get_next_available_stream_id()
-    headers = [(":method", "POST"), (":scheme", "http"), (":authority", "docker"), (":path", _METHOD)]
+    headers = [(":method", "POST"), (":scheme", "http"), (":authority", "docker"), (":path", _LIST_WORKERS)]
     http.send_headers(stream, [*headers, ("te", "trailers"), ("content-type", "application/grpc")])
     http.send_data(stream, frame(b""), end_stream=True)

@@ -1,35 +1,47 @@
 """The protobuf wire format, as far as BuildKit's messages need it: varints and length-delimited fields.
 
-Generated code would tie the farm to a window of protobuf releases; the messages here have at most five
-fields that matter, none of which changed since BuildKit's first release.
+Generated code would tie the farm to a window of protobuf releases; the messages here have at most six
+fields that matter, none of which has changed since BuildKit's first release.
+
+Specification: https://protobuf.dev/programming-guides/encoding/
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import IntEnum
 
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+from farm.buildkit.fields import TIMESTAMP_NANOS, TIMESTAMP_SECONDS
+
 _LONGEST_VARINT = 10
+"""Bytes: a 64-bit number in groups of 7 bits."""
+
+
+class WireType(IntEnum):
+    """How a field's value is encoded: https://protobuf.dev/programming-guides/encoding/#structure."""
+
+    VARINT = 0
+    I64 = 1
+    LEN = 2
+    I32 = 5
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A decoded message: every value of every field, in the order of the wire."""
+    """A decoded message: every value of every field, in the order received."""
 
     fields: dict[int, tuple[int | bytes, ...]]
 
     def number(self, field: int) -> int:
-        """The last integer of a field; 0 where the field is absent."""
-        return next((value for value in reversed(self.fields.get(field, ())) if isinstance(value, int)), 0)
+        """The integer of a field; 0 if the field is absent."""
+        return next((value for value in self._latest_first(field) if isinstance(value, int)), 0)
 
     def data(self, field: int) -> bytes:
-        """The last byte string of a field; empty where the field is absent."""
-        return next(
-            (value for value in reversed(self.fields.get(field, ())) if isinstance(value, bytes)), b""
-        )
+        """The byte string of a field; empty if the field is absent."""
+        return next((value for value in self._latest_first(field) if isinstance(value, bytes)), b"")
 
     def text(self, field: int) -> str:
-        """The last string of a field, whatever its bytes; empty where the field is absent."""
+        """The string of a field, with U+FFFD for invalid UTF-8; empty if the field is absent."""
         return self.data(field).decode(errors="replace")
 
     def messages(self, field: int) -> list[Message]:
@@ -37,64 +49,70 @@ class Message:
         return [decode(value) for value in self.fields.get(field, ()) if isinstance(value, bytes)]
 
     def seconds(self, field: int) -> float | None:
-        """A google.protobuf.Timestamp as seconds since 1970; None where it is absent."""
+        """A google.protobuf.Timestamp as seconds since 1970; None if the field is absent."""
         if field not in self.fields:
             return None
-        stamp = decode(self.data(field))
-        return stamp.number(1) + stamp.number(2) / 1e9
+        timestamp = decode(self.data(field))
+        return timestamp.number(TIMESTAMP_SECONDS) + timestamp.number(TIMESTAMP_NANOS) / 1e9
+
+    def _latest_first(self, field: int) -> tuple[int | bytes, ...]:
+        # The last value wins: https://protobuf.dev/programming-guides/encoding/#last-one-wins
+        return self.fields.get(field, ())[::-1]
 
 
 def decode(data: bytes) -> Message:
-    """Read one message.
+    """Decode one message.
 
     Raises:
-        ValueError: the bytes are no protobuf message.
+        ValueError: the bytes are not a protobuf message.
     """
     fields: dict[int, tuple[int | bytes, ...]] = {}
     at = 0
     while at < len(data):
-        key, at = _varint(data, at)
-        value, at = _value(data, at, key & 7)
-        fields[key >> 3] = (*fields.get(key >> 3, ()), value)
+        # A tag is (field_number << 3) | wire_type.
+        tag, at = _varint(data, at)
+        value, at = _value(data, at, tag & 7)
+        fields[tag >> 3] = (*fields.get(tag >> 3, ()), value)
     return Message(fields)
 
 
 def encode(*fields: tuple[int, int | str | bytes]) -> bytes:
-    """Write (field number, value) pairs as one message."""
+    """Encode (field number, value) pairs as one message."""
     return b"".join(_encoded(number, value) for number, value in fields)
 
 
-def _value(data: bytes, at: int, kind: int) -> tuple[int | bytes, int]:
-    if kind == _VARINT:
+def _value(data: bytes, at: int, wire_type: int) -> tuple[int | bytes, int]:
+    if wire_type == WireType.VARINT:
         return _varint(data, at)
-    if kind == _BYTES:
+    if wire_type == WireType.LEN:
         size, at = _varint(data, at)
-    elif kind in (_FIXED64, _FIXED32):
-        size = 8 if kind == _FIXED64 else 4
+    elif wire_type in (WireType.I64, WireType.I32):
+        size = 8 if wire_type == WireType.I64 else 4
     else:
-        raise ValueError(f"wire type {kind} is unknown")
+        raise ValueError(f"unknown wire type {wire_type}")
     if at + size > len(data):
         raise ValueError("the message ends inside a field")
     return data[at : at + size], at + size
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """Decode base-128: seven bits a byte, lowest first; the high bit says that more bytes follow."""
     number = 0
     for position in range(_LONGEST_VARINT):
         if at + position >= len(data):
             raise ValueError("the message ends inside a number")
         byte = data[at + position]
         number |= (byte & 0x7F) << (7 * position)
-        if byte < 0x80:  # noqa: PLR2004 - the high bit says that more bytes follow
+        if not byte & 0x80:
             return number, at + position + 1
     raise ValueError("a number is longer than 64 bits")
 
 
 def _encoded(number: int, value: int | str | bytes) -> bytes:
     if isinstance(value, int):
-        return _encoded_varint(number << 3 | _VARINT) + _encoded_varint(value)
+        return _encoded_varint(number << 3 | WireType.VARINT) + _encoded_varint(value)
     data = value.encode() if isinstance(value, str) else value
-    return _encoded_varint(number << 3 | _BYTES) + _encoded_varint(len(data)) + data
+    return _encoded_varint(number << 3 | WireType.LEN) + _encoded_varint(len(data)) + data
 
 
 def _encoded_varint(number: int) -> bytes:

@@ -1,11 +1,22 @@
-"""A BuildKit session: what a build asks of its client while it runs, which is the context and logins."""
+"""A BuildKit session: serves the build context and logins that a build asks for while it runs.
+
+https://github.com/moby/buildkit/blob/master/session/session.go
+"""
 
 from __future__ import annotations
 
 import secrets
 from typing import IO, TYPE_CHECKING, Self
 
-from farm.buildkit.grpc import Method, RefusedError, Server, Status
+from farm.buildkit.fields import (
+    BYTES_MESSAGE_DATA,
+    CREDENTIALS_REQUEST_HOST,
+    CREDENTIALS_RESPONSE_SECRET,
+    CREDENTIALS_RESPONSE_USERNAME,
+    HEALTH_CHECK_RESPONSE_STATUS,
+    SERVING,
+)
+from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server
 from farm.buildkit.protobuf import decode, encode
 from farm.errors import ContextError
 from farm.model import DEFAULT_REGISTRY
@@ -14,34 +25,41 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from farm.buildkit.connection import Connection
-    from farm.registry.credentials import Login
 
-    Credentials = Callable[[str], Login | None]
+    Accounts = Callable[[str], tuple[str, str] | None]
+    """User and password for a registry host; None for an anonymous user."""
 
 _CHUNK = 1 << 16
-_HUB = "registry-1.docker.io"
+# https://github.com/moby/buildkit/blob/master/session/auth/authprovider/authprovider.go
+_DOCKER_HUB = "registry-1.docker.io"
 """The name by which BuildKit asks for the login of docker.io."""
-_SERVING = 1
 
 
 class Session:
     """One build's session on a connection of its own; a selector waits on it and calls `receive`."""
 
-    def __init__(self, connection: Connection, context: IO[bytes], credentials: Credentials) -> None:
+    def __init__(self, connection: Connection, context: IO[bytes], accounts: Accounts) -> None:
         self.id = secrets.token_hex(12)
         self._path = secrets.token_hex(12)
         self._connection = connection
         self._methods = {
-            "/grpc.health.v1.Health/Check": Method(_healthy),
+            # BuildKit drops a session whose health checks fail, with the build:
+            # https://github.com/moby/buildkit/blob/master/session/grpc.go
+            "/grpc.health.v1.Health/Check": Method(_check_health),
+            # https://github.com/moby/buildkit/blob/master/session/upload/upload.proto
             "/moby.upload.v1.Upload/Pull": Method(self._upload(context), streaming=True),
-            "/moby.filesync.v1.Auth/Credentials": Method(_login(credentials)),
+            # https://github.com/moby/buildkit/blob/master/session/auth/auth.proto
+            "/moby.filesync.v1.Auth/Credentials": Method(_credentials(accounts)),
         }
         self._server = Server(self._methods)
         self._open = True
 
     @property
     def remote(self) -> str:
-        """Where BuildKit finds the context: a URL that it resolves through the session."""
+        """The URL of the context; BuildKit resolves this host name through the session.
+
+        https://github.com/moby/buildkit/blob/master/source/http/transport.go
+        """
         return f"http://buildkit-session/{self._path}"
 
     @property
@@ -56,8 +74,10 @@ class Session:
     def start(self) -> Self:
         """Offer the session to the engine.
 
+        https://docs.docker.com/reference/api/engine/version/v1.57/operations/Session/
+
         Raises:
-            EngineUnavailableError: the engine refuses, or went away.
+            EngineUnavailableError: the engine refuses, or closed the connection.
         """
         headers = [
             ("X-Docker-Expose-Session-Uuid", self.id),
@@ -69,7 +89,7 @@ class Session:
         return self
 
     def receive(self) -> None:
-        """Take what the engine sent and answer; waits for something."""
+        """Wait for bytes from the engine, and answer them."""
         data = self._connection.read()
         self._open = bool(data)
         if data:
@@ -81,37 +101,42 @@ class Session:
 
     def _upload(self, context: IO[bytes]) -> Callable[[Mapping[str, str], bytes], Iterator[bytes]]:
         def pull(headers: Mapping[str, str], _: bytes) -> Iterator[bytes]:
+            # https://github.com/moby/buildkit/blob/master/session/upload/upload.go
             if headers.get("urlpath", "").strip("/") != self._path:
-                raise RefusedError(Status.NOT_FOUND, "no such upload")
+                raise RefusedError(GrpcStatus.NOT_FOUND, "no such upload")
             for chunk in _chunks(context):
-                yield encode((1, chunk))
+                yield encode((BYTES_MESSAGE_DATA, chunk))
 
         return pull
 
 
 def _chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """The file from its start; each reader keeps its own place, for BuildKit may ask twice."""
-    place = 0
+    """Read a file from its start; each reader keeps its own position, for BuildKit may ask twice."""
+    position = 0
     try:
         while True:
-            file.seek(place)
+            file.seek(position)
             chunk = file.read(_CHUNK)
             if not chunk:
                 return
-            place += len(chunk)
+            position += len(chunk)
             yield chunk
     except OSError as error:
         raise ContextError(f"the build context cannot be read: {error}") from error
 
 
-def _healthy(_: Mapping[str, str], __: bytes) -> Iterator[bytes]:
-    yield encode((1, _SERVING))
+def _check_health(_: Mapping[str, str], __: bytes) -> Iterator[bytes]:
+    yield encode((HEALTH_CHECK_RESPONSE_STATUS, SERVING))
 
 
-def _login(credentials: Credentials) -> Callable[[Mapping[str, str], bytes], Iterator[bytes]]:
-    def ask(_: Mapping[str, str], message: bytes) -> Iterator[bytes]:
-        host = decode(message).text(1)
-        login = credentials(DEFAULT_REGISTRY if host == _HUB else host)
-        yield encode((1, login.user), (2, login.password.reveal())) if login else b""
+def _credentials(accounts: Accounts) -> Callable[[Mapping[str, str], bytes], Iterator[bytes]]:
+    def answer(_: Mapping[str, str], message: bytes) -> Iterator[bytes]:
+        host = decode(message).text(CREDENTIALS_REQUEST_HOST)
+        account = accounts(DEFAULT_REGISTRY if host == _DOCKER_HUB else host)
+        if account is None:
+            yield b""  # anonymous access
+        else:
+            user, password = account
+            yield encode((CREDENTIALS_RESPONSE_USERNAME, user), (CREDENTIALS_RESPONSE_SECRET, password))
 
-    return ask
+    return answer

@@ -1,10 +1,21 @@
-"""BuildKit's progress messages (StatusResponse) as values."""
+"""BuildKit's progress messages as values, under BuildKit's own names.
+
+The engine sends each as base64 in the `aux` of a `moby.buildkit.trace` message of POST /build:
+https://github.com/moby/buildkit/blob/master/api/services/control/control.proto (StatusResponse)
+"""
 
 from __future__ import annotations
 
 import base64
 from dataclasses import dataclass
 
+from farm.buildkit.fields import (
+    StatusResponseField,
+    VertexField,
+    VertexLogField,
+    VertexStatusField,
+    VertexWarningField,
+)
 from farm.buildkit.protobuf import Message, decode
 
 STDOUT, STDERR = 1, 2
@@ -12,7 +23,7 @@ STDOUT, STDERR = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Vertex:
-    """One step of a build, as it stands now; times are seconds since 1970."""
+    """The state of one step of a build; times are seconds since 1970."""
 
     digest: str
     name: str
@@ -23,19 +34,18 @@ class Vertex:
 
 
 @dataclass(frozen=True, slots=True)
-class Transfer:
-    """Progress inside a step, such as a layer that is fetched; sizes are bytes."""
+class VertexStatus:
+    """Progress inside a step, such as a layer that is fetched; `current` is bytes."""
 
     vertex: str
     name: str
     current: int
-    total: int
     completed: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Output:
-    """What a step printed; it may end in the middle of a line, or of a character."""
+class VertexLog:
+    """Output of a step; it may end in the middle of a line, or of a character."""
 
     vertex: str
     time: float
@@ -44,7 +54,7 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
-class Notice:
+class VertexWarning:
     """A warning about a step."""
 
     vertex: str
@@ -56,36 +66,54 @@ class Trace:
     """One progress message."""
 
     vertexes: tuple[Vertex, ...] = ()
-    transfers: tuple[Transfer, ...] = ()
-    outputs: tuple[Output, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    statuses: tuple[VertexStatus, ...] = ()
+    logs: tuple[VertexLog, ...] = ()
+    warnings: tuple[VertexWarning, ...] = ()
 
 
 def read_trace(aux: str) -> Trace:
     """Decode the `aux` of a `moby.buildkit.trace` message.
 
     Raises:
-        ValueError: it is not base64, or no StatusResponse.
+        ValueError: it is not base64, or not a StatusResponse.
     """
     message = decode(base64.b64decode(aux, validate=True))
     return Trace(
-        tuple(_vertex(item) for item in message.messages(1)),
-        tuple(_transfer(item) for item in message.messages(2)),
-        tuple(_output(item) for item in message.messages(3)),
-        tuple(Notice(item.text(1), item.text(3)) for item in message.messages(4)),
+        tuple(_vertex(item) for item in message.messages(StatusResponseField.VERTEXES)),
+        tuple(_status(item) for item in message.messages(StatusResponseField.STATUSES)),
+        tuple(_log(item) for item in message.messages(StatusResponseField.LOGS)),
+        tuple(_warning(item) for item in message.messages(StatusResponseField.WARNINGS)),
     )
 
 
 def _vertex(item: Message) -> Vertex:
     return Vertex(
-        item.text(1), item.text(3), bool(item.number(4)), item.seconds(5), item.seconds(6), item.text(7)
+        digest=item.text(VertexField.DIGEST),
+        name=item.text(VertexField.NAME),
+        cached=bool(item.number(VertexField.CACHED)),
+        started=item.seconds(VertexField.STARTED),
+        completed=item.seconds(VertexField.COMPLETED),
+        error=item.text(VertexField.ERROR),
     )
 
 
-def _output(item: Message) -> Output:
-    return Output(item.text(1), item.seconds(2) or 0.0, item.data(4), item.number(3))
+def _status(item: Message) -> VertexStatus:
+    return VertexStatus(
+        vertex=item.text(VertexStatusField.VERTEX),
+        name=item.text(VertexStatusField.ID) or item.text(VertexStatusField.NAME),
+        current=item.number(VertexStatusField.CURRENT),
+        completed=item.seconds(VertexStatusField.COMPLETED),
+    )
 
 
-def _transfer(item: Message) -> Transfer:
-    name = item.text(1) or item.text(3)
-    return Transfer(item.text(2), name, item.number(4), item.number(5), item.seconds(8))
+def _log(item: Message) -> VertexLog:
+    return VertexLog(
+        vertex=item.text(VertexLogField.VERTEX),
+        time=item.seconds(VertexLogField.TIMESTAMP) or 0.0,
+        data=item.data(VertexLogField.MSG),
+        stream=item.number(VertexLogField.STREAM),
+    )
+
+
+def _warning(item: Message) -> VertexWarning:
+    return VertexWarning(item.text(VertexWarningField.VERTEX), item.text(VertexWarningField.SHORT))

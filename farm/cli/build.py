@@ -88,7 +88,7 @@ def make(
     refuse_other_build_yml(packages, tags)
     arguments = dict(settings.build_args)
     wanted = needs(packages, arguments)
-    for warning in (*stale_needs(packages, arguments), *wish.passed_over(packages, settings.arches)):
+    for warning in (*stale_needs(packages, arguments), *wish.skipped(packages, settings.arches)):
         click.echo(f"warning: {warning}", err=True)
     by_name = {package.image: package for package in packages}
     ordered = [by_name[name] for name in in_order(by_name, wanted)]
@@ -98,11 +98,11 @@ def make(
             settings,
             Cache(settings.cache),
             registry,
-            say=lambda line: click.echo(line, err=as_json),
+            report=lambda line: click.echo(line, err=as_json),
             log=lambda line: click.echo(line, err=True),
         ) as workshop,
     ):
-        made = list(workshop.make_all(ordered, wanted, wish))
+        made = list(workshop.build_all(ordered, wanted, wish))
     failure = _failure(made)
     if as_json:
         print_json([one.to_json() for one in made])

@@ -1,4 +1,4 @@
-"""The Docker Engine of this machine, as it serves the LinuxKit cache: images are given to it, and lent."""
+"""This machine's Docker Engine: load images of the LinuxKit cache, build from them, save images."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from contextlib import ExitStack, contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Self
 
+from farm.builders import engine_images
 from farm.builders.docker_engine import Engine
-from farm.builders.engine_images import identify, load, names_of, save, tag
-from farm.builders.engine_push import forget
-from farm.cache.archive_export import archive as exported
+from farm.cache.archive_export import archive
 from farm.cache.lock import locked
 from farm.local_build.options import refuse_foreign
 from farm.model import Reference
@@ -26,13 +25,13 @@ if TYPE_CHECKING:
     from farm.model import ArchImage, Descriptor
     from farm.settings import Settings
 
-_SCRATCH = Reference("localhost", "farm/build")
-"""What the engine calls an image from the end of its build until it is in the cache."""
+_TEMPORARY = Reference("localhost", "farm/build")
+"""The repository of images in the engine between the end of a build and their import into the cache."""
 _DAY = 86400.0
 
 
 class LocalEngine:
-    """The engine, connected to when it is first needed; use it as a context manager."""
+    """The engine, connected on first use; a context manager."""
 
     def __init__(self, settings: Settings, cache: Cache) -> None:
         self._settings, self._cache = settings, cache
@@ -45,81 +44,86 @@ class LocalEngine:
         self._open.close()
 
     @cached_property
-    def prompt(self) -> Engine:
-        """For what it answers at once."""
+    def engine(self) -> Engine:
+        """A client for short requests."""
         engine = self._connect(self._settings.http_timeout)
-        # A process that was killed left the name of what it built: older than any build, so nobody's.
-        before = time.time() - self._settings.build_timeout - _DAY
-        for name in names_of(engine, _SCRATCH):
-            begun = (name.tag or "").partition("-")[0]
-            if begun.isdecimal() and int(begun) < before:
-                forget(engine, name)
+        # A killed process leaves its image: one that is older than any build can be is nobody's.
+        oldest = time.time() - self._settings.build_timeout - _DAY
+        for name in engine_images.names_in(engine, _TEMPORARY):
+            created = (name.tag or "").partition("-")[0]
+            if created.isdecimal() and int(created) < oldest:
+                engine_images.remove_image(engine, name)
         return engine
 
     @cached_property
-    def patient(self) -> Engine:
-        """For saving, loading and pulling, which last as long as an image is big."""
+    def transfer_engine(self) -> Engine:
+        """A client for saving, loading and pulling images, which takes long for a large image."""
         return self._connect(self._settings.build_timeout)
 
     @cached_property
     def info(self) -> EngineInfo:
-        """What it says of itself."""
-        return self.prompt.info()
+        """The engine's description of itself."""
+        return self.engine.info()
 
     def _connect(self, timeout: float) -> Engine:
         engine = Engine.connect(self._settings.engine, certs=self._settings.engine_certs, timeout=timeout)
         return self._open.enter_context(engine)
 
     def check(self, arch: str) -> None:
-        """Refuse an architecture that it neither is nor emulates.
+        """Refuse an architecture that the engine neither has nor emulates.
 
         Raises:
-            EngineError: it builds for others.
+            EngineError: the engine does not build for it.
         """
         own = self.info.architecture
         if arch != own:
-            refuse_foreign(arch, (own, *self.prompt.emulated()))
+            refuse_foreign(arch, (own, *self.engine.emulated()))
 
     @contextmanager
-    def scratch(self) -> Iterator[Reference]:
-        """A name that nobody else uses, for what is built; taken out of the engine again."""
-        name = _SCRATCH.with_tag(f"{time.time():.0f}-{secrets.token_hex(8)}")
+    def temporary_name(self) -> Iterator[Reference]:
+        """A unique name for a build's image, which is removed from the engine at the end."""
+        name = _TEMPORARY.with_tag(f"{time.time():.0f}-{secrets.token_hex(8)}")
         try:
             yield name
         finally:
-            forget(self.prompt, name)
+            engine_images.remove_image(self.engine, name)
 
     @contextmanager
     def saved(self, name: Reference) -> Iterator[IO[bytes]]:
-        """An image as an archive, read once."""
-        with save(self.patient, str(name)) as archive:
-            yield archive
+        """An image as an archive, for one sequential read."""
+        with engine_images.save_image(self.transfer_engine, str(name)) as saved:
+            yield saved
 
     def load(self, image: ArchImage, names: Sequence[Reference]) -> None:
         """Load an image of the cache into the engine, under these names."""
-        load(self.patient, exported(self._cache.blobs, plain(image), names))
+        engine_images.load_images(
+            self.transfer_engine, archive(self._cache.blobs, without_attestations(image), names)
+        )
 
     @contextmanager
-    def lent(self, images: Mapping[Reference, ArchImage]) -> Iterator[None]:
-        """Let the engine build FROM images of the cache, which no registry need have; then all is as it was.
+    def loaded_meanwhile(self, images: Mapping[Reference, ArchImage]) -> Iterator[None]:
+        """Load images of the cache for the engine to build from, and restore its names at the end.
 
-        An engine keeps one architecture under a name, so one process at a time.
+        An engine has one architecture under a name, so a lock admits one process at a time.
         """
         if not images:
             yield
             return
         with locked(self._cache.root / ".lending", self._settings.build_timeout), ExitStack() as stack:
             for reference, image in images.items():
-                before = identify(self.prompt, reference)
-                stack.callback(self._take_back, reference, before)
+                previous = engine_images.image_id(self.engine, reference)
+                stack.callback(self._restore, reference, previous)
                 self.load(image, [reference])
             yield
 
-    def _take_back(self, reference: Reference, before: str | None) -> None:
-        tag(self.prompt, before, reference) if before else forget(self.prompt, reference)
+    def _restore(self, reference: Reference, previous: str | None) -> None:
+        if previous:
+            engine_images.tag_image(self.engine, previous, reference)
+        else:
+            engine_images.remove_image(self.engine, reference)
 
 
-def plain(image: ArchImage) -> Descriptor:
-    """The image itself, without its attestations."""
-    (found,) = (one for one in image.descriptors if not is_attestation(one))
-    return found
+def without_attestations(image: ArchImage) -> Descriptor:
+    """The manifest of the image itself."""
+    (manifest,) = (one for one in image.descriptors if not is_attestation(one))
+    return manifest

@@ -1,4 +1,4 @@
-"""What is asked for of packages made on this machine alone, and what came of it."""
+"""Options and results of local builds."""
 
 from __future__ import annotations
 
@@ -26,57 +26,57 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
-    """What is asked for beyond the packages."""
+    """How to build packages locally."""
 
     arches: tuple[str, ...] = ()
-    """Build these of each package's architectures; none stands for all of them."""
+    """The architectures to build, among each package's own; empty for all of them."""
     platforms: tuple[str, ...] = ()
-    """Build these of every package, whatever it names."""
+    """The architectures to build of every package, whatever its build.yml lists."""
     skip: tuple[str, ...] = ()
-    """Build none of these."""
+    """The architectures not to build."""
     force: bool = False
-    """Build although the image is in the cache or the registry."""
+    """Build even if the image is in the cache or the registry."""
     pull: bool = True
-    """Look in the registry for what the cache lacks."""
+    """Pull images that the cache lacks from the registry."""
     docker: bool = False
-    """Give it to the engine as well: NAME:TAG-ARCH, and NAME:TAG for this machine's architecture."""
+    """Load images into the engine too: NAME:TAG-ARCH, and NAME:TAG for this machine's architecture."""
 
-    def arches_of(self, package: Package, usual: Sequence[str]) -> tuple[str, ...]:
-        """The architectures to make a package for; `usual` are those of a package that names none."""
-        listed = package.yml.arches or usual
+    def arches_of(self, package: Package, default_arches: Sequence[str]) -> tuple[str, ...]:
+        """The architectures to build of a package; `default_arches` are for a package that lists none."""
+        listed = package.yml.arches or default_arches
         if self.platforms:
             return self.platforms
         return tuple(arch for arch in self.arches or listed if arch in listed and arch not in self.skip)
 
-    def left_out(self, package: Package, usual: Sequence[str]) -> list[str]:
-        """A line for each architecture that is asked for, and that the package does not name."""
-        listed = package.yml.arches or usual
+    def unlisted(self, package: Package, default_arches: Sequence[str]) -> list[str]:
+        """A message for each requested architecture that the package does not list."""
+        listed = package.yml.arches or default_arches
         name = package.reference.familiar
         return [
-            f"{name} {arch}: not one of its architectures, left out"
+            f"{name} {arch}: skipped: not one of its architectures"
             for arch in self.arches
             if arch not in listed and not self.platforms
         ]
 
-    def passed_over(self, packages: Sequence[Package], usual: Sequence[str]) -> list[str]:
-        """A warning for each package of which `skip` leaves nothing."""
+    def skipped(self, packages: Sequence[Package], default_arches: Sequence[str]) -> list[str]:
+        """A warning for each package that `skip` leaves without architectures."""
         return [
-            f"{package.image}: has no other architectures, and is passed over"
+            f"{package.image}: skipped: no other architectures"
             for package in packages
-            if self.skip and not self.arches_of(package, usual)
+            if self.skip and not self.arches_of(package, default_arches)
         ]
 
 
 @dataclass(frozen=True, slots=True)
 class LocalImage:
-    """One package: where the image of each architecture came from, or why there is none."""
+    """One package: the image of each architecture and where it came from, or the error."""
 
     package: Package
     images: tuple[tuple[ArchImage, Origin], ...] = ()
     error: FarmError | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` shows."""
+        """The output of `--json`."""
         return {
             "package": self.package.image,
             "reference": str(self.package.reference),
@@ -93,14 +93,14 @@ def native_arch() -> str:
     return arch_of_uname(platform.machine())
 
 
-def refuse_foreign(arch: str, runs: Sequence[str]) -> None:
-    """Refuse an architecture that an engine neither is nor emulates.
+def refuse_foreign(arch: str, supported: Sequence[str]) -> None:
+    """Refuse an architecture that an engine neither has nor emulates.
 
     Raises:
-        EngineError: it runs others.
+        EngineError: the engine does not build for it.
     """
-    if arch not in runs:
+    if arch not in supported:
         raise EngineError(
-            f"the Docker Engine builds for {', '.join(runs)}, not for {arch}",
-            hint="install QEMU's handlers (qemu-user-static, binfmt-support), or push it to a farm",
+            f"the Docker Engine builds for {', '.join(supported)}, not for {arch}",
+            hint="install QEMU's handlers (qemu-user-static, binfmt-support), or build on a farm: farm push",
         )

@@ -113,7 +113,7 @@ def test_a_package_is_never_built_from_another_image_than_the_one_that_was_just_
     workspace.write("upper", Dockerfile="ARG ORG\nFROM ${ORG}/lower:x\nRUN grep new /word\n")
     # The engine's own BuildKit would take the registry's.
     answer = workspace.farm(*words, **given)
-    assert (answer.code, "would take the registry's, which is not the cache's" in answer.out) == (1, True)
+    assert (answer.code, "differs between the cache and the registry" in answer.out) == (1, True)
     given["FARM_BUILDER"] = "buildx"
     workspace.done(*words, **given)
     odd = workspace.farm(*words, **given, LINUXKIT_CACHE=f"{workspace.directory.parent}/with:colon")
@@ -153,11 +153,11 @@ REFUSED = {
     ),
     "attestations of an engine that keeps none": (
         {"FARM_SBOM": "true"},
-        (2, "this engine's image store cannot do sbom"),
+        (2, "this engine's image store does not support sbom"),
     ),
     "a builder that gives no archive away": (
         {"FARM_BUILDERS": "linux/amd64=same"},
-        (1, "the builder cannot do as asked: OCI exporter is not supported for the docker driver"),
+        (1, "not supported by the builder: OCI exporter is not supported for the docker driver"),
     ),
     "a builder that nobody knows": (
         {"FARM_BUILDERS": "linux/amd64=unknown"},
@@ -165,7 +165,7 @@ REFUSED = {
     ),
     "the engine's own BuildKit, and what it cannot do": (
         {"FARM_BUILDER": "engine", "FARM_BUILD_SSH": "default"},
-        (2, "builder: engine cannot do build-ssh"),
+        (2, "builder: engine does not support build-ssh"),
     ),
 }
 

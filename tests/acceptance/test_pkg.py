@@ -129,7 +129,7 @@ def test_skipped_platforms_leave_the_others_that_the_package_names(own: Workspac
     built = own.done(*words[:-1], FARM_ARCHES="amd64,arm64")
     assert f"{short(own, 'usual')} arm64: built" in built.out
     for answer in (planned, built):
-        assert f"warning: {own.org}/only: has no other architectures, and is passed over" in answer.err
+        assert f"warning: {own.org}/only: skipped: no other architectures" in answer.err
         assert short(own, "only") not in answer.out
 
 
@@ -360,7 +360,7 @@ def test_nobuild_pushes_the_platforms_that_are_asked_for(own: Workspace) -> None
     assert own.tags("some") == [tag, f"{tag}-amd64", f"{tag}-arm64"]
     for more in ((), ("-manifest=false",)):
         over = own.done(*words, "-skip-platforms=linux/amd64,linux/arm64", *more)
-        assert f"warning: {own.org}/some: has no other architectures, and is passed over" in over.err
+        assert f"warning: {own.org}/some: skipped: no other architectures" in over.err
     assert platforms(own, own.reference("some")) == ["arm64"]
 
 

@@ -1,4 +1,4 @@
-"""buildx as a user of docker has it."""
+"""Install and use buildx as a docker user does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ENTRYPOINT ["/scan"]
 
 
 def install_buildx(docker_config: Path) -> None:
-    """Put the lab's buildx where docker looks for plugins first."""
+    """Install the lab's buildx where docker looks for plugins first."""
     plugins = docker_config / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
     if not (plugins / BUILDX.name).exists():
@@ -32,7 +32,7 @@ def install_buildx(docker_config: Path) -> None:
 
 
 def push_generator(lab: Lab, engine: str, folder: Path) -> str:
-    """A generator of SBOMs that finds nothing, in the lab's registry; its name."""
+    """Push an SBOM generator that finds nothing to the lab's registry; return its name."""
     name = f"{lab.registry}/test/generator:1"
     (folder / "Dockerfile").write_text(GENERATOR.replace("BASE", lab.base))
     install_buildx(folder / "docker")
@@ -51,7 +51,7 @@ def push_generator(lab: Lab, engine: str, folder: Path) -> str:
 
 
 def make_context(lab: Lab, docker_config: Path, name: str, url: str) -> None:
-    """What `docker context create` does, for an engine at a URL."""
+    """Do what `docker context create` does, for an engine at a URL."""
     words = ["context", "create", name, "--docker", f"host={url}"]
     command = [lab.docker_cli, "--config", str(docker_config), *words]
     subprocess.run(command, check=True, capture_output=True, timeout=60)

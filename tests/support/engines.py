@@ -1,4 +1,4 @@
-"""Docker Engines beside the lab's, for tests that stop them or fill their disks."""
+"""Further Docker Engines, for tests that stop them or fill their disks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def another_engine(*, size: str = "") -> Iterator[Located]:
-    """An engine that answers, its data on a disk of this size (as mount takes it) if one is given."""
+    """A running engine; `size`, as mount takes it, limits the disk of its data."""
     with own_directory() as home:
         engine = own_engine(home)
         if size:

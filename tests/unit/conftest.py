@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.engine_build import BuildResult
+from farm.builders.engine_builder import BuildResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -82,10 +82,10 @@ def _say(asked: Asked, directories: Sequence[str], wish: BuildOptions) -> int:
 
     cache, usual = Cache(asked.settings.cache), asked.settings.arches
     packages = read_packages(directories, asked.tags)
-    for warning in wish.passed_over(packages, usual):
+    for warning in wish.skipped(packages, usual):
         click.echo(f"warning: {warning}", err=True)
     for package in packages:
-        for line in wish.left_out(package, usual):
+        for line in wish.unlisted(package, usual):
             click.echo(line)
         for arch in wish.arches_of(package, usual):
             here = not wish.force and find_image(cache, package.reference, arch)

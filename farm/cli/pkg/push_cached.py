@@ -68,7 +68,7 @@ def push_cached(
     refuse_unpushable(packages)
     left = BuildOptions(skip=wanted.skip)
     if wanted.required:
-        for warning in left.passed_over(packages, settings.arches):
+        for warning in left.skipped(packages, settings.arches):
             click.echo(f"warning: {warning}", err=True)
     packages = [package for package in packages if left.arches_of(package, settings.arches)]
     cache = Cache(settings.cache)

@@ -1,4 +1,4 @@
-"""Real builds: an engine, contexts, a registry that asks for a login; nothing may leak from any test."""
+"""Real builds: engines, build contexts, registries; no test may leak sockets or threads."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import pytest
 
 from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import Control
 from farm.builders.choice import choose_builder
 from farm.builders.docker_engine import Engine
 from farm.model import Reference
@@ -41,7 +42,7 @@ WRONG_LOGIN = Login("farm", Secret("wrong"))
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for a condition; fails when it does not come true."""
+    """Wait for a condition; fail if it does not become true in time."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not condition():
@@ -50,8 +51,8 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 def tar(files: dict[str, str]) -> BinaryIO:
-    """A build context, in a file as the farm's are."""
-    packed = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 - whoever builds closes it
+    """A build context in a file."""
+    packed = cast("BinaryIO", TemporaryFile())  # noqa: SIM115 - the caller closes it
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, text in files.items():
             entry = tarfile.TarInfo(name)
@@ -63,7 +64,7 @@ def tar(files: dict[str, str]) -> BinaryIO:
 
 @dataclass
 class Bench:
-    """A builder and its engine, with the arguments that a test does not care about filled in."""
+    """A builder and its engine, with defaults for the arguments that do not matter to a test."""
 
     builder: Builder
     engine: Engine
@@ -74,12 +75,12 @@ class Bench:
     made: list[tuple[Reference, str]] = field(default_factory=list)
 
     def name(self, host: str | None = None, arch: str = "amd64") -> Reference:
-        """A new name, which is taken out of the engine again."""
+        """A new name, which is removed from the engine after the test."""
         self.made.append((Reference.parse(f"{host or self.registry}/test/{uuid.uuid4().hex}:1"), arch))
         return self.made[-1][0]
 
     def log_in(self, host: str, login: Login) -> None:
-        """What `docker login` does on the worker."""
+        """Do what `docker login` does on the worker."""
         config = {"auths": {host: {"auth": login.basic}}}
         (self.settings.docker_config / "config.json").write_text(json.dumps(config))
 
@@ -94,18 +95,13 @@ class Bench:
         context: BinaryIO | None = None,
         **files: str,
     ) -> Reference:
-        """Build a Dockerfile in which BASE stands for a base image; returns the image's name."""
+        """Build a Dockerfile, with a base image for BASE; return the image's name."""
         spec = spec or BuildSpec("amd64", no_cache=True)
         name = name or self.name(arch=spec.arch)
         text = dockerfile.replace("BASE", self.base)
         with context or tar({"Dockerfile": text, **files}) as packed:
-            self.builder.build(
-                replace(spec, tags=(str(name),)),
-                packed,
-                log=self.log.append,
-                cancelled=cancelled,
-                timeout=timeout,
-            )
+            control = Control(self.log.append, timeout, cancelled)
+            self.builder.build(replace(spec, tags=(str(name),)), packed, control)
         return name
 
     def publish(self, name: Reference, dockerfile: str = "FROM BASE\nRUN echo something > /file\n") -> None:
@@ -115,25 +111,25 @@ class Bench:
 
     def push(self, name: Reference) -> None:
         """Push what was built."""
-        self.builder.push(name, log=self.log.append, cancelled=lambda: False, timeout=60.0, silence=60.0)
+        self.builder.push(name, Control(self.log.append, 60.0), silence=60.0)
 
     def image(self, name: Reference) -> dict[str, Any]:
-        """What the engine knows of an image."""
+        """The engine's description of an image."""
         return self.engine.inspect(str(name))
 
     def printed(self) -> str:
-        """All that the build's steps said."""
+        """The logs of all builds."""
         return "\n".join(self.log)
 
 
-WAYS = {
+BUILDERS = {
     "engine": ("engine", None),
     "engine-26": ("engine", OVERLAY2),
     "engine-26-containerd": ("engine", CONTAINERD),
     "buildx": ("buildx", None),
     "buildx-26-containerd": ("buildx", CONTAINERD),
 }
-"""Every builder on every engine that makes a difference to it: the lab's, and today's with either store."""
+"""Every builder on every engine that makes a difference: the lab's, and a newer one with each image store."""
 
 
 @contextmanager
@@ -149,27 +145,27 @@ def open_bench(lab: Lab, url: str, home: Path, **settings: Any) -> Iterator[Benc
         bench = Bench(choose_builder(given, engine, login_for), engine, given, lab.base, lab.registry)
         yield bench
         for reference, arch in bench.made:
-            bench.builder.forget(reference, arch)
+            bench.builder.remove_image(reference, arch)
 
 
-@pytest.fixture(params=WAYS)
+@pytest.fixture(params=BUILDERS)
 def any_bench(request: pytest.FixtureRequest, lab: Lab, engines: Engines, tmp_path: Path) -> Iterator[Bench]:
-    """A bench for each way to build: whatever the way, the promises are the same."""
-    builder, kind = WAYS[request.param]
+    """A bench for each builder and engine: all of them keep the same promises."""
+    builder, kind = BUILDERS[request.param]
     with open_bench(lab, engines(kind), tmp_path, builder=builder) as bench:
         yield bench
 
 
 @pytest.fixture
 def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
-    """A bench with the lab's engine and its own BuildKit."""
+    """A bench with the lab's engine and its BuildKit."""
     with open_bench(lab, lab.engine_url, tmp_path) as bench:
         yield bench
 
 
 @pytest.fixture(autouse=True)
-def nothing_leaks(lab: Lab) -> Iterator[None]:
-    """Neither threads nor sockets outlive a test."""
+def no_leaks(lab: Lab) -> Iterator[None]:
+    """No threads or sockets outlive a test."""
     del lab
     threads, sockets = threading.active_count(), _sockets()
     yield
@@ -193,5 +189,5 @@ def free_port() -> int:
 
 @pytest.fixture
 def guarded(lab: Lab) -> str:
-    """A registry that asks for a login; its host:port."""
+    """The host:port of a registry that needs a login."""
     return lab.guarded_registry

@@ -1,4 +1,4 @@
-"""An engine that can be made to go away in the middle of a build: a relay before the real one."""
+"""A relay in front of an engine, to cut a build's connections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Relay:
-    """Carries each connection to the real engine and back, until it is cut."""
+    """Forwards each connection to the engine and back, until it is cut."""
 
     def __init__(self, path: Path, engine: str) -> None:
         self.url = f"unix://{path}"
@@ -26,13 +26,13 @@ class Relay:
         self._threads[0].start()
 
     def cut(self) -> None:
-        """Break every connection, and accept no more."""
+        """Break every connection, and accept no new one."""
         for sock in self._sockets:
             with suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """Cut, and leave nothing behind."""
+        """Cut, and close everything."""
         self.cut()
         for thread in self._threads:
             thread.join()
@@ -63,7 +63,7 @@ def _pump(source: socket.socket, target: socket.socket) -> None:
 
 @contextmanager
 def relay(path: Path, engine: str) -> Iterator[Relay]:
-    """A relay at a unix socket's path, before the engine at a unix:// URL."""
+    """A relay at the path of a unix socket, in front of the engine at a unix:// URL."""
     relay = Relay(path, engine)
     try:
         yield relay

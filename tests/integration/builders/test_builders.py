@@ -1,4 +1,4 @@
-"""What holds for every builder on every engine."""
+"""The promises that every builder keeps on every engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ARCHES = ("amd64", "arm64", "s390x")
 
 
-def test_three_architectures_at_once_do_not_mix_up_their_images(any_bench: Bench) -> None:
+def test_builds_of_three_architectures_at_once_do_not_mix_up_their_images(any_bench: Bench) -> None:
     names = {arch: any_bench.name(arch=arch) for arch in ARCHES}
 
     def one(arch: str) -> None:
@@ -46,13 +46,13 @@ def test_three_architectures_at_once_do_not_mix_up_their_images(any_bench: Bench
         assert any_bench.image(names[arch])["Architecture"] == arch
 
 
-def test_an_image_carries_its_labels_and_is_told_its_arguments(any_bench: Bench) -> None:
+def test_an_image_has_its_labels_and_a_build_its_arguments(any_bench: Bench) -> None:
     spec = BuildSpec(
-        "amd64", labels=(("a.label", 'odd "value", a=b'),), build_args=(("COLOUR", "a b"),), no_cache=True
+        "amd64", labels=(("a.label", 'a "value", a=b'),), build_args=(("COLOUR", "a b"),), no_cache=True
     )
     name = any_bench.build('FROM BASE\nARG COLOUR\nRUN echo "colour=$COLOUR"\n', spec)
     assert "colour=a b" in any_bench.printed()
-    assert any_bench.image(name)["Config"]["Labels"]["a.label"] == 'odd "value", a=b'
+    assert any_bench.image(name)["Config"]["Labels"]["a.label"] == 'a "value", a=b'
 
 
 @pytest.mark.parametrize("known", [True, False], ids=["the worker's", "the job's"])
@@ -69,39 +69,39 @@ def test_proxies_reach_the_steps_and_leave_no_trace_in_the_image(
     assert "someone" not in f"{api.history(str(name))}{any_bench.image(name)}"
 
 
-def test_another_dockerfile_and_another_stage_can_be_named(any_bench: Bench) -> None:
+def test_another_dockerfile_and_another_stage_can_be_built(any_bench: Bench) -> None:
     spec = BuildSpec("amd64", dockerfile="docker/Other", target="first", no_cache=True)
     text = f"FROM {any_bench.base} AS first\nRUN echo stage-one\nFROM first\nRUN exit 1\n"
     any_bench.build("", spec, context=tar({"docker/Other": text}))
     assert "stage-one" in any_bench.printed()
 
 
-def test_what_was_built_is_not_built_again_unless_the_package_says_so(any_bench: Bench) -> None:
+def test_the_build_cache_is_used_unless_the_package_disables_it(any_bench: Bench) -> None:
     step = "FROM BASE\nRUN echo run: $(cat /proc/sys/kernel/random/uuid)\n"
     for no_cache in (True, False, True):
         any_bench.build(step, BuildSpec("amd64", no_cache=no_cache))
     assert len({line for line in any_bench.log if " run: " in line and "RUN" not in line}) == 2
 
 
-def test_a_failed_step_is_told_in_one_sentence(any_bench: Bench) -> None:
+def test_a_failed_step_is_reported_in_one_sentence(any_bench: Bench) -> None:
     with pytest.raises(BuildFailedError) as caught:
         any_bench.build("FROM BASE\nRUN true\nRUN echo 'make: cc: not found' >&2; exit 2\n")
     assert str(caught.value) == 'RUN step 3 of 3 failed with status 2: "make: cc: not found"'
 
 
-def test_a_context_without_the_dockerfile_is_told_in_one_sentence(any_bench: Bench) -> None:
+def test_a_context_without_the_dockerfile_is_reported_in_one_sentence(any_bench: Bench) -> None:
     with pytest.raises(BuildFailedError) as caught:
         any_bench.build("", BuildSpec("amd64", dockerfile="Other"))
-    assert caught.value.message == "the build context has no such Dockerfile"
+    assert caught.value.message == "the Dockerfile is not in the build context"
 
 
-def test_a_missing_base_image_is_told_by_its_name(any_bench: Bench) -> None:
+def test_a_missing_base_image_is_reported_by_its_name(any_bench: Bench) -> None:
     missing = f"{any_bench.registry}/test/none:1"
     with pytest.raises(BuildFailedError, match=f"^image {missing} was not found$"):
         any_bench.build(f"FROM {missing}\n")
 
 
-def test_a_base_image_on_a_dead_registry_can_be_tried_again(any_bench: Bench) -> None:
+def test_a_base_image_on_an_unreachable_registry_can_be_retried(any_bench: Bench) -> None:
     with pytest.raises(RegistryUnavailableError) as caught:
         any_bench.build(f"FROM localhost:{free_port()}/test/none:1\n")
     assert caught.value.retryable
@@ -118,7 +118,7 @@ def test_steps_have_a_network_only_if_the_package_asks_for_it(
 
 
 def big_context(folder: Path, base: str, size: int) -> BinaryIO:
-    """A context that is large on disk."""
+    """A context with a file of some bytes."""
     path = folder / "context.tar"
     with tarfile.open(path, "w") as archive:
         entry = tarfile.TarInfo("Dockerfile")
@@ -131,7 +131,7 @@ def big_context(folder: Path, base: str, size: int) -> BinaryIO:
     return path.open("rb")
 
 
-def test_a_context_of_100_mb_takes_no_memory_to_speak_of(any_bench: Bench, tmp_path: Path) -> None:
+def test_a_context_of_100_mb_is_streamed_in_little_memory(any_bench: Bench, tmp_path: Path) -> None:
     context = big_context(tmp_path, any_bench.base, 100_000_000)
     tracemalloc.start()
     try:
@@ -143,7 +143,7 @@ def test_a_context_of_100_mb_takes_no_memory_to_speak_of(any_bench: Bench, tmp_p
     assert peak < 8_000_000
 
 
-def test_a_cancelled_build_really_ends(any_bench: Bench) -> None:
+def test_the_processes_of_a_cancelled_build_end(any_bench: Bench) -> None:
     dockerfile, mark = sleeper()
     started: list[float] = []
 
@@ -158,14 +158,14 @@ def test_a_cancelled_build_really_ends(any_bench: Bench) -> None:
     assert time.monotonic() - started[0] < 5
 
 
-def test_a_build_that_takes_too_long_really_ends(any_bench: Bench) -> None:
+def test_the_processes_of_a_build_that_takes_too_long_end(any_bench: Bench) -> None:
     dockerfile, mark = sleeper()
     with pytest.raises(BuildFailedError, match=r"^the build took longer than 3 s and was stopped$"):
         any_bench.build(dockerfile, timeout=3.0)
     wait_until(lambda: not is_running(mark))
 
 
-def test_a_build_whose_log_cannot_be_taken_really_ends(
+def test_the_processes_of_a_build_whose_log_cannot_be_written_end(
     any_bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dockerfile, mark = sleeper()
@@ -182,7 +182,7 @@ def test_a_build_whose_log_cannot_be_taken_really_ends(
     wait_until(lambda: not is_running(mark))
 
 
-def test_builds_at_the_same_time_each_have_their_own_context(any_bench: Bench) -> None:
+def test_concurrent_builds_each_have_their_own_context(any_bench: Bench) -> None:
     def one(number: int) -> None:
         dockerfile = f"FROM BASE\nCOPY which /which\nRUN test $(cat /which) = context-{number}\n"
         any_bench.build(dockerfile, which=f"context-{number}\n")
@@ -191,7 +191,7 @@ def test_builds_at_the_same_time_each_have_their_own_context(any_bench: Bench) -
         list(pool.map(one, range(4)))
 
 
-def test_what_is_pushed_stands_in_the_registry_with_its_architecture(any_bench: Bench) -> None:
+def test_a_pushed_image_is_in_the_registry_with_its_architecture(any_bench: Bench) -> None:
     name = any_bench.name()
     any_bench.publish(name)
     with Registry(Credentials.load(any_bench.settings.docker_config), timeout=30) as registry:
@@ -201,30 +201,28 @@ def test_what_is_pushed_stands_in_the_registry_with_its_architecture(any_bench: 
         again = arch_image(registry, name, "amd64")
     assert first
     assert again
-    assert len(first) == 1, "nobody asked for attestations"
+    assert len(first) == 1, "attestations are off by default"
     assert again.descriptors == first
 
 
-def test_a_private_base_image_is_fetched_and_a_private_name_pushed_with_the_workers_login(
-    any_bench: Bench, guarded: str
-) -> None:
+def test_private_images_are_pulled_and_pushed_with_the_workers_login(any_bench: Bench, guarded: str) -> None:
     any_bench.log_in(guarded, LOGIN)
     private = any_bench.name(guarded)
     any_bench.publish(private, "FROM BASE\nRUN echo se''cret > /secret\n")
-    any_bench.builder.forget(private, "amd64")
+    any_bench.builder.remove_image(private, "amd64")
     any_bench.build(f"FROM {private}\nRUN cat /secret\n")
     assert any(line.endswith(" secret") for line in any_bench.log)
     assert LOGIN.password.reveal() not in any_bench.printed()
 
 
-def test_a_private_base_image_without_a_login_is_told_as_refused(any_bench: Bench, guarded: str) -> None:
-    with pytest.raises(BuildFailedError, match="the registry refuses access") as caught:
+def test_a_private_base_image_without_a_login_is_reported_as_denied(any_bench: Bench, guarded: str) -> None:
+    with pytest.raises(BuildFailedError, match="access denied") as caught:
         any_bench.build(f"FROM {guarded}/test/private:1\n")
     assert caught.value.hint == "log in to the registry on the worker"
 
 
 @pytest.mark.parametrize("login", [WRONG_LOGIN, None], ids=["wrong", "none"])
-def test_a_push_without_the_right_login_is_told_as_refused(
+def test_a_push_without_the_right_login_is_reported_as_denied(
     any_bench: Bench, guarded: str, login: object
 ) -> None:
     if login:
@@ -235,15 +233,15 @@ def test_a_push_without_the_right_login_is_told_as_refused(
     assert "wrong" not in str(caught.value)
 
 
-def test_a_push_to_a_dead_registry_can_be_tried_again(any_bench: Bench) -> None:
+def test_a_push_to_an_unreachable_registry_can_be_retried(any_bench: Bench) -> None:
     with pytest.raises(RegistryUnavailableError) as caught:
         any_bench.publish(any_bench.name(f"localhost:{free_port()}"))
     assert caught.value.retryable
 
 
-def test_a_forgotten_tag_is_gone_from_the_engine_and_may_be_forgotten_again(any_bench: Bench) -> None:
+def test_a_removed_tag_is_gone_from_the_engine_and_can_be_removed_again(any_bench: Bench) -> None:
     name = any_bench.build("FROM BASE\nRUN true\n")
-    any_bench.builder.forget(name, "amd64")
+    any_bench.builder.remove_image(name, "amd64")
     with pytest.raises(docker.errors.ImageNotFound):
         any_bench.engine.api.tag(str(name), "nothing")
-    any_bench.builder.forget(name, "amd64")
+    any_bench.builder.remove_image(name, "amd64")

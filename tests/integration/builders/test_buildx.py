@@ -1,4 +1,4 @@
-"""What only buildx can do, and what it must not do."""
+"""Features that only buildx has, and effects that it must not have."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 
 from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import Control
 from farm.builders.choice import check_builders, choose_builder, describe_builder
 from farm.builders.docker_engine import Engine
 from farm.builders.pruning import prune
@@ -37,7 +38,7 @@ READ = "FROM BASE\nRUN --mount=type=secret,id=one --mount=type=secret,id=two wc 
 
 
 def in_any_process(text: str) -> bool:
-    """Whether a command line on this machine shows a text."""
+    """Whether a text is on the command line of any process."""
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if text in path.read_bytes().decode(errors="replace"):
@@ -47,12 +48,12 @@ def in_any_process(text: str) -> bool:
     return False
 
 
-def test_secrets_reach_the_steps_that_ask_for_them_and_nothing_else(
+def test_secrets_reach_only_the_steps_that_ask_for_them(
     lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one, with a comma").write_text("first-word")
-    monkeypatch.setenv("OF_THE_SITE", "second-word!")
-    secrets = (("one", str(tmp_path / "one, with a comma")), ("two", "env:OF_THE_SITE"))
+    monkeypatch.setenv("A_SECRET", "second-word!")
+    secrets = (("one", str(tmp_path / "one, with a comma")), ("two", "env:A_SECRET"))
     seen: list[str] = []
 
     def look() -> bool:
@@ -68,7 +69,7 @@ def test_secrets_reach_the_steps_that_ask_for_them_and_nothing_else(
     assert not [word for word in ("first-word", "second-word") if word in image + bench.printed()]
 
 
-def test_a_workers_key_signs_for_steps_over_ssh_and_stays_on_the_worker(lab: Lab, tmp_path: Path) -> None:
+def test_steps_can_use_the_workers_ssh_key_without_a_copy_of_it(lab: Lab, tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     make = ["openssl", "genpkey", "-algorithm", "RSA", "-out", str(key)]
     subprocess.run(make, check=True, capture_output=True, timeout=60)
@@ -80,7 +81,7 @@ def test_a_workers_key_signs_for_steps_over_ssh_and_stays_on_the_worker(lab: Lab
 
 @pytest.fixture
 def containerd(lab: Lab, engines: Engines, tmp_path: Path) -> Iterator[Bench]:
-    """A bench whose engine can do all."""
+    """A bench whose engine supports attestations and caches."""
     cache = (f"{lab.registry}/cache/{{name}}:{{arch}}",)
     url = engines(CONTAINERD)
     with open_bench(
@@ -89,22 +90,22 @@ def containerd(lab: Lab, engines: Engines, tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
-def test_what_one_worker_built_another_takes_from_the_registrys_cache(containerd: Bench) -> None:
+def test_a_worker_uses_what_another_one_built_from_the_cache_in_the_registry(containerd: Bench) -> None:
     name, step = containerd.name(), "FROM BASE\nRUN cat /proc/sys/kernel/random/uuid > /run\n"
     containerd.build(step, BuildSpec("amd64"), name=name)
-    containerd.builder.forget(name, "amd64")
+    containerd.builder.remove_image(name, "amd64")
     prune(containerd.engine, keep=0)
     containerd.log.clear()
     containerd.build(step, BuildSpec("amd64"), name=name)
     assert any(line.endswith(" CACHED") for line in containerd.log)
 
 
-def test_a_failure_beside_a_missing_cache_is_told_as_what_it_is(containerd: Bench) -> None:
+def test_a_failed_step_is_reported_even_if_the_cache_is_missing_too(containerd: Bench) -> None:
     with pytest.raises(FarmError, match=r"^RUN step 2 of 2 failed with status 7 "):
         containerd.build("FROM BASE\nRUN exit 7\n")
 
 
-def test_attestations_stand_beside_the_image_under_its_architectures_tag(containerd: Bench) -> None:
+def test_attestations_are_pushed_with_the_image_under_its_architecture_tag(containerd: Bench) -> None:
     name = containerd.build("FROM BASE\nRUN true\n")
     with Registry(Credentials(Path("none")), timeout=30) as registry:
         image = arch_image(registry, name, "amd64")
@@ -112,7 +113,7 @@ def test_attestations_stand_beside_the_image_under_its_architectures_tag(contain
     assert [is_attestation(member) for member in image.descriptors] == [False, True]
 
 
-def test_a_platform_is_built_where_the_context_that_is_named_for_it_says(
+def test_a_platform_is_built_on_the_engine_of_its_docker_context(
     lab: Lab, engines: Engines, tmp_path: Path
 ) -> None:
     far = engines(CONTAINERD)
@@ -127,13 +128,15 @@ def test_a_platform_is_built_where_the_context_that_is_named_for_it_says(
         assert engine.inspect(str(name))["Architecture"] == "arm64"
         with pytest.raises(FarmError):
             bench.image(name)
-        bench.builder.forget(name, "arm64")
+        bench.builder.remove_image(name, "arm64")
         with pytest.raises(FarmError):
             engine.inspect(str(name))
-        assert not (bench.settings.docker_config / "buildx").exists(), "docker's configuration is not ours"
+        assert not (bench.settings.docker_config / "buildx").exists(), (
+            "buildx wrote to docker's configuration"
+        )
 
 
-def test_a_builder_that_does_not_exist_is_told_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
+def test_a_missing_builder_is_reported_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
     with (
         open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "none"),)) as bench,
         pytest.raises(InputError, match=r'^the builder none cannot be used: no builder "none" found'),
@@ -141,7 +144,7 @@ def test_a_builder_that_does_not_exist_is_told_when_the_worker_starts(lab: Lab, 
         check_builders(bench.settings, bench.engine.info(), ["arm64"])
 
 
-def test_a_builder_that_does_not_answer_is_told_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
+def test_a_builder_that_does_not_answer_is_reported_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
     with open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "gone"),)) as bench:
         make_context(lab, bench.settings.docker_config, "gone", f"unix://{tmp_path}/none")
         with pytest.raises(EngineUnavailableError, match=r"^the builder gone cannot be used: Cannot connect"):
@@ -153,12 +156,12 @@ def test_attestations_are_refused_when_the_worker_starts_where_its_engine_cannot
 ) -> None:
     with (
         open_bench(lab, lab.engine_url, tmp_path, sbom="true") as bench,
-        pytest.raises(InputError, match=r"^this engine's image store cannot do sbom"),
+        pytest.raises(InputError, match=r"^this engine's image store does not support sbom"),
     ):
         check_builders(bench.settings, bench.engine.info(), ["amd64"])
 
 
-def test_an_engine_that_is_gone_can_be_tried_again(lab: Lab, tmp_path: Path) -> None:
+def test_an_unavailable_engine_can_be_retried(lab: Lab, tmp_path: Path) -> None:
     with (
         open_bench(lab, lab.engine_url, tmp_path, builder="buildx") as bench,
         Engine.connect(lab.engine_url, timeout=30.0) as engine,
@@ -183,16 +186,16 @@ test_buildx.build_until_killed(*sys.argv[1:])
 
 
 def build_until_killed(url: str, home: str, base: str, name: str, mark: str) -> None:
-    """What a worker's process does, until it is killed."""
+    """Build as a worker does, until killed."""
     settings = Settings(engine=url, builder="buildx", **_homes(Path(home)))
     with Engine.connect(url, timeout=30.0) as engine:
         builder = choose_builder(settings, engine, lambda _: None)
         context = tar({"Dockerfile": f"FROM {base}\nRUN sleep {mark.removeprefix('mark=')}\n"})
         spec = BuildSpec("amd64", tags=(name,))
-        builder.build(spec, context, log=lambda _: None, cancelled=lambda: False, timeout=600.0)
+        builder.build(spec, context, Control(lambda _: None, 600.0))
 
 
-def test_a_killed_workers_build_ends_with_it_and_leaves_nothing_behind(lab: Lab, tmp_path: Path) -> None:
+def test_a_killed_workers_build_ends_and_its_directory_is_removed_later(lab: Lab, tmp_path: Path) -> None:
     install_buildx(tmp_path / "docker")
     _, mark = sleeper()
     words = [lab.engine_url, str(tmp_path), lab.base, f"{lab.registry}/test/killed:1", f"mark={mark}"]
@@ -210,7 +213,7 @@ def test_a_killed_workers_build_ends_with_it_and_leaves_nothing_behind(lab: Lab,
     assert not list((tmp_path / "state" / "buildx").iterdir())
 
 
-def test_a_killed_buildx_can_be_tried_again(lab: Lab, tmp_path: Path) -> None:
+def test_a_killed_buildx_process_can_be_retried(lab: Lab, tmp_path: Path) -> None:
     dockerfile, mark = sleeper()
 
     def kill() -> None:
@@ -229,7 +232,7 @@ def test_a_killed_buildx_can_be_tried_again(lab: Lab, tmp_path: Path) -> None:
     wait_until(lambda: not is_running(mark))
 
 
-def test_a_worker_says_which_buildx_it_has_and_why(tmp_path: Path) -> None:
+def test_a_builder_is_described_with_its_version_and_reason(tmp_path: Path) -> None:
     install_buildx(tmp_path / "docker")
     found = describe_builder(Settings(provenance="min", **_homes(tmp_path)))
     assert found == "buildx 0.13.1 (for provenance)"

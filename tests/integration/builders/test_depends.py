@@ -1,4 +1,4 @@
-"""Images that a package depends on, saved by a real engine into a directory that is full."""
+"""Images of `depends.docker-images`, saved by a real engine into a full directory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.depends_images import completed
+from farm.builders.depends_images import with_depends_images
 from farm.errors import TemporaryFullError
 from farm.model import DockerImages
 from farm.registry.connect import open_registry
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tests.integration.builders.conftest import Bench
 
 
-def test_an_image_for_which_a_worker_has_no_room_is_not_blamed_on_the_engine(
+def test_a_full_temporary_directory_is_not_reported_as_an_error_of_the_engine(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     context = tar({"Dockerfile": "FROM scratch\n"})
@@ -34,7 +34,7 @@ def test_an_image_for_which_a_worker_has_no_room_is_not_blamed_on_the_engine(
         worker.setattr(tempfile, "tempdir", str(disk))
         with (
             pytest.raises(TemporaryFullError, match=f"^{disk}, the directory for temporary files, is full"),
-            completed(
+            with_depends_images(
                 context, depends, "amd64", engine=bench.engine, registry=registry, log=bench.log.append
             ),
         ):

@@ -1,4 +1,4 @@
-"""What holds for the engine, and for the builder that needs no more than it."""
+"""The promises of the engine builder and of the engine client."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.builders.docker_engine import Engine
-from farm.builders.engine_build import check_architecture
-from farm.builders.engine_builder import EngineBuilder
+from farm.builders.engine_builder import EngineBuilder, check_architecture
 from farm.errors import BuildFailedError, EngineUnavailableError, InputError
 from tests.integration.builders.conftest import Bench, wait_until
 from tests.integration.builders.proxy import relay
@@ -21,13 +20,13 @@ if TYPE_CHECKING:
     from lab.lab import Lab
 
 
-def test_an_image_of_another_architecture_than_asked_is_refused(bench: Bench) -> None:
+def test_an_image_of_another_architecture_is_refused(bench: Bench) -> None:
     name = bench.build("FROM BASE\nRUN true\n")
     with pytest.raises(BuildFailedError, match="is for amd64, not for arm64"):
         check_architecture(bench.engine, str(name), "arm64")
 
 
-def test_an_engine_that_goes_away_can_be_tried_again(
+def test_a_build_whose_engine_is_lost_can_be_retried(
     bench: Bench, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dockerfile, mark = sleeper()
@@ -48,19 +47,19 @@ def test_an_engine_that_goes_away_can_be_tried_again(
     wait_until(lambda: not is_running(mark))
 
 
-def test_an_engine_says_what_it_is_and_what_it_emulates(any_bench: Bench) -> None:
+def test_an_engine_reports_its_architecture_and_those_it_emulates(any_bench: Bench) -> None:
     info = any_bench.engine.info()
     assert (info.architecture, info.os) == ("amd64", "linux")
     assert {"arm64", "s390x"} <= set(any_bench.engine.emulated())
     assert "amd64" not in any_bench.engine.emulated()
 
 
-def test_an_engine_that_is_not_there_is_told_with_what_to_do(tmp_path: Path) -> None:
+def test_an_unavailable_engine_is_reported_with_a_hint(tmp_path: Path) -> None:
     with pytest.raises(EngineUnavailableError) as caught:
         Engine.connect(f"unix://{tmp_path}/none", timeout=1.0)
     assert caught.value.hint == "is dockerd running, and may this user talk to it?"
 
 
-def test_a_url_of_no_engine_is_refused() -> None:
+def test_an_unsupported_url_is_refused() -> None:
     with pytest.raises(InputError):
         Engine.connect("ssh://host", timeout=1.0)

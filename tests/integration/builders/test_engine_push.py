@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 
+from farm.builders.builder import Control
 from farm.builders.engine_push import push
 from farm.errors import EngineUnavailableError
 
@@ -18,11 +19,11 @@ _MANIFESTS = (
 
 
 def push_it(bench: Bench, name: Reference) -> str:
-    """Push from the engine; returns the digest."""
-    return push(bench.engine, name, None, log=bench.log.append, cancelled=lambda: False, timeout=60.0)
+    """Push from the engine; return the digest."""
+    return push(bench.engine, name, None, Control(bench.log.append, 60.0))
 
 
-def test_a_push_returns_the_digest_under_which_the_registry_has_the_image(bench: Bench) -> None:
+def test_a_push_returns_the_digest_of_the_image_in_the_registry(bench: Bench) -> None:
     name = bench.build("FROM BASE\nRUN echo something > /file\n")
     digest = push_it(bench, name)
     address = f"http://{name.registry}/v2/{name.repository}/manifests/{name.tag}"
@@ -36,7 +37,7 @@ def test_a_second_push_returns_the_same_digest(bench: Bench) -> None:
     assert any("Layer already exists" in line for line in bench.log)
 
 
-def test_an_image_that_was_taken_out_of_the_engine_is_told_and_may_be_built_again(bench: Bench) -> None:
+def test_a_push_of_an_image_that_is_gone_from_the_engine_can_be_retried(bench: Bench) -> None:
     with pytest.raises(EngineUnavailableError, match="is gone from the engine") as caught:
         bench.push(bench.name())
     assert caught.value.retryable

@@ -1,4 +1,4 @@
-"""An engine at tcp:// behind TLS: who shows a certificate of its CA builds as on a socket, others do not."""
+"""An engine at tcp:// with TLS: clients with a certificate of its CA can build, others are refused."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import pytest
 
 from compose.certificates import make_ca, make_certificate
 from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import Control
 from farm.builders.docker_engine import Engine
-from farm.builders.engine_build import build
-from farm.builders.engine_push import forget
+from farm.builders.engine_builder import EngineBuilder
+from farm.builders.engine_images import remove_image
 from farm.errors import EngineUnavailableError, InputError
 from farm.model import Reference
 from lab.directory import own_directory
@@ -26,16 +27,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Guarded:
-    """Where the engine is, and what a client of it shows."""
+    """An engine's URL, and certificates for its clients."""
 
     url: str
     certs: Path
-    strangers: Path
-    """The same of another CA."""
+    other_certs: Path
+    """Certificates of another CA."""
 
 
 def make_client(directory: Path, name: str) -> Path:
-    """A directory as `docker --tlsverify` has it, and beside it the server's files."""
+    """A directory of certificates as `docker --tlsverify` expects it, beside the server's files."""
     own = directory / name
     (own / "client").mkdir(parents=True)
     make_ca(own, name)
@@ -48,7 +49,7 @@ def make_client(directory: Path, name: str) -> Path:
 
 @pytest.fixture(scope="module")
 def guarded_engine() -> Iterator[Guarded]:
-    """A Docker Engine that lets in only whom its CA knows."""
+    """A Docker Engine that accepts only certificates of its CA."""
     with own_directory() as home:
         own, other = make_client(home, "own"), make_client(home, "other")
         host = f"tcp://127.0.0.1:{free_port()}"
@@ -61,33 +62,26 @@ def guarded_engine() -> Iterator[Guarded]:
             service.stop()
 
 
-def test_a_build_behind_tls_is_as_one_on_a_socket(guarded_engine: Guarded) -> None:
+def test_a_build_works_over_tls(guarded_engine: Guarded) -> None:
     log: list[str] = []
-    # More than one TLS record, both ways.
+    # More than one TLS record in both directions.
     packed = tar({"Dockerfile": "FROM scratch\nCOPY big /\n", "big": "x" * 300_000})
     with packed, Engine.connect(guarded_engine.url, certs=guarded_engine.certs, timeout=60) as engine:
         assert engine.info().os == "linux"
         assert engine.emulated() is not None
         tag = Reference.parse("localhost:1/test/tls:1")
-        image = build(
-            engine,
-            BuildSpec(engine.info().architecture, tags=(str(tag),)),
-            packed,
-            log=log.append,
-            cancelled=lambda: False,
-            timeout=120,
-            credentials=lambda _: None,
-        )
+        spec = BuildSpec(engine.info().architecture, tags=(str(tag),))
+        image = EngineBuilder(engine, lambda _: None).build(spec, packed, Control(log.append, 120))
         assert engine.inspect(image)["Size"] >= 300_000
-        forget(engine, tag)
+        remove_image(engine, tag)
 
 
-def test_who_shows_no_certificate_or_a_stranger_s_is_not_let_in(guarded_engine: Guarded) -> None:
-    for certs in (None, guarded_engine.strangers):
+def test_a_client_without_a_certificate_of_the_ca_is_refused(guarded_engine: Guarded) -> None:
+    for certs in (None, guarded_engine.other_certs):
         with pytest.raises(EngineUnavailableError):
             Engine.connect(guarded_engine.url, certs=certs, timeout=30)
 
 
-def test_a_directory_without_the_three_files_is_named(tmp_path: Path) -> None:
+def test_a_missing_certificate_is_reported_with_the_three_file_names(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ca\.pem, cert\.pem and key\.pem"):
         Engine.connect("tcp://127.0.0.1:1", certs=tmp_path, timeout=5)

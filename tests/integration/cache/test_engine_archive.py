@@ -9,9 +9,8 @@ from uuid import uuid4
 
 import pytest
 
+from farm.builders import engine_images
 from farm.builders.docker_engine import Engine
-from farm.builders.engine_images import identify, load, names_of, save, tag
-from farm.builders.engine_push import forget
 from farm.cache import archive_import
 from farm.cache.archive_export import archive as exported
 from farm.cache.maintenance import verify
@@ -39,32 +38,32 @@ def image(engine: Engine, lab: Lab) -> Iterator[Reference]:
     for _ in engine.api.pull(lab.base, stream=True):
         pass
     name = Reference("localhost", f"test/{uuid4().hex}", "1")
-    tag(engine, lab.base, name)
+    engine_images.tag_image(engine, lab.base, name)
     yield name
-    forget(engine, name)
+    engine_images.remove_image(engine, name)
 
 
 def test_an_image_goes_through_the_cache_and_comes_back_the_same(
     engine: Engine, image: Reference, cache: Cache
 ) -> None:
     before = engine.inspect(str(image))
-    with save(engine, str(image)) as stream:
+    with engine_images.save_image(engine, str(image)) as stream:
         (loaded,) = archive_import.load(cache.blobs, stream)
     cache.change(lambda _: {str(image): loaded.root})
     assert verify(cache) == []
-    forget(engine, image)
-    assert identify(engine, image) is None
-    load(engine, exported(cache.blobs, loaded.root, [image]))
+    engine_images.remove_image(engine, image)
+    assert engine_images.image_id(engine, image) is None
+    engine_images.load_images(engine, exported(cache.blobs, loaded.root, [image]))
     after = engine.inspect(str(image))
     assert [after[key] for key in ("RootFS", "Architecture")] == [
         before[key] for key in ("RootFS", "Architecture")
     ]
-    assert names_of(engine, Reference(image.registry, image.repository)) == [image]
+    assert engine_images.names_in(engine, Reference(image.registry, image.repository)) == [image]
 
 
 def test_an_image_that_the_engine_does_not_have_is_told(engine: Engine) -> None:
     with pytest.raises(EngineError, match=r"No such image|does not exist"):
-        save(engine, f"localhost/test/{uuid4().hex}:1")
+        engine_images.save_image(engine, f"localhost/test/{uuid4().hex}:1")
 
 
 def test_an_engine_that_goes_away_in_the_middle_leaves_nothing_named(
@@ -73,7 +72,7 @@ def test_an_engine_that_goes_away_in_the_middle_leaves_nothing_named(
     with (
         relay(tmp_path / "relay.sock", lab.engine_url) as way,
         closing(Engine.connect(way.url, timeout=60)) as engine,
-        save(engine, str(image)) as stream,
+        engine_images.save_image(engine, str(image)) as stream,
     ):
         stream.read(1000)
         cutter = threading.Thread(target=way.cut)
@@ -86,4 +85,4 @@ def test_an_engine_that_goes_away_in_the_middle_leaves_nothing_named(
 
 def test_an_archive_that_is_none_is_refused_by_the_engine(engine: Engine) -> None:
     with pytest.raises(EngineError):
-        load(engine, iter([b"no archive" * 1000]))
+        engine_images.load_images(engine, iter([b"no archive" * 1000]))

@@ -9,7 +9,7 @@ import pytest
 
 from farm.builders.build_spec import BuildSpec
 from farm.builders.docker_engine import Engine
-from farm.builders.engine_push import forget
+from farm.builders.engine_images import remove_image
 from farm.builders.pruning import free_space
 from farm.errors import DiskFullError, DiskTooSmallError, EngineError
 from farm.model import Reference
@@ -73,7 +73,7 @@ def leave_cache(bench: Bench, mebibytes: int) -> None:
     """Build, and remove the image again, as after a push."""
     image = name()
     bench.build(noise(mebibytes), BuildSpec("amd64"), name=image)
-    forget(bench.engine, image)
+    remove_image(bench.engine, image)
 
 
 def name() -> Reference:

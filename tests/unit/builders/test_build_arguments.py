@@ -26,7 +26,7 @@ _PACKAGE = Package(
 )
 
 
-def test_a_package_is_told_what_linuxkit_tells_it() -> None:
+def test_a_package_gets_linuxkits_build_arguments() -> None:
     assert dict(build_args(_PACKAGE, (), 1700000000.0)) == {
         "SOURCE": "https://example.org/foo",
         "REVISION": _COMMIT,
@@ -38,19 +38,19 @@ def test_a_package_is_told_what_linuxkit_tells_it() -> None:
     }
 
 
-def test_what_a_package_sets_itself_beats_the_site_and_the_standard() -> None:
-    loud = replace(_PACKAGE, yml=replace(_PACKAGE.yml, build_args=("SOURCE=mine", "SHARED=mine")))
-    args = dict(build_args(loud, (("SHARED", "site"), ("SITE", "site"))))
+def test_a_packages_own_arguments_override_the_settings_and_linuxkits() -> None:
+    overriding = replace(_PACKAGE, yml=replace(_PACKAGE.yml, build_args=("SOURCE=mine", "SHARED=mine")))
+    args = dict(build_args(overriding, (("SHARED", "site"), ("SITE", "site"))))
     assert (args["SOURCE"], args["SHARED"], args["SITE"]) == ("mine", "mine", "site")
 
 
-def test_uncommitted_content_claims_no_revision() -> None:
+def test_a_dirty_package_has_no_revision() -> None:
     dirty = replace(_PACKAGE, dirty=True)
     assert not {"REVISION", "GOPKGVERSION"} & dict(build_args(dirty, (), 1700000000.0)).keys()
     assert "org.opencontainers.image.revision" not in dict(labels(dirty))
 
 
-def test_an_image_carries_linuxkits_labels() -> None:
+def test_an_image_has_linuxkits_labels() -> None:
     assert dict(labels(_PACKAGE)) == {
         "org.opencontainers.image.source": "https://example.org/foo",
         "org.opencontainers.image.revision": _COMMIT,
@@ -64,7 +64,7 @@ def test_a_go_version_is_in_utc() -> None:
     assert go_version("f" * 40, 0.0) == "v0.0.0-19700101000000-ffffffffffff"
 
 
-def test_proxies_are_handed_on_as_they_stand_and_nothing_else_is() -> None:
+def test_proxies_are_passed_on_unchanged_and_nothing_else_is() -> None:
     environment = {"http_proxy": "http://a", "NO_PROXY": "", "PATH": "/bin", "ALL_PROXY": "socks://b"}
     assert dict(proxy_args(environment)) == {
         "http_proxy": "http://a",
@@ -85,12 +85,12 @@ def test_a_job_is_built_for_its_architecture_under_that_architectures_tag() -> N
     assert ("t", "docker.io/linuxkit/foo:abc-arm64") in query
 
 
-def test_steps_have_a_network_only_where_the_package_asks_for_one() -> None:
+def test_steps_have_a_network_only_if_the_package_asks_for_it() -> None:
     assert ("networkmode", "none") in BuildSpec.of(_job()).query()
     assert "networkmode" not in dict(BuildSpec.of(_job(network=True)).query())
 
 
-def test_the_jobs_own_proxy_beats_the_workers() -> None:
+def test_the_jobs_proxy_overrides_the_workers() -> None:
     spec = BuildSpec.of(
         _job(build_args=(("http_proxy", "job"),)), proxies=(("http_proxy", "worker"), ("no_proxy", "x"))
     )

@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.build_failures import failure
-from farm.builders.engine_push import push_failure
-from farm.buildkit.progress import Step
-from farm.buildkit.trace import Output, Vertex
+from farm.builders.build_failures import build_failure
+from farm.builders.push_failures import push_failure
+from farm.buildkit.progress import BuildStep
+from farm.buildkit.trace import Vertex, VertexLog
 from farm.errors import (
     BuildFailedError,
     DiskFullError,
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from tests.unit.conftest import Replay
 
 
-def step(name: str, error: str, last_line: str = "") -> Step:
-    last = Output("sha256:a", 1.0, last_line.encode())
-    return Step(1, Vertex("sha256:a", name, error=error), last=last)
+def step(name: str, error: str, last_line: str = "") -> BuildStep:
+    last = VertexLog("sha256:a", 1.0, last_line.encode())
+    return BuildStep(1, Vertex("sha256:a", name, error=error), last=last)
 
 
 @pytest.mark.parametrize(
@@ -53,33 +53,33 @@ def step(name: str, error: str, last_line: str = "") -> Step:
             BuildFailedError,
             "image localhost:5999/base/busybox:1 does not exist for this architecture",
         ),
-        ("no-dockerfile", BuildFailedError, "the build context has no such Dockerfile"),
+        ("no-dockerfile", BuildFailedError, "the Dockerfile is not in the build context"),
         ("empty-dockerfile", BuildFailedError, "the build failed: the Dockerfile cannot be empty"),
     ],
 )
 def test_a_failure_is_one_sentence_on_every_engine(
     replay: Callable[[str], Replay], case: str, kind: type[FarmError], sentence: str
 ) -> None:
-    outcome, _ = replay(case)
+    result, _ = replay(case)
     with pytest.raises(FarmError) as caught:
-        outcome.image(200)
+        result.image(200)
     assert type(caught.value) is kind
     assert caught.value.message == sentence
 
 
-def test_a_copy_of_what_is_not_there_names_the_step_and_the_file(replay: Callable[[str], Replay]) -> None:
+def test_a_copy_of_a_missing_file_names_the_step_and_the_file(replay: Callable[[str], Replay]) -> None:
     with pytest.raises(BuildFailedError, match=r'^COPY step 2 of 2 failed: "/nope":? not found$'):
         replay("missing-source")[0].image(200)
 
 
-def test_an_unknown_instruction_is_told_with_its_line(replay: Callable[[str], Replay]) -> None:
+def test_an_unknown_instruction_is_reported_with_its_line(replay: Callable[[str], Replay]) -> None:
     with pytest.raises(
-        BuildFailedError, match=r"^line 2 of the Dockerfile cannot be understood: unknown instruction: FOO"
+        BuildFailedError, match=r"^syntax error in line 2 of the Dockerfile: unknown instruction: FOO"
     ):
         replay("unknown-instruction")[0].image(200)
 
 
-def test_a_registry_that_is_away_can_be_tried_again(replay: Callable[[str], Replay]) -> None:
+def test_an_unreachable_registry_can_be_retried(replay: Callable[[str], Replay]) -> None:
     with pytest.raises(
         RegistryUnavailableError, match=r"^image localhost:1/nope/nope:1: the registry"
     ) as caught:
@@ -87,28 +87,28 @@ def test_a_registry_that_is_away_can_be_tried_again(replay: Callable[[str], Repl
     assert caught.value.retryable
 
 
-def test_a_registry_that_refuses_is_told_apart_from_an_image_that_is_missing(
+def test_a_denied_image_is_distinguished_from_a_missing_one(
     replay: Callable[[str], Replay],
 ) -> None:
-    with pytest.raises(BuildFailedError, match="the registry refuses access") as caught:
+    with pytest.raises(BuildFailedError, match="access denied") as caught:
         replay("denied-base")[0].image(200)
     assert caught.value.hint == "log in to the registry on the worker"
 
 
-def test_an_answer_that_ends_without_a_result_is_the_engines_fault_and_can_be_tried_again(
+def test_a_response_without_a_result_is_the_engines_fault_and_can_be_retried(
     replay: Callable[[str], Replay],
 ) -> None:
-    outcome, _ = replay("success")
-    outcome.id = ""
+    result, _ = replay("success")
+    result.id = ""
     with pytest.raises(EngineUnavailableError):
-        outcome.image(200)
+        result.image(200)
 
 
 @pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*/disk-full-*.jsonl")), ids=lambda path: path.stem)
-def test_a_disk_that_fills_up_during_a_build_is_told_as_that(path: Path) -> None:
-    outcome, _ = replayed(path)
+def test_a_disk_that_fills_up_during_a_build_is_reported_as_full(path: Path) -> None:
+    result, _ = replayed(path)
     with pytest.raises(DiskFullError, match=r"^the disk of the Docker Engine is full ") as caught:
-        outcome.image(200)
+        result.image(200)
     assert caught.value.retryable
 
 
@@ -120,43 +120,43 @@ def test_a_disk_that_fills_up_during_a_build_is_told_as_that(path: Path) -> None
         "mkdir /var/lib/docker/tmp/buildkit-mount1: no space left on device",
     ],
 )
-def test_a_full_disk_is_told_apart_from_a_failed_step(message: str) -> None:
-    assert isinstance(failure(message, None), DiskFullError)
-    assert isinstance(failure("solver", step("[1/2] RUN x", message)), DiskFullError)
+def test_a_full_disk_is_distinguished_from_a_failed_step(message: str) -> None:
+    assert isinstance(build_failure(message, None), DiskFullError)
+    assert isinstance(build_failure("solver", step("[1/2] RUN x", message)), DiskFullError)
 
 
-def test_a_build_that_nobody_here_cancelled_is_the_engines_doing_and_can_be_tried_again() -> None:
-    told = failure("failed to solve: rpc error: code = Canceled desc = context canceled", None)
-    assert isinstance(told, EngineUnavailableError)
+def test_a_build_that_the_engine_cancelled_can_be_retried() -> None:
+    error = build_failure("failed to solve: rpc error: code = Canceled desc = context canceled", None)
+    assert isinstance(error, EngineUnavailableError)
 
 
 @pytest.mark.parametrize(
-    "error",
+    "message",
     [
         "process \"/bin/sh -c grep 'no space left' || echo context canceled\" did not complete: exit code: 2",
         "executor failed running [/bin/sh -c test [ context canceled ] no space left]: exit code: 2",
     ],
 )
-def test_the_words_of_a_command_are_not_taken_for_the_engines(error: str) -> None:
-    told = failure(error, step("[1/2] RUN test", error, "it failed"))
-    assert str(told) == 'RUN step 1 of 2 failed with status 2: "it failed"'
+def test_the_text_of_a_command_is_not_taken_for_an_error_of_the_engine(message: str) -> None:
+    error = build_failure(message, step("[1/2] RUN test", message, "it failed"))
+    assert str(error) == 'RUN step 1 of 2 failed with status 2: "it failed"'
 
 
-def test_a_foreign_architectures_step_is_named_without_its_platform() -> None:
-    told = failure("", step("[linux/arm64 builder 3/5] RUN make", "exit code: 2", "no rule"))
-    assert str(told) == 'RUN step 3 of 5 failed with status 2: "no rule"'
+def test_a_step_for_a_foreign_architecture_is_named_without_its_platform() -> None:
+    error = build_failure("", step("[linux/arm64 builder 3/5] RUN make", "exit code: 2", "no rule"))
+    assert str(error) == 'RUN step 3 of 5 failed with status 2: "no rule"'
 
 
-def test_a_killed_step_hints_at_memory() -> None:
-    told = failure(
+def test_a_killed_step_has_a_hint_about_memory() -> None:
+    error = build_failure(
         "", step("[2/2] RUN make", 'process "make" did not complete successfully: exit code: 137', "cc1")
     )
-    assert told.hint == "killed, as when its memory runs out"
+    assert error.hint == "killed, perhaps because it ran out of memory"
 
 
 def test_a_long_last_line_is_cut() -> None:
-    told = failure("", step("[2/2] RUN make", "exit code: 1", "x" * 1999))
-    assert len(told.message) < 400
+    error = build_failure("", step("[2/2] RUN make", "exit code: 1", "x" * 1999))
+    assert len(error.message) < 400
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,7 @@ def test_a_long_last_line_is_cut() -> None:
         ("write /var/lib/docker/tmp/x: no space left on device", DiskFullError),
     ],
 )
-def test_a_failed_push_says_whether_a_login_or_patience_would_help(
-    message: str, kind: type[FarmError]
-) -> None:
-    told = push_failure(Reference.parse("localhost:5000/linuxkit/foo:1"), message)
-    assert type(told) is kind
-    assert "localhost:5000/linuxkit/foo:1" in told.message
+def test_a_failed_push_is_classified_by_the_engines_message(message: str, kind: type[FarmError]) -> None:
+    error = push_failure(Reference.parse("localhost:5000/linuxkit/foo:1"), message)
+    assert type(error) is kind
+    assert "localhost:5000/linuxkit/foo:1" in error.message

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.builders.build_spec import BuildSpec
-from farm.builders.buildx_builder import DEFAULT, builder_for, client_environment
-from farm.builders.buildx_command import command, pushed
-from farm.builders.choice import check_sources, describe_builder, reasons, uses_buildx
+from farm.builders.buildx_checks import check_secrets
+from farm.builders.buildx_command import command, to_registry
+from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for, client_environment
+from farm.builders.choice import buildx_reasons, describe_builder, uses_buildx
 from farm.errors import InputError, SettingsError
 from farm.settings import Settings
 
@@ -21,16 +22,16 @@ PROXY = "http://user:word@proxy"
 
 def words(spec: BuildSpec = SPEC, environment: dict[str, str] | None = None, **settings: Any) -> list[str]:
     given = Settings(**settings)
-    return command(spec, given, DEFAULT, pushed(spec, given), environment or {})
+    return command(spec, given, DEFAULT_BUILDER, to_registry(spec, given), environment or {})
 
 
-def test_nothing_is_attested_unless_the_site_asks_for_it() -> None:
+def test_attestations_are_made_only_if_the_settings_ask_for_them() -> None:
     assert {"--sbom=false", "--provenance=false"} <= set(words())
     asked = words(sbom="example.org/generator:1", provenance="max")
     assert {"--sbom=generator=example.org/generator:1", "--provenance=mode=max"} <= set(asked)
 
 
-def test_the_workers_proxies_are_named_and_not_told_to_who_lists_processes() -> None:
+def test_the_workers_proxies_are_named_on_the_command_line_without_their_values() -> None:
     spec = BuildSpec("arm64", tags=SPEC.tags, build_args=(("https_proxy", PROXY), ("http_proxy", "a")))
     shown = words(spec, {"https_proxy": PROXY, "http_proxy": "b"})
     assert "--build-arg=https_proxy" in shown
@@ -38,7 +39,7 @@ def test_the_workers_proxies_are_named_and_not_told_to_who_lists_processes() -> 
     assert "word" not in " ".join(shown)
 
 
-def test_secrets_are_named_and_not_told() -> None:
+def test_secrets_are_named_on_the_command_line_without_their_values() -> None:
     shown = words(build_secrets=(("a", "/etc/a, b"), ("c", "env:TOKEN")), build_ssh=("default", "k=/key"))
     wanted = ['--secret=id=a,"src=/etc/a, b"', "--secret=id=c,env=TOKEN", "--ssh=default", "--ssh=k=/key"]
     assert [word for word in shown if word.startswith(("--secret", "--ssh"))] == wanted
@@ -53,18 +54,18 @@ def test_every_package_and_architecture_has_its_own_cache() -> None:
     ]
 
 
-def test_a_registry_without_tls_is_pushed_to_without_it_only_where_the_site_says_so() -> None:
+def test_a_push_without_tls_needs_a_setting() -> None:
     assert not [word for word in words() if "insecure" in word]
     shown = words(insecure_registries=("registry.example.org",))
     assert [word for word in shown if word.endswith(",push=true,registry.insecure=true")]
 
 
-def test_each_platform_is_built_by_the_builder_that_is_named_for_it() -> None:
+def test_each_platform_is_built_by_the_builder_of_the_settings() -> None:
     settings = Settings(builders=(("linux/arm64", "far"),))
-    assert (builder_for(settings, "arm64"), builder_for(settings, "amd64")) == ("far", DEFAULT)
+    assert (builder_for(settings, "arm64"), builder_for(settings, "amd64")) == ("far", DEFAULT_BUILDER)
 
 
-def test_buildx_is_given_the_workers_engine_and_nothing_that_would_beat_its_arguments(
+def test_buildx_gets_the_workers_engine_and_no_variable_that_overrides_its_arguments(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("FARM_BROKER", "DOCKER_CONTEXT", "BUILDX_BUILDER", "SOURCE_DATE_EPOCH", "DOCKER_TOKEN"):
@@ -77,14 +78,14 @@ def test_buildx_is_given_the_workers_engine_and_nothing_that_would_beat_its_argu
         docker_config=tmp_path,
         build_secrets=(("a", "env:DOCKER_TOKEN"),),
     )
-    given = client_environment(settings, DEFAULT)
+    given = client_environment(settings, DEFAULT_BUILDER)
     assert {name for name, value in given.items() if value == "x"} == {"DOCKER_TOKEN"}
     assert given["AWS_PROFILE"] == "helper"
     assert (given["DOCKER_HOST"], given["DOCKER_TLS_VERIFY"]) == ("tcp://host:1", "1")
     assert given["DOCKER_CERT_PATH"] == given["DOCKER_CONFIG"] == str(tmp_path)
 
 
-def test_a_context_beats_the_workers_engine(tmp_path: Path) -> None:
+def test_a_context_overrides_the_workers_engine(tmp_path: Path) -> None:
     folder = tmp_path / "contexts" / "meta" / hashlib.sha256(b"far").hexdigest()
     folder.mkdir(parents=True)
     (folder / "meta.json").write_text("{}")
@@ -105,22 +106,22 @@ ASKING: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("name", ASKING)
-def test_a_setting_that_only_buildx_can_honour_makes_it_the_builder(name: str) -> None:
+def test_a_setting_that_needs_buildx_selects_it(name: str) -> None:
     asking = {name: ASKING[name]}
     assert uses_buildx(Settings(**asking))
-    assert reasons(Settings(**asking)) == (name.replace("_", "-"),)
-    with pytest.raises(SettingsError, match=f"^builder: engine cannot do {name.replace('_', '-')} "):
+    assert buildx_reasons(Settings(**asking)) == (name.replace("_", "-"),)
+    with pytest.raises(SettingsError, match=f"^builder: engine does not support {name.replace('_', '-')} "):
         uses_buildx(Settings(builder="engine", **asking))
 
 
-def test_the_engine_builds_unless_something_asks_for_buildx() -> None:
+def test_the_engine_builds_unless_a_setting_needs_buildx() -> None:
     assert not uses_buildx(Settings())
     assert describe_builder(Settings()) == "engine"
     assert uses_buildx(Settings(builder="buildx"))
 
 
 @pytest.mark.parametrize(
-    ("asking", "told"),
+    ("asking", "message"),
     [
         (
             {"build_secrets": (("npm", "/no/file"),)},
@@ -135,17 +136,17 @@ def test_the_engine_builds_unless_something_asks_for_buildx() -> None:
         ({"build_ssh": ("k=/,/no/key",)}, "build-ssh: k=/,/no/key: /no/key does not exist"),
     ],
 )
-def test_a_secret_that_the_worker_does_not_have_is_told_by_its_name(
-    monkeypatch: pytest.MonkeyPatch, asking: dict[str, Any], told: str
+def test_a_secret_that_the_worker_lacks_is_reported_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, asking: dict[str, Any], message: str
 ) -> None:
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
     with pytest.raises(InputError) as caught:
-        check_sources(Settings(**asking))
-    assert caught.value.message == told
+        check_secrets(Settings(**asking))
+    assert caught.value.message == message
 
 
 @pytest.mark.parametrize("version", ["v0.12.1", "v0.9.0", "nonsense"])
-def test_a_buildx_that_is_too_old_is_told_when_the_worker_starts(tmp_path: Path, version: str) -> None:
+def test_a_buildx_that_is_too_old_is_refused_when_the_worker_starts(tmp_path: Path, version: str) -> None:
     plugin = tmp_path / "cli-plugins" / "docker-buildx"
     plugin.parent.mkdir()
     plugin.write_text(f"#!/bin/sh\necho github.com/docker/buildx {version} 0123\n")

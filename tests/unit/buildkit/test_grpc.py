@@ -10,8 +10,14 @@ import h2.events
 import h2.exceptions
 import pytest
 
-from farm.buildkit.grpc import Method, RefusedError, Server, Status, frame, unframe
-from farm.buildkit.platforms import architectures
+from farm.buildkit.fields import (
+    LIST_WORKERS_RESPONSE_RECORD,
+    PLATFORM_ARCHITECTURE,
+    PLATFORM_OS,
+    WORKER_RECORD_PLATFORMS,
+)
+from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server, frame, unframe
+from farm.buildkit.platforms import parse_architectures
 from farm.buildkit.protobuf import encode
 from farm.errors import EngineUnavailableError
 
@@ -47,7 +53,7 @@ class Client:
         return stream
 
     def exchange(self) -> None:
-        """Hand over what there is until neither side has anything to say."""
+        """Pass bytes between the two sides until neither has more to send."""
         while sent := self.http.data_to_send():
             for reply in self.server.receive(sent):
                 for event in self.http.receive_data(reply):
@@ -61,7 +67,7 @@ class Client:
             self.statuses[event.stream_id] = headers["grpc-status"]
 
     def read(self, stream: int) -> None:
-        """Open the windows for all that was received."""
+        """Open the flow-control windows for all bytes received."""
         size = len(self.bodies[stream])
         self.http.increment_flow_control_window(size)
         self.http.increment_flow_control_window(size, stream)
@@ -74,7 +80,7 @@ def echo(_: Mapping[str, str], message: bytes) -> Iterator[bytes]:
 
 def refuse(headers: Mapping[str, str], _: bytes) -> Iterator[bytes]:
     if headers:
-        raise RefusedError(Status.NOT_FOUND, "no")
+        raise RefusedError(GrpcStatus.NOT_FOUND, "no")
     yield b""
 
 
@@ -85,28 +91,28 @@ def test_a_call_is_answered_with_its_message_and_status_0() -> None:
     assert client.statuses[stream] == "0"
 
 
-def test_what_is_not_served_is_said_to_be_unimplemented() -> None:
+def test_a_method_that_is_not_served_is_unimplemented() -> None:
     client = Client(Server({}))
     assert client.statuses[client.call("/x/Other")] == "12"
 
 
-def test_a_handler_can_refuse_and_the_connection_goes_on() -> None:
+def test_a_handler_can_refuse_a_call_and_the_connection_stays_usable() -> None:
     client = Client(Server({"/x/No": Method(refuse), "/x/Echo": Method(echo)}))
     assert client.statuses[client.call("/x/No")] == "5"
     assert client.statuses[client.call("/x/Echo")] == "0"
 
 
-def test_a_large_answer_is_drawn_only_as_fast_as_the_engine_reads_it() -> None:
-    drawn: list[int] = []
+def test_a_large_answer_is_produced_only_as_fast_as_the_engine_reads_it() -> None:
+    produced: list[int] = []
 
     def many(_: Mapping[str, str], __: bytes) -> Iterator[bytes]:
         for number in range(100):
-            drawn.append(number)
+            produced.append(number)
             yield b"x" * 60_000
 
     client = Client(Server({"/x/Many": Method(many, streaming=True)}))
     stream = client.call("/x/Many", None)
-    assert len(drawn) <= 2
+    assert len(produced) <= 2
     rounds = 0
     while stream not in client.statuses:
         client.read(stream)
@@ -115,7 +121,7 @@ def test_a_large_answer_is_drawn_only_as_fast_as_the_engine_reads_it() -> None:
     assert len(client.bodies[stream]) == 100 * 60_005
 
 
-def test_a_slow_answer_does_not_hold_up_the_others() -> None:
+def test_a_slow_answer_does_not_block_the_others() -> None:
     def endless(_: Mapping[str, str], __: bytes) -> Iterator[bytes]:
         while True:
             yield b"x" * 60_000
@@ -129,7 +135,7 @@ def test_a_slow_answer_does_not_hold_up_the_others() -> None:
     assert client.statuses[client.call("/x/Echo", b"hello")] == "0"
 
 
-def test_a_request_too_large_to_be_one_is_reset() -> None:
+def test_a_request_that_is_too_large_is_reset() -> None:
     client = Client(Server({"/x/Echo": Method(echo)}))
     stream = client.open("/x/Echo")
     for _ in range(66):
@@ -139,12 +145,12 @@ def test_a_request_too_large_to_be_one_is_reset() -> None:
         client.http.send_data(stream, b"x")
 
 
-def test_what_is_no_http2_ends_the_session_with_an_error() -> None:
+def test_bytes_that_are_not_http2_end_the_session_with_an_error() -> None:
     with pytest.raises(EngineUnavailableError):
         list(Server({}).receive(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
 
 
-def test_the_architectures_of_an_engine_are_those_linuxkit_knows_in_its_order() -> None:
+def test_an_engines_architectures_are_those_that_linuxkit_knows_in_its_order() -> None:
     named = [
         ("s390x", "linux"),
         ("amd64", "linux"),
@@ -152,5 +158,9 @@ def test_the_architectures_of_an_engine_are_those_linuxkit_knows_in_its_order() 
         ("arm64", "windows"),
         ("amd64", "linux"),
     ]
-    platforms = [(3, encode((1, arch), (2, system))) for arch, system in named]
-    assert architectures(encode((1, encode((1, "worker"), *platforms)))) == ("amd64", "s390x")
+    platforms = [
+        (WORKER_RECORD_PLATFORMS, encode((PLATFORM_ARCHITECTURE, arch), (PLATFORM_OS, system)))
+        for arch, system in named
+    ]
+    worker = encode((1, "worker"), *platforms)
+    assert parse_architectures(encode((LIST_WORKERS_RESPONSE_RECORD, worker))) == ("amd64", "s390x")

@@ -10,7 +10,7 @@ _VALUES = st.one_of(st.integers(0, 2**64 - 1), st.binary(max_size=300))
 
 
 @given(st.lists(st.tuples(st.integers(1, 2**29 - 1), _VALUES), max_size=20))
-def test_what_is_encoded_is_decoded_to_the_same_values_in_the_same_order(
+def test_decoding_returns_the_encoded_values_in_order(
     fields: list[tuple[int, int | bytes]],
 ) -> None:
     message = decode(encode(*fields))
@@ -32,7 +32,7 @@ def test_any_bytes_are_decoded_or_refused_with_a_value_error(data: bytes) -> Non
         pytest.param(b"\x0a\x05abc", id="shorter than it says"),
         pytest.param(b"\x08", id="ends before the number"),
         pytest.param(b"\x08" + b"\xff" * 11, id="number without end"),
-        pytest.param(b"\x0b\x0c", id="groups, which nobody uses"),
+        pytest.param(b"\x0b\x0c", id="groups, which are deprecated"),
     ],
 )
 def test_a_damaged_message_is_refused(data: bytes) -> None:
@@ -40,14 +40,14 @@ def test_a_damaged_message_is_refused(data: bytes) -> None:
         decode(data)
 
 
-def test_absent_fields_read_as_protobufs_defaults() -> None:
+def test_absent_fields_have_protobufs_defaults() -> None:
     empty = decode(b"")
     assert (empty.number(1), empty.text(1), empty.seconds(1)) == (0, "", None)
 
 
-def test_a_timestamp_reads_as_seconds_with_fractions() -> None:
+def test_a_timestamp_is_seconds_with_fractions() -> None:
     assert decode(encode((5, encode((1, 1700000000), (2, 500000000))))).seconds(5) == 1700000000.5
 
 
-def test_text_that_is_not_utf8_is_shown_and_does_not_fail() -> None:
-    assert decode(encode((1, b"odd \xff"))).text(1) == "odd \ufffd"
+def test_text_that_is_not_utf8_is_decoded_with_replacement_characters() -> None:
+    assert decode(encode((1, b"bad \xff"))).text(1) == "bad \ufffd"

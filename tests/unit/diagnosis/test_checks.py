@@ -41,7 +41,7 @@ def test_an_engine_that_is_no_url_is_no_defect(tmp_path: Path, url: str) -> None
     findings = {one.part: one for one in examine(replace(unserved(tmp_path, sign=False), engine=url))}
     error = findings["engine"].error
     assert error is not None
-    assert error.message == f"engine: {url} is no URL of a Docker Engine"
+    assert error.message == f"engine: invalid Docker Engine URL {url}"
 
 
 def test_a_private_farm_that_cannot_sign_is_found(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_an_architecture_that_the_engine_cannot_run_is_told_with_what_to_do() -> None:
+def test_an_architecture_that_the_engine_cannot_run_is_refused_with_a_hint() -> None:
     with pytest.raises(EngineError, match="builds for amd64, arm64, not for s390x") as caught:
         refuse_foreign("s390x", ("amd64", "arm64"))
     assert "QEMU" in str(caught.value.hint)
@@ -40,18 +40,20 @@ def test_platforms_are_named_as_linuxkit_names_them(
 
 
 @pytest.mark.parametrize("platforms", ["vax", "windows/amd64", "linux/", ","])
-def test_what_is_no_platform_is_refused(platforms: str) -> None:
+def test_an_unknown_platform_is_refused(platforms: str) -> None:
     with pytest.raises(InputError):
         chosen(platforms, None, "amd64")
 
 
 def package(directory: Path, **yml: object) -> Package:
-    facts = BuildYml("foo", **yml)  # type: ignore[arg-type]
-    return Package(str(directory), facts, Reference("r", "o/foo", "1"), "1", str(directory), None, True, ())
+    build_yml = BuildYml("foo", **yml)  # type: ignore[arg-type]
+    return Package(
+        str(directory), build_yml, Reference("r", "o/foo", "1"), "1", str(directory), None, True, ()
+    )
 
 
 @pytest.mark.parametrize(
-    ("wish", "listed", "expected"),
+    ("options", "listed", "expected"),
     [
         (BuildOptions(), ("riscv64",), ("riscv64",)),
         (BuildOptions(), (), ("amd64", "arm64")),
@@ -63,13 +65,15 @@ def package(directory: Path, **yml: object) -> Package:
         (BuildOptions(skip=("amd64",)), ("amd64",), ()),
     ],
 )
-def test_a_package_is_made_for_those_of_its_own_architectures_that_are_asked_for(
-    tmp_path: Path, wish: BuildOptions, listed: tuple[str, ...], expected: tuple[str, ...]
+def test_a_package_is_built_for_the_requested_ones_of_its_architectures(
+    tmp_path: Path, options: BuildOptions, listed: tuple[str, ...], expected: tuple[str, ...]
 ) -> None:
-    asked = package(tmp_path, arches=listed)
-    assert wish.arches_of(asked, ("amd64", "arm64")) == expected
-    assert bool(wish.left_out(asked, ("amd64", "arm64"))) == (wish.arches == ("amd64",) and not expected)
-    assert bool(wish.passed_over([asked], ("amd64", "arm64"))) == (bool(wish.skip) and not expected)
+    built = package(tmp_path, arches=listed)
+    assert options.arches_of(built, ("amd64", "arm64")) == expected
+    assert bool(options.unlisted(built, ("amd64", "arm64"))) == (
+        options.arches == ("amd64",) and not expected
+    )
+    assert bool(options.skipped([built], ("amd64", "arm64"))) == (bool(options.skip) and not expected)
 
 
 def packed(directory: Path, into: Path, **yml: object) -> dict[str, tarfile.TarInfo]:
@@ -79,7 +83,7 @@ def packed(directory: Path, into: Path, **yml: object) -> dict[str, tarfile.TarI
         return {entry.name: entry for entry in tar}
 
 
-def test_a_working_directory_is_packed_as_it_stands(tmp_path: Path) -> None:
+def test_a_working_directory_is_packed_as_it_is(tmp_path: Path) -> None:
     top, extra = tmp_path / "foo", tmp_path / "extra"
     (top / "empty").mkdir(parents=True)
     (top / ".git").mkdir()
@@ -87,18 +91,18 @@ def test_a_working_directory_is_packed_as_it_stands(tmp_path: Path) -> None:
     (top / "run").touch(mode=0o750)
     (top / "link").symlink_to("/nowhere")
     os.link(top / "run", top / "same")
-    (top / os.fsdecode(b"odd\xff")).write_text("odd")
+    (top / os.fsdecode(b"bad\xff")).write_text("bad")
     extra.mkdir()
     (extra / "file").write_text("extra")
     found = packed(top, tmp_path / "tar", extra_sources=(ExtraSource("../extra", "x/y"),))
-    assert set(found) == {"empty", "run", "link", "same", os.fsdecode(b"odd\xff"), "x/y/file"}
+    assert set(found) == {"empty", "run", "link", "same", os.fsdecode(b"bad\xff"), "x/y/file"}
     assert found["run"].mode == 0o750
     assert found["link"].linkname == "/nowhere"
     assert found["same"].isreg()
     assert (found["run"].uid, found["run"].gid, found["run"].uname) == (0, 0, "")
 
 
-def test_what_no_context_can_hold_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_file_that_a_context_cannot_contain_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "foo").mkdir()
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "foo" / "sock"))

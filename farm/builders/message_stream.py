@@ -1,0 +1,116 @@
+"""Read the messages of a build or push as they arrive, until it ends, is cancelled, or takes too long."""
+
+from __future__ import annotations
+
+import math
+import selectors
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from farm.errors import CancelledError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from farm.builders.builder import Control
+    from farm.buildkit.session import Session
+    from farm.errors import FarmError
+
+T = TypeVar("T")
+
+_POLL = 0.2
+"""Seconds between two checks of the limits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When to stop waiting for a build or a push."""
+
+    work: str
+    """The start of a sentence, such as "the build"."""
+    control: Control
+    error: type[FarmError]
+    """Raised when the work takes too long."""
+    deadline: float
+    """On the monotonic clock."""
+    silence: float
+    """Seconds that may pass between two messages."""
+
+    @staticmethod
+    def start(work: str, control: Control, error: type[FarmError], *, silence: float = math.inf) -> Limits:
+        """Limits that start now."""
+        return Limits(work, control, error, time.monotonic() + control.timeout, silence)
+
+    def check(self, last_message: float) -> None:
+        """Raise if the work was cancelled or takes too long.
+
+        Args:
+            last_message: when the last message arrived, on the monotonic clock.
+
+        Raises:
+            CancelledError: the work was cancelled.
+            FarmError: of the class `error`: a limit has passed.
+        """
+        if self.control.cancelled():
+            raise CancelledError(f"{self.work} was cancelled")
+        if time.monotonic() > last_message + self.silence:
+            raise self.error(f"{self.work} made no progress for {_duration(self.silence)} and was stopped")
+        if time.monotonic() > self.deadline:
+            raise self.error(
+                f"{self.work} took longer than {_duration(self.control.timeout)} and was stopped"
+            )
+
+
+class MessageSource(Protocol[T]):
+    """Something that a selector can wait on, such as a response of the engine."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether no further message will arrive."""
+
+    def fileno(self) -> int:
+        """The descriptor that a selector waits on."""
+
+    def receive(self) -> list[T]:
+        """Wait for bytes, and return the messages that are complete."""
+
+
+def stream_messages(
+    source: MessageSource[T], check: Callable[[float], None], session: Session | None = None
+) -> Iterator[T]:
+    """Yield the messages of a source as they arrive, while the session serves the engine's requests.
+
+    Args:
+        source: the messages.
+        check: called a few times a second with the time of the last message; raises to stop, such as
+            `Limits.check`.
+        session: the build's session.
+
+    Raises:
+        EngineUnavailableError: the connection to the engine was lost.
+    """
+    with selectors.DefaultSelector() as selector:
+        selector.register(source, selectors.EVENT_READ)
+        if session:
+            selector.register(session, selectors.EVENT_READ)
+        checked, last_message = -_POLL, time.monotonic()
+        while not source.ended:
+            if time.monotonic() - checked >= _POLL:
+                check(last_message)
+                checked = time.monotonic()
+            for key, _ in selector.select(_POLL):
+                if key.fileobj is source:
+                    last_message = time.monotonic()
+                    yield from source.receive()
+                elif session:
+                    session.receive()
+                    if session.ended:
+                        selector.unregister(session)
+
+
+def _duration(seconds: float) -> str:
+    for size, unit in ((3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds:.3g} s"

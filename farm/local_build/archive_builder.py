@@ -1,0 +1,142 @@
+"""Build an image on this machine, or with a remote builder, and return it as an archive."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import IO, TYPE_CHECKING
+
+from farm.builders.builder import Control
+from farm.builders.buildx_builder import run_buildx
+from farm.builders.buildx_checks import check_builder, check_image_store, checked_plugin
+from farm.builders.buildx_command import to_engine, to_file
+from farm.builders.buildx_directory import config_directory
+from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for
+from farm.builders.buildx_plugin import Plugin
+from farm.builders.choice import uses_buildx
+from farm.builders.engine_builder import EngineBuilder
+from farm.errors import BuildFailedError, InputError, RegistryUnavailableError
+from farm.local_build.local_engine import without_attestations
+from farm.registry.published_images import read_index
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from farm.builders.build_spec import BuildSpec
+    from farm.cache.layout import Cache
+    from farm.local_build.local_engine import LocalEngine
+    from farm.model import ArchImage, Reference
+    from farm.registry.client import Registry
+    from farm.settings import Settings
+
+    Bases = Mapping[Reference, ArchImage]
+    """Base images from the cache."""
+    Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveBuilder:
+    """Builds with the engine or, where the settings need it, with buildx."""
+
+    settings: Settings
+    local: LocalEngine
+    cache: Cache
+    registry: Registry
+
+    def check(self, arch: str) -> None:
+        """Make sure that the builder of an architecture is available, with all that its builds need.
+
+        This machine's engine is not needed where the settings name another builder.
+
+        Raises:
+            SettingsError: `builder: engine` contradicts settings that need buildx.
+            InputError: buildx, a builder, a secret or a key is missing or unsuitable.
+            EngineError: the engine does not build for this architecture.
+            EngineUnavailableError: the engine or a builder does not answer.
+        """
+        if uses_buildx(self.settings):
+            plugin = checked_plugin(self.settings)
+            if self._is_remote(arch):
+                check_builder(self.settings, plugin, builder_for(self.settings, arch), arch)
+                return
+            check_image_store(self.settings, self.local.info)
+        self.local.check(arch)
+
+    @contextmanager
+    def build(self, spec: BuildSpec, context: IO[bytes], bases: Bases, log: Log) -> Iterator[IO[bytes]]:
+        """Build, and yield the image as an archive, attestations included; the builder does not keep it.
+
+        Args:
+            spec: what to build.
+            context: an uncompressed tar in a file.
+            bases: base images to build with, published or not.
+            log: receives the build's log, line by line.
+
+        Raises:
+            FarmError: see `Builder.build`.
+        """
+        # An engine with the old image store can neither write OCI archives nor read the cache.
+        writes_archives = uses_buildx(self.settings) and (
+            self._is_remote(spec.arch) or self.local.info.containerd
+        )
+        method = self._through_buildx if writes_archives else self._through_engine
+        with method(spec, context, bases, Control(log, self.settings.build_timeout)) as archive:
+            yield archive
+
+    def _is_remote(self, arch: str) -> bool:
+        return builder_for(self.settings, arch) != DEFAULT_BUILDER
+
+    @contextmanager
+    def _through_engine(
+        self, spec: BuildSpec, context: IO[bytes], bases: Bases, control: Control
+    ) -> Iterator[IO[bytes]]:
+        if self.local.info.containerd:
+            self._refuse_unpublished(bases)
+        with self.local.loaded_meanwhile(bases), self.local.temporary_name() as name:
+            spec = replace(spec, pull=not bases)
+            if uses_buildx(self.settings):
+                self._run_buildx(spec, to_engine(name), context, control)
+            else:
+                builder = EngineBuilder(self.local.engine, self.registry.credentials.login_for)
+                builder.build(replace(spec, tags=(str(name),)), context, control)
+            with self.local.saved(name) as archive:
+                yield archive
+
+    def _refuse_unpublished(self, bases: Bases) -> None:
+        # With containerd's image store the engine prefers the registry's image to a loaded one of that name.
+        for name, image in bases.items():
+            try:
+                index, _ = read_index(self.registry, name)
+            except RegistryUnavailableError:
+                continue  # the engine cannot reach it either
+            if index and without_attestations(image).digest not in {one.digest for one in index.manifests}:
+                raise BuildFailedError(
+                    f"base image {name.familiar} differs between the cache and the registry, and the engine "
+                    "would use the registry's",
+                    hint="`farm cache pull` gets the registry's; builder: buildx builds from the cache",
+                )
+
+    @contextmanager
+    def _through_buildx(
+        self, spec: BuildSpec, context: IO[bytes], bases: Bases, control: Control
+    ) -> Iterator[IO[bytes]]:
+        # A remote builder, too, reads the cache: over the session that serves the context.
+        layouts = tuple((str(name), self._layout(image)) for name, image in bases.items())
+        with config_directory(self.settings) as directory:
+            file = directory / "image.tar"
+            self._run_buildx(replace(spec, layouts=layouts), to_file(file), context, control)
+            with file.open("rb") as archive:
+                yield archive
+
+    def _layout(self, image: ArchImage) -> str:
+        root = str(self.cache.root.absolute())
+        if ":" in root or "@" in root:
+            raise InputError(
+                f"buildx cannot read the cache {root}: the path contains : or @",
+                hint="choose another directory with --cache",
+            )
+        return f"oci-layout://{root}@{without_attestations(image).digest}"
+
+    def _run_buildx(self, spec: BuildSpec, output: str, context: IO[bytes], control: Control) -> None:
+        plugin = Plugin.find(self.settings.docker_config, timeout=self.settings.http_timeout)
+        run_buildx(plugin, self.settings, spec, output, context, control)
