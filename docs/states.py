@@ -53,7 +53,7 @@ def meanings(kind: str, states: type[StrEnum]) -> str:
     docs = {}
     for member, text in pairwise(getattr(definition, "body", [])):
         match member, text:
-            case ast.Assign(targets=[ast.Name(name)]), ast.Expr(ast.Constant(meaning)):
+            case ast.Assign(targets=[ast.Name(name)]), ast.Expr(ast.Constant(str(meaning))):
                 docs[name] = meaning
     rows = "".join(f"| `{state}` | {docs[state.name]} |\n" for state in states)
     return f"| {kind} | meaning |\n| --- | --- |\n{rows}"
