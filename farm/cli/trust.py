@@ -66,7 +66,7 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
     """
     from farm.registry.connect import open_registry  # noqa: PLC0415 - the registry client is imported when used
     from farm.trust.notary import configure  # noqa: PLC0415
-    from farm.trust.notary.initialise import init as initialise  # noqa: PLC0415
+    from farm.trust.notary.initialise import initialise  # noqa: PLC0415
 
     if settings.root_passphrase is None:
         raise SettingsError("the root key's passphrase is not set", hint="set FARM_ROOT_PASSPHRASE")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -11,21 +10,17 @@ from farm.planning.decide import PushOptions, looked_for
 from farm.planning.plan import Found
 from farm.registry.index import holds
 from farm.registry.published_images import PublishedImages, look_up_all
-from farm.trust.notary.configure import notary_server
-from farm.trust.notary.verify import Signed, signed_digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from farm.model import Descriptor, Package
     from farm.registry.client import Registry
-    from farm.registry.credentials import Login
-    from farm.settings import Settings
-    from farm.trust.notary.client import NotaryServer
+    from farm.trust.signer import Signature, Signer
 
 
 def find(
-    packages: Sequence[Package], registry: Registry, settings: Settings, wish: PushOptions
+    packages: Sequence[Package], registry: Registry, signer: Signer, wish: PushOptions
 ) -> dict[str, Found]:
     """Package name to what the registry and the notary server hold of it.
 
@@ -38,7 +33,7 @@ def find(
             look_up_all, registry, {package.reference: looked_for(package, wish) for package in packages}
         )
         names = sorted({package.reference.name for package in to_sign})
-        signed = pool.submit(_signed, names, registry, settings)
+        signed = pool.submit(signer.signed, names)
         standing, signatures = images.result(), signed.result()
     found = {
         package.image: _found(
@@ -57,28 +52,14 @@ def find(
 
 
 def _with_release(
-    found: Found, head: Descriptor | None, signed: Mapping[str, Signed], wish: PushOptions
+    found: Found, head: Descriptor | None, signed: Mapping[str, Signature], wish: PushOptions
 ) -> Found:
     signature = signed.get(wish.release)
     digest = head.digest if head else None
     return replace(found, release=digest, release_signed=bool(signature and signature.digest == digest))
 
 
-def _signed(names: Sequence[str], registry: Registry, settings: Settings) -> dict[str, dict[str, Signed]]:
-    """What is signed, by GUN and tag: one question for all the GUNs that share a server and a login."""
-    groups: dict[tuple[NotaryServer, Login | None], list[str]] = defaultdict(list)
-    for name in names:
-        login = registry.credentials.login_for(name.partition("/")[0])
-        groups[notary_server(settings, name), login].append(name)
-    found: dict[str, dict[str, Signed]] = {}
-    for (server, login), guns in groups.items():
-        found |= signed_digests(
-            guns, server, timeout=settings.trust_timeout, login=login, role=settings.signing_role
-        )
-    return found
-
-
-def _found(package: Package, standing: PublishedImages, signed: Mapping[str, Signed]) -> Found:
+def _found(package: Package, standing: PublishedImages, signed: Mapping[str, Signature]) -> Found:
     index = standing.index
     signature = signed.get(str(package.reference.tag))
     return Found(

@@ -13,6 +13,7 @@ from farm.package.read_packages import read_packages
 from farm.planning.decide import make_plan, refuse_unpushable
 from farm.planning.lookup import find
 from farm.registry.connect import open_registry
+from farm.trust.signers import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +38,7 @@ def prepare(directories: Sequence[str], options: TagOptions, settings: Settings,
     arguments = dict(settings.build_args)
     wanted = needs(packages, arguments)
     with open_registry(settings) as registry:
-        found = find(packages, registry, settings, wish)
+        found = find(packages, registry, make_signer(settings, registry.credentials), wish)
     return make_plan(packages, found, wanted, wish, stale_needs(packages, arguments))
 
 
