@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from farm.errors import FarmError
     from farm.local_build.options import BuildOptions, LocalImage
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.settings import Settings
 
 

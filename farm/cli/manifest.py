@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from farm.model import ArchImage
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.planning.plan import PackagePlan, Plan
     from farm.settings import Settings
 

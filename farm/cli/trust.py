@@ -104,7 +104,8 @@ def guns_of(names: Sequence[str], org: str | None) -> list[str]:
     Raises:
         InputError: something is neither; a mistyped directory is never taken for a name.
     """
-    from farm.package.read_packages import TagOptions, read_packages  # noqa: PLC0415 - git is imported when it is used
+    from farm.package.read_packages import read_packages  # noqa: PLC0415 - git is imported when it is used
+    from farm.package.tag_options import TagOptions  # noqa: PLC0415
 
     directories = [name for name in names if (Path(name) / "build.yml").is_file()]
     others = {name: _gun(name) for name in names if name not in directories}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farm.errors import DirtyError, InputError
+from farm.errors import InputError
+from farm.package.context import require_committed
 from farm.planning.dependency_order import in_order
 from farm.planning.plan import PackagePlan, Plan, PublishedPackage
 from farm.planning.push_options import PushOptions, arches_of, is_signed
@@ -23,15 +24,7 @@ def refuse_unpushable(packages: Sequence[Package]) -> None:
         InputError: a package is not in git.
     """
     for package in packages:
-        if package.dirty:
-            raise DirtyError(
-                f"{package.directory}: has uncommitted changes, and a tag names committed content",
-                hint="commit or stash them; `git status` shows which",
-            )
-        if not package.commit:
-            raise InputError(
-                f"{package.directory}: is not in git", hint="git init, git add and git commit it"
-            )
+        require_committed(package)
 
 
 def make_plan(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.model import Package
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.planning.plan import Plan
     from farm.planning.push_options import PushOptions
     from farm.settings import Settings

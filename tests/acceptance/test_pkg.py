@@ -168,7 +168,9 @@ def test_plan_and_push_warn_of_a_hash_that_a_push_with_it_makes_stale(own: Works
     own.write("high", Dockerfile=f"FROM {old}\n", build_yml=ONE.format("high"))
     assert "warning" not in own.done("plan", "--no-sign", "low", "high").err
     own.write("low", Dockerfile=f"{PLAIN}RUN true\n", build_yml=ONE.format("low"))
-    warning = f"warning: {own.org}/high: is built FROM {old}, and this push makes {own.reference('low')}\n"
+    warning = (
+        f"warning: {own.org}/high: its base image is {old}, but this push makes {own.reference('low')}\n"
+    )
     assert own.done("plan", "--no-sign", "low", "high").err == warning
     pushed = own.farm("push", "--no-sign", "low", "high", FARM_BROKER="redis://127.0.0.1:1/0")
     assert pushed.err.startswith(warning)

@@ -20,7 +20,7 @@ from farm.settings import FIELDS, Settings
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
 
 
 @click.command("probe")
