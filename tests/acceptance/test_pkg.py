@@ -346,7 +346,7 @@ def test_a_dry_run_of_nobuild_says_what_would_be_pushed_from_the_cache(own: Work
     assert own.done(*words, "-dry-run", "-manifest=false").out.splitlines() == [image]
     assert own.tags("dry") == []
     own.done(*words)
-    assert own.done(*words, "-dry-run").out.splitlines() == [f"{familiar}  stands"]
+    assert own.done(*words, "-dry-run").out.splitlines() == [f"{familiar}  published"]
 
 
 def test_nobuild_pushes_the_platforms_that_are_asked_for(own: Workspace) -> None:
