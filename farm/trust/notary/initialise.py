@@ -87,7 +87,7 @@ def initialise(
     login: Login | None = None,
     timeout: float,
 ) -> tuple[InitialisationStep, ...]:
-    """Make sure that a GUN exists and that a delegation key may sign for it.
+    """Make sure that a GUN exists and that a delegation key may sign for it; returns the steps taken.
 
     Each attempt takes the first step that is missing, until none is: a second call does nothing, and one
     after a kill completes what the first began. New keys are saved in `trust_dir` before anything is
@@ -97,16 +97,12 @@ def initialise(
         gun: such as docker.io/linuxkit/foo.
         certificate: PEM file with the X.509 certificate of the delegation key.
         server: where to create the GUN.
-        trust_dir: the administrator's keys, as docker and notary keep them (~/.docker/trust): the root key
-            is read or made here, the GUN's targets key is made here.
+        trust_dir: the administrator's keys (~/.docker/trust); root and targets keys are made if missing.
         root_passphrase: of the root key; new targets keys get the same one.
         repository_passphrase: of targets keys that docker made with another passphrase.
         role: the delegation.
         login: the registry account, for notary's token service.
         timeout: seconds for all of it.
-
-    Returns:
-        The steps that were taken; none if nothing was missing.
 
     Raises:
         TrustError: the GUN exists, and its targets key is not in `trust_dir`.
@@ -115,13 +111,9 @@ def initialise(
     """
     deadline = Deadline.after(timeout, f"initialising {gun}")
     passphrases = [root_passphrase, *([repository_passphrase] if repository_passphrase else [])]
-    delegation = _Delegation(
-        role,
-        certificate,
-        certified_key_id(certificate, deadline),
-        trust_dir,
-        {"root": [root_passphrase], "targets": passphrases, "snapshot": passphrases},
-    )
+    answers = {"root": [root_passphrase], "targets": passphrases, "snapshot": passphrases}
+    key = certified_key_id(certificate, deadline)
+    delegation = _Delegation(role, certificate, key, trust_dir, answers)
     taken: list[InitialisationStep] = []
 
     def attempt() -> bool:
