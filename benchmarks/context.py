@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import Row, seconds
 from farm.package.context import pack
-from farm.package.read_packages import TagOptions, read_packages
+from farm.package.read_packages import read_packages
+from farm.package.tag_options import TagOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

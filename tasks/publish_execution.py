@@ -15,15 +15,16 @@ from farm.scheduling import coordinator
 from farm.state import leases, transitions
 from farm.state.patches import PackagePatch
 from farm.state.run_reader import read_package
+from farm.trust.signer import SignTarget
 from tasks.execution import record_step, run_recorded, still_owned
 from tasks.retries import retry_temporary, wait_for_redis
-from tasks.signing import Signer
 
 if TYPE_CHECKING:
     from farm.errors import FarmError
     from farm.model import ArchImage, Descriptor, PackageWork, Reference
     from farm.state.handles import PackageHandle
     from farm.state.leases import HeldLease
+    from farm.trust.signer import Signer
     from tasks.worker_context import WorkerContext
 
 _TRACEBACK = "its traceback is in the publisher's log"
@@ -102,11 +103,11 @@ class PublishExecution:
         return retry_temporary(lambda: self._attempt(held), stop=held.stopped)
 
     def _attempt(self, held: HeldLease) -> Descriptor:
-        signer = Signer(self.context)
+        signer = self.context.signer
         # The images of a release are signed under its tag, and a package's under its own.
         to_sign = [copy.target for copy in self.work.copies if copy.sign] or [self.work.reference]
         if self.work.sign:
-            signer.check(to_sign)
+            signer.ready(reference.name for reference in to_sign)
         return self._release(held, signer, to_sign) if self.work.copies else self._publish(held, signer)
 
     def _release(self, held: HeldLease, signer: Signer, to_sign: list[Reference]) -> Descriptor:
@@ -116,7 +117,7 @@ class PublishExecution:
         released = release(self.context.registry, found)
         if self.work.sign:
             self._check(held)
-            signer.sign({reference: released[reference] for reference in to_sign})
+            signer.sign(SignTarget.of(reference, released[reference]) for reference in to_sign)
         return next(iter(released.values()))
 
     def _publish(self, held: HeldLease, signer: Signer) -> Descriptor:
@@ -129,7 +130,9 @@ class PublishExecution:
         )
         return publishing.publish(
             ours=lambda: self._check(held),
-            then=lambda index: signer.sign({self.work.reference: index}) if self.work.sign else None,
+            then=lambda index: (
+                signer.sign([SignTarget.of(self.work.reference, index)]) if self.work.sign else None
+            ),
             until=held.stopped,
         )
 

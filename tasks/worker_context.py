@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from farm.builders.docker_engine import Engine
 from farm.registry.connect import open_registry
 from farm.state.store import Store
+from farm.trust.signers import make_signer
 
 if TYPE_CHECKING:
     from farm.registry.client import Registry
     from farm.registry.credentials import Credentials
     from farm.settings import Settings
+    from farm.trust.signer import Signer
 
 
 class SharedFlag:
@@ -72,6 +74,11 @@ class WorkerContext:
     def sources(self) -> Registry:
         """The client for the inputs of builds: it may read from mirrors."""
         return open_registry(self.settings, mirrored=True)
+
+    @cached_property
+    def signer(self) -> Signer:
+        """The signer of what is published here."""
+        return make_signer(self.settings, self.credentials)
 
     def engine(self) -> Engine:
         """A new connection to the Docker Engine, which the caller closes."""

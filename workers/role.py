@@ -13,9 +13,7 @@ from farm.errors import InputError
 from farm.model import ARCHES
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
-from farm.system.processes import TIE_PROGRAM, require
-from farm.trust.notary.configure import signing_key
-from farm.trust.notary.keys import check_key
+from farm.trust.signers import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,7 +65,7 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
         TrustDeniedError: the publisher's signing key cannot be opened.
     """
     if publisher and settings.sign:
-        check_signing(settings)
+        make_signer(settings).ready([])
     if publisher and not arches:
         return Role((), publisher=True)
     certs, timeout = settings.engine_certs, settings.http_timeout
@@ -100,12 +98,6 @@ def check_arches(
                 f"this engine cannot emulate {arch}",
                 hint="install qemu-user-static and binfmt-support on its machine",
             )
-
-
-def check_signing(settings: Settings) -> None:
-    """Make sure that what the publisher signs with is there and opens."""
-    require("notary", "openssl", *TIE_PROGRAM)
-    check_key(signing_key(settings), timeout=settings.trust_timeout)
 
 
 def default_name(role: Role) -> str:

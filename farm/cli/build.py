@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from farm.errors import FarmError
     from farm.local_build.options import BuildOptions, LocalImage
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.settings import Settings
 
 
@@ -79,7 +79,7 @@ def make(
     from farm.local_build.local_builder import LocalBuilder  # noqa: PLC0415
     from farm.package.dockerfile import needs, stale_needs  # noqa: PLC0415
     from farm.package.read_packages import read_packages  # noqa: PLC0415
-    from farm.planning.decide import in_order  # noqa: PLC0415
+    from farm.planning.dependency_order import in_order  # noqa: PLC0415
     from farm.planning.prepare import refuse_other_build_yml  # noqa: PLC0415
     from farm.registry.connect import open_registry  # noqa: PLC0415
 

@@ -36,7 +36,7 @@ _ASK_AGAIN = 2.0
 """Seconds between two looks at why something waits."""
 
 
-def follow(run: RunHandle, *, standing: Sequence[PackagePlan] = (), as_json: bool = False) -> int:
+def follow(run: RunHandle, *, up_to_date: Sequence[PackagePlan] = (), as_json: bool = False) -> int:
     """Show a run until it ends; returns the exit code. Ctrl-C leaves it going, and says so."""
     try:
         view = _watch(run, quiet=as_json)
@@ -45,9 +45,9 @@ def follow(run: RunHandle, *, standing: Sequence[PackagePlan] = (), as_json: boo
         return 130
     record = view.record()
     if as_json:
-        print_json(record.to_json() | {"standing": [item.to_json() for item in standing]})
+        print_json(record.to_json() | {"up_to_date": [item.to_json() for item in up_to_date]})
     else:
-        for item in standing:
+        for item in up_to_date:
             click.echo(f"{item.package.reference.familiar}  {item.why()}")
         report(run, record)
     return exit_code(record)

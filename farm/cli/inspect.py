@@ -10,9 +10,10 @@ from farm.cli.options import json_option, print_json, with_settings
 
 if TYPE_CHECKING:
     from farm.model import Descriptor
+    from farm.registry.credentials import Credentials
     from farm.registry.describe import Description, ImageDescription
     from farm.settings import Settings
-    from farm.trust.notary.verify import Signed
+    from farm.trust.signer import Signature
 
 
 @click.command("inspect")
@@ -35,7 +36,7 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
         if raw:
             click.echo(description.body, nl=False)
             return
-        signed = _signature(settings, description, registry.credentials.login_for(named.registry))
+        signed = _signature(settings, description, registry.credentials)
     state = signature_state(description, signed, asked=settings.sign)
     if as_json:
         print_json(
@@ -45,19 +46,17 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
         _show(description, state)
 
 
-def _signature(settings: Settings, description: Description, login: object) -> Signed | None:
-    from farm.trust.notary.configure import notary_server  # noqa: PLC0415 - only where somebody asks
-    from farm.trust.notary.verify import signed_digests  # noqa: PLC0415
+def _signature(settings: Settings, description: Description, credentials: Credentials) -> Signature | None:
+    from farm.trust.signers import make_signer  # noqa: PLC0415 - only where somebody asks
 
     reference = description.reference
     if not settings.sign or not reference.tag:
         return None
-    server = notary_server(settings, reference.name)
-    found = signed_digests([reference.name], server, timeout=settings.trust_timeout, login=login)  # type: ignore[arg-type]
-    return found[reference.name].get(reference.tag)
+    signed = make_signer(settings, credentials).signed([reference.name])
+    return signed[reference.name].get(reference.tag)
 
 
-def signature_state(description: Description, signed: Signed | None, *, asked: bool) -> str:
+def signature_state(description: Description, signed: Signature | None, *, asked: bool) -> str:
     """One word: signed, unsigned, other (the tag is signed to be something else), or not asked."""
     if not asked or not description.reference.tag:
         return "not asked"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from farm.model import ArchImage
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.planning.plan import PackagePlan, Plan
     from farm.settings import Settings
 
@@ -46,7 +46,7 @@ def publish(
     """Publish what stands of these packages; returns the exit code."""
     begun = time.monotonic()
     plan = standing(directories, tags, settings, wishes)
-    if plan.nothing:
+    if plan.up_to_date:
         for warning in plan.warnings:
             click.echo(f"warning: {warning}", err=True)
         return say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
@@ -84,8 +84,8 @@ def standing(
 
 
 def _with_images(item: PackagePlan, coming: Collection[ArchImage]) -> PackagePlan:
-    images = item.found.images | {image.arch: image for image in coming}
-    return replace(item, found=replace(item.found, images=images))
+    images = item.published.images | {image.arch: image for image in coming}
+    return replace(item, published=replace(item.published, images=images))
 
 
 def without_builds(plan: Plan, *, partial: bool) -> Plan:
@@ -96,12 +96,12 @@ def without_builds(plan: Plan, *, partial: bool) -> Plan:
     """
     items = [replace(item, force=False) for item in plan.packages]
     for item in items:
-        if not item.found.images or (item.build and not partial):
+        if not item.published.images or (item.build and not partial):
             raise InputError(
                 f"{item.package.reference.familiar}: no image for {', '.join(item.build)}",
                 hint="farm push builds it; --partial publishes what stands",
             )
-    kept = (replace(item, arches=_in_order(item.found.images), needs=()) for item in items)
+    kept = (replace(item, arches=_in_order(item.published.images), needs=()) for item in items)
     return replace(plan, packages=tuple(kept))
 
 

@@ -14,7 +14,7 @@ from farm.settings import FIELDS, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.settings import Settings
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -127,7 +127,7 @@ package_options = _arriving_as_tags([*_TAG_OPTIONS, *_BUILD_OPTIONS])
 
 def _tags(settings: Settings, options: dict[str, Any]) -> TagOptions:
     from farm.package.build_args import read_file  # noqa: PLC0415 - git is imported when a package is read
-    from farm.package.read_packages import TagOptions  # noqa: PLC0415
+    from farm.package.tag_options import TagOptions  # noqa: PLC0415
     from farm.settings import environment  # noqa: PLC0415 - beside its one use
 
     return TagOptions(

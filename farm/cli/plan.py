@@ -10,7 +10,7 @@ from farm.cli.options import json_option, package_options, print_json, with_sett
 from farm.cli.push_options import Wishes, wish_options
 
 if TYPE_CHECKING:
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.planning.plan import Plan
     from farm.settings import Settings
 

@@ -11,7 +11,7 @@ from farm.cli.options import json_option, package_options, print_json, with_sett
 from farm.cli.push_options import Wishes, wish_options
 
 if TYPE_CHECKING:
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.planning.plan import Plan
     from farm.settings import Settings
 
@@ -47,7 +47,7 @@ def command(
 
     begun = time.monotonic()
     plan = prepare(directories, tags, settings, wishes.to_wish(settings))
-    if plan.nothing:
+    if plan.up_to_date:
         return say_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - begun)
     return carry_out(
         plan, settings, partial=wishes.partial, detach=detach, queue_anyway=queue_anyway, as_json=as_json
@@ -73,17 +73,17 @@ def carry_out(
         if detach:
             announce(run.id, as_json=as_json)
             return 0
-        standing = tuple(item for item in plan.packages if item.nothing)
-        return follow(RunHandle(store, run.id), standing=standing, as_json=as_json)
+        up_to_date = tuple(item for item in plan.packages if item.up_to_date)
+        return follow(RunHandle(store, run.id), up_to_date=up_to_date, as_json=as_json)
 
 
 def say_nothing_to_do(plan: Plan, *, as_json: bool, seconds: float) -> int:
-    """Print that all of a plan stands, and where; returns the exit code."""
+    """Print that all packages of a plan are up to date, and their digests; returns the exit code."""
     if as_json:
         print_json({"run": None, "state": "done", "packages": [item.to_json() for item in plan.packages]})
         return 0
     for item in plan.packages:
-        digest = item.found.index.digest if item.found.index else ""
+        digest = item.published.index.digest if item.published.index else ""
         click.echo(f"{item.package.reference.familiar}  {item.why()}  {digest}")
     click.echo(f"nothing to do, found in {seconds:.2f} s")
     return 0

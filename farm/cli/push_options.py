@@ -14,7 +14,7 @@ from farm.model import ARCHES, Reference
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from farm.planning.decide import PushOptions
+    from farm.planning.push_options import PushOptions
     from farm.settings import Settings
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -37,7 +37,7 @@ class Wishes:
             InputError: an architecture that does not exist, or that is left out without --partial, or a
                 release that is no tag.
         """
-        from farm.planning.decide import PushOptions  # noqa: PLC0415 - beside the registry client that it comes with
+        from farm.planning.push_options import PushOptions  # noqa: PLC0415 - beside the registry client that it comes with
 
         for arch in (*self.only, *settings.arches):
             if arch not in ARCHES:

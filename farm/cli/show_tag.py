@@ -10,7 +10,7 @@ import click
 from farm.cli.options import json_option, print_json, tag_options, with_settings
 
 if TYPE_CHECKING:
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.settings import Settings
 
 

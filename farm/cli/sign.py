@@ -13,7 +13,7 @@ from farm.errors import InputError, RegistryError
 if TYPE_CHECKING:
     from farm.registry.client import Registry
     from farm.settings import Settings
-    from farm.trust.notary.sign import SignTarget
+    from farm.trust.signer import Signer, SignTarget
 
 
 @click.command("sign")
@@ -32,12 +32,15 @@ def command(settings: Settings, references: tuple[str, ...], only_print: bool, a
     farm sign --print linuxkit/foo:HASH
     """
     from farm.registry.connect import open_registry  # noqa: PLC0415 - the registry client is imported when used
+    from farm.trust.signers import make_signer  # noqa: PLC0415
 
     with open_registry(settings) as registry:
+        signer = make_signer(settings, registry.credentials)
         targets = [_target(registry, text) for text in references]
         if not only_print:
-            _sign(settings, registry, targets)
-    rows = [_row(settings, target) for target in targets]
+            signer.ready(target.name for target in targets)
+            signer.sign(targets)
+    rows = [_row(signer, target, settings.signing_role) for target in targets]
     if as_json:
         print_json(rows)
     for row in () if as_json else rows:
@@ -52,7 +55,7 @@ def _target(registry: Registry, text: str) -> SignTarget:
         RegistryError: nothing stands there.
     """
     from farm.model import Reference  # noqa: PLC0415 - beside the registry client
-    from farm.trust.notary.sign import SignTarget  # noqa: PLC0415
+    from farm.trust.signer import SignTarget  # noqa: PLC0415
 
     reference = Reference.parse(text).or_latest()
     if not reference.tag or reference.digest:
@@ -63,32 +66,11 @@ def _target(registry: Registry, text: str) -> SignTarget:
     return SignTarget.of(reference, manifest.descriptor)
 
 
-def _sign(settings: Settings, registry: Registry, targets: list[SignTarget]) -> None:
-    """One publication for each name, however many of its tags there are."""
-    from farm.trust.notary.configure import notary_server, signing_key  # noqa: PLC0415
-    from farm.trust.notary.sign import sign_all  # noqa: PLC0415
-    from farm.trust.notary.verify import require_initialised  # noqa: PLC0415
-
-    key, timeout = signing_key(settings), settings.trust_timeout
-    guns = dict.fromkeys(target.gun for target in targets)
-    logins = {gun: registry.credentials.login_for(gun.partition("/")[0]) for gun in guns}
-    for gun in guns:
-        require_initialised(gun, notary_server(settings, gun), timeout=timeout, login=logins[gun])
-    for gun in guns:
-        own = [target for target in targets if target.gun == gun]
-        sign_all(own, key, notary_server(settings, gun), timeout=timeout, login=logins[gun])
-
-
-def _row(settings: Settings, target: SignTarget) -> dict[str, Any]:
-    from farm.trust.notary.client import command as notary_command  # noqa: PLC0415
-    from farm.trust.notary.configure import admin_trust_dir, notary_server  # noqa: PLC0415
-
-    words = ("addhash", "-p", *target.words(settings.signing_role))
-    line = notary_command(notary_server(settings, target.gun), admin_trust_dir(settings), words)
+def _row(signer: Signer, target: SignTarget, role: str) -> dict[str, Any]:
     return {
-        "reference": f"{target.gun}:{target.tag}",
+        "reference": f"{target.name}:{target.tag}",
         "digest": target.digest,
         "size": target.size,
-        "role": settings.signing_role,
-        "command": shlex.join(line),
+        "role": role,
+        "command": shlex.join(signer.command_line(target)),
     }

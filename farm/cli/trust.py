@@ -66,7 +66,7 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
     """
     from farm.registry.connect import open_registry  # noqa: PLC0415 - the registry client is imported when used
     from farm.trust.notary import configure  # noqa: PLC0415
-    from farm.trust.notary.initialise import init as initialise  # noqa: PLC0415
+    from farm.trust.notary.initialise import initialise  # noqa: PLC0415
 
     if settings.root_passphrase is None:
         raise SettingsError("the root key's passphrase is not set", hint="set FARM_ROOT_PASSPHRASE")
@@ -104,7 +104,8 @@ def guns_of(names: Sequence[str], org: str | None) -> list[str]:
     Raises:
         InputError: something is neither; a mistyped directory is never taken for a name.
     """
-    from farm.package.read_packages import TagOptions, read_packages  # noqa: PLC0415 - git is imported when it is used
+    from farm.package.read_packages import read_packages  # noqa: PLC0415 - git is imported when it is used
+    from farm.package.tag_options import TagOptions  # noqa: PLC0415
 
     directories = [name for name in names if (Path(name) / "build.yml").is_file()]
     others = {name: _gun(name) for name in names if name not in directories}

@@ -14,10 +14,7 @@ from farm.model import Reference
 from farm.registry.connect import open_registry
 from farm.state.store import Store
 from farm.state.workers import served, workers
-from farm.system.processes import TIE_PROGRAM, require
-from farm.trust.notary.configure import notary_server, signing_key
-from farm.trust.notary.keys import check_key
-from farm.trust.notary.verify import signed_digests
+from farm.trust.signers import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -141,13 +138,9 @@ def _registry(settings: Settings) -> str:
 
 
 def _notary(settings: Settings) -> str:
-    gun = _place(settings).name
-    require("notary", *TIE_PROGRAM)
-    server = notary_server(settings, gun)
-    with open_registry(settings) as registry:
-        login = registry.credentials.login_for(gun.partition("/")[0])
-    signed_digests([gun], server, timeout=settings.trust_timeout, login=login)
-    return server.url
+    name, signer = _place(settings).name, make_signer(settings)
+    signer.signed([name])
+    return signer.describe(name)
 
 
 def _signing_key(settings: Settings) -> str:
@@ -158,5 +151,5 @@ def _signing_key(settings: Settings) -> str:
             "no key to sign with is configured, and the private farm publishes here",
             hint="--no-sign, or farm trust key DIR",
         )
-    check_key(signing_key(settings), timeout=settings.trust_timeout)
+    make_signer(settings).ready([])
     return str(settings.signing_key)

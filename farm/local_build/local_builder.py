@@ -18,7 +18,7 @@ from farm.local_build.local_engine import LocalEngine
 from farm.local_build.options import LocalImage, Origin, native_arch
 from farm.model import ArchImage
 from farm.package.context import pack
-from farm.package.dirty_context import pack_working
+from farm.package.dirty_context import pack_dirty
 from farm.package.git_objects import commit_time
 from farm.registry.index import members_of
 from farm.settings import environment
@@ -139,7 +139,7 @@ class LocalBuilder:
         """The build context, with the images of `depends.docker-images`."""
         with spool() as context:
             committed = package.commit and not package.dirty
-            pack(package, context) if committed else pack_working(package, context)
+            pack(package, context) if committed else pack_dirty(package, context)
             context.seek(0)
             if not (depends := package.yml.depends):
                 yield context

@@ -1,0 +1,7 @@
+"""Packages: build.yml, tags from git's hashes, build contexts, and the base images of a Dockerfile.
+
+May import: syntax, system, settings, model, errors.
+Must not know: registries, builds, Redis.
+Public: read_packages (read_packages), TagOptions (tag_options), pack (context), verify (context),
+    needs (dockerfile).
+"""

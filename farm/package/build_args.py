@@ -1,4 +1,7 @@
-"""Build arguments, NAME=VALUE, from build.yml and from files; a value may name another package."""
+"""Build arguments, NAME=VALUE, from build.yml and from files; a value may refer to another package.
+
+The forms of values are linuxkit's: https://github.com/linuxkit/linuxkit/blob/v1.8.2/docs/packages.md
+"""
 
 from __future__ import annotations
 
@@ -18,22 +21,22 @@ if TYPE_CHECKING:
 _MARK = "@lkt:"
 _ONE, _MANY = "@lkt:pkg:", "@lkt:pkgs:"
 _STEM = "%"
-"""Where the name of a package goes in the name of an argument."""
+"""The part of an argument's name that is replaced by the name of the package."""
 
 
-def overridden(args: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
-    """The arguments, but for those that the others name too, and then the others."""
+def override(args: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
+    """The arguments whose names are not among the others, then the others."""
     names = {text.partition("=")[0] for text in others}
     return (*(text for text in args if text.partition("=")[0] not in names), *others)
 
 
 def read_file(path: Path) -> tuple[str, ...]:
-    """The arguments of a file, one a line; blank lines, and lines with # in column 0, are passed over.
+    """The arguments in a file, one per line; blank lines, and lines that start with #, are ignored.
 
-    Directories in it count from the directory of the file.
+    Directories in it are relative to the directory of the file.
 
     Raises:
-        InputError: the file cannot be read, or a line is no argument.
+        InputError: the file cannot be read, or a line is not NAME=VALUE.
     """
     try:
         lines = path.read_text().splitlines()
@@ -56,45 +59,45 @@ def _anchored(text: str, directory: Path, where: str) -> str:
     return text
 
 
-def resolved(args: Sequence[str], directory: Path, find: Find) -> tuple[str, ...]:
-    """The arguments, with tags in the place of the directories that they name.
+def resolve_tags(args: Sequence[str], directory: Path, find: Find) -> tuple[str, ...]:
+    """The arguments, with package directories replaced by the tags of the packages.
 
-    `A=@lkt:pkg:../foo` becomes the tag of the package there; `%_TAG=@lkt:pkgs:../*` one argument for each
-    package, such as LINUXKIT_FOO_TAG.
+    `A=@lkt:pkg:../foo` gets the tag of the package there; `%_TAG=@lkt:pkgs:../*` becomes one argument for
+    each package, such as LINUXKIT_FOO_TAG.
 
     Args:
         args: NAME=VALUE each.
-        directory: from where relative ones count.
-        find: gives the packages of directories.
+        directory: relative directories start here.
+        find: returns the packages of directories.
 
     Raises:
-        InputError: a value or a name is not as it should be, or no package is there.
+        InputError: a value or a name is invalid, or no package is there.
     """
-    return tuple(one for text in args for one in _resolved(text, directory, find))
+    return tuple(one for text in args for one in _resolve(text, directory, find))
 
 
-def _resolved(text: str, directory: Path, find: Find) -> Iterator[str]:
+def _resolve(text: str, directory: Path, find: Find) -> Iterator[str]:
     name, _, value = text.partition("=")
     if value.startswith(_ONE):
         (package,) = find([(directory / value.removeprefix(_ONE)).resolve()])
         yield f"{name}={package.reference.familiar}"
     elif value.startswith(_MANY):
-        yield from _many(name, str(directory / value.removeprefix(_MANY)), find)
+        yield from _resolve_pattern(name, str(directory / value.removeprefix(_MANY)), find)
     elif value.startswith(_MARK):
         raise InputError(
-            f"build argument {text!r}: {value} is not known", hint=f"{_ONE}DIR or {_MANY}PATTERN"
+            f"build argument {text!r}: unknown value {value}", hint=f"{_ONE}DIR or {_MANY}PATTERN"
         )
     else:
         yield text
 
 
-def _many(name: str, pattern: str, find: Find) -> Iterator[str]:
+def _resolve_pattern(name: str, pattern: str, find: Find) -> Iterator[str]:
     if _STEM not in name:
-        raise InputError(f"build argument {name}: must hold a {_STEM}, for the names of the packages")
+        raise InputError(f"build argument {name}: must contain {_STEM}, for the names of the packages")
     matches = [Path(match) for match in sorted(glob.glob(pattern))]  # noqa: PTH207 - the pattern may be absolute
     packages = find([path.resolve() for path in matches if path.is_dir() and not path.name.startswith(".")])
     if not packages:
-        raise InputError(f"build argument {name}: no package is at {pattern}")
+        raise InputError(f"build argument {name}: no package found at {pattern}")
     for package in packages:
         stem = package.image.replace("/", "_").replace("-", "_").upper()
         yield f"{name.replace(_STEM, stem)}={package.reference.familiar}"

@@ -1,4 +1,7 @@
-"""build.yml: read strictly, every complaint with its file, line and field."""
+"""Reading build.yml strictly: every error has its file, line and field.
+
+The fields are linuxkit's: https://github.com/linuxkit/linuxkit/blob/v1.8.2/docs/packages.md
+"""
 
 from __future__ import annotations
 
@@ -64,10 +67,10 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
         if not path.parent.exists():
-            raise BuildYmlError(f"{path.parent}: there is no such directory") from error
+            raise BuildYmlError(f"{path.parent}: no such directory") from error
         if not path.parent.is_dir():
             hint = "--all DIR takes every package below DIR"
-            raise BuildYmlError(f"{path.parent}: is a file, no package directory", hint=hint) from error
+            raise BuildYmlError(f"{path.parent}: is a file, not a package directory", hint=hint) from error
         hint = "a package is a directory with a build.yml; --build-yml names another file"
         raise BuildYmlError(f"{path.parent}: has no {path.name}", hint=hint) from error
     except OSError as error:
@@ -101,10 +104,10 @@ def _arches(field: Field) -> tuple[str, ...]:
         arch = item.text()
         if arch not in ARCHES:
             meant = next((name for name, machine in UNAME.items() if machine == arch), None)
-            hint = f"did you mean {meant}?" if meant else f"the architectures are {', '.join(ARCHES)}"
-            raise item.wrong(f"{arch} is no architecture of LinuxKit", hint=hint)
+            hint = f"did you mean {meant}?" if meant else f"one of {', '.join(ARCHES)}"
+            raise item.wrong(f"unknown architecture {arch}", hint=hint)
         if arch in arches:
-            raise item.wrong(f"{arch} stands twice")
+            raise item.wrong(f"duplicate architecture {arch}")
         arches.append(arch)
     return tuple(arches)
 
@@ -115,10 +118,10 @@ def _extra_source(item: Field) -> ExtraSource:
         raise item.wrong(f"{item.text()!r} is not SOURCE:DESTINATION", hint="such as ../../common/lib:lib")
     if src.startswith("/"):
         raise item.wrong(f"{src} must be relative to the package")
-    place = posixpath.normpath(dst)
-    if place.startswith(("/", "../")) or place in ("..", "."):
-        raise item.wrong(f"{dst} must be a place below the package", hint="such as lib or vendor/lib")
-    return ExtraSource(src, place)
+    normal = posixpath.normpath(dst)
+    if normal.startswith(("/", "../")) or normal in ("..", "."):
+        raise item.wrong(f"{dst} must be a path below the package", hint="such as lib or vendor/lib")
+    return ExtraSource(src, normal)
 
 
 def _build_arg(item: Field) -> str:
@@ -135,12 +138,14 @@ def _depends(field: Field, directory: Path) -> DockerImages | None:
     fields = images.fields(_IMAGES_FIELDS)
     for one, other in (("list", "from-file"), ("target", "target-dir")):
         if fields[one].given and fields[other].given:
-            raise fields[other].wrong(f"{one} and {other} exclude each other", hint="keep one of the two")
+            raise fields[other].wrong(f"{one} and {other} are mutually exclusive", hint="keep one of the two")
     from_file = _path(fields["from-file"])
     target, target_dir = _path(fields["target"]), _path(fields["target-dir"])
-    listed = _images_of(fields["from-file"], directory / from_file) if from_file else _images(fields["list"])
+    listed = (
+        _images_in_file(fields["from-file"], directory / from_file) if from_file else _images(fields["list"])
+    )
     if listed and not target and not target_dir:
-        raise images.wrong("target or target-dir must say where the images go")
+        raise images.wrong("target or target-dir must name where the images go")
     return DockerImages(listed, from_file, target, target_dir)
 
 
@@ -148,7 +153,7 @@ def _images(field: Field) -> tuple[str, ...]:
     return tuple(_pinned(item, item.text()) for item in field.items())
 
 
-def _images_of(field: Field, file: Path) -> tuple[str, ...]:
+def _images_in_file(field: Field, file: Path) -> tuple[str, ...]:
     try:
         lines = file.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Build contexts: packed from git's objects at the submitter, checked against their tag at the worker."""
+"""Build contexts: packed from git's objects by the submitter, verified against their tag by workers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, DirtyError, InputError
-from farm.package.context_entries import checked
+from farm.package.context_entries import check_entries
+from farm.package.object_ids import DIRECTORY, SYMLINK
 from farm.package.tags import render_tag
-from farm.package.tarball import EXECUTABLE, FILE, FOLDER, SHARED, Entry, Writer, read, shown
+from farm.package.tarball import Entry, TarWriter, printable, read_entries
 from farm.package.tree_hash import context_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from farm.model import GitTree, Job, Package
     from farm.package.git_objects import Objects
@@ -24,42 +25,48 @@ _HASH_WITHIN = re.compile(r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """A packed context: the sha256:... of the plain tar, and its size in bytes."""
+    """A packed context: the digest (sha256:HEX) of the uncompressed tar, and its size in bytes."""
 
     digest: str
     size: int
 
 
 def pack(package: Package, into: IO[bytes]) -> Context:
-    """Write the context of a committed package as a plain tar; the same content gives the same bytes.
+    """Write the context of a committed package as an uncompressed tar; the same content gives the same bytes.
 
-    The working directory plays no part. Every entry carries the time of the last commit that touched it all.
+    The working directory is not read. Every entry has the time of the last commit that changed the package.
 
     Raises:
         DirtyError: the package has uncommitted changes.
-        InputError: it is not in git, its tag names something else, or its sources lie on one another.
+        InputError: it is not in git, its tag names other content, or its extra sources overlap.
         GitError: git cannot read its objects.
     """
-    from farm.package.git_objects import opened  # noqa: PLC0415 - a worker verifies, and may have no git
+    from farm.package.git_objects import opened  # noqa: PLC0415 - workers only verify, and may have no git
 
-    commit = _packable(package)
+    commit = require_committed(package)
     places = [tree.dst for tree in package.trees[1:]]
     _check_places(package, places)
     with opened(package.repository) as objects:
         entries = _merged(package, objects)
         _check_hash(package, context_hash(entries, places))
-        writer = Writer(into, objects.last_change(commit, [tree.path for tree in package.trees]))
-        for entry in checked(entries):
-            is_file = entry.mode in (FILE, EXECUTABLE, SHARED)
+        writer = TarWriter(into, objects.last_change(commit, [tree.path for tree in package.trees]))
+        for entry in check_entries(entries):
+            is_file = entry.mode not in (DIRECTORY, SYMLINK)
             writer.add(entry, objects.content(entry.oid) if is_file else ())
         writer.close()
     return Context(writer.digest, writer.size)
 
 
-def _packable(package: Package) -> str:
+def require_committed(package: Package) -> str:
+    """The commit of a package whose tag names committed content.
+
+    Raises:
+        DirtyError: the package has uncommitted changes.
+        InputError: it is not in git.
+    """
     if package.dirty:
         raise DirtyError(
-            f"{package.directory}: has uncommitted changes, and only committed content is packed",
+            f"{package.directory}: has uncommitted changes, but a tag names committed content",
             hint="commit or stash them; `git status` shows which",
         )
     if not package.commit:
@@ -72,10 +79,10 @@ def _check_places(package: Package, places: Sequence[str]) -> None:
         parts = place.split("/")
         if place.startswith("/") or {"", ".", ".."} & set(parts):
             raise InputError(
-                f"{package.directory}: the extra source's place {place!r} is not below the context"
+                f"{package.directory}: the destination {place!r} of an extra source is not below the package"
             )
         if places.count(place) > 1:
-            raise InputError(f"{package.directory}: two extra sources have the same place, {place}")
+            raise InputError(f"{package.directory}: two extra sources have the same destination, {place}")
 
 
 def _merged(package: Package, objects: Objects) -> list[Entry]:
@@ -83,7 +90,7 @@ def _merged(package: Package, objects: Objects) -> list[Entry]:
     for tree in package.trees:
         own = list(objects.entries(tree.tree, tree.dst))
         if tree.dst:
-            own.append(Entry(tree.dst.encode(errors="surrogateescape"), FOLDER))
+            own.append(Entry(tree.dst.encode(errors="surrogateescape"), DIRECTORY))
         for entry in own:
             _refuse_overlap(package, tree, entries, entry)
             entries[entry.path] = entry
@@ -95,45 +102,46 @@ def _merged(package: Package, objects: Objects) -> list[Entry]:
 def _refuse_overlap(package: Package, tree: GitTree, entries: dict[bytes, Entry], entry: Entry) -> None:
     if entry.path in entries:
         raise InputError(
-            f"{package.directory}: the extra source {tree.path} brings {shown(entry.path)}, which is there",
-            hint="give it another place",
+            f"{package.directory}: the extra source {tree.path} overwrites {printable(entry.path)}",
+            hint="give it another destination",
         )
 
 
 def _add_parents(package: Package, place: bytes, entries: dict[bytes, Entry]) -> None:
     while place := place.rpartition(b"/")[0]:
-        if entries.setdefault(place, Entry(place, FOLDER)).mode != FOLDER:
+        if entries.setdefault(place, Entry(place, DIRECTORY)).mode != DIRECTORY:
             raise InputError(
-                f"{package.directory}: an extra source goes below {shown(place)}, which is a file"
+                f"{package.directory}: the destination of an extra source is below {printable(place)}, a file"
             )
 
 
 def _check_hash(package: Package, found: str) -> None:
     if _HASH.fullmatch(package.hash) and package.hash != found:
         raise InputError(
-            f"{package.directory}: its tag names {package.hash}, and its content hashes to {found}",
-            hint="--hash-path and --hash are for tags; a worker refuses what its tag does not name",
+            f"{package.directory}: its tag names {package.hash}, but its content has the hash {found}",
+            hint="--hash-path and --hash are for farm show-tag; workers verify what a tag names",
         )
 
 
 def verify(tar: IO[bytes], job: Job) -> None:
-    """Check that a context is what the tag of its job names, reading it once to its end.
+    """Check that a context is what the tag of its job names; reads it once, to its end.
 
-    Whatever looks like a git hash, in the tag or as the job's hash, must be the hash of this very content.
-    Where neither does (the maintainer gave --hash v1), the tag is no promise about the content: then it is
-    still checked that the hash gives the tag, and that the tar is one that `pack` could have written.
+    Every git hash in the tag, and the job's hash if it is one, must be the hash of the content. If neither is
+    (as with --hash v1), the tag promises nothing about the content: then only the tag's template and the form
+    of the tar are checked.
 
     Raises:
-        ContextError: it is damaged, holds what no context holds, or hashes to something else.
+        ContextError: it is damaged, contains something that a context cannot, or has another hash.
     """
-    found = context_hash(list(checked(read(tar))), job.destinations)
+    found = context_hash(list(check_entries(read_entries(tar))), job.destinations)
     tag = job.reference.tag or ""
     if _rendered(job) != tag:
         raise ContextError(f"the job's hash {job.hash} and template {job.tag} do not give its tag {tag}")
-    for named in _names(job.hash, tag):
+    for named in _HASH_WITHIN.findall(f"{job.hash} {tag}"):
         if named != found:
             raise ContextError(
-                f"the context hashes to {found}, but its tag names {named}", hint="submit the package again"
+                f"the context has the hash {found}, but its tag names {named}",
+                hint="submit the package again",
             )
 
 
@@ -142,7 +150,3 @@ def _rendered(job: Job) -> str:
         return render_tag(job.tag, job.hash)
     except InputError as error:
         raise ContextError(error.message) from error
-
-
-def _names(*texts: str) -> Iterable[str]:
-    return (named for text in texts for named in _HASH_WITHIN.findall(text))

@@ -1,11 +1,12 @@
-"""Which entries a context may hold, and in which order: one set of rules for packing and for reading."""
+"""The rules for the entries of a build context, checked both when it is packed and when it is read."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from farm.errors import ContextError
-from farm.package.tarball import FOLDER, shown
+from farm.package.object_ids import DIRECTORY
+from farm.package.tarball import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -13,40 +14,41 @@ if TYPE_CHECKING:
     from farm.package.tarball import Entry
 
 
-def checked(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The entries as they come, each checked before it is passed on.
+def check_entries(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """The entries, each checked before it is yielded.
 
-    Paths are relative and stay below the context, are in the order of their bytes and stand once; what they
-    lie in is a directory that came before; no directory is empty, since git knows of none.
+    Paths are relative, below the context, unique and in byte order; their parent is a directory that came
+    before, so no entry can go through a symbolic link; and no directory is empty, because git has no empty
+    directories.
 
     Raises:
         ContextError: a rule is broken.
     """
-    last, folders, empty = b"", {b""}, set[bytes]()
+    last, directories, empty = b"", {b""}, set[bytes]()
     for entry in entries:
         _check_path(entry.path)
         if entry.path <= last:
-            raise ContextError(f"the context holds {shown(entry.path)} twice, or out of order")
+            raise ContextError(f"the context contains {printable(entry.path)} twice, or out of order")
         parent = entry.path.rpartition(b"/")[0]
-        if parent not in folders:
-            raise ContextError(f"the context holds {shown(entry.path)}, which lies in no directory of it")
+        if parent not in directories:
+            raise ContextError(f"the context contains {printable(entry.path)} without its directory")
         empty.discard(parent)
-        if entry.mode == FOLDER:
-            folders.add(entry.path)
+        if entry.mode == DIRECTORY:
+            directories.add(entry.path)
             empty.add(entry.path)
         last = entry.path
         yield entry
     if empty:
         raise ContextError(
-            f"the context holds the empty directory {shown(min(empty))}, and git knows of none"
+            f"the context contains the empty directory {printable(min(empty))}, which git cannot store"
         )
 
 
 def _check_path(path: bytes) -> None:
     if path.startswith(b"/"):
-        raise ContextError(f"the context holds an absolute name: {shown(path)}")
+        raise ContextError(f"the context contains an absolute path: {printable(path)}")
     parts = path.split(b"/")
     if b".." in parts:
-        raise ContextError(f"the context holds a name that leads out of it: {shown(path)}")
+        raise ContextError(f"the context contains a path that leads out of it: {printable(path)}")
     if b"" in parts or b"." in parts or b"\0" in path:
-        raise ContextError(f"the context holds a name that git has not: {shown(path)}")
+        raise ContextError(f"the context contains a path that git cannot store: {printable(path)}")

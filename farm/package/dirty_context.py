@@ -1,4 +1,7 @@
-"""Contexts from the working directory, as `linuxkit pkg build` packs them: for what is not committed."""
+"""Build contexts from the working directory, for packages with uncommitted changes.
+
+https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/build.go (buildCtx)
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,11 @@ if TYPE_CHECKING:
 _GIT = ".git"
 
 
-def pack_working(package: Package, into: IO[bytes]) -> None:
-    """Write the context of a package as it stands on the disk: all files, links and modes, also ignored ones.
-
-    Only git's own directory stays out, as it does of what is committed.
+def pack_dirty(package: Package, into: IO[bytes]) -> None:
+    """Write the build context of a package from the working directory: all but .git, also ignored files.
 
     Raises:
-        InputError: it holds what no context can, such as a socket.
+        InputError: it contains something that a context cannot, such as a socket.
         ContextError: it cannot be read, or changes while it is packed.
     """
     top = Path(package.directory).resolve()
@@ -48,13 +49,11 @@ def _add(tar: tarfile.TarFile, package: Package, source: Path, place: str) -> No
 def _add_one(tar: tarfile.TarFile, package: Package, path: Path, name: str) -> None:
     kind = path.lstat().st_mode
     if not (stat.S_ISREG(kind) or stat.S_ISDIR(kind) or stat.S_ISLNK(kind)):
-        raise InputError(
-            f"{package.directory}: {name} is no file, link or directory, and cannot be built from"
-        )
+        raise InputError(f"{package.directory}: {name} is not a file, symbolic link or directory")
     entry = tar.gettarinfo(path, name)
     entry.uid = entry.gid = 0
     entry.uname = entry.gname = ""
-    if entry.islnk():  # a second name of a file in the context; the engine wants the file itself
+    if entry.islnk():  # a hard link to another file of the context; the engine needs the content
         entry.type, entry.linkname, entry.size = tarfile.REGTYPE, "", path.stat().st_size
     if stat.S_ISREG(kind):
         with path.open("rb") as file:

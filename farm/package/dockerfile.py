@@ -1,4 +1,4 @@
-"""What packages are built FROM, and so which of them must stand before others."""
+"""The base images of packages, and the dependencies between packages that follow from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from farm.errors import InputError
 from farm.model import Reference
 from farm.package.git import read_files
-from farm.package.instructions import filled, instructions, words
+from farm.package.instructions import instructions, substitute, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,14 +22,15 @@ _MOUNT_FLAG = re.compile(r"--mount=(\S+)")
 
 
 def images_of(text: str, args: Mapping[str, str]) -> tuple[str, ...]:
-    """The images that a Dockerfile takes something from, as it names them, each once.
+    """The base images of a Dockerfile, as it names them, each once.
 
     These are the images of FROM, COPY --from and RUN --mount=from, without `scratch` and without the
-    Dockerfile's own stages.
+    Dockerfile's own stages. Names of stages are case-insensitive: https://docs.docker.com/reference/dockerfile/#from
 
     Args:
         text: the Dockerfile.
-        args: build arguments; those that the Dockerfile declares before its first FROM beat their defaults.
+        args: build arguments. Those that the Dockerfile declares before its first FROM override the defaults;
+            only they count in a FROM: https://docs.docker.com/reference/dockerfile/#understand-how-arg-and-from-interact
     """
     known: dict[str, str] = {}
     stages: list[str] = []
@@ -42,7 +43,7 @@ def images_of(text: str, args: Mapping[str, str]) -> tuple[str, ...]:
             image, stage = _from(value, known)
             named = [image]
         elif name in ("COPY", "ADD", "RUN"):
-            named = list(_taken(value, len(stages)))
+            named = list(_copied_from(value, len(stages)))
         images.update(
             dict.fromkeys(image for image in named if image.lower() not in ("", "scratch", *stages))
         )
@@ -57,18 +58,19 @@ def _declared(value: str, args: Mapping[str, str], known: Mapping[str, str]) -> 
         if name in args:
             yield name, args[name]
         elif equals:
-            yield name, filled(default, known)
+            yield name, substitute(default, known)
 
 
 def _from(value: str, known: Mapping[str, str]) -> tuple[str, str]:
     """The image of a FROM, and the lower-case name of its stage ("" for one without)."""
     parts = [word for word in words(value) if not word.startswith("--")]
-    image = filled(parts[0], known) if parts else ""
+    image = substitute(parts[0], known) if parts else ""
     named = parts[1:2] and parts[1].lower() == "as" and parts[2:]
     return image, parts[2].lower() if named else ""
 
 
-def _taken(value: str, stages: int) -> Iterator[str]:
+def _copied_from(value: str, stages: int) -> Iterator[str]:
+    """The images and named stages of `--from` and `--mount=...,from=`; stages may also be numbers."""
     mounts = [option for mount in _MOUNT_FLAG.findall(value) for option in mount.split(",")]
     named = [option.removeprefix("from=") for option in mounts if option.startswith("from=")]
     for image in (*_FROM_FLAG.findall(value), *named):
@@ -78,11 +80,11 @@ def _taken(value: str, stages: int) -> Iterator[str]:
 
 
 def needs(packages: Sequence[Package], args: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """By the name of each package: the other packages that it is built FROM, at the very tag they have.
+    """Package name to its dependencies: the packages whose image, with its current tag, is a base image.
 
     Args:
         packages: what is submitted together.
-        args: build arguments of the site; a package's own win.
+        args: build arguments of the settings; those of a package override them.
 
     Raises:
         InputError: a package has no Dockerfile.
@@ -95,12 +97,12 @@ def needs(packages: Sequence[Package], args: Mapping[str, str]) -> dict[str, tup
                 makers[image] for image in images if image in makers and makers[image] != package.image
             )
         )
-        for package, images in _bases(packages, args)
+        for package, images in _base_images(packages, args)
     }
 
 
 def stale_needs(packages: Sequence[Package], args: Mapping[str, str]) -> tuple[str, ...]:
-    """Warnings: a package is built FROM another one of these, but at a tag that this push does not make.
+    """Warnings about base images that are packages of this push, but with a tag that it does not make.
 
     Raises:
         InputError: a package has no Dockerfile.
@@ -108,9 +110,9 @@ def stale_needs(packages: Sequence[Package], args: Mapping[str, str]) -> tuple[s
     """
     makers = {package.reference.name: package for package in packages}
     return tuple(
-        f"{package.image}: is built FROM {image.familiar}, and this push makes "
+        f"{package.image}: its base image is {image.familiar}, but this push makes "
         f"{makers[image.name].reference.familiar}"
-        for package, images in _bases(packages, args)
+        for package, images in _base_images(packages, args)
         for image in images
         if image.name in makers
         and makers[image.name] is not package
@@ -118,7 +120,7 @@ def stale_needs(packages: Sequence[Package], args: Mapping[str, str]) -> tuple[s
     )
 
 
-def _bases(
+def _base_images(
     packages: Sequence[Package], args: Mapping[str, str]
 ) -> Iterator[tuple[Package, tuple[Reference, ...]]]:
     texts = _dockerfiles(packages)
@@ -130,7 +132,7 @@ def _bases(
 
 
 def _reference(image: str) -> Reference | None:
-    """The reference of an image; None for a name that only the builder can make out, or nobody."""
+    """The reference of an image; None for a name that is not a valid reference."""
     try:
         return Reference.parse(image)
     except InputError:
@@ -138,7 +140,7 @@ def _reference(image: str) -> Reference | None:
 
 
 def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
-    """Each package's Dockerfile: as committed, or for one with uncommitted changes as it stands."""
+    """Each package's Dockerfile: as committed, or from the working directory if the package is dirty."""
     commits: dict[tuple[str, str], dict[str, Package]] = {}
     texts: dict[str, str] = {}
     for package in packages:
@@ -146,7 +148,7 @@ def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
             path = posixpath.join(package.trees[0].path, package.yml.dockerfile)
             commits.setdefault((package.repository, package.commit), {})[path] = package
         else:
-            texts[package.image] = _standing(package)
+            texts[package.image] = _working_dockerfile(package)
     for (top, commit), paths in commits.items():
         found = read_files(top, commit, tuple(paths))
         for path, package in paths.items():
@@ -156,7 +158,7 @@ def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
     return texts
 
 
-def _standing(package: Package) -> str:
+def _working_dockerfile(package: Package) -> str:
     try:
         return (Path(package.directory) / package.yml.dockerfile).read_text(errors="replace")
     except OSError as error:

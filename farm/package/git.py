@@ -1,6 +1,7 @@
-"""What git says of directories, asked with three processes per repository, however many they are.
+"""Asking git about directories: three processes for each repository, however many directories there are.
 
-GitPython takes 70 ms to import, which `farm show-tag` has no use for; objects.py is where it reads objects.
+These are plain subprocesses because GitPython takes 70 ms to import, which `farm show-tag` and `farm plan` do
+not need. git_objects.py uses it to read objects.
 """
 
 from __future__ import annotations
@@ -20,25 +21,25 @@ if TYPE_CHECKING:
 _TIMEOUT = 300
 """Seconds: a cold status of a very large working tree."""
 _MOST_PATHS = 100
-"""Above this, git matches so many paths more slowly than it lists the whole repository."""
+"""With more paths, `git status` is slower than for the whole repository."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TREE = re.compile(r"tree ([0-9a-f]{40})")
 
 NAME_A_RELEASE = "--release=TAG names one, --release= none"
-"""What to do where the tags on HEAD do not say which release is meant."""
+"""The hint if the tags on HEAD do not name one release."""
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A working tree, and the commit that its packages are taken from."""
+    """A working tree, and the commit from which its packages are taken."""
 
     top: str
     """The absolute path of the working tree."""
     commit: str | None
-    """Hex; None where nothing has been committed yet."""
+    """Hex; None if there are no commits yet."""
 
     def relative(self, path: Path) -> str | None:
-        """The path from the top, "" for the top itself, or None for one outside."""
+        """The path from the top; "" for the top itself, None for a path outside."""
         if not path.is_relative_to(self.top):
             return None
         relative = path.relative_to(self.top).as_posix()
@@ -47,13 +48,13 @@ class Repository:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What is changed or untracked, as paths from the top: sorted, without what .gitignore names."""
+    """Changed and untracked files, as sorted paths from the top, without ignored ones."""
 
     paths: tuple[bytes, ...] = ()
     untracked: frozenset[bytes] = frozenset()
 
     def under(self, directory: str) -> tuple[bytes, ...]:
-        """Those in a directory; "" is the top."""
+        """The changes below a directory; "" is the top."""
         if not directory:
             return self.paths
         prefix = directory.encode(errors="surrogateescape")
@@ -63,7 +64,7 @@ class Changes:
 
 
 def top_of(directory: Path) -> Path | None:
-    """The nearest directory, this one or above, that has a .git; None outside git."""
+    """The nearest directory, at or above this one, that has a .git; None outside git."""
     return next((at for at in (directory, *directory.parents) if (at / ".git").exists()), None)
 
 
@@ -74,9 +75,9 @@ def open_repository(top: Path, revision: str = "HEAD") -> Repository:
         GitError: git is missing or cannot read the repository, or the revision names no commit.
     """
     if not revision or revision.startswith("-"):
-        raise GitError(f"{revision!r} names no commit")
+        raise GitError(f"{revision!r} is not a commit")
     answer = _git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}")
-    # A path may hold what Python, but not git, takes for the end of a line.
+    # Not splitlines(): a path may contain characters that Python, but not git, takes for the end of a line.
     lines = answer.stdout.decode(errors="surrogateescape").removesuffix("\n").split("\n")
     if not lines[0]:
         raise _failed(f"{top}: git cannot read the repository", answer)
@@ -84,35 +85,43 @@ def open_repository(top: Path, revision: str = "HEAD") -> Repository:
         return Repository(lines[0], None)
     if answer.returncode or len(lines) != len(("top", "commit")):
         raise GitError(
-            f"{top}: {revision!r} names no commit",
+            f"{top}: {revision!r} is not a commit",
             hint="`git log` shows the commits; a shallow clone lacks some",
         )
     if not _COMMIT.fullmatch(lines[1]):
-        raise GitError(f"{top}: its objects are named by sha256, and a tag is made of sha1 names")
+        raise GitError(f"{top}: its object format is sha256, and tags are made from sha1 hashes")
     return Repository(*lines)
 
 
 def read_trees(repository: Repository, paths: Iterable[str]) -> dict[str, str]:
-    """The tree hash of each directory at the repository's commit; those that are not there are left out."""
+    """The tree hash of each directory at the repository's commit; missing directories are left out.
+
+    https://git-scm.com/docs/git-cat-file#_batch_output
+    """
     wanted = list(dict.fromkeys(path for path in paths if "\n" not in path))
     if not repository.commit or not wanted:
         return {}
-    # Git takes off a carriage return at the end of a line, so that a directory's name ends in a slash.
+    # A slash ends each name, because git strips a carriage return from the end of a line.
     names = "".join(f"{repository.commit}:{path and path + '/'}\n" for path in wanted)
-    lines = _ask(repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names).decode(
-        errors="surrogateescape"
-    )
+    lines = _checked_git(
+        repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names
+    ).decode(errors="surrogateescape")
     found = zip(wanted, map(_TREE.fullmatch, lines.split("\n")), strict=False)
     return {path: match[1] for path, match in found if match}
 
 
 def read_changes(repository: Repository, paths: Iterable[str]) -> Changes:
-    """What is changed or untracked below the paths, and perhaps elsewhere."""
+    """The changes below the paths, and possibly elsewhere.
+
+    https://git-scm.com/docs/git-status#_porcelain_format_version_1
+    """
     wanted = sorted(set(paths))
     within = wanted if wanted and "" not in wanted and len(wanted) <= _MOST_PATHS else ["."]
     options = ["--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignored=no"]
-    # Without its optional lock, a status never makes a `git commit` elsewhere fail.
-    answer = _ask(repository, "--no-optional-locks", "--literal-pathspecs", "status", *options, "--", *within)
+    # With its optional lock on the index, a status could make a concurrent `git commit` fail.
+    answer = _checked_git(
+        repository, "--no-optional-locks", "--literal-pathspecs", "status", *options, "--", *within
+    )
     records = [(record[:2], record[3:]) for record in answer.split(b"\0") if record]
     untracked = frozenset(path for code, path in records if code == b"??")
     return Changes(tuple(sorted(path for _, path in records)), untracked)
@@ -120,39 +129,42 @@ def read_changes(repository: Repository, paths: Iterable[str]) -> Changes:
 
 def tracked_files(repository: Repository, directory: str) -> list[bytes]:
     """The tracked files below a directory, as paths from the top, in git's order."""
-    answer = _ask(repository, "--literal-pathspecs", "ls-files", "-z", "--", directory or ".")
+    answer = _checked_git(repository, "--literal-pathspecs", "ls-files", "-z", "--", directory or ".")
     return [path for path in answer.split(b"\0") if path]
 
 
 def tags_on_head(directories: Iterable[str]) -> list[str]:
-    """The git tags on HEAD of the repositories in which these directories lie, sorted.
+    """The git tags on HEAD of the repositories of these directories, sorted.
 
     Raises:
-        GitError: git cannot be asked.
-        InputError: the repositories have different tags, so that none of them is meant for all packages.
+        GitError: git is missing.
+        InputError: the repositories have different tags, so none of them can be meant for all packages.
     """
     tops = dict.fromkeys(top_of(Path(directory).resolve()) for directory in directories)
     found = {top: _tags_on_head(top) if top else [] for top in tops}
     if len({tuple(tags) for tags in found.values()}) > 1:
-        told = (f"{top or 'outside git'}: {', '.join(tags) or 'none'}" for top, tags in found.items())
+        listed = (f"{top or 'outside git'}: {', '.join(tags) or 'none'}" for top, tags in found.items())
         raise InputError(
-            f"the repositories of these packages have different tags on HEAD: {'; '.join(told)}",
+            f"the repositories of these packages have different tags on HEAD: {'; '.join(listed)}",
             hint=NAME_A_RELEASE,
         )
     return next(iter(found.values()), [])
 
 
 def _tags_on_head(top: Path) -> list[str]:
-    # Before the first commit there is no HEAD, and nothing that could be tagged.
+    # The status is ignored: before the first commit there is no HEAD, so git fails and prints no tag.
     answer = _git(str(top), "tag", "--list", "--points-at", "HEAD")
     return sorted(answer.stdout.decode(errors="replace").splitlines())
 
 
 def read_files(top: str, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
-    """The content of files at a commit, symbolic links followed; those that are not there are left out."""
+    """The content of files at a commit, symbolic links followed; files that are not there are left out.
+
+    https://git-scm.com/docs/git-cat-file#_batch_output
+    """
     wanted = [path for path in dict.fromkeys(paths) if "\n" not in path]
     names = "".join(f"{commit}:{path}\n" for path in wanted)
-    rest = _ask(Repository(top, commit), "cat-file", "--batch", "--follow-symlinks", given=names)
+    rest = _checked_git(Repository(top, commit), "cat-file", "--batch", "--follow-symlinks", given=names)
     found = {}
     for path in wanted:
         head, _, rest = rest.partition(b"\n")
@@ -164,7 +176,7 @@ def read_files(top: str, commit: str, paths: Sequence[str]) -> Mapping[str, byte
     return found
 
 
-def _ask(repository: Repository, *command: str, given: str = "") -> bytes:
+def _checked_git(repository: Repository, *command: str, given: str = "") -> bytes:
     answer = _git(repository.top, *command, given=given.encode(errors="surrogateescape"))
     if answer.returncode:
         raise _failed(f"{repository.top}: git {' '.join(command[:3])} failed", answer)
@@ -178,7 +190,7 @@ def _git(top: str, *command: str, given: bytes = b"") -> subprocess.CompletedPro
         )
     except FileNotFoundError as error:
         raise GitError(
-            "git is not installed, and tags are made from git's hashes", hint="install git"
+            "git is not installed, but tags are made from git's hashes", hint="install git"
         ) from error
     except subprocess.TimeoutExpired as error:
         raise GitError(f"{top}: git did not answer within {_TIMEOUT} s") from error

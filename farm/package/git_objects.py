@@ -1,6 +1,7 @@
-"""Git's objects, read by GitPython over one `git cat-file --batch` per repository.
+"""Git's objects, read by GitPython over one `git cat-file --batch` for each repository.
 
-Importing GitPython fails where git is missing, as it may be on workers: import this late.
+This is the only use of GitPython. Its import takes 70 ms, and fails if git is missing, as it may be on
+workers: import this module only in functions that need it, or in modules that only a push or a build imports.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from git.exc import GitCommandError, ODBError
 from git.exc import GitError as GitPythonError
 
 from farm.errors import GitError
-from farm.package.tarball import FOLDER, LINK, PIECE, Entry, shown
+from farm.package.object_ids import DIRECTORY, SYMLINK
+from farm.package.tarball import PIECE, Entry, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,10 +33,10 @@ def _commit_time(repository: str, commit: str) -> float:
 
 
 def commit_time(package: Package) -> float | None:
-    """When the package's commit was made, in seconds since 1970; None for a package outside git.
+    """The time of the package's commit, in seconds since 1970; None for a package outside git.
 
     Raises:
-        GitError: git cannot say.
+        GitError: git cannot read the commit.
     """
     return _commit_time(package.repository, package.commit) if package.commit else None
 
@@ -44,7 +46,7 @@ def opened(repository: str) -> Iterator[Objects]:
     """The objects of the repository with this working tree.
 
     Raises:
-        GitError: git cannot read the repository, here or in what is done with its objects.
+        GitError: git cannot read the repository or, within the `with` block, an object.
     """
     try:
         with Repo(repository, expand_vars=False) as repo:
@@ -61,14 +63,14 @@ def opened(repository: str) -> Iterator[Objects]:
 
 
 class Objects:
-    """What can be asked of an open repository."""
+    """The objects of an open repository."""
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
         self._reading: Any = None
 
     def close(self) -> None:
-        """Take the rest of a blob that was given up: GitPython would later, and complain of a closed pipe."""
+        """Read the rest of a blob; GitPython would try to when it is collected, on a closed pipe."""
         while self._reading and self._reading.read(PIECE):
             pass
 
@@ -77,44 +79,46 @@ class Objects:
         return float(self._repo.commit(commit).committed_date)
 
     def last_change(self, commit: str, directories: Sequence[str]) -> int:
-        """When the last commit that touched the directories was made, in seconds since 1970.
+        """The time of the last commit that changed the directories, in seconds since 1970.
 
         Raises:
-            GitError: the history is cut off before that commit.
+            GitError: the clone is too shallow to contain that commit.
         """
         paths = [f":(top,literal){directory}" if directory else ":(top)" for directory in directories]
         words = str(self._git("rev-list", "--max-count=1", "--timestamp", commit, "--", *paths)).split()
-        seconds, touched = words or [str(int(self.commit_time(commit))), commit]
-        if self._cut_off(touched):
+        seconds, changed = words or [str(int(self.commit_time(commit))), commit]
+        if self._is_boundary(changed):
             raise GitError(
-                f"{self._repo.working_dir}: its history is cut off before the last change of "
-                f"{', '.join(directories)}, whose date the context carries",
+                f"{self._repo.working_dir}: the clone is too shallow to contain the last change of "
+                f"{', '.join(directories)}, whose date the build context needs",
                 hint="git fetch --unshallow",
             )
         return int(seconds)
 
     def entries(self, tree: str, below: str) -> Iterator[Entry]:
-        """Every file, link and directory of a tree, as they stand below a directory of the context.
+        """Every file, link and directory of a tree, as entries below a directory of the context.
+
+        https://git-scm.com/docs/git-ls-tree#_output_format
 
         Raises:
-            GitError: the tree holds a submodule.
+            GitError: the tree contains a submodule.
         """
         prefix = below.encode(errors="surrogateescape") + b"/" if below else b""
         listing: bytes = self._git(
             "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree, stdout_as_string=False
         )
         for record in listing.split(b"\0")[:-1]:
-            facts, _, path = record.partition(b"\t")
-            mode, _, oid, size = facts.decode().split()
+            columns, _, path = record.partition(b"\t")
+            mode, _, oid, size = columns.decode().split()
             if mode == _GITLINK:
                 raise GitError(
-                    f"{self._repo.working_dir}: {shown(path)} is a submodule, which has no content in a tag",
-                    hint="commit its files, or name its repository elsewhere",
+                    f"{self._repo.working_dir}: {printable(path)} is a submodule, not a part of the tree",
+                    hint="commit its files instead",
                 )
             yield self._entry(prefix + path, mode.lstrip("0"), oid, size)
 
     def content(self, oid: str) -> Iterator[bytes]:
-        """The content of a blob in pieces; take them all before asking anything else.
+        """The content of a blob in pieces; read them all before the next call, which uses the same pipe.
 
         Raises:
             GitError: the blob is missing, as in a damaged repository.
@@ -127,23 +131,22 @@ class Objects:
             yield piece
 
     def _entry(self, path: bytes, mode: str, oid: str, size: str) -> Entry:
-        if mode == FOLDER:
+        if mode == DIRECTORY:
             return Entry(path, mode)
-        if mode == LINK:
+        if mode == SYMLINK:
             return Entry(path, mode, oid, target=b"".join(self.content(oid)))
         if not size.isdigit():
             raise self._unreadable(oid)
         return Entry(path, mode, oid, int(size))
 
     def _unreadable(self, oid: str) -> GitError:
-        return GitError(
-            f"{self._repo.working_dir}: git cannot read the object {oid}", hint="see what `git fsck` says"
-        )
+        return GitError(f"{self._repo.working_dir}: git cannot read the object {oid}", hint="run `git fsck`")
 
-    def _cut_off(self, commit: str) -> bool:
-        # A shallow clone hides the parents that the commit itself names.
-        known = str(self._git("rev-list", "--max-count=1", "--parents", commit)).split()
-        return known == [commit] and bool(self._repo.commit(commit).parents)
+    def _is_boundary(self, commit: str) -> bool:
+        # At the boundary of a shallow clone rev-list shows no parents, but the commit object names them:
+        # https://git-scm.com/docs/shallow
+        visible = str(self._git("rev-list", "--max-count=1", "--parents", commit)).split()
+        return visible == [commit] and bool(self._repo.commit(commit).parents)
 
     def _git(self, *command: str, **options: Any) -> Any:
         return self._repo.git.execute(["git", *command], **options)

@@ -1,4 +1,7 @@
-"""A Dockerfile as instructions with their values, and the variables in them filled in."""
+"""The instructions of a Dockerfile, their words, and variables in them.
+
+https://docs.docker.com/reference/dockerfile/
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ _VARIABLE = re.compile(
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
-    """The name (upper case) and value of each instruction, on one line; what heredocs hold is left out."""
+    """The name (upper case) and value, on one line, of each instruction; without the content of heredocs."""
     source = BytesIO("\n".join(_without_heredocs(text)).encode(errors="replace"))
     return [
         (step["instruction"], step["value"].strip())
@@ -31,6 +34,10 @@ def instructions(text: str) -> list[tuple[str, str]]:
 
 
 def _without_heredocs(text: str) -> Iterator[str]:
+    """The lines of a Dockerfile without the content of heredocs, which dockerfile-parse does not know.
+
+    https://docs.docker.com/reference/dockerfile/#here-documents
+    """
     ends: list[tuple[str, bool]] = []
     within = False
     for line in text.removeprefix("\ufeff").splitlines():
@@ -45,21 +52,24 @@ def _without_heredocs(text: str) -> Iterator[str]:
 
 
 def words(value: str) -> list[str]:
-    """The words of a value, quotes taken off."""
+    """The words of a value, without quotes."""
     return [WordSplitter(word).dequote() for word in WordSplitter(value).split(dequote=False)]
 
 
-def filled(text: str, variables: Mapping[str, str]) -> str:
-    """The text with `$A`, `${A}`, `${A:-default}` and `${A:+other}` replaced; what is unknown is empty."""
+def substitute(text: str, variables: Mapping[str, str]) -> str:
+    """The text with `$A`, `${A}`, `${A:-default}` and `${A:+other}` replaced; unknown variables are empty.
+
+    https://docs.docker.com/reference/dockerfile/#environment-replacement
+    """
 
     def value(match: re.Match[str]) -> str:
         if match["escaped"]:
             return match["escaped"]
         known = variables.get(match["plain"] or match["name"], "")
         if match["sign"] == "-":
-            return known or filled(match["word"], variables)
+            return known or substitute(match["word"], variables)
         if match["sign"] == "+":
-            return filled(match["word"], variables) if known else ""
+            return substitute(match["word"], variables) if known else ""
         return known
 
     return _VARIABLE.sub(value, text)

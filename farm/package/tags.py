@@ -1,4 +1,7 @@
-"""How a package's tag is made from git's hashes: pure functions."""
+"""From hashes to a package's tag, by the rules of linuxkit: pure functions.
+
+https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/pkglib.go (NewFromConfig)
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,10 @@ _DIRTY_DIGITS = 7
 
 
 def combined_hash(hashes: Sequence[str]) -> str:
-    """One hash for a package: its own tree hash, or sha1 over its own and those of its extra sources.
+    """The tree hash of a package, or sha1 over its own hash and those of its extra sources.
 
     Args:
-        hashes: hex tree hashes, the package's first, then each extra source's in order; at least one.
+        hashes: hex tree hashes: the package's, then those of its extra sources in order.
     """
     if len(hashes) == 1:
         return hashes[0]
@@ -27,26 +30,24 @@ def combined_hash(hashes: Sequence[str]) -> str:
 
 
 def dirty_hash(clean: str, contents: Iterable[bytes]) -> str:
-    """The hash of uncommitted content: HASH-dirty-XXXXXXX.
+    """The hash of a dirty package: HASH-dirty-XXXXXXX.
 
     Args:
-        clean: the hash that the package has where nothing is changed.
+        clean: the hash that the package has without its changes.
         contents: the bytes of its files, in pieces of any size.
     """
-    summary = hashlib.sha256()
+    digest = hashlib.sha256()
     for piece in contents:
-        summary.update(piece)
-    return f"{clean}-dirty-{summary.hexdigest()[:_DIRTY_DIGITS]}"
+        digest.update(piece)
+    return f"{clean}-dirty-{digest.hexdigest()[:_DIRTY_DIGITS]}"
 
 
 def render_tag(template: str, hash_: str) -> str:
-    """The tag that a template makes of a hash: `{{.Hash}}` stands for the hash.
+    """A tag template with `{{.Hash}}` replaced.
 
     Raises:
-        InputError: the template asks for something else.
+        InputError: the template contains another placeholder.
     """
     if "{{" in _HASH.sub("", template):
-        raise InputError(
-            f"the tag template {template!r} cannot be filled in", hint="it may hold {{.Hash}} and plain text"
-        )
+        raise InputError(f"invalid tag template {template!r}", hint="it may contain {{.Hash}} and plain text")
     return _HASH.sub(lambda _: hash_, template)

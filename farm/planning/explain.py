@@ -1,4 +1,4 @@
-"""Why something waits, in a few words: a pure function over a run and the queues before it."""
+"""Why a package or job waits, in a few words: a pure function over a run and its queues."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Waits = dict[tuple[str, str], str]
 
 
 def explain(record: RunRecord, lines: Mapping[str, QueuePosition]) -> Waits:
-    """Why each package and job of a run waits; those that do not wait are left out.
+    """Why each waiting package and job of a run waits.
 
     Args:
         record: the run.
@@ -40,16 +40,16 @@ def explain(record: RunRecord, lines: Mapping[str, QueuePosition]) -> Waits:
 
 def _package(package: PackageRecord, record: RunRecord) -> str:
     if package.state is PackageState.WAITING:
-        missing = [need for need in package.needs if not record.packages[need].state.succeeded]
-        return f"waits for {', '.join(missing)}" if missing else "about to start"
+        unpublished = [need for need in package.needs if not record.packages[need].state.succeeded]
+        return f"waits for {', '.join(unpublished)}" if unpublished else "about to start"
     if package.state is PackageState.BUILDING and package.waiting_for:
-        return f"published after {package.waiting_for}"
+        return f"waits for another publication of that name: {package.waiting_for}"
     return ""
 
 
 def _job(job: JobRecord, line: QueuePosition | None, before: int) -> str:
     if job.waiting_for:
-        return f"same build under way: {job.waiting_for}"
+        return f"same build in progress: {job.waiting_for}"
     if line is None:
         return "queued"
     if not line.slots:
@@ -58,16 +58,13 @@ def _job(job: JobRecord, line: QueuePosition | None, before: int) -> str:
     busy = ahead + line.in_progress
     if busy < line.slots:
         return "about to start"
-    about = (
-        f" (about {format_duration(fmean(line.durations) * math.ceil(busy / line.slots))})"
-        if line.durations
-        else ""
-    )
-    return f"behind {ahead} job{'' if ahead == 1 else 's'}{about}" if ahead else f"next{about}"
+    seconds = fmean(line.durations) * math.ceil(busy / line.slots) if line.durations else 0.0
+    estimate = f" (about {format_duration(seconds)})" if line.durations else ""
+    return f"behind {ahead} job{'' if ahead == 1 else 's'}{estimate}" if ahead else f"next{estimate}"
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as people say it: 40 s, 9 min, 3 h."""
+    """A duration in its largest fitting unit: 40 s, 9 min, 3 h."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.0f} {unit}"

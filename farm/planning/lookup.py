@@ -1,89 +1,72 @@
-"""What stands already: one wave of look-ups at the registry and one at the notary server, at once."""
+"""What is published and signed: the registry and the signer are asked at the same time."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.planning.decide import PushOptions, looked_for
-from farm.planning.plan import Found
+from farm.planning.plan import PublishedPackage
+from farm.planning.push_options import PushOptions, arches_to_look_up, is_signed
 from farm.registry.index import holds
 from farm.registry.published_images import PublishedImages, look_up_all
-from farm.trust.notary.configure import notary_server
-from farm.trust.notary.verify import Signed, signed_digests
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from farm.model import Descriptor, Package
+    from farm.model import Package
     from farm.registry.client import Registry
-    from farm.registry.credentials import Login
-    from farm.settings import Settings
-    from farm.trust.notary.client import NotaryServer
+    from farm.trust.signer import Signature, Signer
 
 
-def find(
-    packages: Sequence[Package], registry: Registry, settings: Settings, wish: PushOptions
-) -> dict[str, Found]:
-    """Package name to what the registry and the notary server hold of it.
+def look_up(
+    packages: Sequence[Package], registry: Registry, signer: Signer, options: PushOptions
+) -> dict[str, PublishedPackage]:
+    """Package name to what is published and signed of it.
 
     Raises:
-        RegistryError, TrustError: either cannot be asked; nothing may then be taken as missing.
+        RegistryError, TrustError: one of them cannot be asked, which never means that nothing is there.
     """
-    to_sign = [package for package in packages if wish.sign and not package.yml.disable_content_trust]
+    arches = {package.reference: arches_to_look_up(package, options) for package in packages}
+    names = sorted({package.reference.name for package in packages if is_signed(package, options)})
     with ThreadPoolExecutor(2) as pool:
-        images = pool.submit(
-            look_up_all, registry, {package.reference: looked_for(package, wish) for package in packages}
-        )
-        names = sorted({package.reference.name for package in to_sign})
-        signed = pool.submit(_signed, names, registry, settings)
-        standing, signatures = images.result(), signed.result()
+        images = pool.submit(look_up_all, registry, arches)
+        signed = pool.submit(signer.signed, names)
+        published, signatures = images.result(), signed.result()
     found = {
-        package.image: _found(
-            package, standing[package.reference], signatures.get(package.reference.name, {})
+        package.image: _published(
+            package, published[package.reference], signatures.get(package.reference.name, {})
         )
         for package in packages
     }
-    if not wish.release:
+    if not options.release:
         return found
-    targets = [package.reference.with_tag(wish.release) for package in packages]
-    heads = registry.at_once(registry.head, targets)
+    targets = [package.reference.with_tag(options.release) for package in packages]
+    digests = [head.digest if head else None for head in registry.at_once(registry.head, targets)]
     return {
-        package.image: _with_release(found[package.image], head, signatures.get(target.name, {}), wish)
-        for package, target, head in zip(packages, targets, heads, strict=True)
+        package.image: replace(
+            found[package.image],
+            release_digest=digest,
+            release_signed=_is_signed_as(digest, options.release, signatures.get(target.name, {})),
+        )
+        for package, target, digest in zip(packages, targets, digests, strict=True)
     }
 
 
-def _with_release(
-    found: Found, head: Descriptor | None, signed: Mapping[str, Signed], wish: PushOptions
-) -> Found:
-    signature = signed.get(wish.release)
-    digest = head.digest if head else None
-    return replace(found, release=digest, release_signed=bool(signature and signature.digest == digest))
-
-
-def _signed(names: Sequence[str], registry: Registry, settings: Settings) -> dict[str, dict[str, Signed]]:
-    """What is signed, by GUN and tag: one question for all the GUNs that share a server and a login."""
-    groups: dict[tuple[NotaryServer, Login | None], list[str]] = defaultdict(list)
-    for name in names:
-        login = registry.credentials.login_for(name.partition("/")[0])
-        groups[notary_server(settings, name), login].append(name)
-    found: dict[str, dict[str, Signed]] = {}
-    for (server, login), guns in groups.items():
-        found |= signed_digests(
-            guns, server, timeout=settings.trust_timeout, login=login, role=settings.signing_role
-        )
-    return found
-
-
-def _found(package: Package, standing: PublishedImages, signed: Mapping[str, Signed]) -> Found:
-    index = standing.index
-    signature = signed.get(str(package.reference.tag))
-    return Found(
-        images=standing.images,
-        index=standing.descriptor,
-        indexed=frozenset(arch for arch, image in standing.images.items() if index and holds(index, image)),
-        signed=bool(signature and standing.descriptor and signature.digest == standing.descriptor.digest),
+def _published(
+    package: Package, images: PublishedImages, signed: Mapping[str, Signature]
+) -> PublishedPackage:
+    index, descriptor = images.index, images.descriptor
+    return PublishedPackage(
+        images=images.images,
+        index=descriptor,
+        indexed_arches=frozenset(
+            arch for arch, image in images.images.items() if index and holds(index, image)
+        ),
+        signed=_is_signed_as(descriptor.digest if descriptor else None, str(package.reference.tag), signed),
     )
+
+
+def _is_signed_as(digest: str | None, tag: str, signed: Mapping[str, Signature]) -> bool:
+    signature = signed.get(tag)
+    return signature is not None and signature.digest == digest

@@ -1,4 +1,4 @@
-"""What a submission comes to: for each package what stands, what is missing, and why."""
+"""The plan of a push: for each package what is published, what is missing, and why."""
 
 from __future__ import annotations
 
@@ -10,95 +10,96 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What the registry and the notary server hold of one package."""
+class PublishedPackage:
+    """What is published and signed of one package."""
 
     images: dict[str, ArchImage] = field(default_factory=dict)
-    """Architecture to image, for those of the package's architectures that stand."""
+    """Architecture to image, for those of the package's architectures that are in the registry."""
     index: Descriptor | None = None
-    indexed: frozenset[str] = frozenset()
-    """Architectures that the index holds."""
+    indexed_arches: frozenset[str] = frozenset()
+    """Architectures whose images are members of the index."""
     signed: bool = False
-    """Whether the index's very digest is signed under its tag."""
-    release: str | None = None
-    """The digest under the release's tag; None where nothing stands there."""
+    """Whether the tag is signed with the digest of the index."""
+    release_digest: str | None = None
+    """The digest under the release tag; None if the tag does not exist."""
     release_signed: bool = False
-    """Whether that very digest is signed under the release's tag."""
+    """Whether the release tag is signed with that digest."""
 
 
 @dataclass(frozen=True, slots=True)
 class PackagePlan:
-    """One package of a submission, and what there is to do for it."""
+    """One package of a push, and what is left to do for it."""
 
     package: Package
     arches: tuple[str, ...]
-    found: Found
+    published: PublishedPackage
     sign: bool
+    """Whether the index is to be signed."""
     needs: tuple[str, ...] = ()
+    """Dependencies for which something is left to do."""
     force: bool = False
     release: str = ""
-    """The tag under which the index is to stand too; "" for none."""
+    """The release tag that is to refer to the index too; "" for none."""
     images_only: bool = False
-    """Whether no index is to be made."""
-
-    @property
-    def to_release(self) -> bool:
-        """Whether the release's tag, or its signature, has to be made."""
-        stands = self.found.release and (self.found.release_signed or not self.sign)
-        return bool(self.release) and not stands
-
-    @property
-    def conflicts(self) -> bool:
-        """Whether the release's tag holds something else than what is to be released."""
-        known = self.found.index.digest if self.found.index and not self.publish else None
-        return bool(self.release) and self.found.release not in (None, known)
+    """Whether the index is left as it is."""
 
     @property
     def build(self) -> tuple[str, ...]:
         """Architectures to build."""
-        return (
-            self.arches
-            if self.force
-            else tuple(arch for arch in self.arches if arch not in self.found.images)
-        )
+        if self.force:
+            return self.arches
+        return tuple(arch for arch in self.arches if arch not in self.published.images)
 
     @property
     def publish(self) -> bool:
         """Whether the index has to be made or completed."""
-        complete = not self.build and self.found.indexed.issuperset(self.arches)
+        complete = not self.build and self.published.indexed_arches.issuperset(self.arches)
         return not self.images_only and not complete
 
     @property
     def to_sign(self) -> bool:
         """Whether a signature has to be made."""
-        return self.sign and not self.images_only and (self.publish or not self.found.signed)
+        return self.sign and not self.images_only and (self.publish or not self.published.signed)
 
     @property
-    def nothing(self) -> bool:
-        """Whether the package stands as asked for."""
+    def up_to_date(self) -> bool:
+        """Whether nothing is left to do, apart from a release."""
         return not self.build and not self.publish and not self.to_sign
+
+    @property
+    def to_release(self) -> bool:
+        """Whether the release tag or its signature has to be made."""
+        released = self.published.release_digest and (self.published.release_signed or not self.sign)
+        return bool(self.release) and not released
+
+    @property
+    def release_taken(self) -> bool:
+        """Whether the release tag refers to something other than what is to be released."""
+        index = self.published.index
+        digest = index.digest if index and not self.publish else None
+        return bool(self.release) and self.published.release_digest not in (None, digest)
 
     def why(self) -> str:
         """One sentence: what will be done, and why."""
         return self._why() + (f"; release it as {self.release}" if self.to_release else "")
 
     def _why(self) -> str:
-        if self.nothing and self.images_only:
-            return "all images stand"
-        if self.nothing:
-            return "stands, signed" if self.sign else "stands"
+        if self.up_to_date and self.images_only:
+            return "all images exist"
+        if self.up_to_date:
+            return "published and signed" if self.sign else "published"
         if not self.build and not self.publish:
-            return "the index stands unsigned: sign it"
+            return "published but not signed: sign it"
         if not self.build:
-            return "all images stand: publish the index" + (" and sign it" if self.sign else "")
-        there = [arch for arch in self.arches if arch not in self.build]
-        kept = f"; {', '.join(there)} {'stands' if len(there) == 1 else 'stand'}" if there else ""
+            return "all images exist: publish the index" + (" and sign it" if self.sign else "")
+        existing = [arch for arch in self.arches if arch not in self.build]
+        kept = f"; {', '.join(existing)} {'exists' if len(existing) == 1 else 'exist'}" if existing else ""
         after = f"; after {', '.join(self.needs)}" if self.needs else ""
         alone = ", and make no index" if self.images_only else ""
         return f"build {', '.join(self.build)}{kept}{after}{alone}"
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` shows."""
+        """The output of `--json`."""
         return {
             "package": self.package.image,
             "directory": self.package.directory,
@@ -109,8 +110,8 @@ class PackagePlan:
             "publish": self.publish,
             "sign": self.to_sign,
             "needs": list(self.needs),
-            "index": self.found.index.to_json() if self.found.index else None,
-            "signed": self.found.signed,
+            "index": self.published.index.to_json() if self.published.index else None,
+            "signed": self.published.signed,
             "release": self.release if self.to_release else None,
             "why": self.why(),
         }
@@ -118,15 +119,15 @@ class PackagePlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A whole submission, in an order in which every package comes after those that it needs."""
+    """All packages of a push, dependencies first."""
 
     packages: tuple[PackagePlan, ...]
     warnings: tuple[str, ...] = ()
 
     @property
     def todo(self) -> tuple[PackagePlan, ...]:
-        """The packages for which there is something to do."""
-        return tuple(plan for plan in self.packages if not plan.nothing)
+        """The packages for which something is left to do."""
+        return tuple(plan for plan in self.packages if not plan.up_to_date)
 
     @property
     def releases(self) -> tuple[PackagePlan, ...]:
@@ -134,11 +135,12 @@ class Plan:
         return tuple(plan for plan in self.packages if plan.to_release)
 
     @property
-    def nothing(self) -> bool:
-        """Whether everything stands as asked for."""
+    def up_to_date(self) -> bool:
+        """Whether nothing is left to do."""
         return not self.todo and not self.releases
 
     @property
     def queues(self) -> set[str]:
-        """The architectures that the plan has to build, and "publish"."""
-        return {arch for plan in self.todo for arch in plan.build} | (set() if self.nothing else {"publish"})
+        """The queues that workers must serve: the architectures to build, and "publish"."""
+        builds = {arch for plan in self.todo for arch in plan.build}
+        return builds if self.up_to_date else builds | {"publish"}

@@ -1,4 +1,4 @@
-"""From directories to a plan: read the packages, look up what stands, decide."""
+"""From directories to a plan: read the packages, look up what is published, decide."""
 
 from __future__ import annotations
 
@@ -11,48 +11,49 @@ from farm.package.dockerfile import needs, stale_needs
 from farm.package.git import read_files
 from farm.package.read_packages import read_packages
 from farm.planning.decide import make_plan, refuse_unpushable
-from farm.planning.lookup import find
+from farm.planning.lookup import look_up
 from farm.registry.connect import open_registry
+from farm.trust.signers import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.model import Package
-    from farm.package.read_packages import TagOptions
-    from farm.planning.decide import PushOptions
+    from farm.package.tag_options import TagOptions
     from farm.planning.plan import Plan
+    from farm.planning.push_options import PushOptions
     from farm.settings import Settings
 
 
-def prepare(directories: Sequence[str], options: TagOptions, settings: Settings, wish: PushOptions) -> Plan:
-    """The plan for these package directories; changes nothing anywhere.
+def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, options: PushOptions) -> Plan:
+    """The plan for these package directories; changes nothing.
 
     Raises:
         InputError: a package cannot be pushed; the message names it.
-        RegistryError, TrustError: what stands cannot be found out.
+        RegistryError, TrustError: what is published or signed cannot be read.
     """
-    packages = read_packages(directories, options)
+    packages = read_packages(directories, tags)
     refuse_unpushable(packages)
-    refuse_other_build_yml(packages, options)
+    refuse_other_build_yml(packages, tags)
     arguments = dict(settings.build_args)
-    wanted = needs(packages, arguments)
+    dependencies = needs(packages, arguments)
     with open_registry(settings) as registry:
-        found = find(packages, registry, settings, wish)
-    return make_plan(packages, found, wanted, wish, stale_needs(packages, arguments))
+        published = look_up(packages, registry, make_signer(settings, registry.credentials), options)
+    return make_plan(packages, published, dependencies, options, stale_needs(packages, arguments))
 
 
-def refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) -> None:
-    """Refuse to build another commit's content by the working directory's build.yml.
+def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> None:
+    """Refuse to build the content of another commit with the build.yml of the working directory.
 
     Raises:
-        InputError: the build.yml of a package is another at that commit.
+        InputError: the build.yml of a package differs at that commit.
     """
-    if not options.other_commit:
+    if not tags.other_commit:
         return
     groups: dict[tuple[str, str], dict[str, Package]] = defaultdict(dict)
     for package in packages:
-        listed = package.yml.depends.from_file if package.yml.depends else None
-        for name in filter(None, (options.build_yml, listed)):
+        images_file = package.yml.depends.from_file if package.yml.depends else None
+        for name in filter(None, (tags.build_yml, images_file)):
             path = f"{package.trees[0].path}/{name}".removeprefix("/")
             groups[package.repository, str(package.commit)][path] = package
     for (repository, commit), paths in groups.items():
@@ -60,6 +61,6 @@ def refuse_other_build_yml(packages: Sequence[Package], options: TagOptions) -> 
         for path, package in paths.items():
             if committed.get(path) != (Path(repository) / path).read_bytes():
                 raise InputError(
-                    f"{package.directory}: {Path(path).name} is another at {options.hash_commit}",
-                    hint=f"git checkout {options.hash_commit}, then push",
+                    f"{package.directory}: {Path(path).name} is different at {tags.hash_commit}",
+                    hint=f"git checkout {tags.hash_commit}, then push",
                 )

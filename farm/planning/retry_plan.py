@@ -1,4 +1,4 @@
-"""What of a run is to be done again: pure functions over what it had to do and how that ended."""
+"""What a retry repeats of a run: pure functions over its works and how they ended."""
 
 from __future__ import annotations
 
@@ -16,21 +16,25 @@ if TYPE_CHECKING:
 
 
 def to_repeat(record: RunRecord, chosen: Sequence[str] = ()) -> dict[str, str]:
-    """The packages of a run that ended and do not stand, in its order; of the chosen ones, if any.
+    """The packages of a run, in its order, that failed or were cancelled; of the chosen ones, if any.
 
-    With them comes what they need and does not stand either: each package to the one that needs it, or to ""
-    where it was asked for.
+    Their dependencies that failed or were cancelled are added.
+
+    Returns:
+        Package to the package that needs it, or to "" if it was chosen.
 
     Raises:
-        StateError: one of them needs what is still under way.
+        StateError: one of them needs a package that is still in progress.
     """
     asked = [
-        name for name, package in record.packages.items() if _fell(package) and (not chosen or name in chosen)
+        name
+        for name, package in record.packages.items()
+        if _unsuccessful(package) and (not chosen or name in chosen)
     ]
     needed = dict.fromkeys(asked, "")
-    left = list(asked)
-    while left:
-        name = left.pop()
+    unchecked = list(asked)
+    while unchecked:
+        name = unchecked.pop()
         for need in record.packages[name].needs:
             package = record.packages[need]
             if not package.state.ended:
@@ -38,24 +42,24 @@ def to_repeat(record: RunRecord, chosen: Sequence[str] = ()) -> dict[str, str]:
                     f"{name} needs {need}, which is still {package.state} in {record.id}",
                     hint=f"farm retry {record.id} when that has ended",
                 )
-            if _fell(package) and need not in needed:
+            if _unsuccessful(package) and need not in needed:
                 needed[need] = name
-                left.append(need)
+                unchecked.append(need)
     return {name: needed[name] for name in record.packages if name in needed}
 
 
-def _fell(package: PackageRecord) -> bool:
+def _unsuccessful(package: PackageRecord) -> bool:
     return package.state.ended and not package.state.succeeded
 
 
 def again(
     record: RunRecord, works: Sequence[PackageWork], *, run: str, submitter: str, created: float
 ) -> Run:
-    """The run that does only what failed, was cancelled or was lost.
+    """The run that repeats only what failed, was cancelled or was lost.
 
     Args:
-        record: the run as it ended.
-        works: what it had to do, for each of the packages of `to_repeat`: what else they need stands.
+        record: the run that ended.
+        works: its works for the packages of `to_repeat`; other packages that they need are published.
         run: the new run's name.
         submitter: who asks for it.
         created: Unix time, seconds.
@@ -66,12 +70,12 @@ def again(
 
 
 def _again(work: PackageWork, jobs: Mapping[str, JobRecord], run: str, names: set[str]) -> PackageWork:
-    landed: dict[str, ArchImage] = {
+    built: dict[str, ArchImage] = {
         arch: job.image for arch, job in jobs.items() if job.state.succeeded and job.image
     }
     return replace(
         work,
-        jobs=tuple(replace(job, run=run) for job in work.jobs if job.arch not in landed),
-        existing=tuple(landed.values()),
+        jobs=tuple(replace(job, run=run) for job in work.jobs if job.arch not in built),
+        existing=tuple(built.values()),
         needs=tuple(need for need in work.needs if need in names),
     )

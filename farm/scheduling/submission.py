@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from farm.builders.build_arguments import build_args, labels
 from farm.package.context import pack
 from farm.package.git_objects import commit_time
-from farm.planning.decide import make_run
+from farm.planning.make_run import make_run
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import put_context

@@ -58,7 +58,9 @@ def test_no_such_directory(workspace: Workspace) -> None:
 def test_all_packages_of_a_repository_where_a_file_lies_beside_them(workspace: Workspace) -> None:
     """As in LinuxKit's own, whose pkg/ has a Makefile."""
     (workspace.directory / "good" / "Makefile").touch()
-    refused(workspace, workspace.farm("push", "good/Makefile"), 2, "is a file, no package directory", "--all")
+    refused(
+        workspace, workspace.farm("push", "good/Makefile"), 2, "is a file, not a package directory", "--all"
+    )
     (workspace.directory / "good" / "Makefile").unlink()
     alone = workspace.done("show-tag", "good").out
     for verb in ("show-tag", "plan"):
@@ -76,7 +78,7 @@ def test_another_commits_content_is_not_built_by_this_commits_build_yml(workspac
         workspace,
         workspace.farm("push", "--hash-commit", "HEAD~1", "changing"),
         2,
-        "changing: build.yml is another at HEAD~1",
+        "changing: build.yml is different at HEAD~1",
     )
 
 

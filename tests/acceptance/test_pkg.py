@@ -70,7 +70,7 @@ def test_the_images_alone_then_the_index_alone_as_in_the_document_of_2021(shared
     assert "two: pushed" in pushed.out
     assert shared.tags("two") == [f"{tag}-amd64", f"{tag}-arm64"]
     again = shared.done("pkg", "push", "-manifest=false", "two", FARM_BROKER="redis://127.0.0.1:1/0")
-    assert "all images stand" in again.out
+    assert "all images exist" in again.out
     shared.done("pkg", "push", "--image=false", "--manifest", "two")
     assert platforms(shared, reference) == ["amd64", "arm64"]
     assert inspect(shared, reference)["signature"] == "signed"
@@ -87,7 +87,7 @@ def test_an_index_that_is_not_to_be_made_is_no_base(shared: Workspace) -> None:
     reference = shared.reference("base")
     shared.write("user", Dockerfile=f"FROM {reference}\n", build_yml=ONE.format("user"))
     answer = shared.farm("pkg", "push", "--manifest=false", "base", "user")
-    assert (answer.code, "whose index does not stand" in answer.err) == (2, True)
+    assert (answer.code, "is not published, and its index is not part of this run" in answer.err) == (2, True)
 
 
 def test_manifest_publishes_what_stands_and_takes_in_what_is_added(own: Workspace) -> None:
@@ -168,7 +168,9 @@ def test_plan_and_push_warn_of_a_hash_that_a_push_with_it_makes_stale(own: Works
     own.write("high", Dockerfile=f"FROM {old}\n", build_yml=ONE.format("high"))
     assert "warning" not in own.done("plan", "--no-sign", "low", "high").err
     own.write("low", Dockerfile=f"{PLAIN}RUN true\n", build_yml=ONE.format("low"))
-    warning = f"warning: {own.org}/high: is built FROM {old}, and this push makes {own.reference('low')}\n"
+    warning = (
+        f"warning: {own.org}/high: its base image is {old}, but this push makes {own.reference('low')}\n"
+    )
     assert own.done("plan", "--no-sign", "low", "high").err == warning
     pushed = own.farm("push", "--no-sign", "low", "high", FARM_BROKER="redis://127.0.0.1:1/0")
     assert pushed.err.startswith(warning)
@@ -338,13 +340,13 @@ def test_a_dry_run_of_nobuild_says_what_would_be_pushed_from_the_cache(own: Work
     familiar = short(own, "dry")
     image, index = (
         f"{familiar}-amd64  push it from the cache",
-        f"{familiar}  all images stand: publish the index",
+        f"{familiar}  all images exist: publish the index",
     )
     assert own.done(*words, "-dry-run").out.splitlines() == [image, index]
     assert own.done(*words, "-dry-run", "-manifest=false").out.splitlines() == [image]
     assert own.tags("dry") == []
     own.done(*words)
-    assert own.done(*words, "-dry-run").out.splitlines() == [f"{familiar}  stands"]
+    assert own.done(*words, "-dry-run").out.splitlines() == [f"{familiar}  published"]
 
 
 def test_nobuild_pushes_the_platforms_that_are_asked_for(own: Workspace) -> None:

@@ -81,7 +81,7 @@ def test_a_stranger_with_content_trust_refuses_an_unsigned_tag(pushed: Workspace
 def test_a_second_push_does_nothing_and_needs_neither_broker_nor_worker(pushed: Workspace) -> None:
     before = {package: pushed.tags(package) for package in PACKAGES}
     answer = pushed.done("push", *PACKAGES, FARM_BROKER=NOWHERE)
-    assert answer.out.count("stands, signed") == len(PACKAGES)
+    assert answer.out.count("published and signed") == len(PACKAGES)
     assert "nothing to do" in answer.out
     assert {package: pushed.tags(package) for package in PACKAGES} == before
 
@@ -109,7 +109,7 @@ def test_the_plan_says_what_will_be_done_and_why(pushed: Workspace) -> None:
     )
     answer = pushed.done("plan", "newcomer", "hello")
     assert "build amd64, s390x" in answer.out
-    assert "stands, signed" in answer.out
+    assert "published and signed" in answer.out
 
 
 def test_an_index_that_stands_unsigned_is_signed_and_nothing_built(pushed: Workspace) -> None:
@@ -118,7 +118,7 @@ def test_an_index_that_stands_unsigned_is_signed_and_nothing_built(pushed: Works
     pushed.done("push", "--no-sign", "late")
     reference = pushed.reference("late")
     assert pushed.done("inspect", "--json", reference).json["signature"] == "unsigned"
-    assert "the index stands unsigned: sign it" in pushed.done("plan", "late").out
+    assert "published but not signed: sign it" in pushed.done("plan", "late").out
     run = pushed.done("push", "--json", "late").json
     assert run["packages"][0]["state"] == "signed"
     assert {job["state"] for job in run["packages"][0]["jobs"]} == {"exists"}

@@ -58,7 +58,7 @@ def test_a_release_is_never_made_over_another_and_then_nothing_is_done(released:
     tags = {package: released.tags(package) for package in PACKAGES}
     answer = released.farm("push", "--release", "v1.2", *PACKAGES)
     assert answer.code == 2
-    assert f"{released.org}/one:v1.2 stands already" in answer.err
+    assert f"{released.org}/one:v1.2 already refers to another index" in answer.err
     assert {package: released.tags(package) for package in PACKAGES} == tags
     assert inspect(released, "one", "v1.2") == before
 

@@ -186,12 +186,12 @@ class Chaos:
         """Packages that do not stand signed, with the right images."""
         plan = plan_of(self.rig, self.references)
         for reference, found in plan.items():
-            if found["why"] == "stands, signed":
+            if found["why"] == "published and signed":
                 check_images(self.rig, reference, found["index"]["digest"])
         return [
             f"{reference}: {found['why']}"
             for reference, found in plan.items()
-            if found["why"] != "stands, signed"
+            if found["why"] != "published and signed"
         ]
 
     def doubled(self) -> list[str]:

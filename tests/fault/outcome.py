@@ -49,7 +49,7 @@ def check(rig: Rig, references: Sequence[str]) -> dict[str, dict[str, Any]]:
     planned = plan_of(rig, references)
     for reference in references:
         package, found = packages[reference], planned[reference]
-        assert found["why"] == "stands, signed"
+        assert found["why"] == "published and signed"
         assert (package["state"], package["index"]) == ("signed", found["index"])
         assert {job["state"] for job in package["jobs"]} <= {"built", "exists"}
         check_images(rig, reference, found["index"]["digest"])

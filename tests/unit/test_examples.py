@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.package.read_packages import TagOptions, read_packages
+from farm.package.read_packages import read_packages
+from farm.package.tag_options import TagOptions
 from lab.checkout import EXAMPLES, copy_examples, why_unusable
 from lab.setup import ROOT
 from tests.support.git_repos import make_repository

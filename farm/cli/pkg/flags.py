@@ -16,7 +16,7 @@ from farm.settings import environment, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.settings import Settings
 
 
@@ -189,7 +189,7 @@ def _tags(
     common: Mapping[str, Any], own: dict[str, Any], settings: Settings, *, distrusted: bool | None
 ) -> TagOptions:
     from farm.package.build_args import read_file  # noqa: PLC0415 - git is imported when a package is read
-    from farm.package.read_packages import TagOptions  # noqa: PLC0415
+    from farm.package.tag_options import TagOptions  # noqa: PLC0415
 
     return TagOptions(
         org=settings.org,

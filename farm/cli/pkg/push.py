@@ -118,7 +118,7 @@ def _build(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], rele
     if own["dry_run"] or own["dry"]:
         show_plan(plan)
         return 0
-    if plan.nothing:
+    if plan.up_to_date:
         for warning in plan.warnings:
             click.echo(f"warning: {warning}", err=True)
         return say_nothing_to_do(plan, as_json=False, seconds=time.monotonic() - begun)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from farm.cache.layout import Cache
     from farm.model import ArchImage, Package
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
     from farm.registry.client import Registry
     from farm.settings import Settings
 

@@ -25,39 +25,41 @@ if TYPE_CHECKING:
     from farm.registry.credentials import Login
     from farm.trust.notary.deadline import Deadline
 
+# The prompts of notary are in
+# https://github.com/theupdateframework/notary/blob/v0.7.0/passphrase/passphrase.go
 _PASSPHRASE = re.compile(
-    r"(?P<act>Enter|Repeat) passphrase for (?:new )?(?P<role>\S+) key "
+    r"(?P<verb>Enter|Repeat) passphrase for (?:new )?(?P<role>\S+) key "
     r"with ID (?P<id>\w+)(?: \([^)]*\))?: "
 )
+# https://github.com/theupdateframework/notary/blob/v0.7.0/cmd/notary/tuf.go (passwordStore.Basic)
 _LOGIN = re.compile(r"Enter (?:username|password): ")
 _TOO_SHORT = "Passphrase is too short"
-# The prompts are short; looking back no further keeps long listings linear in their length.
+# Characters that pexpect searches for a prompt: without a limit, it reads a long listing in quadratic time.
 _WINDOW = 1000
 _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
-_PASSED_ON = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
+_INHERITED = ("PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", *_PROXIES, *map(str.lower, _PROXIES))
 
 Passphrases = Mapping[str, Sequence[Secret]]
-"""By role (`root`, `targets`, `targets/releases`): what to answer, in the order to try."""
+"""By role (`root`, `targets`, `targets/releases`): the passphrases to try, in order."""
 
 
 @dataclass(frozen=True, slots=True)
 class NotaryServer:
-    """A notary server, and where this machine works with it.
-
-    `url` is https://HOST[:PORT]; `ca` a PEM file, None for the system's; `work` a directory of the
-    farm's own, under which every call makes a private trust directory and removes it afterwards; `client`
-    the certificate and the key that this machine shows to a server that asks.
-    """
+    """A notary server, and the files with which this machine uses it."""
 
     url: str
+    """https://HOST[:PORT]."""
     work: Path
+    """A directory of the farm, in which each call makes and removes a private trust directory."""
     ca: Path | None = None
+    """A PEM file; None for the system's certificate authorities."""
     client: tuple[Path, Path] | None = None
+    """Certificate and key with which this machine authenticates itself to the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class ClientResult:
-    """How one run of the client ended, and all that it printed."""
+    """The exit status of one run of the client, and all its output."""
 
     status: int
     output: str
@@ -65,7 +67,7 @@ class ClientResult:
 
 @dataclass(frozen=True, slots=True)
 class Notary:
-    """The client, set up for one GUN on one server, with one trust directory."""
+    """The client for one GUN on one server, with one trust directory."""
 
     gun: str
     server: NotaryServer
@@ -75,18 +77,18 @@ class Notary:
     passphrases: Passphrases = field(default_factory=dict)
 
     def attempt(self, *arguments: str) -> ClientResult:
-        """Run one command, answering its prompts; the caller judges the outcome.
+        """Run one command and answer its prompts; the caller checks the exit status.
 
         Raises:
-            TrustDeniedError: it asks for a login, or for a passphrase that is not known or is wrong.
-            TrustUnavailableError: the deadline passed; the client is dead by then.
+            TrustDeniedError: it asks for a login, or for a passphrase that is unknown or wrong.
+            TrustUnavailableError: the deadline passed; the client has been killed.
             FarmError: the client is not installed.
         """
         with _child(command(self.server, self.trust_dir, arguments), self._environment()) as child:
             try:
                 output = self._converse(child)
             except pexpect.TIMEOUT:
-                # The cause would show the terminal's buffer; the deadline says all that is known.
+                # No cause: it would show the terminal's buffer.
                 raise self.deadline.missed() from None
         return ClientResult(child.exitstatus if child.exitstatus is not None else -1, output)
 
@@ -96,65 +98,72 @@ class Notary:
         Raises:
             TrustError: it failed; the kinds are those of `attempt` and `error_of`.
         """
-        outcome = self.attempt(*arguments)
-        if outcome.status != 0:
-            raise self.error(outcome)
-        return outcome.output
+        result = self.attempt(*arguments)
+        if result.status != 0:
+            raise self.error(result)
+        return result.output
 
-    def error(self, outcome: ClientResult) -> TrustError:
-        """The error that a failed outcome stands for."""
-        return error_of(outcome.output, self.gun, self.server.url)
+    def error(self, result: ClientResult) -> TrustError:
+        """The error for a run that failed."""
+        return error_of(result.output, self.gun, self.server.url)
 
     def _environment(self) -> dict[str, str]:
-        """Nothing of the caller's: NOTARY_* would beat our answers, ~/.notary/config.json our server."""
-        variables = environment(_PASSED_ON) | {"HOME": str(self.trust_dir)}
+        """The environment of the client; the login goes into it, so that no prompt asks for one.
+
+        Almost nothing is inherited: NOTARY_* would override the passphrases, and ~/.notary/config.json the
+        server: https://github.com/theupdateframework/notary/blob/v0.7.0/cmd/notary/main.go
+        """
+        variables = environment(_INHERITED) | {"HOME": str(self.trust_dir)}
         return variables | ({"NOTARY_AUTH": self.login.basic} if self.login else {})
 
     def _converse(self, child: pexpect.spawn[str]) -> str:
+        """Answer the client's prompts until it ends; returns its output."""
         printed = ""
-        asked: Counter[str] = Counter()
+        entered: Counter[str] = Counter()
         while True:
             child.expect([_PASSPHRASE, _LOGIN, pexpect.EOF], timeout=self.deadline.left())
             printed += child.before or ""
-            question = child.match
-            if not isinstance(question, re.Match):
+            prompt = child.match
+            if not isinstance(prompt, re.Match):
                 return printed
-            if question.re is _LOGIN:
+            if prompt.re is _LOGIN:
                 raise TrustDeniedError(
                     f"{self.server.url} asks for a login for {self.gun}", hint="log in to the registry first"
                 )
-            # A new passphrase is entered and repeated; one that must be entered twice was refused.
-            asked[question["id"]] += question["act"] == "Enter"
-            child.sendline(self._answer(question, asked[question["id"]], printed).reveal())
+            # Notary says "Repeat" to confirm a new passphrase, and "Enter" again after a wrong one.
+            entered[prompt["id"]] += prompt["verb"] == "Enter"
+            child.sendline(self._answer(prompt, entered[prompt["id"]], printed).reveal())
 
-    def _answer(self, question: re.Match[str], times: int, printed: str) -> Secret:
-        role, key = question["role"], f"{question['role']} key {question['id']} of {self.gun}"
+    def _answer(self, prompt: re.Match[str], tries: int, printed: str) -> Secret:
+        role, key = prompt["role"], f"{prompt['role']} key {prompt['id']} of {self.gun}"
         answers = self.passphrases.get(role, ())
         if not answers:
-            raise TrustDeniedError(f"notary asks for the passphrase of the {key}, which is not known")
+            raise TrustDeniedError(f"notary asks for the passphrase of the {key}, which is not set")
         if _TOO_SHORT in printed:
             raise TrustDeniedError(
                 f"the passphrase for the new {key} is too short", hint="choose one of 8 characters or more"
             )
-        if times > len(answers):
+        if tries > len(answers):
             raise TrustDeniedError(f"the passphrase of the {key} is wrong")
-        return answers[times - 1]
+        return answers[tries - 1]
 
 
 def command(server: NotaryServer, trust_dir: Path, arguments: Sequence[str]) -> list[str]:
-    """The command line of the client, as a person would type it too."""
-    authority = ["--tlscacert", str(server.ca.absolute())] if server.ca else []
+    """The command line of the client."""
+    tls = ["--tlscacert", str(server.ca.absolute())] if server.ca else []
     if server.client:
         certificate, key = server.client
-        authority += ["--tlscert", str(certificate.absolute()), "--tlskey", str(key.absolute())]
-    # Notary answers a path that begins with two slashes by a redirect that it does not follow.
+        tls += ["--tlscert", str(certificate.absolute()), "--tlskey", str(key.absolute())]
+    # The client appends /v2/GUN/; it does not follow the redirect that the server sends for two slashes.
     url = server.url.rstrip("/")
-    return ["notary", "-s", url, *authority, "-d", str(trust_dir), *arguments]
+    return ["notary", "-s", url, *tls, "-d", str(trust_dir), *arguments]
 
 
 @contextmanager
-def fresh(gun: str, server: NotaryServer, deadline: Deadline, login: Login | None = None) -> Iterator[Notary]:
-    """The client with an empty trust directory of its own: what it then tells comes from the server.
+def open_client(
+    gun: str, server: NotaryServer, deadline: Deadline, login: Login | None = None
+) -> Iterator[Notary]:
+    """The client with an empty trust directory, so that all it reports comes from the server.
 
     Raises:
         TrustError: as `private_directory`.
@@ -165,14 +174,15 @@ def fresh(gun: str, server: NotaryServer, deadline: Deadline, login: Login | Non
 
 @contextmanager
 def _child(command: list[str], variables: dict[str, str]) -> Iterator[pexpect.spawn[str]]:
-    """A process on a terminal of its own that is dead and reaped afterwards, however the block ends."""
+    """The client on a pseudo terminal; it is dead and reaped when the block ends, even by an exception."""
     require("notary", *TIE_PROGRAM)
     program, *arguments = [*DIE_WITH_PARENT, *command]
     child: pexpect.spawn[str] = pexpect.spawn(
         program,
         arguments,
         env=variables,
-        # Off before the client starts: notary itself turns it off only after it has printed the prompt.
+        # Off before the client starts: notary turns it off only after it has printed the prompt, and what is
+        # sent in between would be echoed.
         echo=False,
         encoding="utf-8",
         codec_errors="replace",
@@ -180,14 +190,15 @@ def _child(command: list[str], variables: dict[str, str]) -> Iterator[pexpect.sp
         searchwindowsize=_WINDOW,
         use_poll=True,
     )
-    # Pexpect sleeps before it sends, in case echo is still on, and when it closes, for slow processes to end.
+    # By default pexpect waits 50 ms before it sends, until the child turns echo off, and 100 ms on closing:
+    # https://pexpect.readthedocs.io/en/stable/commonissues.html#timing-issue-with-send-and-sendline
     child.delaybeforesend = None
-    child.ptyproc.delayafterclose = 0  # type: ignore[attr-defined]  # the stubs leave it out
+    child.ptyproc.delayafterclose = 0  # type: ignore[attr-defined]  # missing in the stubs
     try:
         yield child
     finally:
         if child.pid is not None and child.isalive():
-            # It leads a group of its own, as all do that have a terminal of their own.
+            # The group too: the child leads a session, because it has a terminal of its own.
             os.killpg(child.pid, signal.SIGKILL)
             child.wait()
         child.close()

@@ -1,4 +1,4 @@
-"""From the settings to what signing and verifying take."""
+"""Notary servers, keys and directories, as the settings name them."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ if TYPE_CHECKING:
 
 
 def notary_server(settings: Settings, gun: str) -> NotaryServer:
-    """The notary server that answers for a GUN, as docker finds it.
+    """The notary server for a GUN, as docker finds it.
 
-    That is the one which is set; else Docker's for docker.io, and for any other registry its own host.
-    The CA is the one which is set; else, like a client's certificate, the one that docker keeps for the host.
+    It is `notary-server` if that is set; else Docker's for docker.io, and the registry's own host for any
+    other registry. The CA is `notary-ca`, or like the client certificate the one in docker's tls/HOST:
+    https://github.com/docker/cli/blob/v28.5.2/cli/trust/trust.go (Server, certificateDirectory)
     """
     registry = gun.partition("/")[0]
-    usual = settings.notary_server == DEFAULT_NOTARY and registry != DEFAULT_REGISTRY
-    url = f"https://{registry}" if usual else settings.notary_server.rstrip("/")
-    kept = settings.docker_config / "tls" / urlsplit(url).netloc
-    ca = settings.notary_ca or _present(kept / "ca.crt")
-    certificate, key = _present(kept / "client.cert"), _present(kept / "client.key")
+    at_registry = settings.notary_server == DEFAULT_NOTARY and registry != DEFAULT_REGISTRY
+    url = f"https://{registry}" if at_registry else settings.notary_server.rstrip("/")
+    tls = settings.docker_config / "tls" / urlsplit(url).netloc
+    ca = settings.notary_ca or _present(tls / "ca.crt")
+    certificate, key = _present(tls / "client.cert"), _present(tls / "client.key")
     client = (certificate, key) if certificate and key else None
     return NotaryServer(url, settings.state_dir / "trust", ca, client)
 
 
 def signing_key(settings: Settings) -> SigningKey:
-    """The key that this publisher signs with; the passphrase command is run for its passphrase.
+    """The key with which this publisher signs; runs the passphrase command if one is set.
 
     Raises:
         TrustDeniedError: no key is configured, or the passphrase command failed.
@@ -41,7 +42,7 @@ def signing_key(settings: Settings) -> SigningKey:
     """
     if settings.signing_key is None:
         raise TrustDeniedError(
-            "no key to sign with is configured", hint="set signing-key, or publish without: --no-sign"
+            "no signing key is set", hint="set signing-key, or publish without signatures: --no-sign"
         )
     passphrase = settings.signing_passphrase
     if passphrase is None and settings.signing_passphrase_command:
@@ -50,7 +51,7 @@ def signing_key(settings: Settings) -> SigningKey:
 
 
 def admin_trust_dir(settings: Settings) -> Path:
-    """Where docker keeps the administrator's root and targets keys."""
+    """The directory in which docker keeps the administrator's root and targets keys."""
     return settings.docker_config / "trust"
 
 

@@ -1,4 +1,4 @@
-"""Trying again where another client of the notary server came first."""
+"""Retrying when another client of the notary server published first."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ _ATTEMPTS = 8
 
 
 def until_true(attempt: Callable[[], bool], failure: str) -> None:
-    """Call `attempt` until it returns True, 8 times at most, with growing random pauses of up to 2 s.
+    """Call `attempt` until it returns True, at most 8 times, with growing random pauses of up to 2 s.
 
     Raises:
-        TrustUnavailableError: it never did; `failure` says what that means.
+        TrustUnavailableError: it never did; the message starts with `failure`.
     """
     attempts = Retrying(
         retry=retry_if_result(lambda done: not done),
@@ -29,6 +29,6 @@ def until_true(attempt: Callable[[], bool], failure: str) -> None:
         attempts(attempt)
     except RetryError:
         raise TrustUnavailableError(
-            f"{failure}, in {_ATTEMPTS} attempts",
-            hint="another client may publish there all the time; the server's log has the reason",
+            f"{failure} after {_ATTEMPTS} attempts",
+            hint="another client may be publishing there; the server's log has the reason",
         ) from None

@@ -1,4 +1,4 @@
-"""One end for all the waits of an operation."""
+"""A deadline that all waits of an operation share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from farm.errors import TrustUnavailableError
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a whole operation must be over; every wait in it takes what is left."""
+    """When an operation must have ended; each wait in it may take the time that is left."""
 
     about: str
     seconds: float
@@ -18,14 +18,14 @@ class Deadline:
 
     @staticmethod
     def after(seconds: float, about: str) -> Deadline:
-        """A deadline from now on; `about` names the operation in the error."""
+        """A deadline `seconds` from now; `about` names the operation in the error."""
         return Deadline(about, seconds, time.monotonic() + seconds)
 
     def left(self) -> float:
-        """Seconds that remain, more than 0.
+        """The seconds that remain, more than 0.
 
         Raises:
-            TrustUnavailableError: none remain.
+            TrustUnavailableError: the deadline has passed.
         """
         left = self.at - time.monotonic()
         if left <= 0:
@@ -33,8 +33,8 @@ class Deadline:
         return left
 
     def missed(self) -> TrustUnavailableError:
-        """The error for an operation that was not over in time."""
+        """The error for an operation that took too long."""
         return TrustUnavailableError(
             f"{self.about} took longer than {self.seconds:g} s",
-            hint="look whether the notary server answers, or raise trust-timeout",
+            hint="check that the notary server answers, or raise trust-timeout",
         )

@@ -1,4 +1,9 @@
-"""What the notary client prints when it fails, told as errors of the farm."""
+"""The errors of the farm for what the notary client prints when it fails.
+
+The client's exit status is 1 for every failure, so the text decides. It comes from client/errors.go,
+storage/errors.go, storage/httpstore.go, tuf/signed/errors.go and trustpinning/certs.go in
+https://github.com/theupdateframework/notary/tree/v0.7.0
+"""
 
 from __future__ import annotations
 
@@ -15,18 +20,16 @@ _FATAL = re.compile(r"\* fatal: (.*)")
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One way to fail: how it is recognised, what it means, and what to do about it.
-
-    `message` and `hint` may name {gun}, {server}, and the groups of the pattern.
-    """
+    """A kind of failure: the output by which it is recognised, its error, and the remedy."""
 
     pattern: re.Pattern[str]
+    """Its groups, {gun} and {server} may occur in the message."""
     kind: type[TrustError]
     message: str
     hint: str | None = None
 
 
-# The first match counts, so the cause stands before what follows from it.
+# The first match counts, so a cause comes before its consequences.
 _FAILURES = (
     Failure(
         re.compile(r"x509: (?P<why>certificate has expired[^\r\n\"]*)"),
@@ -56,18 +59,18 @@ _FAILURES = (
         re.compile(r"(?P<role>\S+) expired at (?P<when>[^\r\n\"]*)"),
         TrustError,
         "the {role} metadata of {gun} expired at {when}",
-        "whoever holds that key must sign again; for timestamp and snapshot that is the notary server",
+        "the holder of that key must sign again; for timestamp and snapshot that is the notary server",
     ),
     Failure(
         re.compile(r"could not find necessary signing keys|password invalid|Passphrase incorrect"),
         TrustDeniedError,
-        "no key at hand may sign for {gun}, or its passphrase is wrong",
+        "the key is not allowed to sign for {gun}, or its passphrase is wrong",
         "the administrator allows a key with `farm trust init`",
     ),
     Failure(
         re.compile(r"delegation does not exist|invalid role (?P<role>\S+)"),
         TrustError,
-        "{gun} allows no delegation key to sign",
+        "{gun} has no delegation, so no key may sign for it",
         "the administrator allows one with `farm trust init`",
     ),
     Failure(
@@ -79,8 +82,8 @@ _FAILURES = (
     Failure(
         re.compile(r"fatal: (?P<role>[^\s.]+)\S* trust data unavailable"),
         TrustError,
-        "{server} does not hold the {role} metadata of {gun} that it speaks of",
-        "the server's administrator must restore it",
+        "{server} lacks the {role} metadata of {gun} that its own metadata refers to",
+        "the administrator of the server must restore it",
     ),
     Failure(
         re.compile(r"could not reach \S+: (?:Get \\?\"[^\"]*\": )?(?P<why>[^\r\n\"]*)"),
@@ -92,7 +95,7 @@ _FAILURES = (
             r"fatal: (?:[^\r\n]*: )?(?P<why>(?:unexpected )?EOF|connection reset by peer|[^\r\n:]*timeout)"
         ),
         TrustUnavailableError,
-        "{server} broke off: {why}",
+        "{server} closed the connection: {why}",
     ),
     Failure(
         re.compile(r"client is offline|unable to reach trust server[^\r\n\"]*"),
@@ -103,23 +106,23 @@ _FAILURES = (
         _CONFLICT,
         TrustUnavailableError,
         "{server} rejects what was published for {gun}",
-        "another client may publish there at the same time; the server's log has the reason",
+        "another client may be publishing there; the server's log has the reason",
     ),
 )
 
 
 def error_of(output: str, gun: str, server: str) -> TrustError:
-    """The error that a failed notary run stands for.
+    """The error for a failed run of the client.
 
     Args:
         output: all that the client printed, both streams.
-        gun: the trusted collection it was about.
+        gun: the repository.
         server: URL of the notary server.
     """
     for failure in _FAILURES:
-        found = failure.pattern.search(output)
-        if found:
-            names = {key: (value or "").rstrip("\\ ") for key, value in found.groupdict().items()}
+        match = failure.pattern.search(output)
+        if match:
+            names = {key: (value or "").rstrip("\\ ") for key, value in match.groupdict().items()}
             message = failure.message.format(gun=gun, server=server, **names)
             return failure.kind(message, hint=failure.hint)
     fatal = _FATAL.findall(output)
@@ -128,18 +131,19 @@ def error_of(output: str, gun: str, server: str) -> TrustError:
 
 
 def is_unknown(output: str) -> bool:
-    """Whether the server said that it holds no trust data for the GUN."""
+    """Whether the server has no trust data for the GUN."""
     return bool(_UNKNOWN.search(output))
 
 
 def is_conflict(output: str) -> bool:
-    """Whether the server rejected the publication, as it does when another client came first."""
+    """Whether the server rejected the publication, as it does when another client published first."""
     return bool(_CONFLICT.search(output))
 
 
 def incomplete_roles(output: str) -> dict[str, str]:
-    """The roles that a successful listing silently left out, and why.
+    """The roles that a successful listing leaves out, and why.
 
-    Notary lists what it could get with exit status 0; an expired delegation is a mere warning to it.
+    An expired delegation is only a warning to the client, which ends with exit status 0:
+    https://github.com/theupdateframework/notary/blob/v0.7.0/client/tufclient.go (downloadTargets)
     """
-    return {found["role"]: found["why"].strip() for found in _INCOMPLETE.finditer(output)}
+    return {match["role"]: match["why"].strip() for match in _INCOMPLETE.finditer(output)}

@@ -1,4 +1,10 @@
-"""The administrator's act: a GUN comes to exist, and a delegation key is allowed to sign for it."""
+"""What an administrator does once for a GUN: create it, and allow a delegation key to sign for it.
+
+The roles are TUF's: root lists the keys of all roles, targets the signed tags and the delegations. Publishers
+need the key of a delegation only, so the root and targets keys stay with the administrator.
+https://theupdateframework.github.io/specification/latest/#roles-and-pki
+https://docs.docker.com/engine/security/trust/trust_delegation/
+"""
 
 from __future__ import annotations
 
@@ -9,9 +15,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import TrustDeniedError, TrustError
-from farm.system.files import write_once
-from farm.trust.notary.client import Notary, NotaryServer, fresh
+from farm.errors import TrustError
+from farm.trust.notary.admin_keys import (
+    StoredKey,
+    copy_keys_for,
+    private_directory_of,
+    save_new_keys,
+    stored_keys,
+)
+from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.conflict_retry import until_true
 from farm.trust.notary.deadline import Deadline
 from farm.trust.notary.directory import locked
@@ -25,42 +37,45 @@ if TYPE_CHECKING:
 
     from farm.registry.credentials import Login
     from farm.settings import Secret
+    from farm.trust.notary.client import Passphrases
 
 _KEY_ID = re.compile(r"\b[0-9a-f]{64}\b")
-_HEADER = re.compile(r"^(role|gun): (\S+)$", re.MULTILINE)
 
 
-class Step(StrEnum):
-    """What is still to be done for a GUN."""
+class InitialisationStep(StrEnum):
+    """A step that is still to be taken for a GUN."""
 
     CREATE = "create"
     """Make its keys, and publish it with a snapshot key that the server manages."""
     ROTATE = "rotate"
-    """Hand the snapshot key over to the server."""
+    """Replace the snapshot key by one that the server manages."""
     DELEGATE = "delegate"
     """Allow the delegation key."""
 
 
 @dataclass(frozen=True, slots=True)
-class StoredKey:
-    """A private key in the administrator's trust directory: its id, role, GUN (None for root), and file."""
-
-    id: str
-    role: str
-    gun: str | None
-    path: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Collection:
-    """A GUN as the server has it: the ids of the keys that speak for it."""
+    """A GUN as the server has it: the ids of the keys of targets, of snapshot and of the delegation."""
 
     targets: frozenset[str]
     snapshot: frozenset[str]
     delegated: frozenset[str]
 
 
-def init(
+@dataclass(frozen=True, slots=True)
+class _Delegation:
+    """What has to be set up: a role of a GUN, and the key that may sign for it."""
+
+    role: str
+    certificate: Path
+    key: str
+    """The id of the certificate's key."""
+    trust_dir: Path
+    """The administrator's."""
+    passphrases: Passphrases
+
+
+def initialise(
     gun: str,
     certificate: Path,
     server: NotaryServer,
@@ -71,156 +86,135 @@ def init(
     role: str = RELEASES,
     login: Login | None = None,
     timeout: float,
-) -> tuple[Step, ...]:
-    """Make sure that a GUN exists and that a delegation key may sign for it.
+) -> tuple[InitialisationStep, ...]:
+    """Make sure that a GUN exists and that a delegation key may sign for it; returns the steps taken.
 
-    The first difference between what is and what should be is removed, until there is none: a second
-    call does nothing, and one after a kill goes on where the first ended. New keys are in `trust_dir`
-    before anything is published that needs them; nothing there is ever changed or removed.
+    Each attempt takes the first step that is missing, until none is: a second call does nothing, and one
+    after a kill completes what the first began. New keys are saved in `trust_dir` before anything is
+    published that needs them; nothing there is ever changed or removed.
 
     Args:
         gun: such as docker.io/linuxkit/foo.
         certificate: PEM file with the X.509 certificate of the delegation key.
-        server: where the GUN is to be.
-        trust_dir: the administrator's keys as docker and notary keep them (~/.docker/trust): the root
-            key is taken from here or made here, the GUN's targets key is made here.
-        root_passphrase: of the root key; new targets keys get the same.
-        repository_passphrase: of targets keys, where docker made them with another.
+        server: where to create the GUN.
+        trust_dir: the administrator's keys (~/.docker/trust); root and targets keys are made if missing.
+        root_passphrase: of the root key; new targets keys get the same one.
+        repository_passphrase: of targets keys that docker made with another passphrase.
         role: the delegation.
-        login: the registry account that notary's token service is asked with.
+        login: the registry account, for notary's token service.
         timeout: seconds for all of it.
-
-    Returns:
-        The steps that were taken; none when all was there.
 
     Raises:
         TrustError: the GUN exists, and its targets key is not in `trust_dir`.
         TrustDeniedError: a passphrase is wrong or too short, or the login is refused.
-        TrustUnavailableError: the server is away or silent.
+        TrustUnavailableError: the server cannot be reached or does not answer.
     """
     deadline = Deadline.after(timeout, f"initialising {gun}")
-    key = certified_key_id(certificate, deadline)
     passphrases = [root_passphrase, *([repository_passphrase] if repository_passphrase else [])]
     answers = {"root": [root_passphrase], "targets": passphrases, "snapshot": passphrases}
-    taken: list[Step] = []
+    key = certified_key_id(certificate, deadline)
+    delegation = _Delegation(role, certificate, key, trust_dir, answers)
+    taken: list[InitialisationStep] = []
 
     def attempt() -> bool:
-        """Take one step in a fresh directory; True when there was none to take."""
-        with fresh(gun, server, deadline, login) as reader:
-            notary = dataclasses.replace(reader, passphrases=answers)
-            known = look(notary, role)
-            step = next_step(gun, known, stored_keys(trust_dir), key)
-            if step and _took(step, notary, trust_dir, certificate, role):
-                taken.append(step)
-            return step is None
+        with open_client(gun, server, deadline, login) as notary:
+            return _take_next_step(notary, delegation, taken)
 
-    _private(trust_dir)
+    private_directory_of(trust_dir)
     with locked(trust_dir / "farm.lock", deadline):
         until_true(attempt, f"{gun} could not be initialised on {server.url}")
     return tuple(taken)
 
 
-def next_step(gun: str, known: Collection | None, keys: Iterable[StoredKey], delegate: str) -> Step | None:
-    """What to do next for a GUN; None when nothing is left.
+def _take_next_step(notary: Notary, delegation: _Delegation, taken: list[InitialisationStep]) -> bool:
+    """Take one step and add it to `taken`, unless another client published first; True if none is missing."""
+    collection = read_collection(notary, delegation.role)
+    step = next_step(notary.gun, collection, stored_keys(delegation.trust_dir), delegation.key)
+    if step and _take(step, notary, delegation):
+        taken.append(step)
+    return step is None
+
+
+def next_step(
+    gun: str, collection: Collection | None, keys: Iterable[StoredKey], delegate: str
+) -> InitialisationStep | None:
+    """The next step for a GUN; None when nothing is missing.
 
     Args:
         gun: its name.
-        known: what the server has; None when it does not know the GUN.
+        collection: what the server has; None when it does not know the GUN.
         keys: the administrator's.
-        delegate: id of the key that shall be allowed to sign.
+        delegate: id of the key that is to be allowed to sign.
 
     Raises:
         TrustError: somebody else initialised it.
     """
-    if known is None:
-        return Step.CREATE
-    ours = {key.id for key in keys}
-    if not known.targets & ours:
-        able = " (its signing key is allowed already)" if delegate in known.delegated else ""
+    if collection is None:
+        return InitialisationStep.CREATE
+    local = {key.id for key in keys}
+    if not collection.targets & local:
+        allowed = " (its signing key is already allowed)" if delegate in collection.delegated else ""
+        targets_key = min(collection.targets)[:7]
         raise TrustError(
-            f"{gun} was initialised with other keys than those here{able}",
-            hint=f"run this where the targets key {min(known.targets)[:7]} is, or name its trust directory",
+            f"{gun} was initialised with other keys than those here{allowed}",
+            hint=f"run this where the targets key {targets_key} is, or name its trust directory",
         )
-    if known.snapshot & ours:
-        return Step.ROTATE
-    return None if delegate in known.delegated else Step.DELEGATE
+    if collection.snapshot & local:
+        return InitialisationStep.ROTATE
+    return None if delegate in collection.delegated else InitialisationStep.DELEGATE
 
 
-def look(notary: Notary, role: str) -> Collection | None:
-    """What the server has of a GUN; None when it does not know it. The trust directory must be a fresh one.
+def read_collection(notary: Notary, role: str) -> Collection | None:
+    """What the server has of a GUN; None when it does not know the GUN. The trust directory must be empty.
+
+    The client prints no key ids of root, but it saves root.json, whose `signed.roles` has them:
+    https://theupdateframework.github.io/specification/latest/#file-formats-root
 
     Raises:
-        TrustError: as `farm.trust.notary.verify.signed_digests`.
+        TrustError: as `farm.trust.notary.verify.read_signatures`.
     """
-    outcome = notary.attempt("delegation", "list", notary.gun)
-    if outcome.status != 0 and is_unknown(outcome.output):
+    result = notary.attempt("delegation", "list", notary.gun)
+    if result.status != 0 and is_unknown(result.output):
         return None
-    if outcome.status != 0:
-        raise notary.error(outcome)
+    if result.status != 0:
+        raise notary.error(result)
     root = json.loads((notary.trust_dir / "tuf" / notary.gun / "metadata" / "root.json").read_text())
-    return Collection(_ids(root, "targets"), _ids(root, "snapshot"), delegated_keys(outcome.output, role))
+    return Collection(_ids(root, "targets"), _ids(root, "snapshot"), delegated_keys(result.output, role))
 
 
 def delegated_keys(output: str, role: str) -> frozenset[str]:
-    """The key ids of a role in the table that `notary delegation list` prints."""
+    """The key ids of a role in the table of `notary delegation list`: ROLE, PATHS, KEY IDS, THRESHOLD.
+
+    https://github.com/theupdateframework/notary/blob/v0.7.0/cmd/notary/prettyprint.go
+    """
     ids: set[str] = set()
     current = ""
     for line in output.splitlines():
-        # Further keys of a role stand below its first, with nothing in the first column.
+        # Further keys of a role are in rows whose first column is empty.
         current = current if line[:1].isspace() or not line else line.split()[0]
         ids.update(_KEY_ID.findall(line) if current == role else ())
     return frozenset(ids)
-
-
-def stored_keys(trust_dir: Path) -> list[StoredKey]:
-    """The private keys of a trust directory, ordered by id."""
-    keys = []
-    for path in sorted((trust_dir / "private").glob("*.key")):
-        headers = dict(_HEADER.findall(path.read_text()))
-        keys.append(StoredKey(path.stem, headers.get("role", ""), headers.get("gun"), path))
-    return keys
 
 
 def _ids(root: dict[str, Any], role: str) -> frozenset[str]:
     return frozenset(root["signed"]["roles"][role]["keyids"])
 
 
-def _took(step: Step, notary: Notary, trust_dir: Path, certificate: Path, role: str) -> bool:
-    """Take a step; False when another client came first."""
-    _lend(notary.gun, trust_dir, notary.trust_dir)
-    if step is Step.DELEGATE:
-        words = ["delegation", "add", "-p", notary.gun, role, str(certificate.absolute()), "--all-paths"]
+def _take(step: InitialisationStep, reader: Notary, delegation: _Delegation) -> bool:
+    """Take a step; False when another client published first."""
+    notary = dataclasses.replace(reader, passphrases=delegation.passphrases)
+    copy_keys_for(notary.gun, delegation.trust_dir, notary.trust_dir)
+    if step is InitialisationStep.DELEGATE:
+        certificate = str(delegation.certificate.absolute())
+        words = ["delegation", "add", "-p", notary.gun, delegation.role, certificate, "--all-paths"]
     else:
+        # This also publishes a new GUN. With a snapshot key on the server, publishers need no key but that of
+        # their delegation.
         words = ["key", "rotate", notary.gun, "snapshot", "-r"]
-    if step is Step.CREATE:
+    if step is InitialisationStep.CREATE:
         notary.run("init", notary.gun)
-        _keep(notary.trust_dir, trust_dir)
-    outcome = notary.attempt(*words)
-    if outcome.status != 0 and not is_conflict(outcome.output):
-        raise notary.error(outcome)
-    return outcome.status == 0
-
-
-def _lend(gun: str, trust_dir: Path, work: Path) -> None:
-    """Copy what a step needs: the GUN's own keys, and one root key, the same each time."""
-    private = _private(work)
-    keys = stored_keys(trust_dir)
-    roots = [key for key in keys if key.role == "root"][:1]
-    for key in roots + [key for key in keys if key.gun == gun]:
-        write_once(private / key.path.name, key.path.read_text())
-
-
-def _keep(work: Path, trust_dir: Path) -> None:
-    """Save new keys, but for that of snapshot: the server replaces it before anyone sees it."""
-    for key in stored_keys(work):
-        if key.role in {"root", "targets"}:
-            write_once(_private(trust_dir) / key.path.name, key.path.read_text())
-
-
-def _private(trust_dir: Path) -> Path:
-    private = trust_dir / "private"
-    try:
-        private.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrustDeniedError(f"{private}: cannot be made: {error.strerror}") from error
-    return private
+        save_new_keys(notary.trust_dir, delegation.trust_dir)
+    result = notary.attempt(*words)
+    if result.status != 0 and not is_conflict(result.output):
+        raise notary.error(result)
+    return result.status == 0

@@ -1,4 +1,4 @@
-"""openssl, which makes and opens keys."""
+"""Running the openssl program, which makes and opens keys."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 def openssl(
     arguments: Sequence[str], deadline: Deadline, secrets: Iterable[Secret] = ()
 ) -> subprocess.CompletedProcess[str]:
-    """Run one openssl command; `-passin stdin`, then `-passout stdin`, read one of the secrets each.
+    """Run one openssl command; `-passin stdin`, then `-passout stdin`, each read one of the secrets.
+
+    Secrets go through stdin because other users can see command lines:
+    https://docs.openssl.org/master/man1/openssl-passphrase-options/
 
     Raises:
-        TrustUnavailableError: the deadline passed; the process is dead by then.
+        TrustUnavailableError: the deadline passed; the process has been killed.
         FarmError: openssl is not installed.
     """
     require("openssl", *TIE_PROGRAM)
@@ -36,5 +39,5 @@ def openssl(
             env=environment(["PATH"]),
         )
     except subprocess.TimeoutExpired:
-        # The cause would carry what was printed.
+        # No cause: it would carry the output.
         raise deadline.missed() from None

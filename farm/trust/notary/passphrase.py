@@ -1,4 +1,4 @@
-"""Where the passphrase of the signing key comes from."""
+"""The command that prints the passphrase of the signing key."""
 
 from __future__ import annotations
 
@@ -11,39 +11,40 @@ from contextlib import suppress
 from farm.errors import SettingsError, TrustDeniedError, TrustUnavailableError
 from farm.settings import Secret
 
-_SHOWN = 200
+_STDERR_SHOWN = 200
+"""Characters of standard error in a message."""
 
 
 def passphrase_of(command: str, timeout: float) -> Secret:
-    """The passphrase that a command prints, less one newline at its end.
+    """The passphrase that a command prints, without the newline at its end.
 
     Args:
-        command: a command line, split as a shell would, but run without one.
+        command: a command line, split as by a shell, but run without one.
         timeout: seconds that it may take.
 
     Raises:
         SettingsError: the command line cannot be split.
-        TrustDeniedError: it cannot be started, failed (what it says on standard error is shown), or
+        TrustDeniedError: the command cannot be started, failed (the message shows its standard error), or
             printed no passphrase.
-        TrustUnavailableError: it took too long; it is dead by then, with what it started.
+        TrustUnavailableError: it took too long; it has been killed with its children.
     """
     words = _split(command)
     try:
-        status, printed, complaint = _run(words, timeout)
+        status, output, stderr = _run(words, timeout)
     except OSError as error:
         raise TrustDeniedError(
             f"the passphrase command {words[0]} cannot be started: {error.strerror}",
             hint="see signing-passphrase-command",
         ) from error
     except subprocess.TimeoutExpired:
-        # The cause would carry what was printed.
+        # No cause: it would carry the output.
         raise TrustUnavailableError(
             f"the passphrase command {words[0]} did not end within {timeout:g} s"
         ) from None
     if status != 0:
-        said = " ".join(complaint.decode(errors="replace").split())[-_SHOWN:] or "it says nothing"
-        raise TrustDeniedError(f"the passphrase command {words[0]} ended with status {status}: {said}")
-    return _secret(printed, words[0])
+        said = " ".join(stderr.decode(errors="replace").split())[-_STDERR_SHOWN:] or "it printed no error"
+        raise TrustDeniedError(f"the passphrase command {words[0]} failed with status {status}: {said}")
+    return _secret(output, words[0])
 
 
 def _split(command: str) -> list[str]:
@@ -65,20 +66,20 @@ def _run(words: list[str], timeout: float) -> tuple[int, bytes, bytes]:
         start_new_session=True,
     ) as process:
         try:
-            printed, complaint = process.communicate(timeout=timeout)
+            output, stderr = process.communicate(timeout=timeout)
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             raise
-    return process.returncode, printed, complaint
+    return process.returncode, output, stderr
 
 
-def _secret(printed: bytes, name: str) -> Secret:
+def _secret(output: bytes, name: str) -> Secret:
     try:
-        text = printed.decode().removesuffix("\n")
+        text = output.decode().removesuffix("\n")
     except UnicodeDecodeError:
-        # The cause would carry what was printed.
-        raise TrustDeniedError(f"the passphrase command {name} prints something that is not UTF-8") from None
+        # No cause: it would carry the output.
+        raise TrustDeniedError(f"the passphrase command {name} prints text that is not UTF-8") from None
     if not text or "\n" in text:
         raise TrustDeniedError(f"the passphrase command {name} must print one line, the passphrase")
     return Secret(text)

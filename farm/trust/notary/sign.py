@@ -1,151 +1,109 @@
-"""Signing tags with a delegation key, so that nothing is lost and nothing is half done."""
+"""Signing tags with a delegation key: all tags of a GUN in one publication, read back afterwards."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.errors import TrustError
-from farm.trust.notary.client import Notary, NotaryServer, fresh
+from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.conflict_retry import until_true
 from farm.trust.notary.deadline import Deadline
 from farm.trust.notary.failures import is_conflict
 from farm.trust.notary.keys import SigningKey, stage_key
-from farm.trust.notary.verify import Signed, SignedTargets, known
+from farm.trust.notary.verify import SignedTargets, read_initialised
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
 
-    from farm.model import Descriptor, Reference
     from farm.registry.credentials import Login
+    from farm.trust.signer import SignTarget
+
+    OpenClient = Callable[[], AbstractContextManager[Notary]]
 
 
-@dataclass(frozen=True, slots=True)
-class SignTarget:
-    """A tag of a GUN (docker.io/linuxkit/foo), and what it names: size in bytes, sha256 in hex."""
-
-    gun: str
-    tag: str
-    size: int
-    sha256: str
-
-    @staticmethod
-    def of(reference: Reference, descriptor: Descriptor) -> SignTarget:
-        """The target that signs NAME:TAG to be what a descriptor names."""
-        return SignTarget(
-            reference.name, reference.tag or "", descriptor.size, descriptor.digest.removeprefix("sha256:")
-        )
-
-    @property
-    def digest(self) -> str:
-        """sha256:HEX."""
-        return f"sha256:{self.sha256}"
-
-    def words(self, role: str) -> tuple[str, ...]:
-        """The target as the client's `addhash` takes it."""
-        return (self.gun, self.tag, str(self.size), "--sha256", self.sha256, "-r", role)
-
-
-def sign(
-    target: SignTarget,
+def sign_targets(
+    targets: Sequence[SignTarget],
     key: SigningKey,
     server: NotaryServer,
     *,
     timeout: float,
     login: Login | None = None,
-    replace: bool = True,
-) -> Signed | None:
-    """Sign one tag; see `sign_all`.
+) -> None:
+    """Sign tags of one GUN with one publication, and read them back.
 
-    Returns:
-        What the tag was signed to be before, where that was something else.
-    """
-    return sign_all([target], key, server, timeout=timeout, login=login, replace=replace).get(target.tag)
-
-
-def sign_all(
-    targets: list[SignTarget],
-    key: SigningKey,
-    server: NotaryServer,
-    *,
-    timeout: float,
-    login: Login | None = None,
-    replace: bool = True,
-) -> dict[str, Signed]:
-    """Sign tags of one GUN with one publication, and prove it by reading them back.
-
-    What is signed already stays as it is, so a second call does nothing. Two callers at once lose
-    nothing, but they get into each other's way: hold a lock for the GUN, one that holds across hosts.
+    What is signed already stays as it is, so a second call does nothing. Concurrent callers lose nothing but
+    time, because all but one of them have to try again: hold a lock for the GUN across all hosts.
 
     Args:
         targets: of one GUN, one or more.
         key: the delegation key that signs.
         server: where to publish.
         timeout: seconds for all of it.
-        login: the registry account that notary's token service is asked with.
-        replace: whether a tag that is signed to be something else may be signed anew.
-
-    Returns:
-        By tag: what was signed before and has been replaced.
+        login: the registry account, for notary's token service.
 
     Raises:
         TrustDeniedError: the key or its passphrase is wrong, the key may not sign, the login is refused.
-        TrustUnavailableError: the server is away or silent, or others kept publishing first.
-        TrustError: the GUN is not initialised, or a tag is signed already and `replace` is False.
-        ValueError: the targets are of several GUNs, or none.
+        TrustUnavailableError: the server cannot be reached or does not answer, or other clients kept
+            publishing first.
+        TrustError: the GUN is not initialised.
+        ValueError: the targets are of several GUNs, or there are none.
     """
-    (gun,) = {target.gun for target in targets}
+    (gun,) = {target.name for target in targets}
     deadline = Deadline.after(timeout, f"signing {gun}")
-    replaced: dict[str, Signed] = {}
-
-    def attempt() -> bool:
-        with fresh(gun, server, deadline, login) as notary:
-            # Asked first, too, because notary initialises on its own a GUN that the server does not know.
-            before = known(notary, key.role)
-            missing = unsigned(targets, before)
-            if not missing:
-                return True
-            replaced.update(_replaced(missing, before.signed, replace=replace))
-            once = stage_key(key, notary.trust_dir, deadline)
-            signer = dataclasses.replace(notary, passphrases={key.role: [once]})
-            if not _published(signer, missing, before, key.role):
-                return False
-        # From an empty directory again: what everyone sees, not what the client believes.
-        with fresh(gun, server, deadline, login) as notary:
-            return not unsigned(targets, known(notary, key.role))
-
-    until_true(attempt, f"what was published for {gun} did not stand on {server.url}")
-    return replaced
+    until_true(
+        lambda: _sign_once(targets, key, lambda: open_client(gun, server, deadline, login)),
+        f"{server.url} does not show what was signed for {gun}",
+    )
 
 
-def unsigned(targets: list[SignTarget], before: SignedTargets) -> list[SignTarget]:
-    """Those targets that are not signed as they should be."""
+def _sign_once(targets: Sequence[SignTarget], key: SigningKey, open_new: OpenClient) -> bool:
+    """Sign what is not signed yet; whether all targets are signed on the server now."""
+    with open_new() as notary:
+        # This read also fails for an unknown GUN, which the client would silently initialise when publishing.
+        before = read_initialised(notary, key.role)
+        missing = unsigned(targets, before)
+        if not missing:
+            return True
+        passphrase = stage_key(key, notary.trust_dir, notary.deadline)
+        with_key = dataclasses.replace(notary, passphrases={key.role: [passphrase]})
+        if not _publish(with_key, missing, before, key.role):
+            return False
+    # Another empty trust directory: this one holds what the client published, not what the server serves.
+    with open_new() as notary:
+        return not unsigned(targets, read_initialised(notary, key.role))
 
-    def stands(target: SignTarget) -> bool:
-        found = before.signed.get(target.tag)
-        return found is not None and (found.digest, found.size) == (target.digest, target.size)
 
-    return [target for target in targets if not stands(target)]
+def unsigned(targets: Sequence[SignTarget], before: SignedTargets) -> list[SignTarget]:
+    """The targets that are not signed, or signed with another digest or size."""
 
+    def is_signed(target: SignTarget) -> bool:
+        signature = before.signed.get(target.tag)
+        return signature is not None and (signature.digest, signature.size) == (target.digest, target.size)
 
-def _replaced(missing: list[SignTarget], signed: Mapping[str, Signed], *, replace: bool) -> dict[str, Signed]:
-    others = {target.tag: signed[target.tag] for target in missing if target.tag in signed}
-    if others and not replace:
-        tag, found = next(iter(others.items()))
-        raise TrustError(f"{missing[0].gun}:{tag} is signed already, as {found.digest}")
-    return others
+    return [target for target in targets if not is_signed(target)]
 
 
-def _published(notary: Notary, targets: list[SignTarget], before: SignedTargets, role: str) -> bool:
-    """Stage all and publish once; whether the server took it, or another client came first."""
+def addhash_arguments(target: SignTarget, role: str, *, publish: bool = False) -> list[str]:
+    """The arguments that stage a target in the client's changelist, and publish all that is staged.
+
+    `notary addhash [-p] GUN TAG SIZE --sha256 HEX -r ROLE`, see
+    https://github.com/theupdateframework/notary/blob/v0.7.0/cmd/notary/tuf.go
+    """
+    words = [target.name, target.tag, str(target.size), "--sha256", target.digest.removeprefix("sha256:")]
+    return ["addhash", *(["-p"] if publish else []), *words, "-r", role]
+
+
+def _publish(notary: Notary, targets: Sequence[SignTarget], before: SignedTargets, role: str) -> bool:
+    """Stage all targets and publish once; False when another client published first."""
     if before.expired:
-        # An expired role can only be published whole: its key holder vouches for it once more.
+        # The server rejects an expired role. `witness` signs all of it again, with a new expiry date:
+        # https://github.com/theupdateframework/notary/blob/v0.7.0/docs/advanced_usage.md
         notary.run("witness", notary.gun, role)
     *first, last = targets
     for target in first:
-        notary.run("addhash", *target.words(role))
-    outcome = notary.attempt("addhash", "-p", *last.words(role))
-    if outcome.status != 0 and not is_conflict(outcome.output):
-        raise notary.error(outcome)
-    return outcome.status == 0
+        notary.run(*addhash_arguments(target, role))
+    result = notary.attempt(*addhash_arguments(last, role, publish=True))
+    if result.status != 0 and not is_conflict(result.output):
+        raise notary.error(result)
+    return result.status == 0

@@ -1,4 +1,4 @@
-"""Reading signatures back, from the server and nothing else."""
+"""Reading signatures back from the server, never from the client's own cache."""
 
 from __future__ import annotations
 
@@ -7,70 +7,64 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.errors import TrustError
-from farm.trust.notary.client import Notary, NotaryServer, fresh
+from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.deadline import Deadline
 from farm.trust.notary.failures import incomplete_roles, is_unknown
+from farm.trust.signer import Signature
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from farm.model import Reference
     from farm.registry.credentials import Login
 
 RELEASES = "targets/releases"
-# Docker believes these roles, in this order.
-_BELIEVED = (RELEASES, "targets")
+"""The delegation in which docker looks for tags, before `targets` itself.
+
+https://docs.docker.com/engine/security/trust/trust_delegation/
+"""
 _THREADS = 16
 _COLUMNS = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Signed:
-    """What a tag is signed to be: digest (sha256:HEX) and size in bytes, and the role that says so."""
-
-    digest: str
-    size: int
-    role: str
-
-
-@dataclass(frozen=True, slots=True)
 class SignedTargets:
-    """What the server says of one GUN; `expired` names a role whose signatures are too old to count."""
+    """What the server holds as signed for one GUN."""
 
-    signed: dict[str, Signed]
+    signed: dict[str, Signature]
+    """By tag."""
     expired: str | None = None
+    """The role, if it has expired: its signatures do not count then, see
+    https://theupdateframework.github.io/specification/latest/#update-targets
+    """
 
 
-def signed_digests(
+def read_signatures(
     guns: Sequence[str],
     server: NotaryServer,
     *,
     timeout: float,
     login: Login | None = None,
     role: str = RELEASES,
-) -> dict[str, dict[str, Signed]]:
+) -> dict[str, dict[str, Signature]]:
     """What the server holds as signed, by GUN and tag; a GUN that it does not know has no tags.
 
-    Each GUN is read into an empty trust directory, since notary falls back to what it has seen before
-    when the server is away; several are read at a time.
-
     Args:
-        guns: such as docker.io/linuxkit/foo.
+        guns: such as docker.io/linuxkit/foo; up to 16 are read at a time.
         server: where to read.
         timeout: seconds for one GUN.
         login: the account, where reading needs one.
         role: the delegation that counts, beside `targets` itself.
 
     Raises:
-        TrustUnavailableError: the server cannot be reached, or was silent.
+        TrustUnavailableError: the server cannot be reached, or does not answer.
         TrustDeniedError: it refuses the login.
-        TrustError: its answer does not hold: an untrusted certificate, expired or incomplete metadata.
+        TrustError: an untrusted certificate, or expired or incomplete metadata.
     """
 
-    def read(gun: str) -> dict[str, Signed]:
+    def read(gun: str) -> dict[str, Signature]:
         deadline = Deadline.after(timeout, f"reading the signatures of {gun}")
-        with fresh(gun, server, deadline, login) as notary:
-            return _valid(gun, standing(notary, role))
+        with open_client(gun, server, deadline, login) as notary:
+            return _unexpired(gun, read_targets(notary, role))
 
     with ThreadPoolExecutor(min(_THREADS, max(1, len(guns)))) as threads:
         readings = {gun: threads.submit(read, gun) for gun in guns}
@@ -80,102 +74,72 @@ def signed_digests(
             threads.shutdown(wait=False, cancel_futures=True)
 
 
-def verify(
-    reference: Reference,
-    digest: str,
-    size: int,
-    server: NotaryServer,
-    *,
-    timeout: float,
-    login: Login | None = None,
-    role: str = RELEASES,
-) -> None:
-    """Make sure that a tag is signed to be what it should be.
-
-    Args:
-        reference: NAME:TAG.
-        digest: sha256:HEX that must be signed.
-        size: bytes that must be signed.
-        server: where to read.
-        timeout: seconds that it may take.
-        login: the account, where reading needs one.
-        role: the delegation that counts, beside `targets` itself.
-
-    Raises:
-        TrustError: it is not signed, or signed to be something else; and as `signed_digests`.
-    """
-    tags = signed_digests([reference.name], server, timeout=timeout, login=login, role=role)[reference.name]
-    found = tags.get(reference.tag or "")
-    if found is None:
-        raise TrustError(
-            f"{reference} is not signed", hint="`farm manifest` on its package signs what stands"
-        )
-    if (found.digest, found.size) != (digest, size):
-        raise TrustError(
-            f"{reference} is signed as {found.digest} ({found.size} bytes), not {digest} ({size} bytes)"
-        )
-
-
-def standing(notary: Notary, role: str = RELEASES) -> SignedTargets | None:
-    """What the server says of a GUN; None when it does not know it. The trust directory must be a fresh one.
-
-    Raises:
-        TrustError: as `signed_digests`, but for an expired delegation, which is part of the answer.
-    """
-    roles = tuple(dict.fromkeys((role, *_BELIEVED)))
-    outcome = notary.attempt("list", notary.gun, *(word for name in roles for word in ("-r", name)))
-    if outcome.status != 0 and is_unknown(outcome.output):
-        return None
-    if outcome.status != 0:
-        raise notary.error(outcome)
-    missing = incomplete_roles(outcome.output)
-    reason = missing.get(role, "")
-    if role in missing and "expired" not in reason:
-        raise TrustError(f"the signatures of {notary.gun} in {role} cannot be read: {reason}")
-    return SignedTargets(parse_list(outcome.output, (role, "targets")), role if role in missing else None)
-
-
 def require_initialised(
     gun: str, server: NotaryServer, *, timeout: float, login: Login | None = None
 ) -> None:
-    """Make sure that the server knows a GUN, before anything is pushed that shall be signed.
+    """Make sure that the server knows a GUN, before anything is pushed that has to be signed.
 
     Raises:
-        TrustError: it does not; the hint names the administrator's command. And as `signed_digests`.
+        TrustError: it does not; the hint names the administrator's command. And as `read_signatures`.
     """
-    with fresh(gun, server, Deadline.after(timeout, f"looking for {gun}"), login) as notary:
-        known(notary)
+    with open_client(gun, server, Deadline.after(timeout, f"looking for {gun}"), login) as notary:
+        read_initialised(notary)
 
 
-def known(notary: Notary, role: str = RELEASES) -> SignedTargets:
-    """What the server says of a GUN that it must know; the trust directory must be a fresh one.
+def read_initialised(notary: Notary, role: str = RELEASES) -> SignedTargets:
+    """As `read_targets`, for a GUN that must be initialised.
 
     Raises:
-        TrustError: it does not know it; and as `standing`.
+        TrustError: the server does not know it; and as `read_targets`.
     """
-    found = standing(notary, role)
-    if found is None:
+    targets = read_targets(notary, role)
+    if targets is None:
         raise TrustError(
             f"{notary.gun} is not initialised on {notary.server.url}",
             hint=f"the administrator does it once: farm trust init {notary.gun}",
         )
-    return found
+    return targets
 
 
-def parse_list(output: str, roles: Sequence[str]) -> dict[str, Signed]:
-    """The table that `notary list` prints, by tag; rows of roles other than `roles` do not count."""
+def read_targets(notary: Notary, role: str = RELEASES) -> SignedTargets | None:
+    """What the server holds as signed for a GUN; None when it does not know the GUN.
+
+    The trust directory must be empty: `notary list` falls back to what it has there when the server cannot
+    be reached, with exit status 0.
+
+    Raises:
+        TrustError: as `read_signatures`, except for an expired delegation, which the result reports.
+    """
+    roles = dict.fromkeys((role, RELEASES, "targets"))
+    result = notary.attempt("list", notary.gun, *(word for name in roles for word in ("-r", name)))
+    if result.status != 0 and is_unknown(result.output):
+        return None
+    if result.status != 0:
+        raise notary.error(result)
+    missing = incomplete_roles(result.output)
+    reason = missing.get(role, "")
+    if role in missing and "expired" not in reason:
+        raise TrustError(f"the signatures of {notary.gun} in {role} cannot be read: {reason}")
+    return SignedTargets(parse_list(result.output, (role, "targets")), role if role in missing else None)
+
+
+def parse_list(output: str, roles: Sequence[str]) -> dict[str, Signature]:
+    """The rows for `roles` in the table that `notary list` prints (NAME, DIGEST, SIZE, ROLE), by tag.
+
+    https://github.com/theupdateframework/notary/blob/v0.7.0/cmd/notary/prettyprint.go
+    """
     rows = [line.split() for line in output.splitlines()]
     return {
-        row[0]: Signed(f"sha256:{row[1]}", int(row[2]), row[3])
+        row[0]: Signature(f"sha256:{row[1]}", int(row[2]), row[3])
         for row in rows
         if len(row) == _COLUMNS and row[2].isdecimal() and row[3] in roles
     }
 
 
-def _valid(gun: str, found: SignedTargets | None) -> dict[str, Signed]:
-    if found and found.expired:
+def _unexpired(gun: str, targets: SignedTargets | None) -> dict[str, Signature]:
+    if targets and targets.expired:
         raise TrustError(
-            f"the signatures of {gun} in {found.expired} have expired",
+            f"the signatures of {gun} in {targets.expired} have expired",
             hint="sign any tag of it again: that renews them all",
         )
-    return found.signed if found else {}
+    return targets.signed if targets else {}

@@ -12,7 +12,7 @@ from farm.registry.credentials import Credentials
 from farm.registry.index import members_of
 from farm.registry.published_images import arch_image, read_index
 from farm.trust.notary.client import NotaryServer
-from farm.trust.notary.verify import verify
+from farm.trust.notary.verify import read_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -104,7 +104,8 @@ def _assert_stands(rig: Rig, package: Package, state: dict[str, Any]) -> None:
             assert image is not None
             assert members_of(index, arch) == image.descriptors == told[arch]
     server = NotaryServer(rig.lab.notary_url, rig.home / "trust", rig.lab.notary_ca)
-    verify(reference, found.digest, found.size, server, timeout=60)
+    signed = read_signatures([reference.name], server, timeout=60)[reference.name][str(reference.tag)]
+    assert (signed.digest, signed.size) == (found.digest, found.size)
 
 
 def assert_failed(rig: Rig, package: Package, *, because: str, published: bool = False) -> str:

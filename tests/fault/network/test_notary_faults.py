@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,9 @@ from farm.model import Reference
 from farm.settings import Secret
 from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.keys import SigningKey
-from farm.trust.notary.sign import SignTarget, sign
-from farm.trust.notary.verify import signed_digests
+from farm.trust.notary.sign import sign_targets
+from farm.trust.notary.verify import read_signatures
+from farm.trust.signer import SignTarget
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
 from tests.support import http_faults
 from tests.support.farm_command import wait_until
@@ -35,7 +37,7 @@ HEALING = {
 """What happens once to a publication, by the name of the package whose it is."""
 DOWN = 3
 """Attempts in a row that fail."""
-OTHER = SignTarget("", "other", 7, "0" * 64)
+OTHER = SignTarget("", "other", f"sha256:{'0' * 64}", 7)
 
 
 def server_of(farm: Rig) -> NotaryServer:
@@ -46,8 +48,8 @@ def server_of(farm: Rig) -> NotaryServer:
 def sign_another_tag(farm: Rig, package: Package) -> None:
     """Publish in a package's collection, as a client that knows nothing of the farm."""
     key = SigningKey(farm.lab.signing_key, Secret(farm.lab.signing_passphrase))
-    gun = Reference.parse(package.reference).name
-    sign(SignTarget(gun, OTHER.tag, OTHER.size, OTHER.sha256), key, server_of(farm), timeout=60)
+    target = replace(OTHER, name=Reference.parse(package.reference).name)
+    sign_targets([target], key, server_of(farm), timeout=60)
 
 
 def test_a_signing_outlasts_what_a_notary_server_can_do(farm: Rig, services: Services) -> None:
@@ -62,7 +64,7 @@ def test_a_signing_outlasts_what_a_notary_server_can_do(farm: Rig, services: Ser
     assert down.hits == DOWN
     assert_published(farm, *packages.values())
     gun = Reference.parse(conflict.reference).name
-    signed = signed_digests([gun], server_of(farm), timeout=60)[gun]
+    signed = read_signatures([gun], server_of(farm), timeout=60)[gun]
     assert signed.keys() == {conflict.tag, OTHER.tag}
 
 

@@ -1,4 +1,4 @@
-"""A notary server from the lab, an administrator's trust directory, and GUNs of each test's own."""
+"""A notary server from the lab, an administrator's trust directory, and new GUNs for each test."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import pytest
 
 from farm.settings import Secret
 from farm.trust.notary.client import NotaryServer
-from farm.trust.notary.initialise import Step, init
+from farm.trust.notary.initialise import InitialisationStep
+from farm.trust.notary.initialise import initialise as initialise_gun
 from farm.trust.notary.keys import SigningKey
 
 TIMEOUT = 60.0
 NewGun = Callable[[], str]
-Initialise = partial[tuple[Step, ...]]
+Initialise = partial[tuple[InitialisationStep, ...]]
 
 
 @pytest.fixture
@@ -43,15 +44,15 @@ def admin(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def new_gun() -> NewGun:
-    """Names that no server has heard of."""
+    """Makes GUNs that no server knows."""
     return lambda: f"localhost:5000/t{secrets.token_hex(6)}/pkg"
 
 
 @pytest.fixture
 def initialise(lab: Any, certificate: Path, server: NotaryServer, admin: Path) -> Initialise:
-    """`init` with everything given but the GUN; any of it may be given differently."""
+    """`initialise` with all arguments but the GUN; a test may override any of them."""
     return partial(
-        init,
+        initialise_gun,
         certificate=certificate,
         server=server,
         trust_dir=admin,
@@ -62,7 +63,7 @@ def initialise(lab: Any, certificate: Path, server: NotaryServer, admin: Path) -
 
 @pytest.fixture
 def make_gun(new_gun: NewGun, initialise: Initialise) -> NewGun:
-    """GUNs for which the key may sign."""
+    """Makes GUNs for which the key may sign."""
 
     def make() -> str:
         gun = new_gun()

@@ -1,4 +1,4 @@
-"""Faults on the way to a notary server, each for as long as its block lasts."""
+"""Faults of a notary server or of the connection to it; each lasts for its `with` block."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def silent_server() -> Iterator[str]:
 
 
 def nobody() -> str:
-    """The URL of a port where nobody listens."""
+    """The URL of a port on which nothing listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return f"https://localhost:{listener.getsockname()[1]}"
 
 
 @dataclass
 class Stalling:
-    """A way to a server that lets `chunks` pieces of data go there, and then no more."""
+    """A relay that forwards `chunks` pieces of data to a server, and then no more."""
 
     target: str
     chunks: int
@@ -55,7 +55,7 @@ class Stalling:
                     threading.Thread(target=self.forward, args=(source, sink, gate), daemon=True).start()
 
     def forward(self, source: socket.socket, sink: socket.socket, gate: bool) -> None:
-        """Copy one direction; what is held back is never sent, and the connection stays open."""
+        """Copy one direction; data that is held back is never sent, and the connection stays open."""
         with contextlib.suppress(OSError), source, sink:
             while data := source.recv(65536):
                 if not gate or self.may_pass():
@@ -64,17 +64,17 @@ class Stalling:
 
 @contextlib.contextmanager
 def stalling(target: str, chunks: int) -> Iterator[tuple[str, threading.Event]]:
-    """The URL of a way to `target` that stalls after some pieces of data, and the event of its doing so."""
-    way = Stalling(target, chunks)
+    """The URL of a relay to `target` that stalls after `chunks` pieces of data, and the event that it did."""
+    relay = Stalling(target, chunks)
     with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        threading.Thread(target=way.serve, args=(listener,), daemon=True).start()
-        yield f"https://localhost:{listener.getsockname()[1]}", way.stalled
+        threading.Thread(target=relay.serve, args=(listener,), daemon=True).start()
+        yield f"https://localhost:{listener.getsockname()[1]}", relay.stalled
         listener.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
 def token_server(status: int) -> Iterator[tuple[str, list[str]]]:
-    """A server that wants a token; its token service answers `status`. And the logins both were shown."""
+    """A server that requires a token, whose token service answers `status`; and the logins they received."""
     logins: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):

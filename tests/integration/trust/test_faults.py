@@ -1,4 +1,4 @@
-"""Servers that are away, silent, strange or unwilling; processes killed at any point."""
+"""Servers that are down, silent, untrusted or that refuse the login; processes killed at any point."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ import pytest
 from farm.errors import FarmError, TrustDeniedError, TrustError, TrustUnavailableError
 from farm.registry.credentials import Login
 from farm.settings import Secret
-from farm.trust.notary.client import NotaryServer, fresh
+from farm.trust.notary.client import NotaryServer, open_client
 from farm.trust.notary.deadline import Deadline
-from farm.trust.notary.initialise import init
-from farm.trust.notary.sign import SignTarget, sign
-from farm.trust.notary.verify import signed_digests
+from farm.trust.notary.initialise import initialise as initialise_gun
+from farm.trust.notary.sign import sign_targets
+from farm.trust.notary.verify import read_signatures
+from farm.trust.signer import SignTarget
 from tests.integration.trust.faults import nobody, silent_server, stalling, token_server
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ TIMEOUT = 60.0
 
 
 def target(gun: str, tag: str = "v1") -> SignTarget:
-    return SignTarget(gun, tag, 7, "ab" * 32)
+    return SignTarget(gun, tag, f"sha256:{'ab' * 32}", 7)
 
 
 def processes(word: str) -> list[str]:
@@ -59,7 +60,7 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 
 
 def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stalled: threading.Event) -> None:
-    """Run an action in a process of its own, and kill that as soon as the way to the server stalls."""
+    """Run an action in a process of its own, and kill the process when the relay stalls."""
     process = multiprocessing.get_context("spawn").Process(target=action, kwargs=arguments)
     process.start()
     wait_for(lambda: stalled.is_set() or not process.is_alive())
@@ -67,31 +68,31 @@ def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stall
     process.join()
 
 
-def test_a_server_that_is_down_is_told_as_unavailable(
+def test_a_server_that_is_down_is_reported_as_unavailable(
     gun: str, key: SigningKey, server: NotaryServer
 ) -> None:
     down = dataclasses.replace(server, url=nobody())
     with pytest.raises(TrustUnavailableError, match="connection refused"):
-        sign(target(gun), key, down, timeout=TIMEOUT)
+        sign_targets([target(gun)], key, down, timeout=TIMEOUT)
     with pytest.raises(TrustUnavailableError, match="connection refused"):
-        signed_digests([gun], down, timeout=TIMEOUT)
+        read_signatures([gun], down, timeout=TIMEOUT)
 
 
-def test_what_was_seen_before_does_not_pass_for_the_server_when_that_is_down(
+def test_signatures_that_were_read_before_do_not_count_when_the_server_is_down(
     gun: str, key: SigningKey, server: NotaryServer
 ) -> None:
-    sign(target(gun), key, server, timeout=TIMEOUT)
+    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
     with pytest.raises(TrustUnavailableError):
-        signed_digests([gun], dataclasses.replace(server, url=nobody()), timeout=TIMEOUT)
+        read_signatures([gun], dataclasses.replace(server, url=nobody()), timeout=TIMEOUT)
 
 
-def test_a_silent_server_is_given_up_in_time_and_no_client_stays(
+def test_a_silent_server_ends_at_the_deadline_and_no_client_process_remains(
     gun: str, key: SigningKey, server: NotaryServer
 ) -> None:
     with silent_server() as url:
         begun = time.monotonic()
         with pytest.raises(TrustUnavailableError, match=r"took longer than 0\.5 s"):
-            sign(target(gun), key, dataclasses.replace(server, url=url), timeout=0.5)
+            sign_targets([target(gun)], key, dataclasses.replace(server, url=url), timeout=0.5)
         assert time.monotonic() - begun < 3
         assert processes(url) == []
 
@@ -100,56 +101,56 @@ def test_a_certificate_of_an_unknown_ca_names_the_setting(
     gun: str, server: NotaryServer, certificate: Path
 ) -> None:
     with pytest.raises(TrustError, match="notary-ca") as caught:
-        signed_digests([gun], dataclasses.replace(server, ca=certificate), timeout=TIMEOUT)
+        read_signatures([gun], dataclasses.replace(server, ca=certificate), timeout=TIMEOUT)
     assert not caught.value.retryable
 
 
 def test_a_missing_ca_file_names_the_setting(gun: str, server: NotaryServer, tmp_path: Path) -> None:
     with pytest.raises(TrustError, match="notary-ca"):
-        signed_digests([gun], dataclasses.replace(server, ca=tmp_path / "none"), timeout=TIMEOUT)
+        read_signatures([gun], dataclasses.replace(server, ca=tmp_path / "none"), timeout=TIMEOUT)
 
 
 @pytest.mark.parametrize("status", [200, 401])
-def test_a_login_that_is_refused_is_denied_and_was_shown_to_the_token_service_only(
+def test_a_refused_login_is_an_error_and_only_the_token_service_has_seen_it(
     server: NotaryServer, status: int
 ) -> None:
     login = Login("maintainer", Secret("hunter22"))
     with token_server(status) as (url, logins), pytest.raises(TrustDeniedError, match="refuses the login"):
-        signed_digests(["localhost:5000/a"], NotaryServer(url, server.work), timeout=TIMEOUT, login=login)
+        read_signatures(["localhost:5000/a"], NotaryServer(url, server.work), timeout=TIMEOUT, login=login)
     shown = f"Basic {base64.b64encode(b'maintainer:hunter22').decode()}"
     assert shown in logins or status == 401
 
 
-def test_expired_signatures_are_not_told_as_missing_and_the_next_signing_renews_them(
+def test_expired_signatures_are_not_reported_as_missing_and_the_next_signing_renews_them(
     gun: str, key: SigningKey, server: NotaryServer
 ) -> None:
-    sign(target(gun), key, server, timeout=TIMEOUT)
+    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
     expire(gun, key, server)
 
     def expired() -> bool:
         try:
-            signed_digests([gun], server, timeout=TIMEOUT)
+            read_signatures([gun], server, timeout=TIMEOUT)
         except TrustError as error:
             return "have expired" in str(error)
         return False
 
     wait_for(expired)
-    sign(target(gun, "v2"), key, server, timeout=TIMEOUT)
-    assert signed_digests([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
+    sign_targets([target(gun, "v2")], key, server, timeout=TIMEOUT)
+    assert read_signatures([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
 
 
 @pytest.mark.parametrize("chunks", [0, 2, 4, 6, 9, 12, 15, 18, 22, 26])
-def test_a_signer_killed_at_any_point_leaves_nothing_that_blocks_the_next(
+def test_a_signing_killed_at_any_point_does_not_block_the_next(
     gun: str, key: SigningKey, server: NotaryServer, chunks: int
 ) -> None:
     with stalling(server.url, chunks) as (url, stalled):
         slow = dataclasses.replace(server, url=url)
-        arguments = {"target": target(gun), "key": key, "server": slow, "timeout": TIMEOUT}
-        run_and_kill(sign, arguments, stalled)
+        arguments = {"targets": [target(gun)], "key": key, "server": slow, "timeout": TIMEOUT}
+        run_and_kill(sign_targets, arguments, stalled)
         wait_for(lambda: not processes(url))
-    sign(target(gun, "v2"), key, server, timeout=TIMEOUT)
-    sign(target(gun), key, server, timeout=TIMEOUT)
-    assert signed_digests([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
+    sign_targets([target(gun, "v2")], key, server, timeout=TIMEOUT)
+    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
+    assert read_signatures([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
     assert [path.name for path in server.work.iterdir()] == [".lock"]
 
 
@@ -160,13 +161,13 @@ def test_an_initialisation_killed_at_any_point_is_completed_by_the_next(
     gun = f"localhost:5000/{tmp_path.name.lower()}"
     with stalling(server.url, chunks) as (url, stalled):
         slow = {"server": dataclasses.replace(server, url=url), "trust_dir": tmp_path / "admin"}
-        run_and_kill(init, {**initialise.keywords, **slow, "gun": gun}, stalled)
+        run_and_kill(initialise_gun, {**initialise.keywords, **slow, "gun": gun}, stalled)
     initialise(gun, trust_dir=tmp_path / "admin")
-    sign(target(gun), key, server, timeout=TIMEOUT)
+    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
     assert initialise(gun, trust_dir=tmp_path / "admin") == ()
 
 
-def test_no_secret_is_seen_in_any_command_line(
+def test_no_secret_appears_in_any_command_line(
     new_gun: NewGun, initialise: Initialise, key: SigningKey, server: NotaryServer, tmp_path: Path
 ) -> None:
     login = Login("maintainer", Secret("a-registry-password"))
@@ -182,7 +183,7 @@ def test_no_secret_is_seen_in_any_command_line(
     try:
         gun = new_gun()
         initialise(gun, trust_dir=tmp_path / "admin", login=login)
-        sign(target(gun), key, server, login=login, timeout=TIMEOUT)
+        sign_targets([target(gun)], key, server, login=login, timeout=TIMEOUT)
     finally:
         over.set()
         watcher.join()
@@ -198,22 +199,22 @@ def test_no_passphrase_is_echoed_by_the_terminal(new_gun: NewGun, server: Notary
     secret = Secret("seen-by-nobody")
     answers = {role: [secret] for role in ("root", "targets", "snapshot")}
     for _ in range(20):
-        with fresh(new_gun(), server, Deadline.after(TIMEOUT, "the test")) as client:
+        with open_client(new_gun(), server, Deadline.after(TIMEOUT, "the test")) as client:
             outcome = dataclasses.replace(client, passphrases=answers).attempt("init", client.gun)
         assert outcome.status == 0
         assert secret.reveal() not in outcome.output
 
 
-def test_a_missing_program_says_what_to_install(
+def test_the_error_for_a_missing_program_names_the_package_to_install(
     gun: str, key: SigningKey, server: NotaryServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FarmError, match="apt-get install notary"):
-        sign(target(gun), key, server, timeout=TIMEOUT)
+        sign_targets([target(gun)], key, server, timeout=TIMEOUT)
 
 
 def expire(gun: str, key: SigningKey, server: NotaryServer) -> None:
-    """Publish what stands with two seconds to live; the server takes nothing that has expired already."""
+    """Publish the current targets so that they expire in two seconds; the server refuses expired ones."""
     with httpx.Client(verify=ssl.create_default_context(cafile=server.ca)) as client:
         url = f"{server.url}/v2/{gun}/_trust/tuf/"
         metadata = client.get(f"{url}targets/releases.json").raise_for_status().json()
@@ -227,7 +228,7 @@ def expire(gun: str, key: SigningKey, server: NotaryServer) -> None:
 
 
 def compact(value: object) -> bytes:
-    """JSON as the server writes it; what came from there keeps its order, so signatures hold."""
+    """JSON as the server writes it; the order of keys is kept, so signatures stay valid."""
     return json.dumps(value, separators=(",", ":")).encode()
 
 

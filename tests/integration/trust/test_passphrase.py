@@ -1,4 +1,4 @@
-"""The command that prints the passphrase, with real processes."""
+"""The passphrase command, with real processes."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ def shell(script: str) -> str:
     return shlex.join(["sh", "-c", script])
 
 
-def test_one_newline_at_the_end_is_not_part_of_the_passphrase() -> None:
+def test_one_trailing_newline_is_not_part_of_the_passphrase() -> None:
     assert passphrase_of("echo 'open sesame '", 10) == Secret("open sesame ")
     assert passphrase_of("printf sesame", 10) == Secret("sesame")
 
 
-def test_a_failing_command_says_what_it_complained_of_and_not_what_it_printed() -> None:
+def test_the_error_of_a_failed_command_shows_stderr_but_not_stdout() -> None:
     with pytest.raises(TrustDeniedError, match="status 3: vault is sealed") as caught:
         passphrase_of(shell("echo half-a-secret; echo vault is sealed >&2; exit 3"), 10)
-    told = "".join(traceback.format_exception(caught.value)).replace(shell(""), "")
-    assert "half-a-secret" not in told.split("TrustDeniedError")[-1]
+    text = "".join(traceback.format_exception(caught.value)).replace(shell(""), "")
+    assert "half-a-secret" not in text.split("TrustDeniedError")[-1]
 
 
 def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
@@ -43,7 +43,7 @@ def test_a_command_that_takes_too_long_is_killed_with_its_children(tmp_path: Pat
 
 
 @pytest.mark.parametrize("script", ["true", "echo; echo two", "printf '\\377'"])
-def test_what_is_no_passphrase_is_refused(script: str) -> None:
+def test_output_that_is_not_a_passphrase_is_refused(script: str) -> None:
     with pytest.raises(TrustDeniedError):
         passphrase_of(shell(script), 10)
 
@@ -54,6 +54,6 @@ def test_a_missing_command_names_the_setting() -> None:
 
 
 @pytest.mark.parametrize("command", ["", "echo 'open"])
-def test_a_command_line_that_cannot_be_split_is_a_wrong_setting(command: str) -> None:
+def test_a_command_line_that_cannot_be_split_is_an_invalid_setting(command: str) -> None:
     with pytest.raises(SettingsError, match="signing-passphrase-command"):
         passphrase_of(command, 10)

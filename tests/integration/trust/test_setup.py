@@ -1,7 +1,8 @@
-"""What the administrator does, against a real notary server."""
+"""Making keys and initialising GUNs, against a real notary server."""
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -10,12 +11,14 @@ import pytest
 
 from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret
+from farm.trust.notary.admin_keys import stored_keys
 from farm.trust.notary.deadline import Deadline
 from farm.trust.notary.delegation import certificate_of, generate_delegation_key
-from farm.trust.notary.initialise import Step, stored_keys
+from farm.trust.notary.initialise import InitialisationStep
 from farm.trust.notary.keys import SigningKey, certified_key_id, notary_block
-from farm.trust.notary.sign import SignTarget, sign
-from farm.trust.notary.verify import signed_digests
+from farm.trust.notary.sign import sign_targets
+from farm.trust.notary.verify import read_signatures
+from farm.trust.signer import SignTarget
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,12 +31,12 @@ PASSPHRASE = Secret("long enough to be taken")
 
 
 def target(gun: str) -> SignTarget:
-    return SignTarget(gun, "v1", 7, "ab" * 32)
+    return SignTarget(gun, "v1", f"sha256:{'ab' * 32}", 7)
 
 
 def test_initialising_twice_does_nothing_the_second_time(new_gun: NewGun, initialise: Initialise) -> None:
     gun = new_gun()
-    assert initialise(gun) == (Step.CREATE, Step.DELEGATE)
+    assert initialise(gun) == (InitialisationStep.CREATE, InitialisationStep.DELEGATE)
     assert initialise(gun) == ()
 
 
@@ -49,10 +52,10 @@ def test_a_second_delegation_key_may_sign_beside_the_first(
     gun: str, initialise: Initialise, key: SigningKey, server: NotaryServer, tmp_path: Path
 ) -> None:
     made = generate_delegation_key(tmp_path / "second", PASSPHRASE)
-    assert initialise(gun, certificate=made.certificate) == (Step.DELEGATE,)
-    sign(target(gun), SigningKey(made.key, PASSPHRASE), server, timeout=TIMEOUT)
-    sign(SignTarget(gun, "v2", 7, "ab" * 32), key, server, timeout=TIMEOUT)
-    assert signed_digests([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
+    assert initialise(gun, certificate=made.certificate) == (InitialisationStep.DELEGATE,)
+    sign_targets([target(gun)], SigningKey(made.key, PASSPHRASE), server, timeout=TIMEOUT)
+    sign_targets([dataclasses.replace(target(gun), tag="v2")], key, server, timeout=TIMEOUT)
+    assert read_signatures([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
 
 
 def test_a_gun_that_somebody_else_initialised_is_refused(
@@ -62,26 +65,26 @@ def test_a_gun_that_somebody_else_initialised_is_refused(
         initialise(gun, trust_dir=tmp_path)
 
 
-def test_a_wrong_root_passphrase_says_so_and_initialises_nothing(
+def test_a_wrong_root_passphrase_is_reported_and_initialises_nothing(
     gun: str, new_gun: NewGun, initialise: Initialise, server: NotaryServer
 ) -> None:
     other = new_gun()
     with pytest.raises(TrustDeniedError, match=r"passphrase of the root key .* is wrong"):
         initialise(other, root_passphrase=Secret("wrong-wrong"))
-    assert signed_digests([gun, other], server, timeout=TIMEOUT) == {gun: {}, other: {}}
+    assert read_signatures([gun, other], server, timeout=TIMEOUT) == {gun: {}, other: {}}
 
 
-def test_a_targets_key_with_a_passphrase_of_its_own_is_opened_too(
+def test_a_targets_key_with_its_own_passphrase_can_be_used(
     new_gun: NewGun, initialise: Initialise, key: SigningKey, server: NotaryServer, tmp_path: Path
 ) -> None:
     gun, admin, of_targets = new_gun(), tmp_path / "admin", Secret("repository-passphrase")
     initialise(gun, trust_dir=admin, root_passphrase=of_targets)
     second = generate_delegation_key(tmp_path / "second", PASSPHRASE).certificate
     initialise(gun, trust_dir=admin, certificate=second, repository_passphrase=of_targets)
-    sign(target(gun), key, server, timeout=TIMEOUT)
+    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
 
 
-def test_a_root_passphrase_that_is_too_short_is_refused_with_the_reason(
+def test_a_short_root_passphrase_is_refused_with_the_reason(
     new_gun: NewGun, initialise: Initialise, tmp_path: Path
 ) -> None:
     with pytest.raises(TrustDeniedError, match="8 characters"):
@@ -96,7 +99,7 @@ def test_generating_a_delegation_key_twice_keeps_the_first(tmp_path: Path) -> No
     assert first.key.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_generated_key_whose_certificate_was_lost_gets_one_for_the_same_key(tmp_path: Path) -> None:
+def test_a_lost_certificate_is_made_again_for_the_same_key(tmp_path: Path) -> None:
     made = generate_delegation_key(tmp_path, PASSPHRASE)
     deadline = Deadline.after(TIMEOUT, "the test")
     before = certified_key_id(made.certificate, deadline)
@@ -105,13 +108,13 @@ def test_a_generated_key_whose_certificate_was_lost_gets_one_for_the_same_key(tm
     assert certified_key_id(made.certificate, deadline) == before
 
 
-def test_a_key_as_docker_and_notary_keep_it_may_sign(
+def test_a_key_file_of_docker_or_notary_can_sign(
     gun: str, key: SigningKey, server: NotaryServer, tmp_path: Path
 ) -> None:
     kept = tmp_path / "kept.key"
     kept.write_text(notary_block(key.path.read_text(), "targets/releases"))
-    sign(target(gun), SigningKey(kept, key.passphrase), server, timeout=TIMEOUT)
-    assert "v1" in signed_digests([gun], server, timeout=TIMEOUT)[gun]
+    sign_targets([target(gun)], SigningKey(kept, key.passphrase), server, timeout=TIMEOUT)
+    assert "v1" in read_signatures([gun], server, timeout=TIMEOUT)[gun]
 
 
 def test_a_certificate_needs_the_right_passphrase(tmp_path: Path) -> None:
@@ -123,7 +126,7 @@ def test_a_certificate_needs_the_right_passphrase(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("algorithm", "choice"), [("RSA", "rsa_keygen_bits:2048"), ("EC", "ec_paramgen_curve:P-384")]
 )
-def test_a_key_that_openssl_made_becomes_one_that_may_sign(
+def test_a_key_made_with_openssl_can_be_allowed_to_sign(
     tmp_path: Path, initialise: Initialise, gun: str, algorithm: str, choice: str
 ) -> None:
     plain, certificate = tmp_path / "plain.pem", tmp_path / "plain.crt"
@@ -132,11 +135,11 @@ def test_a_key_that_openssl_made_becomes_one_that_may_sign(
     key, server = SigningKey(plain, None), initialise.keywords["server"]
     certificate.write_text(certificate_of(key, Deadline.after(TIMEOUT, "the test")))
     initialise(gun, certificate=certificate)
-    sign(target(gun), key, server, timeout=TIMEOUT)
-    assert "v1" in signed_digests([gun], server, timeout=TIMEOUT)[gun]
+    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
+    assert "v1" in read_signatures([gun], server, timeout=TIMEOUT)[gun]
 
 
-def test_of_two_administrators_at_once_one_wins_and_the_other_is_told(
+def test_of_two_concurrent_administrators_one_wins_and_the_other_gets_an_error(
     new_gun: NewGun, initialise: Initialise, tmp_path: Path
 ) -> None:
     gun = new_gun()

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from farm.errors import ContextError
 from farm.model import BuildYml, GitTree, Job, Package, Reference
 from farm.package.context import pack, verify
-from farm.package.tarball import FOLDER, Entry, blob_name
+from farm.package.object_ids import DIRECTORY, blob_id
+from farm.package.tarball import Entry
 from farm.package.tree_hash import context_hash
 from tests.support.git_repos import git, make_repository
 
@@ -92,7 +93,7 @@ def _below(folder: bytes, files: Files) -> Files:
 
 @settings(max_examples=40, deadline=None)
 @given(files=_TREES)
-def test_any_tree_is_packed_as_its_tag_names_it(files: Files) -> None:
+def test_the_context_of_any_tree_is_the_one_that_its_tag_names(files: Files) -> None:
     with tempfile.TemporaryDirectory() as folder:
         repository = make_repository(Path(folder))
         package = _package(repository, _commit(repository, _below(b"p", files)))
@@ -118,7 +119,9 @@ def _holds(plain: bytes, files: Files) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(own=_TREES, sources=st.lists(_TREES, min_size=1, max_size=2))
-def test_any_extra_sources_are_packed_as_the_tag_names_them(own: Files, sources: list[Files]) -> None:
+def test_the_context_with_any_extra_sources_is_the_one_that_its_tag_names(
+    own: Files, sources: list[Files]
+) -> None:
     own = {path: leaf for path, leaf in own.items() if not path.startswith(b"place")}
     files = {**_below(b"p", {**own, b"build.yml": ("100644", b"")})}
     for number, source in enumerate(sources):
@@ -173,7 +176,7 @@ def test_a_context_with_any_byte_changed_is_refused(at: int, flip: int) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(length=st.integers(0, len(_PLAIN) - 1))
-def test_a_context_that_is_cut_off_anywhere_is_refused(length: int) -> None:
+def test_a_context_truncated_anywhere_is_refused(length: int) -> None:
     try:
         verify(io.BytesIO(_PLAIN[:length]), _JOB)
     except ContextError:
@@ -183,7 +186,7 @@ def test_a_context_that_is_cut_off_anywhere_is_refused(length: int) -> None:
 
 @settings(max_examples=100, deadline=None)
 @given(garbage=st.binary(max_size=2048))
-def test_garbage_is_refused_in_words(garbage: bytes) -> None:
+def test_garbage_is_refused_with_an_error(garbage: bytes) -> None:
     try:
         verify(io.BytesIO(garbage), _JOB)
     except ContextError:
@@ -191,6 +194,6 @@ def test_garbage_is_refused_in_words(garbage: bytes) -> None:
     raise AssertionError("garbage passed")
 
 
-def test_folders_do_not_count_for_the_hash() -> None:
-    entries = [Entry(b"a", FOLDER), Entry(b"a/b", "100644", blob_name([], 0))]
+def test_directories_do_not_count_for_the_hash() -> None:
+    entries = [Entry(b"a", DIRECTORY), Entry(b"a/b", "100644", blob_id([], 0))]
     assert context_hash(entries, ()) == context_hash(entries[1:], ())

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from farm.package.read_packages import TagOptions, read_packages
+from farm.package.read_packages import read_packages
+from farm.package.tag_options import TagOptions
 from tests.support.git_repos import git, make_repository
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ def _tag(repository: Path, places: list[str]) -> str:
     in_extra=False,
     staged=False,
 )
-def test_a_tag_is_gits_tree_and_dirty_where_git_says_so(
+def test_a_tag_is_the_tree_hash_of_git_and_dirty_if_git_says_so(
     own: Leaves, extra: Leaves | None, directory: bytes, how: str, *, in_extra: bool, staged: bool
 ) -> None:
     with tempfile.TemporaryDirectory() as home:

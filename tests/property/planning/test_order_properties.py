@@ -1,4 +1,4 @@
-"""For any packages that need one another: an order that heeds it, or a circle that is named."""
+"""For any dependencies between packages: an order that respects them, or an error that names the cycle."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import InputError
-from farm.planning.decide import PushOptions, in_order, make_plan
-from farm.planning.plan import Found
+from farm.planning.decide import make_plan
+from farm.planning.dependency_order import in_order
+from farm.planning.plan import PublishedPackage
+from farm.planning.push_options import PushOptions
 from tests.support.values import descriptor, image, package
 
 _NAMES = [f"linuxkit/p{number}" for number in range(6)]
@@ -18,7 +20,7 @@ Needs = dict[str, list[str]]
 
 @st.composite
 def acyclic(draw: st.DrawFn) -> Needs:
-    """Packages in any order, each in need of some that come earlier in another order."""
+    """Packages in any order, each depending on some that come earlier in another order."""
     order = draw(st.permutations(_NAMES))
     needs = {
         name: draw(st.lists(st.sampled_from(order[:at]), unique=True)) if at else []
@@ -28,21 +30,21 @@ def acyclic(draw: st.DrawFn) -> Needs:
 
 
 @given(acyclic())
-def test_each_comes_once_and_after_all_that_it_needs(needs: Needs) -> None:
+def test_each_package_comes_once_and_after_all_of_its_dependencies(needs: Needs) -> None:
     order = in_order({name: package(name) for name in needs}, needs)
     assert sorted(order) == sorted(needs)
     assert all(order.index(need) < order.index(name) for name in order for need in needs[name])
 
 
 @given(st.permutations(_NAMES))
-def test_without_needs_they_stay_as_they_were_given(names: list[str]) -> None:
+def test_without_dependencies_the_given_order_is_kept(names: list[str]) -> None:
     assert in_order({name: package(name) for name in names}, {}) == names
 
 
 @given(acyclic(), st.data())
-def test_a_circle_is_refused_and_its_packages_named(needs: Needs, data: st.DataObject) -> None:
-    circle = data.draw(st.lists(st.sampled_from(_NAMES), min_size=2, max_size=4, unique=True))
-    for name, need in zip(circle, [*circle[1:], circle[0]], strict=True):
+def test_a_cycle_is_refused_and_its_packages_named(needs: Needs, data: st.DataObject) -> None:
+    cycle = data.draw(st.lists(st.sampled_from(_NAMES), min_size=2, max_size=4, unique=True))
+    for name, need in zip(cycle, [*cycle[1:], cycle[0]], strict=True):
         needs[name] = [*needs[name], need]
     try:
         in_order({name: package(name) for name in needs}, needs)
@@ -52,15 +54,19 @@ def test_a_circle_is_refused_and_its_packages_named(needs: Needs, data: st.DataO
         links = itertools.pairwise(named)
         assert all(one in needs[other] or other in needs[one] for one, other in links)
     else:
-        raise AssertionError(circle)
+        raise AssertionError(cycle)
 
 
 @given(acyclic(), st.sets(st.sampled_from(_NAMES)))
-def test_a_package_waits_for_exactly_those_needs_that_do_not_stand(needs: Needs, standing: set[str]) -> None:
-    stands = Found({"amd64": image("amd64")}, descriptor("index", None), frozenset({"amd64"}), signed=True)
-    found = dict.fromkeys(standing, stands)
+def test_a_package_waits_for_exactly_the_dependencies_that_are_not_up_to_date(
+    needs: Needs, up_to_date: set[str]
+) -> None:
+    complete = PublishedPackage(
+        {"amd64": image("amd64")}, descriptor("index", None), frozenset({"amd64"}), signed=True
+    )
+    published = dict.fromkeys(up_to_date, complete)
     given_packages = [package(name.removeprefix("linuxkit/")) for name in needs]
-    plan = make_plan(given_packages, found, needs, PushOptions(("amd64",)))
-    assert {item.package.image for item in plan.todo} == set(needs) - standing
+    plan = make_plan(given_packages, published, needs, PushOptions(("amd64",)))
+    assert {item.package.image for item in plan.todo} == set(needs) - up_to_date
     for item in plan.packages:
-        assert set(item.needs) == set(needs[item.package.image]) - standing
+        assert set(item.needs) == set(needs[item.package.image]) - up_to_date

@@ -14,13 +14,13 @@ from farm.cli.main import VERBS, Invocation
 from farm.cli.options import print_json, tag_options, with_settings
 from farm.cli.push_options import Wishes, wish_options
 from farm.errors import InputError, TrustDeniedError, together
-from farm.planning.decide import PushOptions
+from farm.planning.push_options import PushOptions
 from farm.settings import FIELDS, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from farm.package.read_packages import TagOptions
+    from farm.package.tag_options import TagOptions
 
 
 @click.command("probe")

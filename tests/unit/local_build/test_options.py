@@ -11,7 +11,7 @@ from farm.cli.build import chosen
 from farm.errors import EngineError, InputError
 from farm.local_build.options import BuildOptions, refuse_foreign
 from farm.model import BuildYml, ExtraSource, Package, Reference
-from farm.package.dirty_context import pack_working
+from farm.package.dirty_context import pack_dirty
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,7 +78,7 @@ def test_a_package_is_built_for_the_requested_ones_of_its_architectures(
 
 def packed(directory: Path, into: Path, **yml: object) -> dict[str, tarfile.TarInfo]:
     with into.open("wb") as file:
-        pack_working(package(directory, **yml), file)
+        pack_dirty(package(directory, **yml), file)
     with tarfile.open(into) as tar:
         return {entry.name: entry for entry in tar}
 
@@ -106,5 +106,5 @@ def test_a_file_that_a_context_cannot_contain_is_refused_by_name(tmp_path: Path)
     (tmp_path / "foo").mkdir()
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(str(tmp_path / "foo" / "sock"))
-        with pytest.raises(InputError, match="sock is no file"):
+        with pytest.raises(InputError, match="sock is not a file"):
             packed(tmp_path / "foo", tmp_path / "tar")

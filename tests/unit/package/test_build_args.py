@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import InputError
-from farm.package.build_args import overridden, read_file
-from farm.package.read_packages import TagOptions, read_packages
+from farm.package.build_args import override, read_file
+from farm.package.read_packages import read_packages
+from farm.package.tag_options import TagOptions
 from tests.support.git_repos import commit, make_repository, write
 
 if TYPE_CHECKING:
@@ -31,23 +32,23 @@ def make(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
     return made
 
 
-def test_later_arguments_beat_earlier_ones_of_the_same_name() -> None:
-    assert overridden(["A=1", "B=2"], ["B=3", "C=4"]) == ("A=1", "B=3", "C=4")
+def test_later_arguments_override_earlier_ones_of_the_same_name() -> None:
+    assert override(["A=1", "B=2"], ["B=3", "C=4"]) == ("A=1", "B=3", "C=4")
 
 
-def test_a_file_holds_an_argument_a_line_and_comments(tmp_path: Path) -> None:
+def test_a_file_has_one_argument_per_line_and_comments(tmp_path: Path) -> None:
     (tmp_path / "args").write_text("# about\n\nA=1\nB=x=y\n  C=3  \n")
     assert read_file(tmp_path / "args") == ("A=1", "B=x=y", "C=3")
 
 
 @pytest.mark.parametrize("text", ["A", "=1", "A=1\nB"])
-def test_a_line_that_is_no_argument_is_told_with_its_number(tmp_path: Path, text: str) -> None:
+def test_an_invalid_line_is_reported_with_its_number(tmp_path: Path, text: str) -> None:
     (tmp_path / "args").write_text(text)
     with pytest.raises(InputError, match=rf"args:{text.count(chr(10)) + 1}: .* is not NAME=VALUE"):
         read_file(tmp_path / "args")
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_file(tmp_path / "none")
 
@@ -58,7 +59,7 @@ def test_an_argument_may_be_the_tag_of_another_package(make: Callable[[dict[str,
     assert user.yml.build_args == (f"BASE={base.reference.familiar}", "PLAIN=a=b")
 
 
-def test_a_package_that_is_submitted_too_is_named_as_it_is_submitted(
+def test_a_submitted_package_has_the_tag_that_it_is_submitted_with(
     make: Callable[[dict[str, str]], Path],
 ) -> None:
     repository = make({"user/build.yml": USING, "base/build.yml": "image: base\n"})
@@ -86,7 +87,7 @@ def test_a_pattern_gives_an_argument_for_each_package(make: Callable[[dict[str, 
     ]
 
 
-def test_a_directory_in_a_file_counts_from_the_file(make: Callable[[dict[str, str]], Path]) -> None:
+def test_a_directory_in_a_file_is_relative_to_the_file(make: Callable[[dict[str, str]], Path]) -> None:
     repository = make({"user/build.yml": "image: user\n", "base/build.yml": "image: base\n"})
     (repository / "lists").mkdir()
     (repository / "lists" / "args").write_text("BASE=@lkt:pkg:../base\n")
@@ -98,22 +99,22 @@ def test_a_directory_in_a_file_counts_from_the_file(make: Callable[[dict[str, st
 @pytest.mark.parametrize(
     "arg", ["A=@lkt:other:x", "A=@lkt:pkgs:../*", "%A=@lkt:pkgs:../none*", "A=@lkt:pkg:../none"]
 )
-def test_what_names_no_package_is_refused(make: Callable[[dict[str, str]], Path], arg: str) -> None:
+def test_a_value_that_names_no_package_is_refused(make: Callable[[dict[str, str]], Path], arg: str) -> None:
     repository = make({"user/build.yml": f"image: user\nbuildArgs: ['{arg}']\n"})
     with pytest.raises(InputError):
         read_packages([f"{repository}/user"], TagOptions())
 
 
-def test_what_is_wished_for_beats_build_yml(make: Callable[[dict[str, str]], Path]) -> None:
+def test_options_override_build_yml(make: Callable[[dict[str, str]], Path]) -> None:
     repository = make({"user/build.yml": "image: user\nnetwork: true\nbuildArgs: [A=1, B=2]\n"})
-    wished = TagOptions(
+    options = TagOptions(
         network=False,
         disable_cache=True,
         disable_content_trust=True,
         dockerfile="sub/../Other",
         build_args=("A=3",),
     )
-    (user,) = read_packages([f"{repository}/user"], wished)
+    (user,) = read_packages([f"{repository}/user"], options)
     assert (user.yml.network, user.yml.disable_cache, user.yml.disable_content_trust) == (False, True, True)
     assert (user.yml.dockerfile, user.yml.build_args) == ("Other", ("B=2", "A=3"))
 

@@ -61,16 +61,16 @@ def test_every_field_is_read(tmp_path: Path) -> None:
     )
 
 
-def test_what_is_not_said_is_as_with_linuxkit(tmp_path: Path) -> None:
+def test_the_defaults_are_those_of_linuxkit(tmp_path: Path) -> None:
     assert _read(tmp_path, "image: foo\norg:\narches:\n") == BuildYml(image="foo")
 
 
-def test_a_number_counts_as_it_is_written(tmp_path: Path) -> None:
+def test_a_number_is_read_as_it_is_written(tmp_path: Path) -> None:
     assert _read(tmp_path, "image: foo\ntag: 1.10\n").tag == "1.10"
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("org: x\n", "1: image: is missing"),
         ("", "1: image: is missing"),
@@ -79,8 +79,8 @@ def test_a_number_counts_as_it_is_written(tmp_path: Path) -> None:
         ("image: a\norg: b\nimage: c\n", "3: image: stands twice, first in line 1"),
         ("image: a\nconfig:\n  x: 1\n  x: 2\n", "4: x: stands twice, first in line 3"),
         ("image: a\narches: amd64\n", "2: arches: must be a list, not 'amd64'"),
-        ("image: a\narches:\n- amd64\n- x86_64\n", "4: arches: x86_64 is no architecture"),
-        ("image: a\narches:\n- amd64\n- amd64\n", "4: arches: amd64 stands twice"),
+        ("image: a\narches:\n- amd64\n- x86_64\n", "4: arches: unknown architecture x86_64"),
+        ("image: a\narches:\n- amd64\n- amd64\n", "4: arches: duplicate architecture amd64"),
         ("image: [a]\n", "1: image: must be a string, not a list"),
         ("image: a\nnetwork: maybe\n", "2: network: must be true or false, not 'maybe'"),
         ("image: a\nnetwork: 1\n", "2: network: must be true or false, not '1'"),
@@ -97,29 +97,32 @@ def test_a_number_counts_as_it_is_written(tmp_path: Path) -> None:
         ("image: a\nbuildArgs:\n-\n", "3: buildArgs: a member of the list is empty"),
         ("image: a\nextra-sources:\n- ../plain\n", "3: extra-sources: '../plain' is not SOURCE:DESTINATION"),
         ("image: a\nextra-sources:\n- /etc:etc\n", "3: extra-sources: /etc must be relative"),
-        ("image: a\nextra-sources:\n- ../b:/b\n", "3: extra-sources: /b must be a place below"),
-        ("image: a\nextra-sources:\n- ../b:x/../..\n", "3: extra-sources: x/../.. must be a place below"),
-        ("image: a\nextra-sources:\n- ../b:.\n", "3: extra-sources: . must be a place below"),
+        ("image: a\nextra-sources:\n- ../b:/b\n", "3: extra-sources: /b must be a path below"),
+        ("image: a\nextra-sources:\n- ../b:x/../..\n", "3: extra-sources: x/../.. must be a path below"),
+        ("image: a\nextra-sources:\n- ../b:.\n", "3: extra-sources: . must be a path below"),
         ("image: a\ndockerfile: ../Dockerfile\n", "2: dockerfile: ../Dockerfile leads out of the package"),
-        ("image: a\ntag: '{{.Commit}}'\n", "2: tag: the tag template '{{.Commit}}' cannot be filled in"),
+        ("image: a\ntag: '{{.Commit}}'\n", "2: tag: invalid tag template '{{.Commit}}'"),
         ("image: a\ndepends:\n  images: {}\n", "3: depends.images: unknown field"),
     ],
 )
-def test_a_mistake_is_told_with_file_line_and_field(text: str, told: str, tmp_path: Path) -> None:
+def test_a_mistake_is_reported_with_file_line_and_field(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(BuildYmlError) as error:
         _read(tmp_path, text)
     assert str(error.value).startswith(f"{tmp_path}/build.yml:")
-    assert told in str(error.value).removeprefix(f"{tmp_path}/build.yml")
+    assert message in str(error.value).removeprefix(f"{tmp_path}/build.yml")
 
 
 _TARGET = "target: a.tar"
 
 
 @pytest.mark.parametrize(
-    ("fields", "told"),
+    ("fields", "message"),
     [
         (["target: a.tar", "target-dir: b"], ":5: depends.docker-images.target-dir: target and target-dir"),
-        (["list: []", "from-file: b"], ":5: depends.docker-images.from-file: list and from-file exclude"),
+        (
+            ["list: []", "from-file: b"],
+            ":5: depends.docker-images.from-file: list and from-file are mutually exclusive",
+        ),
         (["target: /a.tar"], ":4: depends.docker-images.target: /a.tar must be relative"),
         (["target: ../a/x"], ":4: depends.docker-images.target: ../a/x leads out"),
         (["target-dir: ../a-other/x"], ":4: depends.docker-images.target-dir: ../a-other/x leads out"),
@@ -128,41 +131,41 @@ _TARGET = "target: a.tar"
         ([_TARGET, "from-file: gone"], ":5: depends.docker-images.from-file: "),
         ([_TARGET, "list: [alpine]"], ":5: depends.docker-images.list: alpine has no digest"),
         ([_TARGET, "list: ['alpine@sha256:12']"], ":5: depends.docker-images.list: 'alpine@sha256:12' is no"),
-        ([f"list: ['{_PINNED}']"], ":3: depends.docker-images: target or target-dir must say"),
+        ([f"list: ['{_PINNED}']"], ":3: depends.docker-images: target or target-dir must name"),
     ],
 )
-def test_images_to_carry_along_keep_linuxkits_rules(fields: list[str], told: str, tmp_path: Path) -> None:
+def test_docker_images_follow_the_rules_of_linuxkit(fields: list[str], message: str, tmp_path: Path) -> None:
     text = "image: x\ndepends:\n  docker-images:\n" + "".join(f"    {field}\n" for field in fields)
     (tmp_path / "a").mkdir()
     with pytest.raises(BuildYmlError, match=r"build\.yml") as error:
         _read(tmp_path / "a", text)
-    assert f"{tmp_path}/a/build.yml{told}" in str(error.value)
+    assert f"{tmp_path}/a/build.yml{message}" in str(error.value)
 
 
-def test_a_list_of_images_may_stand_in_a_file_with_comments(tmp_path: Path) -> None:
+def test_a_list_of_images_may_be_in_a_file_with_comments(tmp_path: Path) -> None:
     (tmp_path / "l").write_text(f"# why\n\n{_PINNED}\n")
     yml = _read(tmp_path, "image: x\ndepends:\n  docker-images:\n    from-file: l\n    target: a.tar\n")
     assert yml.depends == DockerImages((_PINNED,), "l", "a.tar", None)
 
 
-def test_a_bad_image_in_a_file_is_told_with_that_files_line(tmp_path: Path) -> None:
+def test_an_invalid_image_in_a_file_is_reported_with_that_files_line(tmp_path: Path) -> None:
     (tmp_path / "l").write_text(f"# why\n{_PINNED}\n # not in the first column\n")
     with pytest.raises(BuildYmlError, match=r"l:3: depends\.docker-images\.from-file: "):
         _read(tmp_path, "image: x\ndepends:\n  docker-images:\n    from-file: l\n    target: a.tar\n")
 
 
-def test_a_directory_without_build_yml_is_no_package(tmp_path: Path) -> None:
+def test_a_directory_without_build_yml_is_not_a_package(tmp_path: Path) -> None:
     with pytest.raises(BuildYmlError, match=f"^{tmp_path}: has no build.yml"):
         read_build_yml(tmp_path / "build.yml")
 
 
-def test_a_directory_that_is_not_there_is_told_as_such(tmp_path: Path) -> None:
-    with pytest.raises(BuildYmlError, match="there is no such directory"):
+def test_a_missing_directory_is_reported_as_missing(tmp_path: Path) -> None:
+    with pytest.raises(BuildYmlError, match="no such directory"):
         read_build_yml(tmp_path / "gone" / "build.yml")
 
 
-def test_a_file_is_told_from_a_directory_that_is_not_there(tmp_path: Path) -> None:
+def test_a_file_is_not_reported_as_a_missing_directory(tmp_path: Path) -> None:
     (tmp_path / "Makefile").touch()
-    with pytest.raises(BuildYmlError, match="Makefile: is a file, no package directory") as refused:
+    with pytest.raises(BuildYmlError, match="Makefile: is a file, not a package directory") as refused:
         read_build_yml(tmp_path / "Makefile" / "build.yml")
     assert "--all" in str(refused.value.hint)

@@ -11,8 +11,10 @@ import pytest
 from farm.errors import ContextError, DirtyError, FarmError, GitError, InputError
 from farm.model import Job, Package, Reference
 from farm.package.context import Context, pack, verify
-from farm.package.read_packages import TagOptions, read_packages
-from farm.package.tarball import EXECUTABLE, FILE, FOLDER, LINK, Entry, Writer, blob_name
+from farm.package.object_ids import DIRECTORY, EXECUTABLE, FILE, SYMLINK, blob_id
+from farm.package.read_packages import read_packages
+from farm.package.tag_options import TagOptions
+from farm.package.tarball import Entry, TarWriter
 from farm.package.tree_hash import context_hash
 from tests.support.git_repos import commit, git, make_repository, write
 
@@ -42,13 +44,13 @@ def _job(package: Package) -> Job:
 
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("name", ["plain", "tree", "extra", "extra2", "templ", "fixed"])
-def test_a_context_is_what_its_tag_names(name: str) -> None:
+def test_the_context_of_a_package_is_the_one_that_its_tag_names(name: str) -> None:
     package = _package(f"pkg/{name}")
     verify(_packed(package), _job(package))
 
 
 @pytest.mark.usefixtures("repository")
-def test_a_context_holds_the_package_at_its_top_and_extra_sources_in_their_places() -> None:
+def test_a_context_has_the_package_at_its_top_and_extra_sources_at_their_destinations() -> None:
     with tarfile.open(fileobj=_packed(_package("pkg/extra2"))) as tar:
         assert [(item.name, item.mode, item.uid, item.gname) for item in tar] == [
             ("Dockerfile", 0o644, 0, ""),
@@ -75,7 +77,7 @@ def test_modes_links_and_names_are_kept() -> None:
         assert tar.extractfile("bin/run.sh").read() == b"#!/bin/sh\necho run\n"  # type: ignore[union-attr]
 
 
-def test_the_working_directory_plays_no_part(repository: Path) -> None:
+def test_the_working_directory_is_not_read(repository: Path) -> None:
     before = _packed(_package("pkg/plain")).getvalue()
     write(repository, {"pkg/plain/x.o": "ignored", "pkg/plain/out/y": "ignored"})
     git(repository, "update-index", "--assume-unchanged", "pkg/plain/hello")
@@ -83,7 +85,7 @@ def test_the_working_directory_plays_no_part(repository: Path) -> None:
     assert _packed(_package("pkg/plain")).getvalue() == before
 
 
-def test_a_context_is_dated_by_the_last_commit_that_touched_it(repository: Path) -> None:
+def test_a_context_has_the_time_of_the_last_commit_that_changed_it(repository: Path) -> None:
     write(repository, {"common/lib/a.c": "int c;\n"})
     commit(repository, date="2024-02-02T00:00:00Z")
     write(repository, {"elsewhere": ""})
@@ -93,7 +95,7 @@ def test_a_context_is_dated_by_the_last_commit_that_touched_it(repository: Path)
             assert {item.mtime for item in tar} == {date}
 
 
-def test_names_of_any_length_survive(repository: Path) -> None:
+def test_names_of_any_length_are_kept(repository: Path) -> None:
     deep = "/".join(["d" * 60] * 5)
     write(
         repository,
@@ -123,8 +125,8 @@ def test_a_package_outside_git_is_not_packed(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("options", [{"hash_path": "pkg"}, {"hash": 40 * "a"}])
-def test_content_that_its_tag_does_not_name_is_not_packed(options: dict[str, str]) -> None:
-    with pytest.raises(InputError, match=r"its tag names .*, and its content hashes to 1059586a"):
+def test_a_package_whose_tag_names_other_content_is_not_packed(options: dict[str, str]) -> None:
+    with pytest.raises(InputError, match=r"its tag names .*, but its content has the hash 1059586a"):
         _packed(_package("pkg/plain", **options))
 
 
@@ -146,32 +148,32 @@ def _with_sources(repository: Path, *sources: str) -> Package:
         ["../plain:lib/sub/plain", "../../common/lib:lib"],
     ],
 )
-def test_sources_may_lie_beside_and_within_one_another(sources: list[str], repository: Path) -> None:
+def test_destinations_may_be_beside_and_within_one_another(sources: list[str], repository: Path) -> None:
     package = _with_sources(repository, *sources)
     verify(_packed(package), _job(package))
 
 
 @pytest.mark.parametrize(
-    ("sources", "told"),
+    ("sources", "message"),
     [
-        (["../plain:own"], "brings own, which is there"),
-        (["../plain:own/file"], "brings own/file, which is there"),
-        (["../plain:a/b"], "goes below a, which is a file"),
-        (["../plain:p", "../tree:p"], "two extra sources have the same place, p"),
-        (["../../common/lib:lib", "../plain:lib/sub"], "brings lib/sub, which is there"),
+        (["../plain:own"], "overwrites own"),
+        (["../plain:own/file"], "overwrites own/file"),
+        (["../plain:a/b"], "is below a, a file"),
+        (["../plain:p", "../tree:p"], "two extra sources have the same destination, p"),
+        (["../../common/lib:lib", "../plain:lib/sub"], "overwrites lib/sub"),
     ],
 )
-def test_sources_that_lie_on_something_are_refused(sources: list[str], told: str, repository: Path) -> None:
-    with pytest.raises(InputError, match=told):
+def test_overlapping_destinations_are_refused(sources: list[str], message: str, repository: Path) -> None:
+    with pytest.raises(InputError, match=message):
         _packed(_with_sources(repository, *sources))
 
 
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("place", ["/lib", "../lib", "a/../../lib", "a//b", "./a", "."])
-def test_a_place_outside_the_context_is_refused(place: str) -> None:
+def test_a_destination_outside_the_context_is_refused(place: str) -> None:
     package = _package("pkg/extra")
     trees = (package.trees[0], replace(package.trees[1], dst=place))
-    with pytest.raises(InputError, match="is not below the context"):
+    with pytest.raises(InputError, match="is not below the package"):
         _packed(replace(package, trees=trees))
 
 
@@ -188,11 +190,11 @@ def test_a_shallow_clone_gives_tags_but_no_contexts_of_unknown_date(repository: 
     git(repository, "clone", "-q", "--depth=1", f"file://{repository}", str(tmp_path / "clone"))
     package = _package(str(tmp_path / "clone/pkg/tree"))
     assert package.reference == _package("pkg/tree").reference
-    with pytest.raises(GitError, match=r"history is cut off .*git fetch --unshallow"):
+    with pytest.raises(GitError, match=r"clone is too shallow .*git fetch --unshallow"):
         _packed(package)
 
 
-def test_an_object_that_is_missing_is_named(repository: Path) -> None:
+def test_a_missing_object_is_named(repository: Path) -> None:
     package = _package("pkg/plain")
     blob = git(repository, "rev-parse", "HEAD:pkg/plain/hello").decode()
     (repository / f".git/objects/{blob[:2]}/{blob[2:]}").unlink()
@@ -200,13 +202,13 @@ def test_an_object_that_is_missing_is_named(repository: Path) -> None:
         _packed(package)
 
 
-_TEXT = Entry(b"a", FILE, blob_name([b"x"], 1), 1)
+_TEXT = Entry(b"a", FILE, blob_id([b"x"], 1), 1)
 _CONTENT = {_TEXT.oid: [b"x"]}
 
 
 def _tar(entries: Iterable[Entry]) -> io.BytesIO:
     into = io.BytesIO()
-    writer = Writer(into, 0)
+    writer = TarWriter(into, 0)
     for entry in entries:
         writer.add(entry, _CONTENT.get(entry.oid, ()))
     writer.close()
@@ -222,24 +224,24 @@ _HASH = context_hash([_TEXT], ())
 
 
 @pytest.mark.parametrize(
-    ("job", "told"),
+    ("job", "message"),
     [
-        (_named("b" * 40), "hashes to .*, but its tag names bbbb"),
+        (_named("b" * 40), "has the hash .*, but its tag names bbbb"),
         (_named(_HASH, shown="b" * 40), "do not give its tag bbbb"),
         (_named(_HASH, tag="b" * 40), "but its tag names bbbb"),
         (_named("v1", tag="b" * 40), "but its tag names bbbb"),
         (_named("b" * 40, tag="v9.9"), "but its tag names bbbb"),
         (_named(f"{'b' * 40}-dirty-0123456"), "but its tag names bbbb"),
-        (_named("v1", tag="{{.Commit}}", shown="v1"), "cannot be filled in"),
+        (_named("v1", tag="{{.Commit}}", shown="v1"), "invalid tag template"),
     ],
 )
-def test_a_job_whose_tag_names_something_else_is_refused(job: Job, told: str) -> None:
-    with pytest.raises(ContextError, match=told):
+def test_a_job_whose_tag_names_other_content_is_refused(job: Job, message: str) -> None:
+    with pytest.raises(ContextError, match=message):
         verify(_tar([_TEXT]), job)
 
 
 @pytest.mark.parametrize("job", [_named(_HASH), _named(_HASH, tag="v1-{{.Hash}}"), _named("v1")])
-def test_a_job_whose_tag_names_the_content_or_makes_no_promise_is_accepted(job: Job) -> None:
+def test_a_job_whose_tag_names_the_content_or_has_no_hash_is_accepted(job: Job) -> None:
     verify(_tar([_TEXT]), job)
 
 
@@ -247,27 +249,27 @@ def _at(path: bytes, **fields: object) -> Entry:
     return replace(_TEXT, path=path, **fields)  # type: ignore[arg-type]
 
 
-_LINK = Entry(b"b", LINK, target=b"/etc")
+_LINK = Entry(b"b", SYMLINK, target=b"/etc")
 
 
 @pytest.mark.parametrize(
-    ("entries", "told"),
+    ("entries", "message"),
     [
-        ([_at(b"/a")], "an absolute name"),
+        ([_at(b"/a")], "an absolute path"),
         ([_at(b"../a")], "leads out"),
-        ([Entry(b"a", FOLDER), _at(b"a/..")], "leads out"),
-        ([_at(b"./a")], "that git has not"),
-        ([_at(b"a//b")], "that git has not"),
+        ([Entry(b"a", DIRECTORY), _at(b"a/..")], "leads out"),
+        ([_at(b"./a")], "that git cannot store"),
+        ([_at(b"a//b")], "that git cannot store"),
         ([_TEXT, _TEXT], "a twice"),
         ([_at(b"b"), _TEXT], "out of order"),
-        ([_LINK, _at(b"b/a")], "lies in no directory"),
-        ([_TEXT, _at(b"a/b")], "lies in no directory"),
-        ([_at(b"x/y")], "lies in no directory"),
-        ([_TEXT, Entry(b"b", FOLDER)], "the empty directory b"),
+        ([_LINK, _at(b"b/a")], "without its directory"),
+        ([_TEXT, _at(b"a/b")], "without its directory"),
+        ([_at(b"x/y")], "without its directory"),
+        ([_TEXT, Entry(b"b", DIRECTORY)], "the empty directory b"),
     ],
 )
-def test_a_context_that_git_could_not_hold_is_refused(entries: list[Entry], told: str) -> None:
-    with pytest.raises(ContextError, match=told):
+def test_a_context_that_git_could_not_store_is_refused(entries: list[Entry], message: str) -> None:
+    with pytest.raises(ContextError, match=message):
         verify(_tar(entries), _named(_HASH))
 
 
@@ -283,46 +285,46 @@ def _foreign(kind: bytes, form: int = tarfile.GNU_FORMAT, **fields: object) -> i
 
 
 @pytest.mark.parametrize(
-    ("tar", "told"),
+    ("tar", "message"),
     [
         (_foreign(tarfile.LNKTYPE), "a hard link: a"),
         (_foreign(tarfile.CHRTYPE), "a device: a"),
         (_foreign(tarfile.BLKTYPE), "a device: a"),
         (_foreign(tarfile.FIFOTYPE), "a named pipe: a"),
         (_foreign(tarfile.REGTYPE, mode=0o4755), "mode 4755: a"),
-        (_foreign(tarfile.REGTYPE, uid=1), "is not as the farm writes it"),
-        (_foreign(tarfile.REGTYPE, uname="root"), "is not as the farm writes it"),
-        (_foreign(tarfile.REGTYPE, tarfile.USTAR_FORMAT), "is not as the farm writes it"),
+        (_foreign(tarfile.REGTYPE, uid=1), "differs from what the farm writes"),
+        (_foreign(tarfile.REGTYPE, uname="root"), "differs from what the farm writes"),
+        (_foreign(tarfile.REGTYPE, tarfile.USTAR_FORMAT), "differs from what the farm writes"),
         (_foreign(tarfile.REGTYPE, tarfile.PAX_FORMAT, name="ü"), "an entry of type b'x'"),
         (_foreign(tarfile.SYMTYPE, mode=0o777, size=512), "has content"),
         (_foreign(tarfile.GNUTYPE_SPARSE), "an entry of type b'S'"),
         (_foreign(b"L", size=1 << 17), "a name is too long"),
     ],
 )
-def test_a_tar_that_the_farm_does_not_write_is_refused(tar: io.BytesIO, told: str) -> None:
-    with pytest.raises(ContextError, match=told):
+def test_a_tar_that_the_farm_does_not_write_is_refused(tar: io.BytesIO, message: str) -> None:
+    with pytest.raises(ContextError, match=message):
         verify(tar, _named("v1"))
 
 
-def test_a_foreign_tar_of_the_same_form_is_read() -> None:
+def test_a_tar_of_the_same_form_by_another_program_is_read() -> None:
     verify(_foreign(tarfile.REGTYPE, size=700), _named("v1"))
 
 
 @pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 1024, 1536, 10239])
-def test_a_context_that_is_cut_off_is_refused(length: int) -> None:
-    with pytest.raises(ContextError, match="cut off"):
+def test_a_truncated_context_is_refused(length: int) -> None:
+    with pytest.raises(ContextError, match="truncated"):
         verify(io.BytesIO(_tar([_TEXT]).getvalue()[:length]), _named("v1"))
 
 
-def test_nothing_may_follow_the_end() -> None:
-    with pytest.raises(ContextError, match="something follows its end"):
+def test_data_after_the_end_is_refused() -> None:
+    with pytest.raises(ContextError, match="data after its end"):
         verify(io.BytesIO(_tar([_TEXT]).getvalue() + bytes(10240)), _named("v1"))
 
 
 def test_a_context_of_executables_and_links_hashes_as_in_git(tmp_path: Path) -> None:
     entries = [
         Entry(b"a", EXECUTABLE, _TEXT.oid, 1),
-        Entry(b"b", LINK, blob_name([b"/etc"], 4), target=b"/etc"),
+        Entry(b"b", SYMLINK, blob_id([b"/etc"], 4), target=b"/etc"),
     ]
     make_repository(tmp_path)
     (tmp_path / "a").write_text("x")
@@ -334,7 +336,7 @@ def test_a_context_of_executables_and_links_hashes_as_in_git(tmp_path: Path) -> 
     verify(_tar(entries), _named(hash_))
 
 
-def test_whatever_is_refused_is_a_sentence(tmp_path: Path) -> None:
+def test_an_error_is_a_single_line(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"not a tar" * 2000)
     with (tmp_path / "x").open("rb") as tar, pytest.raises(FarmError) as error:
         verify(tar, _named("v1"))

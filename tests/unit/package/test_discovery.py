@@ -32,6 +32,8 @@ def test_a_build_yml_deeper_in_the_package_names_the_package(tree: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["none.yml", "/abs/build.yml", "../build.yml", ""])
-def test_where_no_package_can_be_found_that_is_said(tree: Path, name: str) -> None:
-    with pytest.raises(InputError, match=r"no package lies below|names no file of each package's directory"):
+def test_finding_no_package_is_an_error(tree: Path, name: str) -> None:
+    with pytest.raises(
+        InputError, match=r"no package found below|must be a path below the package directory"
+    ):
         directories_below([str(tree)], name)

@@ -6,7 +6,8 @@ import pytest
 
 from farm.errors import InputError
 from farm.package.dockerfile import images_of, needs, stale_needs
-from farm.package.read_packages import TagOptions, read_packages
+from farm.package.read_packages import read_packages
+from farm.package.tag_options import TagOptions
 from tests.support.git_repos import commit, make_repository, write
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def _hello(path: Path) -> str:
     return str(_packages(path, _HELLO)[0].reference.familiar)
 
 
-def test_a_package_waits_for_the_one_it_is_built_from(tmp_path: Path) -> None:
+def test_a_package_depends_on_the_package_of_its_base_image(tmp_path: Path) -> None:
     files = {
         **_HELLO,
         "by-name/build.yml": "image: by-name\n",
@@ -86,7 +87,7 @@ def test_a_package_waits_for_the_one_it_is_built_from(tmp_path: Path) -> None:
     assert stale_needs(packages, {"BASE": "alpine"}) == ()
 
 
-def test_a_package_that_is_built_from_an_old_tag_of_another_is_told(tmp_path: Path) -> None:
+def test_a_base_image_with_an_old_tag_of_another_package_is_a_warning(tmp_path: Path) -> None:
     files = {
         **_HELLO,
         "greeter/build.yml": "image: greeter\n",
@@ -97,12 +98,12 @@ def test_a_package_that_is_built_from_an_old_tag_of_another_is_told(tmp_path: Pa
     packages = _packages(tmp_path, files)
     new = packages[1].reference.familiar
     assert stale_needs(packages, {}) == (
-        f"linuxkit/greeter: is built FROM linuxkit/hello:0123, and this push makes {new}",
+        f"linuxkit/greeter: its base image is linuxkit/hello:0123, but this push makes {new}",
     )
     assert not any(needs(packages, {}).values())
 
 
-def test_a_clean_packages_dockerfile_is_the_committed_one(tmp_path: Path) -> None:
+def test_the_dockerfile_of_a_clean_package_is_the_committed_one(tmp_path: Path) -> None:
     """The working copy may be overlooked by git: what is built is what was committed."""
     files = {**_HELLO, "x/build.yml": "image: x\n", "x/Dockerfile": f"FROM {_hello(tmp_path / 'one')}\n"}
     packages = _packages(tmp_path / "two", files)
@@ -121,7 +122,7 @@ def test_a_dockerfile_may_be_a_link(tmp_path: Path) -> None:
     assert len(stale_needs(packages, {})) == 1
 
 
-def test_a_package_without_dockerfile_is_told(tmp_path: Path) -> None:
+def test_a_package_without_a_dockerfile_is_refused(tmp_path: Path) -> None:
     packages = _packages(tmp_path, {**_HELLO, "bare/build.yml": "image: bare\n"})
     with pytest.raises(InputError, match="bare: has no Dockerfile"):
         needs(packages, {})

@@ -7,7 +7,8 @@ import pytest
 
 from farm.errors import BuildYmlError, GitError, InputError
 from farm.package.git_objects import commit_time
-from farm.package.read_packages import TagOptions, read_packages
+from farm.package.read_packages import read_packages
+from farm.package.tag_options import TagOptions
 from tests.support.git_repos import commit, do, git, make_repository, write
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def _one(directory: Path | str, **options: str) -> Package:
     return read_packages([str(directory)], TagOptions(**options))[0]  # type: ignore[arg-type]
 
 
-def test_a_package_says_what_it_is_made_from(repository: Path) -> None:
+def test_a_package_has_its_repository_commit_and_trees(repository: Path) -> None:
     package = _one("pkg/extra2")
     assert package.directory == "pkg/extra2"
     assert package.repository == str(repository)
@@ -67,7 +68,7 @@ def test_a_clean_extra_source_adds_nothing_to_a_dirty_tag(repository: Path) -> N
     assert len({plain, with_extra, _tag("pkg/plain").rpartition("-")[2]}) == 3
 
 
-def test_a_link_that_points_elsewhere_shows_in_the_tag(repository: Path) -> None:
+def test_a_changed_symbolic_link_shows_in_the_tag(repository: Path) -> None:
     tags = {_tag("pkg/tree")}
     for target in ("bin", "etc/empty"):
         (repository / "pkg/tree/lib").unlink()
@@ -84,7 +85,7 @@ def test_a_change_of_a_file_with_any_name_shows_in_the_tag(repository: Path) -> 
     assert len(tags) == 3
 
 
-def test_a_change_beside_a_package_of_like_name_is_none_of_its_own(repository: Path) -> None:
+def test_a_change_in_a_directory_with_a_similar_name_does_not_count(repository: Path) -> None:
     write(repository, {"pkg/plain2/x": "", "pkg/plain-x/y": "", "pkg/plain.z": "", "pkg/plain0": ""})
     assert not _one("pkg/plain").dirty
 
@@ -97,8 +98,8 @@ def test_another_commit_has_no_uncommitted_changes(repository: Path) -> None:
 
 @pytest.mark.usefixtures("repository")
 @pytest.mark.parametrize("revision", ["nowhere", "-n", "HEAD:pkg", "HEAD~1..HEAD", ""])
-def test_a_revision_that_is_no_commit_is_told(revision: str) -> None:
-    with pytest.raises(GitError, match="names no commit"):
+def test_a_revision_that_is_not_a_commit_is_refused(revision: str) -> None:
+    with pytest.raises(GitError, match="is not a commit"):
         _one("pkg/plain", hash_commit=revision)
 
 
@@ -112,7 +113,7 @@ def test_a_package_may_be_the_top_of_its_repository(tmp_path: Path) -> None:
     assert _one(top).dirty
 
 
-def test_packages_of_several_repositories_go_together(tmp_path: Path) -> None:
+def test_packages_of_several_repositories_can_be_read_together(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(make_repository(tmp_path / name), {"p/build.yml": f"image: {name}\n"})
         commit(tmp_path / name)
@@ -132,7 +133,7 @@ def test_outside_git_the_tag_is_latest(tmp_path: Path) -> None:
     assert (package.reference.familiar, package.commit, package.trees) == ("linuxkit/x:latest", None, ())
 
 
-def test_a_repository_without_commits_is_told(tmp_path: Path) -> None:
+def test_a_repository_without_commits_is_an_error(tmp_path: Path) -> None:
     write(make_repository(tmp_path / "new"), {"build.yml": "image: x\n"})
     with pytest.raises(GitError, match="has no commits yet"):
         _one(tmp_path / "new")
@@ -163,30 +164,30 @@ def test_an_extra_source_outside_the_repository_is_named(repository: Path) -> No
         _one("pkg/plain")
 
 
-def test_a_name_that_no_registry_takes_is_told_with_its_package(repository: Path) -> None:
+def test_an_invalid_name_is_reported_with_its_package(repository: Path) -> None:
     write(repository, {"pkg/plain/build.yml": "image: Plain\n"})
     with pytest.raises(InputError, match=r"^pkg/plain: 'linuxkit/Plain:.*' is no image reference"):
         _one("pkg/plain")
 
 
-def test_a_damaged_repository_is_told_in_gits_words(repository: Path) -> None:
+def test_the_error_for_a_damaged_repository_is_that_of_git(repository: Path) -> None:
     shutil.rmtree(repository / ".git/objects")
     with pytest.raises(GitError, match="git cannot read the repository"):
         _one("pkg/plain")
 
 
-def test_without_git_the_error_says_what_to_do(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_git_says_what_to_do(repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(repository))
     with pytest.raises(GitError, match="git is not installed"):
         _one("pkg/plain")
 
 
-def test_a_packages_commit_has_a_time(repository: Path) -> None:
+def test_the_time_of_a_packages_commit_is_known(repository: Path) -> None:
     commit(repository, date="2024-05-06T07:08:09Z")
     assert commit_time(_one("pkg/plain")) == 1714979289.0
 
 
-def test_what_is_wrong_with_several_packages_is_told_of_all_at_once(repository: Path) -> None:
+def test_the_errors_of_several_packages_are_reported_together(repository: Path) -> None:
     write(repository, {"pkg/one/build.yml": "imag: one\n", "pkg/two/build.yml": "image: [\n"})
     with pytest.raises(BuildYmlError) as refused:
         read_packages(["pkg/one", "pkg/plain", "pkg/two", "pkg/none"], TagOptions())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.errors import FarmError
-from farm.package.read_packages import TagOptions, read_packages
+from farm.package.read_packages import read_packages
+from farm.package.tag_options import TagOptions
 from tests.support.git_repos import do
 from tests.unit.package.conftest import VECTORS
 
@@ -38,7 +39,9 @@ def _answer(argv: list[str]) -> str:
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
-def test_tags_are_linuxkits(case: dict[str, Any], repository: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tags_are_those_of_linuxkit(
+    case: dict[str, Any], repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     do(repository, case["do"])
     monkeypatch.chdir(repository / case["cwd"])
     if case["name"] in _BETTER:

@@ -8,7 +8,7 @@ from farm.errors import InputError
 from farm.package.tags import combined_hash, dirty_hash, render_tag
 
 
-def test_a_package_alone_is_named_by_its_own_tree() -> None:
+def test_without_extra_sources_the_hash_is_that_of_the_tree() -> None:
     assert combined_hash(["ab"]) == "ab"
 
 
@@ -17,7 +17,7 @@ def test_the_order_of_extra_sources_counts() -> None:
     assert combined_hash(["ab", "cd"]) != combined_hash(["cd", "ab"])
 
 
-def test_uncommitted_content_is_summed_up_in_seven_digits() -> None:
+def test_the_hash_of_uncommitted_content_has_seven_digits() -> None:
     assert dirty_hash("ab", [b"x", b"y"]) == f"ab-dirty-{hashlib.sha256(b'xy').hexdigest()[:7]}"
 
 
@@ -30,6 +30,6 @@ def test_a_template_is_filled_in(template: str, tag: str) -> None:
 
 
 @pytest.mark.parametrize("template", ["{{.Commit}}", "{{.Hash", "{{if .Hash}}x{{end}}"])
-def test_a_template_that_asks_for_more_is_refused(template: str) -> None:
-    with pytest.raises(InputError, match="cannot be filled in"):
+def test_a_template_with_another_placeholder_is_refused(template: str) -> None:
+    with pytest.raises(InputError, match="invalid tag template"):
         render_tag(template, "ab")

@@ -28,7 +28,7 @@ def test_a_tag_that_all_repositories_have_is_that_of_their_packages(tmp_path: Pa
     assert tags_on_head(both) == ["v10", "v9"]
 
 
-def test_where_none_has_a_tag_there_is_none(tmp_path: Path) -> None:
+def test_without_a_tag_on_any_head_there_is_none(tmp_path: Path) -> None:
     assert tags_on_head([_package(tmp_path / "a"), _package(tmp_path / "b")]) == []
     assert tags_on_head([str(make_repository(tmp_path / "empty"))]) == []
 
@@ -38,7 +38,7 @@ def test_a_tag_of_one_repository_does_not_release_the_packages_of_another(
     tmp_path: Path, other: tuple[str, ...]
 ) -> None:
     packages = [_package(tmp_path / "a", "v9"), _package(tmp_path / "b", *other)]
-    with pytest.raises(InputError, match="different tags on HEAD") as told:
+    with pytest.raises(InputError, match="different tags on HEAD") as caught:
         tags_on_head(packages)
-    assert f"{tmp_path}/a: v9; {tmp_path}/b: {', '.join(other) or 'none'}" in told.value.message
-    assert told.value.hint == "--release=TAG names one, --release= none"
+    assert f"{tmp_path}/a: v9; {tmp_path}/b: {', '.join(other) or 'none'}" in caught.value.message
+    assert caught.value.hint == "--release=TAG names one, --release= none"

@@ -1,4 +1,4 @@
-"""From what is asked and what was found to what there is to do."""
+"""From what was asked and what is published to what is left to do."""
 
 from __future__ import annotations
 
@@ -7,101 +7,105 @@ import pytest
 from farm.cli.manifest import without_builds
 from farm.errors import DirtyError, InputError
 from farm.model import BuildYml, GitTree, Package
-from farm.planning.decide import PushOptions, arches_of, make_plan, make_run, refuse_unpushable
-from farm.planning.plan import Found, PackagePlan
+from farm.planning.decide import make_plan, refuse_unpushable
+from farm.planning.make_run import make_run
+from farm.planning.plan import PackagePlan, PublishedPackage
+from farm.planning.push_options import PushOptions, arches_of
 from tests.support.values import descriptor, digest, image, package
 
-WISH = PushOptions(("amd64", "arm64"))
+OPTIONS = PushOptions(("amd64", "arm64"))
 INDEX = descriptor("index", None)
 
 
-def found(*arches: str, indexed: bool = True, signed: bool = True) -> Found:
-    """What stands: images for these architectures, within an index or not."""
+def published(*arches: str, indexed: bool = True, signed: bool = True) -> PublishedPackage:
+    """Published images of these architectures, as members of an index or not."""
     images = {arch: image(arch) for arch in arches}
     index = INDEX if indexed else None
-    return Found(images, index, frozenset(arches) if indexed else frozenset(), signed)
+    return PublishedPackage(images, index, frozenset(arches) if indexed else frozenset(), signed)
 
 
-def planned(what: Found, wish: PushOptions = WISH, one: Package | None = None) -> PackagePlan:
+def planned(
+    what: PublishedPackage, options: PushOptions = OPTIONS, one: Package | None = None
+) -> PackagePlan:
     """The plan for one package."""
     one = one or package()
-    return make_plan([one], {one.image: what}, {}, wish).packages[0]
+    return make_plan([one], {one.image: what}, {}, options).packages[0]
 
 
 def test_only_what_is_missing_is_built() -> None:
-    plan = planned(found("amd64"))
+    plan = planned(published("amd64"))
     assert (plan.build, plan.publish, plan.to_sign) == (("arm64",), True, True)
-    assert plan.why() == "build arm64; amd64 stands"
+    assert plan.why() == "build arm64; amd64 exists"
 
 
-def test_what_stands_and_is_signed_needs_nothing() -> None:
-    plan = planned(found("amd64", "arm64"))
-    assert plan.nothing
-    assert plan.why() == "stands, signed"
+def test_a_published_and_signed_package_is_up_to_date() -> None:
+    plan = planned(published("amd64", "arm64"))
+    assert plan.up_to_date
+    assert plan.why() == "published and signed"
 
 
-def test_what_stands_unsigned_is_signed_and_not_published_again() -> None:
-    plan = planned(found("amd64", "arm64", signed=False))
+def test_an_unsigned_index_is_signed_and_not_published_again() -> None:
+    plan = planned(published("amd64", "arm64", signed=False))
     assert (plan.build, plan.publish, plan.to_sign) == ((), False, True)
-    assert plan.why() == "the index stands unsigned: sign it"
+    assert plan.why() == "published but not signed: sign it"
 
 
 def test_images_without_an_index_are_published_without_a_build() -> None:
-    plan = planned(found("amd64", "arm64", indexed=False, signed=False))
+    plan = planned(published("amd64", "arm64", indexed=False, signed=False))
     assert (plan.build, plan.publish) == ((), True)
-    assert plan.why() == "all images stand: publish the index and sign it"
+    assert plan.why() == "all images exist: publish the index and sign it"
 
 
-def test_an_index_that_holds_more_than_is_asked_for_is_left_alone() -> None:
-    assert planned(found("amd64", "arm64", "s390x")).nothing
+def test_an_index_with_more_architectures_than_asked_for_is_left_as_it_is() -> None:
+    assert planned(published("amd64", "arm64", "s390x")).up_to_date
 
 
-def test_nothing_is_signed_that_nobody_wants_signed() -> None:
+def test_nothing_is_signed_that_is_not_to_be_signed() -> None:
     trustless = package(yml=BuildYml("foo", disable_content_trust=True))
-    unsigned = found("amd64", "arm64", signed=False)
-    assert planned(unsigned, one=trustless).why() == "stands"
-    assert planned(unsigned, PushOptions(("amd64", "arm64"), sign=False)).nothing
+    unsigned = published("amd64", "arm64", signed=False)
+    assert planned(unsigned, one=trustless).why() == "published"
+    assert planned(unsigned, PushOptions(("amd64", "arm64"), sign=False)).up_to_date
 
 
-def test_force_builds_what_stands() -> None:
-    plan = planned(found("amd64", "arm64"), PushOptions(("amd64", "arm64"), force=True))
+def test_force_builds_images_that_exist() -> None:
+    plan = planned(published("amd64", "arm64"), PushOptions(("amd64", "arm64"), force=True))
     assert plan.build == ("amd64", "arm64")
     assert plan.to_sign
 
 
-def test_a_packages_own_architectures_beat_the_sites() -> None:
+def test_the_architectures_in_build_yml_override_those_of_the_settings() -> None:
     own = package(arches=("s390x", "amd64"))
-    assert arches_of(own, WISH) == ("s390x", "amd64")
-    assert arches_of(package(), WISH) == ("amd64", "arm64")
+    assert arches_of(own, OPTIONS) == ("s390x", "amd64")
+    assert arches_of(package(), OPTIONS) == ("amd64", "arm64")
     assert arches_of(own, PushOptions(("arm64",), only=("amd64",))) == ("amd64",)
 
 
 def test_a_package_with_none_of_the_architectures_asked_for_is_refused() -> None:
     with pytest.raises(InputError, match=r"pkg/foo: is built for none of s390x"):
-        planned(Found(), PushOptions(("amd64",), only=("s390x",)))
+        planned(PublishedPackage(), PushOptions(("amd64",), only=("s390x",)))
 
 
-def test_a_package_comes_after_those_that_it_needs_and_waits_for_those_that_do_not_stand() -> None:
+def test_a_package_comes_after_its_dependencies_and_waits_for_those_that_are_not_up_to_date() -> None:
     top, middle, base = package("top"), package("middle"), package("base")
     needs = {top.image: [middle.image, base.image], middle.image: [base.image]}
-    plan = make_plan([top, middle, base], {base.image: found("amd64", "arm64")}, needs, WISH)
+    plan = make_plan([top, middle, base], {base.image: published("amd64", "arm64")}, needs, OPTIONS)
     assert [item.package.image for item in plan.packages] == [base.image, middle.image, top.image]
     assert [item.needs for item in plan.packages] == [(), (), (middle.image,)]
     assert plan.packages[2].why() == "build amd64, arm64; after linuxkit/middle"
 
 
-def test_packages_that_need_one_another_are_refused_with_the_circle() -> None:
+def test_packages_that_depend_on_one_another_are_refused_with_the_cycle() -> None:
     one, two = package("one"), package("two")
-    with pytest.raises(InputError, match="circle") as caught:
-        make_plan([one, two], {}, {one.image: [two.image], two.image: [one.image]}, WISH)
-    assert {one.image, two.image} <= set(caught.value.message.replace("circle: ", "→ ").split(" → "))
+    with pytest.raises(InputError, match="cycle") as caught:
+        make_plan([one, two], {}, {one.image: [two.image], two.image: [one.image]}, OPTIONS)
+    assert {one.image, two.image} <= set(caught.value.message.replace("cycle: ", "→ ").split(" → "))
 
 
-def test_a_plan_names_the_queues_that_somebody_must_serve() -> None:
-    todo = make_plan([package()], {}, {}, WISH)
+def test_a_plan_names_the_queues_that_workers_must_serve() -> None:
+    todo = make_plan([package()], {}, {}, OPTIONS)
     assert todo.queues == {"amd64", "arm64", "publish"}
-    stands = make_plan([package()], {package().image: found("amd64", "arm64")}, {}, WISH)
-    assert (stands.todo, stands.queues) == ((), set())
+    nothing = make_plan([package()], {package().image: published("amd64", "arm64")}, {}, OPTIONS)
+    assert (nothing.todo, nothing.queues) == ((), set())
 
 
 def test_only_clean_committed_packages_are_pushed() -> None:
@@ -112,12 +116,15 @@ def test_only_clean_committed_packages_are_pushed() -> None:
         refuse_unpushable([package("bad", commit=None)])
 
 
-def test_a_run_holds_a_job_for_each_missing_image_and_names_what_stands() -> None:
+def test_a_run_has_a_job_for_each_missing_image_and_names_those_that_exist() -> None:
     trees = (GitTree("pkg/foo", "1" * 40), GitTree("common", "2" * 40, "lib"))
     yml = BuildYml("foo", network=True, disable_cache=True, dockerfile="D", tag="v-{{.Hash}}")
     one = package(yml=yml, trees=trees)
     plan = make_plan(
-        [one, package("bar")], {one.image: found("arm64"), "linuxkit/bar": found("amd64", "arm64")}, {}, WISH
+        [one, package("bar")],
+        {one.image: published("arm64"), "linuxkit/bar": published("amd64", "arm64")},
+        {},
+        OPTIONS,
     )
     arguments = {one.image: ((("l", "1"),), (("A", "b"),))}
     run = make_run(
@@ -132,54 +139,54 @@ def test_a_run_holds_a_job_for_each_missing_image_and_names_what_stands() -> Non
     assert (work.arches, work.sign, work.partial) == (("amd64", "arm64"), True, True)
 
 
-def test_a_plan_as_json_says_what_will_be_done_and_why() -> None:
-    data = planned(found("amd64", indexed=False, signed=False)).to_json()
+def test_the_json_of_a_plan_says_what_will_be_done_and_why() -> None:
+    data = planned(published("amd64", indexed=False, signed=False)).to_json()
     assert data["package"] == "linuxkit/foo"
     assert (data["arches"], data["build"]) == (["amd64", "arm64"], ["arm64"])
     assert (data["publish"], data["sign"], data["index"], data["signed"]) == (True, True, None, False)
-    assert data["why"] == "build arm64; amd64 stands"
+    assert data["why"] == "build arm64; amd64 exists"
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_manifest_of_what_stands_builds_nothing(force: bool) -> None:
-    wish = PushOptions(("amd64", "arm64"), force=force)
-    plan = make_plan([package()], {package().image: found("amd64", "arm64", indexed=False)}, {}, wish)
+def test_a_manifest_of_images_that_exist_builds_nothing(force: bool) -> None:
+    options = PushOptions(("amd64", "arm64"), force=force)
+    plan = make_plan([package()], {package().image: published("amd64", "arm64", indexed=False)}, {}, options)
     (item,) = without_builds(plan, partial=False).packages
     assert (item.build, item.publish) == ((), True)
 
 
-def test_a_manifest_of_what_does_not_all_stand_is_refused_unless_partial() -> None:
-    plan = make_plan([package()], {package().image: found("amd64", indexed=False)}, {}, WISH)
+def test_a_manifest_with_a_missing_image_is_refused_unless_partial() -> None:
+    plan = make_plan([package()], {package().image: published("amd64", indexed=False)}, {}, OPTIONS)
     with pytest.raises(InputError, match="no image for arm64"):
         without_builds(plan, partial=False)
     assert without_builds(plan, partial=True).packages[0].arches == ("amd64",)
     with pytest.raises(InputError, match="no image for amd64, arm64"):
-        without_builds(make_plan([package()], {}, {}, WISH), partial=True)
+        without_builds(make_plan([package()], {}, {}, OPTIONS), partial=True)
 
 
-def test_platforms_are_those_that_are_named_whatever_the_package_says() -> None:
+def test_given_platforms_override_those_of_build_yml() -> None:
     own = package(yml=BuildYml("foo", arches=("s390x",)))
     assert arches_of(own, PushOptions(("amd64",), platforms=("arm64", "amd64"))) == ("arm64", "amd64")
     assert arches_of(package(), PushOptions(("amd64", "arm64"), skip=("amd64",))) == ("arm64",)
 
 
-def test_a_package_of_which_all_is_skipped_is_passed_over_with_a_warning() -> None:
+def test_a_package_without_remaining_architectures_is_skipped_with_a_warning() -> None:
     one = package()
     plan = make_plan([one], {}, {}, PushOptions(("amd64",), skip=("amd64",)))
-    assert plan.nothing
-    assert one.image in plan.warnings[0]
+    assert plan.up_to_date
+    assert plan.warnings == (f"{one.image}: skipped: no other architectures",)
 
 
-def test_images_alone_are_built_and_nothing_is_published_or_signed() -> None:
-    wish = PushOptions(("amd64", "arm64"), images_only=True)
-    plan = planned(found("amd64", indexed=False), wish)
-    assert (plan.build, plan.publish, plan.to_sign, plan.nothing) == (("arm64",), False, False, False)
-    assert plan.why() == "build arm64; amd64 stands, and make no index"
-    standing = planned(found("amd64", "arm64", indexed=False), wish)
-    assert (standing.nothing, standing.why()) == (True, "all images stand")
+def test_with_images_only_nothing_is_published_or_signed() -> None:
+    options = PushOptions(("amd64", "arm64"), images_only=True)
+    plan = planned(published("amd64", indexed=False), options)
+    assert (plan.build, plan.publish, plan.to_sign, plan.up_to_date) == (("arm64",), False, False, False)
+    assert plan.why() == "build arm64; amd64 exists, and make no index"
+    complete = planned(published("amd64", "arm64", indexed=False), options)
+    assert (complete.up_to_date, complete.why()) == (True, "all images exist")
 
 
-def test_work_for_images_alone_asks_for_no_signature() -> None:
+def test_work_with_images_only_asks_for_no_signature() -> None:
     one = package()
     plan = make_plan([one], {}, {}, PushOptions(("amd64",), images_only=True))
     (work,) = make_run(plan, {}, {one.image: ((), ())}, run="r1", submitter="me", created=0.0).works

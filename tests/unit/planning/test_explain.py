@@ -1,4 +1,4 @@
-"""Whoever waits is told for what."""
+"""The reason for which a package or job waits."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def package(name: str, state: PackageState = PackageState.BUILDING, **facts: obj
         (QueuePosition(slots=2, ahead=12, in_progress=2, durations=(90.0,)), "behind 12 jobs (about 10 min)"),
     ],
 )
-def test_a_queued_job_says_what_is_before_it(line: QueuePosition, why: str) -> None:
+def test_a_queued_job_says_what_is_ahead_of_it(line: QueuePosition, why: str) -> None:
     assert explain(run_of(package("a")), {"s390x": line})["a", "s390x"] == why
 
 
@@ -40,17 +40,17 @@ def test_the_jobs_of_one_run_queue_behind_one_another() -> None:
     assert waits == {("a", "s390x"): "next", ("b", "s390x"): "behind 1 job"}
 
 
-def test_a_job_whose_work_is_under_way_elsewhere_says_where() -> None:
+def test_a_job_whose_image_another_worker_builds_names_that_worker() -> None:
     jobs = {"s390x": JobRecord("s390x", JobState.QUEUED, waiting_for="r7 big@iron")}
     waits = explain(run_of(package("a", jobs=jobs)), {})
-    assert waits["a", "s390x"] == "same build under way: r7 big@iron"
+    assert waits["a", "s390x"] == "same build in progress: r7 big@iron"
 
 
-def test_a_package_says_which_of_its_needs_it_waits_for() -> None:
-    stands = package("base", PackageState.SIGNED, jobs={})
+def test_a_package_names_the_dependencies_for_which_it_waits() -> None:
+    published = package("base", PackageState.SIGNED, jobs={})
     building = package("middle", jobs={})
     waiting = package("top", PackageState.WAITING, jobs={}, needs=("base", "middle"))
-    assert explain(run_of(stands, building, waiting), {}) == {("top", ""): "waits for middle"}
+    assert explain(run_of(published, building, waiting), {}) == {("top", ""): "waits for middle"}
 
 
 def test_what_does_not_wait_is_left_out() -> None:
@@ -62,5 +62,5 @@ def test_what_does_not_wait_is_left_out() -> None:
     ("seconds", "words"),
     [(0.2, "1 s"), (40, "40 s"), (89, "89 s"), (90, "2 min"), (540, "9 min"), (7200, "2 h")],
 )
-def test_durations_are_spoken_as_people_do(seconds: float, words: str) -> None:
+def test_a_duration_has_its_largest_fitting_unit(seconds: float, words: str) -> None:
     assert format_duration(seconds) == words

@@ -1,4 +1,4 @@
-"""What a retry does again: all that did not come to stand, and never a package without what it needs."""
+"""What a retry repeats: all that was not published, each package with its dependencies."""
 
 from __future__ import annotations
 
@@ -29,32 +29,32 @@ BASE, MIDDLE, TOP = (
 CHAIN = run_of(BASE, MIDDLE, package("aside", CANCELLED), TOP)
 
 
-def test_all_that_ended_and_does_not_stand_is_done_again_in_the_runs_order() -> None:
+def test_failed_and_cancelled_packages_are_repeated_in_the_order_of_the_run() -> None:
     record = run_of(package("d", FAILED, "x"), package("s", SIGNED), package("x", CANCELLED))
     assert to_repeat(record) == {"d": "", "x": ""}
 
 
-def test_what_stands_or_is_under_way_is_not_done_again() -> None:
+def test_published_packages_and_those_in_progress_are_not_repeated() -> None:
     record = run_of(package("s", SIGNED), package("b", PackageState.BUILDING))
     assert to_repeat(record) == {}
     assert to_repeat(record, ["s", "b"]) == {}
 
 
-def test_what_a_chosen_package_needs_is_done_again_before_it_however_far_below_it_lies() -> None:
+def test_all_dependencies_of_a_chosen_package_are_repeated_before_it() -> None:
     assert to_repeat(CHAIN, ["top"]) == {"base": "middle", "middle": "top", "top": ""}
 
 
-def test_what_was_chosen_is_not_told_as_added() -> None:
+def test_a_chosen_package_is_not_reported_as_added() -> None:
     assert to_repeat(CHAIN, ["top", "base"]) == {"base": "", "middle": "top", "top": ""}
 
 
-def test_nothing_else_of_the_run_comes_with_a_chosen_package() -> None:
+def test_no_other_package_is_repeated_with_a_chosen_one() -> None:
     assert to_repeat(CHAIN, ["base"]) == {"base": ""}
 
 
 @pytest.mark.parametrize("state", [PackageState.WAITING, PackageState.BUILDING, PackageState.PUBLISHING])
 @pytest.mark.parametrize("chosen", [(), ("d",)])
-def test_what_needs_a_package_that_is_still_under_way_is_refused(
+def test_a_package_whose_dependency_is_still_in_progress_is_refused(
     state: PackageState, chosen: tuple[str, ...]
 ) -> None:
     record = run_of(package("x", FAILED), package("y", state), package("d", FAILED, "x", "y"))
@@ -66,7 +66,7 @@ def test_what_needs_a_package_that_is_still_under_way_is_refused(
     assert to_repeat(record, ["x"]) == {"x": ""}
 
 
-def test_a_package_waits_for_what_it_needs_of_the_new_run_and_for_nothing_that_stands() -> None:
+def test_a_repeated_package_waits_only_for_dependencies_in_the_new_run() -> None:
     record = run_of(package("s", SIGNED), package("x", FAILED), package("d", FAILED, "s", "x"))
     works = [work("x", "amd64"), work("d", "amd64", needs=("s", "x"))]
     new = again(record, works, run="r43", submitter="me@here", created=1.0)

@@ -1,4 +1,4 @@
-"""Which server, CA and key the settings mean."""
+"""The server, CA and key that the settings name."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_another_registry_is_its_own_notary_server_as_for_docker() -> None:
     assert notary_server(Settings(), "registry.example:5000/foo").url == "https://registry.example:5000"
 
 
-def test_the_configured_server_beats_both() -> None:
+def test_the_configured_server_overrides_both() -> None:
     settings = Settings(notary_server="https://notary.example:4443/")
     assert notary_server(settings, "docker.io/linuxkit/foo").url == "https://notary.example:4443"
     assert notary_server(settings, "registry.example/foo").url == "https://notary.example:4443"
@@ -42,7 +42,7 @@ def test_private_directories_stay_under_the_state_directory(tmp_path: Path) -> N
     assert admin_trust_dir(settings) == tmp_path / "docker" / "trust"
 
 
-def test_a_publisher_without_a_key_is_told_the_setting() -> None:
+def test_an_unset_signing_key_is_an_error_that_names_the_setting() -> None:
     with pytest.raises(TrustDeniedError, match="signing-key"):
         signing_key(Settings())
 

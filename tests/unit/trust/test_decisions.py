@@ -1,16 +1,19 @@
-"""What to sign, what to set up, and what tables and keys say: decided without a server."""
+"""Pure functions: what to sign, the next initialisation step, and the parsing of tables and keys."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from farm.errors import TrustError
-from farm.trust.notary.initialise import Collection, Step, StoredKey, delegated_keys, next_step
+from farm.trust.notary.admin_keys import StoredKey
+from farm.trust.notary.initialise import Collection, InitialisationStep, delegated_keys, next_step
 from farm.trust.notary.keys import key_id, notary_block, private_block
-from farm.trust.notary.sign import SignTarget, unsigned
-from farm.trust.notary.verify import Signed, SignedTargets, parse_list
+from farm.trust.notary.sign import unsigned
+from farm.trust.notary.verify import SignedTargets, parse_list
+from farm.trust.signer import Signature, SignTarget
 
 GUN = "docker.io/linuxkit/foo"
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -44,10 +47,10 @@ def known(*, targets: str = A, snapshot: str = B, delegated: str = C) -> Collect
     return Collection(frozenset({targets}), frozenset({snapshot}), frozenset({delegated}))
 
 
-def test_a_listing_is_read_as_docker_believes_it() -> None:
+def test_only_the_roles_that_docker_trusts_count_in_a_listing() -> None:
     assert parse_list(LISTING, ("targets/releases", "targets")) == {
-        "v1": Signed(f"sha256:{A}", 528, "targets/releases"),
-        "v2": Signed(f"sha256:{B}", 1048576, "targets"),
+        "v1": Signature(f"sha256:{A}", 528, "targets/releases"),
+        "v2": Signature(f"sha256:{B}", 1048576, "targets"),
     }
 
 
@@ -56,15 +59,16 @@ def test_an_empty_listing_has_no_tags() -> None:
 
 
 def test_only_what_differs_is_signed() -> None:
-    standing = SignedTargets(
-        {tag: Signed(f"sha256:{A}", 7, "targets/releases") for tag in ("same", "digest", "size")}
+    before = SignedTargets(
+        {tag: Signature(f"sha256:{A}", 7, "targets/releases") for tag in ("same", "digest", "size")}
     )
-    same = SignTarget(GUN, "same", 7, A)
-    differ = [SignTarget(GUN, "digest", 7, B), SignTarget(GUN, "size", 8, A), SignTarget(GUN, "new", 7, A)]
-    assert unsigned([same, *differ], standing) == differ
+    same = SignTarget(GUN, "same", f"sha256:{A}", 7)
+    differ = [replace(same, tag="digest", digest=f"sha256:{B}"), replace(same, tag="size", size=8)]
+    differ.append(replace(same, tag="new"))
+    assert unsigned([same, *differ], before) == differ
 
 
-def test_the_keys_of_each_delegation_are_told_apart() -> None:
+def test_each_delegation_has_its_own_keys() -> None:
     assert delegated_keys(DELEGATIONS, "targets/releases") == {B, C}
     assert delegated_keys(DELEGATIONS, "targets/bob") == {A}
     assert delegated_keys("\nNo delegations present in this repository.\n", "targets/bob") == set()
@@ -73,42 +77,42 @@ def test_the_keys_of_each_delegation_are_told_apart() -> None:
 @pytest.mark.parametrize(
     ("collection", "stored", "step"),
     [
-        (None, [], Step.CREATE),
-        (None, keys(A), Step.CREATE),
-        (known(), keys(A, B), Step.ROTATE),
-        (known(delegated=B), keys(A), Step.DELEGATE),
+        (None, [], InitialisationStep.CREATE),
+        (None, keys(A), InitialisationStep.CREATE),
+        (known(), keys(A, B), InitialisationStep.ROTATE),
+        (known(delegated=B), keys(A), InitialisationStep.DELEGATE),
         (known(), keys(A), None),
     ],
 )
 def test_the_next_step_is_what_is_still_missing(
-    collection: Collection | None, stored: list[StoredKey], step: Step | None
+    collection: Collection | None, stored: list[StoredKey], step: InitialisationStep | None
 ) -> None:
     assert next_step(GUN, collection, stored, C) == step
 
 
-def test_a_gun_of_other_keys_is_refused_with_the_key_to_look_for() -> None:
+def test_a_gun_with_other_keys_is_refused_and_the_missing_key_named() -> None:
     with pytest.raises(TrustError, match="targets key aaaaaaa"):
         next_step(GUN, known(), keys(B), C)
 
 
-def test_a_key_is_named_as_notary_names_it() -> None:
+def test_a_key_id_is_the_one_that_notary_computes() -> None:
     assert key_id(PUBLIC) == "767389b22aa51d5299158e71f356e47df1f3e4b067c2b1987cce83acec010ba8"
 
 
 @pytest.mark.parametrize("text", ["", "no key", PUBLIC.replace("KoZIzj0CAQ", "KoZIzj0CAA")])
-def test_a_key_that_notary_does_not_know_is_refused(text: str) -> None:
+def test_a_key_of_an_unknown_kind_is_refused(text: str) -> None:
     with pytest.raises(TrustError):
         key_id(text)
 
 
-def test_headers_of_notary_and_docker_are_taken_off_and_put_on() -> None:
+def test_headers_of_notary_and_docker_are_removed_and_added() -> None:
     plain = "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n"
     marked = notary_block(plain, "targets/releases")
     assert "\nrole: targets/releases\n\nAAAA" in marked
     assert private_block(f"a comment\n{marked}") == plain
 
 
-def test_the_headers_of_an_old_encrypted_key_stay() -> None:
+def test_the_headers_of_a_traditionally_encrypted_key_are_kept() -> None:
     old = (
         "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n"
         "-----END EC PRIVATE KEY-----\n"

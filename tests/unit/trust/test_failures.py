@@ -1,4 +1,4 @@
-"""What notary prints becomes one sentence of the right kind. The texts are notary 0.7's own."""
+"""The output of notary 0.7 becomes the right error with a one-line message."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def reach(why: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("output", "kind", "told"),
+    ("output", "kind", "message"),
     [
         (
             reach(f'Get "{SERVER}/v2/": dial tcp 127.0.0.1:1: connect: connection refused'),
@@ -25,7 +25,7 @@ def reach(why: str) -> str:
             f"{SERVER} cannot be reached: dial tcp 127.0.0.1:1: connect: connection refused",
         ),
         (reach("503"), TrustUnavailableError, "cannot be reached: 503"),
-        ("* fatal: EOF", TrustUnavailableError, f"{SERVER} broke off: EOF"),
+        ("* fatal: EOF", TrustUnavailableError, f"{SERVER} closed the connection: EOF"),
         (OFFLINE, TrustUnavailableError, "cannot be reached"),
         (
             "* fatal: unable to reach trust server at this time: 500.",
@@ -53,7 +53,7 @@ def reach(why: str) -> str:
         (
             "* fatal: could not find necessary signing keys, at least one of these must be available: 7673",
             TrustDeniedError,
-            "may sign for docker.io/linuxkit/foo",
+            "allowed to sign for docker.io/linuxkit/foo",
         ),
         (
             "Passphrase incorrect. Please retry.\r\n* fatal: password invalid, operation has failed.",
@@ -75,21 +75,21 @@ def reach(why: str) -> str:
         (
             "* fatal: targets/releases.78e7 trust data unavailable.  Has a notary repository been",
             TrustError,
-            "does not hold the targets/releases metadata",
+            "lacks the targets/releases metadata",
         ),
         ("* fatal: something new\r\n", TrustError, "notary failed on docker.io/linuxkit/foo: something new"),
         ("", TrustError, "it printed nothing"),
     ],
 )
-def test_each_failure_is_told_as_what_it_is(output: str, kind: type[TrustError], told: str) -> None:
+def test_each_failure_has_its_error_and_message(output: str, kind: type[TrustError], message: str) -> None:
     error = error_of(output, GUN, SERVER)
     assert type(error) is kind
-    assert told in str(error)
+    assert message in str(error)
     assert "\x1b" not in str(error)
     assert "\r" not in str(error)
 
 
-def test_only_an_unavailable_server_is_worth_another_try() -> None:
+def test_only_an_unavailable_server_is_worth_a_retry() -> None:
     assert error_of(reach("503"), GUN, SERVER).retryable
     assert not error_of("* fatal: unauthorized: no", GUN, SERVER).retryable
 

@@ -1,4 +1,4 @@
-"""The uncommitted content of a directory, as LinuxKit sums it up for a dirty tag."""
+"""The files that the hash of a dirty tag covers."""
 
 from __future__ import annotations
 
@@ -17,29 +17,30 @@ if TYPE_CHECKING:
     from farm.package.git import Changes, Repository
 
 _PIECE = 1 << 20
-_PLAIN = re.compile(rb"[ !#-\[\]-~]*")
-"""Printable ASCII, but for the quotation mark and the backslash."""
+_UNQUOTED = re.compile(rb"[ !#-\[\]-~]*")
+"""Names that `git ls-files` does not quote: printable ASCII without the quotation mark and the backslash.
+
+https://git-scm.com/docs/git-config#Documentation/git-config.txt-corequotePath
+"""
 
 
-def contents(repository: Repository, directory: str, changes: Changes) -> Iterator[bytes]:
+def read_contents(repository: Repository, directory: str, changes: Changes) -> Iterator[bytes]:
     """The bytes of the tracked files of a directory, then of its untracked ones, in pieces.
 
-    LinuxKit passes over symbolic links, and over names that git quotes. Here they count where they are
-    changed, so that a change always shows, and else not, so that the tag is LinuxKit's.
+    Linuxkit leaves out symbolic links, and names that git quotes, because it does not unquote them:
+    https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/git.go (contentHash)
+    Here they are read if they are changed, so that every change shows in the tag; otherwise they are left
+    out, so that the tag is linuxkit's.
     """
     changed = set(changes.under(directory))
     tracked = tracked_files(repository, directory)
     untracked = sorted(path for path in changed if path in changes.untracked)
     for path in (*tracked, *untracked):
-        if path in changed or not _quoted(path):
-            yield from _content(os.fsencode(repository.top) + b"/" + path, links=path in changed)
+        if path in changed or _UNQUOTED.fullmatch(path):
+            yield from _read_file(os.fsencode(repository.top) + b"/" + path, links=path in changed)
 
 
-def _quoted(path: bytes) -> bool:
-    return _PLAIN.fullmatch(path) is None
-
-
-def _content(path: bytes, *, links: bool) -> Iterator[bytes]:
+def _read_file(path: bytes, *, links: bool) -> Iterator[bytes]:
     name = Path(os.fsdecode(path))
     try:
         kind = name.lstat().st_mode

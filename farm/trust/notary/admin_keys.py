@@ -1,0 +1,67 @@
+"""The administrator's root and targets keys, in the directory where docker and notary keep them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from farm.errors import TrustDeniedError
+from farm.system.files import write_once
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_HEADER = re.compile(r"^(role|gun): (\S+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A private key in a trust directory: its id, role, GUN (None for root), and file."""
+
+    id: str
+    role: str
+    gun: str | None
+    path: Path
+
+
+def stored_keys(trust_dir: Path) -> list[StoredKey]:
+    """The private keys of a trust directory (private/ID.key, with PEM headers), ordered by id."""
+    keys = []
+    for path in sorted((trust_dir / "private").glob("*.key")):
+        headers = dict(_HEADER.findall(path.read_text()))
+        keys.append(StoredKey(path.stem, headers.get("role", ""), headers.get("gun"), path))
+    return keys
+
+
+def copy_keys_for(gun: str, trust_dir: Path, work: Path) -> None:
+    """Copy what a step needs into another trust directory: the GUN's keys, and always the same root key."""
+    private = private_directory_of(work)
+    keys = stored_keys(trust_dir)
+    roots = [key for key in keys if key.role == "root"][:1]
+    for key in roots + [key for key in keys if key.gun == gun]:
+        write_once(private / key.path.name, key.path.read_text())
+
+
+def save_new_keys(work: Path, trust_dir: Path) -> None:
+    """Save the root and targets keys that a step made, without overwriting any.
+
+    The snapshot key is not saved: the server's own replaces it before the GUN is published.
+    """
+    for key in stored_keys(work):
+        if key.role in {"root", "targets"}:
+            write_once(private_directory_of(trust_dir) / key.path.name, key.path.read_text())
+
+
+def private_directory_of(trust_dir: Path) -> Path:
+    """The directory of the private keys, created if missing.
+
+    Raises:
+        TrustDeniedError: it cannot be created.
+    """
+    private = trust_dir / "private"
+    try:
+        private.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrustDeniedError(f"{private}: cannot be created: {error.strerror}") from error
+    return private
