@@ -4,7 +4,7 @@ from __future__ import annotations
 
 SHARED = ("tests/compose/", "tests/fault/network/", "tests/fault/")
 """Directories whose tests share something that takes long to start, in the order in which they begin."""
-ALONE = ("tests/fault/test_cache.py", "tests/fault/test_http_relay.py", "tests/fault/test_process.py")
+ALONE = ("tests/fault/test_cache.py", "tests/fault/test_http_proxy.py", "tests/fault/test_process.py")
 """What lies there and shares nothing."""
 
 

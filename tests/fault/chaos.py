@@ -23,7 +23,7 @@ from farm.state.handles import RunHandle
 from farm.state.run_reader import read_run
 from lab.lab import running_lab
 from tests.fault.outcome import check_images, plan_of
-from tests.fault.rig import ARCHES, LEASE, Rig, Way, running_rig
+from tests.fault.rig import ARCHES, LEASE, Backend, Rig, running_rig
 from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
@@ -128,13 +128,14 @@ class Chaos:
         victim = self._victim()
         if victim is None:
             return None
-        way = self.random.choice([Way.REDIS, Way.NOTARY if victim.name.startswith("publish") else Way.ENGINE])
-        relay = self.rig.relay(victim.name, way)
-        relay.cut()
+        other = Backend.NOTARY if victim.name.startswith("publish") else Backend.ENGINE
+        backend = self.random.choice([Backend.REDIS, other])
+        proxy = self.rig.proxy(victim.name, backend)
+        proxy.cut()
         self.pauses.wait(self.random.uniform(0.5, 2) * LEASE)
-        relay.mend()
+        proxy.mend()
         self._struck.discard(victim.name)
-        return f"way to {way} cut, then whole"
+        return f"connections to {backend} cut, then restored"
 
     def _kill_redis(self) -> str | None:
         if "redis" in self._struck:

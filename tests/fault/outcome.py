@@ -29,7 +29,7 @@ _TYPES = ", ".join(
 
 
 def get(rig: Rig, reference: str, place: str) -> Any:
-    """The JSON under a path of the repository of NAME:TAG, past all relays."""
+    """The JSON under a path of the repository of NAME:TAG, past all proxies."""
     path = reference.partition("/")[2].rpartition(":")[0]
     answer = httpx.get(
         f"http://{rig.lab.registry}/v2/{path}/{place}", headers={"Accept": _TYPES}, trust_env=False

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.fault.phases import Phase
     from tests.fault.process import Process
     from tests.fault.rig import Rig
-    from tests.fault.tripwire import Tripwire
+    from tests.support.proxy.tripwire import Tripwire
 
 pytestmark = pytest.mark.timeout(900)
 CHILD, WORKER, FROZEN = FAULTS = (
@@ -115,7 +115,7 @@ def struck(rig: Rig) -> dict[str, list[Struck]]:
             for place, fault in enumerate(FAULTS):
                 arch = ARCHES[(turn + place) % len(ARCHES)]
                 pattern = phase.at(package=name, arch=arch, tag=reference.rpartition(":")[2])
-                wire = stack.enter_context(rig.tripwire(phase.way, pattern, phase.hold))
+                wire = stack.enter_context(rig.tripwire(phase.backend, pattern, phase.hold))
                 cases.append(Case(rig, phase, reference, arch, fault, wire))
         push = rig.push("push-1", *names.values())
         with ThreadPoolExecutor(len(cases)) as pool:
@@ -146,7 +146,7 @@ def test_what_dies_with_its_worker_starts_again_within_one_lease_and_five_second
     with ExitStack() as stack:
         wires = {
             arch: stack.enter_context(
-                rig.tripwire(BUILDING.way, BUILDING.at(package="urgent", arch=arch), BUILDING.hold)
+                rig.tripwire(BUILDING.backend, BUILDING.at(package="urgent", arch=arch), BUILDING.hold)
             )
             for arch in ARCHES
         }
@@ -155,9 +155,9 @@ def test_what_dies_with_its_worker_starts_again_within_one_lease_and_five_second
             # Each at its own moment: nothing holds those that wait for their turn.
             killed = pool.map(lambda wire: rig.processes[wire.wait()].kill(), wires.values())
             deaths = dict(zip(wires, killed, strict=True))
-        with rig.tripwire(SIGNING.way, SIGNING.at(package="urgent")) as first:
+        with rig.tripwire(SIGNING.backend, SIGNING.at(package="urgent")) as first:
             publisher = rig.processes[first.wait()]
-            with rig.tripwire(SIGNING.way, SIGNING.at(package="urgent")) as second:
+            with rig.tripwire(SIGNING.backend, SIGNING.at(package="urgent")) as second:
                 died = publisher.kill()
                 first.drop()
                 second.wait()

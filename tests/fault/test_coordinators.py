@@ -18,7 +18,7 @@ from tests.support.farm_command import wait_until
 if TYPE_CHECKING:
     from tests.fault.phases import Phase
     from tests.fault.rig import Rig
-    from tests.fault.tripwire import Tripwire
+    from tests.support.proxy.tripwire import Tripwire
 
 pytestmark = pytest.mark.timeout(900)
 KILLED, FROZEN = "kill -9 of farm push", "farm push frozen past all"
@@ -77,7 +77,7 @@ def cases(rig: Rig) -> list[Case]:
             if phase is FOLLOWING:
                 packages[NEEDY] = rig.package(NEEDY, needs=packages[name])
             pattern = phase.at(package=name)
-            wire = stack.enter_context(rig.tripwire(phase.way, pattern, phase.hold, {f"push-{name}"}))
+            wire = stack.enter_context(rig.tripwire(phase.backend, pattern, phase.hold, {f"push-{name}"}))
             cases.append(Case(rig, packages, phase, fault, wire))
         work = [pool.submit(case.happen) for case in cases]
         if errors := [error for one in work if (error := one.exception())]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.fault.phases import Phase
     from tests.fault.process import Process
     from tests.fault.rig import Rig
-    from tests.fault.tripwire import Tripwire
+    from tests.support.proxy.tripwire import Tripwire
 
 pytestmark = pytest.mark.timeout(900)
 CHILD, WHOLE, FROZEN = FAULTS = (
@@ -52,7 +52,7 @@ class Case:
         """Set a tripwire for the next who comes to the phase."""
         name, _, tag = self.reference.rpartition("/")[2].partition(":")
         pattern = self.phase.at(package=name, tag=tag, again=self.wire is not None)
-        self.wire = self.stack.enter_context(self.rig.tripwire(self.phase.way, pattern, self.phase.hold))
+        self.wire = self.stack.enter_context(self.rig.tripwire(self.phase.backend, pattern, self.phase.hold))
 
     def caught(self) -> Process:
         """Whoever has come to the phase."""

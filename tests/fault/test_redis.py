@@ -30,7 +30,7 @@ def test_redis_killed_at_each_phase_and_started_again_loses_and_doubles_nothing(
     with ExitStack() as stack:
         wires = [
             stack.enter_context(
-                rig.tripwire(phase.way, phase.at(package="mortal", arch="amd64"), phase.hold, workers)
+                rig.tripwire(phase.backend, phase.at(package="mortal", arch="amd64"), phase.hold, workers)
             )
             for phase in phases
         ]
@@ -53,7 +53,7 @@ def test_builds_outlast_a_redis_that_is_away_and_are_not_made_again(rig: Rig) ->
     with ExitStack() as stack:
         wires = [
             stack.enter_context(
-                rig.tripwire(BUILDING.way, BUILDING.at(package="patient", arch=arch), BUILDING.hold)
+                rig.tripwire(BUILDING.backend, BUILDING.at(package="patient", arch=arch), BUILDING.hold)
             )
             for arch in ARCHES
         ]
@@ -85,7 +85,7 @@ def test_builds_outlast_a_redis_that_takes_nothing_and_are_not_made_again(
     rig.prepare(package)
     reference = rig.package(package, seconds=2)
     redis: Any = rig.store.text
-    with rig.tripwire(BUILDING.way, BUILDING.at(package=package, arch="arm64"), BUILDING.hold) as wire:
+    with rig.tripwire(BUILDING.backend, BUILDING.at(package=package, arch="arm64"), BUILDING.hold) as wire:
         push = rig.push("push-1", package)
         wire.wait()
         redis.execute_command(*before)
@@ -102,7 +102,7 @@ def test_builds_outlast_a_redis_that_takes_nothing_and_are_not_made_again(
 def test_after_redis_was_emptied_farm_push_again_builds_only_what_the_registry_lacks(rig: Rig) -> None:
     rig.prepare("amnesiac")
     reference = rig.package("amnesiac")
-    with rig.tripwire(FETCHED.way, FETCHED.at(package="amnesiac", arch="s390x"), FETCHED.hold) as wire:
+    with rig.tripwire(FETCHED.backend, FETCHED.at(package="amnesiac", arch="s390x"), FETCHED.hold) as wire:
         push = rig.push("push-1", "amnesiac")
         wire.wait()
         wait_until(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.fault.phases import BUILD_PHASES, CLAIMED, PUBLISH_PHASES
 from tests.fault.rig import ARCHES
-from tests.fault.tripwire import Hold
+from tests.support.proxy.tripwire import Hold
 
 if TYPE_CHECKING:
     from tests.fault.rig import Rig
@@ -21,7 +21,7 @@ def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> No
     with ExitStack() as stack:
         wires = {
             phase.name: stack.enter_context(
-                rig.tripwire(phase.way, phase.at(package="quiet", arch="amd64", tag=tag), Hold.NOT)
+                rig.tripwire(phase.backend, phase.at(package="quiet", arch="amd64", tag=tag), Hold.NOTHING)
             )
             for phase in (*BUILD_PHASES, CLAIMED, *PUBLISH_PHASES)
         }

@@ -2,7 +2,7 @@
 
     with far_host([port_of_redis, port_of_registry]) as host:
         subprocess.Popen([*host.prefix, "farm", "worker"])    # finds both at localhost, as usual
-        host.ways[port_of_redis].cut()
+        host.links[port_of_redis].cut()
 
 The wire is a pair of TUN devices, one in the host's namespace and one in another, between which this
 process carries the packets: many kernels lack `netem`. All of it hangs on descriptors of this process, so
@@ -43,7 +43,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass
-class Way:
+class Link:
     """What happens to the packets between the host and one service."""
 
     port: int
@@ -143,7 +143,7 @@ def _tun(namespace: Namespace, address: str, peer: str) -> int:
 class FarHost:
     """A host whose only neighbours are some services of this machine; see `far_host`."""
 
-    ways: dict[int, Way]
+    links: dict[int, Link]
     """By the service's port."""
     far: Namespace = field(default_factory=Namespace)
     near: Namespace = field(default_factory=Namespace)
@@ -168,9 +168,9 @@ class FarHost:
         """Let the services' ports on the host's loopback lead over the wire."""
         self.far.inside(lambda: Path("/proc/sys/net/ipv4/conf/all/route_localnet").write_text("1"))
         nat = ("iptables", "--wait", "--table", "nat")
-        for port in self.ways:
-            way = ("--protocol", "tcp", "--destination", "127.0.0.1", "--dport", str(port))
-            self.far.run(*nat, "--append", "OUTPUT", *way, "--jump", "DNAT", "--to-destination", _NEAR)
+        for port in self.links:
+            link = ("--protocol", "tcp", "--destination", "127.0.0.1", "--dport", str(port))
+            self.far.run(*nat, "--append", "OUTPUT", *link, "--jump", "DNAT", "--to-destination", _NEAR)
         self.far.run(
             *nat, "--append", "POSTROUTING", "--out-interface", "wire", "--jump", "SNAT", "--to-source", _FAR
         )
@@ -178,28 +178,28 @@ class FarHost:
     async def _begin(self) -> None:
         self._loop.add_reader(self._far_end, self._carry, self._far_end, self._near_end)
         self._loop.add_reader(self._near_end, self._carry, self._near_end, self._far_end)
-        self._servers = [await self._serve(port) for port in self.ways]
+        self._servers = [await self._serve(port) for port in self.links]
 
     def _carry(self, source: int, target: int) -> None:
         with suppress(BlockingIOError):
             while True:
                 packet = os.read(source, _LARGEST)
-                way = self._way_of(packet, outwards=source == self._far_end)
-                if way is None:
+                link = self._link_of(packet, outwards=source == self._far_end)
+                if link is None:
                     continue
-                if way.is_cut or self._chance.random() < way.loss:
-                    way.lost += 1
-                elif way.delay and source == self._far_end:
-                    self._loop.call_later(way.delay, _put, target, packet)
+                if link.is_cut or self._chance.random() < link.loss:
+                    link.lost += 1
+                elif link.delay and source == self._far_end:
+                    self._loop.call_later(link.delay, _put, target, packet)
                 else:
                     _put(target, packet)
 
-    def _way_of(self, packet: bytes, *, outwards: bool) -> Way | None:
+    def _link_of(self, packet: bytes, *, outwards: bool) -> Link | None:
         """The service that a packet goes to or comes from; None for what is no TCP over IPv4."""
         if packet[0] >> 4 != 4 or packet[9] != _TCP:
             return None
         ports = struct.unpack_from("!HH", packet, (packet[0] & 0x0F) * 4)
-        return self.ways.get(ports[1 if outwards else 0])
+        return self.links.get(ports[1 if outwards else 0])
 
     async def _serve(self, port: int) -> asyncio.Server:
         """Answer for a service at the near end, inside its namespace, and reach it from outside."""
@@ -270,7 +270,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextmanager
 def far_host(ports: Sequence[int]) -> Iterator[FarHost]:
     """A host that reaches these ports of this machine's loopback at its own, and nothing else."""
-    host = FarHost({port: Way(port) for port in ports})
+    host = FarHost({port: Link(port) for port in ports})
     try:
         yield host
     finally:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.fault.rig import Rig, running_rig
-from tests.support.http_faults import HttpRelay, http_relay
+from tests.support.proxy.http import HttpProxy, http_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,18 +28,18 @@ IMPATIENT = {
 
 @dataclass(frozen=True)
 class Services:
-    """The relays before the real ones."""
+    """The proxies before the real ones."""
 
-    registry: HttpRelay
-    notary: HttpRelay
+    registry: HttpProxy
+    notary: HttpProxy
 
 
 @pytest.fixture(scope="package")
 def services(lab: Lab) -> Iterator[Services]:
     certificate = (lab.notary_ca, lab.notary_ca.with_name("server.key"))
     with (
-        http_relay(lab.registry) as registry,
-        http_relay(urlsplit(lab.notary_url).netloc, tls=certificate) as notary,
+        http_proxy(lab.registry) as registry,
+        http_proxy(urlsplit(lab.notary_url).netloc, tls=certificate) as notary,
     ):
         yield Services(registry, notary)
 

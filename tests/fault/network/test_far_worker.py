@@ -17,9 +17,9 @@ from farm.state.run_reader import read_run
 from tests.fault.network.conftest import IMPATIENT
 from tests.fault.network.far import PUBLISHER, WORKER, Far, far_farm
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
-from tests.fault.rig import LEASE, Way, running_rig
+from tests.fault.rig import LEASE, Backend, running_rig
 from tests.support.farm_command import wait_until
-from tests.support.http_faults import preceded_by
+from tests.support.proxy.http_faults import preceded_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tests.fault.network.conftest import Services
     from tests.fault.network.outcome import Package
     from tests.fault.process import Process
-    from tests.support.namespaces import Way as Wire
+    from tests.support.namespaces import Link
 
 pytestmark = pytest.mark.timeout(900)
 ONE = ("amd64",)
@@ -71,7 +71,7 @@ def wait_for_build(far: Far, package: Package) -> None:
     wait_until(lambda: far.rig.builds(package.reference, "amd64"))
 
 
-def cut_for_a_while(wire: Wire) -> Callable[[], None]:
+def cut_for_a_while(wire: Link) -> Callable[[], None]:
     """Cut a wire now, and heal it later, while whoever asked for it goes on."""
 
     def cut() -> None:
@@ -88,7 +88,7 @@ def test_redis_is_out_of_reach_for_longer_than_a_lease_in_the_middle_of_a_build(
     pushing = push(far, package)
     wait_for_build(far, package)
     assert OUTAGE > LEASE
-    wire = far.wire(Way.REDIS)
+    wire = far.wire(Backend.REDIS)
     cut_for_a_while(wire)()
     assert_done(pushing)
     assert wire.lost > 0
@@ -98,7 +98,7 @@ def test_redis_is_out_of_reach_for_longer_than_a_lease_in_the_middle_of_a_build(
 
 def test_the_registry_is_out_of_reach_in_the_middle_of_a_push(far: Far, services: Services) -> None:
     package = write(far.rig, "noregistry", arches=ONE)["noregistry"]
-    wire = far.wire(Way.REGISTRY)
+    wire = far.wire(Backend.REGISTRY)
     fault = services.registry.breaks(
         "PATCH", "/noregistry/blobs/uploads/", preceded_by(cut_for_a_while(wire))
     )
@@ -109,7 +109,7 @@ def test_the_registry_is_out_of_reach_in_the_middle_of_a_push(far: Far, services
 
 def test_the_notary_server_is_out_of_reach_in_the_middle_of_a_signing(far: Far, services: Services) -> None:
     package = write(far.rig, "nonotary", arches=ONE)["nonotary"]
-    wire = far.wire(Way.NOTARY, PUBLISHER)
+    wire = far.wire(Backend.NOTARY, PUBLISHER)
     fault = services.notary.breaks("POST", "/nonotary/_trust/tuf/$", preceded_by(cut_for_a_while(wire)))
     assert_done(push(far, package))
     assert (fault.hits, wire.lost > 0) == (1, True)

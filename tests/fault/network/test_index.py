@@ -21,7 +21,8 @@ from farm.registry.media_types import OCI_MANIFEST
 from farm.registry.publish_index import Publishing
 from farm.registry.published_images import read_index
 from lab.images import push_blob
-from tests.support.http_faults import answer, http_relay, preceded_by
+from tests.support.proxy.http import http_proxy
+from tests.support.proxy.http_faults import answer, preceded_by
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -83,11 +84,11 @@ def test_eight_processes_publish_overlapping_architectures_and_none_is_lost(lab:
 
 
 def test_whoever_overwrites_a_newer_index_finds_out_and_what_is_signed_last_stands(lab: Lab) -> None:
-    with http_relay(lab.registry) as relay, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
-        reference = Reference.parse(f"{relay.address}/race/{secrets.token_hex(4)}:1")
+    with http_proxy(lab.registry) as proxy, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
+        reference = Reference.parse(f"{proxy.address}/race/{secrets.token_hex(4)}:1")
         others: list[Descriptor] = []
         # Another farm does all that it has to do between this one's look at the tag and its push.
-        relay.breaks(
+        proxy.breaks(
             "PUT", "/manifests/1$", preceded_by(lambda: others.extend(publish(registry, reference, "arm64")))
         )
         signed = publish(registry, reference, "amd64")
@@ -98,10 +99,10 @@ def test_whoever_overwrites_a_newer_index_finds_out_and_what_is_signed_last_stan
 
 
 def test_a_publisher_that_never_has_its_way_says_so(lab: Lab) -> None:
-    with http_relay(lab.registry) as relay, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
-        reference = Reference.parse(f"{relay.address}/race/{secrets.token_hex(4)}:1")
+    with http_proxy(lab.registry) as proxy, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
+        reference = Reference.parse(f"{proxy.address}/race/{secrets.token_hex(4)}:1")
         publish(registry, reference, "amd64")
         swallowed = answer(201, says="")
-        relay.breaks("PUT", "/manifests/1$", swallowed, times=float("inf"))
+        proxy.breaks("PUT", "/manifests/1$", swallowed, times=float("inf"))
         with pytest.raises(RegistryUnavailableError, match="never kept the index"):
             publish(registry, reference, "arm64")

@@ -1,4 +1,4 @@
-"""A notary server that fails in every way that it can: nothing is lost, and what cannot be signed says so."""
+"""A notary server that fails in many ways: nothing is lost, and what cannot be signed is reported."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from farm.trust.notary.keys import SigningKey
 from farm.trust.notary.sign import SignTarget, sign
 from farm.trust.notary.verify import signed_digests
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
-from tests.support import http_faults
 from tests.support.farm_command import wait_until
-from tests.support.http_faults import answer
+from tests.support.proxy import http_faults
+from tests.support.proxy.http_faults import answer
 
 if TYPE_CHECKING:
     from tests.fault.network.conftest import Services
@@ -39,7 +39,7 @@ OTHER = SignTarget("", "other", 7, "0" * 64)
 
 
 def server_of(farm: Rig) -> NotaryServer:
-    """The server itself, past all relays."""
+    """The server itself, past all proxies."""
     return NotaryServer(farm.lab.notary_url, farm.home / "other", farm.lab.notary_ca)
 
 

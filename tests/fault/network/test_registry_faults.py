@@ -1,4 +1,4 @@
-"""A registry that fails in every way that it can: what heals is outlasted, and what does not is told."""
+"""A registry that fails in many ways: temporary faults are survived, and permanent ones are reported."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from lab import services as lab_services
 from lab.directory import own_directory
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
-from tests.support import http_faults
 from tests.support.farm_command import wait_until
-from tests.support.http_faults import answer
+from tests.support.proxy import http_faults
+from tests.support.proxy.http import Exchange
+from tests.support.proxy.http_faults import answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,7 +38,7 @@ HEALING = {
     "wrongname": ("GET", http_faults.other_digest()),
     "wrongbytes": ("GET", http_faults.other_bytes()),
 }
-"""What happens once to a manifest on its way, by the name of the package whose it is."""
+"""What happens once to a manifest on its way, by the name of its package."""
 
 
 def test_pushes_outlast_what_a_registry_can_do_and_nothing_is_built_twice(
@@ -51,7 +52,7 @@ def test_pushes_outlast_what_a_registry_can_do_and_nothing_is_built_twice(
         for tag in (f"{packages[name].tag}-amd64", packages[name].tag):
             at = f"/{name}/manifests/{tag}$"
             if method == "GET":
-                services.registry.breaks("GET", at, http_faults.Exchange.pass_on, times=2)
+                services.registry.breaks("GET", at, Exchange.pass_on, times=2)
             faults.append(services.registry.breaks(method, at, act))
     assert_done(farm.push("push-faults", *packages))
     assert [fault.path.pattern for fault in faults if fault.hits != 1] == []

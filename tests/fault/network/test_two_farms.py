@@ -14,7 +14,7 @@ from farm.registry.published_images import read_index
 from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.verify import verify
 from tests.fault.network.outcome import assert_done, write
-from tests.support.http_faults import preceded_by
+from tests.support.proxy.http_faults import preceded_by
 
 if TYPE_CHECKING:
     from tests.fault.network.conftest import Services

@@ -27,19 +27,48 @@ from farm.trust.notary.deadline import Deadline
 from farm.trust.notary.initialise import init
 from farm.trust.notary.sign import SignTarget, sign
 from farm.trust.notary.verify import signed_digests
-from tests.integration.trust.faults import nobody, silent_server, stalling, token_server
+from lab.process import free_port
+from tests.support.proxy.http import http_proxy
+from tests.support.proxy.tcp import proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from farm.trust.notary.keys import SigningKey
+    from lab.lab import Lab
     from tests.integration.trust.conftest import Initialise, NewGun
+    from tests.support.proxy.http import Exchange
+    from tests.support.proxy.tripwire import Tripwire
 
 TIMEOUT = 60.0
+NOBODY = f"https://localhost:{free_port()}"
 
 
 def target(gun: str, tag: str = "v1") -> SignTarget:
     return SignTarget(gun, tag, 7, "ab" * 32)
+
+
+@contextlib.contextmanager
+def stalling(url: str, pieces: int) -> Iterator[tuple[str, Tripwire]]:
+    """The URL of a proxy that passes on some pieces of data and holds the others, and its tripwire."""
+    with proxy(url) as proxied:
+        yield proxied.in_place_of(url), proxied.trip(lambda _: proxied.pieces > pieces, times=float("inf"))
+
+
+@contextlib.contextmanager
+def token_server(lab: Lab, status: int) -> Iterator[tuple[str, list[str]]]:
+    """A server that wants a token; its token service answers `status`. And the logins that both received."""
+    logins: list[str] = []
+
+    def act(exchange: Exchange) -> Awaitable[None]:
+        token = exchange.path.startswith("/token")
+        logins.append(dict(exchange.request.headers).get(b"authorization", b"").decode())
+        challenge = {"WWW-Authenticate": f'Bearer realm="{proxied.url}/token",service="notary"'}
+        return exchange.answer(status if token else 401, challenge, b'{"token": "invalid"}' if token else b"")
+
+    with http_proxy(lab.registry) as proxied:
+        proxied.breaks(".*", "", act, times=float("inf"))
+        yield proxied.url, logins
 
 
 def processes(word: str) -> list[str]:
@@ -58,11 +87,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         threading.Event().wait(0.01)
 
 
-def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stalled: threading.Event) -> None:
+def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stalled: Tripwire) -> None:
     """Run an action in a process of its own, and kill that as soon as the way to the server stalls."""
     process = multiprocessing.get_context("spawn").Process(target=action, kwargs=arguments)
     process.start()
-    wait_for(lambda: stalled.is_set() or not process.is_alive())
+    wait_for(lambda: stalled.tripped or not process.is_alive())
     process.kill()
     process.join()
 
@@ -70,7 +99,7 @@ def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stall
 def test_a_server_that_is_down_is_told_as_unavailable(
     gun: str, key: SigningKey, server: NotaryServer
 ) -> None:
-    down = dataclasses.replace(server, url=nobody())
+    down = dataclasses.replace(server, url=NOBODY)
     with pytest.raises(TrustUnavailableError, match="connection refused"):
         sign(target(gun), key, down, timeout=TIMEOUT)
     with pytest.raises(TrustUnavailableError, match="connection refused"):
@@ -82,13 +111,13 @@ def test_what_was_seen_before_does_not_pass_for_the_server_when_that_is_down(
 ) -> None:
     sign(target(gun), key, server, timeout=TIMEOUT)
     with pytest.raises(TrustUnavailableError):
-        signed_digests([gun], dataclasses.replace(server, url=nobody()), timeout=TIMEOUT)
+        signed_digests([gun], dataclasses.replace(server, url=NOBODY), timeout=TIMEOUT)
 
 
 def test_a_silent_server_is_given_up_in_time_and_no_client_stays(
     gun: str, key: SigningKey, server: NotaryServer
 ) -> None:
-    with silent_server() as url:
+    with stalling(server.url, 0) as (url, _):
         begun = time.monotonic()
         with pytest.raises(TrustUnavailableError, match=r"took longer than 0\.5 s"):
             sign(target(gun), key, dataclasses.replace(server, url=url), timeout=0.5)
@@ -111,10 +140,13 @@ def test_a_missing_ca_file_names_the_setting(gun: str, server: NotaryServer, tmp
 
 @pytest.mark.parametrize("status", [200, 401])
 def test_a_login_that_is_refused_is_denied_and_was_shown_to_the_token_service_only(
-    server: NotaryServer, status: int
+    lab: Lab, server: NotaryServer, status: int
 ) -> None:
     login = Login("maintainer", Secret("hunter22"))
-    with token_server(status) as (url, logins), pytest.raises(TrustDeniedError, match="refuses the login"):
+    with (
+        token_server(lab, status) as (url, logins),
+        pytest.raises(TrustDeniedError, match="refuses the login"),
+    ):
         signed_digests(["localhost:5000/a"], NotaryServer(url, server.work), timeout=TIMEOUT, login=login)
     shown = f"Basic {base64.b64encode(b'maintainer:hunter22').decode()}"
     assert shown in logins or status == 401
