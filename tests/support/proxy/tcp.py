@@ -58,8 +58,8 @@ class Stream:
     writer: asyncio.StreamWriter
 
     def __post_init__(self) -> None:
-        # So that what was written has left the proxy.
-        self.writer.transport.set_write_buffer_limits(0)
+        # So that drain waits until the data has left. Not 0: a TLS transport would then pause when it is empty.
+        self.writer.transport.set_write_buffer_limits(high=1, low=0)
 
     async def write(self, data: bytes) -> None:
         """Send data, all of it."""
@@ -199,8 +199,8 @@ class Proxy:
             self._streams.update(streams)
             connection = Connection(self._client(peer[1], self.port) if self.port else "")
             await self.carry(connection, *streams)
-        except* (OSError, BrokenConnectionError):
-            pass
+        except* (OSError, BrokenConnectionError, asyncio.CancelledError):
+            pass  # asyncio logs a cancelled callback as an error; this one ends here anyway.
         finally:
             for stream in streams:
                 self._streams.discard(stream)
