@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 WORKERS = ("amd64-1", "arm64-1", "publish-1", "publish-2")
 IMPATIENT = {
     "FARM_CONCURRENCY": "4",
-    "FARM_HTTP_TIMEOUT": "5s",
-    "FARM_PUSH_SILENCE": "8s",
-    "FARM_TRUST_TIMEOUT": "15s",
+    "FARM_HTTP_TIMEOUT": "3s",
+    "FARM_PUSH_SILENCE": "4s",
+    "FARM_TRUST_TIMEOUT": "10s",
 }
-"""So that a test sees the end of what is waited for."""
+"""Short time-outs, so that a test does not wait long for them."""
 
 
 @dataclass(frozen=True)

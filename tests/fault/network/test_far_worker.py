@@ -33,16 +33,18 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(900)
 ONE = ("amd64",)
+# Over a delayed wire, a signature takes longer than the time-out of the other tests.
+VARIABLES = IMPATIENT | {"FARM_DISK_FREE": "0", "FARM_TRUST_TIMEOUT": "60s"}
 CHATTY = f"for i in {' '.join('x' * 30)}; do yes {'long ' * 20} | head -n 1000; sleep 0.1; done"
 """A step whose log takes some memory."""
-OUTAGE = 6.0
-"""Seconds for which a wire is cut; longer than a lease lives."""
+OUTAGE = LEASE + 1
+"""Seconds for which a wire is cut."""
 
 
 @pytest.fixture(scope="module")
 def far(lab: Lab, services: Services) -> Iterator[Far]:
     faulty = replace(lab, registry=services.registry.address, notary_url=services.notary.url)
-    with running_rig(faulty, ()) as rig, far_farm(rig, **IMPATIENT, FARM_DISK_FREE="0") as far:
+    with running_rig(faulty, ()) as rig, far_farm(rig, **VARIABLES) as far:
         yield far
 
 
@@ -87,7 +89,6 @@ def test_redis_is_out_of_reach_for_longer_than_a_lease_in_the_middle_of_a_build(
     package = write(far.rig, "noredis", step="sleep 3", arches=ONE)["noredis"]
     pushing = push(far, package)
     wait_for_build(far, package)
-    assert OUTAGE > LEASE
     wire = far.wire(Backend.REDIS)
     cut_for_a_while(wire)()
     assert_done(pushing)
@@ -116,7 +117,7 @@ def test_the_notary_server_is_out_of_reach_in_the_middle_of_a_signing(far: Far, 
     assert_published(far.rig, package)
 
 
-@pytest.mark.parametrize(("delay", "loss"), [(0.3, 0.0), (0.0, 0.1)], ids=["delayed", "losing"])
+@pytest.mark.parametrize(("delay", "loss"), [(0.15, 0.0), (0.0, 0.1)], ids=["delayed", "losing"])
 def test_a_poor_wire_to_everything_makes_it_slower_and_no_worse(far: Far, delay: float, loss: float) -> None:
     name = "slowwire" if delay else "lossy"
     package = write(far.rig, name, arches=ONE)[name]
@@ -129,7 +130,7 @@ def test_a_poor_wire_to_everything_makes_it_slower_and_no_worse(far: Far, delay:
 
 
 def test_the_engine_is_restarted_in_the_middle_of_a_build(far: Far) -> None:
-    package = write(far.rig, "noengine", step="sleep 4", arches=ONE)["noengine"]
+    package = write(far.rig, "noengine", step="sleep 2", arches=ONE)["noengine"]
     pushing = push(far, package)
     wait_for_build(far, package)
     far.engine.stop()
