@@ -1,4 +1,4 @@
-"""The phases of a package's way, by the bytes in which each shows itself between a process and a service."""
+"""The phases of a push, each recognised by the bytes that a process sends to a service in it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from tests.support.proxy.tripwire import Hold
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A point at which a process is caught; `pattern` may name {package}, {arch} and {tag}."""
+    """A point at which a test stops a process; `pattern` may contain <package>, <arch> and <tag>."""
 
     name: str
     backend: Backend
     pattern: str
     hold: Hold
     again: str = ""
-    """By what it shows itself to the next who comes to it, where that is something else."""
+    """The pattern for a process that takes over, if it differs."""
 
     def at(self, *, package: str = "", arch: str = "", tag: str = "", again: bool = False) -> str:
-        """The pattern for one package, architecture, and tag; `again` for who takes over there."""
+        """The pattern for one package, architecture and tag; `again` for a process that takes over."""
         filled = (again and self.again) or self.pattern
         for name, value in {"package": package, "arch": arch, "tag": tag}.items():
             filled = filled.replace(f"<{name}>", value)
@@ -28,7 +28,7 @@ class Phase:
 
 
 def _job(state: str) -> str:
-    """A job's record moves: `J PACKAGE ARCH`, and in its patch the state."""
+    """The transition of a job: `J PACKAGE ARCH`, and the state in its patch."""
     return rf'(?s)J \S*/<package> <arch>\r\n.{{0,400}}"state": "{state}"'
 
 
@@ -57,7 +57,7 @@ UNSIGNED = Phase(
     Backend.REGISTRY,
     r"PUT /v2/\S*/manifests/<tag> ",
     Hold.AFTER,
-    # What stands is read, and not pushed again.
+    # An index that exists is read, and not pushed again.
     again=r"GET /v2/\S*/manifests/<tag> ",
 )
 SIGNING = Phase("signing", Backend.NOTARY, r"POST /v2/\S*/<package>/_trust/tuf/ ", Hold.BEFORE)
@@ -75,7 +75,7 @@ STORED = Phase(
 STARTED = Phase("package started, nothing sent", Backend.REDIS, _package("building"), Hold.AFTER)
 HALF_SENT = Phase("chord sent by half", Backend.REDIS, r"LPUSH\r\n\$\d+\r\nbuild\.arm64", Hold.BEFORE)
 SENT = Phase(
-    "chord sent, not told",
+    "chord sent, not recorded",
     Backend.REDIS,
     r"(?s)EVALSHA\r\n.{0,80}\r\n\$1\r\n1\r\n\$\d+\r\nfarm:\{\w+\}:due",
     Hold.BEFORE,

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 ARCHES = ("amd64", "arm64", "s390x")
 LEASE = 4.0
-"""Seconds after which the work of a silent process is given to another."""
+"""The rig's setting `lease`, seconds."""
 _ENGINE = "engine"
 """The client of a connection to the registry that no process of the farm holds."""
 _REQUEST = re.compile(rb"(?:^|\r\n\r\n)(GET|HEAD|POST|PUT|PATCH|DELETE) (/\S*) HTTP/1")
@@ -192,13 +192,13 @@ class Rig:
         return self.processes[name].start()
 
     def worker(self, name: str, **variables: str) -> Process:
-        """Start a worker whose name says what it does: ARCH-NUMBER or publish-NUMBER."""
+        """Start the worker ARCH-NUMBER, or the publisher publish-NUMBER."""
         role = name.partition("-")[0]
         duty = ["--publish"] if role == "publish" else ["--arch", role, "--emulate"]
         return self.launch(name, "worker", *duty, "--name", name, **variables)
 
     def push(self, name: str, *packages: str, words: Sequence[str] = (), **variables: str) -> Process:
-        """Start a coordinator: `farm push --json`."""
+        """Start `farm push --json`."""
         return self.launch(name, "push", "--json", *words, *packages, **variables)
 
     def ask(self, *words: str) -> Answer:
@@ -225,11 +225,11 @@ class Rig:
     def package(
         self, name: str, *, seconds: float = 0, needs: str = "", arches: Sequence[str] = ARCHES
     ) -> str:
-        """Write a package that was never built before; returns NAME:TAG.
+        """Write a new package; returns NAME:TAG.
 
         Args:
             name: of the package.
-            seconds: how long its RUN step lasts; while it does, its log says `at work`. 0 for no step.
+            seconds: duration of its RUN step, during which its log says `at work`; 0 for no step.
             needs: NAME:TAG of the package that it is built from.
             arches: its architectures.
         """
@@ -245,12 +245,12 @@ class Rig:
         return reference
 
     def prepare(self, *packages: str) -> None:
-        """Make the names of packages, written or not, ready to be signed."""
+        """Initialise signing for packages, which need not exist yet."""
         answer = self.ask("trust", "init", *(f"{self.workspace.org}/{package}" for package in packages))
         assert answer.code == 0, answer.err
 
     def needless_builds(self, reference: str, arch: str) -> list[Request]:
-        """Those that began although the architecture's image had been pushed."""
+        """The builds that started although the architecture's image had been pushed."""
         tag = f"{reference.rpartition(':')[2]}-{arch}"
         pushed = [one.at for one in self.requests(Backend.REGISTRY, "PUT", rf"/manifests/{tag}$")]
         return [one for one in self.builds(reference, arch) if pushed and one.at > min(pushed)]
@@ -260,11 +260,11 @@ class Rig:
         return self.requests(Backend.ENGINE, "POST", rf"/build\?.*&t={re.escape(reference)}-{arch}&")
 
     def run_of(self, reference: str) -> str | None:
-        """The newest run that has a package under this NAME:TAG to make."""
+        """The newest run that contains the package NAME:TAG."""
         return next(iter(self.runs_of(reference)), None)
 
     def runs_of(self, reference: str) -> list[str]:
-        """All runs that have a package under this NAME:TAG to make, the newest first."""
+        """All runs that contain the package NAME:TAG, the newest first."""
         records = [read_run(RunHandle(self.store, row["run"])) for row in runs.list_runs(self.store)]
         return [
             record.id
@@ -273,9 +273,9 @@ class Rig:
         ]
 
     def record(self, reference: str) -> PackageRecord:
-        """What the state says of a package in its newest run."""
+        """The record of a package in its newest run."""
         run = self.run_of(reference)
-        assert run is not None, f"no run has {reference}"
+        assert run is not None, f"no run contains {reference}"
         packages = read_run(RunHandle(self.store, run)).packages.values()
         return next(package for package in packages if package.reference == reference)
 
@@ -285,7 +285,7 @@ class Rig:
         return [process for process in self.processes.values() if process.words[0] == "worker"]
 
     def revive(self) -> None:
-        """Start every worker again that was killed, and wait until all take work."""
+        """Start all killed workers again, and wait until they are ready."""
         dead = [process.start() for process in self.workers if not process.running]
         for process in dead:
             process.wait_ready()
@@ -293,13 +293,13 @@ class Rig:
     # Redis
 
     def kill_redis(self) -> None:
-        """End Redis by SIGKILL."""
+        """Kill Redis."""
         assert self.redis.process is not None
         self.redis.process.send_signal(signal.SIGKILL)
         self.redis.process.wait()
 
     def empty_redis(self) -> None:
-        """End Redis by SIGKILL, and take away all that it had written; `redis.start()` then finds nothing."""
+        """Kill Redis and delete its data; after `redis.start()` it is empty."""
         self.kill_redis()
         for kept in (self.home / "redis").iterdir():
             if kept.name != "redis.conf":
@@ -308,7 +308,7 @@ class Rig:
 
 @contextmanager
 def running_rig(lab: Lab, workers: Sequence[str], *, lease: float = LEASE) -> Iterator[Rig]:
-    """A farm with these workers up, for as long as the body runs; nothing of it is left afterwards."""
+    """A farm with these workers ready, for as long as the body runs; nothing of it is left afterwards."""
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="farm-f"))
         stack.callback(shutil.rmtree, home)

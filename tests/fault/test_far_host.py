@@ -1,4 +1,4 @@
-"""The wire itself: a host behind it reaches what it should, as well as it should, and nothing else."""
+"""The far host itself: it reaches the services that it should, as fast as it should, and no others."""
 
 from __future__ import annotations
 

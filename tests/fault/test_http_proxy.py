@@ -1,4 +1,4 @@
-"""The proxy itself: it changes nothing that it was not told to, and breaks exactly what it was."""
+"""The HTTP proxy itself: it passes requests on unchanged, and breaks exactly those that a test chooses."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_a_damaged_manifest_is_never_taken_for_one(
 
 
 def test_an_answer_that_is_lost_was_given(proxy: HttpProxy, client: httpx.Client) -> None:
-    blob = b"kept, and nobody heard"
+    blob = b"stored, without an answer"
     place = client.post("/v2/proxy/test/blobs/uploads/").headers["Location"]
     digest = f"sha256:{hashlib.sha256(blob).hexdigest()}"
     proxy.breaks("PUT", "/uploads/", http_faults.lost_answer())

@@ -1,4 +1,4 @@
-"""Redis dies, is away, or loses all that it had."""
+"""Redis dies, is away, refuses writes, or loses its data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(900)
 AWAY = 13.0
-"""Seconds; longer than three leases, and than a worker waits for an answer. `make chaos` keeps Redis away for longer."""
+"""Seconds; longer than three leases, and than a worker waits for an answer."""
 REFUSING = LEASE + 1
 """Seconds for which Redis refuses writes; longer than a lease."""
 

@@ -1,4 +1,4 @@
-"""The rig itself: with no fault, every phase passes by, and a package is built once, published and signed."""
+"""The rig itself: without a fault, every phase is seen, and a package is built once, published and signed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> No
         }
         push = rig.push("push-1", "quiet")
         assert push.wait() == 0, push.said()
-    # And nothing but JSON was printed: no warning, no traceback at the end.
+    # Nothing but JSON was printed: no warning, and no traceback at the end.
     assert json.loads(push.said())["state"] == "done"
     assert [name for name, wire in wires.items() if not wire.tripped and name != "pushed, unsigned"] == []
     for arch in ARCHES:

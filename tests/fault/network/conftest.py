@@ -1,4 +1,4 @@
-"""A farm of separate processes whose registry and notary server break as a test tells them to."""
+"""A farm of separate processes, whose registry and notary server fail as a test chooses."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ IMPATIENT = {
 
 @dataclass(frozen=True)
 class Services:
-    """The proxies before the real ones."""
+    """The proxies in front of the real services."""
 
     registry: HttpProxy
     notary: HttpProxy
@@ -46,7 +46,7 @@ def services(lab: Lab) -> Iterator[Services]:
 
 @pytest.fixture(scope="package")
 def farm(lab: Lab, services: Services) -> Iterator[Rig]:
-    """The farm, all workers up; they are less patient than a site's."""
+    """The farm, with all workers ready."""
     faulty = replace(lab, registry=services.registry.address, notary_url=services.notary.url)
     with running_rig(faulty, ()) as rig:
         started = [rig.worker(name, **IMPATIENT) for name in WORKERS]
@@ -57,7 +57,7 @@ def farm(lab: Lab, services: Services) -> Iterator[Rig]:
 
 @pytest.fixture(autouse=True)
 def mended(services: Services) -> Iterator[None]:
-    """No fault outlasts its test."""
+    """Remove a test's faults at its end."""
     yield
     services.registry.mend()
     services.notary.mend()

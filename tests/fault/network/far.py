@@ -1,4 +1,4 @@
-"""A worker and a publisher on a host of their own, with its own engine and a small disk, behind a wire."""
+"""A worker and a publisher on a host of their own, with an engine and a small disk, behind a network link."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FarProcess(Process):
 
 @dataclass(frozen=True)
 class Far:
-    """The host, and the farm whose only worker and only publisher work there."""
+    """The host, and the farm whose only worker and only publisher run on it."""
 
     rig: Rig
     host: FarHost
@@ -61,14 +61,14 @@ class Far:
 
     @property
     def wires(self) -> list[Link]:
-        """All that leave the host: the engine is on it."""
+        """All links that leave the host; the engine is on the host."""
         engine = self.wire(Backend.ENGINE)
         return [wire for wire in self.host.links.values() if wire is not engine]
 
 
 @contextmanager
 def far_farm(rig: Rig, **variables: str) -> Iterator[Far]:
-    """Workers on a far host, for a farm that has none yet."""
+    """A worker and a publisher on a far host, for a farm without others."""
     with ExitStack() as stack:
         home = stack.enter_context(own_directory())
         disk = home / "disk"
@@ -76,7 +76,7 @@ def far_farm(rig: Rig, **variables: str) -> Iterator[Far]:
         # A proxy counts what a worker asks of its engine; no test breaks that connection.
         rig.upstreams[Backend.ENGINE] = Upstream(url)
         ports = {rig.proxy(name, backend).port for name in (WORKER, PUBLISHER) for backend in Backend}
-        # Base images are named after the registry itself.
+        # The names of base images contain the port of the registry itself.
         ports.add(int(rig.lab.registry.rpartition(":")[2]))
         host = stack.enter_context(far_host(sorted(ports)))
         engine = Service("far-engine", _engine(host, disk, url), home, answers(url), last_signal="TERM")
@@ -92,7 +92,7 @@ def far_farm(rig: Rig, **variables: str) -> Iterator[Far]:
 
 
 def _engine(host: FarHost, disk: Path, url: str) -> list[str]:
-    """The command of the host's engine, on a disk of its own size, which goes with its directory."""
+    """The command of the host's engine, whose data is on a disk of fixed size."""
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)]
     subprocess.run(mount, check=True, capture_output=True, timeout=30)

@@ -1,4 +1,4 @@
-"""A worker and a publisher on a machine of their own: its wire, its engine, its disk and its memory fail."""
+"""A worker and a publisher on a machine of their own: its network, engine, disk and memory fail."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ONE = ("amd64",)
 # Over a delayed wire, a signature takes longer than the time-out of the other tests.
 VARIABLES = IMPATIENT | {"FARM_DISK_FREE": "0", "FARM_TRUST_TIMEOUT": "60s"}
 CHATTY = f"for i in {' '.join('x' * 30)}; do yes {'long ' * 20} | head -n 1000; sleep 0.1; done"
-"""A step whose log takes some memory."""
+"""A step with a long log, which takes memory."""
 OUTAGE = LEASE + 1
 """Seconds for which a wire is cut."""
 
@@ -68,13 +68,13 @@ def push(far: Far, package: Package) -> Process:
 
 
 def wait_for_build(far: Far, package: Package) -> None:
-    """Wait until a build runs: the state says so a moment before the engine is asked."""
+    """Wait until a build runs: the state changes just before the engine is asked."""
     wait_until(lambda: (job := job_of(far, package)) and job.state is JobState.BUILDING)
     wait_until(lambda: far.rig.builds(package.reference, "amd64"))
 
 
 def cut_for_a_while(wire: Link) -> Callable[[], None]:
-    """Cut a wire now, and heal it later, while whoever asked for it goes on."""
+    """Return a function that cuts a wire and returns at once; a timer heals the wire."""
 
     def cut() -> None:
         wire.cut()
@@ -93,7 +93,7 @@ def test_redis_is_out_of_reach_for_longer_than_a_lease_in_the_middle_of_a_build(
     cut_for_a_while(wire)()
     assert_done(pushing)
     assert wire.lost > 0
-    # It was not pushed when its lease ran out, unless it was quick.
+    # It is built again if its lease expired before it was pushed.
     assert_published(far.rig, package, builds=(1, 2))
 
 
@@ -139,11 +139,11 @@ def test_the_engine_is_restarted_in_the_middle_of_a_build(far: Far) -> None:
     assert_published(far.rig, package, builds=(2, 3))
 
 
-def test_a_disk_that_stays_full_is_told_and_the_build_done_once_there_is_room(far: Far) -> None:
+def test_a_disk_that_stays_full_is_reported_and_the_build_done_once_there_is_room(far: Far) -> None:
     package = write(far.rig, "bulky", arches=ONE, padding=40 << 20)["bulky"]
     room = os.statvfs(far.disk)
     with (far.disk / "ballast").open("wb") as ballast:
-        # Whatever the clean-up may find, the build needs more.
+        # The build needs more than the clean-up can free.
         os.posix_fallocate(ballast.fileno(), 0, room.f_bavail * room.f_frsize - (20 << 20))
     try:
         pushing = push(far, package)
@@ -172,7 +172,7 @@ def test_a_worker_whose_memory_runs_out_loses_no_job(far: Far) -> None:
 
 @contextmanager
 def starved(pids: list[int]) -> Iterator[Callable[[], int]]:
-    """Leave processes next to no memory more; and how many of them the kernel has ended for it."""
+    """Leave almost no memory to processes; yields how many of them the kernel has killed."""
     v1 = Path("/sys/fs/cgroup/memory")
     root, limit, events = (
         (v1, "memory.limit_in_bytes", "memory.oom_control")

@@ -58,7 +58,7 @@ class Stream:
     writer: asyncio.StreamWriter
 
     def __post_init__(self) -> None:
-        # So that drain waits until the data has left. Not 0: a TLS transport would then pause when it is empty.
+        # So that drain waits until the data has left. At 0, a TLS transport would pause when it is empty.
         self.writer.transport.set_write_buffer_limits(high=1, low=0)
 
     async def write(self, data: bytes) -> None:
