@@ -7,7 +7,6 @@ registry, because images are named after it.
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
@@ -337,8 +336,5 @@ def _upstreams(lab: Lab, broker: str) -> dict[Backend, Upstream]:
 def _end(rig: Rig) -> None:
     for process in rig.processes.values():
         if process.running:
-            process.thaw()
-            os.kill(process.pid, signal.SIGTERM)
-    for process in rig.processes.values():
-        process.stop()
+            process.kill()
     rig.close()

@@ -111,7 +111,7 @@ def struck(rig: Rig) -> dict[str, list[Struck]]:
     with ExitStack() as stack:
         cases = []
         for turn, (phase, name) in enumerate(names.items()):
-            reference = rig.package(name, seconds=6 if phase is BUILDING else 0)
+            reference = rig.package(name, seconds=3 if phase is BUILDING else 0)
             for place, fault in enumerate(FAULTS):
                 arch = ARCHES[(turn + place) % len(ARCHES)]
                 pattern = phase.at(package=name, arch=arch, tag=reference.rpartition(":")[2])
