@@ -64,11 +64,14 @@ def redis(directory: Path, password: str) -> Located:
 
 def _answers_ping(port: int) -> Callable[[], bool]:
     from redis import Redis  # noqa: PLC0415 - it is slow to import, and only asked here
+    from redis.backoff import NoBackoff  # noqa: PLC0415
     from redis.exceptions import AuthenticationError, RedisError  # noqa: PLC0415
+    from redis.retry import Retry  # noqa: PLC0415
 
     def ask() -> bool:
         try:
-            with Redis(port=port, socket_timeout=5) as client:
+            # By default, the client retries a refused connection for four seconds.
+            with Redis(port=port, socket_timeout=5, retry=Retry(NoBackoff(), 0)) as client:
                 client.ping()
         except AuthenticationError:
             return True

@@ -1,22 +1,28 @@
-"""With several jobs (`make test JOBS=2`), tests that share a fixture stay in one; the longest begin."""
+"""How tests are distributed to several jobs (`make test JOBS=2`): which stay together, which start first."""
 
 from __future__ import annotations
 
-SHARED = ("tests/compose/", "tests/fault/network/", "tests/fault/")
-"""Directories whose tests share something that takes long to start, in the order in which they begin."""
-ALONE = ("tests/fault/test_cache.py", "tests/fault/test_http_relay.py", "tests/fault/test_process.py")
-"""What lies there and shares nothing."""
+SHARED = ("tests/compose/", "tests/fault/", "tests/fault/network/", "tests/fault/network/test_far_worker.py")
+"""Directories and files whose tests share something that starts slowly, in the order in which they start."""
+ALONE = (
+    "tests/fault/test_cache.py",
+    "tests/fault/test_far_host.py",
+    "tests/fault/test_http_proxy.py",
+    "tests/fault/test_process.py",
+    "tests/fault/network/test_index.py",
+)
+"""Files in these directories whose tests share nothing with other files."""
 
 
 def shared_by(nodeid: str) -> str:
-    """What a test shares with others: a directory of `SHARED`, or its file."""
+    """What a test shares with others: the longest of `SHARED` that contains it, or its file."""
     file, _, _ = nodeid.partition("::")
     if file in ALONE:
         return file
-    return next((directory for directory in SHARED if file.startswith(directory)), file)
+    return max((shared for shared in SHARED if file.startswith(shared)), key=len, default=file)
 
 
 def turn(nodeid: str) -> int:
-    """Where a test stands in the order in which tests are given to jobs."""
+    """The position of a test in the order in which tests are given to jobs."""
     shared = shared_by(nodeid)
     return SHARED.index(shared) if shared in SHARED else len(SHARED)

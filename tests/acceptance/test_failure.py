@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.acceptance.conftest import make_workspace
-from tests.support.http_faults import answer, http_relay
+from tests.support.proxy.http import http_proxy
+from tests.support.proxy.http_faults import answer
 from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
@@ -92,18 +93,18 @@ def test_after_the_fix_only_the_one_that_failed_is_built(failed: tuple[Workspace
 def test_a_push_that_is_tried_again_leaves_the_log_of_the_build_whole(
     lab: Lab, homes: Callable[[], Path]
 ) -> None:
-    with http_relay(lab.registry) as relay:
-        workspace = make_workspace(replace(lab, registry=relay.address), homes())
+    with http_proxy(lab.registry) as proxy:
+        workspace = make_workspace(replace(lab, registry=proxy.address), homes())
         workspace.write(
             "again",
             build_yml="image: again\narches: [amd64]\n",
             Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo said once\n",
         )
-        fault = relay.breaks("PUT", "/manifests/.*-amd64$", answer(500))
+        fault = proxy.breaks("PUT", "/manifests/.*-amd64$", answer(500))
         try:
             workspace.done("push", "again", FARM_SIGN="false")
             assert fault.hits == 1
-            assert relay.seen("PUT", "/manifests/.*-amd64$") == 2
+            assert proxy.seen("PUT", "/manifests/.*-amd64$") == 2
             for way in ([], ["--follow"]):
                 assert "said once" in workspace.done("logs", *way, "r1", "again", "amd64").out
         finally:

@@ -1,4 +1,4 @@
-"""Chaos: many packages, a random fault every other second, from a seed that is printed.
+"""Chaos: many packages and a random fault every two seconds, from a seed that is printed.
 
 make chaos ARGS="--seed 7 --seconds 60 --packages 10"
 """
@@ -23,7 +23,7 @@ from farm.state.handles import RunHandle
 from farm.state.run_reader import read_run
 from lab.lab import running_lab
 from tests.fault.outcome import check_images, plan_of
-from tests.fault.rig import ARCHES, LEASE, Rig, Way, running_rig
+from tests.fault.rig import ARCHES, LEASE, Backend, Rig, running_rig
 from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ _LIMIT = 900.0
 
 @dataclass
 class Chaos:
-    """One run of it."""
+    """One chaos run."""
 
     rig: Rig
     names: Sequence[str]
@@ -50,14 +50,14 @@ class Chaos:
     references: list[str] = field(default_factory=list)
     survived: Counter[str] = field(default_factory=Counter)
     pauses: threading.Event = field(default_factory=threading.Event)
-    """Never set; what is waited on where a fault lasts a while."""
+    """Never set; a fault that lasts waits on it."""
     last: int = 0
-    """How the push after all of it ended."""
+    """Exit code of the push after the last fault."""
     _struck: set[str] = field(default_factory=set)
-    """Processes that a fault holds just now."""
+    """Processes that a fault affects at the moment."""
 
     def write(self) -> None:
-        """Write the packages, every other one built from an earlier one."""
+        """Write the packages; every second one is built from an earlier one."""
         for number, name in enumerate(self.names):
             needs = self.random.choice(self.references[: number // 2 + 1]) if number % 2 else ""
             self.references.append(
@@ -66,7 +66,7 @@ class Chaos:
         self.rig.prepare(*self.names)
 
     def strike(self, seconds: float) -> None:
-        """Let a fault happen every other second, for so many seconds; faults that last overlap."""
+        """Cause a fault every two seconds, for some seconds; faults that last overlap."""
         faults: list[Callable[[], str | None]] = [
             self._kill_child,
             self._kill_child,
@@ -108,7 +108,7 @@ class Chaos:
         if victim is None:
             return None
         victim.kill()
-        # As whoever supervises it would: while Redis is away, a worker ends at its start.
+        # As a supervisor does: while Redis is away, a worker ends when it starts.
         while not victim.start().comes_up():
             self.pauses.wait(1)
         self._struck.discard(victim.name)
@@ -122,19 +122,20 @@ class Chaos:
         self.pauses.wait(self.random.uniform(0.5, 2.5) * LEASE)
         victim.thaw()
         self._struck.discard(victim.name)
-        return f"a {'publisher' if victim.name.startswith('publish') else 'worker'} frozen, then awake"
+        return f"a {'publisher' if victim.name.startswith('publish') else 'worker'} frozen, then thawed"
 
     def _cut(self) -> str | None:
         victim = self._victim()
         if victim is None:
             return None
-        way = self.random.choice([Way.REDIS, Way.NOTARY if victim.name.startswith("publish") else Way.ENGINE])
-        relay = self.rig.relay(victim.name, way)
-        relay.cut()
+        other = Backend.NOTARY if victim.name.startswith("publish") else Backend.ENGINE
+        backend = self.random.choice([Backend.REDIS, other])
+        proxy = self.rig.proxy(victim.name, backend)
+        proxy.cut()
         self.pauses.wait(self.random.uniform(0.5, 2) * LEASE)
-        relay.mend()
+        proxy.mend()
         self._struck.discard(victim.name)
-        return f"way to {way} cut, then whole"
+        return f"connections to {backend} cut, then restored"
 
     def _kill_redis(self) -> str | None:
         if "redis" in self._struck:
@@ -147,7 +148,7 @@ class Chaos:
         return "kill -9 of Redis, then started again"
 
     def keep_redis_away(self, seconds: float) -> None:
-        """End Redis, and start it again after so many seconds."""
+        """Kill Redis, and start it again after some seconds."""
         self.rig.kill_redis()
         self.pauses.wait(seconds)
         self.rig.redis.start()
@@ -164,7 +165,7 @@ class Chaos:
         return "kill -9 of farm push, then again"
 
     def settle(self) -> None:
-        """Wait until no run is open; then push once more, as whoever finds `farm push` dead would."""
+        """Wait until no run is open; then push again, as a user who finds `farm push` dead does."""
         wait_until(lambda: not self._runs(RunState.OPEN), _LIMIT)
         self.rig.processes[_COORDINATOR].wait(_LIMIT)
         self.last = self.rig.processes[_COORDINATOR].start().wait(_LIMIT)
@@ -173,7 +174,7 @@ class Chaos:
         return [row["run"] for row in runs.list_runs(self.rig.store, 1000) if row["state"] == state]
 
     def failed(self) -> list[str]:
-        """Runs that did not end well, with the last push as one of them."""
+        """Runs that failed, and the last push if it failed."""
         reasons = [
             f"{run}: {package.why}"
             for run in self._runs(RunState.FAILED)
@@ -183,7 +184,7 @@ class Chaos:
         return reasons + ([f"the last push ended with {self.last}"] if self.last else [])
 
     def lost(self) -> list[str]:
-        """Packages that do not stand signed, with the right images."""
+        """Packages that are not published with the right images and signed."""
         plan = plan_of(self.rig, self.references)
         for reference, found in plan.items():
             if found["why"] == "published and signed":
@@ -195,7 +196,7 @@ class Chaos:
         ]
 
     def doubled(self) -> list[str]:
-        """Builds that began although their image had been pushed."""
+        """Builds that started although their image had been pushed."""
         return [
             f"{reference} {arch} on {build.process}"
             for reference in self.references
@@ -204,14 +205,14 @@ class Chaos:
         ]
 
     def lines(self) -> list[str]:
-        """The table of faults survived."""
+        """The table of survived faults."""
         rows = [f"  {name:<40} {count:4}" for name, count in sorted(self.survived.items())]
-        return ["faults survived", *rows, f"  {'in all':<40} {self.survived.total():4}"]
+        return ["faults survived", *rows, f"  {'total':<40} {self.survived.total():4}"]
 
 
 def run_chaos(rig: Rig, *, seed: int, seconds: float, packages: int, away: float = 0) -> Chaos:
-    """Chaos on a farm that is up, with Redis away for a while in between; returns it when all has settled."""
-    chaos = Chaos(rig, [f"chaos-{number}" for number in range(packages)], random.Random(seed))  # noqa: S311 - to be repeated
+    """Run chaos on a farm, with Redis away in the middle; returns when all runs have ended."""
+    chaos = Chaos(rig, [f"chaos-{number}" for number in range(packages)], random.Random(seed))  # noqa: S311 - a seed repeats a run
     chaos.write()
     rig.push(_COORDINATOR, *chaos.names)
     chaos.strike(seconds / 2)
@@ -223,12 +224,14 @@ def run_chaos(rig: Rig, *, seed: int, seconds: float, packages: int, away: float
 
 
 def main() -> int:
-    """Chaos on a farm of its own; returns the exit code."""
+    """Run chaos on a farm of its own; returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.fault.chaos")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
     parser.add_argument("--seconds", type=float, default=180.0)
     parser.add_argument("--packages", type=int, default=30)
-    parser.add_argument("--away", type=float, default=60.0, help="seconds for which Redis is away in between")
+    parser.add_argument(
+        "--away", type=float, default=60.0, help="seconds for which Redis is away in the middle"
+    )
     options = parser.parse_args()
     _say(f"seed {options.seed}, {options.packages} packages, faults for {options.seconds:.0f} s")
     begun = time.monotonic()

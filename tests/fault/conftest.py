@@ -1,4 +1,4 @@
-"""One farm of separate processes for all cases: three workers of each architecture, five publishers."""
+"""The rig that the tests of this directory share: three workers for each architecture, five publishers."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ WORKERS = (
 
 @pytest.fixture(scope="package")
 def rig(lab: Lab) -> Iterator[Rig]:
-    """The farm, all workers up."""
+    """The rig, with all workers ready."""
     with running_rig(lab, WORKERS) as running:
         yield running

@@ -1,4 +1,4 @@
-"""What must hold at the end, whatever died: asked of the registry, the notary server and `farm` itself."""
+"""What must hold at the end of a run, as the registry, the notary server and `farm` report it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _TYPES = ", ".join(
 
 
 def get(rig: Rig, reference: str, place: str) -> Any:
-    """The JSON under a path of the repository of NAME:TAG, past all relays."""
+    """The JSON under a path of the repository of NAME:TAG, without a proxy."""
     path = reference.partition("/")[2].rpartition(":")[0]
     answer = httpx.get(
         f"http://{rig.lab.registry}/v2/{path}/{place}", headers={"Accept": _TYPES}, trust_env=False
@@ -38,9 +38,9 @@ def get(rig: Rig, reference: str, place: str) -> Any:
 
 
 def check(rig: Rig, references: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Right images, one complete index, signed, in a run that says so; returns what it says of each package.
+    """Check images, index, signature and the run's record; returns the record of each package.
 
-    And no architecture was built again once its image had been pushed.
+    Also check that no architecture was built again after its image had been pushed.
     """
     packages: dict[str, dict[str, Any]] = {}
     for run in {rig.run_of(reference) for reference in references}:
@@ -59,7 +59,7 @@ def check(rig: Rig, references: Sequence[str]) -> dict[str, dict[str, Any]]:
 
 
 def status_of(rig: Rig, run: str) -> dict[str, dict[str, Any]]:
-    """What `farm status` says of each package of a run, which must be done or come to be it."""
+    """What `farm status` reports for each package of a run, once the run is done."""
     wait_until(lambda: read_run(RunHandle(rig.store, run)).state.ended, 240)
     status = rig.ask("status", run, "--json")
     assert (status.code, status.json["state"]) == (0, "done"), status.out
@@ -67,14 +67,14 @@ def status_of(rig: Rig, run: str) -> dict[str, dict[str, Any]]:
 
 
 def plan_of(rig: Rig, references: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """What `farm plan` says of each package: it asks the registry and the notary server."""
+    """What `farm plan` reports for each package: it asks the registry and the notary server."""
     plan = rig.ask("plan", "--json", *(name_of(reference) for reference in references))
     assert plan.code == 0, plan.err
     return {package["reference"]: package for package in plan.json["packages"]}
 
 
 def check_images(rig: Rig, reference: str, digest: str) -> None:
-    """The index holds each architecture once, each with the image of that architecture and this package."""
+    """Check that the index has each architecture once, with this package's image."""
     index = get(rig, reference, f"manifests/{digest}")
     assert [member["platform"]["architecture"] for member in index["manifests"]] == list(ARCHES)
     for member, arch in zip(index["manifests"], ARCHES, strict=True):
@@ -90,5 +90,5 @@ def name_of(reference: str) -> str:
 
 
 def built(rig: Rig, reference: str) -> Counter[str]:
-    """How often the engine was asked to build each architecture."""
+    """The number of builds of each architecture that the engine was asked for."""
     return Counter({arch: len(rig.builds(reference, arch)) for arch in ARCHES})

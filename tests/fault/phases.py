@@ -1,26 +1,26 @@
-"""The phases of a package's way, by the bytes in which each shows itself between a process and a service."""
+"""The phases of a push, each recognised by the bytes that a process sends to a service in it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.fault.rig import Way
-from tests.fault.tripwire import Hold
+from tests.fault.rig import Backend
+from tests.support.proxy.tripwire import Hold
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """A point at which a process is caught; `pattern` may name {package}, {arch} and {tag}."""
+    """A point at which a test stops a process; `pattern` may contain <package>, <arch> and <tag>."""
 
     name: str
-    way: Way
+    backend: Backend
     pattern: str
     hold: Hold
     again: str = ""
-    """By what it shows itself to the next who comes to it, where that is something else."""
+    """The pattern for a process that takes over, if it differs."""
 
     def at(self, *, package: str = "", arch: str = "", tag: str = "", again: bool = False) -> str:
-        """The pattern for one package, architecture, and tag; `again` for who takes over there."""
+        """The pattern for one package, architecture and tag; `again` for a process that takes over."""
         filled = (again and self.again) or self.pattern
         for name, value in {"package": package, "arch": arch, "tag": tag}.items():
             filled = filled.replace(f"<{name}>", value)
@@ -28,7 +28,7 @@ class Phase:
 
 
 def _job(state: str) -> str:
-    """A job's record moves: `J PACKAGE ARCH`, and in its patch the state."""
+    """The transition of a job: `J PACKAGE ARCH`, and the state in its patch."""
     return rf'(?s)J \S*/<package> <arch>\r\n.{{0,400}}"state": "{state}"'
 
 
@@ -36,45 +36,49 @@ def _package(state: str) -> str:
     return rf'(?s)P \S*/<package>\r\n.{{0,400}}"state": "{state}"'
 
 
-TAKEN = Phase("message taken, not acknowledged", Way.REDIS, r"ZREM\r\n\$\d+\r\nunacked_index", Hold.BEFORE)
-LEASED = Phase("leased", Way.REDIS, _job("leased"), Hold.AFTER)
-FETCHED = Phase("context fetched", Way.REDIS, _job("building"), Hold.BEFORE)
-BUILDING = Phase("building", Way.REDIS, r"(?s)log:\S*/<package>:<arch>\r\n.{0,2000}at work on", Hold.NOT)
-PUSHING = Phase("pushing", Way.REGISTRY, r"PUT /v2/\S*/manifests/<tag>-<arch> ", Hold.BEFORE)
-PUSHED = Phase("pushed, not recorded", Way.REDIS, _job("built"), Hold.BEFORE)
+TAKEN = Phase(
+    "message taken, not acknowledged", Backend.REDIS, r"ZREM\r\n\$\d+\r\nunacked_index", Hold.BEFORE
+)
+LEASED = Phase("leased", Backend.REDIS, _job("leased"), Hold.AFTER)
+FETCHED = Phase("context fetched", Backend.REDIS, _job("building"), Hold.BEFORE)
+BUILDING = Phase(
+    "building", Backend.REDIS, r"(?s)log:\S*/<package>:<arch>\r\n.{0,2000}at work on", Hold.NOTHING
+)
+PUSHING = Phase("pushing", Backend.REGISTRY, r"PUT /v2/\S*/manifests/<tag>-<arch> ", Hold.BEFORE)
+PUSHED = Phase("pushed, not recorded", Backend.REDIS, _job("built"), Hold.BEFORE)
 BUILD_PHASES = (LEASED, FETCHED, BUILDING, PUSHING, PUSHED)
 
 _CALLBACK = r"(?s)LPUSH\r\n\$\d+\r\npublish.{0,8000}/<package>:\w+ index"
-CLAIMED = Phase("chord claimed, callback not sent", Way.REDIS, _CALLBACK, Hold.BEFORE)
+CLAIMED = Phase("chord claimed, callback not sent", Backend.REDIS, _CALLBACK, Hold.BEFORE)
 
-ASSEMBLING = Phase("assembling", Way.REGISTRY, r"PUT /v2/\S*/manifests/<tag> ", Hold.BEFORE)
+ASSEMBLING = Phase("assembling", Backend.REGISTRY, r"PUT /v2/\S*/manifests/<tag> ", Hold.BEFORE)
 UNSIGNED = Phase(
     "pushed, unsigned",
-    Way.REGISTRY,
+    Backend.REGISTRY,
     r"PUT /v2/\S*/manifests/<tag> ",
     Hold.AFTER,
-    # What stands is read, and not pushed again.
+    # An index that exists is read, and not pushed again.
     again=r"GET /v2/\S*/manifests/<tag> ",
 )
-SIGNING = Phase("signing", Way.NOTARY, r"POST /v2/\S*/<package>/_trust/tuf/ ", Hold.BEFORE)
-SIGNED = Phase("signed, not recorded", Way.REDIS, _package("signed"), Hold.BEFORE)
+SIGNING = Phase("signing", Backend.NOTARY, r"POST /v2/\S*/<package>/_trust/tuf/ ", Hold.BEFORE)
+SIGNED = Phase("signed, not recorded", Backend.REDIS, _package("signed"), Hold.BEFORE)
 PUBLISH_PHASES = (ASSEMBLING, UNSIGNED, SIGNING, SIGNED)
-RECORDED = Phase("recorded, dependents not started", Way.REDIS, _package("signed"), Hold.AFTER)
+RECORDED = Phase("recorded, dependents not started", Backend.REDIS, _package("signed"), Hold.AFTER)
 
-NUMBERED = Phase("run numbered, not stored", Way.REDIS, r"INCRBY\r\n\$\d+\r\nfarm:run-number", Hold.AFTER)
+NUMBERED = Phase("run numbered, not stored", Backend.REDIS, r"INCRBY\r\n\$\d+\r\nfarm:run-number", Hold.AFTER)
 STORED = Phase(
     "run stored, not started",
-    Way.REDIS,
+    Backend.REDIS,
     r"(?s)ZADD\r\n\$\d+\r\nfarm:\{\w+\}:due\r\n.{0,400}EXEC\r\n",
     Hold.AFTER,
 )
-STARTED = Phase("package started, nothing sent", Way.REDIS, _package("building"), Hold.AFTER)
-HALF_SENT = Phase("chord sent by half", Way.REDIS, r"LPUSH\r\n\$\d+\r\nbuild\.arm64", Hold.BEFORE)
+STARTED = Phase("package started, nothing sent", Backend.REDIS, _package("building"), Hold.AFTER)
+HALF_SENT = Phase("chord sent by half", Backend.REDIS, r"LPUSH\r\n\$\d+\r\nbuild\.arm64", Hold.BEFORE)
 SENT = Phase(
-    "chord sent, not told",
-    Way.REDIS,
+    "chord sent, not recorded",
+    Backend.REDIS,
     r"(?s)EVALSHA\r\n.{0,80}\r\n\$1\r\n1\r\n\$\d+\r\nfarm:\{\w+\}:due",
     Hold.BEFORE,
 )
-FOLLOWING = Phase("following", Way.REDIS, r"XREAD\r\n", Hold.NOT)
+FOLLOWING = Phase("following", Backend.REDIS, r"XREAD\r\n", Hold.NOTHING)
 SUBMISSION_PHASES = (NUMBERED, STORED, STARTED, HALF_SENT, SENT, FOLLOWING)

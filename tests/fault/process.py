@@ -1,4 +1,4 @@
-"""A process of the farm: the installed command in a process group of its own, to be killed and frozen."""
+"""A process of the farm: the installed command in a process group, which a test kills or freezes."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Process:
     environment: Mapping[str, str] = field(repr=False)
     popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _from: int = 0
-    """Where in the log this start's output begins."""
+    """Offset in the log of the output since the last start."""
 
     def start(self) -> Process:
-        """Start it, once more if it has ended."""
+        """Start it, or start it again."""
         assert not self.running
         self._from = self.log.stat().st_size if self.log.exists() else 0
         self.popen = _STARTER.submit(self._spawn).result()
@@ -63,56 +63,56 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it has not ended."""
+        """Whether it runs."""
         return self.popen is not None and self.popen.poll() is None
 
     def said(self) -> str:
-        """What it printed since it was started last."""
+        """What it has printed since its last start."""
         with self.log.open("rb") as file:
             file.seek(self._from)
             return file.read().decode(errors="replace")
 
     def said_ever(self) -> str:
-        """What it printed since it was started first."""
+        """What it has printed since its first start."""
         return self.log.read_text(errors="replace")
 
     def wait_said(self, *patterns: str) -> None:
-        """Wait until it has printed something like each of these since it was started last."""
+        """Wait until its output since the last start matches each of these patterns."""
 
         def missing() -> list[str]:
             return [pattern for pattern in patterns if not re.search(pattern, self.said())]
 
         wait_until(
-            lambda: not missing(), otherwise=lambda: f"{self.name} never said {missing()}:\n{self.said()}"
+            lambda: not missing(), otherwise=lambda: f"{self.name} never printed {missing()}:\n{self.said()}"
         )
 
     def comes_up(self) -> bool:
-        """Wait until it takes work, or has ended."""
+        """Wait until it is ready for work, or has ended."""
         wait_until(lambda: _READY in self.said() or not self.running)
         return self.running
 
     def wait_ready(self) -> None:
-        """Wait until it takes work."""
+        """Wait until it is ready for work."""
         assert self.comes_up(), f"{self.name} ended:\n{self.said()}"
 
     def wait(self, seconds: float = 120.0) -> int:
-        """Wait until it has ended; returns its exit code."""
+        """Wait until it ends; returns its exit code."""
         assert self.popen is not None
         return self.popen.wait(seconds)
 
     def children(self) -> list[int]:
-        """The processes that it started itself: a worker's are those that build and publish."""
+        """The processes that it started; those of a worker build and publish."""
         return [child for child, parent in _parents().items() if parent == self.pid]
 
     def kill(self) -> float:
-        """End it and its group by SIGKILL; returns when, by the monotonic clock."""
+        """Kill it and its group; returns the monotonic time."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self.wait(10)
         return time.monotonic()
 
     def kill_child(self) -> bool:
-        """End what it builds or publishes in by SIGKILL; returns whether there was anything."""
+        """Kill the processes in which it builds or publishes; returns whether there were any."""
         children = self.children()
         for child in children:
             with suppress(ProcessLookupError):
@@ -120,11 +120,11 @@ class Process:
         return bool(children)
 
     def freeze(self) -> None:
-        """Stop it and all that it started, as a machine that sleeps."""
+        """Stop it and all its descendants, as when a machine sleeps."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on from where it stood."""
+        """Continue it after `freeze`."""
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: signal.Signals) -> None:
@@ -133,7 +133,7 @@ class Process:
                 os.kill(pid, number)
 
     def stop(self, seconds: float = 30.0) -> None:
-        """Ask it to finish, and end it when it does not."""
+        """Ask it to end, and kill it if it does not."""
         if not self.running:
             return
         self.thaw()
@@ -145,7 +145,7 @@ class Process:
 
 
 def descendants(*pids: int) -> dict[int, int]:
-    """All processes below some, however deep, each with the one of `pids` that it is below; those too."""
+    """All descendants of some processes, and these, each with its ancestor among `pids`."""
     parents, found = _parents(), {pid: pid for pid in pids}
     layer = found
     while layer := {child: layer[parent] for child, parent in parents.items() if parent in layer}:
@@ -163,7 +163,7 @@ def _parents() -> dict[int, int]:
 
 
 def process_of_connection(port: int, to: int, among: Iterable[int]) -> int | None:
-    """Which of these processes holds the near end of a connection of loopback from `port` to port `to`."""
+    """The process among these that holds the loopback connection from `port` to port `to`."""
     inode = _inode_of_connection(port, to)
     link = f"socket:[{inode}]"
     for pid in among if inode else ():
@@ -176,7 +176,7 @@ def process_of_connection(port: int, to: int, among: Iterable[int]) -> int | Non
 
 
 def _inode_of_connection(port: int, to: int) -> str | None:
-    # One port is the near end of several connections, of some that are over too.
+    # One port may have several connections, including closed ones.
     ends = [f"0100007F:{port:04X}", f"0100007F:{to:04X}"]
     for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
         words = line.split()

@@ -1,24 +1,24 @@
-"""A farm of separate processes on the lab, whose every way to a service the test watches and breaks.
+"""The rig: a farm of separate processes on the lab, with a proxy between each process and each service.
 
 Workers, publishers and `farm push` are the installed command. Redis is the farm's own, with an append-only
-file. Between each process and Redis, engine and notary server stands a relay of that process alone; between
-all of them and the registry stands a single one, because images are named after it.
+file. Each process has proxies of its own to Redis, engine and notary server; all share the proxy to the
+registry, because images are named after it.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import secrets
 import shutil
 import signal
-import ssl
 import tempfile
+import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote
 
 from farm.settings import Secret
 from farm.state import runs
@@ -27,10 +27,10 @@ from farm.state.run_reader import read_run
 from farm.state.store import Store
 from lab import services
 from tests.fault.process import Process, descendants, process_of_connection
-from tests.fault.relay import Loop, Relay, Request, Upstream
-from tests.fault.tripwire import Hold, Tripwire
 from tests.support.farm_command import Answer, Workspace
 from tests.support.git_repos import git
+from tests.support.proxy.tcp import Proxy, Upstream
+from tests.support.proxy.tripwire import Hold, Tripwire, matching
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -41,9 +41,10 @@ if TYPE_CHECKING:
 
 ARCHES = ("amd64", "arm64", "s390x")
 LEASE = 4.0
-"""Seconds after which the work of a silent process is given to another."""
+"""The rig's setting `lease`, seconds."""
 _ENGINE = "engine"
-"""Whoever speaks to the registry and is none of the farm's processes."""
+"""The client of a connection to the registry that no process of the farm holds."""
+_REQUEST = re.compile(rb"(?:^|\r\n\r\n)(GET|HEAD|POST|PUT|PATCH|DELETE) (/\S*) HTTP/1")
 _DOCKERFILE = """\
 ARG ORG
 ARG REGISTRY
@@ -55,13 +56,25 @@ RUN echo "at work on {nonce}"; sleep {seconds}; uname -m > /machine
 """
 
 
-class Way(StrEnum):
-    """What the farm's processes need, and reach through relays."""
+class Backend(StrEnum):
+    """The services that the farm's processes reach through proxies."""
 
     REDIS = "redis"
     REGISTRY = "registry"
     NOTARY = "notary"
     ENGINE = "engine"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request that reached a service."""
+
+    at: float
+    """Monotonic time."""
+    process: str
+    method: str
+    target: str
+    """Path and query, unquoted."""
 
 
 @dataclass(eq=False, repr=False)
@@ -72,51 +85,58 @@ class Rig:
     home: Path
     redis: Service
     broker: str
-    """Redis itself, past all relays: for what the test asks."""
+    """Redis without a proxy: for what the test asks."""
     lease: float
-    ways: dict[Way, Upstream]
-    loop: Loop
+    upstreams: dict[Backend, Upstream]
     workspace: Workspace = field(init=False)
-    registry: Relay = field(init=False)
+    registry: Proxy = field(init=False)
     processes: dict[str, Process] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
     """NAME:TAG to words that only the images of that package have in their history."""
-    _relays: dict[tuple[str, Way], Relay] = field(default_factory=dict)
-    _tripwires: dict[Way, list[Tripwire]] = field(default_factory=lambda: {way: [] for way in Way})
-    _requests: dict[Way, list[Request]] = field(default_factory=lambda: {way: [] for way in Way})
+    _proxies: dict[tuple[str, Backend], Proxy] = field(default_factory=dict)
+    _tripwires: dict[Backend, list[Tripwire]] = field(
+        default_factory=lambda: {backend: [] for backend in Backend}
+    )
+    _requests: dict[Backend, list[Request]] = field(
+        default_factory=lambda: {backend: [] for backend in Backend}
+    )
 
     def __post_init__(self) -> None:
-        self.registry = self._new_relay("", Way.REGISTRY)
+        self.registry = self._new_proxy("", Backend.REGISTRY)
         self.workspace = self._new_workspace()
         self.store = Store(Secret(self.broker))
 
-    # Ways
+    # Proxies
 
-    def relay(self, process: str, way: Way) -> Relay:
-        """The relay on the way of a process to a service; all share the one to the registry."""
-        if way is Way.REGISTRY:
+    def proxy(self, process: str, backend: Backend) -> Proxy:
+        """The proxy between a process and a service; all processes share the one to the registry."""
+        if backend is Backend.REGISTRY:
             return self.registry
-        if (process, way) not in self._relays:
-            self._relays[process, way] = self._new_relay(process, way)
-        return self._relays[process, way]
+        if (process, backend) not in self._proxies:
+            self._proxies[process, backend] = self._new_proxy(process, backend)
+        return self._proxies[process, backend]
 
-    def relays(self, process: str) -> list[Relay]:
-        """Those of a process alone."""
-        return [relay for (name, _), relay in self._relays.items() if name == process]
+    def _new_proxy(self, process: str, backend: Backend) -> Proxy:
+        def note(client: str, data: bytes) -> None:
+            for method, target in _REQUEST.findall(data):
+                path = unquote(target.decode(errors="replace"))
+                self._requests[backend].append(Request(time.monotonic(), client, method.decode(), path))
 
-    def _new_relay(self, process: str, way: Way) -> Relay:
-        return Relay(
-            self.loop, process, self.ways[way], self._owner, self._tripwires[way], self._requests[way]
-        ).start()
+        return Proxy(
+            self.upstreams[backend],
+            client=lambda port, to: process or self._owner(port, to),
+            tripwires=self._tripwires[backend],
+            on_sent=note,
+        )
 
     def close(self) -> None:
-        """Carry nothing more."""
-        for relay in (self.registry, *self._relays.values()):
-            relay.close()
+        """Close all proxies."""
+        for proxy in (self.registry, *self._proxies.values()):
+            proxy.close()
         self.store.close()
 
     def _owner(self, port: int, to: int) -> str:
-        """Whose connection goes from a port of loopback to another."""
+        """The process that holds the connection from one loopback port to another."""
         names = {process.pid: process.name for process in list(self.processes.values()) if process.running}
         below = descendants(*names)
         pid = process_of_connection(port, to, below)
@@ -124,45 +144,45 @@ class Rig:
 
     @contextmanager
     def tripwire(
-        self, way: Way, pattern: str, hold: Hold = Hold.BEFORE, processes: Collection[str] = ()
+        self, backend: Backend, pattern: str, hold: Hold = Hold.BEFORE, processes: Collection[str] = ()
     ) -> Iterator[Tripwire]:
-        """A tripwire on a way of some processes, or of all; taken away at the end, and what it holds let go.
+        """A tripwire on the connections of some processes, or of all; removed and released at the end.
 
         Args:
-            way: to which service.
+            backend: to which service.
             pattern: regular expression over the bytes that go there; patterns of phases are in `phases`.
-            hold: whether to hold what tripped it, or its answer.
+            hold: whether to hold the data, or its answer.
             processes: their names; empty for all.
         """
-        tripwire = Tripwire(re.compile(pattern.encode()), hold, self.loop.loop, processes)
-        self._tripwires[way].append(tripwire)
+        tripwire = Tripwire(matching(pattern, processes), hold, name=pattern)
+        self._tripwires[backend].append(tripwire)
         try:
             yield tripwire
         finally:
-            self._tripwires[way].remove(tripwire)
+            self._tripwires[backend].remove(tripwire)
             tripwire.release()
 
-    def requests(self, way: Way, method: str, pattern: str = "") -> list[Request]:
-        """The HTTP requests of a method that reached a service, whose target has a part like `pattern`."""
+    def requests(self, backend: Backend, method: str, pattern: str = "") -> list[Request]:
+        """The HTTP requests of a method that reached a service and whose target matches a pattern."""
         wanted = re.compile(pattern)
         return [
-            one for one in list(self._requests[way]) if one.method == method and wanted.search(one.target)
+            one for one in list(self._requests[backend]) if one.method == method and wanted.search(one.target)
         ]
 
     # Processes
 
     def environment(self, process: str) -> dict[str, str]:
-        """The variables with which a process finds the farm by its own ways."""
-        way = {way: self.relay(process, way).port for way in Way}
+        """The variables with which a process finds the farm through its own proxies."""
+        ports = {backend: self.proxy(process, backend).port for backend in Backend}
         return self.workspace.environment(
-            FARM_BROKER=re.sub(r":\d+/", f":{way[Way.REDIS]}/", self.broker),
-            FARM_ENGINE=f"tcp://127.0.0.1:{way[Way.ENGINE]}",
-            FARM_NOTARY_SERVER=f"https://localhost:{way[Way.NOTARY]}",
+            FARM_BROKER=re.sub(r":\d+/", f":{ports[Backend.REDIS]}/", self.broker),
+            FARM_ENGINE=f"tcp://127.0.0.1:{ports[Backend.ENGINE]}",
+            FARM_NOTARY_SERVER=f"https://localhost:{ports[Backend.NOTARY]}",
             FARM_LEASE=f"{self.lease}s",
         )
 
     def launch(self, name: str, *words: str, **variables: str) -> Process:
-        """Start `farm WORDS` as a process of its own ways; a test that failed may have left its namesake."""
+        """Start `farm WORDS` as a process with proxies of its own, after one of that name has stopped."""
         if name in self.processes:
             self.processes[name].stop()
         log = self.home / f"{name}.log"
@@ -171,17 +191,17 @@ class Rig:
         return self.processes[name].start()
 
     def worker(self, name: str, **variables: str) -> Process:
-        """Start a worker whose name says what it does: ARCH-NUMBER or publish-NUMBER."""
+        """Start the worker ARCH-NUMBER, or the publisher publish-NUMBER."""
         role = name.partition("-")[0]
         duty = ["--publish"] if role == "publish" else ["--arch", role, "--emulate"]
         return self.launch(name, "worker", *duty, "--name", name, **variables)
 
     def push(self, name: str, *packages: str, words: Sequence[str] = (), **variables: str) -> Process:
-        """Start a coordinator: `farm push --json`."""
+        """Start `farm push --json`."""
         return self.launch(name, "push", "--json", *words, *packages, **variables)
 
     def ask(self, *words: str) -> Answer:
-        """Run `farm WORDS` past all relays but the registry's; it must not fail for want of anything."""
+        """Run `farm WORDS` without proxies, except to the registry."""
         return self.workspace.farm(*words, FARM_BROKER=self.broker)
 
     # Packages
@@ -204,11 +224,11 @@ class Rig:
     def package(
         self, name: str, *, seconds: float = 0, needs: str = "", arches: Sequence[str] = ARCHES
     ) -> str:
-        """Write a package that was never built before; returns NAME:TAG.
+        """Write a new package; returns NAME:TAG.
 
         Args:
             name: of the package.
-            seconds: how long its RUN step lasts; while it does, its log says `at work`. 0 for no step.
+            seconds: duration of its RUN step, during which its log says `at work`; 0 for no step.
             needs: NAME:TAG of the package that it is built from.
             arches: its architectures.
         """
@@ -224,26 +244,26 @@ class Rig:
         return reference
 
     def prepare(self, *packages: str) -> None:
-        """Make the names of packages, written or not, ready to be signed."""
+        """Initialise signing for packages, which need not exist yet."""
         answer = self.ask("trust", "init", *(f"{self.workspace.org}/{package}" for package in packages))
         assert answer.code == 0, answer.err
 
     def needless_builds(self, reference: str, arch: str) -> list[Request]:
-        """Those that began although the architecture's image had been pushed."""
+        """The builds that started although the architecture's image had been pushed."""
         tag = f"{reference.rpartition(':')[2]}-{arch}"
-        pushed = [one.at for one in self.requests(Way.REGISTRY, "PUT", rf"/manifests/{tag}$")]
+        pushed = [one.at for one in self.requests(Backend.REGISTRY, "PUT", rf"/manifests/{tag}$")]
         return [one for one in self.builds(reference, arch) if pushed and one.at > min(pushed)]
 
     def builds(self, reference: str, arch: str) -> list[Request]:
         """The builds that the engine was asked for of one architecture of NAME:TAG."""
-        return self.requests(Way.ENGINE, "POST", rf"/build\?.*&t={re.escape(reference)}-{arch}&")
+        return self.requests(Backend.ENGINE, "POST", rf"/build\?.*&t={re.escape(reference)}-{arch}&")
 
     def run_of(self, reference: str) -> str | None:
-        """The newest run that has a package under this NAME:TAG to make."""
+        """The newest run that contains the package NAME:TAG."""
         return next(iter(self.runs_of(reference)), None)
 
     def runs_of(self, reference: str) -> list[str]:
-        """All runs that have a package under this NAME:TAG to make, the newest first."""
+        """All runs that contain the package NAME:TAG, the newest first."""
         records = [read_run(RunHandle(self.store, row["run"])) for row in runs.list_runs(self.store)]
         return [
             record.id
@@ -252,9 +272,9 @@ class Rig:
         ]
 
     def record(self, reference: str) -> PackageRecord:
-        """What the state says of a package in its newest run."""
+        """The record of a package in its newest run."""
         run = self.run_of(reference)
-        assert run is not None, f"no run has {reference}"
+        assert run is not None, f"no run contains {reference}"
         packages = read_run(RunHandle(self.store, run)).packages.values()
         return next(package for package in packages if package.reference == reference)
 
@@ -264,7 +284,7 @@ class Rig:
         return [process for process in self.processes.values() if process.words[0] == "worker"]
 
     def revive(self) -> None:
-        """Start every worker again that was killed, and wait until all take work."""
+        """Start all killed workers again, and wait until they are ready."""
         dead = [process.start() for process in self.workers if not process.running]
         for process in dead:
             process.wait_ready()
@@ -272,13 +292,13 @@ class Rig:
     # Redis
 
     def kill_redis(self) -> None:
-        """End Redis by SIGKILL."""
+        """Kill Redis."""
         assert self.redis.process is not None
         self.redis.process.send_signal(signal.SIGKILL)
         self.redis.process.wait()
 
     def empty_redis(self) -> None:
-        """End Redis by SIGKILL, and take away all that it had written; `redis.start()` then finds nothing."""
+        """Kill Redis and delete its data; after `redis.start()` it is empty."""
         self.kill_redis()
         for kept in (self.home / "redis").iterdir():
             if kept.name != "redis.conf":
@@ -287,16 +307,14 @@ class Rig:
 
 @contextmanager
 def running_rig(lab: Lab, workers: Sequence[str], *, lease: float = LEASE) -> Iterator[Rig]:
-    """A farm with these workers up, for as long as the body runs; nothing of it is left afterwards."""
+    """A farm with these workers ready, for as long as the body runs; nothing of it is left afterwards."""
     with ExitStack() as stack:
         home = Path(tempfile.mkdtemp(prefix="farm-f"))
         stack.callback(shutil.rmtree, home)
         redis = services.redis(home, secrets.token_hex(16))
         stack.callback(redis.service.stop)
         redis.service.start()
-        loop = Loop()
-        stack.callback(loop.close)
-        rig = Rig(lab, home, redis.service, redis.address, lease, _ways(lab, redis.address), loop)
+        rig = Rig(lab, home, redis.service, redis.address, lease, _upstreams(lab, redis.address))
         stack.callback(_end, rig)
         for name in workers:
             rig.worker(name)
@@ -305,26 +323,18 @@ def running_rig(lab: Lab, workers: Sequence[str], *, lease: float = LEASE) -> It
         yield rig
 
 
-def _ways(lab: Lab, broker: str) -> dict[Way, Upstream]:
-    accepting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    accepting.load_cert_chain(lab.notary_ca, lab.notary_ca.with_name("server.key"))
+def _upstreams(lab: Lab, broker: str) -> dict[Backend, Upstream]:
+    certificate = (lab.notary_ca, lab.notary_ca.with_name("server.key"))
     return {
-        Way.REDIS: Upstream(f"tcp://{broker.rpartition('@')[2]}"),
-        Way.REGISTRY: Upstream(f"tcp://{lab.registry.replace('localhost', '127.0.0.1')}"),
-        Way.NOTARY: Upstream(
-            lab.notary_url.replace("https", "tcp").replace("localhost", "127.0.0.1"),
-            accepting,
-            ssl.create_default_context(cafile=str(lab.notary_ca)),
-        ),
-        Way.ENGINE: Upstream(lab.engine_url),
+        Backend.REDIS: Upstream(broker),
+        Backend.REGISTRY: Upstream(f"tcp://{lab.registry}"),
+        Backend.NOTARY: Upstream(lab.notary_url, certificate),
+        Backend.ENGINE: Upstream(lab.engine_url),
     }
 
 
 def _end(rig: Rig) -> None:
     for process in rig.processes.values():
         if process.running:
-            process.thaw()
-            os.kill(process.pid, signal.SIGTERM)
-    for process in rig.processes.values():
-        process.stop()
+            process.kill()
     rig.close()

@@ -1,4 +1,4 @@
-"""What the suite prints at its end: the faults that were survived, and how long recovery took."""
+"""What the suite prints at its end: the survived faults, and how long recovery took."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ class Summary:
     """Rows of two tables."""
 
     survived: list[tuple[str, str, str]] = field(default_factory=list)
-    """Fault, phase, what came of it."""
+    """Fault, phase, outcome."""
     recoveries: list[tuple[str, float, float]] = field(default_factory=list)
-    """Fault, seconds until the work began again, seconds allowed."""
+    """Fault, seconds until the work started again, seconds allowed."""
     of_jobs: list[str] = field(default_factory=list)
-    """The lines of jobs that ran tests beside this process."""
+    """Lines from the other test processes."""
 
     def lines(self) -> list[str]:
-        """The tables as text."""
+        """The two tables as text."""
         rows = [f"  {fault:<34} {phase:<34} {what}" for fault, phase, what in self.survived]
         times = [f"  {fault:<69} {took:5.1f} s of {most:.0f} s" for fault, took, most in self.recoveries]
         return [

@@ -1,7 +1,7 @@
-"""Who builds dies or freezes at each phase of a build: in one run, a package for each phase.
+"""Workers that die or freeze at each phase of a build: in one run, with a package for each phase.
 
-Of each package one architecture loses the process that builds, one the whole worker, and on one the worker
-sleeps past its lease and then wakes.
+Of each package, one architecture loses the process that builds, one loses the whole worker, and for one the
+worker freezes until its lease has expired, and then continues.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.fault.phases import Phase
     from tests.fault.process import Process
     from tests.fault.rig import Rig
-    from tests.fault.tripwire import Tripwire
+    from tests.support.proxy.tripwire import Tripwire
 
 pytestmark = pytest.mark.timeout(900)
 CHILD, WORKER, FROZEN = FAULTS = (
@@ -36,12 +36,12 @@ CHILD, WORKER, FROZEN = FAULTS = (
     "worker frozen past its lease",
 )
 ALLOWED = LEASE + 5
-"""Seconds from a death to the next start of what died with it."""
+"""Seconds from a kill to the next start of the lost work."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """One job, and what happens to whoever has it at a phase."""
+    """One job, and the fault of its worker at a phase."""
 
     rig: Rig
     phase: Phase
@@ -51,9 +51,9 @@ class Case:
     wire: Tripwire
 
     def strike(self) -> Struck:
-        """Wait for the phase, strike, and see to it that a frozen worker wakes after another did its work."""
+        """Cause the fault at the phase; a frozen worker continues after another has done its work."""
         name = self.wire.wait()
-        # The engine pushes, for the worker that has the job.
+        # The engine pushes, on behalf of the job's worker.
         victim = self.rig.processes.get(name) or self.rig.processes[self._record().worker]
         at = time.monotonic()
         if self.fault == CHILD:
@@ -65,7 +65,7 @@ class Case:
             victim.start()
         else:
             victim.freeze()
-            # Not the record's: where the machine is slow, another may have the job already.
+            # Not from the record: on a slow machine, another worker may have the job already.
             tasks = self._given_to(victim)
             assert tasks
             wait_until(lambda: self._record().state.succeeded, 240)
@@ -78,9 +78,9 @@ class Case:
         return Struck(self, victim.name, at)
 
     def _end(self, record: JobRecord) -> str:
-        """What a worker that woke says of its task: it is none of its own any more.
+        """What a thawed worker logs about its task, which is no longer its own.
 
-        At `leased` its question may have waited too long; it asks once more, and is told what another made.
+        At `leased` its request may have timed out; the second request then returns the other worker's image.
         """
         assert record.image
         made = f"succeeded in .*{record.image.descriptors[0].digest}"
@@ -96,7 +96,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Struck:
-    """A case that has happened: to whom, and when, by the monotonic clock."""
+    """A case that has happened: the victim, and the monotonic time."""
 
     case: Case
     victim: str
@@ -105,17 +105,17 @@ class Struck:
 
 @pytest.fixture(scope="module")
 def struck(rig: Rig) -> dict[str, list[Struck]]:
-    """All cases, by phase, after the run in which they happened, which ended well."""
+    """All cases, by phase, after their run has succeeded."""
     names = {phase: phase.name.partition(",")[0].replace(" ", "-") for phase in BUILD_PHASES}
     rig.prepare(*names.values())
     with ExitStack() as stack:
         cases = []
         for turn, (phase, name) in enumerate(names.items()):
-            reference = rig.package(name, seconds=6 if phase is BUILDING else 0)
+            reference = rig.package(name, seconds=3 if phase is BUILDING else 0)
             for place, fault in enumerate(FAULTS):
                 arch = ARCHES[(turn + place) % len(ARCHES)]
                 pattern = phase.at(package=name, arch=arch, tag=reference.rpartition(":")[2])
-                wire = stack.enter_context(rig.tripwire(phase.way, pattern, phase.hold))
+                wire = stack.enter_context(rig.tripwire(phase.backend, pattern, phase.hold))
                 cases.append(Case(rig, phase, reference, arch, fault, wire))
         push = rig.push("push-1", *names.values())
         with ThreadPoolExecutor(len(cases)) as pool:
@@ -146,18 +146,18 @@ def test_what_dies_with_its_worker_starts_again_within_one_lease_and_five_second
     with ExitStack() as stack:
         wires = {
             arch: stack.enter_context(
-                rig.tripwire(BUILDING.way, BUILDING.at(package="urgent", arch=arch), BUILDING.hold)
+                rig.tripwire(BUILDING.backend, BUILDING.at(package="urgent", arch=arch), BUILDING.hold)
             )
             for arch in ARCHES
         }
         push = rig.push("push-1", "urgent")
         with ThreadPoolExecutor(len(wires)) as pool:
-            # Each at its own moment: nothing holds those that wait for their turn.
+            # Each when it trips, since nothing holds the others.
             killed = pool.map(lambda wire: rig.processes[wire.wait()].kill(), wires.values())
             deaths = dict(zip(wires, killed, strict=True))
-        with rig.tripwire(SIGNING.way, SIGNING.at(package="urgent")) as first:
+        with rig.tripwire(SIGNING.backend, SIGNING.at(package="urgent")) as first:
             publisher = rig.processes[first.wait()]
-            with rig.tripwire(SIGNING.way, SIGNING.at(package="urgent")) as second:
+            with rig.tripwire(SIGNING.backend, SIGNING.at(package="urgent")) as second:
                 died = publisher.kill()
                 first.drop()
                 second.wait()

@@ -77,8 +77,8 @@ def write_for_ever(root: Path, seed: int) -> None:
 
 
 def test_a_cache_whose_writer_is_killed_a_hundred_times_is_always_whole(cache: Cache) -> None:
-    """kill -9 at a random point, each time: it is read, every byte of it is right, and no name is lost."""
-    numbers = random.Random()  # noqa: S311 - when to kill is no secret
+    """After a kill at a random point, the cache is readable, every byte is right, and no name is lost."""
+    numbers = random.Random()  # noqa: S311 - a time, not a secret
     known: set[str] = set()
     for turn in range(100):
         process = FORK.Process(target=write_for_ever, args=(cache.root, turn))

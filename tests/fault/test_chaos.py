@@ -13,7 +13,7 @@ from tests.fault.summary import SUMMARY
 if TYPE_CHECKING:
     from tests.fault.rig import Rig
 
-SECONDS, PACKAGES = 24.0, 5
+SECONDS, PACKAGES = 16.0, 5
 
 
 @pytest.mark.timeout(900)

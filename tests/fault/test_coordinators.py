@@ -1,4 +1,4 @@
-"""`farm push` dies or freezes at each phase of a submission: what it had stored is carried out without it."""
+"""`farm push` dies or freezes at each phase of a submission: what it has stored is done without it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from tests.support.farm_command import wait_until
 if TYPE_CHECKING:
     from tests.fault.phases import Phase
     from tests.fault.rig import Rig
-    from tests.fault.tripwire import Tripwire
+    from tests.support.proxy.tripwire import Tripwire
 
 pytestmark = pytest.mark.timeout(900)
-KILLED, FROZEN = "kill -9 of farm push", "farm push frozen past all"
+KILLED, FROZEN = "kill -9 of farm push", "farm push frozen until the end"
 NEEDY = "submission-needy"
-"""It needs the package whose `farm push` dies while it follows."""
+"""Depends on the package whose `farm push` dies while it follows."""
 CASES = {
     **{f"submission-{number}": (phase, KILLED) for number, phase in enumerate(SUBMISSION_PHASES)},
     "submission-frozen": (HALF_SENT, FROZEN),
@@ -32,7 +32,7 @@ CASES = {
 
 @dataclass(frozen=True)
 class Case:
-    """One submission of some packages, the first of which shows the phase."""
+    """One submission of some packages; the phase is that of the first."""
 
     rig: Rig
     packages: dict[str, str]
@@ -42,7 +42,7 @@ class Case:
     wire: Tripwire
 
     def happen(self) -> None:
-        """Strike at the phase, and wait until the farm has done what was stored."""
+        """Cause the fault at the phase, and wait until the farm has done what was stored."""
         name, *_ = self.packages
         push = self.rig.push(f"push-{name}", *self.packages)
         self.wire.wait()
@@ -55,20 +55,20 @@ class Case:
             assert self.rig.run_of(self.packages[name]) is None
             again = self.rig.push(f"again-{name}", *self.packages)
             assert again.wait(240) == 0, again.said()
-        wait_until(self._all_stand, 240)
+        wait_until(self._all_published, 240)
         if self.fault == FROZEN:
             self.wire.release()
             push.thaw()
             assert push.wait(240) == 0, push.said()
 
-    def _all_stand(self) -> bool:
+    def _all_published(self) -> bool:
         references = self.packages.values()
         return all(self.rig.run_of(one) and self.rig.record(one).state.succeeded for one in references)
 
 
 @pytest.fixture(scope="module")
 def cases(rig: Rig) -> list[Case]:
-    """All cases, after they happened at the same time."""
+    """All cases, after they have happened at the same time."""
     rig.prepare(*CASES, NEEDY)
     with ExitStack() as stack, ThreadPoolExecutor(len(CASES)) as pool:
         cases = []
@@ -77,7 +77,7 @@ def cases(rig: Rig) -> list[Case]:
             if phase is FOLLOWING:
                 packages[NEEDY] = rig.package(NEEDY, needs=packages[name])
             pattern = phase.at(package=name)
-            wire = stack.enter_context(rig.tripwire(phase.way, pattern, phase.hold, {f"push-{name}"}))
+            wire = stack.enter_context(rig.tripwire(phase.backend, pattern, phase.hold, {f"push-{name}"}))
             cases.append(Case(rig, packages, phase, fault, wire))
         work = [pool.submit(case.happen) for case in cases]
         if errors := [error for one in work if (error := one.exception())]:

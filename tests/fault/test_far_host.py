@@ -1,4 +1,4 @@
-"""The wire itself: a host behind it reaches what it should, as well as it should, and nothing else."""
+"""The far host itself: it reaches the services that it should, as fast as it should, and no others."""
 
 from __future__ import annotations
 
@@ -62,26 +62,26 @@ def test_a_service_is_found_at_localhost_and_no_other(host: FarHost, service: in
 
 
 def test_a_wire_that_is_cut_and_healed_loses_nothing_of_what_was_sent(host: FarHost, service: int) -> None:
-    way = host.ways[service]
-    way.cut()
+    link = host.links[service]
+    link.cut()
     waiting = fetch(host, service)
     deadline = time.monotonic() + 20
-    while not way.lost:
+    while not link.lost:
         assert time.monotonic() < deadline
         assert waiting.poll() is None
-    way.heal()
+    link.heal()
     assert int(waiting.communicate(timeout=30)[0]) == len(ANSWER)
 
 
 def test_one_packet_in_ten_is_lost_and_all_arrives(host: FarHost, service: int) -> None:
-    way = host.ways[service]
-    way.loss = 0.1
+    link = host.links[service]
+    link.loss = 0.1
     assert int(fetch(host, service).communicate(timeout=60)[0]) == len(ANSWER)
-    assert way.lost > 0
+    assert link.lost > 0
 
 
 def test_a_delay_is_felt(host: FarHost, service: int) -> None:
-    host.ways[service].delay = 0.3
+    host.links[service].delay = 0.3
     begun = time.monotonic()
     assert int(fetch(host, service).communicate(timeout=60)[0]) == len(ANSWER)
     assert time.monotonic() - begun > 0.6

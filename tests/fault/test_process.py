@@ -1,4 +1,4 @@
-"""What a test sees on a wire is told of the process that said it."""
+"""Data that a test sees is attributed to the process that sent it."""
 
 from __future__ import annotations
 

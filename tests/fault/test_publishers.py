@@ -1,9 +1,9 @@
-"""Who publishes dies or freezes, at each phase of it: in one run, a package for each phase.
+"""Publishers that die or freeze at each phase of a publication: in one run, with a package for each phase.
 
 Each package loses its publisher three times at the same phase: first the process that publishes, then the
-whole publisher, and the third sleeps past its lease and wakes when all is done. And the step before it: a
-worker that has claimed the chord dies or sleeps before it sends the callback; and the step after it: the
-publisher dies before it has started what waited for the package.
+whole publisher; the third freezes until another has published. Also the step before: a worker that has
+claimed the chord dies or freezes before it sends the callback; and the step after: the publisher dies before
+it has started the dependents.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.fault.phases import Phase
     from tests.fault.process import Process
     from tests.fault.rig import Rig
-    from tests.fault.tripwire import Tripwire
+    from tests.support.proxy.tripwire import Tripwire
 
 pytestmark = pytest.mark.timeout(900)
 CHILD, WHOLE, FROZEN = FAULTS = (
@@ -40,7 +40,7 @@ _ENDED = re.compile(r"Task \S+ index\[\S+\] (?:ignored|succeeded)")
 
 @dataclass
 class Case:
-    """One package, and whoever is at a phase of its publication."""
+    """One package, and the process that reaches a phase of its publication."""
 
     rig: Rig
     phase: Phase
@@ -49,18 +49,18 @@ class Case:
     wire: Tripwire | None = None
 
     def arm(self) -> None:
-        """Set a tripwire for the next who comes to the phase."""
+        """Set a tripwire for the next process that reaches the phase."""
         name, _, tag = self.reference.rpartition("/")[2].partition(":")
         pattern = self.phase.at(package=name, tag=tag, again=self.wire is not None)
-        self.wire = self.stack.enter_context(self.rig.tripwire(self.phase.way, pattern, self.phase.hold))
+        self.wire = self.stack.enter_context(self.rig.tripwire(self.phase.backend, pattern, self.phase.hold))
 
     def caught(self) -> Process:
-        """Whoever has come to the phase."""
+        """Wait for the process that reaches the phase."""
         assert self.wire is not None
         return self.rig.processes[self.wire.wait()]
 
     def strike(self, fault: str) -> None:
-        """Strike whoever has come to the phase; one that sleeps wakes when another has done its work."""
+        """Cause the fault at the phase; a frozen process continues after another has done its work."""
         victim, wire = self.caught(), self.wire
         assert wire is not None
         if fault == FROZEN:
@@ -81,7 +81,7 @@ class Case:
             victim.start()
 
     def strike_all(self) -> None:
-        """Strike three publishers, one after another."""
+        """Cause all faults, one after another."""
         for fault in FAULTS:
             self.strike(fault)
             if fault != FROZEN:
@@ -89,13 +89,13 @@ class Case:
 
 
 def ends(rig: Rig) -> int:
-    """How many publications have ended."""
+    """The number of publications that have ended."""
     return sum(len(_ENDED.findall(process.said_ever())) for process in rig.processes.values())
 
 
 @pytest.fixture(scope="module")
 def cases(rig: Rig) -> dict[str, Case]:
-    """All cases, by package, after the run in which they happened, which ended well."""
+    """All cases, by package, after their run has succeeded."""
     phases = {re.sub(r"\W+", "-", phase.name): phase for phase in (*PUBLISH_PHASES, RECORDED)}
     phases |= dict.fromkeys(CLAIMS, CLAIMED)
     rig.prepare(*phases, "dependent")

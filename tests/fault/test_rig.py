@@ -1,4 +1,4 @@
-"""The rig itself: with no fault, every phase passes by, and a package is built once, published and signed."""
+"""The rig itself: without a fault, every phase is seen, and a package is built once, published and signed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from tests.fault.phases import BUILD_PHASES, CLAIMED, PUBLISH_PHASES
 from tests.fault.rig import ARCHES
-from tests.fault.tripwire import Hold
+from tests.support.proxy.tripwire import Hold
 
 if TYPE_CHECKING:
     from tests.fault.rig import Rig
@@ -21,13 +21,13 @@ def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> No
     with ExitStack() as stack:
         wires = {
             phase.name: stack.enter_context(
-                rig.tripwire(phase.way, phase.at(package="quiet", arch="amd64", tag=tag), Hold.NOT)
+                rig.tripwire(phase.backend, phase.at(package="quiet", arch="amd64", tag=tag), Hold.NOTHING)
             )
             for phase in (*BUILD_PHASES, CLAIMED, *PUBLISH_PHASES)
         }
         push = rig.push("push-1", "quiet")
         assert push.wait() == 0, push.said()
-    # And nothing but JSON was printed: no warning, no traceback at the end.
+    # Nothing but JSON was printed: no warning, and no traceback at the end.
     assert json.loads(push.said())["state"] == "done"
     assert [name for name, wire in wires.items() if not wire.tripped and name != "pushed, unsigned"] == []
     for arch in ARCHES:

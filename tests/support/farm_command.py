@@ -1,4 +1,4 @@
-"""The installed command `farm`, run as a person would run it, in a workspace of packages."""
+"""The installed command `farm`, run as a user runs it, in a workspace of packages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMIT = 120
 
 
 def _late() -> str:
-    return "it did not happen in time"
+    return "the condition did not become true in time"
 
 
 def wait_until(
@@ -43,7 +43,7 @@ def wait_until(
 
 @dataclass(frozen=True)
 class Answer:
-    """How one command ended."""
+    """The result of one command."""
 
     code: int
     out: str
@@ -51,7 +51,7 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """What it printed, as JSON."""
+        """Its output, as JSON."""
         return json.loads(self.out)
 
 
@@ -67,7 +67,7 @@ class Workspace:
     program: str = FARM
 
     def environment(self, **more: str) -> dict[str, str]:
-        """The variables that a command is given; FARM_BROKER="" leaves one out."""
+        """The environment of a command; FARM_BROKER="" leaves the broker out."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
         return {**clean, **self.variables, **more}
 
@@ -92,7 +92,7 @@ class Workspace:
         return answer
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
-        """Start `farm WORDS` in a process group of its own, its output in one pipe."""
+        """Start `farm WORDS` in a process group of its own, with its output in one pipe."""
         return subprocess.Popen(
             [self.program, *words],
             cwd=self.directory,
@@ -114,7 +114,7 @@ class Workspace:
         self.commit()
 
     def commit(self) -> None:
-        """Commit all that is there."""
+        """Commit everything."""
         git(self.directory, "add", "-A")
         git(self.directory, "commit", "-qm", "packages")
 
@@ -129,18 +129,18 @@ class Workspace:
         return sorted(answer.json().get("tags") or []) if answer.status_code == httpx.codes.OK else []
 
     def repositories(self) -> list[str]:
-        """The packages of this organisation that the registry has heard of."""
+        """The packages of this organisation that the registry knows."""
         host, _, path = self.org.partition("/")
         names = httpx.get(f"http://{host}/v2/_catalog?n=1000", trust_env=False).json()["repositories"]
         return [name.removeprefix(f"{path}/") for name in names if name.startswith(f"{path}/")]
 
 
 def read_until(process: subprocess.Popen[str], text: str) -> str:
-    """Read what a process prints until it says `text`; pytest's time-out bounds it."""
+    """Read a process's output until a line contains `text`, within pytest's time-out."""
     assert process.stdout is not None
     seen = ""
     for line in process.stdout:
         seen += line
         if text in line:
             return seen
-    raise AssertionError(f"it ended without saying {text!r}:\n{seen}")
+    raise AssertionError(f"it ended without printing {text!r}:\n{seen}")

@@ -1,4 +1,4 @@
-"""Real git repositories for tests, made from lists of steps; nobody's git configuration plays a part."""
+"""Real git repositories for tests, made from lists of steps, without the user's git configuration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def git(repository: Path, *command: str, env: Mapping[str, str] | None = None, g
 
 
 def make_repository(path: Path, steps: Iterable[Mapping[str, Any]] = ()) -> Path:
-    """An empty repository on branch main, and the steps done in it."""
+    """Make a repository on branch main, and do the steps in it."""
     path.mkdir(parents=True, exist_ok=True)
     git(path, "init", "-q", "-b", "main")
     do(path, steps)
@@ -65,7 +65,7 @@ def write(repository: Path, files: Mapping[str, str]) -> None:
 
 
 def commit(repository: Path, message: str = "change", *, date: str = "2024-01-01T00:00:00Z") -> str:
-    """Commit everything as it stands; returns the commit."""
+    """Commit everything; returns the commit."""
     git(repository, "add", "-A")
     dates = {"GIT_AUTHOR_DATE": date, "GIT_COMMITTER_DATE": date}
     git(repository, "commit", "-q", "--allow-empty", "-m", message, env=dates)

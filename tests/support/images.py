@@ -1,4 +1,4 @@
-"""Small images made by hand: layers of files, a configuration, a manifest, in a cache or as archives."""
+"""Small images: layers of files, a configuration and a manifest, in a cache or as archives."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def tar(files: Mapping[str, bytes | None]) -> bytes:
 
 
 def config(layers: Sequence[bytes], arch: str = "amd64") -> bytes:
-    """A configuration for plain layers."""
+    """A configuration for uncompressed layers."""
     data = {
         "architecture": arch,
         "os": "linux",
@@ -62,7 +62,7 @@ def add(
 ) -> ArchImage:
     """Store an image of plain layers, without a name.
 
-    Its configuration may promise other layers, and other bytes may stand for their compressed form.
+    Its configuration may name other layers, and other bytes may take the place of a layer's compressed form.
     """
     packed = packed or [gzip.compress(layer, compresslevel=1, mtime=0) for layer in layers]
     manifest = {
@@ -77,7 +77,7 @@ def add(
 
 
 def docker_archive(layers: Sequence[bytes], names: Sequence[str], *, repeat_as_link: bool = True) -> bytes:
-    """What `docker save` of engines before 25 writes: plain layers, the same one twice as a link."""
+    """An archive as `docker save` of engines before 25 writes it, where a repeated layer is a link."""
     body = config(layers)
     seen: dict[bytes, str] = {}
     packed = io.BytesIO()

@@ -1,12 +1,12 @@
-"""A host of its own at the end of a wire: a network namespace whose packets a test loses, delays and stops.
+"""A far host: a network namespace whose packets a test loses, delays and stops.
 
     with far_host([port_of_redis, port_of_registry]) as host:
         subprocess.Popen([*host.prefix, "farm", "worker"])    # finds both at localhost, as usual
-        host.ways[port_of_redis].cut()
+        host.links[port_of_redis].cut()
 
 The wire is a pair of TUN devices, one in the host's namespace and one in another, between which this
-process carries the packets: many kernels lack `netem`. All of it hangs on descriptors of this process, so
-that nothing of it is left when that ends, however it ends; no other namespace ever sees an address or a rule.
+process carries the packets, since many kernels lack `netem`. All of it depends on descriptors of this
+process, so that nothing is left when the process ends; no other namespace has an address or a rule of it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _CLONE_NEWNET = 0x40000000
 _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _NEAR, _FAR = "192.0.2.1", "192.0.2.2"
-"""Addresses of the block that is kept for examples; they exist in the two namespaces alone."""
+"""Documentation addresses (RFC 5737); they exist in the two namespaces only."""
 _LARGEST = 1 << 16
 _TCP = 6
 _CHUNK = 1 << 16
@@ -43,25 +43,25 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 @dataclass
-class Way:
+class Link:
     """What happens to the packets between the host and one service."""
 
     port: int
-    """Of the service, on loopback, at both ends."""
+    """The service's port, on loopback, at both ends."""
     delay: float = 0.0
-    """Seconds that a packet from the host is late, and so its answer."""
+    """Seconds by which a packet from the host is delayed."""
     loss: float = 0.0
-    """Part of the packets that is lost, in either direction."""
+    """Share of the packets that are lost, in either direction."""
     is_cut: bool = False
     lost: int = 0
     """Packets lost so far."""
 
     def cut(self) -> None:
-        """Lose every packet; nobody is told."""
+        """Lose every packet, without an error."""
         self.is_cut = True
 
     def heal(self) -> None:
-        """Carry as a good wire does."""
+        """Carry every packet at once again."""
         self.is_cut, self.delay, self.loss = False, 0.0, 0.0
 
 
@@ -73,7 +73,7 @@ class Namespace:
 
     @property
     def prefix(self) -> list[str]:
-        """The words before a command that make it run inside."""
+        """The words before a command that run it inside."""
         return ["nsenter", f"--net=/proc/{os.getpid()}/fd/{self.descriptor}", "--"]
 
     def inside(self, call: Callable[[], T]) -> T:
@@ -90,7 +90,7 @@ class Namespace:
         self.inside(lambda: subprocess.run(words, check=True, capture_output=True, timeout=30))
 
     def close(self) -> None:
-        """Let it go."""
+        """Close the descriptor; the namespace ends with its last process."""
         os.close(self.descriptor)
 
 
@@ -106,7 +106,7 @@ def _checked(result: int) -> None:
 
 
 def in_thread(call: Callable[[], T]) -> T:
-    """Call something in a thread of its own, since one that changed its namespace is of no more use."""
+    """Call something in a new thread, since a thread that changed its namespace cannot be used again."""
     results: list[T] = []
     errors: list[BaseException] = []
 
@@ -143,7 +143,7 @@ def _tun(namespace: Namespace, address: str, peer: str) -> int:
 class FarHost:
     """A host whose only neighbours are some services of this machine; see `far_host`."""
 
-    ways: dict[int, Way]
+    links: dict[int, Link]
     """By the service's port."""
     far: Namespace = field(default_factory=Namespace)
     near: Namespace = field(default_factory=Namespace)
@@ -165,12 +165,12 @@ class FarHost:
         return self.far.prefix
 
     def _redirect(self) -> None:
-        """Let the services' ports on the host's loopback lead over the wire."""
+        """Route the services' ports on the host's loopback over the wire."""
         self.far.inside(lambda: Path("/proc/sys/net/ipv4/conf/all/route_localnet").write_text("1"))
         nat = ("iptables", "--wait", "--table", "nat")
-        for port in self.ways:
-            way = ("--protocol", "tcp", "--destination", "127.0.0.1", "--dport", str(port))
-            self.far.run(*nat, "--append", "OUTPUT", *way, "--jump", "DNAT", "--to-destination", _NEAR)
+        for port in self.links:
+            link = ("--protocol", "tcp", "--destination", "127.0.0.1", "--dport", str(port))
+            self.far.run(*nat, "--append", "OUTPUT", *link, "--jump", "DNAT", "--to-destination", _NEAR)
         self.far.run(
             *nat, "--append", "POSTROUTING", "--out-interface", "wire", "--jump", "SNAT", "--to-source", _FAR
         )
@@ -178,34 +178,34 @@ class FarHost:
     async def _begin(self) -> None:
         self._loop.add_reader(self._far_end, self._carry, self._far_end, self._near_end)
         self._loop.add_reader(self._near_end, self._carry, self._near_end, self._far_end)
-        self._servers = [await self._serve(port) for port in self.ways]
+        self._servers = [await self._serve(port) for port in self.links]
 
     def _carry(self, source: int, target: int) -> None:
         with suppress(BlockingIOError):
             while True:
                 packet = os.read(source, _LARGEST)
-                way = self._way_of(packet, outwards=source == self._far_end)
-                if way is None:
+                link = self._link_of(packet, outwards=source == self._far_end)
+                if link is None:
                     continue
-                if way.is_cut or self._chance.random() < way.loss:
-                    way.lost += 1
-                elif way.delay and source == self._far_end:
-                    self._loop.call_later(way.delay, _put, target, packet)
+                if link.is_cut or self._chance.random() < link.loss:
+                    link.lost += 1
+                elif link.delay and source == self._far_end:
+                    self._loop.call_later(link.delay, _put, target, packet)
                 else:
                     _put(target, packet)
 
-    def _way_of(self, packet: bytes, *, outwards: bool) -> Way | None:
-        """The service that a packet goes to or comes from; None for what is no TCP over IPv4."""
+    def _link_of(self, packet: bytes, *, outwards: bool) -> Link | None:
+        """The link of a packet's service; None for anything but TCP over IPv4."""
         if packet[0] >> 4 != 4 or packet[9] != _TCP:
             return None
         ports = struct.unpack_from("!HH", packet, (packet[0] & 0x0F) * 4)
-        return self.ways.get(ports[1 if outwards else 0])
+        return self.links.get(ports[1 if outwards else 0])
 
     async def _serve(self, port: int) -> asyncio.Server:
-        """Answer for a service at the near end, inside its namespace, and reach it from outside."""
+        """Listen for a service at the near end, inside its namespace, and connect to it from outside."""
 
         async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            # The loop itself would let the garbage collector have a task that waits for a stream.
+            # The loop keeps no reference to a task, which may be collected while it waits.
             self._connections.add(task := asyncio.current_task())
             ends = [writer]
             try:
@@ -240,7 +240,7 @@ class FarHost:
         await self._loop.shutdown_default_executor()
 
     def close(self) -> None:
-        """Take the wire and both namespaces away."""
+        """Remove the wire and both namespaces."""
         self._call(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
@@ -255,7 +255,7 @@ def _put(target: int, packet: bytes) -> None:
     try:
         os.write(target, packet)
     except OSError as error:
-        # A full queue loses packets, as any does, and a late packet may find its wire gone.
+        # A full queue loses packets, and a delayed packet may find its wire removed.
         if error.errno not in (errno.EAGAIN, errno.EBADF, errno.EIO, errno.ENOBUFS):
             raise
 
@@ -270,7 +270,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 @contextmanager
 def far_host(ports: Sequence[int]) -> Iterator[FarHost]:
     """A host that reaches these ports of this machine's loopback at its own, and nothing else."""
-    host = FarHost({port: Way(port) for port in ports})
+    host = FarHost({port: Link(port) for port in ports})
     try:
         yield host
     finally:

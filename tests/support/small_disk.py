@@ -1,4 +1,4 @@
-"""A file system of a few mebibytes, to be filled."""
+"""A small file system, which a test fills."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def small_disk(place: Path, size: str = "1m") -> Iterator[Path]:
-    """Mount one of this size (as mount takes it) at a new directory."""
+    """Mount a file system of this size (in the syntax of mount) at a new directory."""
     place.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)]
     subprocess.run(mount, check=True, timeout=30)
@@ -25,7 +25,7 @@ def small_disk(place: Path, size: str = "1m") -> Iterator[Path]:
 
 
 def fill(disk: Path) -> Path:
-    """Take all that is left; returns the file that does."""
+    """Fill all free space; returns the file that does."""
     path = disk / "ballast"
     left = os.statvfs(disk)
     path.write_bytes(bytes(left.f_bavail * left.f_frsize))

@@ -1,4 +1,4 @@
-"""A token service as docker's registry knows them: who logs in to it is given what he asks for, signed."""
+"""A token service for a registry: it signs whatever a client that logs in asks for."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
 
 ISSUER, SERVICE = "tokens of a test", "registry of a test"
 IDENTITY = "who-I-am"
-"""The identity token that it takes in the place of a login."""
+"""The identity token that it accepts in place of a login."""
 
 
 @dataclass
 class TokenService:
-    """What is known of a service that runs."""
+    """A running token service."""
 
     realm: str
     key: Path
     certificate: Path
     login: tuple[str, str]
     asked: list[list[str]] = field(default_factory=list)
-    """The scopes of each question."""
+    """The scopes of each request."""
 
     def token(self, scopes: list[str]) -> str:
-        """A token that allows these, signed with the key."""
+        """A signed token that allows these scopes."""
         chain = "".join(self.certificate.read_text().splitlines()[1:-1])
         header = {"typ": "JWT", "alg": "RS256", "x5c": [chain]}
         access = [dict(zip(("type", "name", "actions"), one.split(":"), strict=True)) for one in scopes]
@@ -65,7 +65,7 @@ def _base64(data: bytes) -> str:
 
 @contextmanager
 def token_service(key: Path, certificate: Path, login: tuple[str, str]) -> Iterator[TokenService]:
-    """A service on loopback, until the end of the block."""
+    """A token service on loopback, for as long as the body runs."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -89,7 +89,7 @@ def token_service(key: Path, certificate: Path, login: tuple[str, str]) -> Itera
             self.wfile.write(body or b"")
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the method it is
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         service = TokenService(f"http://127.0.0.1:{server.server_port}/token", key, certificate, login)

@@ -1,4 +1,4 @@
-"""Values of the farm with all that a test does not care about filled in."""
+"""Values of the farm, with defaults for what does not matter to a test."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def digest(text: str) -> str:
 
 
 def descriptor(name: str, arch: str | None = "amd64", **more: Any) -> Descriptor:
-    """The descriptor of an image manifest; a name has always the same digest."""
+    """The descriptor of an image manifest; the same name always gives the same digest."""
     return Descriptor(OCI_MANIFEST, digest(name), 7, Platform(arch) if arch else None, **more)
 
 
 def attestation(name: str, about: Descriptor) -> Descriptor:
-    """What BuildKit says about an image."""
+    """An attestation of BuildKit about an image."""
     facts = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": about.digest}
     platform = Platform("unknown", "unknown")
     return Descriptor(OCI_MANIFEST, digest(name), 9, platform, tuple(sorted(facts.items())))
@@ -72,7 +72,7 @@ def job(arch: str = "amd64", *, run: str = "r1", package: str = "linuxkit/foo", 
 
 
 def work(package: str = "linuxkit/foo", *arches: str, run: str = "r1", **more: Any) -> PackageWork:
-    """What there is to do for a package; every architecture is to be built."""
+    """The work for a package: a build of every architecture."""
     jobs = tuple(job(arch, run=run, package=package) for arch in arches)
     return PackageWork(package, reference(package), **{"arches": arches, "jobs": jobs, **more})
 

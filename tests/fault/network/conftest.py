@@ -1,4 +1,4 @@
-"""A farm of separate processes whose registry and notary server break as a test tells them to."""
+"""A farm of separate processes, whose registry and notary server fail as a test chooses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.fault.rig import Rig, running_rig
-from tests.support.http_faults import HttpRelay, http_relay
+from tests.support.proxy.http import HttpProxy, http_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,34 +19,34 @@ if TYPE_CHECKING:
 WORKERS = ("amd64-1", "arm64-1", "publish-1", "publish-2")
 IMPATIENT = {
     "FARM_CONCURRENCY": "4",
-    "FARM_HTTP_TIMEOUT": "5s",
-    "FARM_PUSH_SILENCE": "8s",
-    "FARM_TRUST_TIMEOUT": "15s",
+    "FARM_HTTP_TIMEOUT": "3s",
+    "FARM_PUSH_SILENCE": "4s",
+    "FARM_TRUST_TIMEOUT": "10s",
 }
-"""So that a test sees the end of what is waited for."""
+"""Short time-outs, so that a test does not wait long for them."""
 
 
 @dataclass(frozen=True)
 class Services:
-    """The relays before the real ones."""
+    """The proxies in front of the real services."""
 
-    registry: HttpRelay
-    notary: HttpRelay
+    registry: HttpProxy
+    notary: HttpProxy
 
 
 @pytest.fixture(scope="package")
 def services(lab: Lab) -> Iterator[Services]:
     certificate = (lab.notary_ca, lab.notary_ca.with_name("server.key"))
     with (
-        http_relay(lab.registry) as registry,
-        http_relay(urlsplit(lab.notary_url).netloc, tls=certificate) as notary,
+        http_proxy(lab.registry) as registry,
+        http_proxy(urlsplit(lab.notary_url).netloc, tls=certificate) as notary,
     ):
         yield Services(registry, notary)
 
 
 @pytest.fixture(scope="package")
 def farm(lab: Lab, services: Services) -> Iterator[Rig]:
-    """The farm, all workers up; they are less patient than a site's."""
+    """The farm, with all workers ready."""
     faulty = replace(lab, registry=services.registry.address, notary_url=services.notary.url)
     with running_rig(faulty, ()) as rig:
         started = [rig.worker(name, **IMPATIENT) for name in WORKERS]
@@ -57,7 +57,7 @@ def farm(lab: Lab, services: Services) -> Iterator[Rig]:
 
 @pytest.fixture(autouse=True)
 def mended(services: Services) -> Iterator[None]:
-    """No fault outlasts its test."""
+    """Remove a test's faults at its end."""
     yield
     services.registry.mend()
     services.notary.mend()

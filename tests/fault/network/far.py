@@ -1,4 +1,4 @@
-"""A worker and a publisher on a host of their own, with its own engine and a small disk, behind a wire."""
+"""A worker and a publisher on a host of their own, with an engine and a small disk, behind a network link."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from lab.directory import own_directory
 from lab.engine import answers
 from lab.process import Service
 from tests.fault.process import Process
-from tests.fault.relay import Upstream
-from tests.fault.rig import Rig, Way
+from tests.fault.rig import Backend, Rig
 from tests.support.farm_command import FARM
 from tests.support.namespaces import FarHost, far_host
+from tests.support.proxy.tcp import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.namespaces import Way as Wire
+    from tests.support.namespaces import Link
 
 WORKER, PUBLISHER = "amd64-far", "publish-far"
 DISK = 400 << 20
@@ -48,35 +48,35 @@ class FarProcess(Process):
 
 @dataclass(frozen=True)
 class Far:
-    """The host, and the farm whose only worker and only publisher work there."""
+    """The host, and the farm whose only worker and only publisher run on it."""
 
     rig: Rig
     host: FarHost
     engine: Service
     disk: Path
 
-    def wire(self, way: Way, process: str = WORKER) -> Wire:
-        """The way of a process to a service; all processes share the one to the registry."""
-        return self.host.ways[self.rig.relay(process, way).port]
+    def wire(self, backend: Backend, process: str = WORKER) -> Link:
+        """The link between a process and a service; all processes share the one to the registry."""
+        return self.host.links[self.rig.proxy(process, backend).port]
 
     @property
-    def wires(self) -> list[Wire]:
-        """All that leave the host: the engine is on it."""
-        engine = self.wire(Way.ENGINE)
-        return [wire for wire in self.host.ways.values() if wire is not engine]
+    def wires(self) -> list[Link]:
+        """All links that leave the host; the engine is on the host."""
+        engine = self.wire(Backend.ENGINE)
+        return [wire for wire in self.host.links.values() if wire is not engine]
 
 
 @contextmanager
 def far_farm(rig: Rig, **variables: str) -> Iterator[Far]:
-    """Workers on a far host, for a farm that has none yet."""
+    """A worker and a publisher on a far host, for a farm without others."""
     with ExitStack() as stack:
         home = stack.enter_context(own_directory())
         disk = home / "disk"
         url = f"unix://{disk}/docker.sock"
-        # What a worker asks of its engine is counted on the way, which takes no harm.
-        rig.ways[Way.ENGINE] = Upstream(url)
-        ports = {rig.relay(name, way).port for name in (WORKER, PUBLISHER) for way in Way}
-        # Base images are named after the registry itself.
+        # A proxy counts what a worker asks of its engine; no test breaks that connection.
+        rig.upstreams[Backend.ENGINE] = Upstream(url)
+        ports = {rig.proxy(name, backend).port for name in (WORKER, PUBLISHER) for backend in Backend}
+        # The names of base images contain the port of the registry itself.
         ports.add(int(rig.lab.registry.rpartition(":")[2]))
         host = stack.enter_context(far_host(sorted(ports)))
         engine = Service("far-engine", _engine(host, disk, url), home, answers(url), last_signal="TERM")
@@ -92,7 +92,7 @@ def far_farm(rig: Rig, **variables: str) -> Iterator[Far]:
 
 
 def _engine(host: FarHost, disk: Path, url: str) -> list[str]:
-    """The command of the host's engine, on a disk of its own size, which goes with its directory."""
+    """The command of the host's engine, whose data is on a disk of fixed size."""
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(disk)]
     subprocess.run(mount, check=True, capture_output=True, timeout=30)

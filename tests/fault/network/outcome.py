@@ -1,4 +1,4 @@
-"""What a case ends with: the right images, one signed index, and a state that tells the truth."""
+"""What a case must end with: the right images, one signed index, and a state that agrees."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Package:
 def write(
     rig: Rig, *names: str, step: str = "", arches: tuple[str, ...] = ARCHES, padding: int = 0
 ) -> dict[str, Package]:
-    """Packages that were never built before, ready to be signed.
+    """Write new packages, and initialise signing for them.
 
     Args:
         rig: where they are to be pushed.
@@ -66,7 +66,7 @@ def write(
 
 
 def state_of(rig: Rig, package: Package) -> dict[str, Any]:
-    """What `farm status --json` says of a package in its newest run."""
+    """What `farm status --json` reports for a package in its newest run."""
     run = rig.run_of(package.reference)
     assert run is not None
     status = rig.ask("status", run, "--json").json
@@ -74,21 +74,21 @@ def state_of(rig: Rig, package: Package) -> dict[str, Any]:
 
 
 def assert_published(rig: Rig, *packages: Package, builds: Collection[int] = (1,)) -> None:
-    """Make sure that packages of one run stand, complete and signed, each image built as often as it may."""
+    """Check that packages of one run are published and signed, with an allowed number of builds."""
     run = rig.run_of(packages[0].reference)
     assert run is not None
     status = rig.ask("status", run, "--json").json
     assert status["state"] == "done"
     states = {one["reference"]: one for one in status["packages"]}
     for package in packages:
-        _assert_stands(rig, package, states[package.reference])
+        _assert_consistent(rig, package, states[package.reference])
         for arch in package.arches:
             made = rig.builds(package.reference, arch)
             assert len(made) in builds, (package.name, arch, made)
 
 
-def _assert_stands(rig: Rig, package: Package, state: dict[str, Any]) -> None:
-    """Make sure that what the state tells is what the registry holds and the notary server signed."""
+def _assert_consistent(rig: Rig, package: Package, state: dict[str, Any]) -> None:
+    """Check that the state agrees with the registry and the notary server."""
     assert state["state"] == "signed", state
     assert {job["state"] for job in state["jobs"]} <= {"built", "exists"}, state
     reference = Reference.parse(package.reference)
@@ -98,18 +98,18 @@ def _assert_stands(rig: Rig, package: Package, state: dict[str, Any]) -> None:
         assert index is not None
         assert found is not None
         assert found.to_json() == state["index"]
-        told = {job["arch"]: ArchImage.from_json(job["image"]).descriptors for job in state["jobs"]}
+        recorded = {job["arch"]: ArchImage.from_json(job["image"]).descriptors for job in state["jobs"]}
         for arch in package.arches:
             image = arch_image(registry, held.for_arch(arch), arch)
             assert image is not None
-            assert members_of(index, arch) == image.descriptors == told[arch]
+            assert members_of(index, arch) == image.descriptors == recorded[arch]
     server = NotaryServer(rig.lab.notary_url, rig.home / "trust", rig.lab.notary_ca)
     signed = read_signatures([reference.name], server, timeout=60)[reference.name][str(reference.tag)]
     assert (signed.digest, signed.size) == (found.digest, found.size)
 
 
 def assert_failed(rig: Rig, package: Package, *, because: str, published: bool = False) -> str:
-    """Make sure that a package failed and left nothing in part; returns the one sentence that says why."""
+    """Check that a package failed and left nothing half done; returns the error message."""
     state = state_of(rig, package)
     assert state["state"] == "failed", state
     sentence = str(state["error"]["message"])
@@ -123,7 +123,7 @@ def assert_failed(rig: Rig, package: Package, *, because: str, published: bool =
 
 
 def assert_done(push: Process) -> None:
-    """Make sure that `farm push` ended well."""
+    """Check that `farm push` succeeded."""
     code = push.wait(240)
-    said = [line for line in push.said().splitlines() if '"message"' in line]
-    assert code == 0, "\n".join(said)
+    errors = [line for line in push.said().splitlines() if '"message"' in line]
+    assert code == 0, "\n".join(errors)

@@ -1,4 +1,4 @@
-"""A worker and a publisher on a machine of their own: its wire, its engine, its disk and its memory fail."""
+"""A worker and a publisher on a machine of their own: its network, engine, disk and memory fail."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from farm.state.run_reader import read_run
 from tests.fault.network.conftest import IMPATIENT
 from tests.fault.network.far import PUBLISHER, WORKER, Far, far_farm
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
-from tests.fault.rig import LEASE, Way, running_rig
+from tests.fault.rig import LEASE, Backend, running_rig
 from tests.support.farm_command import wait_until
-from tests.support.http_faults import preceded_by
+from tests.support.proxy.http_faults import preceded_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,20 +29,22 @@ if TYPE_CHECKING:
     from tests.fault.network.conftest import Services
     from tests.fault.network.outcome import Package
     from tests.fault.process import Process
-    from tests.support.namespaces import Way as Wire
+    from tests.support.namespaces import Link
 
 pytestmark = pytest.mark.timeout(900)
 ONE = ("amd64",)
+# Over a delayed wire, a signature takes longer than the time-out of the other tests.
+VARIABLES = IMPATIENT | {"FARM_DISK_FREE": "0", "FARM_TRUST_TIMEOUT": "60s"}
 CHATTY = f"for i in {' '.join('x' * 30)}; do yes {'long ' * 20} | head -n 1000; sleep 0.1; done"
-"""A step whose log takes some memory."""
-OUTAGE = 6.0
-"""Seconds for which a wire is cut; longer than a lease lives."""
+"""A step with a long log, which takes memory."""
+OUTAGE = LEASE + 1
+"""Seconds for which a wire is cut."""
 
 
 @pytest.fixture(scope="module")
 def far(lab: Lab, services: Services) -> Iterator[Far]:
     faulty = replace(lab, registry=services.registry.address, notary_url=services.notary.url)
-    with running_rig(faulty, ()) as rig, far_farm(rig, **IMPATIENT, FARM_DISK_FREE="0") as far:
+    with running_rig(faulty, ()) as rig, far_farm(rig, **VARIABLES) as far:
         yield far
 
 
@@ -66,13 +68,13 @@ def push(far: Far, package: Package) -> Process:
 
 
 def wait_for_build(far: Far, package: Package) -> None:
-    """Wait until a build runs: the state says so a moment before the engine is asked."""
+    """Wait until a build runs: the state changes just before the engine is asked."""
     wait_until(lambda: (job := job_of(far, package)) and job.state is JobState.BUILDING)
     wait_until(lambda: far.rig.builds(package.reference, "amd64"))
 
 
-def cut_for_a_while(wire: Wire) -> Callable[[], None]:
-    """Cut a wire now, and heal it later, while whoever asked for it goes on."""
+def cut_for_a_while(wire: Link) -> Callable[[], None]:
+    """Return a function that cuts a wire and returns at once; a timer heals the wire."""
 
     def cut() -> None:
         wire.cut()
@@ -87,18 +89,17 @@ def test_redis_is_out_of_reach_for_longer_than_a_lease_in_the_middle_of_a_build(
     package = write(far.rig, "noredis", step="sleep 3", arches=ONE)["noredis"]
     pushing = push(far, package)
     wait_for_build(far, package)
-    assert OUTAGE > LEASE
-    wire = far.wire(Way.REDIS)
+    wire = far.wire(Backend.REDIS)
     cut_for_a_while(wire)()
     assert_done(pushing)
     assert wire.lost > 0
-    # It was not pushed when its lease ran out, unless it was quick.
+    # It is built again if its lease expired before it was pushed.
     assert_published(far.rig, package, builds=(1, 2))
 
 
 def test_the_registry_is_out_of_reach_in_the_middle_of_a_push(far: Far, services: Services) -> None:
     package = write(far.rig, "noregistry", arches=ONE)["noregistry"]
-    wire = far.wire(Way.REGISTRY)
+    wire = far.wire(Backend.REGISTRY)
     fault = services.registry.breaks(
         "PATCH", "/noregistry/blobs/uploads/", preceded_by(cut_for_a_while(wire))
     )
@@ -109,14 +110,14 @@ def test_the_registry_is_out_of_reach_in_the_middle_of_a_push(far: Far, services
 
 def test_the_notary_server_is_out_of_reach_in_the_middle_of_a_signing(far: Far, services: Services) -> None:
     package = write(far.rig, "nonotary", arches=ONE)["nonotary"]
-    wire = far.wire(Way.NOTARY, PUBLISHER)
+    wire = far.wire(Backend.NOTARY, PUBLISHER)
     fault = services.notary.breaks("POST", "/nonotary/_trust/tuf/$", preceded_by(cut_for_a_while(wire)))
     assert_done(push(far, package))
     assert (fault.hits, wire.lost > 0) == (1, True)
     assert_published(far.rig, package)
 
 
-@pytest.mark.parametrize(("delay", "loss"), [(0.3, 0.0), (0.0, 0.1)], ids=["delayed", "losing"])
+@pytest.mark.parametrize(("delay", "loss"), [(0.15, 0.0), (0.0, 0.1)], ids=["delayed", "losing"])
 def test_a_poor_wire_to_everything_makes_it_slower_and_no_worse(far: Far, delay: float, loss: float) -> None:
     name = "slowwire" if delay else "lossy"
     package = write(far.rig, name, arches=ONE)[name]
@@ -129,7 +130,7 @@ def test_a_poor_wire_to_everything_makes_it_slower_and_no_worse(far: Far, delay:
 
 
 def test_the_engine_is_restarted_in_the_middle_of_a_build(far: Far) -> None:
-    package = write(far.rig, "noengine", step="sleep 4", arches=ONE)["noengine"]
+    package = write(far.rig, "noengine", step="sleep 2", arches=ONE)["noengine"]
     pushing = push(far, package)
     wait_for_build(far, package)
     far.engine.stop()
@@ -138,11 +139,11 @@ def test_the_engine_is_restarted_in_the_middle_of_a_build(far: Far) -> None:
     assert_published(far.rig, package, builds=(2, 3))
 
 
-def test_a_disk_that_stays_full_is_told_and_the_build_done_once_there_is_room(far: Far) -> None:
+def test_a_disk_that_stays_full_is_reported_and_the_build_done_once_there_is_room(far: Far) -> None:
     package = write(far.rig, "bulky", arches=ONE, padding=40 << 20)["bulky"]
     room = os.statvfs(far.disk)
     with (far.disk / "ballast").open("wb") as ballast:
-        # Whatever the clean-up may find, the build needs more.
+        # The build needs more than the clean-up can free.
         os.posix_fallocate(ballast.fileno(), 0, room.f_bavail * room.f_frsize - (20 << 20))
     try:
         pushing = push(far, package)
@@ -171,7 +172,7 @@ def test_a_worker_whose_memory_runs_out_loses_no_job(far: Far) -> None:
 
 @contextmanager
 def starved(pids: list[int]) -> Iterator[Callable[[], int]]:
-    """Leave processes next to no memory more; and how many of them the kernel has ended for it."""
+    """Leave almost no memory to processes; yields how many of them the kernel has killed."""
     v1 = Path("/sys/fs/cgroup/memory")
     root, limit, events = (
         (v1, "memory.limit_in_bytes", "memory.oom_control")

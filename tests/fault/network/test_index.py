@@ -1,4 +1,4 @@
-"""One tag, many publishers with no lease in common: its index ends up with all their architectures."""
+"""One tag, many publishers without a common lease: its index ends up with all their architectures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from farm.registry.media_types import OCI_MANIFEST
 from farm.registry.publish_index import Publishing
 from farm.registry.published_images import read_index
 from lab.images import push_blob
-from tests.support.http_faults import answer, http_relay, preceded_by
+from tests.support.proxy.http import http_proxy
+from tests.support.proxy.http_faults import answer, preceded_by
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -34,7 +35,7 @@ _NO_LOGINS = Credentials(Path("/nonexistent"))
 
 
 def push_image(registry: Registry, reference: Reference, arch: str) -> ArchImage:
-    """Push an image of nothing, like no other, under NAME:TAG-ARCH."""
+    """Push a unique image without layers under NAME:TAG-ARCH."""
     config = json.dumps({"architecture": arch, "os": "linux", "author": secrets.token_hex(8)}).encode()
     with httpx.Client(trust_env=False) as http:
         push_blob(http, reference, config)
@@ -47,7 +48,7 @@ def push_image(registry: Registry, reference: Reference, arch: str) -> ArchImage
 
 
 def publish(registry: Registry, reference: Reference, *arches: str) -> list[Descriptor]:
-    """Build and publish as a farm of one's own; returns what was signed, one after the other."""
+    """Build and publish as a separate farm; returns what was signed, in order."""
     signed: list[Descriptor] = []
     built = [push_image(registry, reference, arch) for arch in arches]
     publishing = Publishing(registry, reference, built)
@@ -56,7 +57,7 @@ def publish(registry: Registry, reference: Reference, *arches: str) -> list[Desc
 
 
 def publish_in_turn(names: list[str], number: int, together: Any) -> None:
-    """One process of many, which publishes two architectures of each tag when all others do."""
+    """One of many processes, which publishes two architectures of each tag at the same time as the others."""
     arches = (ARCHES[number % len(ARCHES)], ARCHES[(number + 1) % len(ARCHES)])
     with Registry(_NO_LOGINS, timeout=LIMIT) as registry:
         for name in names:
@@ -82,12 +83,12 @@ def test_eight_processes_publish_overlapping_architectures_and_none_is_lost(lab:
     assert [index and len(index.manifests) for index in indexes] == [len(ARCHES)] * ROUNDS
 
 
-def test_whoever_overwrites_a_newer_index_finds_out_and_what_is_signed_last_stands(lab: Lab) -> None:
-    with http_relay(lab.registry) as relay, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
-        reference = Reference.parse(f"{relay.address}/race/{secrets.token_hex(4)}:1")
+def test_a_publisher_that_overwrites_a_newer_index_notices_and_signs_the_final_one(lab: Lab) -> None:
+    with http_proxy(lab.registry) as proxy, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
+        reference = Reference.parse(f"{proxy.address}/race/{secrets.token_hex(4)}:1")
         others: list[Descriptor] = []
-        # Another farm does all that it has to do between this one's look at the tag and its push.
-        relay.breaks(
+        # Another farm publishes after this one has read the tag and before it pushes.
+        proxy.breaks(
             "PUT", "/manifests/1$", preceded_by(lambda: others.extend(publish(registry, reference, "arm64")))
         )
         signed = publish(registry, reference, "amd64")
@@ -97,11 +98,11 @@ def test_whoever_overwrites_a_newer_index_finds_out_and_what_is_signed_last_stan
     assert (len(others), signed[-1]) == (1, found)
 
 
-def test_a_publisher_that_never_has_its_way_says_so(lab: Lab) -> None:
-    with http_relay(lab.registry) as relay, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
-        reference = Reference.parse(f"{relay.address}/race/{secrets.token_hex(4)}:1")
+def test_a_publisher_whose_index_is_always_overwritten_reports_it(lab: Lab) -> None:
+    with http_proxy(lab.registry) as proxy, Registry(_NO_LOGINS, timeout=LIMIT) as registry:
+        reference = Reference.parse(f"{proxy.address}/race/{secrets.token_hex(4)}:1")
         publish(registry, reference, "amd64")
         swallowed = answer(201, says="")
-        relay.breaks("PUT", "/manifests/1$", swallowed, times=float("inf"))
+        proxy.breaks("PUT", "/manifests/1$", swallowed, times=float("inf"))
         with pytest.raises(RegistryUnavailableError, match="never kept the index"):
             publish(registry, reference, "arm64")

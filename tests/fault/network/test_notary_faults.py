@@ -1,4 +1,4 @@
-"""A notary server that fails in every way that it can: nothing is lost, and what cannot be signed says so."""
+"""A notary server that fails in many ways: nothing is lost, and failures to sign are reported."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from farm.trust.notary.sign import sign_targets
 from farm.trust.notary.verify import read_signatures
 from farm.trust.signer import SignTarget
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
-from tests.support import http_faults
 from tests.support.farm_command import wait_until
-from tests.support.http_faults import answer
+from tests.support.proxy import http_faults
+from tests.support.proxy.http_faults import answer
 
 if TYPE_CHECKING:
     from tests.fault.network.conftest import Services
@@ -34,25 +34,25 @@ HEALING = {
     "nslow": http_faults.delayed(3),
     "nsilent": http_faults.silence(),
 }
-"""What happens once to a publication, by the name of the package whose it is."""
+"""What happens once to a publication, by the name of its package."""
 DOWN = 3
 """Attempts in a row that fail."""
 OTHER = SignTarget("", "other", f"sha256:{'0' * 64}", 7)
 
 
 def server_of(farm: Rig) -> NotaryServer:
-    """The server itself, past all relays."""
+    """The server itself, without a proxy."""
     return NotaryServer(farm.lab.notary_url, farm.home / "other", farm.lab.notary_ca)
 
 
 def sign_another_tag(farm: Rig, package: Package) -> None:
-    """Publish in a package's collection, as a client that knows nothing of the farm."""
+    """Publish in a package's collection, as a client other than the farm."""
     key = SigningKey(farm.lab.signing_key, Secret(farm.lab.signing_passphrase))
     target = replace(OTHER, name=Reference.parse(package.reference).name)
     sign_targets([target], key, server_of(farm), timeout=60)
 
 
-def test_a_signing_outlasts_what_a_notary_server_can_do(farm: Rig, services: Services) -> None:
+def test_signing_survives_every_temporary_fault_of_a_notary_server(farm: Rig, services: Services) -> None:
     packages = write(farm, *HEALING, "nconflict", "ndown")
     faults = [services.notary.breaks("POST", f"/{name}/{PUBLISHED}", act) for name, act in HEALING.items()]
     conflict = packages["nconflict"]
@@ -77,7 +77,7 @@ def test_nothing_is_built_that_could_not_be_signed(farm: Rig, services: Services
     assert farm.run_of(package.reference) is None
 
 
-def test_what_cannot_be_signed_is_told_and_signed_later_without_a_build(
+def test_a_failure_to_sign_is_reported_and_a_retry_signs_without_a_build(
     farm: Rig, services: Services
 ) -> None:
     packages = write(farm, "nlocked", "nrefused", step="sleep 4")

@@ -1,4 +1,4 @@
-"""A registry that fails in every way that it can: what heals is outlasted, and what does not is told."""
+"""A registry that fails in many ways: temporary faults are survived, and permanent ones are reported."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ import pytest
 from lab import services as lab_services
 from lab.directory import own_directory
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
-from tests.support import http_faults
 from tests.support.farm_command import wait_until
-from tests.support.http_faults import answer
+from tests.support.proxy import http_faults
+from tests.support.proxy.http import Exchange
+from tests.support.proxy.http_faults import answer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,21 +38,21 @@ HEALING = {
     "wrongname": ("GET", http_faults.other_digest()),
     "wrongbytes": ("GET", http_faults.other_bytes()),
 }
-"""What happens once to a manifest on its way, by the name of the package whose it is."""
+"""What happens once to a manifest on its way, by the name of its package."""
 
 
-def test_pushes_outlast_what_a_registry_can_do_and_nothing_is_built_twice(
+def test_pushes_survive_every_temporary_fault_of_a_registry_and_nothing_is_built_twice(
     farm: Rig, services: Services
 ) -> None:
     packages = write(farm, *HEALING, "midblob")
     faults = [services.registry.breaks("PATCH", "/midblob/blobs/uploads/", http_faults.reset(after=50))]
     for name, (method, act) in HEALING.items():
-        # The image of one architecture, and the index. Both are looked for before there is one: the
-        # command looks, then the worker, and the publisher.
+        # The image of one architecture, and the index. Before either exists, the command looks for it, and
+        # then the worker or publisher.
         for tag in (f"{packages[name].tag}-amd64", packages[name].tag):
             at = f"/{name}/manifests/{tag}$"
             if method == "GET":
-                services.registry.breaks("GET", at, http_faults.Exchange.pass_on, times=2)
+                services.registry.breaks("GET", at, Exchange.pass_on, times=2)
             faults.append(services.registry.breaks(method, at, act))
     assert_done(farm.push("push-faults", *packages))
     assert [fault.path.pattern for fault in faults if fault.hits != 1] == []
@@ -60,13 +61,11 @@ def test_pushes_outlast_what_a_registry_can_do_and_nothing_is_built_twice(
     assert re.search(r"\b500\b.*; retrying in \d+ s \(attempt 2 of", log), log
 
 
-def test_a_registry_that_is_only_read_is_told_as_such_and_holds_no_index(
-    farm: Rig, services: Services
-) -> None:
+def test_a_read_only_registry_is_reported_as_such_and_holds_no_index(farm: Rig, services: Services) -> None:
     packages = write(farm, "unwritable", "noindex")
     refused = answer(405, says="The operation is unsupported.")
     forever = float("inf")
-    # Refused at its first blob, an engine tries for most of a minute; a manifest it gives up at once.
+    # An engine retries a refused blob for most of a minute, but gives up at once for a manifest.
     for name, tag in (
         ("unwritable", f"{packages['unwritable'].tag}-amd64"),
         ("noindex", packages["noindex"].tag),
@@ -84,7 +83,7 @@ def test_a_registry_that_is_only_read_is_told_as_such_and_holds_no_index(
 
 @contextmanager
 def registry_on_a_small_disk() -> Iterator[tuple[Located, Path]]:
-    """Another registry, and its disk of 32 MiB."""
+    """A second registry, and its disk of 32 MiB."""
     with own_directory() as home:
         located = lab_services.registry(home, "small")
         disk = home / "small" / "data"
@@ -98,7 +97,7 @@ def registry_on_a_small_disk() -> Iterator[tuple[Located, Path]]:
             located.service.stop()
 
 
-def test_a_push_outlasts_a_registry_whose_disk_is_full_until_somebody_makes_room(farm: Rig) -> None:
+def test_a_push_waits_for_a_registry_whose_disk_is_full_until_there_is_room(farm: Rig) -> None:
     with registry_on_a_small_disk() as (small, disk):
         package = write(farm, "bulky", arches=("amd64",), padding=8 << 20)["bulky"]
         room = os.statvfs(disk)

@@ -1,4 +1,4 @@
-"""Two maintainers push the same tree at the same moment: the work is done once, and both see it finish."""
+"""Two maintainers push the same tree at the same time: the work is done once, and both pushes succeed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def jobs(farm: Rig, run: str) -> dict[str, JobRecord]:
 
 
 def push_twice(farm: Rig, package: Package) -> list[tuple[Process, str]]:
-    """Two pushes with their runs: the builds of the first are under way, those of the second wait."""
+    """Two pushes with their runs: the builds of the first are in progress, and those of the second wait."""
     first = farm.push(f"first-{package.name}", package.name)
     wait_until(lambda: all(farm.builds(package.reference, arch) for arch in ARCHES))
     one = farm.run_of(package.reference)

@@ -1,4 +1,4 @@
-"""Two farms, each with a Redis of its own, push one tree: neither knows of the other, and nothing is lost."""
+"""Two farms, each with a Redis of its own, push one tree: nothing is lost."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from farm.registry.published_images import read_index
 from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.verify import read_signatures
 from tests.fault.network.outcome import assert_done, write
-from tests.support.http_faults import preceded_by
+from tests.support.proxy.http_faults import preceded_by
 
 if TYPE_CHECKING:
     from tests.fault.network.conftest import Services
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.timeout(900)
 PATIENT = {"FARM_HTTP_TIMEOUT": "120s"}
-"""So that the request waits on which the other farm does all its work."""
+"""Long enough for a request during which the other farm does all its work."""
 
 
 def start_farm(rig: Rig, name: str, arch: str, database: int) -> list[Process]:
@@ -48,7 +48,7 @@ def test_each_pushes_its_own_architecture_and_the_signed_index_holds_both(
         words = ("--only", arch, "--partial")
         assert_done(farm.push(name, package.name, words=words, **broker(farm, database)))
 
-    # The other farm publishes and signs all that it has between this one's look at the tag and its push.
+    # The other farm publishes and signs after this one has read the tag and before it pushes.
     between = services.registry.breaks(
         "PUT", f"/divided/manifests/{package.tag}$", preceded_by(lambda: push("push-other", "amd64", 2))
     )

@@ -11,8 +11,8 @@ from farm.builders.docker_engine import Engine
 from farm.builders.engine_builder import EngineBuilder, check_architecture
 from farm.errors import BuildFailedError, EngineUnavailableError, InputError
 from tests.integration.builders.conftest import Bench, wait_until
-from tests.integration.builders.proxy import relay
 from tests.integration.builders.steps import is_running, sleeper
+from tests.support.proxy.tcp import proxy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,12 +30,15 @@ def test_a_build_whose_engine_is_lost_can_be_retried(
     bench: Bench, lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dockerfile, mark = sleeper()
-    with relay(tmp_path / "s", lab.engine_url) as way, Engine.connect(way.url, timeout=5.0) as engine:
+    with (
+        proxy(lab.engine_url, socket=tmp_path / "s") as proxied,
+        Engine.connect(proxied.address, timeout=5.0) as engine,
+    ):
         monkeypatch.setattr(bench, "builder", EngineBuilder(engine, lambda _: None))
 
         def cut() -> None:
             wait_until(lambda: is_running(mark))
-            way.cut()
+            proxied.cut()
 
         cutter = threading.Thread(target=cut)
         cutter.start()

@@ -10,7 +10,8 @@ from farm.builders.build_spec import BuildSpec
 from farm.builders.builder import Control
 from farm.builders.engine_push import push
 from farm.errors import RegistryUnavailableError
-from tests.support.http_faults import http_relay, silence
+from tests.support.proxy.http import http_proxy
+from tests.support.proxy.http_faults import silence
 
 if TYPE_CHECKING:
     from lab.lab import Lab
@@ -18,10 +19,10 @@ if TYPE_CHECKING:
 
 
 def test_a_push_without_progress_is_stopped_and_can_be_retried(bench: Bench, lab: Lab) -> None:
-    with http_relay(lab.registry) as relay:
-        name = bench.name(relay.address)
+    with http_proxy(lab.registry) as proxy:
+        name = bench.name(proxy.address)
         bench.build("FROM BASE\n", BuildSpec("amd64"), name=name)
-        relay.breaks("PUT", "/manifests/", silence())
+        proxy.breaks("PUT", "/manifests/", silence())
         with pytest.raises(RegistryUnavailableError, match="made no progress for 2 s") as stopped:
             push(bench.engine, name, None, Control(bench.log.append, 60), silence=2)
         assert stopped.value.retryable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import closing
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -16,7 +15,7 @@ from farm.cache.archive_export import archive as exported
 from farm.cache.maintenance import verify
 from farm.errors import CacheError, EngineError, EngineUnavailableError
 from farm.model import Reference
-from tests.integration.builders.proxy import relay
+from tests.support.proxy.tcp import proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,14 +69,12 @@ def test_an_engine_that_goes_away_in_the_middle_leaves_nothing_named(
     lab: Lab, image: Reference, cache: Cache, tmp_path: Path
 ) -> None:
     with (
-        relay(tmp_path / "relay.sock", lab.engine_url) as way,
-        closing(Engine.connect(way.url, timeout=60)) as engine,
+        proxy(lab.engine_url, socket=tmp_path / "engine.sock") as proxied,
+        closing(Engine.connect(proxied.address, timeout=60)) as engine,
         engine_images.save_image(engine, str(image)) as stream,
     ):
         stream.read(1000)
-        cutter = threading.Thread(target=way.cut)
-        cutter.start()
-        cutter.join()
+        proxied.cut()
         with pytest.raises((EngineUnavailableError, CacheError)):
             archive_import.load(cache.blobs, stream)
     assert cache.names() == {}

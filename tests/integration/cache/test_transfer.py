@@ -13,8 +13,8 @@ from farm.cache.transfer import published, pull_all, pull_images, push_all
 from farm.errors import CacheError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.model import Reference
 from farm.registry.blobs import Arrival, pull_blob, push_blob
-from tests.integration.cache.relay import breaking
 from tests.support.images import LAYER, add, tar
+from tests.support.proxy.tcp import proxy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -111,10 +111,11 @@ def test_without_the_login_nothing_is_pushed(cache: Cache, registry: Registry, l
 
 def test_an_upload_that_breaks_off_is_begun_again(cache: Cache, registry: Registry, lab: Lab) -> None:
     blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
-    with breaking(lab.registry, up=BIG // 2, times=2) as (host, way):
-        name = Reference.parse(f"{host}/{secrets.token_hex(4)}/foo:1")
+    with proxy(f"tcp://{lab.registry}") as proxied:
+        breaks = proxied.trip(lambda connection: connection.sent > BIG // 2, times=2, drop=True)
+        name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
         arrival = push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
-        assert (arrival, way.broken) == (Arrival.SENT, 2)
+        assert (arrival, breaks.hits) == (Arrival.SENT, 2)
         with cache.blobs.writing() as writer:
             pull_blob(registry, name, blob, writer)
 
@@ -123,11 +124,12 @@ def test_an_answer_that_was_lost_after_the_upload_arrived_is_no_second_upload(
     cache: Cache, registry: Registry, lab: Lab
 ) -> None:
     blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
-    with breaking(lab.registry, lose=BIG) as (host, way):
-        name = Reference.parse(f"{host}/{secrets.token_hex(4)}/foo:1")
+    with proxy(f"tcp://{lab.registry}") as proxied:
+        loss = proxied.trip(lambda _: proxied.sent > BIG, answers=True, drop=True)
+        name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
         push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
-        assert way.broken == 1
-        assert way.carried < BIG + BIG // 2
+        assert loss.hits == 1
+        assert proxied.sent < BIG + BIG // 2
 
 
 def test_a_download_that_breaks_off_goes_on_where_it_was(
@@ -139,11 +141,12 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(
     push_blob(registry, home, blob, lambda: cache.blobs.pieces(blob.digest))
     other = new_cache()
     # More breaks than there are attempts without progress.
-    with breaking(lab.registry, down=BIG // 8, times=7) as (host, way):
+    with proxy(f"tcp://{lab.registry}") as proxied:
+        breaks = proxied.trip(lambda one: one.received > BIG // 8, times=7, answers=True, drop=True)
         with other.blobs.writing() as writer:
-            pull_blob(registry, Reference.parse(f"{host}/{path}"), blob, writer)
+            pull_blob(registry, Reference.parse(f"{proxied.address}/{path}"), blob, writer)
             writer.keep(LAYER, blob.digest)
-        assert way.broken == 7
+        assert breaks.hits == 7
     assert other.blobs.has(blob)
 
 
@@ -151,8 +154,9 @@ def test_a_way_that_always_breaks_is_given_up_as_one_that_may_heal(
     cache: Cache, registry: Registry, lab: Lab
 ) -> None:
     blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
-    with breaking(lab.registry, up=BIG // 2, times=100) as (host, _):
-        name = Reference.parse(f"{host}/{secrets.token_hex(4)}/foo:1")
+    with proxy(f"tcp://{lab.registry}") as proxied:
+        proxied.trip(lambda connection: connection.sent > BIG // 2, times=100, drop=True)
+        name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
         with pytest.raises(RegistryUnavailableError) as caught:
             push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
     assert caught.value.retryable

@@ -1,4 +1,4 @@
-"""Images without layers in the lab's registries, and a relay that breaks some requests on their way."""
+"""Images without layers in the lab's registries, and a proxy that breaks some requests on their way."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from farm.registry.credentials import Credentials
 from farm.registry.index import Index
 from farm.registry.media_types import OCI_INDEX, OCI_MANIFEST
 from lab.images import push_blob
-from tests.support.http_faults import HttpRelay, http_relay
+from tests.support.proxy.http import HttpProxy, http_proxy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -112,7 +112,7 @@ def guarded(lab: Lab, tmp_path: Path) -> Iterator[Shelf]:
 
 
 @pytest.fixture
-def relay(lab: Lab) -> Iterator[HttpRelay]:
+def proxy(lab: Lab) -> Iterator[HttpProxy]:
     """A way to the registry that asks for no login."""
-    with http_relay(lab.registry) as relay:
-        yield relay
+    with http_proxy(lab.registry) as proxy:
+        yield proxy

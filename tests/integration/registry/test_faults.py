@@ -14,10 +14,9 @@ from farm.registry.publish_index import put
 from farm.registry.published_images import arch_image, look_up_all, read_index
 from farm.registry.transport import ATTEMPTS
 from lab.process import free_port
-from tests.support.http_faults import (
-    Act,
-    HttpRelay,
+from tests.support.proxy.http_faults import (
     answer,
+    changed_header,
     delayed,
     lost_answer,
     other_bytes,
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
 
     from farm.model import Descriptor, Reference
     from tests.integration.registry.conftest import Shelf
+    from tests.support.proxy.http import Act, HttpProxy
 
 ALWAYS = float("inf")
 
@@ -55,10 +55,10 @@ def registry(tmp_path: Path) -> Iterator[Registry]:
 
 
 @pytest.fixture
-def target(shelf: Shelf, relay: HttpRelay, pushed: Descriptor) -> Reference:
-    """NAME:TAG-amd64 by way of the relay."""
+def target(shelf: Shelf, proxy: HttpProxy, pushed: Descriptor) -> Reference:
+    """NAME:TAG-amd64 by way of the proxy."""
     assert pushed
-    return shelf.at(relay.address).for_arch("amd64")
+    return shelf.at(proxy.address).for_arch("amd64")
 
 
 @pytest.mark.parametrize(
@@ -76,14 +76,14 @@ def target(shelf: Shelf, relay: HttpRelay, pushed: Descriptor) -> Reference:
     ids=["500", "502", "503", "429", "reset", "reset in the answer", "no answer", "cut off"],
 )
 def test_what_a_moment_heals_is_tried_again_and_found(
-    registry: Registry, relay: HttpRelay, target: Reference, pushed: Descriptor, fault: Act
+    registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor, fault: Act
 ) -> None:
-    broken = relay.breaks("GET", "/manifests/", fault, times=2)
+    broken = proxy.breaks("GET", "/manifests/", fault, times=2)
     found = registry.manifest(target)
     assert found is not None
     assert found.descriptor.digest == pushed.digest
     assert broken.hits == 2
-    assert relay.seen("GET", "/manifests/") == 3
+    assert proxy.seen("GET", "/manifests/") == 3
 
 
 @pytest.mark.parametrize(
@@ -92,22 +92,22 @@ def test_what_a_moment_heals_is_tried_again_and_found(
     ids=["500", "503", "429", "reset", "cut off", "silence"],
 )
 def test_what_does_not_heal_is_told_as_away_after_some_attempts(
-    registry: Registry, relay: HttpRelay, target: Reference, fault: Act
+    registry: Registry, proxy: HttpProxy, target: Reference, fault: Act
 ) -> None:
-    broken = relay.breaks("GET", "/manifests/", fault, times=ALWAYS)
+    broken = proxy.breaks("GET", "/manifests/", fault, times=ALWAYS)
     begun = time.monotonic()
     with pytest.raises(RegistryUnavailableError) as caught:
         registry.manifest(target)
     assert caught.value.retryable
-    assert relay.address in str(caught.value)
+    assert proxy.address in str(caught.value)
     assert 1 <= broken.hits <= ATTEMPTS
     assert time.monotonic() - begun < 30
 
 
 def test_a_pause_is_as_long_as_the_registry_asks_for(
-    registry: Registry, relay: HttpRelay, target: Reference
+    registry: Registry, proxy: HttpProxy, target: Reference
 ) -> None:
-    relay.breaks("GET", "/manifests/", answer(429, retry_after=1), times=1)
+    proxy.breaks("GET", "/manifests/", answer(429, retry_after=1), times=1)
     begun = time.monotonic()
     assert registry.manifest(target)
     assert time.monotonic() - begun >= 1
@@ -124,9 +124,9 @@ def test_a_pause_is_as_long_as_the_registry_asks_for(
     ],
 )
 def test_what_a_repeat_does_not_change_is_not_repeated(
-    registry: Registry, relay: HttpRelay, target: Reference, status: int, kind: type[RegistryError]
+    registry: Registry, proxy: HttpProxy, target: Reference, status: int, kind: type[RegistryError]
 ) -> None:
-    broken = relay.breaks(".*", "/manifests/", answer(status, says="not like that"), times=ALWAYS)
+    broken = proxy.breaks(".*", "/manifests/", answer(status, says="not like that"), times=ALWAYS)
     with pytest.raises(RegistryError) as caught:
         registry.head(target)
     assert type(caught.value) is kind
@@ -138,11 +138,11 @@ def test_what_a_repeat_does_not_change_is_not_repeated(
 
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_no_error_is_ever_taken_for_not_there(
-    registry: Registry, relay: HttpRelay, shelf: Shelf, pushed: Descriptor, status: int
+    registry: Registry, proxy: HttpProxy, shelf: Shelf, pushed: Descriptor, status: int
 ) -> None:
     assert pushed
-    relay.breaks(".*", "/manifests/1", answer(status), times=ALWAYS)
-    nowhere = shelf.at(relay.address)
+    proxy.breaks(".*", "/manifests/1", answer(status), times=ALWAYS)
+    nowhere = shelf.at(proxy.address)
     for ask in (registry.head, registry.manifest, lambda one: read_index(registry, one)):
         with pytest.raises(RegistryError):
             ask(nowhere)
@@ -158,26 +158,23 @@ def test_no_error_is_ever_taken_for_not_there(
     ids=["other bytes", "other digest", "cut off and admitted"],
 )
 def test_bytes_that_are_not_what_they_are_named_are_refused(
-    registry: Registry, relay: HttpRelay, target: Reference, fault: Act
+    registry: Registry, proxy: HttpProxy, target: Reference, fault: Act
 ) -> None:
-    relay.breaks("GET", "/manifests/", fault, times=ALWAYS)
+    proxy.breaks("GET", "/manifests/", fault, times=ALWAYS)
     with pytest.raises(RegistryDamagedError, match="other bytes than it names"):
         registry.manifest(target)
 
 
-def test_a_damaged_configuration_is_refused(registry: Registry, relay: HttpRelay, target: Reference) -> None:
-    relay.breaks("GET", "/blobs/", other_bytes(), times=ALWAYS)
+def test_a_damaged_configuration_is_refused(registry: Registry, proxy: HttpProxy, target: Reference) -> None:
+    proxy.breaks("GET", "/blobs/", other_bytes(), times=ALWAYS)
     with pytest.raises(RegistryError, match="other bytes"):
         arch_image(registry, target, "amd64")
 
 
 def test_a_digest_is_checked_also_where_the_registry_names_none(
-    registry: Registry, relay: HttpRelay, target: Reference, pushed: Descriptor
+    registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor
 ) -> None:
-    def forget(exchange: object) -> None:
-        exchange.pass_on(reply=lambda reply: reply.with_header("Docker-Content-Digest", None))  # type: ignore[attr-defined]
-
-    relay.breaks(".*", "/manifests/", forget, times=ALWAYS)
+    proxy.breaks(".*", "/manifests/", changed_header("Docker-Content-Digest", None), times=ALWAYS)
     head = registry.head(target)
     assert head is not None
     assert (head.digest, head.size) == (pushed.digest, pushed.size)
@@ -187,21 +184,18 @@ def test_a_digest_is_checked_also_where_the_registry_names_none(
 
 
 def test_a_head_without_a_length_is_asked_for_as_a_whole(
-    registry: Registry, relay: HttpRelay, target: Reference, pushed: Descriptor
+    registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor
 ) -> None:
-    def forget(exchange: object) -> None:
-        exchange.pass_on(reply=lambda reply: reply.with_header("Content-Length", None))  # type: ignore[attr-defined]
-
-    relay.breaks("HEAD", "/manifests/", forget, times=ALWAYS)
+    proxy.breaks("HEAD", "/manifests/", changed_header("Content-Length", None), times=ALWAYS)
     head = registry.head(target)
     assert head is not None
     assert (head.digest, head.size) == (pushed.digest, pushed.size)
 
 
 def test_an_endless_answer_is_not_read_to_its_end(
-    registry: Registry, relay: HttpRelay, target: Reference
+    registry: Registry, proxy: HttpProxy, target: Reference
 ) -> None:
-    relay.breaks(
+    proxy.breaks(
         "GET", "/manifests/", lambda exchange: exchange.answer(200, {}, bytes(9 << 20)), times=ALWAYS
     )
     with pytest.raises(RegistryError, match="more than 8 MiB"):
@@ -209,33 +203,33 @@ def test_an_endless_answer_is_not_read_to_its_end(
 
 
 def test_an_index_that_was_stored_although_the_answer_was_lost_stands_once(
-    registry: Registry, shelf: Shelf, relay: HttpRelay, pushed: Descriptor
+    registry: Registry, shelf: Shelf, proxy: HttpProxy, pushed: Descriptor
 ) -> None:
-    broken = relay.breaks("PUT", "/manifests/", lost_answer(), times=1)
+    broken = proxy.breaks("PUT", "/manifests/", lost_answer(), times=1)
     manifest = shelf.registry.manifest(shelf.reference)
     assert manifest is not None
-    other = shelf.at(relay.address).with_tag("again")
+    other = shelf.at(proxy.address).with_tag("again")
     assert put(registry, other, manifest)
     assert broken.hits == 1
     assert pushed
 
 
 def test_a_tag_that_somebody_overwrites_at_once_is_not_taken_for_ours(
-    registry: Registry, shelf: Shelf, relay: HttpRelay, pushed: Descriptor
+    registry: Registry, shelf: Shelf, proxy: HttpProxy, pushed: Descriptor
 ) -> None:
     mine = shelf.registry.manifest(shelf.reference)
     assert mine is not None
     other = shelf.push("arm64")
-    relay.breaks("GET", "/manifests/", preceded_by(lambda: shelf.push_index(pushed, other)), times=1)
-    assert not put(registry, shelf.at(relay.address), mine)
+    proxy.breaks("GET", "/manifests/", preceded_by(lambda: shelf.push_index(pushed, other)), times=1)
+    assert not put(registry, shelf.at(proxy.address), mine)
 
 
 def test_a_slow_registry_is_waited_for_within_the_time_out(
-    registry: Registry, relay: HttpRelay, target: Reference
+    registry: Registry, proxy: HttpProxy, target: Reference
 ) -> None:
-    relay.breaks("GET", "/manifests/", delayed(0.5), times=1)
+    proxy.breaks("GET", "/manifests/", delayed(0.5), times=1)
     assert registry.manifest(target)
-    assert relay.seen("GET", "/manifests/") == 1
+    assert proxy.seen("GET", "/manifests/") == 1
 
 
 def test_where_nobody_listens_the_registry_is_away(registry: Registry, shelf: Shelf) -> None:

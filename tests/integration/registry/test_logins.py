@@ -12,9 +12,10 @@ from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.published_images import look_up_all
 from tests.integration.registry.conftest import logins
-from tests.support.http_faults import Act, Exchange, HttpRelay, http_relay
+from tests.support.proxy.http import Act, Exchange, HttpProxy, http_proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
     from pathlib import Path
 
     from lab.lab import Lab
@@ -26,12 +27,11 @@ ALWAYS = float("inf")
 def refuse_without(word: str, challenge: str) -> Act:
     """Ask for a login unless the request carries this one."""
 
-    def act(exchange: Exchange) -> None:
+    def act(exchange: Exchange) -> Awaitable[None]:
         sent = dict(exchange.request.headers).get(b"authorization", b"").decode()
         if sent == word:
-            exchange.pass_on()
-        else:
-            exchange.answer(401, {"WWW-Authenticate": challenge}, b"")
+            return exchange.pass_on()
+        return exchange.answer(401, {"WWW-Authenticate": challenge}, b"")
 
     return act
 
@@ -39,18 +39,18 @@ def refuse_without(word: str, challenge: str) -> Act:
 def grant(token: bytes, asked: list[str], status: int = 200) -> Act:
     """Be a token service; notes what it was asked for and by whom."""
 
-    def act(exchange: Exchange) -> None:
+    def act(exchange: Exchange) -> Awaitable[None]:
         by = dict(exchange.request.headers).get(b"authorization", b"nobody").decode()
         asked.append(f"{exchange.path} {by}")
-        exchange.answer(status, {"Content-Type": "application/json"}, token)
+        return exchange.answer(status, {"Content-Type": "application/json"}, token)
 
     return act
 
 
-def challenge_by_token(relay: HttpRelay) -> None:
-    """Make the relay a registry that takes the token "t0ken" alone."""
-    challenge = f'Bearer realm="{relay.url}/token",service="lab"'
-    relay.breaks(".*", "^/v2/", refuse_without("Bearer t0ken", challenge), times=ALWAYS)
+def challenge_by_token(proxy: HttpProxy) -> None:
+    """Make the proxy a registry that takes the token "t0ken" alone."""
+    challenge = f'Bearer realm="{proxy.url}/token",service="lab"'
+    proxy.breaks(".*", "^/v2/", refuse_without("Bearer t0ken", challenge), times=ALWAYS)
 
 
 def test_a_registry_that_asks_for_a_login_is_given_it(guarded: Shelf) -> None:
@@ -72,15 +72,15 @@ def test_without_a_login_the_answer_is_an_error_and_never_that_nothing_stands(
 
 
 def test_a_wrong_password_is_refused_at_once_and_not_shown(lab: Lab, guarded: Shelf, tmp_path: Path) -> None:
-    with http_relay(lab.guarded_registry) as relay:
-        wrong = logins(tmp_path, **{relay.address: "farm:wr0ng-word"})
+    with http_proxy(lab.guarded_registry) as proxy:
+        wrong = logins(tmp_path, **{proxy.address: "farm:wr0ng-word"})
         with Registry(wrong, timeout=10) as registry, pytest.raises(RegistryDeniedError) as caught:
-            registry.ping(relay.address)
+            registry.ping(proxy.address)
         # Once without, once with it; nothing is gained by more.
-        assert relay.seen("GET", "/v2/") == 2
+        assert proxy.seen("GET", "/v2/") == 2
     assert not caught.value.retryable
     assert "docker login" in str(caught.value)
-    assert "wr0ng-word" not in f"{caught.value} {wrong!r} {wrong.login_for(relay.address)!r}"
+    assert "wr0ng-word" not in f"{caught.value} {wrong!r} {wrong.login_for(proxy.address)!r}"
     assert guarded.reference.registry == lab.guarded_registry
 
 
@@ -88,24 +88,24 @@ def test_a_login_is_asked_for_once_and_then_sent_with_every_request(
     lab: Lab, guarded: Shelf, tmp_path: Path
 ) -> None:
     guarded.push("amd64")
-    with http_relay(lab.guarded_registry) as relay:
-        account = logins(tmp_path, **{relay.address: ":".join(lab.guarded_login)})
+    with http_proxy(lab.guarded_registry) as proxy:
+        account = logins(tmp_path, **{proxy.address: ":".join(lab.guarded_login)})
         with Registry(account, timeout=10) as registry:
             for _ in range(5):
-                assert registry.head(guarded.at(relay.address).for_arch("amd64"))
-        assert relay.seen("HEAD", "") == 6
+                assert registry.head(guarded.at(proxy.address).for_arch("amd64"))
+        assert proxy.seen("HEAD", "") == 6
 
 
 def test_a_token_is_fetched_where_the_registry_says_for_what_is_to_be_done(
-    shelf: Shelf, relay: HttpRelay, tmp_path: Path
+    shelf: Shelf, proxy: HttpProxy, tmp_path: Path
 ) -> None:
     asked: list[str] = []
-    challenge_by_token(relay)
-    relay.breaks("GET", "^/token", grant(b'{"token": "t0ken"}', asked), times=ALWAYS)
+    challenge_by_token(proxy)
+    proxy.breaks("GET", "^/token", grant(b'{"token": "t0ken"}', asked), times=ALWAYS)
     pushed = shelf.push("amd64")
-    account = logins(tmp_path, **{relay.address: "ann:pass"})
+    account = logins(tmp_path, **{proxy.address: "ann:pass"})
     with Registry(account, timeout=10) as registry:
-        target = shelf.at(relay.address).for_arch("amd64")
+        target = shelf.at(proxy.address).for_arch("amd64")
         for _ in range(3):
             head = registry.head(target)
             assert head is not None
@@ -116,13 +116,13 @@ def test_a_token_is_fetched_where_the_registry_says_for_what_is_to_be_done(
     assert f"repository%3A{shelf.reference.repository.replace('/', '%2F')}%3Apull" in once
 
 
-def test_an_old_token_is_replaced_by_a_new_one(shelf: Shelf, relay: HttpRelay, tmp_path: Path) -> None:
+def test_an_old_token_is_replaced_by_a_new_one(shelf: Shelf, proxy: HttpProxy, tmp_path: Path) -> None:
     asked: list[str] = []
-    challenge_by_token(relay)
-    relay.breaks("GET", "^/token", grant(b'{"access_token": "stale"}', asked), times=1)
-    relay.breaks("GET", "^/token", grant(b'{"access_token": "t0ken"}', asked), times=ALWAYS)
+    challenge_by_token(proxy)
+    proxy.breaks("GET", "^/token", grant(b'{"access_token": "stale"}', asked), times=1)
+    proxy.breaks("GET", "^/token", grant(b'{"access_token": "t0ken"}', asked), times=ALWAYS)
     shelf.push("amd64")
-    target = shelf.at(relay.address).for_arch("amd64")
+    target = shelf.at(proxy.address).for_arch("amd64")
     with Registry(Credentials(tmp_path / "none"), timeout=10) as registry:
         with pytest.raises(RegistryDeniedError):
             registry.head(target)
@@ -132,21 +132,21 @@ def test_an_old_token_is_replaced_by_a_new_one(shelf: Shelf, relay: HttpRelay, t
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b"[]", b"<html>", b'{"token": 5}', b'{"token": ""}'])
 def test_a_token_service_that_gives_no_token_is_an_error_of_the_registry(
-    shelf: Shelf, relay: HttpRelay, tmp_path: Path, answer: bytes
+    shelf: Shelf, proxy: HttpProxy, tmp_path: Path, answer: bytes
 ) -> None:
-    challenge_by_token(relay)
-    relay.breaks("GET", "^/token", grant(answer, []), times=ALWAYS)
+    challenge_by_token(proxy)
+    proxy.breaks("GET", "^/token", grant(answer, []), times=ALWAYS)
     with Registry(Credentials(tmp_path / "none"), timeout=10) as registry, pytest.raises(RegistryError):
-        registry.head(shelf.at(relay.address))
+        registry.head(shelf.at(proxy.address))
 
 
 def test_a_token_service_that_refuses_the_login_is_told_so(
-    shelf: Shelf, relay: HttpRelay, tmp_path: Path
+    shelf: Shelf, proxy: HttpProxy, tmp_path: Path
 ) -> None:
-    challenge_by_token(relay)
-    relay.breaks("GET", "^/token", grant(b"{}", [], status=401), times=ALWAYS)
+    challenge_by_token(proxy)
+    proxy.breaks("GET", "^/token", grant(b"{}", [], status=401), times=ALWAYS)
     with Registry(Credentials(tmp_path / "none"), timeout=10) as registry, pytest.raises(RegistryDeniedError):
-        registry.head(shelf.at(relay.address))
+        registry.head(shelf.at(proxy.address))
 
 
 def test_a_redirect_is_followed_and_the_login_stays_behind(lab: Lab, shelf: Shelf, tmp_path: Path) -> None:
@@ -154,11 +154,11 @@ def test_a_redirect_is_followed_and_the_login_stays_behind(lab: Lab, shelf: Shel
     seen: list[bytes] = []
     pushed = shelf.push("amd64")
 
-    def note(exchange: Exchange) -> None:
+    def note(exchange: Exchange) -> Awaitable[None]:
         seen.append(dict(exchange.request.headers).get(b"authorization", b"nobody"))
-        exchange.pass_on()
+        return exchange.pass_on()
 
-    with http_relay(lab.registry) as store, http_relay(lab.registry) as front:
+    with http_proxy(lab.registry) as store, http_proxy(lab.registry) as front:
         store.breaks(".*", "", note, times=ALWAYS)
         front.breaks(
             "GET",

@@ -16,7 +16,8 @@ from farm.errors import ContextError, TemporaryFullError
 from farm.settings import Secret
 from farm.state.contexts import PIECE, get_context, keep_contexts, put_context
 from farm.state.store import Store
-from tests.integration.state.lossy_relay import lossy_relay
+from tests.support.proxy.tcp import proxy
+from tests.support.proxy.tripwire import Hold, containing
 from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
@@ -113,12 +114,12 @@ def test_keeping_returns_those_that_are_gone(store: Store) -> None:
 @pytest.mark.parametrize("word", ["RPUSH", "RENAME"])
 def test_a_lost_answer_damages_nothing(redis_url: str, store: Store, word: str) -> None:
     content = os.urandom(100)
-    with lossy_relay(redis_url) as relay:
-        far = Store(Secret(relay.url))
+    with proxy(redis_url) as proxied:
+        far = Store(Secret(proxied.in_place_of(redis_url)))
         far.ping()
-        relay.lose_answer_to(word)
+        loss = proxied.trip(containing(word), Hold.AFTER, drop=True)
         put(far, content)
-        assert relay.lost == 1
+        assert loss.hits == 1
         far.close()
     assert got(store, named(content)) == content
 

@@ -12,8 +12,9 @@ from farm.errors import LeaseLostError
 from farm.settings import Secret
 from farm.state import leases
 from farm.state.store import Store
-from tests.integration.state.lossy_relay import lossy_relay
 from tests.support.farm_command import wait_until
+from tests.support.proxy.tcp import proxy
+from tests.support.proxy.tripwire import Hold, containing
 from tests.support.values import job, reference
 
 if TYPE_CHECKING:
@@ -147,11 +148,11 @@ def test_renewal_ends_with_the_holder_and_leaves_no_thread(store: Store) -> None
 
 def test_a_lease_that_was_taken_although_the_answer_was_lost_is_held(redis_url: str, store: Store) -> None:
     """redis-py sends the call again, which then finds its own token."""
-    with lossy_relay(redis_url) as relay:
-        far = Store(Secret(relay.url))
+    with proxy(redis_url) as proxied:
+        far = Store(Secret(proxied.in_place_of(redis_url)))
         leases.release(far, leases.take(far, "other", duration=60, holder="w"))
-        relay.lose_answer_to(NAME)
+        loss = proxied.trip(containing(NAME), Hold.AFTER, drop=True)
         lease = take(far, "r1 far")
-        assert relay.lost == 1
+        assert loss.hits == 1
         assert leases.renew(store, lease)
         far.close()

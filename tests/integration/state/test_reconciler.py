@@ -23,9 +23,10 @@ from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
 from lab.process import free_port
 from tests.integration.state.conftest import Queues, let_time_pass
-from tests.integration.state.lossy_relay import lossy_relay
 from tests.integration.state.steps import drive_job, drive_package
 from tests.support.farm_command import wait_until
+from tests.support.proxy.tcp import proxy
+from tests.support.proxy.tripwire import Hold, containing
 from tests.support.values import descriptor, image, job, run_of, work
 
 if TYPE_CHECKING:
@@ -397,21 +398,21 @@ def test_only_a_title_is_shown_of_the_arguments_also_when_a_task_is_sent_again(q
 def test_a_run_whose_storing_lost_its_answer_is_not_stored_twice(
     redis_url: str, store: Store, queues: Queues, foo: PackageHandle
 ) -> None:
-    with lossy_relay(redis_url) as relay:
-        far = Store(Secret(relay.url))
-        relay.lose_answer_to("open-runs")
+    with proxy(redis_url) as proxied:
+        far = Store(Secret(proxied.in_place_of(redis_url)))
+        loss = proxied.trip(containing("open-runs"), Hold.AFTER, drop=True)
         runs.create_run(far, run_of(work(FOO, "amd64")))
         far.close()
-        assert relay.lost == 1
+        assert loss.hits == 1
     assert state(foo) is PackageState.WAITING
     assert reconcile_after(store, queues) == 1
     assert len(store.text.zrange("farm:open-runs", 0, -1)) == 1
 
 
 def test_a_run_that_could_not_be_stored_is_an_error(r1: RunHandle, redis_url: str) -> None:
-    with lossy_relay(redis_url) as relay:
-        far = Store(Secret(relay.url))
-        relay.lose("open-runs")
+    with proxy(redis_url) as proxied:
+        far = Store(Secret(proxied.in_place_of(redis_url)))
+        proxied.trip(containing("open-runs"), drop=True)
         with pytest.raises(StateUnavailableError, match="became unavailable while the run was stored"):
             runs.create_run(far, run_of(work(FOO, "amd64")))
         far.close()

@@ -28,19 +28,48 @@ from farm.trust.notary.initialise import initialise as initialise_gun
 from farm.trust.notary.sign import sign_targets
 from farm.trust.notary.verify import read_signatures
 from farm.trust.signer import SignTarget
-from tests.integration.trust.faults import nobody, silent_server, stalling, token_server
+from lab.process import free_port
+from tests.support.proxy.http import http_proxy
+from tests.support.proxy.tcp import proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     from farm.trust.notary.keys import SigningKey
+    from lab.lab import Lab
     from tests.integration.trust.conftest import Initialise, NewGun
+    from tests.support.proxy.http import Exchange
+    from tests.support.proxy.tripwire import Tripwire
 
 TIMEOUT = 60.0
+NOBODY = f"https://localhost:{free_port()}"
 
 
 def target(gun: str, tag: str = "v1") -> SignTarget:
     return SignTarget(gun, tag, f"sha256:{'ab' * 32}", 7)
+
+
+@contextlib.contextmanager
+def stalling(url: str, pieces: int) -> Iterator[tuple[str, Tripwire]]:
+    """The URL of a proxy that passes on some pieces of data and holds the others, and its tripwire."""
+    with proxy(url) as proxied:
+        yield proxied.in_place_of(url), proxied.trip(lambda _: proxied.pieces > pieces, times=float("inf"))
+
+
+@contextlib.contextmanager
+def token_server(lab: Lab, status: int) -> Iterator[tuple[str, list[str]]]:
+    """A server that wants a token; its token service answers `status`. And the logins that both received."""
+    logins: list[str] = []
+
+    def act(exchange: Exchange) -> Awaitable[None]:
+        token = exchange.path.startswith("/token")
+        logins.append(dict(exchange.request.headers).get(b"authorization", b"").decode())
+        challenge = {"WWW-Authenticate": f'Bearer realm="{proxied.url}/token",service="notary"'}
+        return exchange.answer(status if token else 401, challenge, b'{"token": "invalid"}' if token else b"")
+
+    with http_proxy(lab.registry) as proxied:
+        proxied.breaks(".*", "", act, times=float("inf"))
+        yield proxied.url, logins
 
 
 def processes(word: str) -> list[str]:
@@ -59,11 +88,11 @@ def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
         threading.Event().wait(0.01)
 
 
-def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stalled: threading.Event) -> None:
-    """Run an action in a process of its own, and kill the process when the relay stalls."""
+def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stalled: Tripwire) -> None:
+    """Run an action in a process of its own, and kill the process when the connection stalls."""
     process = multiprocessing.get_context("spawn").Process(target=action, kwargs=arguments)
     process.start()
-    wait_for(lambda: stalled.is_set() or not process.is_alive())
+    wait_for(lambda: stalled.tripped or not process.is_alive())
     process.kill()
     process.join()
 
@@ -71,7 +100,7 @@ def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stall
 def test_a_server_that_is_down_is_reported_as_unavailable(
     gun: str, key: SigningKey, server: NotaryServer
 ) -> None:
-    down = dataclasses.replace(server, url=nobody())
+    down = dataclasses.replace(server, url=NOBODY)
     with pytest.raises(TrustUnavailableError, match="connection refused"):
         sign_targets([target(gun)], key, down, timeout=TIMEOUT)
     with pytest.raises(TrustUnavailableError, match="connection refused"):
@@ -83,13 +112,13 @@ def test_signatures_that_were_read_before_do_not_count_when_the_server_is_down(
 ) -> None:
     sign_targets([target(gun)], key, server, timeout=TIMEOUT)
     with pytest.raises(TrustUnavailableError):
-        read_signatures([gun], dataclasses.replace(server, url=nobody()), timeout=TIMEOUT)
+        read_signatures([gun], dataclasses.replace(server, url=NOBODY), timeout=TIMEOUT)
 
 
 def test_a_silent_server_ends_at_the_deadline_and_no_client_process_remains(
     gun: str, key: SigningKey, server: NotaryServer
 ) -> None:
-    with silent_server() as url:
+    with stalling(server.url, 0) as (url, _):
         begun = time.monotonic()
         with pytest.raises(TrustUnavailableError, match=r"took longer than 0\.5 s"):
             sign_targets([target(gun)], key, dataclasses.replace(server, url=url), timeout=0.5)
@@ -112,10 +141,13 @@ def test_a_missing_ca_file_names_the_setting(gun: str, server: NotaryServer, tmp
 
 @pytest.mark.parametrize("status", [200, 401])
 def test_a_refused_login_is_an_error_and_only_the_token_service_has_seen_it(
-    server: NotaryServer, status: int
+    lab: Lab, server: NotaryServer, status: int
 ) -> None:
     login = Login("maintainer", Secret("hunter22"))
-    with token_server(status) as (url, logins), pytest.raises(TrustDeniedError, match="refuses the login"):
+    with (
+        token_server(lab, status) as (url, logins),
+        pytest.raises(TrustDeniedError, match="refuses the login"),
+    ):
         read_signatures(["localhost:5000/a"], NotaryServer(url, server.work), timeout=TIMEOUT, login=login)
     shown = f"Basic {base64.b64encode(b'maintainer:hunter22').decode()}"
     assert shown in logins or status == 401

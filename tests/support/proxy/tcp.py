@@ -1,0 +1,254 @@
+"""A TCP proxy: carries connections to a service, and asks its tripwires about all data."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from tests.support.proxy.loop import run
+from tests.support.proxy.tripwire import BrokenConnectionError, Hold, Tripwire
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+CHUNK = 1 << 16
+_WINDOW = 1 << 14
+"""Bytes before the current data in which a match may begin."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The address of the real service."""
+
+    address: str
+    """unix:///PATH, or a URL with a port of loopback."""
+    tls: tuple[Path, Path] | None = None
+    """Certificate (its own CA) and key of a service that speaks TLS; the proxy then sees plain data."""
+
+    def accepting(self) -> ssl.SSLContext | None:
+        """The TLS of the proxy's own port."""
+        if self.tls is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(*self.tls)
+        return context
+
+    async def open(self) -> Stream:
+        """Connect to the service."""
+        parts = urlsplit(self.address)
+        if parts.scheme == "unix":
+            return Stream(*await asyncio.open_unix_connection(parts.path))
+        context = ssl.create_default_context(cafile=self.tls[0]) if self.tls else None
+        name = "localhost" if self.tls else None
+        return Stream(
+            *await asyncio.open_connection("127.0.0.1", parts.port, ssl=context, server_hostname=name)
+        )
+
+
+@dataclass(eq=False)
+class Stream:
+    """One side of a connection."""
+
+    reader: asyncio.StreamReader
+    writer: asyncio.StreamWriter
+
+    def __post_init__(self) -> None:
+        # So that drain waits until the data has left. At 0, a TLS transport would pause when it is empty.
+        self.writer.transport.set_write_buffer_limits(high=1, low=0)
+
+    async def write(self, data: bytes) -> None:
+        """Send data, all of it."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def end(self) -> None:
+        """Send the end of the stream; TLS cannot close one direction, and closes both."""
+        with suppress(OSError):
+            if self.writer.can_write_eof():
+                self.writer.write_eof()
+            else:
+                self.writer.close()
+
+
+@dataclass(eq=False)
+class Connection:
+    """A connection through the proxy, as a tripwire sees it."""
+
+    client: str
+    """The client's name, if the proxy knows it."""
+    data: bytes = b""
+    """What is about to pass, in either direction."""
+    recent: bytes = b""
+    """The last that the client sent, up to the current data."""
+    sent: int = 0
+    """Bytes from the client so far, with the current data."""
+    received: int = 0
+    """Bytes from the service so far, with the current data."""
+    _after: Tripwire | None = None
+    """Trips when the service answers, since the service has surely acted only then."""
+
+
+class Proxy:
+    """Listens on a loopback port or a unix socket, in place of a service."""
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        *,
+        socket: Path | None = None,
+        client: Callable[[int, int], str] = lambda _port, _to: "",
+        tripwires: list[Tripwire] | None = None,
+        on_sent: Callable[[str, bytes], None] = lambda _client, _data: None,
+    ) -> None:
+        """Start to listen.
+
+        Args:
+            upstream: the service.
+            socket: where to make a unix socket; None for a TCP port.
+            client: names the client of a connection by its two ports.
+            tripwires: a list that several proxies may share.
+            on_sent: called with the client's name and the data, once the service was sent it.
+        """
+        self.upstream = upstream
+        self.tripwires: list[Tripwire] = [] if tripwires is None else tripwires
+        self.sent = 0
+        """Bytes from clients so far."""
+        self.pieces = 0
+        """Pieces of data from clients so far."""
+        self.is_cut = False
+        self._client = client
+        self._on_sent = on_sent
+        self._streams: set[Stream] = set()
+        self._tasks: set[asyncio.Task[None] | None] = set()
+        self._server = run(self._listen(socket))
+        self.port = 0 if socket else int(self._server.sockets[0].getsockname()[1])
+        self.address = f"unix://{socket}" if socket else f"localhost:{self.port}"
+
+    async def _listen(self, socket: Path | None) -> asyncio.Server:
+        if socket:
+            return await asyncio.start_unix_server(self._accept, socket, backlog=128)
+        accepting = self.upstream.accepting()
+        return await asyncio.start_server(
+            self._accept, "127.0.0.1", 0, ssl=accepting, limit=1 << 20, backlog=128
+        )
+
+    def in_place_of(self, url: str) -> str:
+        """The service's URL with this proxy's port."""
+        return url.replace(f":{urlsplit(url).port}", f":{self.port}")
+
+    def close(self) -> None:
+        """Stop listening, break every connection, and let go of what is held."""
+
+        async def close() -> None:
+            self._server.close()
+            self._break()
+            tasks = [task for task in self._tasks if task]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._server.wait_closed()
+
+        run(close())
+
+    def cut(self) -> None:
+        """Break every connection, and each new one at once, until `mend`."""
+
+        async def cut() -> None:
+            self.is_cut = True
+            self._break()
+
+        run(cut())
+
+    def mend(self) -> None:
+        """Carry new connections again."""
+        self.is_cut = False
+
+    def trip(
+        self,
+        when: Callable[[Connection], bool],
+        hold: Hold = Hold.BEFORE,
+        *,
+        times: float = 1,
+        drop: bool = False,
+        answers: bool = False,
+    ) -> Tripwire:
+        """Set a tripwire; see the fields of `Tripwire`."""
+        self.tripwires.append(Tripwire(when, hold, times, drop, answers))
+        return self.tripwires[-1]
+
+    def _break(self) -> None:
+        for stream in self._streams:
+            stream.writer.transport.abort()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A task that nobody refers to may be collected while it runs.
+        self._tasks.add(task := asyncio.current_task())
+        streams = [Stream(reader, writer)]
+        self._streams.update(streams)
+        peer = writer.get_extra_info("peername")
+        try:
+            # A connection that was broken before it was accepted has no peer.
+            if self.is_cut or peer is None:
+                return
+            streams.append(await self.upstream.open())
+            self._streams.update(streams)
+            connection = Connection(self._client(peer[1], self.port) if self.port else "")
+            await self.carry(connection, *streams)
+        except* (OSError, BrokenConnectionError, asyncio.CancelledError):
+            pass  # asyncio logs a cancelled callback as an error; this one ends here anyway.
+        finally:
+            for stream in streams:
+                self._streams.discard(stream)
+                stream.writer.transport.abort()
+            self._tasks.discard(task)
+
+    async def carry(self, connection: Connection, client: Stream, service: Stream) -> None:
+        """Carry one connection until both directions have ended, or it breaks."""
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._carry_up(connection, client, service))
+            both.create_task(self._carry_down(connection, service, client))
+
+    async def _carry_up(self, connection: Connection, client: Stream, service: Stream) -> None:
+        while data := await client.reader.read(CHUNK):
+            self.sent += len(data)
+            self.pieces += 1
+            connection.sent += len(data)
+            connection.recent = connection.recent[-_WINDOW:] + data
+            await self._ask(connection, data, answer=False)
+            await service.write(data)
+            self._on_sent(connection.client, data)
+        await service.end()
+
+    async def _carry_down(self, connection: Connection, service: Stream, client: Stream) -> None:
+        while data := await service.reader.read(CHUNK):
+            connection.received += len(data)
+            await self._ask(connection, data, answer=True)
+            if after := connection._after:
+                connection._after = None
+                await after.trip(connection.client)
+            await client.write(data)
+        await client.end()
+
+    async def _ask(self, connection: Connection, data: bytes, *, answer: bool) -> None:
+        for tripwire in list(self.tripwires):
+            connection.data = data
+            if tripwire.takes(connection, answer=answer):
+                if tripwire.hold is Hold.AFTER:
+                    connection._after = tripwire
+                else:
+                    await tripwire.trip(connection.client)
+
+
+@contextmanager
+def proxy(address: str, *, socket: Path | None = None) -> Iterator[Proxy]:
+    """A proxy for the service at tcp://HOST:PORT or unix:///PATH."""
+    running = Proxy(Upstream(address), socket=socket)
+    try:
+        yield running
+    finally:
+        running.close()
