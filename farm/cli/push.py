@@ -62,7 +62,6 @@ def carry_out(
     from farm.cli.follow import announce, follow  # noqa: PLC0415
     from farm.private_farm.connect import require_workers  # noqa: PLC0415
     from farm.scheduling.submission import submit  # noqa: PLC0415
-    from farm.state.handles import RunHandle  # noqa: PLC0415
 
     for warning in plan.warnings:
         click.echo(f"warning: {warning}", err=True)
@@ -74,7 +73,7 @@ def carry_out(
             announce(run.id, as_json=as_json)
             return 0
         up_to_date = tuple(item for item in plan.packages if item.up_to_date)
-        return follow(RunHandle(store, run.id), up_to_date=up_to_date, as_json=as_json)
+        return follow(run, up_to_date=up_to_date, as_json=as_json)
 
 
 def say_nothing_to_do(plan: Plan, *, as_json: bool, seconds: float) -> int:

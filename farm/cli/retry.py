@@ -50,8 +50,8 @@ def command(
             click.echo(f"{name} is done again too: {needed_by} needs it", err=True)
         if not queue_anyway:
             require_workers(connected, store, new.queues)
-        submit_retry(store, connected, new)
+        submitted = submit_retry(store, connected, new)
         if detach:
-            announce(new.id, as_json=as_json)
+            announce(submitted.id, as_json=as_json)
             return 0
-        return follow(RunHandle(store, new.id), as_json=as_json)
+        return follow(submitted, as_json=as_json)

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def submit_run(app: Celery, store: Store, run: Run) -> None:
-    """Store a run, then start the packages without dependencies.
+def submit_run(app: Celery, store: Store, run: Run) -> RunHandle:
+    """Store a run, then start the packages without dependencies; returns its handle.
 
     A broker that becomes unavailable once the run is stored is only a warning: a publisher continues the run.
 
@@ -47,6 +47,7 @@ def submit_run(app: Celery, store: Store, run: Run) -> None:
     except StateUnavailableError as error:
         # Not an error of the submission: pushing again would make a second run of the same packages.
         log.warning("%s is stored, but not all sent: %s; a publisher sends the rest", run.id, error)
+    return handle
 
 
 def start_package(app: Celery, run: RunHandle, work: PackageWork) -> bool:

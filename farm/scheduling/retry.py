@@ -52,7 +52,7 @@ def plan_retry(run: RunHandle, names: Sequence[str] = ()) -> RetryPlan | None:
     return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
 
 
-def submit_retry(store: Store, settings: Settings, run: Run) -> None:
+def submit_retry(store: Store, settings: Settings, run: Run) -> RunHandle:
     """Submit a run of `plan_retry`; the old run stays as it is.
 
     Raises:
@@ -62,4 +62,4 @@ def submit_retry(store: Store, settings: Settings, run: Run) -> None:
     if expired := keep_contexts(store, contexts, keep=settings.keep):
         name = next(work.package for work in run.works for job in work.jobs if job.context in expired)
         raise StateError(f"the context of {name} has expired", hint="farm push its directory again")
-    submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)
+    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)

@@ -19,13 +19,14 @@ from farm.state.runs import next_run
 from farm.system.files import spool
 
 if TYPE_CHECKING:
-    from farm.model import Package, Run
+    from farm.model import Package
     from farm.planning.plan import Plan
     from farm.settings import Settings
+    from farm.state.handles import RunHandle
     from farm.state.store import Store
 
 
-def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = False) -> Run:
+def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = False) -> RunHandle:
     """Submit a plan; returns the run.
 
     If it is cut off before the run is stored, the contexts expire, and the next push finds the same work to
@@ -50,8 +51,7 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         created=time.time(),
         partial=partial,
     )
-    submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)
-    return run
+    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)
 
 
 def whoami() -> str:
