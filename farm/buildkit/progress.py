@@ -24,6 +24,8 @@ _LONGEST_BUFFER = 4 * LONGEST_LINE
 _TAIL = 20
 _SIMULTANEOUS = 0.05
 """Seconds within which the order of two lines on different streams is the scheduler's, not the program's."""
+_KILOBYTE = 1000
+"""Bytes, as docker counts."""
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _OPTIONAL_STEP = re.compile(r"^importing cache manifest from |^exporting cache to ")
@@ -191,7 +193,7 @@ def _line(step: BuildStep, text: str) -> str:
 
 def _size(count: float) -> str:
     for unit in ("B", "kB", "MB"):
-        if count < 1000:  # noqa: PLR2004 - a kilobyte, as docker counts
+        if count < _KILOBYTE:
             return f"{count:.3g}{unit}"
-        count /= 1000
+        count /= _KILOBYTE
     return f"{count:.3g}GB"
