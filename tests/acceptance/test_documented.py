@@ -18,6 +18,8 @@ from lab.process import free_port
 from tests.support.farm_command import Workspace, wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.acceptance.conftest import NewWorkspace
 
 pytestmark = pytest.mark.timeout(900)
@@ -49,13 +51,17 @@ class Printed:
 
 
 @pytest.fixture(scope="module")
-def printed(new_workspace: NewWorkspace) -> Printed:
+def printed(new_workspace: NewWorkspace) -> Iterator[Printed]:
     """Everything that prints JSON, in a farm where things went well, failed, waited, or stood already."""
-    workspace = new_workspace()
+    with new_workspace().held_up() as workspace:
+        yield _print_everything(workspace)
+
+
+def _print_everything(workspace: Workspace) -> Printed:
     workspace.write("fine", Dockerfile=BASE + "RUN date\n", build_yml=ONE.replace("NAME", "fine"))
     native = BASE + "RUN test $(uname -m) = x86_64\n"
     workspace.write("half", Dockerfile=native, build_yml=TWO.replace("NAME", "half"))
-    workspace.write("slow", Dockerfile=BASE + "RUN sleep 20\n", build_yml=ONE.replace("NAME", "slow"))
+    workspace.write("slow", Dockerfile=BASE + "RUN sleep 8\n", build_yml=ONE.replace("NAME", "slow"))
     printed = Printed(workspace)
     assert printed.take("[Prepared]", "trust", "init", "fine")[0]["steps"]
     assert not printed.take("[Prepared]", "trust", "init", "fine")[0]["steps"]

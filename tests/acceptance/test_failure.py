@@ -14,7 +14,7 @@ from tests.support.proxy.http_faults import answer
 from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lab.lab import Lab
@@ -30,16 +30,15 @@ RUN echo "about to be built"; test "$(uname -m)" != "$BREAKS_ON" || { echo "no l
 
 
 @pytest.fixture(scope="module")
-def failed(new_workspace: NewWorkspace) -> tuple[Workspace, Answer]:
+def failed(new_workspace: NewWorkspace) -> Iterator[tuple[Workspace, Answer]]:
     """A package whose s390x build fails, and another that needs it, pushed."""
-    workspace = new_workspace()
-    workspace.write("fragile", Dockerfile=FRAGILE)
-    tag = workspace.reference("fragile").rpartition(":")[2]
-    workspace.write("needy", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/fragile:{tag}\n")
-    workspace.done("trust", "init", "fragile", "needy")
-    return workspace, workspace.farm(
-        "push", "fragile", "needy", FARM_BUILD_ARGS=_arguments(workspace, "s390x")
-    )
+    with new_workspace().held_up() as workspace:
+        workspace.write("fragile", Dockerfile=FRAGILE)
+        tag = workspace.reference("fragile").rpartition(":")[2]
+        workspace.write("needy", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/fragile:{tag}\n")
+        workspace.done("trust", "init", "fragile", "needy")
+        arguments = _arguments(workspace, "s390x")
+        yield workspace, workspace.farm("push", "fragile", "needy", FARM_BUILD_ARGS=arguments)
 
 
 def _arguments(workspace: Workspace, machine: str) -> str:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.acceptance.conftest import NewWorkspace, add_examples
 from tests.support.farm_command import Workspace, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
 PACKAGES = ("hello", "motd", "greeter")
@@ -112,43 +116,50 @@ def test_the_plan_says_what_will_be_done_and_why(pushed: Workspace) -> None:
     assert "published and signed" in answer.out
 
 
-def test_an_index_that_stands_unsigned_is_signed_and_nothing_built(pushed: Workspace) -> None:
-    pushed.write("late", Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m\n")
-    pushed.done("trust", "init", "late")
-    pushed.done("push", "--no-sign", "late")
-    reference = pushed.reference("late")
-    assert pushed.done("inspect", "--json", reference).json["signature"] == "unsigned"
-    assert "published but not signed: sign it" in pushed.done("plan", "late").out
-    run = pushed.done("push", "--json", "late").json
+@pytest.fixture(scope="module")
+def held(pushed: Workspace) -> Iterator[Workspace]:
+    """The same, with a private farm that stays up between commands."""
+    with pushed.held_up():
+        yield pushed
+
+
+def test_an_index_that_stands_unsigned_is_signed_and_nothing_built(held: Workspace) -> None:
+    held.write("late", Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m\n")
+    held.done("trust", "init", "late")
+    held.done("push", "--no-sign", "late")
+    reference = held.reference("late")
+    assert held.done("inspect", "--json", reference).json["signature"] == "unsigned"
+    assert "published but not signed: sign it" in held.done("plan", "late").out
+    run = held.done("push", "--json", "late").json
     assert run["packages"][0]["state"] == "signed"
     assert {job["state"] for job in run["packages"][0]["jobs"]} == {"exists"}
-    assert pushed.done("inspect", "--json", reference).json["signature"] == "signed"
+    assert held.done("inspect", "--json", reference).json["signature"] == "signed"
 
 
-def test_the_manifest_verb_publishes_what_stands_and_builds_nothing(pushed: Workspace) -> None:
-    pushed.write("parts", Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n")
-    refused = pushed.farm("manifest", "parts")
+def test_the_manifest_verb_publishes_what_stands_and_builds_nothing(held: Workspace) -> None:
+    held.write("parts", Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n")
+    refused = held.farm("manifest", "parts")
     assert refused.code == 2
     assert "no image for amd64, arm64, s390x" in refused.err
-    pushed.done("trust", "init", "parts")
-    pushed.done("push", "--only", "amd64", "--partial", "parts")
-    described = pushed.done("inspect", "--json", pushed.reference("parts")).json
+    held.done("trust", "init", "parts")
+    held.done("push", "--only", "amd64", "--partial", "parts")
+    described = held.done("inspect", "--json", held.reference("parts")).json
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64"]
-    assert "nothing to do" in pushed.done("push", "--only", "amd64", "--partial", "parts").out
-    assert "nothing to do" in pushed.done("manifest", "--only", "amd64", "--partial", "parts").out
+    assert "nothing to do" in held.done("push", "--only", "amd64", "--partial", "parts").out
+    assert "nothing to do" in held.done("manifest", "--only", "amd64", "--partial", "parts").out
 
 
-def test_the_manifest_verb_takes_in_what_was_added_since(pushed: Workspace, tmp_path: Path) -> None:
+def test_the_manifest_verb_takes_in_what_was_added_since(held: Workspace, tmp_path: Path) -> None:
     """Whoever builds an architecture elsewhere pushes NAME:HASH-ARCH, and has the index completed."""
     base = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
-    pushed.write("grows", Dockerfile=base, build_yml="image: grows\narches: [amd64]\n")
-    pushed.done("trust", "init", "grows")
-    pushed.done("push", "grows")
-    added, image = f"{pushed.reference('grows')}-arm64", f"{pushed.reference('hello')}-arm64"
+    held.write("grows", Dockerfile=base, build_yml="image: grows\narches: [amd64]\n")
+    held.done("trust", "init", "grows")
+    held.done("push", "grows")
+    added, image = f"{held.reference('grows')}-arm64", f"{held.reference('hello')}-arm64"
     for words in (["pull", "--platform=linux/arm64", image], ["tag", image, added], ["push", added]):
-        assert docker(pushed, tmp_path, *words, trust=False).returncode == 0
-    pushed.done("manifest", "grows")
-    described = pushed.done("inspect", "--json", pushed.reference("grows")).json
+        assert docker(held, tmp_path, *words, trust=False).returncode == 0
+    held.done("manifest", "grows")
+    described = held.done("inspect", "--json", held.reference("grows")).json
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64"]
     assert described["signature"] == "signed"
-    assert "nothing to do" in pushed.done("manifest", "grows").out
+    assert "nothing to do" in held.done("manifest", "grows").out

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.acceptance.conftest import NewWorkspace
     from tests.support.farm_command import Workspace
 
@@ -15,15 +17,17 @@ PACKAGES = ("one", "two")
 
 
 @pytest.fixture(scope="module")
-def released(new_workspace: NewWorkspace) -> Workspace:
+def released(new_workspace: NewWorkspace) -> Iterator[Workspace]:
     """Two packages that were built and released as v1.2 with one push."""
-    workspace = new_workspace()
-    for package in PACKAGES:
-        workspace.write(package, Dockerfile=PLAIN, build_yml=f"image: {package}\narches: [amd64, arm64]\n")
-    workspace.done("trust", "init", *PACKAGES)
-    answer = workspace.done("push", "--release", "v1.2", *PACKAGES)
-    assert "release v1.2: signed" in answer.out
-    return workspace
+    with new_workspace().held_up() as workspace:
+        for package in PACKAGES:
+            workspace.write(
+                package, Dockerfile=PLAIN, build_yml=f"image: {package}\narches: [amd64, arm64]\n"
+            )
+        workspace.done("trust", "init", *PACKAGES)
+        answer = workspace.done("push", "--release", "v1.2", *PACKAGES)
+        assert "release v1.2: signed" in answer.out
+        yield workspace
 
 
 def inspect(workspace: Workspace, package: str, tag: str = "") -> tuple[str, str]:

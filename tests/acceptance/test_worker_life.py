@@ -13,12 +13,19 @@ from typing import TYPE_CHECKING, Any
 import pexpect
 import pytest
 
+from farm.settings import Secret
+from farm.state.handles import RunHandle
+from farm.state.run_reader import read_run
+from farm.state.store import Store
+from farm.state.workers import WorkerState, known_workers
 from tests.support.engines import another_engine
 from tests.support.farm_command import FARM, Workspace, read_until, wait_until
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
+
+    from farm.model import JobState
 
 BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 _seconds = itertools.count(7013)
@@ -30,6 +37,7 @@ class Farm:
     def __init__(self, workspace: Workspace, broker: str) -> None:
         self.workspace = workspace
         self.broker = broker
+        self.store = Store(Secret(broker))
 
     def run(self, *words: str) -> Any:
         """How a command ended."""
@@ -49,7 +57,7 @@ class Farm:
         """A worker that is up; killed in the end if it is still there."""
         process = self.start(name, *words, **variables)
         try:
-            wait_until(lambda: self.worker_state(name) not in ("", "silent"))
+            self.await_worker(name, *(set(WorkerState) - {"silent"}))
             yield process
         finally:
             end(process)
@@ -78,19 +86,35 @@ class Farm:
         """The one job of a run."""
         return self.jobs(run)[0]
 
+    def states(self, run: str) -> list[JobState]:
+        """The states of a run's jobs, read from Redis, which is faster than a command."""
+        packages = read_run(RunHandle(self.store, run)).packages.values()
+        return [job.state for package in packages for job in package.jobs.values()]
+
     def landed(self, run: str) -> int:
         """How many images of a run are in the registry."""
-        return sum(job["state"] in ("built", "exists") for job in self.jobs(run))
+        return sum(state.succeeded for state in self.states(run))
 
     def await_job(self, run: str, state: str) -> Any:
-        """The job, once it is in that state."""
-        return wait_until(lambda: (job := self.job(run))["state"] == state and job, 90)
+        """Wait until the one job of a run is in a state; returns the job."""
+        wait_until(lambda: self.states(run) == [state], 90)
+        return self.job(run)
+
+    def is_busy(self, name: str) -> bool:
+        """Whether a worker works on a job."""
+        return any(one.name == name and one.jobs for one in known_workers(self.store))
+
+    def await_worker(self, name: str, *states: str) -> None:
+        """Wait until a worker is in one of these states."""
+        wait_until(lambda: any(one.name == name and one.state in states for one in known_workers(self.store)))
 
 
 @pytest.fixture
-def farm(workspace: Workspace, broker: str) -> Farm:
+def farm(workspace: Workspace, broker: str) -> Iterator[Farm]:
     """See `Farm`."""
-    return Farm(workspace, broker)
+    farm = Farm(workspace, broker)
+    yield farm
+    farm.store.close()
 
 
 def runs_anywhere(words: str) -> bool:
@@ -128,14 +152,16 @@ def ended(process: subprocess.Popen[str], seconds: float) -> str:
 
 
 def test_workers_tells_what_each_is_and_does(farm: Farm) -> None:
-    with farm.worker("own@test"), farm.worker("s390x@test", "--arch", "s390x", "--emulate"):
+    names = ("own@test", "s390x@test")
+    with farm.worker(names[0]), farm.worker(names[1], "--arch", "s390x", "--emulate"):
         run = farm.push("busy", "sleep 3600")
         farm.await_job(run, "building")
-        busy = wait_until(lambda: next((w for w in farm.workers().values() if w["jobs"]), None))
+        wait_until(lambda: any(map(farm.is_busy, names)))
+        busy = next(w for w in farm.workers().values() if w["jobs"])
         other = next(w for w in farm.workers().values() if w["name"] != busy["name"])
         lines = farm.done("workers").out.splitlines()
         farm.done("cancel", run)
-        wait_until(lambda: not farm.workers()[busy["name"]]["jobs"])
+        wait_until(lambda: not farm.is_busy(busy["name"]))
     (job,) = busy["jobs"]
     assert (job["run"], job["package"].rpartition("/")[2], job["arch"]) == (run, "busy", "amd64")
     assert (busy["slots"], busy["free"], busy["state"]) == (1, 0, "up")
@@ -189,7 +215,7 @@ def test_no_job_is_lost_when_workers_come_go_and_are_drained(farm: Farm) -> None
     with farm.worker("b@test"):
         for number in range(4):
             with farm.worker("a@test") as process:
-                wait_until(lambda: farm.workers()["a@test"]["jobs"] or farm.landed(run) == len(names))
+                wait_until(lambda: farm.is_busy("a@test") or farm.landed(run) == len(names))
                 farm.done("workers", "resume" if number % 2 else "drain", "b@test")
                 process.send_signal(signal.SIGQUIT if number % 2 else signal.SIGTERM)
                 ended(process, 60)
@@ -219,7 +245,7 @@ def test_one_sigterm_lets_a_worker_finish_its_job_and_take_no_other(farm: Farm) 
         farm.await_job(first, "building")
         process.send_signal(signal.SIGTERM)
         second = farm.push("second", "true")
-        wait_until(lambda: farm.worker_state("a@test") == "leaving")
+        farm.await_worker("a@test", "leaving")
         ended(process, 60)
         assert (farm.job(first)["state"], farm.job(second)["state"]) == ("built", "queued")
         assert farm.workers() == {}
@@ -272,27 +298,25 @@ def test_a_worker_whose_build_does_not_end_when_told_twice_is_gone_soon_all_the_
     farm.done("cancel", run)
 
 
-def test_a_worker_killed_outright_is_shown_as_silent_and_not_counted_on(farm: Farm) -> None:
-    with farm.worker("a@test") as process:
-        end(process)
-        wait_until(lambda: farm.worker_state("a@test") == "silent", 40)
-    check = farm.run("worker", "--check", "--name", "a@test")
-    assert (check.code, "a@test gives no sign of life" in check.err) == (3, True)
-    farm.workspace.write("late", Dockerfile=f"{BASE}RUN true\n", build_yml="image: late\narches: [amd64]\n")
-    refused = farm.run("push", "--no-sign", "late")
-    assert (refused.code, "amd64" in refused.err) == (3, True)
-
-
-def test_check_says_by_its_exit_code_whether_this_machines_workers_are_alive(farm: Farm) -> None:
+def test_a_worker_that_hangs_or_was_killed_is_silent_and_not_counted_on(farm: Farm) -> None:
     nobody = farm.run("worker", "--check")
     assert (nobody.code, "no worker of this machine is up" in nobody.err) == (3, True)
-    with farm.worker("a@test") as process:
-        assert farm.done("worker", "--check").out == "a@test: up\n"
-        # A process that hangs is not alive, whatever its process number says.
-        process.send_signal(signal.SIGSTOP)
-        wait_until(lambda: farm.run("worker", "--check").code == 3, 40)
-        process.send_signal(signal.SIGCONT)
-        wait_until(lambda: farm.run("worker", "--check").code == 0, 40)
+    with farm.worker("hangs@test") as hangs, farm.worker("killed@test") as killed:
+        assert farm.done("worker", "--check").out == "hangs@test: up\nkilled@test: up\n"
+        # A process that hangs is not alive, although it exists.
+        hangs.send_signal(signal.SIGSTOP)
+        end(killed)
+        for name in ("hangs@test", "killed@test"):
+            farm.await_worker(name, "silent")
+            check = farm.run("worker", "--check", "--name", name)
+            assert (check.code, f"{name} gives no sign of life" in check.err) == (3, True)
+        farm.workspace.write(
+            "late", Dockerfile=f"{BASE}RUN true\n", build_yml="image: late\narches: [amd64]\n"
+        )
+        refused = farm.run("push", "--no-sign", "late")
+        assert (refused.code, "amd64" in refused.err) == (3, True)
+        hangs.send_signal(signal.SIGCONT)
+        wait_until(lambda: farm.run("worker", "--check", "--name", "hangs@test").code == 0, 40)
 
 
 def test_a_worker_outlives_a_restart_of_redis_with_a_build_in_hand_and_without(farm: Farm) -> None:
@@ -308,7 +332,7 @@ def test_a_worker_outlives_a_restart_of_redis_with_a_build_in_hand_and_without(f
         redis.stop()
         redis.start()
         later = farm.push("later", "true")
-        wait_until(lambda: farm.worker_state("a@test") == "drained")
+        farm.await_worker("a@test", "drained")
         assert farm.job(later)["state"] == "queued"
         farm.done("workers", "resume", "a@test")
         assert farm.await_job(later, "built")["lost"] == 0
@@ -324,7 +348,7 @@ def test_a_worker_that_starts_before_redis_waits_for_it(farm: Farm) -> None:
         redis.start()
     try:
         read_until(process, "a@test ready")
-        wait_until(lambda: farm.worker_state("a@test") == "up")
+        farm.await_worker("a@test", "up")
     finally:
         process.send_signal(signal.SIGTERM)
         ended(process, 30)
@@ -357,4 +381,4 @@ def test_a_worker_whose_disk_is_full_says_so_and_refuses_jobs_with_that_reason(f
         run = farm.push("big", "true")
         job = wait_until(lambda: (job := farm.job(run))["state"] == "failed" and job, 200)
         assert job["error"]["kind"] == "DiskFullError"
-        assert "of 900 TiB wanted" in job["error"]["message"]
+        assert "900 TiB required" in job["error"]["message"]

@@ -8,16 +8,18 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from farm.private_farm.state_directory import StateDirectory
 from tests.support.git_repos import git
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from lab.lab import Lab
 
@@ -103,6 +105,12 @@ class Workspace:
             text=True,
             start_new_session=True,
         )
+
+    @contextmanager
+    def held_up(self) -> Iterator[Workspace]:
+        """Keep the private farm up between commands, once one has started it."""
+        with StateDirectory.at(Path(self.variables["FARM_STATE_DIR"])).used():
+            yield self
 
     def write(self, package: str, **files: str) -> None:
         """Add a package and commit it; `Dockerfile` may use ${REGISTRY} and ${ORG}."""
