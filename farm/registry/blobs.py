@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urljoin, urlsplit
 
-import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from farm.errors import FarmError, RegistryError
-from farm.registry.transport import ATTEMPTS, Request
+from farm.registry.retry import ATTEMPTS, FIRST_PAUSE, JITTER, LONGEST_PAUSE
+from farm.registry.transport import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from farm.model import Descriptor, Reference
     from farm.registry.client import Registry
+    from farm.registry.response import Response
 
 AT_ONCE = 4
 """Blobs that are under way at once: five of 100 MB each took 1.1 s so, and 1.6 s one after another."""
-_LONGEST_PAUSE = 10.0
-_NOT_FOUND = (httpx.codes.NOT_FOUND,)
+_NOT_FOUND = (HTTPStatus.NOT_FOUND,)
 _PLAIN = {"Accept-Encoding": "identity"}
 """A blob is wanted as it is stored, whatever a proxy could make of it."""
 
@@ -85,9 +86,9 @@ def _fetch_rest(registry: Registry, reference: Reference, blob: Descriptor, into
     if into.size >= blob.size:
         return
     with registry.opened(request) as response:
-        if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
             into.restart()
-        for piece in response.iter_raw():
+        for piece in response.pieces():
             into.write(piece)
             if into.size > blob.size:
                 return
@@ -102,7 +103,7 @@ def pieces_of(registry: Registry, reference: Reference, blob: Descriptor) -> Ite
     path = f"/v2/{reference.repository}/blobs/{blob.digest}"
     scope = f"repository:{reference.repository}:pull"
     with registry.opened(Request("GET", reference.registry, path, scope, headers=_PLAIN)) as response:
-        yield from response.iter_raw()
+        yield from response.pieces()
 
 
 def push_blob(
@@ -137,14 +138,14 @@ def _bring(
 ) -> Arrival:
     base, scope = f"/v2/{reference.repository}/blobs", f"repository:{reference.repository}:pull,push"
     head = Request("HEAD", reference.registry, f"{base}/{blob.digest}", scope, missing=_NOT_FOUND)
-    if registry.transport.send(head).is_success:
+    if registry.transport.send(head).ok:
         return Arrival.STOOD
     place = ""
     for repository in mounts():
         query = f"?mount={quote(blob.digest)}&from={quote(repository)}"
         both = f"{scope} repository:{repository}:pull"
         answer = registry.transport.send(Request("POST", reference.registry, f"{base}/uploads/{query}", both))
-        if answer.status_code == httpx.codes.CREATED:
+        if answer.status == HTTPStatus.CREATED:
             return Arrival.MOUNTED
         place = _place(answer, reference)
     if not place:
@@ -154,17 +155,19 @@ def _bring(
     return Arrival.SENT
 
 
-def _place(answer: httpx.Response, reference: Reference) -> str:
+def _place(answer: Response, reference: Reference) -> str:
     """Where an upload goes, as a whole URL."""
     if "Location" not in answer.headers:
         raise RegistryError(f"the registry {reference.registry} takes no uploads: it names no place for one")
-    return str(answer.url.join(answer.headers["Location"]))
+    return urljoin(answer.url, answer.headers["Location"])
 
 
 def _send(registry: Registry, request: Request, blob: Descriptor) -> None:
-    url = httpx.URL(request.path).copy_merge_params({"digest": blob.digest})
+    # https://github.com/opencontainers/distribution-spec/blob/main/spec.md#post-then-put
+    separator = "&" if urlsplit(request.path).query else "?"
+    url = f"{request.path}{separator}digest={quote(blob.digest)}"
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
-    put = Request("PUT", request.registry, str(url), request.scope, headers, request.content)
+    put = Request("PUT", request.registry, url, request.scope, headers, request.content)
     with registry.transport.opened(put):
         pass
 
@@ -172,7 +175,7 @@ def _send(registry: Registry, request: Request, blob: Descriptor) -> None:
 def _patiently(stop: Callable[[RetryCallState], bool]) -> Retrying:
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, FarmError) and error.retryable),
-        wait=wait_exponential_jitter(multiplier=0.1, max=_LONGEST_PAUSE, jitter=0.2),
+        wait=wait_exponential_jitter(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE, jitter=JITTER),
         stop=stop,
         reraise=True,
     )

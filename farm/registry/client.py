@@ -6,14 +6,15 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
-
-import httpx
 
 from farm.errors import RegistryDamagedError, RegistryError, RegistryUnavailableError
 from farm.model import Descriptor
+from farm.registry.connections import THREADS
 from farm.registry.media_types import ACCEPT
-from farm.registry.transport import THREADS, Request, Transport
+from farm.registry.transport import Request, Transport
+from farm.registry.urls import authority
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
     from farm.model import Reference
     from farm.registry.credentials import Credentials
+    from farm.registry.response import Response
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_NOT_FOUND = (httpx.codes.NOT_FOUND,)
+_NOT_FOUND = (HTTPStatus.NOT_FOUND,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,7 @@ class Registry:
     def head(self, reference: Reference) -> Descriptor | None:
         """What a tag or digest names; None only where the registry says that there is no such thing."""
         response = self._ask(_reading("HEAD", reference))
-        if response.status_code in _NOT_FOUND:
+        if response.status in _NOT_FOUND:
             return None
         digest, size = (response.headers.get(name) for name in ("Docker-Content-Digest", "Content-Length"))
         if not digest or not size:
@@ -104,9 +106,9 @@ class Registry:
     def manifest(self, reference: Reference) -> Manifest | None:
         """The manifest or index under a tag or digest, its digest checked; None where there is none."""
         response = self._ask(_reading("GET", reference))
-        if response.status_code in _NOT_FOUND:
+        if response.status in _NOT_FOUND:
             return None
-        body, digest = response.content, digest_of(response.content)
+        body, digest = response.body, digest_of(response.body)
         promised = {reference.digest, response.headers.get("Docker-Content-Digest")} - {None}
         if promised - {digest}:
             raise RegistryDamagedError(
@@ -126,13 +128,13 @@ class Registry:
         """A small blob of a repository, such as an image's configuration, its digest checked."""
         path = f"/v2/{reference.repository}/blobs/{digest}"
         request = Request("GET", reference.registry, path, _pull(reference))
-        body = self._ask(request).content
+        body = self._ask(request).body
         if digest_of(body) != digest:
             raise RegistryDamagedError(f"{reference.familiar}: the registry sent other bytes than {digest}")
         return body
 
     @contextmanager
-    def opened(self, request: Request) -> Iterator[httpx.Response]:
+    def opened(self, request: Request) -> Iterator[Response]:
         """The answer to a request that reads, its body unread; from a mirror that has it, else the registry.
 
         Raises:
@@ -143,24 +145,24 @@ class Registry:
             if mirrored := self._mirrored(request):
                 with self._forgiving(mirrored):
                     response = stack.enter_context(self.transport.opened(mirrored))
-            if response is None or not response.is_success:
+            if response is None or not response.ok:
                 response = stack.enter_context(self.transport.opened(request))
             yield response
 
-    def _ask(self, request: Request) -> httpx.Response:
+    def _ask(self, request: Request) -> Response:
         """The answer of the registry's mirror where that has what is asked for, else of the registry."""
         response = None
         if mirrored := self._mirrored(request):
             with self._forgiving(mirrored):
                 response = self.transport.send(mirrored)
-        return response if response is not None and response.is_success else self.transport.send(request)
+        return response if response is not None and response.ok else self.transport.send(request)
 
     def _mirrored(self, request: Request) -> Request | None:
         """The same request to a mirror; None where there is none that answers."""
         base = self._mirrors.get(request.registry) or self._mirrors.get("*")
         if not base or base in self._away:
             return None
-        return replace(request, registry=httpx.URL(base).netloc.decode(), base=base)
+        return replace(request, registry=authority(base), base=base)
 
     @contextmanager
     def _forgiving(self, mirrored: Request) -> Iterator[None]:
@@ -197,5 +199,5 @@ def _pull(reference: Reference) -> str:
     return f"repository:{reference.repository}:pull"
 
 
-def _media_type(response: httpx.Response) -> str:
+def _media_type(response: Response) -> str:
     return str(response.headers.get("Content-Type", "")).partition(";")[0].strip()

@@ -12,7 +12,7 @@ from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.publish_index import put
 from farm.registry.published_images import arch_image, look_up_all, read_index
-from farm.registry.transport import ATTEMPTS
+from farm.registry.retry import ATTEMPTS
 from lab.process import free_port
 from tests.support.http_faults import (
     Act,
