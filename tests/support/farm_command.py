@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from tests.support.git_repos import git
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,13 +125,13 @@ class Workspace:
     def tags(self, package: str) -> list[str]:
         """The tags that the registry holds of a package, sorted."""
         host, _, path = self.org.partition("/")
-        answer = httpx.get(f"http://{host}/v2/{path}/{package}/tags/list", trust_env=False)
-        return sorted(answer.json().get("tags") or []) if answer.status_code == httpx.codes.OK else []
+        answer = send("GET", f"http://{host}/v2/{path}/{package}/tags/list")
+        return sorted(answer.json().get("tags") or []) if answer.status == HTTPStatus.OK else []
 
     def repositories(self) -> list[str]:
         """The packages of this organisation that the registry has heard of."""
         host, _, path = self.org.partition("/")
-        names = httpx.get(f"http://{host}/v2/_catalog?n=1000", trust_env=False).json()["repositories"]
+        names = send("GET", f"http://{host}/v2/_catalog?n=1000").json()["repositories"]
         return [name.removeprefix(f"{path}/") for name in names if name.startswith(f"{path}/")]
 
 

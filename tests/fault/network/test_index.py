@@ -9,7 +9,6 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from farm.errors import RegistryUnavailableError
@@ -20,7 +19,7 @@ from farm.registry.index import platforms
 from farm.registry.media_types import OCI_MANIFEST
 from farm.registry.publish_index import Publishing
 from farm.registry.published_images import read_index
-from lab.images import push_blob
+from lab.images import push_bytes
 from tests.support.http_faults import answer, http_relay, preceded_by
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ _NO_LOGINS = Credentials(Path("/nonexistent"))
 def push_image(registry: Registry, reference: Reference, arch: str) -> ArchImage:
     """Push an image of nothing, like no other, under NAME:TAG-ARCH."""
     config = json.dumps({"architecture": arch, "os": "linux", "author": secrets.token_hex(8)}).encode()
-    with httpx.Client(trust_env=False) as http:
-        push_blob(http, reference, config)
+    push_bytes(registry, reference, config)
     kind = "application/vnd.oci.image.config.v1+json"
     about = {"mediaType": kind, "digest": digest_of(config), "size": len(config)}
     body = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": about, "layers": []}).encode()

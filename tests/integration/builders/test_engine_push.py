@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from farm.builders.engine_push import push
 from farm.errors import EngineUnavailableError
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from farm.model import Reference
@@ -26,7 +26,7 @@ def test_a_push_returns_the_digest_under_which_the_registry_has_the_image(bench:
     name = bench.build("FROM BASE\nRUN echo something > /file\n")
     digest = push_it(bench, name)
     address = f"http://{name.registry}/v2/{name.repository}/manifests/{name.tag}"
-    answer = httpx.head(address, headers={"Accept": _MANIFESTS})
+    answer = send("HEAD", address, headers={"Accept": _MANIFESTS})
     assert answer.headers["docker-content-digest"] == digest
 
 

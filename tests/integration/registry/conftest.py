@@ -8,7 +8,6 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from farm.model import ArchImage, Descriptor, Platform, Reference
@@ -16,7 +15,7 @@ from farm.registry.client import Registry, digest_of
 from farm.registry.credentials import Credentials
 from farm.registry.index import Index
 from farm.registry.media_types import OCI_INDEX, OCI_MANIFEST
-from lab.images import push_blob
+from lab.images import push_bytes
 from tests.support.http_faults import HttpRelay, http_relay
 
 if TYPE_CHECKING:
@@ -36,7 +35,6 @@ class Shelf:
     """A repository of its own in a registry, and a client for it."""
 
     registry: Registry
-    http: httpx.Client
     reference: Reference
     """NAME:TAG of an index that is not there."""
 
@@ -46,7 +44,7 @@ class Shelf:
         """Push an image without layers under a tag, by default NAME:TAG-ARCH; no two are the same."""
         facts = {"architecture": arch, "os": "linux", "variant": variant, "author": secrets.token_hex(8)}
         config = json.dumps({**facts, "rootfs": {"type": "layers", "diff_ids": []}}).encode()
-        push_blob(self.http, self.reference, config)
+        push_bytes(self.registry, self.reference, config)
         manifest = {
             "schemaVersion": 2,
             "mediaType": media_type,
@@ -98,17 +96,16 @@ def _reference(host: str) -> Reference:
 @pytest.fixture
 def shelf(lab: Lab, tmp_path: Path) -> Iterator[Shelf]:
     """A shelf in the registry that asks for no login."""
-    with Registry(Credentials.load(tmp_path), timeout=20) as registry, httpx.Client(trust_env=False) as http:
-        yield Shelf(registry, http, _reference(lab.registry))
+    with Registry(Credentials.load(tmp_path), timeout=20) as registry:
+        yield Shelf(registry, _reference(lab.registry))
 
 
 @pytest.fixture
 def guarded(lab: Lab, tmp_path: Path) -> Iterator[Shelf]:
     """A shelf in the registry that asks for one."""
     account = logins(tmp_path, **{lab.guarded_registry: ":".join(lab.guarded_login)})
-    http = httpx.Client(trust_env=False, auth=lab.guarded_login)
-    with Registry(account, timeout=20) as registry, http:
-        yield Shelf(registry, http, _reference(lab.guarded_registry))
+    with Registry(account, timeout=20) as registry:
+        yield Shelf(registry, _reference(lab.guarded_registry))
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ def tokened(tokens: TokenService, tmp_path_factory: pytest.TempPathFactory) -> I
         "auth": {"token": auth},
     }
     (home / "config.yml").write_text(json.dumps(config))
-    up = answers_http(f"https://127.0.0.1:{port}/v2/", verify=False, statuses=(401,))
+    up = answers_http(f"https://127.0.0.1:{port}/v2/", statuses=(401,))
     service = Service("tokened", ["docker-registry", "serve", str(home / "config.yml")], home, up)
     service.start()
     # The same address, but no "localhost", which is spoken to without TLS.
