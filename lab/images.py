@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import tarfile
 from typing import TYPE_CHECKING
 
-from farm.model import ArchImage, Descriptor, Platform, Reference
+from farm.model import ArchImage, Descriptor, Platform, Reference, digest_of
 from farm.registry.blobs import push_blob
-from farm.registry.client import Registry, digest_of
+from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import assemble
-from farm.registry.media_types import OCI_INDEX, OCI_MANIFEST
+from farm.registry.oci import OCI_INDEX, OCI_MANIFEST
 from lab.setup import ARCHES, CACHE, busybox
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ def push_base(registry: str) -> str:
 def _push_image(client: Registry, reference: Reference, arch: str) -> ArchImage:
     plain = rootfs(busybox(arch))
     layer = gzip.compress(plain, compresslevel=1, mtime=0)
-    diff = f"sha256:{hashlib.sha256(plain).hexdigest()}"
+    diff = digest_of(plain)
     config = json.dumps(
         {
             "architecture": arch,

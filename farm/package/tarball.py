@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError
+from farm.model import digest_from_hex
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -57,7 +58,7 @@ class Writer:
     @property
     def digest(self) -> str:
         """sha256:... of what was written."""
-        return f"sha256:{self._summary.hexdigest()}"
+        return digest_from_hex(self._summary.hexdigest())
 
     def add(self, entry: Entry, content: Iterable[bytes] = ()) -> None:
         """Write an entry; `content` is that of a file, in pieces that sum up to its size."""

@@ -74,7 +74,7 @@ class Connections:
 
     Args:
         certs: directory of CA certificates, HOST[:PORT]/*.crt, trusted for that registry alone.
-        authorities: CA certificates trusted for every registry beside the usual ones.
+        authorities: CA certificates trusted for every registry, in addition to the usual ones.
         timeout: seconds to wait for a connection, and for each piece that is sent or received.
     """
 

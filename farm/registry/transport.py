@@ -117,7 +117,7 @@ class Transport:
         return self._authorised(request)
 
     @contextmanager
-    def opened(self, request: Request) -> Iterator[Response]:
+    def stream(self, request: Request) -> Iterator[Response]:
         """The response to a request that is sent once, its body unread: for blobs, which may have any size.
 
         Raises:
@@ -192,12 +192,12 @@ class Transport:
         return f"{'http' if plain else 'https'}://{host}"
 
     def _grant(self, request: Request, refused: Response, used: str | None) -> str | None:
-        """The Authorization header that answers a challenge; None where there is nothing to answer with.
+        """The Authorization header that answers a challenge; None if there is nothing to answer with.
 
         Args:
             request: what was refused.
             refused: the challenge.
-            used: the header that was sent; where another thread was granted a newer one, that is the answer.
+            used: the header that was sent; a newer one, granted to another thread, is the answer.
         """
         key = request.registry, request.scope
         with self._lock:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.errors import RegistryUnavailableError
-from farm.model import ARCHES, ArchImage, Descriptor, Platform, Reference
-from farm.registry.client import Registry, digest_of
+from farm.model import ARCHES, ArchImage, Descriptor, Platform, Reference, digest_of
+from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import platforms
-from farm.registry.media_types import OCI_MANIFEST
-from farm.registry.publish_index import Publishing
+from farm.registry.oci import OCI_MANIFEST
+from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import read_index
 from lab.images import push_bytes
 from tests.support.http_faults import answer, http_relay, preceded_by
@@ -48,8 +48,8 @@ def publish(registry: Registry, reference: Reference, *arches: str) -> list[Desc
     """Build and publish as a farm of one's own; returns what was signed, one after the other."""
     signed: list[Descriptor] = []
     built = [push_image(registry, reference, arch) for arch in arches]
-    publishing = Publishing(registry, reference, built)
-    publishing.publish(ours=lambda: None, then=signed.append, until=threading.Event())
+    publication = IndexPublication(registry, reference, built)
+    publication.publish(check_lease=lambda: None, sign=signed.append, stop=threading.Event())
     return signed
 
 
@@ -101,5 +101,5 @@ def test_a_publisher_that_never_has_its_way_says_so(lab: Lab) -> None:
         publish(registry, reference, "amd64")
         swallowed = answer(201, says="")
         relay.breaks("PUT", "/manifests/1$", swallowed, times=float("inf"))
-        with pytest.raises(RegistryUnavailableError, match="never kept the index"):
+        with pytest.raises(RegistryUnavailableError, match="kept overwriting the index"):
             publish(registry, reference, "arm64")
