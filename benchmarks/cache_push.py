@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.measure import Row, seconds
-from farm.cache.archive_import import OCI_CONFIG, OCI_LAYER
 from farm.cache.layout import Cache
 from farm.cache.named_images import add_images
 from farm.model import ArchImage, Platform, Reference
-from farm.registry.media_types import OCI_MANIFEST
+from farm.registry.oci import OCI_CONFIG, OCI_LAYER, OCI_MANIFEST
 from lab.lab import running_lab
 
 if TYPE_CHECKING:

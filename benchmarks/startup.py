@@ -1,27 +1,64 @@
-"""How long a command takes that needs no broker, beside an interpreter that does nothing."""
+"""How long a command takes that needs no broker, beside an interpreter that does nothing, or little."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import tempfile
+from contextlib import closing, contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Row, seconds
+from lab import services
 from lab.setup import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _FARM = str(Path(sys.executable).with_name("farm"))
+_PACKAGE = "examples/hello"
 
 
 def rows() -> Iterator[Row]:
-    """`farm --help`, `farm show-tag` and `farm cache ls`."""
+    """`farm --help`, `farm show-tag`, `farm cache ls` and `farm plan`."""
     nothing = seconds(lambda: _run([sys.executable, "-c", "pass"]))
-    for words in (["--help"], ["show-tag", "examples/hello"], ["cache", "ls"]):
+    for words in (["--help"], ["show-tag", _PACKAGE], ["cache", "ls"]):
         ours = seconds(lambda words=words: _run([_FARM, *words]))  # type: ignore[misc]
         yield Row(f"farm {' '.join(words)}", ours, "python -c pass", nothing)
+    yield _plan()
+
+
+def _plan() -> Row:
+    """The plan of one package beside the least that it needs; the limit is 2.5 times that."""
+    with _registry() as address:
+        parts = (
+            lambda: _run([sys.executable, "-c", "import yaml, click"]),
+            lambda: _run(["git", "rev-parse", f"HEAD:{_PACKAGE}"]),
+            lambda: _ask(address),
+        )
+        least = sum(map(seconds, parts))
+        plan = [_FARM, "plan", "--no-sign", "--org", f"{address}/bench", _PACKAGE]
+        ours = seconds(lambda: _run(plan))
+    return Row(f"farm plan {_PACKAGE} (limit 2.5)", ours, "import yaml, click; git; one response", least)
+
+
+@contextmanager
+def _registry() -> Iterator[str]:
+    with tempfile.TemporaryDirectory() as directory:
+        registry = services.registry(Path(directory))
+        registry.service.start()
+        try:
+            yield registry.address
+        finally:
+            registry.service.stop()
+
+
+def _ask(address: str) -> None:
+    with closing(HTTPConnection(address)) as connection:
+        connection.request("GET", "/v2/bench/hello/manifests/none")
+        connection.getresponse().read()
 
 
 def _run(command: Sequence[str]) -> None:

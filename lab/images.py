@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import tarfile
 from typing import TYPE_CHECKING
 
-import httpx
-
-from farm.model import ArchImage, Descriptor, Platform, Reference
-from farm.registry.client import Registry, digest_of
+from farm.model import ArchImage, Descriptor, Platform, Reference, digest_of
+from farm.registry.blobs import push_blob
+from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import assemble
-from farm.registry.media_types import OCI_INDEX, OCI_MANIFEST
+from farm.registry.oci import OCI_INDEX, OCI_MANIFEST
 from lab.setup import ARCHES, CACHE, busybox
 
 if TYPE_CHECKING:
@@ -33,17 +31,17 @@ _APPLETS = (
 def push_base(registry: str) -> str:
     """Push REGISTRY/library/busybox for every architecture; returns its reference."""
     reference = Reference.parse(f"{registry}/library/busybox:{TAG}")
-    with Registry(Credentials(CACHE), timeout=30) as client, httpx.Client(trust_env=False) as http:
-        images = [_push_image(client, http, reference, arch) for arch in ARCHES]
+    with Registry(Credentials(CACHE), timeout=30) as client:
+        images = [_push_image(client, reference, arch) for arch in ARCHES]
         index = assemble(images)
         client.put_manifest(reference, OCI_INDEX, index.body())
     return f"{registry}/library/busybox:{TAG}"
 
 
-def _push_image(client: Registry, http: httpx.Client, reference: Reference, arch: str) -> ArchImage:
+def _push_image(client: Registry, reference: Reference, arch: str) -> ArchImage:
     plain = rootfs(busybox(arch))
     layer = gzip.compress(plain, compresslevel=1, mtime=0)
-    diff = f"sha256:{hashlib.sha256(plain).hexdigest()}"
+    diff = digest_of(plain)
     config = json.dumps(
         {
             "architecture": arch,
@@ -54,7 +52,7 @@ def _push_image(client: Registry, http: httpx.Client, reference: Reference, arch
         }
     ).encode()
     for blob in (layer, config):
-        push_blob(http, reference, blob)
+        push_bytes(client, reference, blob)
     manifest = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
@@ -68,13 +66,10 @@ def _push_image(client: Registry, http: httpx.Client, reference: Reference, arch
     return ArchImage(arch, target, (named,))
 
 
-def push_blob(http: httpx.Client, reference: Reference, blob: bytes) -> None:
-    """Push one blob to a registry without login."""
-    base = f"http://{reference.registry}/v2/{reference.repository}/blobs/uploads/"
-    place = http.post(base).raise_for_status().headers["Location"]
-    http.put(
-        place, params={"digest": digest_of(blob)} | dict(httpx.URL(place).params), content=blob
-    ).raise_for_status()
+def push_bytes(client: Registry, reference: Reference, blob: bytes) -> None:
+    """Push one blob to a repository."""
+    about = Descriptor("application/octet-stream", digest_of(blob), len(blob))
+    push_blob(client, reference, about, lambda: iter([blob]))
 
 
 def rootfs(program: Path) -> bytes:

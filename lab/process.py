@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
 import signal
 import socket
+import ssl
 import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import httpx
+from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 START_WAIT = 30.0
 STOP_WAIT = 20.0
+_ANSWER_WAIT = 5.0
 # The kernel sends the parent's death signal when the thread that started a child ends, so that one thread,
 # which ends with the lab alone, starts them all.
 _STARTER = ThreadPoolExecutor(1, "lab-starter")
@@ -123,28 +125,45 @@ class Service:
             self.process = None
 
 
-def answers_http(url: str, *, verify: bool = True, statuses: Sequence[int] = (200,)) -> Callable[[], bool]:
-    """Whether a URL is answered with one of these statuses; unix:///PATH stands for an engine's socket."""
-    path = url.removeprefix("unix://") if url.startswith("unix://") else None
-    address = "http://engine/_ping" if path else url
+def answers_http(url: str, *, statuses: Sequence[int] = (200,)) -> Callable[[], bool]:
+    """Whether a URL is answered with one of these statuses, whatever its certificate.
+
+    unix:///PATH is an engine's socket.
+    """
+    parts = urlsplit(url)
 
     def ask() -> bool:
-        if path and not _listens(path):
+        connection = _connection(parts)
+        try:
+            connection.request("GET", "/_ping" if parts.scheme == "unix" else parts.path)
+            return connection.getresponse().status in statuses
+        except (OSError, http.client.HTTPException):
             return False
-        with httpx.Client(transport=httpx.HTTPTransport(uds=path, verify=verify), timeout=5) as client:
-            try:
-                return client.get(address).status_code in statuses
-            except httpx.TransportError:
-                return False
+        finally:
+            connection.close()
 
     return ask
 
 
-def _listens(path: str) -> bool:
-    # Asked first, because httpx leaves the socket open that it could not connect.
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except OSError:
-            return False
-    return True
+def _connection(url: SplitResult) -> http.client.HTTPConnection:
+    if url.scheme == "unix":
+        return UnixConnection(url.path)
+    if url.scheme == "https":
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        return http.client.HTTPSConnection(url.netloc, timeout=_ANSWER_WAIT, context=context)
+    return http.client.HTTPConnection(url.netloc, timeout=_ANSWER_WAIT)
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("localhost", timeout=_ANSWER_WAIT)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the socket."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)

@@ -117,6 +117,6 @@ def notary(directory: Path) -> tuple[Located, Path]:
     }
     (home / "server.json").write_text(json.dumps(config))
     url = f"https://localhost:{port}"
-    up = answers_http(f"{url}/_notary_server/health", verify=False)
+    up = answers_http(f"{url}/_notary_server/health")
     command = ["notary-server", "-config", str(home / "server.json")]
     return Located(Service("notary", command, directory, up), url), certificate

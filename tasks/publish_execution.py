@@ -9,8 +9,8 @@ from celery.exceptions import Ignore
 
 from farm.errors import LeaseLostError
 from farm.model import PackageState
-from farm.registry.publish_index import Publishing
-from farm.registry.release import releasable, release
+from farm.registry.publish_index import IndexPublication
+from farm.registry.release import prepare_release, release
 from farm.scheduling import coordinator
 from farm.state import leases, transitions
 from farm.state.patches import PackagePatch
@@ -112,7 +112,7 @@ class PublishExecution:
 
     def _release(self, held: HeldLease, signer: Signer, to_sign: list[Reference]) -> Descriptor:
         """Publish every index under its release tag, or none; then sign them."""
-        found = releasable(self.context.registry, self.work.copies)
+        found = prepare_release(self.context.registry, self.work.copies)
         self._check(held)
         released = release(self.context.registry, found)
         if self.work.sign:
@@ -121,19 +121,18 @@ class PublishExecution:
         return next(iter(released.values()))
 
     def _publish(self, held: HeldLease, signer: Signer) -> Descriptor:
-        publishing = Publishing(
+        publication = IndexPublication(
             self.context.registry,
             self.work.reference,
             self.built,
             self.work.existing,
             () if self.work.partial else self.work.arches,
         )
-        return publishing.publish(
-            ours=lambda: self._check(held),
-            then=lambda index: (
-                signer.sign([SignTarget.of(self.work.reference, index)]) if self.work.sign else None
-            ),
-            until=held.stopped,
+        target = self.work.reference
+        return publication.publish(
+            check_lease=lambda: self._check(held),
+            sign=lambda index: signer.sign([SignTarget.of(target, index)]) if self.work.sign else None,
+            stop=held.stopped,
         )
 
     def _check(self, held: HeldLease) -> None:

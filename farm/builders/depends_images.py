@@ -12,7 +12,7 @@ from farm.builders.push_failures import push_failure
 from farm.errors import RegistryError
 from farm.model import Reference
 from farm.registry.index import Index, members_of
-from farm.registry.media_types import INDEXES
+from farm.registry.oci import INDEXES
 from farm.system.files import spool
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Images out of the cache, as one archive that is both: an OCI image layout, and what `docker load` takes."""
+"""Images of the cache as one archive that is both an OCI image layout and what `docker load` reads."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import platform
 import tarfile
 from typing import TYPE_CHECKING
 
-from farm.cache.content import belonging, parts
+from farm.cache.content import all_blobs, children
 from farm.cache.named_images import index_of
 from farm.errors import CacheError
-from farm.model import arch_of_uname
+from farm.model import arch_of_uname, hex_of
 from farm.registry.index import is_attestation
-from farm.registry.media_types import MANIFESTS, OCI_INDEX
+from farm.registry.oci import MANIFESTS, OCI_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from farm.model import Descriptor, Reference
 
 _LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
+# https://pubs.opengroup.org/onlinepubs/9799919799/utilities/pax.html#tag_20_94_13_06
 _BLOCK = 512
 _RECORD = 20 * _BLOCK
 
@@ -30,12 +31,12 @@ def archive(blobs: Blobs, root: Descriptor, names: Sequence[Reference]) -> Itera
     """The tar of an image or index, in pieces; the same content gives the same bytes.
 
     Args:
-        blobs: where it is, in full.
+        blobs: all of the image's.
         root: the image or index.
-        names: what it is to be called; what loads it gives it these names.
+        names: the names that a reader of the archive gives it.
 
     Raises:
-        CacheError: a blob is not there.
+        CacheError: a blob is missing.
     """
     size = 0
     for piece in _files(blobs, root, names):
@@ -51,8 +52,8 @@ def _files(blobs: Blobs, root: Descriptor, names: Sequence[Reference]) -> Iterat
         entry = tarfile.TarInfo(name)
         entry.type, entry.mode = tarfile.DIRTYPE, 0o755
         yield entry.tobuf(tarfile.USTAR_FORMAT)
-    for one in belonging(blobs, root):
-        yield _header(_place(one), one.size)
+    for one in all_blobs(blobs, root):
+        yield _header(_path(one), one.size)
         yield from blobs.pieces(one.digest)
         yield bytes(-one.size % _BLOCK)
     yield from _file("index.json", _index(root, names))
@@ -61,20 +62,25 @@ def _files(blobs: Blobs, root: Descriptor, names: Sequence[Reference]) -> Iterat
 
 
 def _index(root: Descriptor, names: Sequence[Reference]) -> bytes:
-    called = [
+    """The index.json, with containerd's annotation and OCI's: tools read the one or the other."""
+    annotations = [
         {"io.containerd.image.name": str(name), "org.opencontainers.image.ref.name": str(name)}
         for name in names
     ]
-    manifests = [{**root.to_json(), "annotations": notes} for notes in called] or [root.to_json()]
+    manifests = [{**root.to_json(), "annotations": one} for one in annotations] or [root.to_json()]
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).encode()
 
 
 def _docker_manifest(blobs: Blobs, image: Descriptor, names: Sequence[Reference]) -> bytes:
-    config, *layers = parts(blobs, image)
+    """The manifest.json of `docker save`.
+
+    https://github.com/moby/docker-image-spec/blob/main/v1.2.md#combined-image-json--filesystem-changeset-format
+    """
+    config, *layers = children(blobs, image)
     item = {
-        "Config": _place(config),
+        "Config": _path(config),
         "RepoTags": [str(name) for name in names],
-        "Layers": [_place(layer) for layer in layers],
+        "Layers": [_path(layer) for layer in layers],
     }
     return json.dumps([item]).encode()
 
@@ -85,7 +91,7 @@ def root_for(cache: Cache, reference: Reference, arch: str | None) -> Descriptor
     Args:
         cache: where it is.
         reference: its name there.
-        arch: an architecture, `all`, or None for this machine's, or the only one that there is.
+        arch: an architecture, `all`, or None for this machine's, or the only one.
 
     Raises:
         CacheError: there is no such name, or no image for that architecture.
@@ -104,14 +110,14 @@ def root_for(cache: Cache, reference: Reference, arch: str | None) -> Descriptor
             return one
     if arch is None and len(images) == 1:
         return images[0]
-    there = ", ".join(str(one.platform) for one in images) or "nothing"
+    present = ", ".join(str(one.platform) for one in images) or "no images"
     raise CacheError(
-        f"{reference.familiar} holds {there}, and not {wanted}", hint="--arch ARCH, or --arch all"
+        f"{reference.familiar} has no image for {wanted}, only {present}", hint="--arch ARCH, or --arch all"
     )
 
 
-def _place(blob: Descriptor) -> str:
-    return f"blobs/sha256/{blob.digest.removeprefix('sha256:')}"
+def _path(blob: Descriptor) -> str:
+    return f"blobs/sha256/{hex_of(blob.digest)}"
 
 
 def _file(name: str, body: bytes) -> Iterator[bytes]:

@@ -1,4 +1,7 @@
-"""The blobs of an OCI image layout: files named by their sha256, each there as a whole or not at all."""
+"""The blobs of an OCI image layout: files named by their SHA-256, each complete or absent.
+
+https://github.com/opencontainers/image-spec/blob/main/image-layout.md#blobs
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import CacheError, DiskFullError
-from farm.model import DIGEST, Descriptor
+from farm.model import DIGEST, Descriptor, digest_from_hex, digest_of, hex_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,43 +25,43 @@ LARGEST = 8 << 20
 
 
 class BlobWriter:
-    """Takes the bytes of one blob; nobody sees it before `keep`."""
+    """Writes one blob, which is visible to nobody before `commit`."""
 
     def __init__(self, file: IO[bytes], path: Path, directory: Path) -> None:
         self.size = 0
         self._file, self._path, self._directory = file, path, directory
-        self._summary = hashlib.sha256()
+        self._hash = hashlib.sha256()
 
     @property
     def digest(self) -> str:
-        """sha256:... of what was written."""
-        return f"sha256:{self._summary.hexdigest()}"
+        """The digest of what was written."""
+        return digest_from_hex(self._hash.hexdigest())
 
     def write(self, data: bytes) -> None:
-        """Take the next piece."""
+        """Append a piece."""
         self._file.write(data)
-        self._summary.update(data)
+        self._hash.update(data)
         self.size += len(data)
 
     def restart(self) -> None:
-        """Forget what was written."""
+        """Discard what was written."""
         self._file.seek(0)
         self._file.truncate()
-        self._summary, self.size = hashlib.sha256(), 0
+        self._hash, self.size = hashlib.sha256(), 0
 
-    def keep(self, media_type: str, expected: str | None = None) -> Descriptor:
-        """Make the blob stand, on the disk and under its name.
+    def commit(self, media_type: str, expected: str | None = None) -> Descriptor:
+        """Put the blob in its place.
 
         Raises:
-            CacheError: it is not what `expected` names.
+            CacheError: its digest is not `expected`.
         """
         if expected not in (None, self.digest):
-            raise CacheError(f"what should be {expected} hashes to {self.digest}")
-        self.become(self._directory / self.digest.removeprefix("sha256:"))
+            raise CacheError(f"digest mismatch: expected {expected}, got {self.digest}")
+        self.rename_to(self._directory / hex_of(self.digest))
         return Descriptor(media_type, self.digest, self.size)
 
-    def become(self, path: Path) -> None:
-        """Take this place, on the disk before it has its name; whoever reads sees the old or the new."""
+    def rename_to(self, path: Path) -> None:
+        """Give the file its name; a reader sees the old content or the new one, also after a power cut."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._path.rename(path)
@@ -70,27 +73,27 @@ class Blobs:
     def __init__(self, root: Path) -> None:
         self.directory = root / "blobs" / "sha256"
         self.partial = root / ".partial"
-        """Where blobs grow; what a killed process left there is taken away by `prune`."""
+        """Unfinished blobs; `prune` removes those of killed processes."""
 
     def path(self, digest: str) -> Path:
-        """The file of a blob, whether it is there or not.
+        """The file of a blob, which need not exist.
 
         Raises:
-            CacheError: that is no sha256 digest, and so could name any file.
+            CacheError: that is not a sha256 digest, and could therefore name any file.
         """
         if not DIGEST.fullmatch(digest):
-            raise CacheError(f"{digest!r} is no sha256 digest")
-        return self.directory / digest.removeprefix("sha256:")
+            raise CacheError(f"invalid sha256 digest {digest!r}")
+        return self.directory / hex_of(digest)
 
     def has(self, blob: Descriptor) -> bool:
-        """Whether a blob is there in its full size; `farm cache verify` looks at every byte."""
+        """Whether a blob is present in its full size; only `farm cache verify` reads every byte."""
         try:
             return self.path(blob.digest).stat().st_size == blob.size
         except FileNotFoundError:
             return False
 
     def claim(self, blob: Descriptor) -> bool:
-        """Whether a blob is there; if so it is as good as newly written to whoever prunes."""
+        """Whether a blob is present; if so, `prune` spares it like a new one."""
         with suppress(FileNotFoundError, PermissionError):
             os.utime(self.path(blob.digest))
         return self.has(blob)
@@ -99,49 +102,49 @@ class Blobs:
         """The bytes of a blob, a mebibyte at a time.
 
         Raises:
-            CacheError: it is not there.
+            CacheError: it is missing.
         """
-        with on_disk(self.directory), self._opened(digest) as file:
+        with translate_disk_errors(self.directory), self._open(digest) as file:
             while piece := file.read(PIECE):
                 yield piece
 
     def read(self, blob: Descriptor) -> bytes:
-        """A small blob as a whole, its digest checked.
+        """A small blob as a whole, its digest verified.
 
         Raises:
-            CacheError: it is not there, too large, or damaged.
+            CacheError: it is missing, too large, or damaged.
         """
         if blob.size > LARGEST:
             raise CacheError(
                 f"{self.directory}: {blob.digest} has {blob.size} bytes, too many for a manifest"
             )
-        with on_disk(self.directory), self._opened(blob.digest) as file:
+        with translate_disk_errors(self.directory), self._open(blob.digest) as file:
             body = file.read(LARGEST)
-        if f"sha256:{hashlib.sha256(body).hexdigest()}" != blob.digest:
+        if digest_of(body) != blob.digest:
             raise CacheError(
                 f"{self.directory}: the blob {blob.digest} is damaged",
-                hint="farm cache verify finds all such",
+                hint="farm cache verify lists all damaged blobs",
             )
         return body
 
     def put(self, body: bytes, media_type: str) -> Descriptor:
-        """Store a small blob; doing it twice is doing it once."""
-        blob = Descriptor(media_type, f"sha256:{hashlib.sha256(body).hexdigest()}", len(body))
+        """Store a small blob; a repetition changes nothing."""
+        blob = Descriptor(media_type, digest_of(body), len(body))
         if not self.claim(blob):
             with self.writing() as writer:
                 writer.write(body)
-                writer.keep(media_type)
+                writer.commit(media_type)
         return blob
 
     @contextmanager
     def writing(self) -> Iterator[BlobWriter]:
-        """A new blob, which is gone at the end unless it was kept.
+        """A writer for a new blob, which is removed at the end unless it was committed.
 
         Raises:
             DiskFullError: the disk is full.
-            CacheError: the disk refuses it otherwise.
+            CacheError: another error of the disk.
         """
-        with on_disk(self.directory):
+        with translate_disk_errors(self.directory):
             for folder in (self.directory, self.partial):
                 folder.mkdir(parents=True, exist_ok=True)
             handle, name = tempfile.mkstemp(dir=self.partial)
@@ -153,33 +156,33 @@ class Blobs:
             finally:
                 path.unlink(missing_ok=True)
 
-    def _opened(self, digest: str) -> IO[bytes]:
+    def _open(self, digest: str) -> IO[bytes]:
         try:
             return self.path(digest).open("rb")
         except FileNotFoundError as error:
-            raise CacheError(f"{self.directory}: the blob {digest} is not there") from error
+            raise CacheError(
+                f"{self.directory}: the blob {digest} is missing", hint="pull or build the image again"
+            ) from error
 
 
 @contextmanager
-def on_disk(place: Path) -> Iterator[None]:
-    """Tell what the disk refuses in one sentence.
+def translate_disk_errors(path: Path) -> Iterator[None]:
+    """Report an OSError in one sentence.
 
     Raises:
-        DiskFullError: it is full.
+        DiskFullError: the disk is full.
         CacheError: anything else.
     """
     try:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise DiskFullError(
-                f"{place}: the disk is full", hint="farm cache prune may free some"
-            ) from error
-        raise CacheError(f"{error.filename or place}: {error.strerror or error}") from error
+            raise DiskFullError(f"{path}: the disk is full", hint="farm cache prune may free some") from error
+        raise CacheError(f"{error.filename or path}: {error.strerror or error}") from error
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the names in a directory outlive a power cut."""
+    """Make the names in a directory survive a power cut."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

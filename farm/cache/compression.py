@@ -1,4 +1,4 @@
-"""Layers are kept as gzip: by ISA-L where it runs, three times as fast as zlib, and by zlib elsewhere."""
+"""Compression of layers: gzip by ISA-L where it is available, which is three times as fast, else by zlib."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from farm.cache.blobs import PIECE
+from farm.model import digest_from_hex
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,57 +18,61 @@ if TYPE_CHECKING:
 isal_zlib: Any
 try:
     from isal import isal_zlib
-except ImportError:  # there is no wheel of it for s390x and riscv64
+except ImportError:  # it has no wheels for s390x and riscv64
     isal_zlib = zlib
 
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, isal_zlib.error)
-"""What reading a compressed layer raises where it is cut off or altered."""
+"""The errors of reading a compressed layer that is truncated or altered."""
 
 GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+"""Magic numbers: https://www.rfc-editor.org/rfc/rfc1952#page-6, https://www.rfc-editor.org/rfc/rfc8878#section-3.1.1."""
 _GZIP_BITS = 31
-"""zlib's word for its largest window with a gzip header, which holds no time and no name."""
+"""zlib's largest window, and a gzip header without time and name, so that equal layers give equal bytes."""
 _LEVEL = 1
 
 
-class Packer:
-    """Compresses a plain layer into a blob; `diff_id` sums up what went in."""
+class LayerCompressor:
+    """Compresses a layer into a blob, and computes the digest of the uncompressed layer."""
 
     def __init__(self, into: BlobWriter, codec: Any = isal_zlib) -> None:
-        self._into, self._summary = into, hashlib.sha256()
-        self._packer = codec.compressobj(level=_LEVEL, wbits=_GZIP_BITS)
+        self._into, self._hash = into, hashlib.sha256()
+        self._compressor = codec.compressobj(level=_LEVEL, wbits=_GZIP_BITS)
 
     @property
     def diff_id(self) -> str:
-        """sha256:... of the plain layer."""
-        return f"sha256:{self._summary.hexdigest()}"
+        """The digest of the uncompressed layer.
+
+        https://github.com/opencontainers/image-spec/blob/main/config.md#layer-diffid
+        """
+        return digest_from_hex(self._hash.hexdigest())
 
     def write(self, data: bytes) -> None:
-        """Take the next piece."""
-        self._summary.update(data)
-        self._into.write(self._packer.compress(data))
+        """Append an uncompressed piece."""
+        self._hash.update(data)
+        self._into.write(self._compressor.compress(data))
 
     def close(self) -> None:
         """Write the end; nothing may follow."""
-        self._into.write(self._packer.flush())
+        self._into.write(self._compressor.flush())
 
 
-def diff_id(path: Path) -> str | None:
-    """sha256:... of a layer's plain bytes; None for a compression that is not understood here.
+def compute_diff_id(path: Path) -> str | None:
+    """The digest of an uncompressed layer; None for a compression other than gzip.
 
     Raises:
-        OSError: it cannot be read.
-        DAMAGED: what is read is no layer.
+        OSError: the file cannot be read.
+        DAMAGED: it is truncated or altered.
     """
-    summary = hashlib.sha256()
+    content = hashlib.sha256()
     with path.open("rb") as raw:
-        file = plain(raw)
+        file = open_uncompressed(raw)
         while file and (piece := file.read(PIECE)):
-            summary.update(piece)
-    return f"sha256:{summary.hexdigest()}" if file else None
+            content.update(piece)
+    return digest_from_hex(content.hexdigest()) if file else None
 
 
-def plain(raw: IO[bytes]) -> IO[bytes] | None:
-    """A layer's file as its plain bytes; None for a compression that is not understood here."""
+def open_uncompressed(raw: IO[bytes]) -> IO[bytes] | None:
+    """The uncompressed content of a layer's file; None for a compression other than gzip."""
     start = raw.read(len(ZSTD))
     raw.seek(0)
     if start.startswith(GZIP):
@@ -78,7 +83,7 @@ def plain(raw: IO[bytes]) -> IO[bytes] | None:
 def _gzip_file(raw: IO[bytes]) -> Any:
     if isal_zlib is zlib:
         return gzip.GzipFile(fileobj=raw, mode="rb")
-    from isal import igzip  # noqa: PLC0415 - it comes with the module that is there
+    from isal import igzip  # noqa: PLC0415 - it is present where isal_zlib is
 
     opened: Any = igzip.IGzipFile
     return opened(fileobj=raw, mode="rb")

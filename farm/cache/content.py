@@ -1,96 +1,96 @@
-"""What belongs to an image: from an index to its manifests, from those to configurations and layers."""
+"""What an image consists of: from an index to its manifests, from those to configurations and layers."""
 
 from __future__ import annotations
 
 import json
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import CacheError
-from farm.model import Descriptor, Platform
-from farm.registry.media_types import INDEXES, MANIFESTS
+from farm.errors import CacheError, RegistryError
+from farm.registry import oci
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from farm.cache.blobs import Blobs
+    from farm.model import Descriptor, Platform
 
 _DEEPEST = 4
-"""Indexes within indexes: BuildKit's attestations make two, and somebody's mistake no endless loop."""
+"""Levels of nested indexes: BuildKit's attestations need two; a cycle must not be followed for ever."""
 
 
-def parts(blobs: Blobs, one: Descriptor) -> tuple[Descriptor, ...]:
-    """What a manifest or an index names directly; nothing for any other blob.
+@contextmanager
+def _as_cache_error(blob: Descriptor) -> Iterator[None]:
+    try:
+        yield
+    except RegistryError as error:
+        raise CacheError(f"{blob.digest}: {error.message}") from error
+
+
+def children(blobs: Blobs, blob: Descriptor) -> tuple[Descriptor, ...]:
+    """What a manifest or an index refers to directly; nothing for any other blob.
 
     Raises:
-        CacheError: it is not there, or cannot be read.
+        CacheError: it is missing, or cannot be read.
     """
-    if one.media_type not in (*INDEXES, *MANIFESTS):
+    if blob.media_type not in (*oci.INDEXES, *oci.MANIFESTS):
         return ()
-    data = document(blobs, one)
-    try:
-        if one.media_type in INDEXES:
-            named = data.get("manifests") or []
-        else:
-            # Layers with URLs are to be fetched from there, and never stored.
-            layers = [layer for layer in data.get("layers") or [] if not layer.get("urls")]
-            named = [data["config"], *layers]
-        return tuple(Descriptor.from_json(item) for item in named)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CacheError(f"the manifest {one.digest} cannot be understood: {error!r}") from error
+    with _as_cache_error(blob):
+        return oci.children(blob.media_type, blobs.read(blob))
 
 
-def document(blobs: Blobs, one: Descriptor) -> dict[str, Any]:
-    """A JSON object among the blobs.
+def read_json(blobs: Blobs, blob: Descriptor) -> dict[str, Any]:
+    """A blob that is a JSON object.
 
     Raises:
-        CacheError: it is not there, damaged, or no JSON object.
+        CacheError: it is missing, damaged, or not a JSON object.
     """
     try:
-        data = json.loads(blobs.read(one))
+        data = json.loads(blobs.read(blob))
     except ValueError as error:
-        raise CacheError(f"the blob {one.digest} is no JSON: {error}") from error
+        raise CacheError(f"{blob.digest}: not valid JSON: {error}") from error
     if not isinstance(data, dict):
-        raise CacheError(f"the blob {one.digest} is no JSON object")
+        raise CacheError(f"{blob.digest}: not a JSON object")
     return data
 
 
-def reachable(blobs: Blobs, root: Descriptor, depth: int = 0) -> Iterator[Descriptor]:
-    """An image or index and everything below it that can be known, whether it is there or not.
+def walk(blobs: Blobs, root: Descriptor, depth: int = 0) -> Iterator[Descriptor]:
+    """An image or index and everything below it, as far as manifests are present; blobs may be missing.
 
     Raises:
         CacheError: a manifest is damaged.
     """
     yield root
     if depth > _DEEPEST:
-        raise CacheError(f"{root.digest}: indexes lie within indexes too deeply")
-    for part in parts(blobs, root) if blobs.has(root) else ():
-        yield from reachable(blobs, part, depth + 1)
+        raise CacheError(f"{root.digest}: indexes are nested too deeply")
+    for child in children(blobs, root) if blobs.has(root) else ():
+        yield from walk(blobs, child, depth + 1)
 
 
-def missing(blobs: Blobs, root: Descriptor) -> Iterator[Descriptor]:
-    """What of an image or index is not there."""
-    return (one for one in reachable(blobs, root) if not blobs.has(one))
+def missing_blobs(blobs: Blobs, root: Descriptor) -> Iterator[Descriptor]:
+    """The blobs of an image or index that are missing."""
+    return (one for one in walk(blobs, root) if not blobs.has(one))
 
 
-def complete(blobs: Blobs, root: Descriptor) -> bool:
-    """Whether an image or index is there in full; one that is damaged is not."""
+def is_complete(blobs: Blobs, root: Descriptor) -> bool:
+    """Whether all blobs of an image or index are present, and its manifests are undamaged."""
     try:
-        return next(missing(blobs, root), None) is None
+        return next(missing_blobs(blobs, root), None) is None
     except CacheError:
         return False
 
 
-def belonging(blobs: Blobs, root: Descriptor) -> list[Descriptor]:
-    """An image or index and everything below it, each once, the parts before the whole.
+def all_blobs(blobs: Blobs, root: Descriptor) -> list[Descriptor]:
+    """An image or index and everything below it, each once, children before their parents.
 
     Raises:
-        CacheError: a part is not there, or a manifest is damaged.
+        CacheError: a blob is missing, or a manifest is damaged.
     """
-    found = {one.digest: one for one in reachable(blobs, root)}
+    found = {one.digest: one for one in walk(blobs, root)}
     for one in found.values():
         if not blobs.has(one):
             raise CacheError(
-                f"{blobs.directory}: the blob {one.digest} is not there", hint="pull or build it again"
+                f"{blobs.directory}: the blob {one.digest} is missing", hint="pull or build the image again"
             )
     return list(reversed(found.values()))
 
@@ -99,10 +99,8 @@ def platform_of(blobs: Blobs, image: Descriptor) -> Platform:
     """The platform in the configuration of a single image.
 
     Raises:
-        CacheError: it has none.
+        CacheError: there is none.
     """
-    try:
-        config = document(blobs, Descriptor.from_json(document(blobs, image)["config"]))
-        return Platform.from_json({"variant": None, **config})
-    except (KeyError, TypeError) as error:
-        raise CacheError(f"the image {image.digest} names no platform: {error!r}") from error
+    with _as_cache_error(image):
+        config, *_ = oci.ImageManifest.parse(blobs.read(image)).stored
+        return oci.read_platform(blobs.read(config))

@@ -1,4 +1,4 @@
-"""Looking after a cache: what is damaged, what is named by nobody, and an end to it all."""
+"""Maintenance of a cache: verify it, remove what no name refers to, empty it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from farm.cache.archive_import import check_diff_ids
-from farm.cache.blobs import on_disk
-from farm.cache.content import reachable
-from farm.cache.layout import tagged
+from farm.cache.blobs import translate_disk_errors
+from farm.cache.content import walk
+from farm.cache.diff_ids import verify_layers_below
 from farm.errors import CacheError
+from farm.model import digest_from_hex, hex_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -23,89 +23,94 @@ if TYPE_CHECKING:
     from farm.model import Descriptor, Reference
 
 GRACE = 3600.0
-"""Seconds that what nobody names yet is left alone: somebody may be about to name it."""
+"""Seconds for which an unnamed blob is kept: another process may be about to name it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Something wrong with what a name stands for; an empty name for a blob that nobody names."""
+class CacheProblem:
+    """A missing or damaged blob of an image; the name is empty for a blob that no name refers to."""
 
     name: str
     what: str
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` shows."""
+        """What `--json` prints."""
         return {"name": self.name, "problem": self.what}
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
-    """What a clean-up removed."""
+class RemovedFiles:
+    """What was removed from a cache."""
 
     files: int
     size: int
     """Bytes."""
 
 
-def verify(cache: Cache) -> list[Problem]:
-    """Read every byte of the cache: blobs against their names, layers against their images.
+def verify(cache: Cache) -> list[CacheProblem]:
+    """Read every byte of the cache: compare blobs with their names, and layers with their configurations.
 
     Raises:
         CacheError: index.json cannot be read.
     """
-    with on_disk(cache.root):
-        damaged = {f"sha256:{path.name}" for path in _files(cache.blobs.directory) if not _is_sound(path)}
+    with translate_disk_errors(cache.root):
+        damaged = {
+            digest_from_hex(path.name) for path in _files(cache.blobs.directory) if not _is_intact(path)
+        }
     problems = [
-        Problem(name, what) for name, root in cache.names().items() for what in _wrong(cache, root, damaged)
+        CacheProblem(name, what)
+        for name, root in cache.names().items()
+        for what in _problems(cache, root, damaged)
     ]
-    told = " ".join(problem.what for problem in problems)
-    return problems + [Problem("", f"{one} is damaged") for one in sorted(damaged) if one not in told]
+    reported = " ".join(problem.what for problem in problems)
+    unnamed = (digest for digest in sorted(damaged) if digest not in reported)
+    return problems + [CacheProblem("", f"{digest} is damaged") for digest in unnamed]
 
 
-def _wrong(cache: Cache, root: Descriptor, damaged: set[str]) -> Iterator[str]:
-    """What is wrong with an image or index, each as a sentence."""
-    wrong = False
+def _problems(cache: Cache, root: Descriptor, damaged: set[str]) -> Iterator[str]:
+    """The problems of an image or index, each as a sentence."""
+    found = False
     try:
-        for one in reachable(cache.blobs, root):
+        for one in walk(cache.blobs, root):
             if not cache.blobs.has(one):
-                wrong = True
-                yield f"{one.digest} is not there, or cut off"
+                found = True
+                yield f"{one.digest} is missing or truncated"
             elif one.digest in damaged:
-                wrong = True
+                found = True
                 yield f"{one.digest} is damaged"
-        if not wrong:
-            check_diff_ids(cache.blobs, root)
+        if not found:
+            verify_layers_below(cache.blobs, root)
     except CacheError as error:
         yield error.message
 
 
-def prune(cache: Cache, *, grace: float = GRACE) -> Pruned:
-    """Remove the blobs that nobody names, and what killed writers left, if older than `grace` seconds.
+def prune(cache: Cache, *, grace: float = GRACE) -> RemovedFiles:
+    """Remove blobs that no name refers to, and unfinished ones, if they are older than `grace` seconds.
 
     Raises:
-        CacheError: what is named cannot be made out, so nothing was removed.
+        CacheError: a manifest cannot be read, so that it is unknown what is needed; nothing was removed.
     """
-    with on_disk(cache.root), cache.locked():
-        roots = cache.standing().values()
-        named = {cache.blobs.path(one.digest).name for root in roots for one in reachable(cache.blobs, root)}
-        loose = [path for path in _files(cache.blobs.directory) if path.name not in named]
-        return _remove([*loose, *_files(cache.blobs.partial)], time.time() - grace)
+    with translate_disk_errors(cache.root), cache.locked():
+        roots = cache.names_under_lock().values()
+        needed = {hex_of(one.digest) for root in roots for one in walk(cache.blobs, root)}
+        unneeded = [path for path in _files(cache.blobs.directory) if path.name not in needed]
+        return _remove([*unneeded, *_files(cache.blobs.partial)], time.time() - grace)
 
 
 def remove(cache: Cache, references: Iterable[Reference]) -> list[str]:
-    """Take names away; returns those that were there. The blobs stay until `prune`: others may use them."""
-    wanted = {str(tagged(one)) for one in references}
+    """Remove names; return those that existed. The blobs are kept until `prune`: others may use them."""
+    wanted = {str(one.or_latest()) for one in references}
     return list(cache.change(lambda names: dict.fromkeys(name for name in names if name in wanted)))
 
 
-def clean(cache: Cache) -> Pruned:
-    """Empty a cache, whatever state it is in; who writes into it at the same time is told to begin again."""
-    with on_disk(cache.root), cache.locked():
-        cache.reset()
+def clean(cache: Cache) -> RemovedFiles:
+    """Empty a cache in any state; a process that writes to it at the same time gets a CacheBusyError."""
+    with translate_disk_errors(cache.root), cache.locked():
+        cache.remove_all_names()
         return _remove([*_files(cache.blobs.directory), *_files(cache.blobs.partial)], math.inf)
 
 
-def _is_sound(path: Path) -> bool:
+def _is_intact(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest() == path.name
@@ -117,12 +122,12 @@ def _files(directory: Path) -> list[Path]:
     return sorted(path for path in directory.iterdir() if path.is_file()) if directory.is_dir() else []
 
 
-def _remove(paths: Iterable[Path], before: float) -> Pruned:
+def _remove(paths: Iterable[Path], before: float) -> RemovedFiles:
     files = size = 0
     for path in paths:
-        with suppress(FileNotFoundError):  # a blob that grew is kept or gone by now
-            facts = path.stat()
-            if facts.st_mtime < before:
+        with suppress(FileNotFoundError):  # an unfinished blob was committed or removed meanwhile
+            status = path.stat()
+            if status.st_mtime < before:
                 path.unlink()
-                files, size = files + 1, size + facts.st_size
-    return Pruned(files, size)
+                files, size = files + 1, size + status.st_size
+    return RemovedFiles(files, size)

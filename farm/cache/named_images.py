@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.cache.content import complete, platform_of
+from farm.cache.content import is_complete, platform_of
 from farm.errors import CacheError, RegistryError
 from farm.model import ArchImage
 from farm.registry.index import Index, assemble, is_attestation, members_of
-from farm.registry.media_types import INDEXES, OCI_INDEX, OCI_MANIFEST
+from farm.registry.oci import INDEXES, OCI_INDEX, OCI_MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 
 def find_image(cache: Cache, reference: Reference, arch: str) -> ArchImage | None:
-    """The image of one architecture, if all of it is here.
+    """The image of one architecture, if all of its blobs are present.
 
     Args:
         cache: where to look.
-        reference: NAME:TAG of the index, or of an image; NAME:TAG-ARCH is looked at as well.
-        arch: what the image must be for.
+        reference: NAME:TAG of the index, or of an image; NAME:TAG-ARCH is looked up as well.
+        arch: the architecture that the image must be for.
     """
     names = cache.names()
     target = reference.for_arch(arch)
@@ -33,13 +33,13 @@ def find_image(cache: Cache, reference: Reference, arch: str) -> ArchImage | Non
         if not (root := names.get(name)) or not cache.blobs.has(root):
             continue
         found = members_of(index_of(cache.blobs, root), arch)
-        if found and all(complete(cache.blobs, one) for one in found):
+        if found and all(is_complete(cache.blobs, one) for one in found):
             return ArchImage(arch, target, found)
     return None
 
 
 def index_of(blobs: Blobs, root: Descriptor) -> Index:
-    """What a name stands for as an index: itself, or that of the one image that it is.
+    """What a name refers to as an index: itself, or one with the single image that it is.
 
     Raises:
         CacheError: it is neither, or cannot be read.
@@ -52,10 +52,10 @@ def index_of(blobs: Blobs, root: Descriptor) -> Index:
     return Index((replace(root, platform=platform_of(blobs, root), annotations=()),))
 
 
-def nameable(blobs: Blobs, root: Descriptor) -> Descriptor:
-    """The root itself, or an OCI index around what is of Docker's types.
+def as_oci_root(blobs: Blobs, root: Descriptor) -> Descriptor:
+    """The root itself, or an OCI index around one of Docker's media types.
 
-    What index.json names has to be of OCI's, or skopeo and others do not see it; below that, anything goes.
+    Entries of index.json need OCI's media types, or skopeo and others ignore them; below, any may occur.
     """
     if root.media_type in (OCI_INDEX, OCI_MANIFEST):
         return root
@@ -63,37 +63,37 @@ def nameable(blobs: Blobs, root: Descriptor) -> Descriptor:
 
 
 def add_images(cache: Cache, reference: Reference, images: Sequence[ArchImage]) -> Descriptor:
-    """Name images that are here: each NAME:TAG-ARCH, and the index NAME:TAG with what it held before.
+    """Name present images: each NAME:TAG-ARCH, and the index NAME:TAG, which keeps other architectures.
 
     Returns:
         The index.
 
     Raises:
-        CacheBusyError: a part of them was taken away meanwhile.
+        CacheBusyError: another process removed a blob of them meanwhile.
     """
 
     def decide(names: Mapping[str, Descriptor]) -> Change:
         before = names.get(str(reference))
-        standing = Index(_whole(cache, before)) if before else None
-        index = cache.blobs.put(assemble(images, standing).body(), OCI_INDEX)
-        own = {str(image.reference): own_root(cache, image) for image in images}
-        return {**own, str(reference): index}
+        existing = Index(_complete_members(cache, before)) if before else None
+        index = cache.blobs.put(assemble(images, existing).body(), OCI_INDEX)
+        roots = {str(image.reference): arch_root(cache, image) for image in images}
+        return {**roots, str(reference): index}
 
     named = cache.change(decide)[str(reference)]
-    assert named is not None  # noqa: S101 - for the type checker: `decide` names it
+    assert named is not None  # noqa: S101 - for the type checker: `decide` sets it
     return named
 
 
-def _whole(cache: Cache, root: Descriptor) -> tuple[Descriptor, ...]:
-    """The members of an index that are here in full: another program may have removed some."""
+def _complete_members(cache: Cache, root: Descriptor) -> tuple[Descriptor, ...]:
+    """The members of an index whose blobs are all present: another program may have removed some."""
     if not cache.blobs.has(root):
         return ()
-    return tuple(one for one in index_of(cache.blobs, root).manifests if complete(cache.blobs, one))
+    return tuple(one for one in index_of(cache.blobs, root).manifests if is_complete(cache.blobs, one))
 
 
-def own_root(cache: Cache, image: ArchImage) -> Descriptor:
-    """What NAME:TAG-ARCH stands for: the image, or an index where attestations belong to it."""
+def arch_root(cache: Cache, image: ArchImage) -> Descriptor:
+    """What NAME:TAG-ARCH refers to: the image, or an index of the image and its attestations."""
     plain = [one for one in image.descriptors if not is_attestation(one)]
     if len(image.descriptors) == 1 == len(plain):
-        return nameable(cache.blobs, replace(plain[0], annotations=()))
+        return as_oci_root(cache.blobs, replace(plain[0], annotations=()))
     return cache.blobs.put(assemble([image]).body(), OCI_INDEX)

@@ -66,16 +66,16 @@ def export(
     """Write an image of the cache to a file."""
     from farm.cache.archive_export import archive, root_for  # noqa: PLC0415 - as above
     from farm.cache.filesystem import flatten  # noqa: PLC0415
-    from farm.cache.layout import Cache, tagged  # noqa: PLC0415
+    from farm.cache.layout import Cache  # noqa: PLC0415
     from farm.model import Reference  # noqa: PLC0415
 
-    cache, reference = Cache(settings.cache), tagged(Reference.parse(name))
+    cache, reference = Cache(settings.cache), Reference.parse(name).or_latest()
     root = root_for(cache, reference, arch)
     with _writing(outfile) as file:
         if form == "filesystem":
             flatten(cache.blobs, root, file)
             return
-        names = [tagged(Reference.parse(called)) if called else reference]
+        names = [Reference.parse(called).or_latest() if called else reference]
         for piece in archive(cache.blobs, root, names):
             file.write(piece)
 
@@ -87,14 +87,14 @@ def export(
 @json_option
 def import_(settings: Settings, file: str, called: str | None, as_json: bool) -> None:
     """Take in the images of an archive FILE (- for standard input), as `docker save` or skopeo write it."""
-    from farm.cache.archive_import import load, named  # noqa: PLC0415 - as above
-    from farm.cache.layout import Cache, tagged  # noqa: PLC0415
+    from farm.cache.archive_import import load, names_for  # noqa: PLC0415 - as above
+    from farm.cache.layout import Cache  # noqa: PLC0415
     from farm.model import Reference  # noqa: PLC0415
 
     cache = Cache(settings.cache)
     with _reading(file) as stream:
         loaded = load(cache.blobs, stream)
-    names = named(loaded, tagged(Reference.parse(called)) if called else None)
+    names = names_for(loaded, Reference.parse(called).or_latest() if called else None)
     cache.change(lambda _: dict(names))
     if as_json:
         print_json([{"name": name, **root.to_json()} for name, root in names.items()])
@@ -108,12 +108,12 @@ def import_(settings: Settings, file: str, called: str | None, as_json: bool) ->
 @with_settings("cache", "mirrors")
 def pull(settings: Settings, name: str) -> None:
     """Bring an image or a whole index from its registry into the cache."""
-    from farm.cache.layout import Cache, tagged  # noqa: PLC0415 - as above
+    from farm.cache.layout import Cache  # noqa: PLC0415 - as above
     from farm.cache.transfer import pull_all  # noqa: PLC0415
     from farm.model import Reference  # noqa: PLC0415
     from farm.registry.connect import open_registry  # noqa: PLC0415
 
-    reference = tagged(Reference.parse(name))
+    reference = Reference.parse(name).or_latest()
     with open_registry(settings, mirrored=True) as registry:
         root = pull_all(Cache(settings.cache), registry, reference)
     click.echo(f"{reference}  {root.digest}")
@@ -124,12 +124,12 @@ def pull(settings: Settings, name: str) -> None:
 @with_settings("cache")
 def push(settings: Settings, name: str) -> None:
     """Push an image of the cache: each architecture's, then the index. `farm push` signs, this does not."""
-    from farm.cache.layout import Cache, tagged  # noqa: PLC0415 - as above
+    from farm.cache.layout import Cache  # noqa: PLC0415 - as above
     from farm.cache.transfer import push_all  # noqa: PLC0415
     from farm.model import Reference  # noqa: PLC0415
     from farm.registry.connect import open_registry  # noqa: PLC0415
 
-    reference = tagged(Reference.parse(name))
+    reference = Reference.parse(name).or_latest()
     with open_registry(settings) as registry:
         moved = push_all(Cache(settings.cache), registry, reference)
     blobs = ", ".join(f"{count} {how}" for how, count in sorted(moved.blobs.items()))
@@ -203,13 +203,13 @@ def clean(settings: Settings, published_only: bool) -> None:
     from farm.cache.maintenance import clean as empty  # noqa: PLC0415 - as above
     from farm.cache.maintenance import prune as tidy  # noqa: PLC0415
     from farm.cache.maintenance import remove  # noqa: PLC0415
-    from farm.cache.transfer import published  # noqa: PLC0415
+    from farm.cache.transfer import published_names  # noqa: PLC0415
     from farm.registry.connect import open_registry  # noqa: PLC0415
 
     cache = Cache(settings.cache)
     if published_only:
         with open_registry(settings) as registry:
-            gone = remove(cache, published(cache, registry))
+            gone = remove(cache, published_names(cache, registry))
         pruned = tidy(cache)
         click.echo(f"{len(gone)} names removed, {pruned.size / 1e6:.1f} MB freed")
         return

@@ -9,7 +9,7 @@ from farm.builders.build_arguments import PROXIES, build_args, labels, proxy_arg
 from farm.builders.build_spec import BuildSpec
 from farm.builders.depends_images import with_depends_images
 from farm.cache import archive_import
-from farm.cache.content import complete
+from farm.cache.content import is_complete
 from farm.cache.named_images import add_images, find_image, index_of
 from farm.cache.transfer import pull_images
 from farm.errors import BuildFailedError, FarmError
@@ -176,7 +176,7 @@ class LocalBuilder:
         members = [
             one
             for one in members_of(index_of(self._cache.blobs, loaded.root), arch)
-            if complete(self._cache.blobs, one)
+            if is_complete(self._cache.blobs, one)
         ]
         if not members:
             raise BuildFailedError(

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, replace
 
 from farm.errors import InputError
+from farm.model.digest import DIGEST
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_REGISTRY = "docker.io"
 _ALIASES = {"index.docker.io": DEFAULT_REGISTRY}
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError
+from farm.model import digest_from_hex
 from farm.package.object_ids import DIRECTORY, EXECUTABLE, FILE, GROUP_WRITABLE, SYMLINK, blob_id
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class TarWriter:
     @property
     def digest(self) -> str:
         """sha256:HEX of the bytes written so far."""
-        return f"sha256:{self._sha256.hexdigest()}"
+        return digest_from_hex(self._sha256.hexdigest())
 
     def add(self, entry: Entry, content: Iterable[bytes] = ()) -> None:
         """Write an entry; `content` is that of a file, in pieces whose sizes add up to its size."""

@@ -1,0 +1,7 @@
+"""Registry client: manifests, blobs and logins; publishing and looking up indexes.
+
+May import: system, settings, model, errors.
+Must not know: packages, builds, Redis, the LinuxKit cache.
+Public: open_registry (connect), Registry (client), look_up_all (published_images), IndexPublication
+(publish_index), Index (index), Credentials (credentials).
+"""

@@ -1,108 +1,109 @@
-"""Blobs of any size from and to a registry: in pieces, checked by their digest, begun again when cut off."""
+"""Blobs of any size from and to a registry: in pieces, verified, and resumed after a broken connection."""
 
 from __future__ import annotations
 
 from enum import StrEnum
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote
+from urllib.parse import quote, urljoin, urlsplit
 
-import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt, wait_exponential_jitter
 
 from farm.errors import FarmError, RegistryError
-from farm.registry.transport import ATTEMPTS, Request
+from farm.registry.client import NOT_FOUND
+from farm.registry.oci import blob_path, pull_scope, push_scope, uploads_path
+from farm.registry.retry import ATTEMPTS, FIRST_PAUSE, JITTER, LONGEST_PAUSE
+from farm.registry.transport import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from farm.model import Descriptor, Reference
     from farm.registry.client import Registry
+    from farm.registry.response import Response
 
-AT_ONCE = 4
-"""Blobs that are under way at once: five of 100 MB each took 1.1 s so, and 1.6 s one after another."""
-_LONGEST_PAUSE = 10.0
-_NOT_FOUND = (httpx.codes.NOT_FOUND,)
-_PLAIN = {"Accept-Encoding": "identity"}
-"""A blob is wanted as it is stored, whatever a proxy could make of it."""
+CONCURRENT_BLOBS = 4
+"""Five blobs of 100 MB each took 1.1 s at this number, and 1.6 s one after another."""
+_UNCOMPRESSED = {"Accept-Encoding": "identity"}
+"""A blob is needed as it is stored: a proxy must not compress it on the way."""
 
 
 class Sink(Protocol):
-    """Where a blob goes; it sums up what was written."""
+    """Where a blob is written to; it computes the digest."""
 
     size: int
 
     @property
     def digest(self) -> str:
-        """sha256:... of what was written."""
+        """The digest of what was written."""
 
     def write(self, data: bytes) -> None:
-        """Take the next piece."""
+        """Append a piece."""
 
     def restart(self) -> None:
-        """Forget what was written."""
+        """Discard what was written."""
 
 
-class Arrival(StrEnum):
-    """How a blob came to be in the registry."""
+class BlobUpload(StrEnum):
+    """How a repository came to have a blob."""
 
-    STOOD = "stood"
+    EXISTING = "existing"
     MOUNTED = "mounted"
     SENT = "sent"
 
 
 def pull_blob(registry: Registry, reference: Reference, blob: Descriptor, into: Sink) -> None:
-    """Fetch a blob of a repository; where the connection breaks, the rest of it is asked for.
+    """Download a blob of a repository; after a broken connection, only the rest of it is requested.
 
     Raises:
-        RegistryError: it cannot be had, or is not what its digest names.
+        RegistryError: it is not available, or its digest or size is another.
     """
     progress = [0]
 
     def stuck(state: RetryCallState) -> bool:
-        """Whether the last attempts brought nothing."""
+        """Whether the last attempts downloaded nothing."""
         if into.size > progress[0]:
             progress[0] = into.size
             state.attempt_number = 1
         return state.attempt_number >= ATTEMPTS
 
-    _patiently(stuck)(_fetch_rest, registry, reference, blob, into)
+    _retrying(registry, stuck)(_pull_rest, registry, reference, blob, into)
     if (into.size, into.digest) != (blob.size, blob.digest):
         raise RegistryError(
-            f"{reference.familiar}: the registry sent other bytes than {blob.digest}",
-            hint="its storage or a proxy before it is damaged",
+            f"{reference.familiar}: digest mismatch: expected {blob.digest} ({blob.size} bytes), "
+            f"got {into.digest} ({into.size} bytes)",
+            hint="the registry's storage or a proxy in between is damaged",
         )
 
 
-def _fetch_rest(registry: Registry, reference: Reference, blob: Descriptor, into: Sink) -> None:
-    rest = {"Range": f"bytes={into.size}-"} if into.size else {}
-    request = Request(
-        "GET",
-        reference.registry,
-        f"/v2/{reference.repository}/blobs/{blob.digest}",
-        f"repository:{reference.repository}:pull",
-        headers=_PLAIN | rest,
-    )
+def _pull_rest(registry: Registry, reference: Reference, blob: Descriptor, into: Sink) -> None:
     if into.size >= blob.size:
         return
-    with registry.opened(request) as response:
-        if response.status_code != httpx.codes.PARTIAL_CONTENT:
+    rest = {"Range": f"bytes={into.size}-"} if into.size else {}
+    with registry.download(_download_request(reference, blob, rest)) as response:
+        if response.status != HTTPStatus.PARTIAL_CONTENT:
             into.restart()
-        for piece in response.iter_raw():
+        for piece in response.pieces():
             into.write(piece)
             if into.size > blob.size:
                 return
 
 
-def pieces_of(registry: Registry, reference: Reference, blob: Descriptor) -> Iterator[bytes]:
-    """The bytes of a blob of a repository as they come, unchecked: for a reader that checks their digest.
+def stream_blob(registry: Registry, reference: Reference, blob: Descriptor) -> Iterator[bytes]:
+    """The bytes of a blob of a repository as they arrive, unverified: for a reader that verifies them.
 
     Raises:
-        RegistryError: it cannot be had.
+        RegistryError: it is not available.
     """
-    path = f"/v2/{reference.repository}/blobs/{blob.digest}"
-    scope = f"repository:{reference.repository}:pull"
-    with registry.opened(Request("GET", reference.registry, path, scope, headers=_PLAIN)) as response:
-        yield from response.iter_raw()
+    with registry.download(_download_request(reference, blob)) as response:
+        yield from response.pieces()
+
+
+def _download_request(
+    reference: Reference, blob: Descriptor, headers: dict[str, str] | None = None
+) -> Request:
+    path, scope = blob_path(reference, blob.digest), pull_scope(reference.repository)
+    return Request("GET", reference.registry, path, scope, headers=_UNCOMPRESSED | (headers or {}))
 
 
 def push_blob(
@@ -112,67 +113,81 @@ def push_blob(
     source: Callable[[], Iterator[bytes]],
     *,
     mounts: Callable[[], Sequence[str]] = tuple,
-) -> Arrival:
-    """Make a repository hold a blob; done again after any failure, it sends only what is not there.
+) -> BlobUpload:
+    """Upload a blob unless the repository has it; repeated after any failure that may pass.
 
     Args:
         registry: the client.
         reference: the repository.
         blob: its digest and size.
-        source: begins to give its bytes; called anew with each attempt.
-        mounts: names repositories of the same registry that may hold it; asked only where it is missing.
+        source: starts to yield its bytes; called for each attempt.
+        mounts: returns repositories of the same registry that may have it; called only if it is missing.
 
     Raises:
-        RegistryError: the registry refuses it, or what was sent is not what the digest names.
+        RegistryError: the registry refuses it, or the bytes do not have the digest.
     """
-    return _patiently(stop_after_attempt(ATTEMPTS))(_bring, registry, reference, blob, source, mounts)
+    retrying = _retrying(registry, stop_after_attempt(ATTEMPTS))
+    return retrying(_push_if_missing, registry, reference, blob, source, mounts)
 
 
-def _bring(
+def _push_if_missing(
     registry: Registry,
     reference: Reference,
     blob: Descriptor,
     source: Callable[[], Iterator[bytes]],
     mounts: Callable[[], Sequence[str]],
-) -> Arrival:
-    base, scope = f"/v2/{reference.repository}/blobs", f"repository:{reference.repository}:pull,push"
-    head = Request("HEAD", reference.registry, f"{base}/{blob.digest}", scope, missing=_NOT_FOUND)
-    if registry.transport.send(head).is_success:
-        return Arrival.STOOD
-    place = ""
+) -> BlobUpload:
+    """Look up, mount or upload a blob.
+
+    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs
+    """
+    uploads, scope = uploads_path(reference), push_scope(reference.repository)
+    path = blob_path(reference, blob.digest)
+    if registry.send(Request("HEAD", reference.registry, path, scope, missing=NOT_FOUND)).ok:
+        return BlobUpload.EXISTING
+    location = ""
     for repository in mounts():
         query = f"?mount={quote(blob.digest)}&from={quote(repository)}"
-        both = f"{scope} repository:{repository}:pull"
-        answer = registry.transport.send(Request("POST", reference.registry, f"{base}/uploads/{query}", both))
-        if answer.status_code == httpx.codes.CREATED:
-            return Arrival.MOUNTED
-        place = _place(answer, reference)
-    if not place:
-        begin = Request("POST", reference.registry, f"{base}/uploads/", scope)
-        place = _place(registry.transport.send(begin), reference)
-    _send(registry, Request("PUT", reference.registry, place, scope, content=source), blob)
-    return Arrival.SENT
+        both = f"{scope} {pull_scope(repository)}"
+        response = registry.send(Request("POST", reference.registry, f"{uploads}{query}", both))
+        if response.status == HTTPStatus.CREATED:
+            return BlobUpload.MOUNTED
+        # A registry that does not mount has started an upload.
+        location = _upload_location(response, reference)
+    if not location:
+        response = registry.send(Request("POST", reference.registry, uploads, scope))
+        location = _upload_location(response, reference)
+    _upload(registry, Request("PUT", reference.registry, location, scope, content=source), blob)
+    return BlobUpload.SENT
 
 
-def _place(answer: httpx.Response, reference: Reference) -> str:
-    """Where an upload goes, as a whole URL."""
-    if "Location" not in answer.headers:
-        raise RegistryError(f"the registry {reference.registry} takes no uploads: it names no place for one")
-    return str(answer.url.join(answer.headers["Location"]))
+def _upload_location(response: Response, reference: Reference) -> str:
+    """The whole URL of a started upload."""
+    if "Location" not in response.headers:
+        raise RegistryError(
+            f"{reference.familiar}: upload refused: no Location header in the answer",
+            hint=f"is {reference.registry} a registry that accepts uploads?",
+        )
+    return urljoin(response.url, response.headers["Location"])
 
 
-def _send(registry: Registry, request: Request, blob: Descriptor) -> None:
-    url = httpx.URL(request.path).copy_merge_params({"digest": blob.digest})
+def _upload(registry: Registry, request: Request, blob: Descriptor) -> None:
+    """Send the bytes, and close the upload.
+
+    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#post-then-put
+    """
+    # The query of a Location is the registry's state: it must stay as it is.
+    separator = "&" if urlsplit(request.path).query else "?"
+    url = f"{request.path}{separator}digest={quote(blob.digest)}"
     headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
-    put = Request("PUT", request.registry, str(url), request.scope, headers, request.content)
-    with registry.transport.opened(put):
+    with registry.upload(Request("PUT", request.registry, url, request.scope, headers, request.content)):
         pass
 
 
-def _patiently(stop: Callable[[RetryCallState], bool]) -> Retrying:
+def _retrying(registry: Registry, stop: Callable[[RetryCallState], bool]) -> Retrying:
     return Retrying(
         retry=retry_if_exception(lambda error: isinstance(error, FarmError) and error.retryable),
-        wait=wait_exponential_jitter(multiplier=0.1, max=_LONGEST_PAUSE, jitter=0.2),
-        stop=stop,
+        wait=wait_exponential_jitter(multiplier=FIRST_PAUSE, max=LONGEST_PAUSE, jitter=JITTER),
+        stop=lambda state: stop(state) or registry.deadline.passed,
         reraise=True,
     )

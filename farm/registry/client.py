@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
+import copy
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 
-import httpx
-
 from farm.errors import RegistryDamagedError, RegistryError, RegistryUnavailableError
-from farm.model import Descriptor
-from farm.registry.media_types import ACCEPT
-from farm.registry.transport import THREADS, Request, Transport
+from farm.model import Descriptor, digest_of
+from farm.registry.connections import THREADS
+from farm.registry.oci import ACCEPT, blob_path, manifest_path, pull_scope, push_scope
+from farm.registry.transport import Request, Transport
+from farm.registry.urls import authority
+from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,36 +24,32 @@ if TYPE_CHECKING:
 
     from farm.model import Reference
     from farm.registry.credentials import Credentials
+    from farm.registry.response import Response
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-_NOT_FOUND = (httpx.codes.NOT_FOUND,)
+NOT_FOUND = (HTTPStatus.NOT_FOUND,)
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A manifest or an index, byte by byte as the registry holds it."""
+    """A manifest or an index, byte by byte as the registry stores it."""
 
     descriptor: Descriptor
     body: bytes
 
 
-def digest_of(body: bytes) -> str:
-    """sha256:HEX of these bytes."""
-    return f"sha256:{hashlib.sha256(body).hexdigest()}"
-
-
 class Registry:
-    """All registries, each spoken to with the login that docker has for it; safe to share between threads.
+    """All registries, each with the login that docker has for it; safe to share between threads.
 
     Args:
         credentials: the logins.
-        insecure: registries (HOST[:PORT]) spoken to without TLS, beside loopback ones.
-        certs: directory of CA certificates, HOST[:PORT]/*.crt, trusted beside the usual ones.
-        authorities: CA certificates trusted for every registry beside the usual ones.
-        mirrors: registry, or "*" for all others, to the URL where what it holds is read first.
-        timeout: seconds that one answer may take.
+        insecure: registries (HOST[:PORT]) without TLS, in addition to those on loopback.
+        certs: directory of CA certificates, HOST[:PORT]/*.crt, trusted for that registry alone.
+        authorities: CA certificates trusted for every registry.
+        mirrors: registry, or "*" for all others, to the URL that is read from first.
+        timeout: seconds that one response may take.
     """
 
     def __init__(
@@ -65,10 +63,12 @@ class Registry:
         timeout: float,
     ) -> None:
         self.credentials = credentials
+        self.deadline = Deadline()
+        """When the operation ends that uses this client; nothing is tried again after it."""
         self._mirrors = dict(mirrors)
-        self._away: set[str] = set()
-        """Mirrors that did not answer, and are not asked again."""
-        self.transport = Transport(
+        self._unavailable: set[str] = set()
+        """URLs of mirrors that did not answer, and are not used again."""
+        self._transport = Transport(
             credentials, insecure=tuple(insecure), certs=certs, authorities=authorities, timeout=timeout
         )
 
@@ -80,100 +80,120 @@ class Registry:
 
     def close(self) -> None:
         """Close all connections."""
-        self.transport.close()
+        self._transport.close()
+
+    def within(self, deadline: Deadline) -> Registry:
+        """The same client, with the same connections, for an operation with a deadline."""
+        client = copy.copy(self)
+        client.deadline = deadline
+        return client
 
     def ping(self, registry: str) -> None:
-        """Return when a registry answers and takes the login.
+        """Return if a registry answers and accepts the login.
 
         Raises:
-            RegistryError: it does not; here and below the kinds of farm.errors tell why.
+            RegistryError: it does not; here and below its subclasses in farm.errors say why.
         """
-        self.transport.send(Request("GET", registry, "/v2/"))
+        self.send(Request("GET", registry, "/v2/"))
 
     def head(self, reference: Reference) -> Descriptor | None:
-        """What a tag or digest names; None only where the registry says that there is no such thing."""
-        response = self._ask(_reading("HEAD", reference))
-        if response.status_code in _NOT_FOUND:
+        """The descriptor of a tag or digest; None only if the registry says that there is no such thing."""
+        response = self._read(_manifest_request("HEAD", reference))
+        if response.status in NOT_FOUND:
             return None
         digest, size = (response.headers.get(name) for name in ("Docker-Content-Digest", "Content-Length"))
         if not digest or not size:
-            found = self.manifest(reference)
-            return found.descriptor if found else None
+            manifest = self.manifest(reference)
+            return manifest.descriptor if manifest else None
         return Descriptor(_media_type(response), digest, int(size))
 
     def manifest(self, reference: Reference) -> Manifest | None:
-        """The manifest or index under a tag or digest, its digest checked; None where there is none."""
-        response = self._ask(_reading("GET", reference))
-        if response.status_code in _NOT_FOUND:
+        """The manifest or index of a tag or digest, its digest verified; None if there is none."""
+        response = self._read(_manifest_request("GET", reference))
+        if response.status in NOT_FOUND:
             return None
-        body, digest = response.content, digest_of(response.content)
-        promised = {reference.digest, response.headers.get("Docker-Content-Digest")} - {None}
-        if promised - {digest}:
-            raise RegistryDamagedError(
-                f"{reference.familiar}: the registry sent other bytes than it names: {digest}",
-                hint="its storage or a proxy before it is damaged",
-            )
-        return Manifest(Descriptor(_media_type(response), digest, len(body)), body)
+        body, actual = response.body, digest_of(response.body)
+        for expected in (reference.digest, response.headers.get("Docker-Content-Digest")):
+            if expected not in (None, actual):
+                raise digest_mismatch(reference, str(expected), actual)
+        return Manifest(Descriptor(_media_type(response), actual, len(body)), body)
 
     def put_manifest(self, reference: Reference, media_type: str, body: bytes) -> Descriptor:
-        """Store a manifest or an index under a tag; doing it twice is doing it once."""
+        """Store a manifest or an index under a tag or its digest; a repetition changes nothing."""
         headers = {"Content-Type": media_type}
-        scope = f"{_pull(reference)},push"
-        self.transport.send(Request("PUT", reference.registry, _path(reference), scope, headers, body))
+        scope = push_scope(reference.repository)
+        self.send(Request("PUT", reference.registry, manifest_path(reference), scope, headers, body))
         return Descriptor(media_type, digest_of(body), len(body))
 
     def blob(self, reference: Reference, digest: str) -> bytes:
-        """A small blob of a repository, such as an image's configuration, its digest checked."""
-        path = f"/v2/{reference.repository}/blobs/{digest}"
-        request = Request("GET", reference.registry, path, _pull(reference))
-        body = self._ask(request).content
+        """A small blob of a repository, such as an image's configuration, its digest verified."""
+        path, scope = blob_path(reference, digest), pull_scope(reference.repository)
+        body = self._read(Request("GET", reference.registry, path, scope)).body
         if digest_of(body) != digest:
-            raise RegistryDamagedError(f"{reference.familiar}: the registry sent other bytes than {digest}")
+            raise digest_mismatch(reference, digest, digest_of(body))
         return body
 
-    @contextmanager
-    def opened(self, request: Request) -> Iterator[httpx.Response]:
-        """The answer to a request that reads, its body unread; from a mirror that has it, else the registry.
+    def send(self, request: Request) -> Response:
+        """Send a request to the registry itself, again after failures that may pass.
 
         Raises:
-            RegistryError: as `Transport.opened` tells.
+            RegistryError: as for `Transport.send`.
+        """
+        return self._transport.send(request, self.deadline)
+
+    @contextmanager
+    def upload(self, request: Request) -> Iterator[Response]:
+        """Send a request to the registry itself, once.
+
+        Raises:
+            RegistryError: as for `Transport.stream`.
+        """
+        with self._transport.stream(request) as response:
+            yield response
+
+    @contextmanager
+    def download(self, request: Request) -> Iterator[Response]:
+        """The response of a mirror that has what is asked for, else of the registry; its body is unread.
+
+        Raises:
+            RegistryError: as for `Transport.stream`.
         """
         with ExitStack() as stack:
             response = None
             if mirrored := self._mirrored(request):
-                with self._forgiving(mirrored):
-                    response = stack.enter_context(self.transport.opened(mirrored))
-            if response is None or not response.is_success:
-                response = stack.enter_context(self.transport.opened(request))
+                with self._mirror_may_fail(mirrored):
+                    response = stack.enter_context(self._transport.stream(mirrored))
+            if response is None or not response.ok:
+                response = stack.enter_context(self._transport.stream(request))
             yield response
 
-    def _ask(self, request: Request) -> httpx.Response:
-        """The answer of the registry's mirror where that has what is asked for, else of the registry."""
+    def _read(self, request: Request) -> Response:
+        """The response of a mirror that has what is asked for, else of the registry."""
         response = None
         if mirrored := self._mirrored(request):
-            with self._forgiving(mirrored):
-                response = self.transport.send(mirrored)
-        return response if response is not None and response.is_success else self.transport.send(request)
+            with self._mirror_may_fail(mirrored):
+                response = self.send(mirrored)
+        return response if response is not None and response.ok else self.send(request)
 
     def _mirrored(self, request: Request) -> Request | None:
-        """The same request to a mirror; None where there is none that answers."""
+        """The same request to a mirror; None if there is no available one."""
         base = self._mirrors.get(request.registry) or self._mirrors.get("*")
-        if not base or base in self._away:
+        if not base or base in self._unavailable:
             return None
-        return replace(request, registry=httpx.URL(base).netloc.decode(), base=base)
+        return replace(request, registry=authority(base), base=base)
 
     @contextmanager
-    def _forgiving(self, mirrored: Request) -> Iterator[None]:
+    def _mirror_may_fail(self, mirrored: Request) -> Iterator[None]:
         try:
             yield
         except RegistryUnavailableError:
-            self._away.add(mirrored.base)
+            self._unavailable.add(mirrored.base)
         except RegistryError:
-            # It refuses this one thing; the registry itself may not.
+            # The mirror refuses this one thing; the registry itself may not.
             return
 
     def at_once(self, call: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> list[R]:
-        """Do something for each item, many at a time; the first error is raised, and nothing new begun."""
+        """Call a function for each item, many at a time; after an error, which is raised, start no more."""
         with ThreadPoolExecutor(threads) as pool:
             futures = [pool.submit(call, item) for item in items]
             try:
@@ -183,19 +203,18 @@ class Registry:
                     future.cancel()
 
 
-def _reading(method: str, reference: Reference) -> Request:
-    return Request(
-        method, reference.registry, _path(reference), _pull(reference), headers=ACCEPT, missing=_NOT_FOUND
+def digest_mismatch(reference: Reference, expected: str, actual: str) -> RegistryDamagedError:
+    """The error for content that is not what its digest says."""
+    return RegistryDamagedError(
+        f"{reference.familiar}: digest mismatch: expected {expected}, got {actual}",
+        hint="the registry's storage or a proxy in between is damaged",
     )
 
 
-def _path(reference: Reference) -> str:
-    return f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag or 'latest'}"
+def _manifest_request(method: str, reference: Reference) -> Request:
+    path, scope = manifest_path(reference), pull_scope(reference.repository)
+    return Request(method, reference.registry, path, scope, headers=ACCEPT, missing=NOT_FOUND)
 
 
-def _pull(reference: Reference) -> str:
-    return f"repository:{reference.repository}:pull"
-
-
-def _media_type(response: httpx.Response) -> str:
+def _media_type(response: Response) -> str:
     return str(response.headers.get("Content-Type", "")).partition(";")[0].strip()

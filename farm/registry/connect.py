@@ -1,4 +1,4 @@
-"""From the settings to a registry client."""
+"""Opening a registry client with the settings."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
 
 def open_registry(settings: Settings, *, mirrored: bool = False) -> Registry:
-    """A registry client as the settings say.
+    """A registry client with the settings' logins, certificates and time limits.
 
     Args:
-        settings: logins, certificates, time limits, mirrors.
+        settings: the settings.
         mirrored: whether to read from mirrors, which must not decide what is built, published or signed.
     """
     credentials = Credentials.load(settings.docker_config, settings.registry_creds)

@@ -1,82 +1,72 @@
-"""Putting an image under another name, in the same repository or another one: the very same bytes."""
+"""Copying an image to another name, in the same repository or another one: the identical bytes."""
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from farm.errors import InputError, RegistryError, RegistryUnavailableError
-from farm.model import Descriptor
-from farm.registry.blobs import AT_ONCE, pieces_of, push_blob
-from farm.registry.media_types import INDEXES
-from farm.registry.publish_index import put
+from farm.errors import InputError, RegistryError
+from farm.registry.blobs import CONCURRENT_BLOBS, push_blob, stream_blob
+from farm.registry.oci import INDEXES, children
+from farm.registry.publish_index import overwritten, put
 
 if TYPE_CHECKING:
-    from farm.model import Reference
+    from farm.model import Descriptor, Reference
     from farm.registry.client import Manifest, Registry
 
 
 class CopyResult(StrEnum):
-    """What a copy found at its target."""
+    """What was at the target before."""
 
-    STOOD = "stood"
+    UNCHANGED = "unchanged"
     NEW = "new"
     REPLACED = "replaced"
 
 
 def copy(registry: Registry, source: Reference, target: Reference) -> tuple[CopyResult, Descriptor]:
-    """Make a tag hold what another reference names; returns what was there before, and what is there now.
+    """Make a tag refer to the same as another reference; return also the descriptor of that.
 
     Raises:
         InputError: the target has no tag.
-        RegistryError: the source is not there, or a registry refuses something.
+        RegistryError: the source does not exist, or a registry refuses something.
     """
     if not target.tag or target.digest:
-        raise InputError(f"{target.familiar}: what is to be tagged needs a tag, and no digest")
+        raise InputError(
+            f"{target.familiar}: the target of a copy needs a tag, and no digest", hint="write it as NAME:TAG"
+        )
     manifest = registry.manifest(source)
     if manifest is None:
-        raise RegistryError(f"{source.familiar}: the registry holds no such image")
+        raise RegistryError(f"{source.familiar}: the registry holds no such image", hint="is the name right?")
     before = registry.head(target)
     if before and before.digest == manifest.descriptor.digest:
-        return CopyResult.STOOD, before
+        return CopyResult.UNCHANGED, before
     if source.name != target.name:
-        _bring(registry, source, target, manifest)
+        _copy_children(registry, source, target, manifest)
     if not put(registry, target, manifest):
-        raise RegistryUnavailableError(
-            f"{target.familiar} was pushed, and the registry holds something else",
-            hint="somebody else pushes this tag; try again later",
-        )
+        raise overwritten(target)
     return (CopyResult.REPLACED if before else CopyResult.NEW), manifest.descriptor
 
 
-def _bring(registry: Registry, source: Reference, target: Reference, manifest: Manifest) -> None:
-    """Make the target's repository hold all that a manifest or an index names."""
-    try:
-        data = json.loads(manifest.body)
-        named = data["manifests"] if manifest.descriptor.media_type in INDEXES else _files(data)
-        below = [Descriptor.from_json(item) for item in named]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise RegistryError(f"{source.familiar}: its manifest cannot be read: {error!r}") from error
+def _copy_children(registry: Registry, source: Reference, target: Reference, manifest: Manifest) -> None:
+    """Give the target's repository everything that a manifest or index refers to."""
+    below = children(manifest.descriptor.media_type, manifest.body)
     if manifest.descriptor.media_type in INDEXES:
         for member in below:
-            _bring_member(registry, source, target, member)
+            _copy_member(registry, source, target, member)
         return
-    registry.at_once(lambda blob: _bring_blob(registry, source, target, blob), below, threads=AT_ONCE)
+    registry.at_once(lambda blob: _copy_blob(registry, source, target, blob), below, threads=CONCURRENT_BLOBS)
 
 
-def _files(data: dict[str, Any]) -> list[dict[str, Any]]:
-    return [data["config"], *(layer for layer in data.get("layers") or [] if not layer.get("urls"))]
-
-
-def _bring_member(registry: Registry, source: Reference, target: Reference, member: Descriptor) -> None:
+def _copy_member(registry: Registry, source: Reference, target: Reference, member: Descriptor) -> None:
     manifest = registry.manifest(source.with_digest(member.digest))
     if manifest is None:
-        raise RegistryError(f"{source.familiar}: names {member.digest}, and the registry does not hold it")
-    _bring(registry, source, target, manifest)
+        raise RegistryError(
+            f"{source.familiar}: its member {member.digest} is not in the registry", hint="push it again"
+        )
+    _copy_children(registry, source, target, manifest)
     registry.put_manifest(target.with_digest(member.digest), member.media_type, manifest.body)
 
 
-def _bring_blob(registry: Registry, source: Reference, target: Reference, blob: Descriptor) -> None:
-    neighbours = [source.repository] if source.registry == target.registry else []
-    push_blob(registry, target, blob, lambda: pieces_of(registry, source, blob), mounts=lambda: neighbours)
+def _copy_blob(registry: Registry, source: Reference, target: Reference, blob: Descriptor) -> None:
+    mounts = [source.repository] if source.registry == target.registry else []
+    push_blob(registry, target, blob, lambda: stream_blob(registry, source, blob), mounts=lambda: mounts)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import RegistryError
-from farm.model import Descriptor
-from farm.registry.media_types import OCI_INDEX
+from farm.model import Descriptor, digest_of
+from farm.registry.oci import OCI_INDEX, read_index
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from farm.model import ArchImage, Platform
 
+# https://docs.docker.com/build/metadata/attestations/attestation-storage/
 _KIND = "vnd.docker.reference.type"
 _SUBJECT = "vnd.docker.reference.digest"
 
@@ -34,13 +33,7 @@ class Index:
         Raises:
             RegistryError: the bytes are neither.
         """
-        try:
-            data = json.loads(body)
-            members = tuple(Descriptor.from_json(item) for item in _list(data["manifests"]))
-            annotations = tuple(sorted((data.get("annotations") or {}).items()))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RegistryError(f"an index that cannot be read: {error}") from error
-        return Index(members, annotations)
+        return Index(*read_index(body))
 
     def body(self) -> bytes:
         """The index as it is stored: the same members give the same bytes."""
@@ -54,19 +47,13 @@ class Index:
         return json.dumps(data, separators=(",", ":"), ensure_ascii=False).encode()
 
     def descriptor(self) -> Descriptor:
-        """What names the index."""
+        """The descriptor of the index."""
         body = self.body()
-        return Descriptor(OCI_INDEX, f"sha256:{hashlib.sha256(body).hexdigest()}", len(body))
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError("its manifests are no list")
-    return value
+        return Descriptor(OCI_INDEX, digest_of(body), len(body))
 
 
 def is_attestation(member: Descriptor) -> bool:
-    """Whether a member is BuildKit's attestation of another one, and no image."""
+    """Whether a member is BuildKit's attestation of another one, and not an image."""
     return dict(member.annotations).get(_KIND) == "attestation-manifest"
 
 
@@ -75,23 +62,23 @@ def subject(member: Descriptor) -> str | None:
     return dict(member.annotations).get(_SUBJECT)
 
 
-def assemble(images: Sequence[ArchImage], standing: Index | None = None) -> Index:
-    """The index of these images and of what stands for other platforms.
+def assemble(images: Sequence[ArchImage], published: Index | None = None) -> Index:
+    """The index of these images and of the published ones for other platforms.
 
-    An image takes the place of the one that stands for its platform; an attestation stays exactly as
-    long as the image that it is about. The order of the images makes no difference.
+    An image replaces the published one for its platform; an attestation is kept exactly as long as the
+    image that it is about. The order of the images makes no difference.
     """
     added = [member for image in images for member in image.descriptors]
-    fresh = {_slot(member.platform) for member in added if not is_attestation(member)}
-    before = standing.manifests if standing else ()
-    kept = [member for member in before if is_attestation(member) or _slot(member.platform) not in fresh]
-    # One manifest may stand for several platforms.
+    replaced = {_slot(member.platform) for member in added if not is_attestation(member)}
+    before = published.manifests if published else ()
+    kept = [member for member in before if is_attestation(member) or _slot(member.platform) not in replaced]
+    # One manifest may be listed for several platforms.
     members = {(member.digest, _slot(member.platform)): member for member in (*kept, *added)}
     present = {digest for (digest, _), member in members.items() if not is_attestation(member)}
     chosen = (
         member for member in members.values() if not is_attestation(member) or subject(member) in present
     )
-    return Index(tuple(sorted(chosen, key=_order)), standing.annotations if standing else ())
+    return Index(tuple(sorted(chosen, key=_order)), published.annotations if published else ())
 
 
 def _slot(platform: Platform | None) -> tuple[str, str, str]:
@@ -107,7 +94,7 @@ def _order(member: Descriptor) -> tuple[bool, tuple[str, str, str], str]:
 
 
 def platforms(index: Index) -> frozenset[str]:
-    """The architectures whose images an index holds."""
+    """The architectures that an index has images for."""
     return frozenset(
         member.platform.architecture
         for member in index.manifests
@@ -116,9 +103,9 @@ def platforms(index: Index) -> frozenset[str]:
 
 
 def missing(index: Index, arches: Iterable[str]) -> tuple[str, ...]:
-    """Those of the architectures that an index does not hold."""
-    there = platforms(index)
-    return tuple(arch for arch in arches if arch not in there)
+    """The architectures that an index has no image for."""
+    present = platforms(index)
+    return tuple(arch for arch in arches if arch not in present)
 
 
 def members_of(index: Index, arch: str) -> tuple[Descriptor, ...]:
@@ -134,5 +121,5 @@ def members_of(index: Index, arch: str) -> tuple[Descriptor, ...]:
 
 
 def holds(index: Index, image: ArchImage) -> bool:
-    """Whether an index holds this very image, and not an earlier one of its architecture."""
+    """Whether an index has exactly this image, and not an earlier one of its architecture."""
     return {member.digest for member in image.descriptors} <= {member.digest for member in index.manifests}

@@ -1,9 +1,9 @@
-"""Publishing an index so that nothing is lost, also where others publish under the same name.
+"""IndexPublication an index without losing an image, even if others publish under the same name.
 
-A lease keeps the publishers of one farm apart, and nothing those of two: a registry cannot replace a tag only
-if nobody else did. What all see are the architectures' tags, each pushed before an index is made. So whoever
-has put an index looks at the tag and at them again; as long as that calls for another index, it puts that.
-The last to put one then has seen the images of all whose looks came too early to see it.
+A lease separates the publishers of one farm, but not those of two, and a registry has no compare-and-swap for
+tags. All publishers see the architecture tags, and each of these is pushed before an index is assembled. So
+after pushing an index, a publisher reads the index and the architecture tags again, and pushes another index
+for as long as they call for one. The last publisher to push has then seen the images of all others.
 """
 
 from __future__ import annotations
@@ -40,86 +40,97 @@ _READ_BACKS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Publishing:
-    """An index that is to stand under NAME:TAG."""
+class IndexPublication:
+    """An index to be published as NAME:TAG."""
 
     registry: Registry
     reference: Reference
     built: Sequence[ArchImage]
-    """Images that were just built: each takes the place of what stands for its architecture."""
-    standing: Sequence[ArchImage] = ()
-    """Images that were there before; what their own tags hold now is newer."""
+    """Images that were just built: each replaces the published one for its architecture."""
+    existing: Sequence[ArchImage] = ()
+    """Images that were published before; what their own tags refer to now is newer."""
     required: Sequence[str] = ()
     """Architectures without which nothing is published."""
 
     def publish(
-        self, *, ours: Callable[[], None], then: Callable[[Descriptor], None], until: threading.Event
+        self, *, check_lease: Callable[[], None], sign: Callable[[Descriptor], None], stop: threading.Event
     ) -> Descriptor:
-        """Make NAME:TAG hold an index of all that stands, and sign it; returns its descriptor.
+        """Publish an index of all images under NAME:TAG, and sign it.
 
         Args:
-            ours: raises unless the work is still ours; called before anything is pushed or signed.
-            then: signs what was pushed.
-            until: set when the work should end.
+            check_lease: raises if another publisher has the lease; called before each push and signature.
+            sign: signs what was pushed.
+            stop: set when the publication should end.
 
         Raises:
             RegistryUnavailableError: others kept publishing under this name.
             RegistryError: a required architecture is missing, or the registry refuses the index.
         """
+        deadline = self.registry.deadline
         retrying = Retrying(
-            retry=retry_if_result(lambda published: published is None),
-            stop=stop_after_attempt(_ROUNDS) | stop_when_event_set(until),
+            retry=retry_if_result(lambda published: published is None and not deadline.passed),
+            stop=stop_after_attempt(_ROUNDS) | stop_when_event_set(stop),
             wait=wait_random_exponential(multiplier=0.1, max=3.0),
-            sleep=sleep_using_event(until),
+            sleep=sleep_using_event(stop),
             retry_error_callback=lambda _: None,
         )
-        # What we built was published by our first round; who replaced it since did so by something newer.
-        later = replace(self, built=(), standing=(*self.standing, *self.built))
-        turns = itertools.chain([self], itertools.repeat(later))
-        published: Descriptor | None = retrying(lambda: next(turns).turn(ours, then))
+        # The first round has published what was built here; a later replacement of it is newer.
+        later = replace(self, built=(), existing=(*self.existing, *self.built))
+        rounds = itertools.chain([self], itertools.repeat(later))
+        published: Descriptor | None = retrying(lambda: next(rounds).publish_once(check_lease, sign))
         if published is None:
             raise RegistryUnavailableError(
-                f"{self.reference.familiar} never kept the index that was pushed",
-                hint="somebody else pushes this tag all the time; push again later",
+                f"{self.reference.familiar}: another client kept overwriting the index",
+                hint="find out who else pushes this tag, then push again",
             )
         return published
 
-    def turn(self, ours: Callable[[], None], then: Callable[[Descriptor], None]) -> Descriptor | None:
-        """Push and sign what should stand now; None where others published meanwhile."""
-        found, index = self._assemble()
+    def publish_once(
+        self, check_lease: Callable[[], None], sign: Callable[[Descriptor], None]
+    ) -> Descriptor | None:
+        """Push and sign the index of this moment; None if others published meanwhile."""
+        current, index = self._assemble()
         descriptor = index.descriptor()
-        if found != descriptor.digest:
-            ours()
+        if current != descriptor.digest:
+            check_lease()
             if not put(self.registry, self.reference, Manifest(descriptor, index.body())):
                 return None
-        ours()
-        then(descriptor)
+        check_lease()
+        sign(descriptor)
         return descriptor if self._assemble() == (descriptor.digest, index) else None
 
     def _assemble(self) -> tuple[str | None, Index]:
-        """The digest that stands under the tag, and the index that should."""
-        known, found = read_index(self.registry, self.reference)
-        ours = {image.arch: image for image in self.built}
+        """The digest that the tag refers to, and the index that it should refer to."""
+        published, descriptor = read_index(self.registry, self.reference)
+        built = {image.arch: image for image in self.built}
 
         def tagged(arch: str) -> ArchImage | None:
-            return arch_image(self.registry, self.reference.for_arch(arch), arch, known)
+            return arch_image(self.registry, self.reference.for_arch(arch), arch, published)
 
-        tags = self.registry.at_once(tagged, [arch for arch in ARCHES if arch not in ours])
-        images = {image.arch: image for image in (*self.standing, *filter(None, tags))} | ours
-        index = assemble(list(images.values()), known)
+        tags = self.registry.at_once(tagged, [arch for arch in ARCHES if arch not in built])
+        images = {image.arch: image for image in (*self.existing, *filter(None, tags))} | built
+        index = assemble(list(images.values()), published)
         if absent := missing(index, self.required):
             raise RegistryError(
-                f"no image for {', '.join(absent)}, and an index is never published in part",
+                f"{self.reference.familiar}: no image for {', '.join(absent)}; the index would be incomplete",
                 hint="build what is missing, or push with --partial",
             )
-        return found.digest if found else None, index
+        return descriptor.digest if descriptor else None, index
 
 
 def put(registry: Registry, reference: Reference, wanted: Manifest) -> bool:
-    """Put a manifest or an index under a tag; whether the tag then holds these very bytes.
+    """Put a manifest or an index under a tag; return whether the tag then refers to these bytes.
 
-    They are read back more than once, because a registry of several machines may need a moment.
+    They are read back more than once, because a registry with several replicas may need a moment.
     """
     registry.put_manifest(reference, wanted.descriptor.media_type, wanted.body)
     manifests = (registry.manifest(reference) for _ in range(_READ_BACKS))
     return any(manifest is not None and manifest.body == wanted.body for manifest in manifests)
+
+
+def overwritten(reference: Reference) -> RegistryUnavailableError:
+    """The error for a tag that somebody else changed between a push and its verification."""
+    return RegistryUnavailableError(
+        f"{reference.familiar}: another client overwrote the tag right after the push",
+        hint="find out who else pushes this tag, then push again",
+    )

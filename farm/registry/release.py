@@ -1,11 +1,11 @@
-"""Releasing indexes: the very same bytes under another tag, never over what stands there."""
+"""Releases: the identical index under a further tag, never in place of another one."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farm.errors import RegistryError, RegistryUnavailableError
-from farm.registry.publish_index import put
+from farm.errors import RegistryError
+from farm.registry.publish_index import overwritten, put
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,38 +14,35 @@ if TYPE_CHECKING:
     from farm.registry.client import Manifest, Registry
 
 
-def releasable(registry: Registry, copies: Sequence[Copy]) -> dict[Reference, Manifest]:
-    """What is to stand under each release's tag; nothing is changed.
+def prepare_release(registry: Registry, copies: Sequence[Copy]) -> dict[Reference, Manifest]:
+    """The index for each release tag; changes nothing.
 
     Raises:
-        RegistryError: an index is not there, or a release's tag holds something else.
+        RegistryError: an index does not exist, or a release tag refers to something else.
     """
     sources = registry.at_once(lambda copy: registry.manifest(copy.source), copies)
-    standing = registry.at_once(lambda copy: registry.head(copy.target), copies)
+    targets = registry.at_once(lambda copy: registry.head(copy.target), copies)
     found: dict[Reference, Manifest] = {}
-    for copy, source, target in zip(copies, sources, standing, strict=True):
+    for copy, source, target in zip(copies, sources, targets, strict=True):
         if source is None:
-            raise RegistryError(f"{copy.source.familiar} is gone", hint="push it again")
+            raise RegistryError(f"{copy.source.familiar} is no longer published", hint="push it again")
         if target and target.digest != source.descriptor.digest:
             raise RegistryError(
-                f"{copy.target.familiar} stands already, as {target.digest}; nothing is released",
+                f"{copy.target.familiar} exists already, as {target.digest}; nothing was released",
                 hint="choose another name for the release",
             )
         found[copy.target] = source
     return found
 
 
-def release(registry: Registry, found: Mapping[Reference, Manifest]) -> dict[Reference, Descriptor]:
-    """Put each under its release's tag, and prove it; doing it twice is doing it once.
+def release(registry: Registry, indexes: Mapping[Reference, Manifest]) -> dict[Reference, Descriptor]:
+    """Put each index under its release tag, and verify it; a repetition changes nothing.
 
     Raises:
-        RegistryError: the registry refuses one; others may stand by then, and the next attempt goes on.
+        RegistryError: the registry refuses one; the next attempt continues with the others.
     """
-    stand = registry.at_once(lambda pair: put(registry, *pair), found.items())
-    for target, stands in zip(found, stand, strict=True):
-        if not stands:
-            raise RegistryUnavailableError(
-                f"{target.familiar} was pushed, and the registry holds something else",
-                hint="somebody else pushes this tag; push again later",
-            )
-    return {target: manifest.descriptor for target, manifest in found.items()}
+    verified = registry.at_once(lambda pair: put(registry, *pair), indexes.items())
+    for target, unchanged in zip(indexes, verified, strict=True):
+        if not unchanged:
+            raise overwritten(target)
+    return {target: manifest.descriptor for target, manifest in indexes.items()}

@@ -10,6 +10,7 @@ from typing import IO, TYPE_CHECKING
 from redis.exceptions import ResponseError
 
 from farm.errors import ContextError
+from farm.model import digest_from_hex
 from farm.state.store import Store, translate_redis_errors
 from farm.system.files import spool
 
@@ -97,7 +98,7 @@ def get_context(store: Store, digest: str) -> IO[bytes]:
             plain = unpacker.decompress(piece)
             summary.update(plain)
             unpacked.write(plain)
-        if not unpacker.eof or f"sha256:{summary.hexdigest()}" != digest:
+        if not unpacker.eof or digest_from_hex(summary.hexdigest()) != digest:
             raise zlib.error("digest mismatch")  # noqa: TRY301 - handled like data that zlib refuses
         unpacked.seek(0)
     except zlib.error as error:

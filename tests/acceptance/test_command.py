@@ -45,7 +45,7 @@ def test_the_command_lists_its_verbs_and_exit_codes(workspace: Workspace) -> Non
     assert "130" in answer.out
 
 
-@pytest.mark.parametrize("slow", ["celery", "redis", "docker", "httpx", "rich", "pexpect"])
+@pytest.mark.parametrize("slow", ["celery", "redis", "docker", "urllib3", "rich", "pexpect"])
 def test_show_tag_loads_nothing_that_it_does_not_need(workspace: Workspace, slow: str) -> None:
     command = [sys.executable, "-X", "importtime", FARM, "show-tag", "left"]
     done = subprocess.run(

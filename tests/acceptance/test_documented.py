@@ -8,7 +8,6 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from redis import Redis
 
@@ -16,6 +15,7 @@ from docs.generate import ROOT
 from docs.shapes import Shapes
 from lab.process import free_port
 from tests.support.farm_command import Workspace, wait_until
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,7 +183,7 @@ def _put(workspace: Workspace, tag: str | None, kind: str, content: dict[str, An
     digest = f"sha256:{hashlib.sha256(body).hexdigest()}"
     host, _, path = workspace.org.partition("/")
     url = f"http://{host}/v2/{path}/attested/manifests/{tag or digest}"
-    httpx.put(url, content=body, headers={"Content-Type": kind}, trust_env=False).raise_for_status()
+    assert send("PUT", url, body=body, headers={"Content-Type": kind}).status == 201
     return {"mediaType": kind, "digest": digest, "size": len(body)}
 
 

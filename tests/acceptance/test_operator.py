@@ -5,17 +5,21 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 from redis import Redis
+from urllib3.exceptions import HTTPError
 
 from lab.process import free_port
 from tests.support.farm_command import Workspace, wait_until
+from tests.support.http import send
 
 if TYPE_CHECKING:
+    from urllib3 import BaseHTTPResponse
+
     from tests.acceptance.conftest import NewWorkspace
 
 PASSWORD = "flower-pass-7c1"
@@ -33,9 +37,13 @@ class Watched:
         self.seen: set[str] = set()
         """Command lines of every process, looked at all the while."""
 
-    def get(self, path: str, login: tuple[str, str] | None = ("farm", PASSWORD)) -> httpx.Response:
+    def get(self, path: str, login: tuple[str, str] | None = ("farm", PASSWORD)) -> BaseHTTPResponse:
         """Ask Flower."""
-        return httpx.get(self.url + path, auth=login, trust_env=False, timeout=30)
+        return send("GET", self.url + path, login=login)
+
+    def page(self, path: str) -> str:
+        """Flower's answer as text."""
+        return self.get(path).data.decode()
 
     def tasks(self) -> dict[str, dict[str, Any]]:
         """Flower's tasks by name."""
@@ -45,15 +53,15 @@ class Watched:
         """A task once it has ended so, and Flower has heard from who sent it, too; it shows it before."""
         wait_until(
             lambda: (task := self.tasks().get(name, {})).get("state") == state and task["sent"],
-            otherwise=lambda: f"{name} is not {state}: {self.get('/api/tasks').text}",
+            otherwise=lambda: f"{name} is not {state}: {self.page('/api/tasks')}",
         )
         return self.tasks()[name]
 
     def answers(self) -> bool:
         """Whether Flower is up."""
         try:
-            return self.get("/").status_code == httpx.codes.OK
-        except httpx.TransportError:
+            return self.get("/").status == HTTPStatus.OK
+        except HTTPError:
             return False
 
     def look(self, ended: threading.Event) -> None:
@@ -105,9 +113,9 @@ def title(watched: Watched, package: str, rest: str) -> str:
 
 
 def test_flower_asks_for_a_login(watched: Watched) -> None:
-    assert watched.get("/", login=None).status_code == httpx.codes.UNAUTHORIZED
-    assert watched.get("/api/tasks", login=None).status_code == httpx.codes.UNAUTHORIZED
-    assert watched.get("/api/tasks", login=("farm", "guess")).status_code == httpx.codes.UNAUTHORIZED
+    assert watched.get("/", login=None).status == HTTPStatus.UNAUTHORIZED
+    assert watched.get("/api/tasks", login=None).status == HTTPStatus.UNAUTHORIZED
+    assert watched.get("/api/tasks", login=("farm", "guess")).status == HTTPStatus.UNAUTHORIZED
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64", "s390x"])
@@ -128,7 +136,7 @@ def test_publishing_is_a_task_on_its_own_queue_and_worker(watched: Watched) -> N
 def test_a_failed_build_is_red_with_its_one_sentence_reason(watched: Watched) -> None:
     task = watched.ended(title(watched, "bad", "amd64"), "FAILURE")
     assert "failed with status 7" in task["exception"]
-    page = watched.get(f"/task/{task['uuid']}").text
+    page = watched.page(f"/task/{task['uuid']}")
     assert "label-important" in page or "bg-danger" in page
     assert "failed with status 7" in page
 
@@ -139,12 +147,12 @@ def test_the_lengths_of_all_queues_are_there(watched: Watched) -> None:
         for queue in watched.get("/api/queues/length").json()["active_queues"]
     }
     assert lengths["build.s390x"] == lengths["publish"] == 0
-    assert "build.s390x" in watched.get("/broker").text
+    assert "build.s390x" in watched.page("/broker")
 
 
 def test_the_pages_of_workers_and_tasks_come_up(watched: Watched) -> None:
-    assert "publisher@" in watched.get("/workers").text
-    assert watched.get("/tasks").status_code == httpx.codes.OK
+    assert "publisher@" in watched.page("/workers")
+    assert watched.get("/tasks").status == HTTPStatus.OK
 
 
 def test_no_secret_is_in_arguments_logs_redis_or_flower(watched: Watched) -> None:
@@ -154,9 +162,9 @@ def test_no_secret_is_in_arguments_logs_redis_or_flower(watched: Watched) -> Non
     places = {"command lines": "\n".join(watched.seen)}
     home = Path(watched.workspace.variables["FARM_STATE_DIR"])
     places |= {str(file): file.read_text(errors="replace") for file in (home / "logs").iterdir()}
-    places |= {path: watched.get(path).text for path in ("/api/tasks", "/api/workers", "/tasks", "/broker")}
+    places |= {path: watched.page(path) for path in ("/api/tasks", "/api/workers", "/tasks", "/broker")}
     for task in watched.tasks().values():
-        places[task["uuid"]] = watched.get(f"/task/{task['uuid']}").text
+        places[task["uuid"]] = watched.page(f"/task/{task['uuid']}")
     with Redis(unix_socket_path=str(home / "redis.sock")) as redis:
         keys = list(redis.scan_iter())
         places |= {repr(key): repr(redis.dump(key)) for key in keys}

@@ -7,16 +7,18 @@ import sys
 import sysconfig
 import zipfile
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
+from urllib3.exceptions import HTTPError
 
 from farm import __version__
 from lab.process import free_port
 from lab.setup import ROOT
 from tests.support.farm_command import FARM, Workspace, wait_until
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
@@ -148,13 +150,13 @@ def test_flower_starts_with_the_farms_own_configuration(workspace: Workspace, in
 
     def status(login: tuple[str, str] | None) -> int:
         try:
-            return httpx.get(f"http://127.0.0.1:{port}/", auth=login, trust_env=False, timeout=30).status_code
-        except httpx.TransportError:
+            return send("GET", f"http://127.0.0.1:{port}/", login=login).status
+        except HTTPError:
             return 0
 
     try:
-        wait_until(lambda: status(("farm", "word")) == httpx.codes.OK)
-        assert status(None) == httpx.codes.UNAUTHORIZED
+        wait_until(lambda: status(("farm", "word")) == HTTPStatus.OK)
+        assert status(None) == HTTPStatus.UNAUTHORIZED
     finally:
         flower.terminate()
         flower.communicate(timeout=60)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from farm.state.handles import RunHandle
 from farm.state.run_reader import read_run
 from tests.fault.rig import ARCHES
 from tests.support.farm_command import wait_until
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,10 +30,9 @@ _TYPES = ", ".join(
 def get(rig: Rig, reference: str, place: str) -> Any:
     """The JSON under a path of the repository of NAME:TAG, without a proxy."""
     path = reference.partition("/")[2].rpartition(":")[0]
-    answer = httpx.get(
-        f"http://{rig.lab.registry}/v2/{path}/{place}", headers={"Accept": _TYPES}, trust_env=False
-    )
-    return answer.raise_for_status().json()
+    answer = send("GET", f"http://{rig.lab.registry}/v2/{path}/{place}", headers={"Accept": _TYPES})
+    assert answer.status == 200
+    return answer.json()
 
 
 def check(rig: Rig, references: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -25,7 +25,7 @@ FORK = multiprocessing.get_context("fork")
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", patience=60)
+    return Cache(tmp_path / "cache", lock_timeout=60)
 
 
 def layers(text: str) -> list[bytes]:
@@ -34,7 +34,7 @@ def layers(text: str) -> list[bytes]:
 
 def write_arches(root: Path, number: int, count: int) -> None:
     """Add `count` images under a name of its own and one architecture under a shared one."""
-    cache = Cache(root, patience=120)
+    cache = Cache(root, lock_timeout=120)
     shared = Reference.parse("linuxkit/shared:1")
     arch = ("amd64", "arm64", "s390x", "riscv64")[number]
     for turn in range(count):
@@ -69,7 +69,7 @@ def test_threads_that_write_at_once_lose_nothing(cache: Cache) -> None:
 
 
 def write_for_ever(root: Path, seed: int) -> None:
-    cache = Cache(root, patience=60)
+    cache = Cache(root, lock_timeout=60)
     for turn in range(100_000):
         name = Reference.parse(f"linuxkit/n{turn % 7}:1")
         arch = ("amd64", "arm64")[turn % 2]

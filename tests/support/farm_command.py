@@ -10,13 +10,13 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
 from farm.private_farm.state_directory import StateDirectory
 from tests.support.git_repos import git
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -133,13 +133,13 @@ class Workspace:
     def tags(self, package: str) -> list[str]:
         """The tags that the registry holds of a package, sorted."""
         host, _, path = self.org.partition("/")
-        answer = httpx.get(f"http://{host}/v2/{path}/{package}/tags/list", trust_env=False)
-        return sorted(answer.json().get("tags") or []) if answer.status_code == httpx.codes.OK else []
+        answer = send("GET", f"http://{host}/v2/{path}/{package}/tags/list")
+        return sorted(answer.json().get("tags") or []) if answer.status == HTTPStatus.OK else []
 
     def repositories(self) -> list[str]:
         """The packages of this organisation that the registry knows."""
         host, _, path = self.org.partition("/")
-        names = httpx.get(f"http://{host}/v2/_catalog?n=1000", trust_env=False).json()["repositories"]
+        names = send("GET", f"http://{host}/v2/_catalog?n=1000").json()["repositories"]
         return [name.removeprefix(f"{path}/") for name in names if name.startswith(f"{path}/")]
 
 

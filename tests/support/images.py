@@ -10,7 +10,7 @@ import tarfile
 from typing import TYPE_CHECKING, Any
 
 from farm.model import ArchImage, Descriptor, Platform, Reference
-from farm.registry.media_types import OCI_MANIFEST
+from farm.registry.oci import OCI_MANIFEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

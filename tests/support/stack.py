@@ -15,16 +15,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import docker
-import httpx
 
 from lab import offline
 from lab.engine import address_of, own_engine
 from lab.setup import ARCHES, DOCKER, ROOT, busybox
 from tests.support.farm_command import FARM, Answer, wait_until
 from tests.support.git_repos import git
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from urllib3 import BaseHTTPResponse
 
     from lab.process import Service
 
@@ -261,10 +263,10 @@ class Stack(Machine):
             "DOCKER_CONTENT_TRUST_SERVER": f"https://{self.notary}",
         }
 
-    def flower(self, path: str, login: tuple[str, str] | None) -> httpx.Response:
+    def flower(self, path: str, login: tuple[str, str] | None) -> BaseHTTPResponse:
         """Ask Flower."""
         url = f"http://127.0.0.1:{self.variables['FLOWER_PORT']}{path}"
-        return httpx.get(url, auth=login, trust_env=False, timeout=30)
+        return send("GET", url, login=login)
 
     def secret(self, name: str) -> str:
         """A secret."""

@@ -17,7 +17,7 @@ from farm.model import (
     Reference,
     Run,
 )
-from farm.registry.media_types import OCI_MANIFEST
+from farm.registry.oci import OCI_MANIFEST
 
 HASH = "ab12cd34" * 5
 

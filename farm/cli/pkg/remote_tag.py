@@ -34,5 +34,5 @@ def command(asked: Asked, source: str, target: str, release: str | None) -> None
         outcome, descriptor = copy(registry, there, here)
     if outcome is CopyResult.REPLACED:
         note(f"{here.familiar} held something else before")
-    done = "stood already" if outcome is CopyResult.STOOD else f"is {there.familiar}"
+    done = "stood already" if outcome is CopyResult.UNCHANGED else f"is {there.familiar}"
     click.echo(f"{here.familiar}  {descriptor.digest}  {done}")

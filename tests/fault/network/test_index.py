@@ -9,18 +9,17 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
 
 from farm.errors import RegistryUnavailableError
-from farm.model import ARCHES, ArchImage, Descriptor, Platform, Reference
-from farm.registry.client import Registry, digest_of
+from farm.model import ARCHES, ArchImage, Descriptor, Platform, Reference, digest_of
+from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import platforms
-from farm.registry.media_types import OCI_MANIFEST
-from farm.registry.publish_index import Publishing
+from farm.registry.oci import OCI_MANIFEST
+from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import read_index
-from lab.images import push_blob
+from lab.images import push_bytes
 from tests.support.proxy.http import http_proxy
 from tests.support.proxy.http_faults import answer, preceded_by
 
@@ -37,8 +36,7 @@ _NO_LOGINS = Credentials(Path("/nonexistent"))
 def push_image(registry: Registry, reference: Reference, arch: str) -> ArchImage:
     """Push a unique image without layers under NAME:TAG-ARCH."""
     config = json.dumps({"architecture": arch, "os": "linux", "author": secrets.token_hex(8)}).encode()
-    with httpx.Client(trust_env=False) as http:
-        push_blob(http, reference, config)
+    push_bytes(registry, reference, config)
     kind = "application/vnd.oci.image.config.v1+json"
     about = {"mediaType": kind, "digest": digest_of(config), "size": len(config)}
     body = json.dumps({"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": about, "layers": []}).encode()
@@ -51,8 +49,8 @@ def publish(registry: Registry, reference: Reference, *arches: str) -> list[Desc
     """Build and publish as a separate farm; returns what was signed, in order."""
     signed: list[Descriptor] = []
     built = [push_image(registry, reference, arch) for arch in arches]
-    publishing = Publishing(registry, reference, built)
-    publishing.publish(ours=lambda: None, then=signed.append, until=threading.Event())
+    publication = IndexPublication(registry, reference, built)
+    publication.publish(check_lease=lambda: None, sign=signed.append, stop=threading.Event())
     return signed
 
 
@@ -104,5 +102,5 @@ def test_a_publisher_whose_index_is_always_overwritten_reports_it(lab: Lab) -> N
         publish(registry, reference, "amd64")
         swallowed = answer(201, says="")
         proxy.breaks("PUT", "/manifests/1$", swallowed, times=float("inf"))
-        with pytest.raises(RegistryUnavailableError, match="never kept the index"):
+        with pytest.raises(RegistryUnavailableError, match="kept overwriting the index"):
             publish(registry, reference, "arm64")

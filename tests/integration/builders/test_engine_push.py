@@ -2,12 +2,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
 from farm.builders.builder import Control
 from farm.builders.engine_push import push
 from farm.errors import EngineUnavailableError
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from farm.model import Reference
@@ -27,7 +27,7 @@ def test_a_push_returns_the_digest_of_the_image_in_the_registry(bench: Bench) ->
     name = bench.build("FROM BASE\nRUN echo something > /file\n")
     digest = push_it(bench, name)
     address = f"http://{name.registry}/v2/{name.repository}/manifests/{name.tag}"
-    answer = httpx.head(address, headers={"Accept": _MANIFESTS})
+    answer = send("HEAD", address, headers={"Accept": _MANIFESTS})
     assert answer.headers["docker-content-digest"] == digest
 
 

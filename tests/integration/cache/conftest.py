@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @pytest.fixture
 def new_cache(tmp_path: Path) -> Callable[[], Cache]:
     """Makes empty caches."""
-    return lambda: Cache(tmp_path / f"cache-{secrets.token_hex(4)}", patience=60)
+    return lambda: Cache(tmp_path / f"cache-{secrets.token_hex(4)}", lock_timeout=60)
 
 
 @pytest.fixture
@@ -51,5 +51,5 @@ def guarded(lab: Lab, tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def org(lab: Lab) -> str:
-    """An organisation of this test's own at the lab's registry."""
+    """An organisation in the lab's registry that only this test uses."""
     return f"{lab.registry}/c{secrets.token_hex(4)}"

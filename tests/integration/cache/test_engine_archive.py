@@ -1,4 +1,4 @@
-"""Images out of a real engine and into it, also when it goes away."""
+"""Images from and to a real engine, also if it stops meanwhile."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def engine(lab: Lab) -> Iterator[Engine]:
 
 @pytest.fixture
 def image(engine: Engine, lab: Lab) -> Iterator[Reference]:
-    """The base image, in the engine, under a name of this test's own."""
+    """The base image in the engine, under a name that only this test uses."""
     for _ in engine.api.pull(lab.base, stream=True):
         pass
     name = Reference("localhost", f"test/{uuid4().hex}", "1")
@@ -42,7 +42,7 @@ def image(engine: Engine, lab: Lab) -> Iterator[Reference]:
     engine_images.remove_image(engine, name)
 
 
-def test_an_image_goes_through_the_cache_and_comes_back_the_same(
+def test_an_image_of_the_engine_survives_import_and_export(
     engine: Engine, image: Reference, cache: Cache
 ) -> None:
     before = engine.inspect(str(image))
@@ -60,12 +60,12 @@ def test_an_image_goes_through_the_cache_and_comes_back_the_same(
     assert engine_images.names_in(engine, Reference(image.registry, image.repository)) == [image]
 
 
-def test_an_image_that_the_engine_does_not_have_is_told(engine: Engine) -> None:
+def test_an_image_that_the_engine_does_not_have_is_an_error(engine: Engine) -> None:
     with pytest.raises(EngineError, match=r"No such image|does not exist"):
         engine_images.save_image(engine, f"localhost/test/{uuid4().hex}:1")
 
 
-def test_an_engine_that_goes_away_in_the_middle_leaves_nothing_named(
+def test_an_engine_that_stops_during_an_export_leaves_no_name(
     lab: Lab, image: Reference, cache: Cache, tmp_path: Path
 ) -> None:
     with (
@@ -80,6 +80,6 @@ def test_an_engine_that_goes_away_in_the_middle_leaves_nothing_named(
     assert cache.names() == {}
 
 
-def test_an_archive_that_is_none_is_refused_by_the_engine(engine: Engine) -> None:
+def test_the_engine_refuses_an_invalid_archive(engine: Engine) -> None:
     with pytest.raises(EngineError):
         engine_images.load_images(engine, iter([b"no archive" * 1000]))

@@ -1,4 +1,4 @@
-"""Images between caches and a real registry, also when the way there breaks."""
+"""Images between caches and a real registry, also over connections that break."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 
 from farm.cache.maintenance import verify
 from farm.cache.named_images import add_images, find_image
-from farm.cache.transfer import published, pull_all, pull_images, push_all
+from farm.cache.transfer import published_names, pull_all, pull_images, push_all
 from farm.errors import CacheError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.model import Reference
-from farm.registry.blobs import Arrival, pull_blob, push_blob
+from farm.registry.blobs import BlobUpload, pull_blob, push_blob
 from tests.support.images import LAYER, add, tar
 from tests.support.proxy.tcp import proxy
 
@@ -32,7 +32,7 @@ def fill(cache: Cache, name: Reference, arches: tuple[str, ...] = ("amd64",), si
         add_images(cache, name, [add(cache, layers, arch, name)])
 
 
-def test_what_is_pushed_and_pulled_again_is_the_same(
+def test_a_pushed_and_pulled_image_is_the_same(
     cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
 ) -> None:
     name = Reference.parse(f"{org}/foo:1")
@@ -47,7 +47,7 @@ def test_what_is_pushed_and_pulled_again_is_the_same(
     assert verify(other) == []
 
 
-def test_one_architecture_is_pulled_and_the_next_one_added(
+def test_architectures_can_be_pulled_one_after_another(
     cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
 ) -> None:
     name = Reference.parse(f"{org}/foo:1")
@@ -64,11 +64,11 @@ def test_one_architecture_is_pulled_and_the_next_one_added(
 def test_a_second_push_sends_nothing(cache: Cache, registry: Registry, org: str) -> None:
     name = Reference.parse(f"{org}/foo:1")
     fill(cache, name)
-    assert push_all(cache, registry, name).blobs == {Arrival.SENT: 3}
-    assert push_all(cache, registry, name).blobs == {Arrival.STOOD: 3}
+    assert push_all(cache, registry, name).blobs == {BlobUpload.SENT: 3}
+    assert push_all(cache, registry, name).blobs == {BlobUpload.EXISTING: 3}
 
 
-def test_a_layer_that_another_repository_of_the_registry_holds_is_not_sent(
+def test_a_layer_of_another_repository_is_mounted_and_not_sent(
     cache: Cache, registry: Registry, org: str
 ) -> None:
     one, two = Reference.parse(f"{org}/one:1"), Reference.parse(f"{org}/two:1")
@@ -76,10 +76,10 @@ def test_a_layer_that_another_repository_of_the_registry_holds_is_not_sent(
     add_images(cache, one, [add(cache, [shared], name=one)])
     push_all(cache, registry, one)
     add_images(cache, two, [add(cache, [shared, tar({"own": b"x"})], name=two)])
-    assert push_all(cache, registry, two).blobs == {Arrival.MOUNTED: 1, Arrival.SENT: 2}
+    assert push_all(cache, registry, two).blobs == {BlobUpload.MOUNTED: 1, BlobUpload.SENT: 2}
 
 
-def test_an_architecture_that_somebody_else_pushed_stays_in_the_index(
+def test_an_architecture_that_somebody_else_pushed_is_kept_in_the_index(
     cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
 ) -> None:
     name = Reference.parse(f"{org}/foo:1")
@@ -91,7 +91,7 @@ def test_an_architecture_that_somebody_else_pushed_stays_in_the_index(
     assert set(pull_images(new_cache(), registry, name, ["amd64", "s390x"])) == {"amd64", "s390x"}
 
 
-def test_a_registry_that_asks_for_a_login_is_given_it(
+def test_a_registry_that_asks_for_a_login_gets_it(
     cache: Cache, new_cache: Callable[[], Cache], guarded: Registry, lab: Lab
 ) -> None:
     name = Reference.parse(f"{lab.guarded_registry}/{secrets.token_hex(4)}/foo:1")
@@ -109,18 +109,18 @@ def test_without_the_login_nothing_is_pushed(cache: Cache, registry: Registry, l
         push_all(cache, registry, name)
 
 
-def test_an_upload_that_breaks_off_is_begun_again(cache: Cache, registry: Registry, lab: Lab) -> None:
+def test_a_broken_upload_is_restarted(cache: Cache, registry: Registry, lab: Lab) -> None:
     blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
     with proxy(f"tcp://{lab.registry}") as proxied:
         breaks = proxied.trip(lambda connection: connection.sent > BIG // 2, times=2, drop=True)
         name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
-        arrival = push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
-        assert (arrival, breaks.hits) == (Arrival.SENT, 2)
+        upload = push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
+        assert (upload, breaks.hits) == (BlobUpload.SENT, 2)
         with cache.blobs.writing() as writer:
             pull_blob(registry, name, blob, writer)
 
 
-def test_an_answer_that_was_lost_after_the_upload_arrived_is_no_second_upload(
+def test_a_lost_response_to_a_complete_upload_causes_no_second_upload(
     cache: Cache, registry: Registry, lab: Lab
 ) -> None:
     blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
@@ -132,7 +132,7 @@ def test_an_answer_that_was_lost_after_the_upload_arrived_is_no_second_upload(
         assert proxied.sent < BIG + BIG // 2
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_was(
+def test_a_broken_download_is_resumed(
     cache: Cache, new_cache: Callable[[], Cache], registry: Registry, lab: Lab
 ) -> None:
     blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
@@ -145,12 +145,12 @@ def test_a_download_that_breaks_off_goes_on_where_it_was(
         breaks = proxied.trip(lambda one: one.received > BIG // 8, times=7, answers=True, drop=True)
         with other.blobs.writing() as writer:
             pull_blob(registry, Reference.parse(f"{proxied.address}/{path}"), blob, writer)
-            writer.keep(LAYER, blob.digest)
+            writer.commit(LAYER, blob.digest)
         assert breaks.hits == 7
     assert other.blobs.has(blob)
 
 
-def test_a_way_that_always_breaks_is_given_up_as_one_that_may_heal(
+def test_a_connection_that_always_breaks_is_a_retryable_error(
     cache: Cache, registry: Registry, lab: Lab
 ) -> None:
     blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
@@ -162,7 +162,7 @@ def test_a_way_that_always_breaks_is_given_up_as_one_that_may_heal(
     assert caught.value.retryable
 
 
-def test_a_blob_that_is_damaged_in_the_cache_does_not_reach_the_registry(
+def test_a_blob_that_is_damaged_in_the_cache_is_not_published(
     cache: Cache, registry: Registry, org: str
 ) -> None:
     name = Reference.parse(f"{org}/foo:1")
@@ -174,7 +174,7 @@ def test_a_blob_that_is_damaged_in_the_cache_does_not_reach_the_registry(
         pull_blob(registry, name, blob, writer)
 
 
-def test_bytes_that_a_registry_damaged_are_not_taken(
+def test_a_blob_that_is_damaged_in_the_registry_is_refused(
     cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str, lab: Lab
 ) -> None:
     name = Reference.parse(f"{org}/foo:1")
@@ -185,12 +185,12 @@ def test_bytes_that_a_registry_damaged_are_not_taken(
     data = stored / layer.name / "data"
     data.write_bytes(bytes(data.stat().st_size))
     other = new_cache()
-    with pytest.raises(RegistryError, match="other bytes"):
+    with pytest.raises(RegistryError, match="digest mismatch"):
         pull_all(other, registry, name)
     assert other.names() == {}
 
 
-def test_what_is_not_there_is_told_on_either_side(cache: Cache, registry: Registry, org: str) -> None:
+def test_a_missing_image_is_an_error_for_pull_and_push(cache: Cache, registry: Registry, org: str) -> None:
     name = Reference.parse(f"{org}/nothing:1")
     with pytest.raises(RegistryError):
         pull_all(cache, registry, name)
@@ -198,11 +198,11 @@ def test_what_is_not_there_is_told_on_either_side(cache: Cache, registry: Regist
         push_all(cache, registry, name)
 
 
-def test_only_what_the_registry_holds_just_the_same_counts_as_published(
+def test_a_name_counts_as_published_only_if_the_registry_has_the_same_image(
     cache: Cache, registry: Registry, org: str
 ) -> None:
     one, two = Reference.parse(f"{org}/one:1"), Reference.parse(f"{org}/two:1")
     fill(cache, one)
     fill(cache, two)
     push_all(cache, registry, one)
-    assert {str(name) for name in published(cache, registry)} == {str(one), f"{one}-amd64"}
+    assert {str(name) for name in published_names(cache, registry)} == {str(one), f"{one}-amd64"}

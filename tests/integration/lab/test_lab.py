@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
+from urllib3.exceptions import NewConnectionError
 
 from lab.directory import bridge_of
-from lab.process import LabError, Service
+from lab.process import LabError, Service, UnixConnection
 from tests.integration.lab.conftest import eventually
+from tests.support.http import send
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +69,9 @@ def test_two_labs_at_once_share_nothing(start_lab: Callable[[], RunningLab]) -> 
     first.process.terminate()
     first.process.wait(30)
     assert _names(second.processes) >= _PARTS
-    with httpx.Client(transport=httpx.HTTPTransport(uds=second.variables["FARM_ENGINE"][7:])) as engine:
-        assert engine.get("http://engine/_ping").text == "OK"
+    with closing(UnixConnection(second.variables["FARM_ENGINE"][7:])) as engine:
+        engine.request("GET", "/_ping")
+        assert engine.getresponse().read() == b"OK"
 
 
 def test_a_service_that_dies_ends_the_lab_with_its_last_words(
@@ -94,14 +97,14 @@ def test_every_port_is_on_loopback(lab: Lab) -> None:
 def test_a_stopped_service_comes_back_on_its_port_whichever_thread_asks(lab: Lab) -> None:
     registry, url = lab.services["guarded"], f"http://{lab.guarded_registry}/v2/"
     registry.stop()
-    with pytest.raises(httpx.ConnectError):
-        httpx.get(url)
+    with pytest.raises(NewConnectionError):
+        send("GET", url)
     thread = threading.Thread(target=registry.start)
     thread.start()
     thread.join()
     # The kernel would end it together with the thread that started it.
     assert not eventually(lambda: registry.ended, 0.2)
-    assert httpx.get(url, auth=lab.guarded_login).status_code == 200
+    assert send("GET", url, login=lab.guarded_login).status == 200
 
 
 def test_a_service_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:
@@ -114,5 +117,5 @@ def test_a_service_that_does_not_start_says_its_last_words(tmp_path: Path) -> No
 def test_base_images_stand_for_every_architecture(lab: Lab) -> None:
     name, _, tag = lab.base.removeprefix(f"{lab.registry}/").partition(":")
     accept = {"Accept": "application/vnd.oci.image.index.v1+json"}
-    index = httpx.get(f"http://{lab.registry}/v2/{name}/manifests/{tag}", headers=accept).json()
+    index = send("GET", f"http://{lab.registry}/v2/{name}/manifests/{tag}", headers=accept).json()
     assert [item["platform"]["architecture"] for item in index["manifests"]] == ["amd64", "arm64", "s390x"]

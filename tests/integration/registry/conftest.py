@@ -8,15 +8,14 @@ import secrets
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import httpx
 import pytest
 
-from farm.model import ArchImage, Descriptor, Platform, Reference
-from farm.registry.client import Registry, digest_of
+from farm.model import ArchImage, Descriptor, Platform, Reference, digest_of
+from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import Index
-from farm.registry.media_types import OCI_INDEX, OCI_MANIFEST
-from lab.images import push_blob
+from farm.registry.oci import OCI_INDEX, OCI_MANIFEST
+from lab.images import push_bytes
 from tests.support.proxy.http import HttpProxy, http_proxy
 
 if TYPE_CHECKING:
@@ -32,21 +31,20 @@ _CONFIGS = {
 
 
 @dataclass(frozen=True)
-class Shelf:
-    """A repository of its own in a registry, and a client for it."""
+class Repository:
+    """A new repository in a registry, and a client."""
 
     registry: Registry
-    http: httpx.Client
     reference: Reference
-    """NAME:TAG of an index that is not there."""
+    """NAME:TAG of an index that does not exist."""
 
     def push(
         self, arch: str, tag: str = "", *, media_type: str = OCI_MANIFEST, variant: str | None = None
     ) -> Descriptor:
-        """Push an image without layers under a tag, by default NAME:TAG-ARCH; no two are the same."""
+        """Push a unique image without layers under a tag, by default NAME:TAG-ARCH."""
         facts = {"architecture": arch, "os": "linux", "variant": variant, "author": secrets.token_hex(8)}
         config = json.dumps({**facts, "rootfs": {"type": "layers", "diff_ids": []}}).encode()
-        push_blob(self.http, self.reference, config)
+        push_bytes(self.registry, self.reference, config)
         manifest = {
             "schemaVersion": 2,
             "mediaType": media_type,
@@ -63,7 +61,7 @@ class Shelf:
         return self.registry.put_manifest(target, OCI_INDEX, Index(members).body())
 
     def attest(self, image: Descriptor) -> Descriptor:
-        """Push what BuildKit would say about an image; the descriptor that belongs into its index."""
+        """Push an attestation of an image as BuildKit does; return its descriptor in the index."""
         made = self.push("unknown", tag="attestation")
         facts = {
             "vnd.docker.reference.digest": image.digest,
@@ -78,7 +76,7 @@ class Shelf:
         return ArchImage(arch, self.reference.for_arch(arch), members)
 
     def at(self, host: str) -> Reference:
-        """NAME:TAG by way of another address of the same registry."""
+        """NAME:TAG at another address of the same registry."""
         return replace(self.reference, registry=host)
 
 
@@ -96,19 +94,18 @@ def _reference(host: str) -> Reference:
 
 
 @pytest.fixture
-def shelf(lab: Lab, tmp_path: Path) -> Iterator[Shelf]:
-    """A shelf in the registry that asks for no login."""
-    with Registry(Credentials.load(tmp_path), timeout=20) as registry, httpx.Client(trust_env=False) as http:
-        yield Shelf(registry, http, _reference(lab.registry))
+def repository(lab: Lab, tmp_path: Path) -> Iterator[Repository]:
+    """A repository in the registry without logins."""
+    with Registry(Credentials.load(tmp_path), timeout=20) as registry:
+        yield Repository(registry, _reference(lab.registry))
 
 
 @pytest.fixture
-def guarded(lab: Lab, tmp_path: Path) -> Iterator[Shelf]:
-    """A shelf in the registry that asks for one."""
+def guarded(lab: Lab, tmp_path: Path) -> Iterator[Repository]:
+    """A repository in the registry that requires a login."""
     account = logins(tmp_path, **{lab.guarded_registry: ":".join(lab.guarded_login)})
-    http = httpx.Client(trust_env=False, auth=lab.guarded_login)
-    with Registry(account, timeout=20) as registry, http:
-        yield Shelf(registry, http, _reference(lab.guarded_registry))
+    with Registry(account, timeout=20) as registry:
+        yield Repository(registry, _reference(lab.guarded_registry))
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Real registries are read and written with every kind of login and certificate that docker knows."""
+"""Real registries are read and written with every kind of login and certificate that docker supports."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def tokens(identity: tuple[Path, Path]) -> Iterator[TokenService]:
 
 @pytest.fixture(scope="module")
 def tokened(tokens: TokenService, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A registry that wants tokens of that service; and TLS, with a certificate that nobody knows."""
+    """A registry that requires tokens of that service, and TLS with a certificate of an unknown CA."""
     port, home = free_port(), tmp_path_factory.mktemp("tokened")
     auth = {
         "realm": tokens.realm,
@@ -66,10 +66,10 @@ def tokened(tokens: TokenService, tmp_path_factory: pytest.TempPathFactory) -> I
         "auth": {"token": auth},
     }
     (home / "config.yml").write_text(json.dumps(config))
-    up = answers_http(f"https://127.0.0.1:{port}/v2/", verify=False, statuses=(401,))
+    up = answers_http(f"https://127.0.0.1:{port}/v2/", statuses=(401,))
     service = Service("tokened", ["docker-registry", "serve", str(home / "config.yml")], home, up)
     service.start()
-    # The same address, but no "localhost", which is spoken to without TLS.
+    # The same address, but not as "localhost", which is used without TLS.
     yield f"[::ffff:7f00:1]:{port}"
     service.stop()
 
@@ -86,8 +86,8 @@ def in_auths(registry: str) -> dict[str, object]:
     return {"auths": {registry: {"auth": base64.b64encode(":".join(LOGIN).encode()).decode()}}}
 
 
-def written_and_read(registry: Registry, host: str) -> None:
-    """Put something, and have it back."""
+def assert_written_and_read(registry: Registry, host: str) -> None:
+    """Push an index, and read it back."""
     reference = Reference.parse(f"{host}/access/foo:1")
     registry.put_manifest(reference, MANIFEST, BODY)
     manifest = registry.manifest(reference)
@@ -97,7 +97,7 @@ def written_and_read(registry: Registry, host: str) -> None:
 
 @pytest.fixture
 def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lab: Lab) -> Path:
-    """A credential helper on PATH that knows the guarded registry; returns where it notes its questions."""
+    """A credential helper on PATH with the login of the guarded registry; returns the log of its calls."""
     asked, program = tmp_path / "asked", tmp_path / "bin" / "docker-credential-lab"
     program.parent.mkdir()
     answer = json.dumps({"ServerURL": "x", "Username": LOGIN[0], "Secret": LOGIN[1]})
@@ -112,7 +112,7 @@ def helper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lab: Lab) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["auths", "credHelpers", "credsStore", "given"])
-def test_basic_logins_of_every_origin_are_taken(lab: Lab, tmp_path: Path, helper: Path, kind: str) -> None:
+def test_basic_logins_from_every_source_are_used(lab: Lab, tmp_path: Path, helper: Path, kind: str) -> None:
     host = lab.guarded_registry
     configs: dict[str, dict[str, object]] = {
         "auths": in_auths(host),
@@ -123,33 +123,33 @@ def test_basic_logins_of_every_origin_are_taken(lab: Lab, tmp_path: Path, helper
     given = Secret(f"{host}={':'.join(LOGIN)}") if kind == "given" else None
     credentials = Credentials.load(docker_config(tmp_path / "docker", configs[kind]), given)
     with Registry(credentials, timeout=30) as registry:
-        written_and_read(registry, host)
+        assert_written_and_read(registry, host)
     questions = helper.read_text().splitlines() if helper.exists() else []
     assert questions == ([f"get {host}"] if kind.startswith("cred") else [])
 
 
-def test_a_registry_for_which_a_store_has_nothing_is_read_without_a_login(
+def test_a_registry_that_is_not_in_the_credential_store_is_read_without_a_login(
     lab: Lab, tmp_path: Path, helper: Path
 ) -> None:
     credentials = Credentials.load(docker_config(tmp_path / "docker", {"credsStore": "lab"}))
     with Registry(credentials, timeout=30) as registry:
-        written_and_read(registry, lab.registry)
+        assert_written_and_read(registry, lab.registry)
         registry.ping(lab.registry)
     assert helper.exists() is False or lab.registry in helper.read_text()
 
 
-def test_a_helper_that_is_not_there_is_told(lab: Lab, tmp_path: Path) -> None:
+def test_a_missing_helper_is_an_error(lab: Lab, tmp_path: Path) -> None:
     config = docker_config(tmp_path / "docker", {"credHelpers": {lab.guarded_registry: "nosuch"}})
     with Registry(Credentials.load(config), timeout=30) as registry, pytest.raises(FarmError):
         registry.ping(lab.guarded_registry)
 
 
-def test_tokens_are_fetched_for_what_is_done_and_no_more(
+def test_a_token_is_requested_only_for_the_needed_scope(
     tokens: TokenService, tokened: str, tmp_path: Path
 ) -> None:
     credentials = Credentials.load(docker_config(tmp_path / "docker", in_auths(tokened)))
     with Registry(credentials, authorities=[tokens.certificate], timeout=30) as registry:
-        written_and_read(registry, tokened)
+        assert_written_and_read(registry, tokened)
         tokens.asked.clear()
         reference = Reference.parse(f"{tokened}/access/foo:1")
         assert registry.head(reference)
@@ -160,18 +160,18 @@ def test_tokens_are_fetched_for_what_is_done_and_no_more(
     assert tokens.asked == [["repository:access/foo:pull"]]
 
 
-def test_a_given_token_is_shown_to_the_registry_itself(
+def test_a_given_token_is_sent_to_the_registry_itself(
     tokens: TokenService, tokened: str, tmp_path: Path
 ) -> None:
     tokens.asked.clear()
     token = tokens.token(["repository:access/foo:pull,push"])
     credentials = Credentials.load(tmp_path, Secret(f"https://{tokened}/={token}"))
     with Registry(credentials, authorities=[tokens.certificate], timeout=30) as registry:
-        written_and_read(registry, tokened)
+        assert_written_and_read(registry, tokened)
     assert tokens.asked == []
 
 
-def test_an_identity_token_of_a_helper_is_changed_for_tokens(
+def test_an_identity_token_of_a_helper_is_exchanged_for_tokens(
     tokens: TokenService, tokened: str, tmp_path: Path, helper: Path
 ) -> None:
     answer = json.dumps({"ServerURL": "x", "Username": "<token>", "Secret": IDENTITY})
@@ -180,10 +180,10 @@ def test_an_identity_token_of_a_helper_is_changed_for_tokens(
     )
     credentials = Credentials.load(docker_config(tmp_path / "docker", {"credsStore": "lab"}))
     with Registry(credentials, authorities=[tokens.certificate], timeout=30) as registry:
-        written_and_read(registry, tokened)
+        assert_written_and_read(registry, tokened)
 
 
-def test_a_wrong_login_at_the_token_service_is_told_as_refused(
+def test_a_wrong_login_at_the_token_service_is_reported_as_refused(
     tokens: TokenService, tokened: str, tmp_path: Path
 ) -> None:
     credentials = Credentials.load(tmp_path, Secret(f"{tokened}=farm:wrong"))
@@ -195,7 +195,7 @@ def test_a_wrong_login_at_the_token_service_is_told_as_refused(
 
 
 @pytest.mark.parametrize("known", ["as docker keeps it", "for all registries"])
-def test_a_ca_of_ones_own_is_trusted_where_it_is_known(
+def test_a_private_ca_is_trusted_if_it_is_configured(
     tokens: TokenService, tokened: str, tmp_path: Path, known: str
 ) -> None:
     certs = tmp_path / "certs.d"
@@ -218,7 +218,7 @@ def test_a_mirror_gets_its_own_login_and_never_the_registrys(lab: Lab, tmp_path:
     logins = Secret(f"nowhere.invalid=other:secret,{lab.guarded_registry}={':'.join(LOGIN)}")
     credentials = Credentials.load(tmp_path, logins)
     with Registry(credentials, timeout=30) as registry:
-        written_and_read(registry, lab.guarded_registry)
+        assert_written_and_read(registry, lab.guarded_registry)
     mirror = f"http://{lab.guarded_registry}"
     with Registry(credentials, mirrors=[("nowhere.invalid", mirror)], timeout=30) as registry:
         found = registry.manifest(Reference.parse("nowhere.invalid/access/foo:1"))

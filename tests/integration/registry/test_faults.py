@@ -1,4 +1,4 @@
-"""On a bad way to a registry: patience with what a moment heals, an error for all else, never "not there"."""
+"""Failures of a registry are retried if they may pass, else errors, and never count as missing images."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.publish_index import put
 from farm.registry.published_images import arch_image, look_up_all, read_index
-from farm.registry.transport import ATTEMPTS
+from farm.registry.retry import ATTEMPTS
+from farm.system.deadline import Deadline
 from lab.process import free_port
 from tests.support.proxy.http_faults import (
     answer,
@@ -33,32 +34,32 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from farm.model import Descriptor, Reference
-    from tests.integration.registry.conftest import Shelf
+    from tests.integration.registry.conftest import Repository
     from tests.support.proxy.http import Act, HttpProxy
 
 ALWAYS = float("inf")
 
 
 @pytest.fixture
-def pushed(shelf: Shelf) -> Descriptor:
+def pushed(repository: Repository) -> Descriptor:
     """An image, and an index that holds it."""
-    image = shelf.push("amd64")
-    shelf.push_index(image)
+    image = repository.push("amd64")
+    repository.push_index(image)
     return image
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Iterator[Registry]:
-    """A client that waits for no answer longer than two seconds."""
+    """A client that waits for a response for at most two seconds."""
     with Registry(Credentials(tmp_path / "none"), timeout=2) as registry:
         yield registry
 
 
 @pytest.fixture
-def target(shelf: Shelf, proxy: HttpProxy, pushed: Descriptor) -> Reference:
+def target(repository: Repository, proxy: HttpProxy, pushed: Descriptor) -> Reference:
     """NAME:TAG-amd64 by way of the proxy."""
     assert pushed
-    return shelf.at(proxy.address).for_arch("amd64")
+    return repository.at(proxy.address).for_arch("amd64")
 
 
 @pytest.mark.parametrize(
@@ -75,7 +76,7 @@ def target(shelf: Shelf, proxy: HttpProxy, pushed: Descriptor) -> Reference:
     ],
     ids=["500", "502", "503", "429", "reset", "reset in the answer", "no answer", "cut off"],
 )
-def test_what_a_moment_heals_is_tried_again_and_found(
+def test_a_temporary_failure_is_retried(
     registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor, fault: Act
 ) -> None:
     broken = proxy.breaks("GET", "/manifests/", fault, times=2)
@@ -91,7 +92,7 @@ def test_what_a_moment_heals_is_tried_again_and_found(
     [answer(500), answer(503), answer(429), reset(), truncated(keep=20), silence()],
     ids=["500", "503", "429", "reset", "cut off", "silence"],
 )
-def test_what_does_not_heal_is_told_as_away_after_some_attempts(
+def test_a_permanent_failure_is_reported_as_unavailable_after_some_attempts(
     registry: Registry, proxy: HttpProxy, target: Reference, fault: Act
 ) -> None:
     broken = proxy.breaks("GET", "/manifests/", fault, times=ALWAYS)
@@ -102,6 +103,15 @@ def test_what_does_not_heal_is_told_as_away_after_some_attempts(
     assert proxy.address in str(caught.value)
     assert 1 <= broken.hits <= ATTEMPTS
     assert time.monotonic() - begun < 30
+
+
+def test_nothing_is_retried_after_the_deadline_of_the_operation(
+    registry: Registry, proxy: HttpProxy, target: Reference
+) -> None:
+    broken = proxy.breaks("GET", "/manifests/", answer(500), times=ALWAYS)
+    with pytest.raises(RegistryUnavailableError):
+        registry.within(Deadline.after(0)).manifest(target)
+    assert broken.hits == 1
 
 
 def test_a_pause_is_as_long_as_the_registry_asks_for(
@@ -123,7 +133,7 @@ def test_a_pause_is_as_long_as_the_registry_asks_for(
         (418, RegistryError),
     ],
 )
-def test_what_a_repeat_does_not_change_is_not_repeated(
+def test_an_error_that_a_retry_cannot_change_is_not_retried(
     registry: Registry, proxy: HttpProxy, target: Reference, status: int, kind: type[RegistryError]
 ) -> None:
     broken = proxy.breaks(".*", "/manifests/", answer(status, says="not like that"), times=ALWAYS)
@@ -137,12 +147,12 @@ def test_what_a_repeat_does_not_change_is_not_repeated(
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-def test_no_error_is_ever_taken_for_not_there(
-    registry: Registry, proxy: HttpProxy, shelf: Shelf, pushed: Descriptor, status: int
+def test_an_error_never_counts_as_a_missing_image(
+    registry: Registry, proxy: HttpProxy, repository: Repository, pushed: Descriptor, status: int
 ) -> None:
     assert pushed
     proxy.breaks(".*", "/manifests/1", answer(status), times=ALWAYS)
-    nowhere = shelf.at(proxy.address)
+    nowhere = repository.at(proxy.address)
     for ask in (registry.head, registry.manifest, lambda one: read_index(registry, one)):
         with pytest.raises(RegistryError):
             ask(nowhere)
@@ -157,21 +167,21 @@ def test_no_error_is_ever_taken_for_not_there(
     [other_bytes(), other_digest(), truncated(keep=20, admits=True)],
     ids=["other bytes", "other digest", "cut off and admitted"],
 )
-def test_bytes_that_are_not_what_they_are_named_are_refused(
+def test_a_manifest_with_another_digest_is_refused(
     registry: Registry, proxy: HttpProxy, target: Reference, fault: Act
 ) -> None:
     proxy.breaks("GET", "/manifests/", fault, times=ALWAYS)
-    with pytest.raises(RegistryDamagedError, match="other bytes than it names"):
+    with pytest.raises(RegistryDamagedError, match="digest mismatch"):
         registry.manifest(target)
 
 
 def test_a_damaged_configuration_is_refused(registry: Registry, proxy: HttpProxy, target: Reference) -> None:
     proxy.breaks("GET", "/blobs/", other_bytes(), times=ALWAYS)
-    with pytest.raises(RegistryError, match="other bytes"):
+    with pytest.raises(RegistryError, match="digest mismatch"):
         arch_image(registry, target, "amd64")
 
 
-def test_a_digest_is_checked_also_where_the_registry_names_none(
+def test_a_digest_is_verified_even_if_the_registry_sends_none(
     registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor
 ) -> None:
     proxy.breaks(".*", "/manifests/", changed_header("Docker-Content-Digest", None), times=ALWAYS)
@@ -183,7 +193,7 @@ def test_a_digest_is_checked_also_where_the_registry_names_none(
     assert by_digest.descriptor.digest == pushed.digest
 
 
-def test_a_head_without_a_length_is_asked_for_as_a_whole(
+def test_a_manifest_is_downloaded_if_a_head_response_has_no_length(
     registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor
 ) -> None:
     proxy.breaks("HEAD", "/manifests/", changed_header("Content-Length", None), times=ALWAYS)
@@ -202,29 +212,29 @@ def test_an_endless_answer_is_not_read_to_its_end(
         registry.manifest(target)
 
 
-def test_an_index_that_was_stored_although_the_answer_was_lost_stands_once(
-    registry: Registry, shelf: Shelf, proxy: HttpProxy, pushed: Descriptor
+def test_an_index_is_stored_once_although_the_response_was_lost(
+    registry: Registry, repository: Repository, proxy: HttpProxy, pushed: Descriptor
 ) -> None:
     broken = proxy.breaks("PUT", "/manifests/", lost_answer(), times=1)
-    manifest = shelf.registry.manifest(shelf.reference)
+    manifest = repository.registry.manifest(repository.reference)
     assert manifest is not None
-    other = shelf.at(proxy.address).with_tag("again")
+    other = repository.at(proxy.address).with_tag("again")
     assert put(registry, other, manifest)
     assert broken.hits == 1
     assert pushed
 
 
-def test_a_tag_that_somebody_overwrites_at_once_is_not_taken_for_ours(
-    registry: Registry, shelf: Shelf, proxy: HttpProxy, pushed: Descriptor
+def test_a_tag_that_another_client_overwrites_at_once_is_noticed(
+    registry: Registry, repository: Repository, proxy: HttpProxy, pushed: Descriptor
 ) -> None:
-    mine = shelf.registry.manifest(shelf.reference)
+    mine = repository.registry.manifest(repository.reference)
     assert mine is not None
-    other = shelf.push("arm64")
-    proxy.breaks("GET", "/manifests/", preceded_by(lambda: shelf.push_index(pushed, other)), times=1)
-    assert not put(registry, shelf.at(proxy.address), mine)
+    other = repository.push("arm64")
+    proxy.breaks("GET", "/manifests/", preceded_by(lambda: repository.push_index(pushed, other)), times=1)
+    assert not put(registry, repository.at(proxy.address), mine)
 
 
-def test_a_slow_registry_is_waited_for_within_the_time_out(
+def test_a_slow_registry_is_waited_for_within_the_time_limit(
     registry: Registry, proxy: HttpProxy, target: Reference
 ) -> None:
     proxy.breaks("GET", "/manifests/", delayed(0.5), times=1)
@@ -232,8 +242,10 @@ def test_a_slow_registry_is_waited_for_within_the_time_out(
     assert proxy.seen("GET", "/manifests/") == 1
 
 
-def test_where_nobody_listens_the_registry_is_away(registry: Registry, shelf: Shelf) -> None:
+def test_an_unreachable_registry_is_reported_as_unavailable(
+    registry: Registry, repository: Repository
+) -> None:
     with pytest.raises(RegistryUnavailableError, match="cannot be reached"):
-        registry.head(shelf.at(f"localhost:{free_port()}"))
+        registry.head(repository.at(f"localhost:{free_port()}"))
     with pytest.raises(RegistryUnavailableError, match="cannot be reached"):
-        registry.head(shelf.at("no-such-host.invalid"))
+        registry.head(repository.at("no-such-host.invalid"))

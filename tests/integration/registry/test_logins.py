@@ -1,4 +1,4 @@
-"""Logins: which is sent where, how a challenge is answered, and that no secret is shown."""
+"""Which login is sent where, how a challenge is answered, and that no secret is shown."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab.lab import Lab
-    from tests.integration.registry.conftest import Shelf
+    from tests.integration.registry.conftest import Repository
 
 ALWAYS = float("inf")
 
@@ -37,7 +37,7 @@ def refuse_without(word: str, challenge: str) -> Act:
 
 
 def grant(token: bytes, asked: list[str], status: int = 200) -> Act:
-    """Be a token service; notes what it was asked for and by whom."""
+    """Act as a token service, and log each request and its login."""
 
     def act(exchange: Exchange) -> Awaitable[None]:
         by = dict(exchange.request.headers).get(b"authorization", b"nobody").decode()
@@ -53,15 +53,15 @@ def challenge_by_token(proxy: HttpProxy) -> None:
     proxy.breaks(".*", "^/v2/", refuse_without("Bearer t0ken", challenge), times=ALWAYS)
 
 
-def test_a_registry_that_asks_for_a_login_is_given_it(guarded: Shelf) -> None:
+def test_a_registry_that_asks_for_a_login_gets_it(guarded: Repository) -> None:
     pushed = guarded.push("amd64")
     guarded.registry.ping(guarded.reference.registry)
-    standing = look_up_all(guarded.registry, {guarded.reference: ["amd64", "arm64"]})[guarded.reference]
-    assert standing.images == {"amd64": guarded.image("amd64", pushed)}
+    found = look_up_all(guarded.registry, {guarded.reference: ["amd64", "arm64"]})[guarded.reference]
+    assert found.images == {"amd64": guarded.image("amd64", pushed)}
 
 
-def test_without_a_login_the_answer_is_an_error_and_never_that_nothing_stands(
-    guarded: Shelf, tmp_path: Path
+def test_a_missing_login_is_an_error_and_never_counts_as_a_missing_image(
+    guarded: Repository, tmp_path: Path
 ) -> None:
     with Registry(Credentials(tmp_path / "none"), timeout=10) as stranger:
         for ask in (stranger.head, stranger.manifest):
@@ -71,12 +71,14 @@ def test_without_a_login_the_answer_is_an_error_and_never_that_nothing_stands(
             look_up_all(stranger, {guarded.reference: ["amd64"]})
 
 
-def test_a_wrong_password_is_refused_at_once_and_not_shown(lab: Lab, guarded: Shelf, tmp_path: Path) -> None:
+def test_a_wrong_password_is_refused_at_once_and_not_shown(
+    lab: Lab, guarded: Repository, tmp_path: Path
+) -> None:
     with http_proxy(lab.guarded_registry) as proxy:
         wrong = logins(tmp_path, **{proxy.address: "farm:wr0ng-word"})
         with Registry(wrong, timeout=10) as registry, pytest.raises(RegistryDeniedError) as caught:
             registry.ping(proxy.address)
-        # Once without, once with it; nothing is gained by more.
+        # Once without a login, once with it; a retry would not help.
         assert proxy.seen("GET", "/v2/") == 2
     assert not caught.value.retryable
     assert "docker login" in str(caught.value)
@@ -84,8 +86,8 @@ def test_a_wrong_password_is_refused_at_once_and_not_shown(lab: Lab, guarded: Sh
     assert guarded.reference.registry == lab.guarded_registry
 
 
-def test_a_login_is_asked_for_once_and_then_sent_with_every_request(
-    lab: Lab, guarded: Shelf, tmp_path: Path
+def test_a_login_is_requested_once_and_then_sent_with_every_request(
+    lab: Lab, guarded: Repository, tmp_path: Path
 ) -> None:
     guarded.push("amd64")
     with http_proxy(lab.guarded_registry) as proxy:
@@ -96,16 +98,16 @@ def test_a_login_is_asked_for_once_and_then_sent_with_every_request(
         assert proxy.seen("HEAD", "") == 6
 
 
-def test_a_token_is_fetched_where_the_registry_says_for_what_is_to_be_done(
-    shelf: Shelf, proxy: HttpProxy, tmp_path: Path
+def test_a_token_is_requested_from_the_service_that_the_registry_names(
+    repository: Repository, proxy: HttpProxy, tmp_path: Path
 ) -> None:
     asked: list[str] = []
     challenge_by_token(proxy)
     proxy.breaks("GET", "^/token", grant(b'{"token": "t0ken"}', asked), times=ALWAYS)
-    pushed = shelf.push("amd64")
+    pushed = repository.push("amd64")
     account = logins(tmp_path, **{proxy.address: "ann:pass"})
     with Registry(account, timeout=10) as registry:
-        target = shelf.at(proxy.address).for_arch("amd64")
+        target = repository.at(proxy.address).for_arch("amd64")
         for _ in range(3):
             head = registry.head(target)
             assert head is not None
@@ -113,16 +115,16 @@ def test_a_token_is_fetched_where_the_registry_says_for_what_is_to_be_done(
     (once,) = asked
     assert once.endswith("Basic YW5uOnBhc3M=")
     assert "service=lab" in once
-    assert f"repository%3A{shelf.reference.repository.replace('/', '%2F')}%3Apull" in once
+    assert f"repository%3A{repository.reference.repository.replace('/', '%2F')}%3Apull" in once
 
 
-def test_an_old_token_is_replaced_by_a_new_one(shelf: Shelf, proxy: HttpProxy, tmp_path: Path) -> None:
+def test_an_expired_token_is_replaced(repository: Repository, proxy: HttpProxy, tmp_path: Path) -> None:
     asked: list[str] = []
     challenge_by_token(proxy)
     proxy.breaks("GET", "^/token", grant(b'{"access_token": "stale"}', asked), times=1)
     proxy.breaks("GET", "^/token", grant(b'{"access_token": "t0ken"}', asked), times=ALWAYS)
-    shelf.push("amd64")
-    target = shelf.at(proxy.address).for_arch("amd64")
+    repository.push("amd64")
+    target = repository.at(proxy.address).for_arch("amd64")
     with Registry(Credentials(tmp_path / "none"), timeout=10) as registry:
         with pytest.raises(RegistryDeniedError):
             registry.head(target)
@@ -131,28 +133,28 @@ def test_an_old_token_is_replaced_by_a_new_one(shelf: Shelf, proxy: HttpProxy, t
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b"[]", b"<html>", b'{"token": 5}', b'{"token": ""}'])
-def test_a_token_service_that_gives_no_token_is_an_error_of_the_registry(
-    shelf: Shelf, proxy: HttpProxy, tmp_path: Path, answer: bytes
+def test_a_response_without_a_token_is_an_error_of_the_registry(
+    repository: Repository, proxy: HttpProxy, tmp_path: Path, answer: bytes
 ) -> None:
     challenge_by_token(proxy)
     proxy.breaks("GET", "^/token", grant(answer, []), times=ALWAYS)
     with Registry(Credentials(tmp_path / "none"), timeout=10) as registry, pytest.raises(RegistryError):
-        registry.head(shelf.at(proxy.address))
+        registry.head(repository.at(proxy.address))
 
 
-def test_a_token_service_that_refuses_the_login_is_told_so(
-    shelf: Shelf, proxy: HttpProxy, tmp_path: Path
+def test_a_token_service_that_refuses_the_login_is_reported(
+    repository: Repository, proxy: HttpProxy, tmp_path: Path
 ) -> None:
     challenge_by_token(proxy)
     proxy.breaks("GET", "^/token", grant(b"{}", [], status=401), times=ALWAYS)
     with Registry(Credentials(tmp_path / "none"), timeout=10) as registry, pytest.raises(RegistryDeniedError):
-        registry.head(shelf.at(proxy.address))
+        registry.head(repository.at(proxy.address))
 
 
-def test_a_redirect_is_followed_and_the_login_stays_behind(lab: Lab, shelf: Shelf, tmp_path: Path) -> None:
-    """As registries do that keep their blobs elsewhere."""
+def test_a_redirect_is_followed_without_the_login(lab: Lab, repository: Repository, tmp_path: Path) -> None:
+    """Registries that store their blobs elsewhere redirect to them."""
     seen: list[bytes] = []
-    pushed = shelf.push("amd64")
+    pushed = repository.push("amd64")
 
     def note(exchange: Exchange) -> Awaitable[None]:
         seen.append(dict(exchange.request.headers).get(b"authorization", b"nobody"))
@@ -169,7 +171,7 @@ def test_a_redirect_is_followed_and_the_login_stays_behind(lab: Lab, shelf: Shel
         front.breaks("GET", "^/v2/$", refuse_without("Basic YW5uOnBhc3M=", 'Basic realm="lab"'), times=ALWAYS)
         with Registry(logins(tmp_path, **{front.address: "ann:pass"}), timeout=10) as registry:
             registry.ping(front.address)
-            found = registry.manifest(shelf.at(front.address).for_arch("amd64"))
+            found = registry.manifest(repository.at(front.address).for_arch("amd64"))
     assert found is not None
     assert found.descriptor.digest == pushed.digest
     assert seen == [b"nobody"]
@@ -191,7 +193,7 @@ def test_dockers_helpers_are_asked_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert credentials.login_for("other:1") is None
 
 
-def test_a_helper_that_fails_is_told_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_helper_is_reported_with_a_hint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "docker-credential-lab").write_text("#!/bin/sh\necho no keyring; exit 1\n")
     (tmp_path / "docker-credential-lab").chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
@@ -200,18 +202,18 @@ def test_a_helper_that_fails_is_told_with_what_to_do(tmp_path: Path, monkeypatch
         Credentials.load(tmp_path).login_for("h:1")
 
 
-def test_docker_hubs_login_stands_under_its_old_name(tmp_path: Path) -> None:
+def test_the_login_of_docker_hub_is_found_under_its_old_name(tmp_path: Path) -> None:
     login = logins(tmp_path, **{"https://index.docker.io/v1/": "ann:pa:ss"}).login_for("docker.io")
     assert login is not None
     assert (login.user, login.password.reveal()) == ("ann", "pa:ss")
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"auths": {"h:1": {"auth": "%%"}}}', '{"auths": {"h:1": 5}}'])
-def test_a_configuration_that_is_none_of_dockers_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_docker_configuration_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(SettingsError, match=r"config.json"):
         Credentials.load(tmp_path).login_for("h:1")
 
 
-def test_no_configuration_is_no_login(tmp_path: Path) -> None:
+def test_without_a_configuration_there_is_no_login(tmp_path: Path) -> None:
     assert Credentials.load(tmp_path).login_for("h:1") is None

@@ -16,8 +16,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
 import pytest
+from urllib3 import encode_multipart_formdata
 
 from farm.errors import FarmError, TrustDeniedError, TrustError, TrustUnavailableError
 from farm.registry.credentials import Login
@@ -29,6 +29,7 @@ from farm.trust.notary.sign import sign_targets
 from farm.trust.notary.verify import read_signatures
 from farm.trust.signer import SignTarget
 from lab.process import free_port
+from tests.support.http import send
 from tests.support.proxy.http import http_proxy
 from tests.support.proxy.tcp import proxy
 
@@ -247,16 +248,16 @@ def test_the_error_for_a_missing_program_names_the_package_to_install(
 
 def expire(gun: str, key: SigningKey, server: NotaryServer) -> None:
     """Publish the current targets so that they expire in two seconds; the server refuses expired ones."""
-    with httpx.Client(verify=ssl.create_default_context(cafile=server.ca)) as client:
-        url = f"{server.url}/v2/{gun}/_trust/tuf/"
-        metadata = client.get(f"{url}targets/releases.json").raise_for_status().json()
-        metadata["signed"]["version"] += 1
-        ends = datetime.now(UTC) + timedelta(seconds=2)
-        metadata["signed"]["expires"] = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
-        signed = signature(compact(metadata["signed"]), key)
-        metadata["signatures"][0]["sig"] = base64.b64encode(signed).decode()
-        body = ("targets/releases", compact(metadata), "application/octet-stream")
-        client.post(url, files={"files": body}).raise_for_status()
+    url, tls = f"{server.url}/v2/{gun}/_trust/tuf/", ssl.create_default_context(cafile=server.ca)
+    metadata = send("GET", f"{url}targets/releases.json", tls=tls).json()
+    metadata["signed"]["version"] += 1
+    ends = datetime.now(UTC) + timedelta(seconds=2)
+    metadata["signed"]["expires"] = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
+    signed = signature(compact(metadata["signed"]), key)
+    metadata["signatures"][0]["sig"] = base64.b64encode(signed).decode()
+    part = ("targets/releases", compact(metadata), "application/octet-stream")
+    body, content_type = encode_multipart_formdata({"files": part})
+    assert send("POST", url, body=body, headers={"Content-Type": content_type}, tls=tls).status == 200
 
 
 def compact(value: object) -> bytes:

@@ -1,4 +1,4 @@
-"""Any sequence of additions, and any stack of layers, against a plain model of what must come out."""
+"""Any sequence of additions, and any stack of layers, compared with a simple model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from farm.cache.archive_export import archive
-from farm.cache.archive_import import load, named
+from farm.cache.archive_import import load, names_for
 from farm.cache.filesystem import flatten
 from farm.cache.layout import Cache
 from farm.cache.maintenance import prune, remove, verify
@@ -33,7 +33,7 @@ def test_a_cache_holds_the_last_image_of_each_name_and_architecture(
     steps: list[tuple[str, str | None, int | None]],
 ) -> None:
     with TemporaryDirectory() as directory:
-        cache = Cache(Path(directory), patience=60)
+        cache = Cache(Path(directory), lock_timeout=60)
         model: dict[tuple[str, str], ArchImage] = {}
         for text, arch, content in steps:
             name = Reference.parse(text)
@@ -61,7 +61,7 @@ _ENTRY = st.tuples(
 
 
 def put_layer(entries: list[tuple[str, bytes | str]], model: dict[str, bytes]) -> bytes:
-    """A layer of these entries, and what it makes of the files of those below."""
+    """A layer of these entries, and the files that result from applying it to those below."""
     files: dict[str, bytes | None] = {}
     written: dict[str, bytes] = {}
     hidden: list[str] = []
@@ -84,13 +84,13 @@ def put_layer(entries: list[tuple[str, bytes | str]], model: dict[str, bytes]) -
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.lists(_ENTRY, max_size=5), min_size=1, max_size=4))
-def test_the_files_of_an_image_are_what_its_layers_make_of_one_another(
+def test_the_files_of_an_image_are_its_layers_applied_in_order(
     stack: list[list[tuple[str, bytes | str]]],
 ) -> None:
     model: dict[str, bytes] = {}
     layers = [put_layer(entries, model) for entries in stack]
     with TemporaryDirectory() as directory:
-        cache = Cache(Path(directory), patience=60)
+        cache = Cache(Path(directory), lock_timeout=60)
         image = add(cache, layers)
         into = io.BytesIO()
         flatten(cache.blobs, image.descriptors[0], into)
@@ -109,10 +109,10 @@ def test_the_files_of_an_image_are_what_its_layers_make_of_one_another(
 def test_an_image_survives_export_and_import_bit_for_bit(stack: list[dict[str, bytes]]) -> None:
     name = Reference.parse("linuxkit/foo:1")
     with TemporaryDirectory() as one, TemporaryDirectory() as two:
-        cache, other = Cache(Path(one), patience=60), Cache(Path(two), patience=60)
+        cache, other = Cache(Path(one), lock_timeout=60), Cache(Path(two), lock_timeout=60)
         root = add(cache, [tar(dict(files)) for files in stack]).descriptors[0]
         data = b"".join(archive(cache.blobs, root, [name]))
-        names = named(load(other.blobs, io.BytesIO(data)))
+        names = names_for(load(other.blobs, io.BytesIO(data)))
         other.change(lambda _: dict(names))
         assert names[str(name)].digest == root.digest
         assert verify(other) == []

@@ -1,4 +1,4 @@
-"""For any images and any index that stands: nothing is lost, and the order makes no difference."""
+"""For any images and any published index: nothing is lost, and the order makes no difference."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from farm.registry.index import (
     platforms,
     subject,
 )
-from farm.registry.media_types import OCI_MANIFEST
+from farm.registry.oci import OCI_MANIFEST
 from tests.support.values import attestation, digest, reference
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _attested(name: str, member: Descriptor, count: int) -> tuple[Descriptor, ..
 
 @st.composite
 def images(draw: st.DrawFn) -> list[ArchImage]:
-    """Images of some architectures, as their builds returned them."""
+    """Images of some architectures, as builds return them."""
     made = []
     for arch in draw(st.lists(st.sampled_from(ARCHES), unique=True, max_size=4)):
         name = f"new {arch} {draw(st.integers(0, 2))}"
@@ -56,13 +56,13 @@ def images(draw: st.DrawFn) -> list[ArchImage]:
 
 
 @st.composite
-def standing(draw: st.DrawFn) -> Index | None:
-    """Any index that somebody may have pushed, in any order, with what belongs to nothing too."""
+def published_indexes(draw: st.DrawFn) -> Index | None:
+    """Any index that somebody may have pushed, in any order, also with attestations of absent images."""
     if draw(st.booleans()):
         return None
     members: dict[tuple[str, Platform | None], Descriptor] = {}
     for platform in draw(st.lists(st.none() | _FOREIGN, max_size=5)):
-        # One digest may stand for several platforms.
+        # One digest may be listed for several platforms.
         name = f"old {draw(st.integers(0, 2))}"
         member = _member(name, platform, draw(_NOTES))
         for one in (member, *_attested(name, member, draw(st.integers(0, 1)))):
@@ -71,7 +71,7 @@ def standing(draw: st.DrawFn) -> Index | None:
     return Index(tuple(order), draw(_NOTES))
 
 
-@given(images(), standing(), st.randoms())
+@given(images(), published_indexes(), st.randoms())
 def test_the_order_of_the_images_makes_no_difference(
     new: list[ArchImage], old: Index | None, chance: random.Random
 ) -> None:
@@ -85,23 +85,23 @@ def test_the_order_of_the_images_makes_no_difference(
         assert assemble(new, Index(tuple(members), old.annotations)).body() == index.body()
 
 
-@given(images(), standing())
+@given(images(), published_indexes())
 def test_assembling_again_changes_nothing(new: list[ArchImage], old: Index | None) -> None:
     index = assemble(new, old)
     assert assemble(new, index) == index
     assert assemble([], index) == index
 
 
-@given(images(), standing())
-def test_no_platform_is_lost_and_none_invented(new: list[ArchImage], old: Index | None) -> None:
+@given(images(), published_indexes())
+def test_no_platform_is_lost_and_none_is_added(new: list[ArchImage], old: Index | None) -> None:
     index = assemble(new, old)
     before = platforms(old) if old else frozenset()
     assert platforms(index) == before | {image.arch for image in new}
     assert missing(index, [image.arch for image in new]) == ()
 
 
-@given(images(), standing())
-def test_every_image_is_held_with_all_that_belongs_to_it(new: list[ArchImage], old: Index | None) -> None:
+@given(images(), published_indexes())
+def test_every_image_is_held_together_with_its_attestations(new: list[ArchImage], old: Index | None) -> None:
     index = assemble(new, old)
     assert all(holds(index, image) for image in new)
     for image in new:
@@ -110,10 +110,8 @@ def test_every_image_is_held_with_all_that_belongs_to_it(new: list[ArchImage], o
         }
 
 
-@given(images(), standing())
-def test_an_attestation_is_there_exactly_as_long_as_its_image(
-    new: list[ArchImage], old: Index | None
-) -> None:
+@given(images(), published_indexes())
+def test_an_attestation_is_kept_exactly_as_long_as_its_image(new: list[ArchImage], old: Index | None) -> None:
     index = assemble(new, old)
     there = {member.digest for member in index.manifests if not is_attestation(member)}
     known = {member for image in new for member in image.descriptors} | set(old.manifests if old else ())
@@ -121,8 +119,8 @@ def test_an_attestation_is_there_exactly_as_long_as_its_image(
     assert {member.digest for member in index.manifests if is_attestation(member)} == wanted
 
 
-@given(images(), standing())
-def test_the_bytes_are_read_as_the_same_index(new: list[ArchImage], old: Index | None) -> None:
+@given(images(), published_indexes())
+def test_the_body_is_read_as_the_same_index(new: list[ArchImage], old: Index | None) -> None:
     index = assemble(new, old)
     assert Index.parse(index.body()) == index
     assert Index.parse(index.body()).descriptor() == index.descriptor()

@@ -12,14 +12,14 @@ import pytest
 
 from farm.cache import compression
 from farm.cache.archive_export import archive, root_for
-from farm.cache.archive_import import load, named
+from farm.cache.archive_import import load, names_for
 from farm.cache.filesystem import flatten
 from farm.cache.layout import Cache
 from farm.cache.maintenance import verify
 from farm.cache.named_images import add_images, find_image
 from farm.errors import CacheError
 from farm.model import Reference
-from farm.registry.media_types import DOCKER_MANIFEST, OCI_MANIFEST
+from farm.registry.oci import DOCKER_MANIFEST, OCI_MANIFEST
 from tests.support.images import NAME, add, config, digest, docker_archive, put, tar
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", patience=60)
+    return Cache(tmp_path / "cache", lock_timeout=60)
 
 
 DOCKER_NAMES = {
@@ -38,14 +38,14 @@ DOCKER_NAMES = {
 ONE, TWO = tar({"a": b"1", "d/": None}), tar({"b": b"2" * 5000})
 
 
-def take(cache: Cache, data: bytes, name: Reference | None = None) -> dict[str, Any]:
-    names = named(load(cache.blobs, io.BytesIO(data)), name)
+def import_archive(cache: Cache, data: bytes, name: Reference | None = None) -> dict[str, Any]:
+    names = names_for(load(cache.blobs, io.BytesIO(data)), name)
     cache.change(lambda _: dict(names))
     return dict(names)
 
 
 def test_an_archive_of_an_old_engine_becomes_an_image_with_compressed_layers(cache: Cache) -> None:
-    names = take(cache, docker_archive([ONE, TWO], ["linuxkit/foo:abc", "other:1"]))
+    names = import_archive(cache, docker_archive([ONE, TWO], ["linuxkit/foo:abc", "other:1"]))
     assert set(names) == {"docker.io/linuxkit/foo:abc", "docker.io/library/other:1"}
     manifest = json.loads(cache.blobs.read(names[str(NAME)]))
     unpacked = [
@@ -55,29 +55,29 @@ def test_an_archive_of_an_old_engine_becomes_an_image_with_compressed_layers(cac
     assert verify(cache) == []
 
 
-def test_a_layer_that_an_engine_wrote_as_a_link_to_another_is_there_twice(cache: Cache) -> None:
-    names = take(cache, docker_archive([ONE, TWO, ONE], ["foo:1"]))
+def test_a_layer_that_an_engine_wrote_as_a_link_is_imported_as_its_target(cache: Cache) -> None:
+    names = import_archive(cache, docker_archive([ONE, TWO, ONE], ["foo:1"]))
     (root,) = names.values()
     layers = json.loads(cache.blobs.read(root))["layers"]
     assert layers[0] == layers[2] != layers[1]
 
 
 def test_the_same_archive_gives_the_same_image(cache: Cache, tmp_path: Path) -> None:
-    other = Cache(tmp_path / "other", patience=60)
+    other = Cache(tmp_path / "other", lock_timeout=60)
     data = docker_archive([ONE, TWO], ["foo:1"])
-    assert take(cache, data) == take(other, data)
+    assert import_archive(cache, data) == import_archive(other, data)
 
 
-def test_layers_are_compressed_by_zlib_where_there_is_no_isal(
+def test_layers_are_compressed_by_zlib_if_isal_is_not_available(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(compression, "isal_zlib", zlib)
-    take(cache, docker_archive([ONE, TWO], ["foo:1"]))
+    import_archive(cache, docker_archive([ONE, TWO], ["foo:1"]))
     assert verify(cache) == []
 
 
 def mixed(layers: list[bytes], name: str, *, pure: bool = False) -> bytes:
-    """A layout with plain layers, as engines from 25 on write it; `pure` without Docker's manifest.json."""
+    """A layout with uncompressed layers, as engines from 25 on write it; `pure` without manifest.json."""
     body = config(layers)
     blobs = {digest(one): one for one in (*layers, body)}
     manifest = {
@@ -102,15 +102,15 @@ def mixed(layers: list[bytes], name: str, *, pure: bool = False) -> bytes:
     return packed.getvalue()
 
 
-def test_an_archive_of_a_newer_engine_is_compressed_too(cache: Cache) -> None:
-    (root,) = take(cache, mixed([ONE, TWO], "foo:1")).values()
+def test_the_layers_of_an_archive_of_a_newer_engine_are_compressed_too(cache: Cache) -> None:
+    (root,) = import_archive(cache, mixed([ONE, TWO], "foo:1")).values()
     layers = json.loads(cache.blobs.read(root))["layers"]
     assert {layer["mediaType"] for layer in layers} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
     assert verify(cache) == []
 
 
-def test_an_image_layout_with_plain_layers_is_kept_as_it_is(cache: Cache) -> None:
-    (root,) = take(cache, mixed([ONE, TWO], "foo:1", pure=True)).values()
+def test_an_image_layout_with_uncompressed_layers_is_stored_unchanged(cache: Cache) -> None:
+    (root,) = import_archive(cache, mixed([ONE, TWO], "foo:1", pure=True)).values()
     layers = json.loads(cache.blobs.read(root))["layers"]
     assert [cache.blobs.path(layer["digest"]).read_bytes() for layer in layers] == [ONE, TWO]
     assert verify(cache) == []
@@ -121,17 +121,15 @@ def exported(cache: Cache, name: Reference = NAME, arch: str | None = None) -> b
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64", "all"])
-def test_what_is_exported_and_imported_again_is_the_same_image(
-    cache: Cache, tmp_path: Path, arch: str
-) -> None:
+def test_an_exported_and_imported_image_is_the_same(cache: Cache, tmp_path: Path, arch: str) -> None:
     add_images(cache, NAME, [add(cache, [ONE, TWO]), add(cache, [TWO], "arm64")])
-    other = Cache(tmp_path / "other", patience=60)
-    names = take(other, exported(cache, arch=arch))
+    other = Cache(tmp_path / "other", lock_timeout=60)
+    names = import_archive(other, exported(cache, arch=arch))
     assert names[str(NAME)].digest == root_for(cache, NAME, arch).digest
     assert verify(other) == []
 
 
-def test_an_export_says_which_architectures_there_are(cache: Cache) -> None:
+def test_an_export_of_a_missing_architecture_lists_the_present_ones(cache: Cache) -> None:
     add_images(cache, NAME, [add(cache, [ONE], "arm64"), add(cache, [TWO], "s390x")])
     with pytest.raises(CacheError, match="linux/arm64, linux/s390x"):
         root_for(cache, NAME, "riscv64")
@@ -139,16 +137,14 @@ def test_an_export_says_which_architectures_there_are(cache: Cache) -> None:
         root_for(cache, Reference.parse("nothing:1"), None)
 
 
-def test_the_only_architecture_is_exported_without_asking(cache: Cache) -> None:
+def test_the_only_architecture_is_exported_by_default(cache: Cache) -> None:
     image = add(cache, [ONE], "riscv64")
     add_images(cache, NAME, [image])
     assert root_for(cache, NAME, None).digest == image.descriptors[0].digest
 
 
-def test_an_archive_that_names_more_architectures_than_it_holds_brings_those_that_it_holds(
-    cache: Cache, tmp_path: Path
-) -> None:
-    """As the containerd store of an engine saves what it pulled of an index."""
+def test_an_archive_with_some_architectures_of_an_index_imports_those(cache: Cache, tmp_path: Path) -> None:
+    """An engine with the containerd store saves such an archive after it pulled one image of an index."""
     add_images(cache, NAME, [add(cache, [ONE]), add(cache, [TWO], "arm64")])
     whole, lost = exported(cache, arch="all"), root_for(cache, NAME, "arm64")
     packed = io.BytesIO()
@@ -156,25 +152,23 @@ def test_an_archive_that_names_more_architectures_than_it_holds_brings_those_tha
         for entry in old:
             if lost.digest[7:] not in entry.name and (file := old.extractfile(entry)):
                 put(new, entry.name, file.read())
-    other = Cache(tmp_path / "other", patience=60)
-    take(other, packed.getvalue())
+    other = Cache(tmp_path / "other", lock_timeout=60)
+    import_archive(other, packed.getvalue())
     assert find_image(other, NAME, "amd64") == find_image(cache, NAME, "amd64")
     assert find_image(other, NAME, "arm64") is None
     assert verify(other) == []
 
 
-def test_an_image_that_an_engine_saved_with_dockers_media_types_becomes_one_of_ocis(
-    cache: Cache, tmp_path: Path
-) -> None:
-    """As the containerd store of an engine saves what it built."""
+def test_an_image_with_dockers_media_types_is_imported_with_ocis(cache: Cache, tmp_path: Path) -> None:
+    """An engine with the containerd store saves what it built in this form."""
     root = add(cache, [ONE]).descriptors[0]
     text = cache.blobs.read(root).decode()
     for oci, old in {"oci.image.manifest.v1": "docker.distribution.manifest.v2", **DOCKER_NAMES}.items():
         text = text.replace(oci, old)
     old_root = cache.blobs.put(text.encode(), DOCKER_MANIFEST)
     data = b"".join(archive(cache.blobs, old_root, [NAME]))
-    other = Cache(tmp_path / "other", patience=60)
-    names = take(other, data)
+    other = Cache(tmp_path / "other", lock_timeout=60)
+    names = import_archive(other, data)
     assert names[str(NAME)].media_type == OCI_MANIFEST
     assert other.blobs.read(names[str(NAME)]).count(b"oci") == 3
     assert verify(other) == []
@@ -195,28 +189,29 @@ def misnamed_blob() -> bytes:
 
 
 BAD = {
-    "a layer that is not what its configuration names": wrong_layer,
+    "a layer that does not match its configuration": wrong_layer,
     "a layer that is missing": without_a_layer,
-    "cut off": lambda: docker_archive([ONE, TWO], ["foo:1"])[:3000],
-    "no tar": lambda: b"hello" * 1000,
+    "a blob under the name of another": misnamed_blob,
+    "truncated": lambda: docker_archive([ONE, TWO], ["foo:1"])[:3000],
+    "not a tar": lambda: b"hello" * 1000,
     "empty": lambda: b"",
-    "a tar of something else": lambda: tar({"readme": b"hello"}),
+    "a tar without an image": lambda: tar({"readme": b"hello"}),
     "no name": lambda: docker_archive([ONE], []),
 }
 
 
 @pytest.mark.parametrize("make", BAD.values(), ids=BAD.keys())
-def test_a_bad_archive_is_refused_and_names_nothing(cache: Cache, make: Any) -> None:
+def test_a_bad_archive_is_refused_and_adds_no_name(cache: Cache, make: Any) -> None:
     with pytest.raises(CacheError):
-        take(cache, make())
+        import_archive(cache, make())
     assert cache.names() == {}
 
 
-def test_an_archive_that_names_nothing_can_be_given_a_name(cache: Cache) -> None:
-    assert set(take(cache, docker_archive([ONE], []), NAME)) == {str(NAME)}
+def test_an_archive_without_names_can_be_given_one(cache: Cache) -> None:
+    assert set(import_archive(cache, docker_archive([ONE], []), NAME)) == {str(NAME)}
 
 
-def test_the_files_of_an_image_are_its_layers_on_one_another(cache: Cache) -> None:
+def test_the_files_of_an_image_are_its_layers_applied_in_order(cache: Cache) -> None:
     below = tar({"d/": None, "d/old": b"old", "keep": b"k", "gone/": None, "gone/x": b"x", "twice": b"1"})
     above = tar({"d/.wh..wh..opq": b"", "d/new": b"new", ".wh.gone": b"", "twice": b"2"})
     add_images(cache, NAME, [add(cache, [below, above])])
@@ -235,7 +230,7 @@ def test_memory_does_not_grow_with_a_layer(cache: Cache, tmp_path: Path) -> None
     del layer
     tracemalloc.start()
     with big.open("rb") as file:
-        names = named(load(cache.blobs, file))
+        names = names_for(load(cache.blobs, file))
     cache.change(lambda _: dict(names))
     for _ in archive(cache.blobs, names["docker.io/library/foo:1"], [NAME]):
         pass

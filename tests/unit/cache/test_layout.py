@@ -11,7 +11,7 @@ from farm.cache.layout import Cache
 from farm.cache.named_images import add_images, find_image
 from farm.errors import CacheBusyError, CacheError
 from farm.model import ArchImage, Descriptor, Platform
-from farm.registry.media_types import DOCKER_MANIFEST, OCI_INDEX
+from farm.registry.oci import DOCKER_MANIFEST, OCI_INDEX
 from tests.support.images import LAYER, NAME, add, tar
 
 if TYPE_CHECKING:
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", patience=60)
+    return Cache(tmp_path / "cache", lock_timeout=60)
 
 
 def layers(text: str) -> list[bytes]:
     return [tar({"file": text.encode()})]
 
 
-def test_a_cache_that_is_not_there_is_empty_and_reading_does_not_make_it(cache: Cache) -> None:
+def test_a_missing_cache_reads_as_empty_and_is_not_created(cache: Cache) -> None:
     assert cache.names() == {}
     assert cache.find(NAME) is None
     assert not cache.root.exists()
 
 
-def test_an_image_has_the_names_and_files_that_linuxkit_gives_it(cache: Cache) -> None:
+def test_an_image_has_the_names_and_files_of_linuxkit(cache: Cache) -> None:
     image = add(cache, layers("one"))
     add_images(cache, NAME, [image])
     index = json.loads((cache.root / "index.json").read_text())
@@ -55,7 +55,7 @@ def test_another_architecture_is_added_to_the_index(cache: Cache) -> None:
     assert len(cache.names()) == 4
 
 
-def test_a_rebuilt_architecture_takes_the_place_of_the_old_one(cache: Cache) -> None:
+def test_a_rebuilt_architecture_replaces_the_old_one(cache: Cache) -> None:
     add_images(cache, NAME, [add(cache, layers("old")), add(cache, layers("arm"), "arm64")])
     new = add(cache, layers("new"))
     add_images(cache, NAME, [new])
@@ -63,7 +63,7 @@ def test_a_rebuilt_architecture_takes_the_place_of_the_old_one(cache: Cache) -> 
     assert find_image(cache, NAME, "arm64") is not None
 
 
-def test_a_single_image_that_linuxkit_pulled_under_the_name_becomes_a_member_of_the_index(
+def test_a_single_image_that_linuxkit_pulled_becomes_a_member_of_the_index(
     cache: Cache,
 ) -> None:
     single = add(cache, layers("single"), "arm64").descriptors[0]
@@ -76,7 +76,7 @@ def test_a_single_image_that_linuxkit_pulled_under_the_name_becomes_a_member_of_
     assert find_image(cache, NAME, "arm64") is not None
 
 
-def test_an_image_of_dockers_media_types_is_named_through_an_index_that_everybody_reads(cache: Cache) -> None:
+def test_an_image_with_dockers_media_types_is_named_through_an_oci_index(cache: Cache) -> None:
     image = add(cache, layers("one"))
     body = json.loads(cache.blobs.read(image.descriptors[0])) | {"mediaType": DOCKER_MANIFEST}
     root = replace(cache.blobs.put(json.dumps(body).encode(), DOCKER_MANIFEST), platform=Platform("amd64"))
@@ -86,7 +86,7 @@ def test_an_image_of_dockers_media_types_is_named_through_an_index_that_everybod
     assert find_image(cache, NAME, "amd64") == old
 
 
-def test_what_others_wrote_into_the_index_stays_as_it_is(cache: Cache) -> None:
+def test_the_entries_of_other_programs_are_kept(cache: Cache) -> None:
     add_images(cache, NAME, [add(cache, layers("one"))])
     path = cache.root / "index.json"
     index = json.loads(path.read_text())
@@ -100,7 +100,7 @@ def test_what_others_wrote_into_the_index_stays_as_it_is(cache: Cache) -> None:
     assert foreign in after["manifests"]
 
 
-def test_an_image_of_which_a_part_is_missing_is_not_in_the_cache(cache: Cache) -> None:
+def test_an_image_with_a_missing_blob_is_not_found(cache: Cache) -> None:
     image = add(cache, layers("one"))
     add_images(cache, NAME, [image])
     next(
@@ -119,7 +119,7 @@ def test_a_member_that_another_program_removed_is_left_out_of_the_next_index(cac
     assert b"amd64" not in cache.blobs.read(index)
 
 
-def test_a_name_is_never_given_to_what_is_not_here_in_full(cache: Cache) -> None:
+def test_an_incomplete_image_never_gets_a_name(cache: Cache) -> None:
     image = add(cache, layers("one"))
     next(
         path for path in cache.blobs.directory.iterdir() if path.read_bytes().startswith(b"\x1f\x8b")
@@ -129,23 +129,23 @@ def test_a_name_is_never_given_to_what_is_not_here_in_full(cache: Cache) -> None
     assert cache.names() == {}
 
 
-def test_a_blob_that_is_not_what_its_digest_names_is_not_kept(cache: Cache) -> None:
+def test_a_blob_with_another_digest_is_not_stored(cache: Cache) -> None:
     with cache.blobs.writing() as writer:
         writer.write(b"something")
         with pytest.raises(CacheError):
-            writer.keep(LAYER, f"sha256:{'0' * 64}")
+            writer.commit(LAYER, f"sha256:{'0' * 64}")
     assert list(cache.blobs.directory.iterdir()) == []
     assert list(cache.blobs.partial.iterdir()) == []
 
 
 @pytest.mark.parametrize("bad", ["sha256:../../../etc/passwd", "sha512:00", "", "sha256:" + "A" * 64])
-def test_a_digest_can_name_no_file_outside_the_cache(cache: Cache, bad: str) -> None:
+def test_a_digest_cannot_name_a_file_outside_the_cache(cache: Cache, bad: str) -> None:
     with pytest.raises(CacheError):
         cache.blobs.path(bad)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"manifests": 1}', '{"manifests": [1]}'])
-def test_a_damaged_index_is_told_with_what_to_do(cache: Cache, text: str) -> None:
+def test_a_damaged_index_is_reported_with_a_hint(cache: Cache, text: str) -> None:
     add_images(cache, NAME, [add(cache, layers("one"))])
     (cache.root / "index.json").write_text(text)
     with pytest.raises(CacheError) as caught:

@@ -60,7 +60,9 @@ def test_linuxkit_waits_while_the_farm_holds_the_lock(tmp_path: Path) -> None:
     assert try_as_linuxkit(path)
 
 
-def test_the_farm_waits_while_linuxkit_holds_the_lock_and_says_so_in_the_end(tmp_path: Path) -> None:
+def test_the_farm_waits_while_linuxkit_holds_the_lock_and_reports_it_after_the_timeout(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / ".lock"
     with held_by_linuxkit(path), pytest.raises(CacheBusyError) as caught, locked(path, 0.1):
         pass
@@ -68,7 +70,7 @@ def test_the_farm_waits_while_linuxkit_holds_the_lock_and_says_so_in_the_end(tmp
     assert "linuxkit" in str(caught.value.hint)
 
 
-def test_a_lock_is_free_once_its_holder_was_killed(tmp_path: Path) -> None:
+def test_a_lock_is_released_when_its_holder_is_killed(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     with held_by_linuxkit(path) as process:
         process.send_signal(signal.SIGKILL)
@@ -95,7 +97,7 @@ def test_two_threads_exclude_each_other(tmp_path: Path) -> None:
     assert most == [1]
 
 
-def test_readers_share_the_lock_and_keep_a_writer_out(tmp_path: Path) -> None:
+def test_readers_share_the_lock_and_exclude_a_writer(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
     path.touch()
     reading = locked(path, 1, exclusive=False)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", patience=60)
+    return Cache(tmp_path / "cache", lock_timeout=60)
 
 
 def layer_of(cache: Cache) -> Path:
@@ -33,7 +33,7 @@ def age(path: Path, seconds: float = 7200) -> None:
     os.utime(path, (when, when))
 
 
-def test_a_changed_byte_is_found_and_told_by_name(cache: Cache) -> None:
+def test_a_changed_byte_is_found_and_reported_by_name(cache: Cache) -> None:
     add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
     layer = layer_of(cache)
     body = bytearray(layer.read_bytes())
@@ -44,43 +44,43 @@ def test_a_changed_byte_is_found_and_told_by_name(cache: Cache) -> None:
     assert all(layer.name in problem.what for problem in problems)
 
 
-def test_a_missing_or_cut_blob_is_found(cache: Cache) -> None:
+def test_a_truncated_blob_is_found(cache: Cache) -> None:
     add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
     layer_of(cache).write_bytes(b"\x1f\x8b")
-    assert any("cut off" in problem.what for problem in verify(cache))
+    assert any("truncated" in problem.what for problem in verify(cache))
 
 
-def test_a_layer_that_is_not_what_its_image_promises_is_found(cache: Cache) -> None:
+def test_a_layer_that_does_not_match_its_configuration_is_found(cache: Cache) -> None:
     add_images(cache, NAME, [add(cache, [tar({"a": b"1"})], promised=[tar({"a": b"2"})])])
-    assert any("unpacks to" in problem.what for problem in verify(cache))
+    assert any("digest mismatch" in problem.what for problem in verify(cache))
 
 
 LAYER_ONE = tar({"a": bytes(range(256)) * 20})
 PACKED = gzip.compress(LAYER_ONE, mtime=0)
 NO_LAYERS = {
-    "cut off": PACKED[:-20],
-    "a wrong sum": PACKED[:-8] + bytes(8),
-    "no deflate stream": PACKED[:12] + b"\xff" * 40 + PACKED[52:],
-    "something behind it": PACKED + b"something",
+    "truncated": PACKED[:-20],
+    "a wrong checksum": PACKED[:-8] + bytes(8),
+    "not a deflate stream": PACKED[:12] + b"\xff" * 40 + PACKED[52:],
+    "trailing bytes": PACKED + b"something",
 }
 
 
 @pytest.mark.parametrize("packed", NO_LAYERS.values(), ids=NO_LAYERS.keys())
-def test_a_layer_that_was_made_badly_is_found_and_not_exported(cache: Cache, packed: bytes) -> None:
+def test_a_damaged_layer_is_found_and_not_exported(cache: Cache, packed: bytes) -> None:
     image = add(cache, [LAYER_ONE], packed=[packed])
     add_images(cache, NAME, [image])
-    assert any("cannot be unpacked" in problem.what for problem in verify(cache))
+    assert any("cannot be decompressed" in problem.what for problem in verify(cache))
     with pytest.raises(CacheError):
         flatten(cache.blobs, image.descriptors[0], io.BytesIO())
 
 
-def test_a_damaged_blob_that_nobody_names_is_told_too(cache: Cache) -> None:
+def test_a_damaged_blob_without_a_name_is_reported_too(cache: Cache) -> None:
     blob = cache.blobs.put(b"something", LAYER)
     cache.blobs.path(blob.digest).write_bytes(b"another t")
     assert [problem.name for problem in verify(cache)] == [""]
 
 
-def test_prune_keeps_what_is_named_and_what_is_young(cache: Cache) -> None:
+def test_prune_keeps_named_and_recent_blobs(cache: Cache) -> None:
     add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
     young = cache.blobs.put(b"about to be named", LAYER)
     old = cache.blobs.put(b"left behind", LAYER)
@@ -93,7 +93,7 @@ def test_prune_keeps_what_is_named_and_what_is_young(cache: Cache) -> None:
     assert find_image(cache, NAME, "amd64") is not None
 
 
-def test_prune_takes_away_what_a_killed_writer_left(cache: Cache) -> None:
+def test_prune_removes_the_unfinished_blobs_of_a_killed_writer(cache: Cache) -> None:
     with cache.locked():
         left = cache.blobs.partial / "tmp123"
         left.write_bytes(b"half")
@@ -102,14 +102,14 @@ def test_prune_takes_away_what_a_killed_writer_left(cache: Cache) -> None:
     assert not left.exists()
 
 
-def test_a_blob_that_a_writer_found_is_young_again(cache: Cache) -> None:
+def test_a_blob_that_a_writer_reuses_counts_as_recent(cache: Cache) -> None:
     blob = cache.blobs.put(b"something", LAYER)
     age(cache.blobs.path(blob.digest))
     assert cache.blobs.claim(blob)
     assert prune(cache).files == 0
 
 
-def test_a_removed_name_frees_only_what_no_other_name_needs(cache: Cache) -> None:
+def test_pruning_after_a_removed_name_frees_only_what_no_other_name_needs(cache: Cache) -> None:
     other = Reference.parse("linuxkit/bar:1")
     shared, own = tar({"a": b"1"}), tar({"b": b"2"})
     add_images(cache, NAME, [add(cache, [shared, own])])

@@ -1,4 +1,4 @@
-"""Indexes: what stands is kept, what is new takes its place, attestations go with their image."""
+"""Assembling indexes: published images are kept, new ones replace them, attestations follow their image."""
 
 from __future__ import annotations
 
@@ -18,83 +18,83 @@ from farm.registry.index import (
     platforms,
     subject,
 )
-from farm.registry.media_types import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
+from farm.registry.oci import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
 from tests.support.values import attestation, descriptor, digest, image
 
 AMD, ARM = descriptor("amd", "amd64"), descriptor("arm", "arm64")
 
 
-def test_a_new_image_takes_the_place_of_the_old_and_of_its_attestation_alone() -> None:
+def test_a_new_image_replaces_only_the_old_one_and_its_attestation() -> None:
     about_amd, about_arm = attestation("a1", AMD), attestation("a2", ARM)
-    standing = Index((AMD, ARM, about_amd, about_arm))
+    published = Index((AMD, ARM, about_amd, about_arm))
     newer = descriptor("newer amd", "amd64")
-    index = assemble([image("amd64", newer, attestation("a3", newer))], standing)
+    index = assemble([image("amd64", newer, attestation("a3", newer))], published)
     assert set(index.manifests) == {newer, ARM, attestation("a3", newer), about_arm}
 
 
-def test_other_architectures_and_the_indexs_own_annotations_stay() -> None:
-    standing = Index((descriptor("r", "riscv64"),), annotations=(("a", "b"),))
-    index = assemble([image("amd64")], standing)
+def test_other_architectures_and_the_annotations_of_the_index_are_kept() -> None:
+    published = Index((descriptor("r", "riscv64"),), annotations=(("a", "b"),))
+    index = assemble([image("amd64")], published)
     assert platforms(index) == {"amd64", "riscv64"}
     assert index.annotations == (("a", "b"),)
 
 
-def test_an_image_that_comes_again_gains_an_attestation_and_loses_none() -> None:
+def test_a_repeated_image_gains_an_attestation_and_loses_none() -> None:
     first, second = attestation("one", AMD), attestation("two", AMD)
     index = assemble([image("amd64", AMD, second)], Index((AMD, first)))
     assert set(index.manifests) == {AMD, first, second}
 
 
-def test_arm64_is_arm64_v8() -> None:
+def test_arm64_is_the_same_platform_as_arm64_v8() -> None:
     v8 = Descriptor(OCI_MANIFEST, digest("v8"), 7, Platform("arm64", variant="v8"))
     assert assemble([image("arm64", v8)], Index((ARM,))).manifests == (v8,)
 
 
-def test_other_variants_are_platforms_of_their_own() -> None:
+def test_other_variants_are_separate_platforms() -> None:
     v6, v7 = (Descriptor(OCI_MANIFEST, digest(v), 7, Platform("arm", variant=v)) for v in ("v6", "v7"))
     assert set(assemble([image("arm", v7)], Index((v6, v7))).manifests) == {v6, v7}
 
 
-def test_one_manifest_may_stand_for_two_platforms() -> None:
+def test_one_manifest_may_be_listed_for_two_platforms() -> None:
     both = [Descriptor(OCI_MANIFEST, digest("x"), 7, Platform("arm", variant=v)) for v in ("v6", "v7")]
     assert set(assemble([image("amd64", AMD)], Index(tuple(both))).manifests) == {AMD, *both}
 
 
-def test_images_come_before_attestations() -> None:
+def test_images_are_listed_before_attestations() -> None:
     index = assemble([image("amd64", attestation("a", AMD), AMD), image("arm64", ARM)])
     assert [is_attestation(member) for member in index.manifests] == [False, False, True]
     assert subject(index.manifests[2]) == AMD.digest
 
 
-def test_an_attestation_about_nothing_that_is_there_is_left_out() -> None:
+def test_an_attestation_of_an_absent_image_is_left_out() -> None:
     assert assemble([image("amd64", AMD, attestation("lost", ARM))]).manifests == (AMD,)
 
 
-def test_an_attestation_is_no_image_of_its_architecture() -> None:
+def test_an_attestation_does_not_count_as_an_image_of_its_architecture() -> None:
     index = Index((attestation("a", AMD),))
     assert platforms(index) == frozenset()
     assert missing(index, ["unknown"]) == ("unknown",)
 
 
-def test_missing_names_what_is_not_there_in_the_order_asked_for() -> None:
+def test_missing_architectures_are_listed_in_the_requested_order() -> None:
     assert missing(Index((AMD,)), ["s390x", "amd64", "arm64"]) == ("s390x", "arm64")
 
 
-def test_an_architectures_members_are_its_image_and_what_is_said_about_it() -> None:
+def test_the_members_of_an_architecture_are_its_image_and_the_attestations() -> None:
     about_amd, about_arm = attestation("a1", AMD), attestation("a2", ARM)
     index = Index((AMD, ARM, about_amd, about_arm))
     assert members_of(index, "arm64") == (ARM, about_arm)
     assert members_of(index, "s390x") == ()
 
 
-def test_an_index_holds_an_image_only_with_all_that_belongs_to_it() -> None:
+def test_an_index_holds_an_image_only_together_with_its_attestations() -> None:
     attested = image("amd64", AMD, attestation("a", AMD))
     assert holds(Index((AMD, attestation("a", AMD))), attested)
     assert not holds(Index((AMD,)), attested)
     assert not holds(Index((descriptor("older", "amd64"),)), image("amd64", AMD))
 
 
-def test_the_bytes_are_an_oci_index_and_name_themselves() -> None:
+def test_the_body_is_an_oci_index_and_the_descriptor_matches_it() -> None:
     index = Index((AMD,), annotations=(("ä", "ö"),))
     data = json.loads(index.body())
     assert (data["schemaVersion"], data["mediaType"]) == (2, OCI_INDEX)
@@ -103,7 +103,7 @@ def test_the_bytes_are_an_oci_index_and_name_themselves() -> None:
     assert (named.digest, named.size) == (digest(index.body().decode()), len(index.body()))
 
 
-def test_a_dockers_manifest_list_is_read_as_an_index() -> None:
+def test_a_docker_manifest_list_is_read_as_an_index() -> None:
     text = json.dumps({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [AMD.to_json()]})
     assert Index.parse(text.encode()) == Index((AMD,))
 
@@ -125,6 +125,6 @@ def test_a_dockers_manifest_list_is_read_as_an_index() -> None:
         b"\xff",
     ],
 )
-def test_what_is_no_index_is_an_error_and_never_an_empty_one(body: bytes) -> None:
-    with pytest.raises(RegistryError, match="cannot be read"):
+def test_an_invalid_index_is_an_error_and_never_an_empty_index(body: bytes) -> None:
+    with pytest.raises(RegistryError, match="invalid index"):
         Index.parse(body)

@@ -1,4 +1,4 @@
-"""Logins that are given beat docker's, for every spelling of a registry; what cannot be read is not shown."""
+"""Given logins override docker's, for every spelling of a registry; an invalid entry is not shown."""
 
 from __future__ import annotations
 
@@ -24,19 +24,21 @@ if TYPE_CHECKING:
         ("a.org=x:y, b.org=dG9rZW4=", "b.org", "", "dG9rZW4="),
     ],
 )
-def test_a_login_is_known_by_the_registrys_host(text: str, registry: str, user: str, password: str) -> None:
+def test_a_login_is_found_by_the_host_of_its_registry(
+    text: str, registry: str, user: str, password: str
+) -> None:
     login = read_logins(Secret(text))[registry]
     assert (login.user, login.password.reveal(), login.is_token) == (user, password, not user)
 
 
 @pytest.mark.parametrize("text", ["hunter2", "=u:hunter2", "a.org=:hunter2", "a.org=u:", "a.org="])
-def test_what_is_no_login_is_refused_and_not_shown(text: str) -> None:
+def test_an_invalid_login_is_refused_and_not_shown(text: str) -> None:
     with pytest.raises(SettingsError) as caught:
         read_logins(Secret(text))
     assert "hunter2" not in f"{caught.value} {caught.value.hint}"
 
 
-def test_a_given_login_beats_dockers(tmp_path: Path) -> None:
+def test_a_given_login_overrides_dockers(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"auths": {"a.org": {"auth": "ZG9ja2VyOm9sZA=="}}}')
     given = Credentials.load(tmp_path, Secret("a.org=farm:new")).login_for("a.org")
     usual = Credentials.load(tmp_path).login_for("a.org")
@@ -46,5 +48,5 @@ def test_a_given_login_beats_dockers(tmp_path: Path) -> None:
     assert usual.user == "docker"
 
 
-def test_the_engine_is_given_a_token_as_a_token() -> None:
+def test_the_engine_gets_a_token_as_a_token() -> None:
     assert read_logins(Secret("a.org=dG9rZW4="))["a.org"].docker == {"registrytoken": "dG9rZW4="}

@@ -1,0 +1,99 @@
+"""Answers to a registry's challenge: which Authorization header it asks for, and how a token is requested."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode, urlsplit
+
+from farm.errors import RegistryError
+
+if TYPE_CHECKING:
+    from farm.registry.credentials import Login
+    from farm.registry.response import Response
+
+_PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """The WWW-Authenticate header of a 401 response."""
+
+    scheme: str
+    """basic or bearer, in lower case."""
+    realm: str = ""
+    """URL of the token service."""
+    service: str = ""
+
+    @staticmethod
+    def parse(header: str) -> Challenge:
+        """Read a header such as `Bearer realm="https://auth.example.com/token",service="example.com"`.
+
+        https://distribution.github.io/distribution/spec/auth/token/#how-to-authenticate
+        """
+        scheme, _, rest = header.partition(" ")
+        parameters = dict(_PARAMETER.findall(rest))
+        return Challenge(scheme.lower(), parameters.get("realm", ""), parameters.get("service", ""))
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A request to a token service."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes | None = None
+
+
+def direct_answer(challenge: Challenge, login: Login | None) -> str | None:
+    """The Authorization header that the login alone gives; None where a token is needed, or a login."""
+    if login and login.is_token and challenge.scheme:
+        return f"Bearer {login.password.reveal()}"
+    return f"Basic {login.basic}" if login and challenge.scheme == "basic" else None
+
+
+def token_request(challenge: Challenge, scope: str, login: Login | None) -> TokenRequest:
+    """The request for a token: GET with the account, or POST with an identity token.
+
+    https://distribution.github.io/distribution/spec/auth/token/#requesting-a-token
+    https://distribution.github.io/distribution/spec/auth/oauth/#getting-a-token
+    """
+    service = [("service", challenge.service)] if challenge.service else []
+    if login and login.is_identity:
+        form = {
+            **dict(service),
+            "scope": scope,
+            "grant_type": "refresh_token",
+            "refresh_token": login.password.reveal(),
+            "client_id": "farm",
+        }
+        headers = {"Content-Type": "application/x-www-form-urlencoded"}
+        return TokenRequest("POST", challenge.realm, headers, urlencode(form).encode())
+    query = urlencode([*service, *(("scope", word) for word in scope.split())])
+    separator = "&" if urlsplit(challenge.realm).query else "?"
+    headers = {"Authorization": f"Basic {login.basic}"} if login else {}
+    return TokenRequest("GET", f"{challenge.realm}{separator}{query}" if query else challenge.realm, headers)
+
+
+def read_token(registry: str, response: Response) -> str:
+    """The token in a token service's response.
+
+    https://distribution.github.io/distribution/spec/auth/token/#token-response-fields
+
+    Raises:
+        RegistryError: there is none.
+    """
+    try:
+        answer = json.loads(response.body)
+        token = answer.get("token") or answer.get("access_token")
+    except (ValueError, AttributeError):
+        token = None
+    if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
+        raise RegistryError(
+            f"the token service of {registry} sent no token",
+            hint=f"is {urlsplit(response.url).hostname} the right one?",
+        )
+    return token

@@ -1,0 +1,117 @@
+"""Connections are reused unless they were idle; a proxy gets its own login; TLS settings are checked."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+from urllib3.exceptions import HTTPError, ProxyError
+
+from farm.errors import SettingsError
+from farm.registry import connections
+from farm.registry.connections import Connections
+from farm.registry.response import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    clients: set[tuple[str, int]]
+
+    def do_GET(self) -> None:
+        self.clients.add(self.client_address)
+        self.send_response(200)
+        self.send_header("Content-Length", "2")
+        self.end_headers()
+        self.wfile.write(b"ok")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@contextmanager
+def server() -> Iterator[tuple[str, set[tuple[str, int]]]]:
+    """The URL of an HTTP server, and the clients that connected to it."""
+    Handler.clients = set()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
+        httpd.daemon_threads = True
+        thread = threading.Thread(target=httpd.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{httpd.server_port}/", Handler.clients
+        httpd.shutdown()
+        thread.join()
+
+
+def get(pool: Connections, url: str, registry: str | None = None) -> bytes:
+    response = Response(url, pool.request("GET", url, registry=registry, headers={}, body=None))
+    response.read("a.org")
+    response.close()
+    return response.body
+
+
+@pytest.mark.parametrize(("idle", "expected"), [(60.0, 1), (-1.0, 3)])
+def test_a_connection_is_reused_unless_it_was_idle(
+    monkeypatch: pytest.MonkeyPatch, idle: float, expected: int
+) -> None:
+    monkeypatch.setattr(connections, "_LONGEST_IDLE", idle)
+    pool = Connections(certs=None, authorities=(), timeout=10)
+    with server() as (url, clients):
+        assert [get(pool, url) for _ in range(3)] == [b"ok"] * 3
+        pool.close()
+    assert len(clients) == expected
+
+
+def test_a_proxy_gets_the_login_of_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    received: list[bytes] = []
+
+    def refuse(listener: socket.socket) -> None:
+        client, _ = listener.accept()
+        with client:
+            received.append(client.recv(65536))
+            client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=refuse, args=(listener,))
+        thread.start()
+        monkeypatch.setenv("https_proxy", f"http://ann:p%40ss@127.0.0.1:{listener.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with pytest.raises(HTTPError) as caught:
+            get(Connections(certs=None, authorities=(), timeout=10), "https://a.org/v2/", "a.org")
+        thread.join()
+    assert isinstance(caught.value, ProxyError) or "403" in str(caught.value)
+    assert received[0].startswith(b"CONNECT a.org:443 ")
+    assert b"Proxy-Authorization: Basic YW5uOnBAc3M=\r\n" in received[0]
+
+
+def test_a_registry_without_tls_is_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    with server() as (url, _):
+        assert get(Connections(certs=None, authorities=(), timeout=10), url) == b"ok"
+
+
+def test_an_unsupported_proxy_is_an_error_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("https_proxy", "socks5://ann:secret@proxy:1080")
+    with pytest.raises(SettingsError, match="unsupported proxy socks5://proxy:1080"):
+        get(Connections(certs=None, authorities=(), timeout=10), "https://a.org/v2/", "a.org")
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "certs", "authorities"])
+def test_a_file_without_certificates_is_an_error_of_the_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    file = tmp_path / "a.org" / "ca.crt"
+    file.parent.mkdir()
+    file.write_text("nothing")
+    if name == "SSL_CERT_FILE":
+        monkeypatch.setenv(name, str(file))
+    certs, authorities = tmp_path if name == "certs" else None, [file] if name == "authorities" else []
+    with pytest.raises(SettingsError, match=r"ca\.crt"):
+        get(Connections(certs=certs, authorities=authorities, timeout=10), "https://a.org/v2/", "a.org")
