@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
 from farm.system.files import write_once
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.openssl import openssl
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _key(path: Path) -> list[Path]:
 
 
 def _openssl(*words: str) -> str:
-    deadline = Deadline.after(_TIMEOUT, f"openssl {words[0]}")
+    deadline = TrustDeadline.after(_TIMEOUT, f"openssl {words[0]}")
     arguments: Sequence[str] = words
     done = openssl(arguments, deadline)
     if done.returncode:

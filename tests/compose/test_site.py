@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from farm.settings import FIELDS, SECRET_FILES, load_settings
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.openssl import openssl
 from lab.setup import ARCHES, ROOT
 from tests.support.clone import HOST, Clone
@@ -247,7 +247,7 @@ def assert_all_is_of_one_ca(clone: Clone) -> None:
 
 def run_openssl(*words: str) -> str:
     """What openssl prints; it must succeed."""
-    done = openssl(words, Deadline.after(60, "openssl"))
+    done = openssl(words, TrustDeadline.after(60, "openssl"))
     assert done.returncode == 0, done.stderr
     return done.stdout
 

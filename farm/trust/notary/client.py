@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from farm.registry.credentials import Login
-    from farm.trust.notary.deadline import Deadline
+    from farm.trust.notary.deadline import TrustDeadline
 
 # The prompts of notary are in
 # https://github.com/theupdateframework/notary/blob/v0.7.0/passphrase/passphrase.go
@@ -72,7 +72,7 @@ class Notary:
     gun: str
     server: NotaryServer
     trust_dir: Path
-    deadline: Deadline
+    deadline: TrustDeadline
     login: Login | None = None
     passphrases: Passphrases = field(default_factory=dict)
 
@@ -161,7 +161,7 @@ def command(server: NotaryServer, trust_dir: Path, arguments: Sequence[str]) -> 
 
 @contextmanager
 def open_client(
-    gun: str, server: NotaryServer, deadline: Deadline, login: Login | None = None
+    gun: str, server: NotaryServer, deadline: TrustDeadline, login: Login | None = None
 ) -> Iterator[Notary]:
     """The client with an empty trust directory, so that all it reports comes from the server.
 

@@ -1,25 +1,25 @@
-"""A deadline that all waits of an operation share."""
+"""The deadline of one operation on keys or on the notary server, with the error for missing it."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from farm.errors import TrustUnavailableError
+from farm.system.deadline import Deadline
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
+class TrustDeadline:
     """When an operation must have ended; each wait in it may take the time that is left."""
 
     about: str
     seconds: float
-    at: float
+    deadline: Deadline
 
     @staticmethod
-    def after(seconds: float, about: str) -> Deadline:
+    def after(seconds: float, about: str) -> TrustDeadline:
         """A deadline `seconds` from now; `about` names the operation in the error."""
-        return Deadline(about, seconds, time.monotonic() + seconds)
+        return TrustDeadline(about, seconds, Deadline.after(seconds))
 
     def left(self) -> float:
         """The seconds that remain, more than 0.
@@ -27,8 +27,8 @@ class Deadline:
         Raises:
             TrustUnavailableError: the deadline has passed.
         """
-        left = self.at - time.monotonic()
-        if left <= 0:
+        left = self.deadline.left
+        if not left:
             raise self.missed()
         return left
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.system.files import write_once
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.keys import ENCRYPTION, SigningKey, readable, wrong_passphrase_error
 from farm.trust.notary.openssl import openssl
 
@@ -47,7 +47,7 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
     """
     if len(passphrase.reveal()) < _SHORTEST:
         raise TrustDeniedError(f"the passphrase is too short: it must have {_SHORTEST} characters or more")
-    deadline = Deadline.after(timeout, "making a delegation key")
+    deadline = TrustDeadline.after(timeout, "making a delegation key")
     files = DelegationKey(directory / "delegation.pem", directory / "delegation.crt")
     try:
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -63,7 +63,7 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
     return files
 
 
-def certificate_of(key: SigningKey, deadline: Deadline) -> str:
+def certificate_of(key: SigningKey, deadline: TrustDeadline) -> str:
     """A self-signed certificate of the key, as PEM: the form in which `notary delegation add` takes keys.
 
     https://docs.docker.com/engine/security/trust/trust_delegation/
@@ -80,7 +80,7 @@ def certificate_of(key: SigningKey, deadline: Deadline) -> str:
     return result.stdout
 
 
-def _new_key(passphrase: Secret, deadline: Deadline) -> str:
+def _new_key(passphrase: Secret, deadline: TrustDeadline) -> str:
     curve = ["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-aes-256-cbc", "-pass", "stdin"]
     with tempfile.TemporaryDirectory(prefix="farm-") as directory:
         # `genpkey` cannot choose the key derivation that notary reads, `pkcs8` can.

@@ -16,7 +16,7 @@ from farm.errors import TrustError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.trust.notary.deadline import Deadline
+    from farm.trust.notary.deadline import TrustDeadline
 
 _PREFIX = "trust-"
 _LOCK = ".lock"
@@ -24,7 +24,7 @@ _PAUSE = 0.01
 
 
 @contextmanager
-def private_directory(parent: Path, deadline: Deadline) -> Iterator[Path]:
+def private_directory(parent: Path, deadline: TrustDeadline) -> Iterator[Path]:
     """An empty directory that only its owner may enter, removed at the end.
 
     What a killed process left in `parent` is removed first: a directory whose lock nobody holds.
@@ -50,7 +50,7 @@ def private_directory(parent: Path, deadline: Deadline) -> Iterator[Path]:
 
 
 @contextmanager
-def locked(path: Path, deadline: Deadline) -> Iterator[None]:
+def locked(path: Path, deadline: TrustDeadline) -> Iterator[None]:
     """Hold the lock file `path`, which the kernel frees when its holder dies.
 
     Raises:

@@ -25,7 +25,7 @@ from farm.trust.notary.admin_keys import (
 )
 from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.conflict_retry import until_true
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.directory import locked
 from farm.trust.notary.failures import is_conflict, is_unknown
 from farm.trust.notary.keys import certified_key_id
@@ -109,7 +109,7 @@ def initialise(
         TrustDeniedError: a passphrase is wrong or too short, or the login is refused.
         TrustUnavailableError: the server cannot be reached or does not answer.
     """
-    deadline = Deadline.after(timeout, f"initialising {gun}")
+    deadline = TrustDeadline.after(timeout, f"initialising {gun}")
     passphrases = [root_passphrase, *([repository_passphrase] if repository_passphrase else [])]
     answers = {"root": [root_passphrase], "targets": passphrases, "snapshot": passphrases}
     key = certified_key_id(certificate, deadline)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.openssl import openssl
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def notary_block(block: str, role: str) -> str:
     return f"{first}\nrole: {role}\n\n{rest}"
 
 
-def stage_key(key: SigningKey, trust_dir: Path, deadline: Deadline) -> Secret:
+def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secret:
     """Copy the key into a trust directory, encrypted with a new random passphrase.
 
     So only openssl sees the real passphrase, any key that openssl can read works, and nobody can open a copy
@@ -128,14 +128,14 @@ def check_key(key: SigningKey, *, timeout: float) -> None:
     Raises:
         TrustDeniedError: the key cannot be read, or its passphrase is wrong.
     """
-    deadline = Deadline.after(timeout, "opening the signing key")
+    deadline = TrustDeadline.after(timeout, "opening the signing key")
     with TemporaryDirectory(prefix="farm-") as scratch, readable(key.path, Path(scratch)) as source:
         options = ["-in", str(source), "-passin", "stdin", "-noout"]
         if openssl(["pkey", *options], deadline, [key.passphrase_line]).returncode != 0:
             raise wrong_passphrase_error(key)
 
 
-def certified_key_id(certificate: Path, deadline: Deadline) -> str:
+def certified_key_id(certificate: Path, deadline: TrustDeadline) -> str:
     """The id of the key in an X.509 certificate.
 
     Raises:

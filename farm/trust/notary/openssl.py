@@ -11,11 +11,11 @@ from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, require
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from farm.trust.notary.deadline import Deadline
+    from farm.trust.notary.deadline import TrustDeadline
 
 
 def openssl(
-    arguments: Sequence[str], deadline: Deadline, secrets: Iterable[Secret] = ()
+    arguments: Sequence[str], deadline: TrustDeadline, secrets: Iterable[Secret] = ()
 ) -> subprocess.CompletedProcess[str]:
     """Run one openssl command; `-passin stdin`, then `-passout stdin`, each read one of the secrets.
 

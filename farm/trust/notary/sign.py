@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.conflict_retry import until_true
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.failures import is_conflict
 from farm.trust.notary.keys import SigningKey, stage_key
 from farm.trust.notary.verify import SignedTargets, read_initialised
@@ -50,7 +50,7 @@ def sign_targets(
         ValueError: the targets are of several GUNs, or there are none.
     """
     (gun,) = {target.name for target in targets}
-    deadline = Deadline.after(timeout, f"signing {gun}")
+    deadline = TrustDeadline.after(timeout, f"signing {gun}")
     until_true(
         lambda: _sign_once(targets, key, lambda: open_client(gun, server, deadline, login)),
         f"{server.url} does not show what was signed for {gun}",

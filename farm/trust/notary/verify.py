@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import TrustError
 from farm.trust.notary.client import Notary, NotaryServer, open_client
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.failures import incomplete_roles, is_unknown
 from farm.trust.signer import Signature
 
@@ -62,7 +62,7 @@ def read_signatures(
     """
 
     def read(gun: str) -> dict[str, Signature]:
-        deadline = Deadline.after(timeout, f"reading the signatures of {gun}")
+        deadline = TrustDeadline.after(timeout, f"reading the signatures of {gun}")
         with open_client(gun, server, deadline, login) as notary:
             return _unexpired(gun, read_targets(notary, role))
 
@@ -82,7 +82,7 @@ def require_initialised(
     Raises:
         TrustError: it does not; the hint names the administrator's command. And as `read_signatures`.
     """
-    with open_client(gun, server, Deadline.after(timeout, f"looking for {gun}"), login) as notary:
+    with open_client(gun, server, TrustDeadline.after(timeout, f"looking for {gun}"), login) as notary:
         read_initialised(notary)
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from farm.errors import TrustError, TrustUnavailableError
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.directory import locked, private_directory
 
 
-def soon() -> Deadline:
-    return Deadline.after(10, "the test")
+def soon() -> TrustDeadline:
+    return TrustDeadline.after(10, "the test")
 
 
 def test_only_the_owner_may_enter_and_nothing_stays(tmp_path: Path) -> None:
@@ -51,6 +51,6 @@ def test_a_lock_that_stays_taken_ends_at_the_deadline(tmp_path: Path) -> None:
     with (
         locked(tmp_path / "lock", soon()),
         pytest.raises(TrustUnavailableError, match=r"longer than 0\.05 s"),
-        locked(tmp_path / "lock", Deadline.after(0.05, "the test")),
+        locked(tmp_path / "lock", TrustDeadline.after(0.05, "the test")),
     ):
         pass

@@ -23,7 +23,7 @@ from farm.errors import FarmError, TrustDeniedError, TrustError, TrustUnavailabl
 from farm.registry.credentials import Login
 from farm.settings import Secret
 from farm.trust.notary.client import NotaryServer, open_client
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.initialise import initialise as initialise_gun
 from farm.trust.notary.sign import sign_targets
 from farm.trust.notary.verify import read_signatures
@@ -232,7 +232,7 @@ def test_no_passphrase_is_echoed_by_the_terminal(new_gun: NewGun, server: Notary
     secret = Secret("seen-by-nobody")
     answers = {role: [secret] for role in ("root", "targets", "snapshot")}
     for _ in range(20):
-        with open_client(new_gun(), server, Deadline.after(TIMEOUT, "the test")) as client:
+        with open_client(new_gun(), server, TrustDeadline.after(TIMEOUT, "the test")) as client:
             outcome = dataclasses.replace(client, passphrases=answers).attempt("init", client.gun)
         assert outcome.status == 0
         assert secret.reveal() not in outcome.output

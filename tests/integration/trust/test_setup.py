@@ -12,7 +12,7 @@ import pytest
 from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret
 from farm.trust.notary.admin_keys import stored_keys
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.delegation import certificate_of, generate_delegation_key
 from farm.trust.notary.initialise import InitialisationStep
 from farm.trust.notary.keys import SigningKey, certified_key_id, notary_block
@@ -101,7 +101,7 @@ def test_generating_a_delegation_key_twice_keeps_the_first(tmp_path: Path) -> No
 
 def test_a_lost_certificate_is_made_again_for_the_same_key(tmp_path: Path) -> None:
     made = generate_delegation_key(tmp_path, PASSPHRASE)
-    deadline = Deadline.after(TIMEOUT, "the test")
+    deadline = TrustDeadline.after(TIMEOUT, "the test")
     before = certified_key_id(made.certificate, deadline)
     made.certificate.unlink()
     generate_delegation_key(tmp_path, PASSPHRASE)
@@ -120,7 +120,7 @@ def test_a_key_file_of_docker_or_notary_can_sign(
 def test_a_certificate_needs_the_right_passphrase(tmp_path: Path) -> None:
     made = generate_delegation_key(tmp_path, PASSPHRASE)
     with pytest.raises(TrustDeniedError):
-        certificate_of(SigningKey(made.key, Secret("wrong")), Deadline.after(TIMEOUT, "the test"))
+        certificate_of(SigningKey(made.key, Secret("wrong")), TrustDeadline.after(TIMEOUT, "the test"))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_key_made_with_openssl_can_be_allowed_to_sign(
     made = ["openssl", "genpkey", "-quiet", "-algorithm", algorithm, "-pkeyopt", choice, "-out", str(plain)]
     subprocess.run(made, check=True)
     key, server = SigningKey(plain, None), initialise.keywords["server"]
-    certificate.write_text(certificate_of(key, Deadline.after(TIMEOUT, "the test")))
+    certificate.write_text(certificate_of(key, TrustDeadline.after(TIMEOUT, "the test")))
     initialise(gun, certificate=certificate)
     sign_targets([target(gun)], key, server, timeout=TIMEOUT)
     assert "v1" in read_signatures([gun], server, timeout=TIMEOUT)[gun]

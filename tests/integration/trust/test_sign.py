@@ -13,7 +13,7 @@ import pytest
 
 from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
 from farm.settings import Secret, Settings
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.delegation import generate_delegation_key
 from farm.trust.notary.directory import locked
 from farm.trust.notary.keys import SigningKey, check_key
@@ -166,7 +166,7 @@ def test_concurrent_signings_of_one_gun_under_a_lock_lose_nothing(
     targets = [target(gun, f"v{number}") for number in range(6)]
 
     def locked_sign(item: SignTarget) -> None:
-        with locked(tmp_path / "gun.lock", Deadline.after(TIMEOUT, "waiting for the GUN")):
+        with locked(tmp_path / "gun.lock", TrustDeadline.after(TIMEOUT, "waiting for the GUN")):
             sign_targets([item], key, server, timeout=TIMEOUT)
 
     with ThreadPoolExecutor(len(targets)) as threads:

@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import InputError, TrustError
 from farm.settings import Secret
-from farm.trust.notary.deadline import Deadline
+from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.delegation import generate_delegation_key
 from farm.trust.notary.keys import certified_key_id
 
@@ -20,7 +20,7 @@ def test_a_directory_that_cannot_hold_a_key_is_named(place: str) -> None:
 
 
 def test_a_missing_certificate_and_an_invalid_one_have_different_errors(tmp_path: Path) -> None:
-    deadline = Deadline.after(60, "reading it")
+    deadline = TrustDeadline.after(60, "reading it")
     with pytest.raises(InputError, match="cannot be read: No such file"):
         certified_key_id(tmp_path / "none.crt", deadline)
     (tmp_path / "some.crt").write_text("no certificate")
