@@ -6,7 +6,7 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from farm.builders.build_arguments import PROXIES, proxy_args
 from farm.builders.build_spec import BuildSpec
@@ -84,31 +84,29 @@ class ImageBuild:
         return choose_builder(self.context.settings, engine, self.context.credentials.login_for)
 
     def _build(self, engine: Engine) -> None:
-        job, stop = self.job, self.held.stopped
         builder = self._builder(engine)
         if self.built and builder.has_image(self.target, self.built[-1]):
             return
         with ExitStack() as stack:
-            context = stack.enter_context(
-                wait_for_redis(lambda: get_context(self.context.store, job.context), stop=stop)
-            )
-            verify(context, job)
-            self.move(JobState.BUILDING, JobPatch())
-            whole_context = stack.enter_context(
-                with_depends_images(
-                    context,
-                    job.depends,
-                    job.arch,
-                    engine=engine,
-                    registry=self.context.sources,
-                    log=self.log.write,
-                )
-            )
+            context = self._build_context(engine, stack)
             begun = time.monotonic()
-            spec = BuildSpec.of(job, proxies=proxy_args(environment(PROXIES)))
-            image = builder.build(spec, whole_context, self._control(self._time_limit()))
+            spec = BuildSpec.of(self.job, proxies=proxy_args(environment(PROXIES)))
+            image = builder.build(spec, context, self._control(self._time_limit()))
             self.built.append(image)
             self._record_duration(time.monotonic() - begun)
+
+    def _build_context(self, engine: Engine, stack: ExitStack) -> IO[bytes]:
+        """Return the verified context with the images that the job depends on; the job is now `building`."""
+        job, context = self.job, self.context
+        tar = stack.enter_context(
+            wait_for_redis(lambda: get_context(context.store, job.context), stop=self.held.stopped)
+        )
+        verify(tar, job)
+        self.move(JobState.BUILDING, JobPatch())
+        with_images = with_depends_images(
+            tar, job.depends, job.arch, engine=engine, registry=context.sources, log=self.log.write
+        )
+        return stack.enter_context(with_images)
 
     def _control(self, timeout: float) -> Control:
         return Control(self.log.write, timeout, self.held.stopped.is_set)

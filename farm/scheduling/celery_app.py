@@ -81,11 +81,16 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
     return {
         "task_queues": [Queue(name, routing_key=name) for name in QUEUES],
         "task_default_queue": PUBLISH_QUEUE,
+        # A misspelled queue is an error instead of a queue that nobody consumes.
         "task_create_missing_queues": False,
+        # With Redis, late acknowledgement starts a long build again at every visibility_timeout:
+        # https://github.com/celery/celery/issues/5935
         "task_acks_late": False,
+        # A prefetched job would wait behind a long build while another worker is idle.
         "worker_disable_prefetch": True,
         "worker_prefetch_multiplier": 1,
         "worker_pool": "prefork",
+        # Messages are acknowledged early, so a build need not end with the connection to Redis.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_proc_alive_timeout": 60,
         "worker_hijack_root_logger": False,

@@ -100,15 +100,15 @@ def _job_call(
     expected_token: str = "",
 ) -> Call:
     allowed = sources(JOB_TRANSITIONS, to)
-    waits_in = (
-        "in_progress" if to.in_progress or patch.waiting_for else "queued" if to is JobState.QUEUED else ""
-    )
+    # A queued job that waits for a lease has no message in its queue, so it must not look lost there.
+    under_lease = to.in_progress or patch.waiting_for
+    queue = "queued" if to is JobState.QUEUED else ""
     request = {
         "field": job.field,
         "package": job.package.field,
         "expected_states": _narrowed(allowed, expected_states, to),
         "ends": to.ended,
-        "waits_in": waits_in,
+        "waits_in": "in_progress" if under_lease else queue,
     }
     return _call(job.run, request, to, patch, expected_token, arch=job.arch)
 
@@ -133,6 +133,7 @@ def _package_call(
 
 
 def _narrowed(allowed: tuple[str, ...], chosen: Collection[str] | None, to: str) -> list[str]:
+    # Never more than the table allows: it stays the only place that says what may follow what.
     if chosen is None:
         return list(allowed)
     if unknown := [state for state in chosen if state not in allowed]:

@@ -28,12 +28,12 @@ class Phase:
 
 
 def _job(state: str) -> str:
-    """The transition of a job: `J PACKAGE ARCH`, and the state in its patch."""
-    return rf'(?s)J \S*/<package> <arch>\r\n.{{0,400}}"state": "{state}"'
+    """The transition of a job, in the request to the Lua script: its field, and the state in its patch."""
+    return rf'"field": "J \S*/<package> <arch>", .{{0,400}}"patch": \{{"state": "{state}"'
 
 
 def _package(state: str) -> str:
-    return rf'(?s)P \S*/<package>\r\n.{{0,400}}"state": "{state}"'
+    return rf'"field": "P \S*/<package>", .{{0,400}}"patch": \{{"state": "{state}"'
 
 
 TAKEN = Phase(
