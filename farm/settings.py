@@ -17,16 +17,14 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from farm.errors import BuildYmlError, SettingsError
+from farm.syntax.durations import read_seconds
 from farm.syntax.setting_types import (
     BUILDERS,
     SECRET_KINDS,
     Secret,
-    Size,
-    format_bytes,
     read_boolean,
     read_broker,
     read_builder,
-    read_bytes,
     read_count,
     read_mirrors,
     read_pairs,
@@ -37,18 +35,18 @@ from farm.syntax.setting_types import (
     read_port,
     read_provenance,
     read_sbom,
-    read_seconds,
     read_secret,
     read_text,
     read_words,
 )
+from farm.syntax.sizes import Size, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 DEFAULT_NOTARY = "https://notary.docker.io"
 CONFIG_VARIABLE = "FARM_CONFIG"
-__all__ = ["BUILDERS", "Secret", "Size", "format_bytes"]
+__all__ = ["BUILDERS", "Secret"]
 
 
 def _setting(

@@ -11,8 +11,8 @@ from farm.builders.engine_push import forget
 from farm.builders.pruning import free_space, tidy
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
-from farm.settings import format_bytes
 from farm.state.engine_images import left_images, note_image, strike_images
+from farm.syntax.sizes import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

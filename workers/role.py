@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from farm.errors import InputError
 from farm.model import ARCHES
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
+from farm.system.identity import host_name
 from farm.system.processes import TIE_PROGRAM, require
 from farm.trust.notary.configure import signing_key
 from farm.trust.notary.keys import check_key
@@ -53,7 +53,7 @@ class Role:
             self.engine,
             self.emulated,
             builder=self.builder,
-            host=platform.node(),
+            host=host_name(),
         )
 
 
@@ -110,4 +110,4 @@ def check_signing(settings: Settings) -> None:
 
 def default_name(role: Role) -> str:
     """A name that says what the worker is and where: amd64@host, publish@host."""
-    return f"{'-'.join((*role.arches, *(['publish'] if role.publisher else [])))}@{platform.node()}"
+    return f"{'-'.join((*role.arches, *(['publish'] if role.publisher else [])))}@{host_name()}"

@@ -176,12 +176,3 @@ def on_disk(place: Path) -> Iterator[None]:
                 f"{place}: the disk is full", hint="farm cache prune may free some"
             ) from error
         raise CacheError(f"{error.filename or place}: {error.strerror or error}") from error
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory outlive a power cut."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

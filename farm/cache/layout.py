@@ -6,12 +6,13 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from farm.cache.blobs import Blobs, on_disk, sync_directory
+from farm.cache.blobs import Blobs, on_disk
 from farm.cache.content import missing
 from farm.cache.lock import locked
 from farm.errors import CacheBusyError, CacheError
 from farm.model import Descriptor, Reference
 from farm.registry.media_types import OCI_INDEX
+from farm.system.files import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

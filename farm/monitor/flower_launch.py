@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from farm.errors import InputError, SettingsError
 from farm.settings import Secret, child_environment
 from farm.system.files import write_once
+from farm.system.private_directories import make_private
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -54,7 +55,7 @@ def flower_password(settings: Settings) -> Secret:
         return settings.flower_password
     path = settings.state_dir / "flower.password"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         write_once(path, secrets.token_urlsafe(16))
         password = path.read_text().strip()
     except OSError as error:
@@ -98,7 +99,7 @@ def config_file(name: str) -> Path:
     Raises:
         SettingsError: it is in neither place.
     """
-    beside = Path(__file__).resolve().parent.parent / "config" / name
+    beside = Path(__file__).resolve().parents[2] / "config" / name
     installed = Path(sys.prefix) / "share" / "linuxkit-farm" / "config" / name
     for path in (beside, installed):
         if path.is_file():

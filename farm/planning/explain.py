@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from farm.model import JobState, PackageState
+from farm.syntax.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -62,11 +63,3 @@ def _job(job: JobRecord, line: Line | None, before: int) -> str:
         f" (about {format_duration(fmean(line.took) * math.ceil(busy / line.slots))})" if line.took else ""
     )
     return f"behind {ahead} job{'' if ahead == 1 else 's'}{about}" if ahead else f"next{about}"
-
-
-def format_duration(seconds: float) -> str:
-    """A duration as people say it: 40 s, 9 min, 3 h."""
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(1, seconds):.0f} s"

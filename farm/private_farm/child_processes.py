@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError, facts_of
+from farm.system import processes
+from farm.system.identity import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +45,7 @@ class Child:
         """Start the process, its output going to its log file."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                dying_with_parent(self.command),
+                processes.stop_with_parent(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -72,24 +72,9 @@ class Child:
         return lines[-1] if lines else ""
 
 
-def dying_with_parent(command: Sequence[str]) -> list[str]:
-    """The command, told to end when the process that starts it ends, however that happens."""
-    setpriv = shutil.which("setpriv")
-    return [*([setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []), *command]
-
-
 def stop(children: Sequence[Child]) -> None:
-    """Ask all of them to finish, wait for them together, kill what is left."""
-    running = [child.process for child in children if child.process and child.running]
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + STOP_WAIT
-    for process in running:
-        try:
-            process.wait(timeout=max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    """Ask all of them to finish, wait for them together, kill those that do not."""
+    processes.stop([child.process for child in children if child.process], wait=STOP_WAIT)
 
 
 def redis_child(directory: Path, socket: Path, log_file: Path) -> Child:
@@ -114,7 +99,7 @@ def worker_child(
 ) -> Child:
     """A worker for these architectures, or a publisher; its name is the one by which the farm knows it."""
     role = PUBLISHER if publish else BUILDER
-    name = f"{role}@{platform.node()}"
+    name = f"{role}@{host_name()}"
     return Child(name, worker_command(arches, publish=publish, name=name), logs / f"{role}.log", environment)
 
 

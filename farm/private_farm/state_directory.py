@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -12,6 +11,8 @@ from typing import TYPE_CHECKING
 
 from farm.errors import FarmError, SettingsError
 from farm.settings import FIELDS, SECRET_FILES, Secret
+from farm.system.locks import locked, try_lock
+from farm.system.private_directories import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,8 +47,9 @@ class StateDirectory:
                 f"state-dir: {state_dir} is too long a path for a socket", hint="choose a shorter one"
             )
         try:
-            place.logs.mkdir(parents=True, exist_ok=True)
+            make_private(place.directory)
             place.directory.chmod(0o700)
+            place.logs.mkdir(exist_ok=True)
         except OSError as error:
             raise SettingsError(f"state-dir: {state_dir} cannot be used: {error.strerror}") from error
         return place
@@ -127,17 +129,16 @@ class StateDirectory:
     @contextmanager
     def used(self) -> Iterator[None]:
         """Hold the farm up while the body runs; waits while a supervisor is just taking it down."""
-        with (self.directory / "users.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+        with locked(self.directory / "users.lock", shared=True):
             yield
 
     def unused(self) -> int | None:
         """Keep new users waiting, if there are no others; returns the descriptor that does so."""
-        return _try_lock(self.directory / "users.lock")
+        return try_lock(self.directory / "users.lock")
 
     def supervise(self) -> int | None:
         """Become the one supervisor; None when there is one."""
-        return _try_lock(self.directory / "supervisor.lock")
+        return try_lock(self.directory / "supervisor.lock")
 
     def managed(self) -> bool:
         """Whether a supervisor has removed what an earlier one left, and written down its process number."""
@@ -164,13 +165,3 @@ def fingerprint(settings: Settings) -> dict[str, str]:
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _try_lock(path: Path) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor

@@ -10,9 +10,9 @@ from farm.errors import StateError
 from farm.planning.retry_plan import again, to_repeat
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import COMMANDS_TRIES, make_app
-from farm.scheduling.submission import whoami
 from farm.state.contexts import keep_contexts
 from farm.state.runs import next_run, read_run, read_works
+from farm.system.identity import user_at_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +47,7 @@ def plan_retry(store: Store, run: str, names: Sequence[str] = ()) -> Retry | Non
     if not packages:
         return None
     works = read_works(store, run, list(packages))
-    new = again(record, works, run=next_run(store), submitter=whoami(), created=time.time())
+    new = again(record, works, run=next_run(store), submitter=user_at_host(), created=time.time())
     return Retry(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
 
 

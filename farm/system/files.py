@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
-import platform
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import FarmError, TemporaryFullError
+from farm.system.identity import host_name
+from farm.system.locks import locked
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 def write_once(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file that is there whole or not at all, and survives a crash; one that exists is kept.
+    """Create a file, whole or not at all; one that exists is kept, unless it is empty.
 
-    An empty one does not count: whoever made it was killed, or found the disk full, before it was written.
+    An empty one was left by a process that was killed, or found the disk full, before it wrote the text.
     """
     with suppress(FileNotFoundError):
         if path.stat().st_size:
             return
     handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    new = Path(name)
     try:
         with os.fdopen(handle, "w") as file:
             os.fchmod(file.fileno(), mode)
@@ -34,20 +35,28 @@ def write_once(path: Path, text: str, mode: int = 0o600) -> None:
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(name, path)
+            os.link(new, path)
         except FileExistsError:
-            _replace_empty(path, name)
+            _replace_empty(path, new)
     finally:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
-def _replace_empty(path: Path, name: str) -> None:
-    """Put a file in the place of an empty one, unless somebody else just did: the first stays."""
-    with path.open("rb") as standing:
-        fcntl.flock(standing, fcntl.LOCK_EX)
-        found = os.fstat(standing.fileno())
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power failure."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace_empty(path: Path, new: Path) -> None:
+    """Replace an empty file, unless another process just did: the first one wins."""
+    with locked(path) as descriptor:
+        found = os.fstat(descriptor)
         if not found.st_size and os.path.samestat(found, path.stat()):
-            Path(name).replace(path)
+            new.replace(path)
 
 
 def spool() -> IO[bytes]:
@@ -83,7 +92,7 @@ class _Spool(io.FileIO):
 def _refusal(error: OSError) -> FarmError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TemporaryFullError(
-            f"{tempfile.tempdir}, the directory for temporary files, is full on {platform.node()}",
+            f"{tempfile.tempdir}, the directory for temporary files, is full on {host_name()}",
             hint="free some there, or set TMPDIR to a larger one",
         )
     where = tempfile.tempdir or "no temporary file can be made"

@@ -10,6 +10,7 @@ from pathlib import Path
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret
 from farm.system.files import write_once
+from farm.system.private_directories import make_private
 from farm.trust.notary.deadline import Deadline
 from farm.trust.notary.keys import ENCRYPTION, SigningKey, readable, wrong_passphrase_error
 from farm.trust.notary.openssl import openssl
@@ -47,7 +48,7 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
     deadline = Deadline.after(timeout, "making a delegation key")
     made = DelegationKey(directory / "delegation.pem", directory / "delegation.crt")
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(directory)
         if not made.key.exists():
             write_once(made.key, _new_key(passphrase, deadline))
         if not made.certificate.exists():

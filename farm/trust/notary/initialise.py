@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.errors import TrustDeniedError, TrustError
 from farm.system.files import write_once
+from farm.system.private_directories import make_private
 from farm.trust.notary.client import Notary, NotaryServer, fresh
 from farm.trust.notary.conflict_retry import until_true
 from farm.trust.notary.deadline import Deadline
@@ -220,7 +221,7 @@ def _keep(work: Path, trust_dir: Path) -> None:
 def _private(trust_dir: Path) -> Path:
     private = trust_dir / "private"
     try:
-        private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(private)
     except OSError as error:
         raise TrustDeniedError(f"{private}: cannot be made: {error.strerror}") from error
     return private

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 from farm.settings import Secret, environment
-from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, require
+from farm.system.processes import TIE_PROGRAM, require, run_text
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Sequence
 
     from farm.trust.notary.deadline import Deadline
@@ -25,16 +25,10 @@ def openssl(
     """
     require("openssl", *TIE_PROGRAM)
     lines = "".join(f"{secret.reveal()}\n" for secret in secrets)
-    try:
-        return subprocess.run(
-            [*DIE_WITH_PARENT, "openssl", *arguments],
-            input=lines,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=deadline.left(),
-            env=environment(["PATH"]),
-        )
-    except subprocess.TimeoutExpired:
-        # The cause would carry what was printed.
-        raise deadline.missed() from None
+    return run_text(
+        ["openssl", *arguments],
+        timeout=deadline.left(),
+        late=deadline.missed(),
+        given=lines,
+        environment=environment(["PATH"]),
+    )

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import subprocess
-from contextlib import suppress
 
 from farm.errors import SettingsError, TrustDeniedError, TrustUnavailableError
 from farm.settings import Secret
+from farm.system.processes import excerpt, run
 
 _SHOWN = 200
 
@@ -28,22 +25,20 @@ def passphrase_of(command: str, timeout: float) -> Secret:
         TrustUnavailableError: it took too long; it is dead by then, with what it started.
     """
     words = _split(command)
+    late = TrustUnavailableError(f"the passphrase command {words[0]} did not end within {timeout:g} s")
     try:
-        status, printed, complaint = _run(words, timeout)
+        done = run(words, timeout=timeout, late=late, own_session=True)
     except OSError as error:
         raise TrustDeniedError(
             f"the passphrase command {words[0]} cannot be started: {error.strerror}",
             hint="see signing-passphrase-command",
         ) from error
-    except subprocess.TimeoutExpired:
-        # The cause would carry what was printed.
-        raise TrustUnavailableError(
-            f"the passphrase command {words[0]} did not end within {timeout:g} s"
-        ) from None
-    if status != 0:
-        said = " ".join(complaint.decode(errors="replace").split())[-_SHOWN:] or "it says nothing"
-        raise TrustDeniedError(f"the passphrase command {words[0]} ended with status {status}: {said}")
-    return _secret(printed, words[0])
+    if done.returncode:
+        said = excerpt(done.stderr, _SHOWN) or "it says nothing"
+        raise TrustDeniedError(
+            f"the passphrase command {words[0]} ended with status {done.returncode}: {said}"
+        )
+    return _secret(done.stdout, words[0])
 
 
 def _split(command: str) -> list[str]:
@@ -54,23 +49,6 @@ def _split(command: str) -> list[str]:
     if not words:
         raise SettingsError("signing-passphrase-command: is empty")
     return words
-
-
-def _run(words: list[str], timeout: float) -> tuple[int, bytes, bytes]:
-    with subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            printed, complaint = process.communicate(timeout=timeout)
-        except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
-    return process.returncode, printed, complaint
 
 
 def _secret(printed: bytes, name: str) -> Secret:

@@ -15,13 +15,13 @@ import pytest
 from farm.errors import FarmError
 from farm.private_farm.child_processes import (
     Child,
-    dying_with_parent,
     redis_child,
     stop,
     why_ended,
     worker_child,
     worker_command,
 )
+from farm.system.processes import stop_with_parent
 from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def test_stopping_kills_who_does_not_finish(
 
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     text = "import subprocess, sys\nprint(subprocess.Popen(sys.argv[1:]).pid, flush=True)\nsys.stdin.read()"
-    command = [sys.executable, "-c", text, *dying_with_parent(["sleep", "600"])]
+    command = [sys.executable, "-c", text, *stop_with_parent(["sleep", "600"])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import SettingsError
-from farm.settings import format_bytes, load_settings
+from farm.settings import load_settings
+from farm.syntax.sizes import format_bytes
 
 
 @pytest.mark.parametrize(
