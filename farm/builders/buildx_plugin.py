@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from farm.errors import EngineUnavailableError, FarmError, InputError
 from farm.model import ARCHES
-from farm.system.processes import run_text
+from farm.system import processes
+from farm.system.processes import DIE_WITH_PARENT, decoded
 
 if TYPE_CHECKING:
     import subprocess
@@ -95,9 +96,10 @@ def run(
         FarmError: it cannot be started.
         EngineUnavailableError: it did not end in time; it is dead by then.
     """
-    words = f"{Path(command[0]).name} {' '.join(command[1:])}"
-    late = EngineUnavailableError(f"`{words}` did not answer within {timeout:.0f} s")
+    name = f"{Path(command[0]).name} {' '.join(command[1:])}"
+    late = EngineUnavailableError(f"`{name}` did not answer within {timeout:.0f} s")
     try:
-        return run_text(command, timeout=timeout, late=late, environment=environment)
+        words = [*DIE_WITH_PARENT, *command]
+        return decoded(processes.run(words, timeout=timeout, late=late, environment=environment))
     except OSError as error:
         raise FarmError(f"{command[0]} cannot be run: {error.strerror}") from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import FarmError, SettingsError
 from farm.settings import FIELDS, SECRET_FILES, Secret
-from farm.system.locks import locked, try_lock
+from farm.system.locks import is_locked, locked, try_lock
 from farm.system.private_directories import make_private
 
 if TYPE_CHECKING:
@@ -150,10 +150,7 @@ class StateDirectory:
 
     def supervised(self) -> bool:
         """Whether a supervisor runs."""
-        lock = self.supervise()
-        if lock is not None:
-            os.close(lock)
-        return lock is None
+        return is_locked(self.directory / "supervisor.lock")
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:

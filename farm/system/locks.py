@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import random
 import struct
@@ -14,9 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    Operation = Callable[[int, int], object]
-    """Takes a lock on a descriptor: LOCK_EX or LOCK_SH of fcntl, with LOCK_NB to fail where it is taken."""
-
+_OPEN = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _STRUCT_FLOCK = "hhqqi"
 """l_type, l_whence, l_start, l_len (0: to the end of the file), l_pid (must be 0 for F_OFD_*)."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.05
@@ -31,8 +30,7 @@ def posix_lock(descriptor: int, operation: int) -> None:
     https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html
     """
     kind = fcntl.F_RDLCK if operation & fcntl.LOCK_SH else fcntl.F_WRLCK
-    command = fcntl.F_OFD_SETLK if operation & fcntl.LOCK_NB else fcntl.F_OFD_SETLKW
-    fcntl.fcntl(descriptor, command, struct.pack(_STRUCT_FLOCK, kind, os.SEEK_SET, 0, 0, 0))
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_STRUCT_FLOCK, kind, os.SEEK_SET, 0, 0, 0))
 
 
 @contextmanager
@@ -40,37 +38,43 @@ def locked(
     path: Path,
     *,
     shared: bool = False,
-    timeout: float | None = None,
+    timeout: float = math.inf,
     busy: Exception | None = None,
     mode: int = 0o600,
-    operation: Operation = fcntl.flock,
+    operation: Callable[[int, int], object] = fcntl.flock,
 ) -> Iterator[int]:
-    """Hold the lock in a file, which is created if it is missing; yields its descriptor.
+    """Hold the lock in a file, which is created with `mode` if it is missing; yields its descriptor.
 
     Args:
         path: the file.
         shared: share the lock with other readers.
-        timeout: seconds to wait for the lock; None to wait as long as it takes.
-        busy: what to raise if the lock is not free by then.
+        timeout: seconds to wait for it; `busy` is raised after that.
+        busy: None for the kernel's own BlockingIOError.
         mode: permissions of a new file.
         operation: `fcntl.flock` or `posix_lock`.
-
-    Raises:
-        OSError: the file cannot be opened.
     """
     # Over NFS, the kernel turns flock(2) into a lock that needs write access to be exclusive.
-    access = os.O_RDONLY if shared else os.O_RDWR
-    descriptor = os.open(path, access | os.O_CREAT | os.O_CLOEXEC, mode)
+    descriptor = os.open(path, (os.O_RDONLY if shared else os.O_RDWR) | _OPEN, mode)
+    how = fcntl.LOCK_NB | (fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+    deadline = time.monotonic() + timeout
     try:
-        _take(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX, timeout, busy, operation)
+        while True:
+            try:
+                operation(descriptor, how)
+                break
+            except BlockingIOError as error:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise (busy or error) from error
+                time.sleep(min(left, random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE)))  # noqa: S311 - no secret
         yield descriptor
     finally:
         os.close(descriptor)
 
 
-def try_lock(path: Path, *, create: bool = True) -> int | None:
+def try_lock(path: Path) -> int | None:
     """Take the exclusive lock in a file if it is free; return the descriptor that holds it, else None."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if create else 0), 0o600)
+    descriptor = os.open(path, os.O_RDWR | _OPEN, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -79,20 +83,13 @@ def try_lock(path: Path, *, create: bool = True) -> int | None:
     return descriptor
 
 
-def _take(
-    descriptor: int, how: int, timeout: float | None, busy: Exception | None, operation: Operation
-) -> None:
-    if timeout is None:
-        operation(descriptor, how)
-        return
-    deadline = time.monotonic() + timeout
-    while True:
-        try:
-            operation(descriptor, how | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise (busy or error) from error
-            time.sleep(min(left, random.uniform(_SHORTEST_PAUSE, _LONGEST_PAUSE)))  # noqa: S311 - no secret
-        else:
-            return
+def is_locked(path: Path) -> bool:
+    """Whether somebody holds the lock in a file, or may, because this user cannot open it."""
+    try:
+        with path.open("rb+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

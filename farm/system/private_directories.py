@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import math
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.system.locks import locked, try_lock
+from farm.system.locks import is_locked, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,43 +26,21 @@ def make_private(path: Path) -> None:
 
 @contextmanager
 def temporary_directory(
-    parent: Path, *, prefix: str, timeout: float | None = None, busy: Exception | None = None
+    parent: Path, *, prefix: str, timeout: float = math.inf, busy: Exception | None = None
 ) -> Iterator[Path]:
-    """An empty private directory in `parent`, removed at the end.
+    """An empty private directory in `parent`, which is created if it is missing; removed at the end.
 
-    Those that killed processes left there under the same prefix are removed first.
-
-    Args:
-        parent: created if it is missing.
-        prefix: how its name begins.
-        timeout: seconds to wait for other processes that are between these two steps; None: no limit.
-        busy: what to raise after that.
-
-    Raises:
-        OSError: `parent` cannot be created or written.
+    Those that killed processes left there under the same prefix are removed first. `timeout` and `busy` limit
+    the wait for other processes that do so.
     """
     make_private(parent)
-    # Between its creation and its lock, a directory looks abandoned: only one process at a time may create or
-    # remove them.
-    with locked(parent / _LOCK, timeout=timeout, busy=busy):
-        for path in parent.glob(f"{prefix}*"):
-            if _abandoned(path):
-                shutil.rmtree(path, ignore_errors=True)
-        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        held = try_lock(path / _IN_USE)
-    try:
+    with ExitStack() as stack:
+        # A new directory without its lock looks abandoned: one process at a time creates or removes them.
+        with locked(parent / _LOCK, timeout=timeout, busy=busy):
+            for path in parent.glob(f"{prefix}*/"):
+                if not is_locked(path / _IN_USE):
+                    shutil.rmtree(path, ignore_errors=True)
+            path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            stack.enter_context(locked(path / _IN_USE))
+        stack.callback(shutil.rmtree, path, ignore_errors=True)
         yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-        if held is not None:
-            os.close(held)
-
-
-def _abandoned(path: Path) -> bool:
-    try:
-        held = try_lock(path / _IN_USE, create=False)
-    except FileNotFoundError:
-        return True
-    if held is not None:
-        os.close(held)
-    return held is not None

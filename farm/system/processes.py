@@ -87,19 +87,10 @@ def run(
     return subprocess.CompletedProcess(command, process.returncode, output, complaint)
 
 
-def run_text(
-    command: Sequence[str],
-    *,
-    timeout: float,
-    late: FarmError,
-    given: str = "",
-    environment: Mapping[str, str] | None = None,
-) -> subprocess.CompletedProcess[str]:
-    """As `run`, with text in and out, of a program that dies with its parent."""
-    words = [*DIE_WITH_PARENT, *command]
-    done = run(words, timeout=timeout, late=late, given=given.encode(), environment=environment)
+def decoded(done: subprocess.CompletedProcess[bytes]) -> subprocess.CompletedProcess[str]:
+    """What a program printed, as text."""
     output, complaint = (part.decode(errors="replace") for part in (done.stdout, done.stderr))
-    return subprocess.CompletedProcess(command, done.returncode, output, complaint)
+    return subprocess.CompletedProcess(done.args, done.returncode, output, complaint)
 
 
 def excerpt(output: bytes | str, length: int) -> str:

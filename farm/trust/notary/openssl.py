@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.settings import Secret, environment
-from farm.system.processes import TIE_PROGRAM, require, run_text
+from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, decoded, require, run
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,10 +25,6 @@ def openssl(
     """
     require("openssl", *TIE_PROGRAM)
     lines = "".join(f"{secret.reveal()}\n" for secret in secrets)
-    return run_text(
-        ["openssl", *arguments],
-        timeout=deadline.left(),
-        late=deadline.missed(),
-        given=lines,
-        environment=environment(["PATH"]),
-    )
+    command = [*DIE_WITH_PARENT, "openssl", *arguments]
+    limit, late, variables = deadline.left(), deadline.missed(), environment(["PATH"])
+    return decoded(run(command, timeout=limit, late=late, given=lines.encode(), environment=variables))
