@@ -58,9 +58,9 @@ class FarmError(Exception):
         return kind(str(data["message"]), hint=data.get("hint"))
 
 
-def defect(error: Exception, *, hint: str) -> FarmError:
+def internal_error(error: Exception, *, hint: str) -> FarmError:
     """What nobody expected, as an error that can be told and stored; `hint` says where its traceback is."""
-    return FarmError(f"a defect of farm: {type(error).__name__}: {' '.join(str(error).split())}", hint=hint)
+    return FarmError(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}", hint=hint)
 
 
 def together(errors: Sequence[FarmError]) -> FarmError:

@@ -20,7 +20,7 @@ from farm.errors import (
     LeaseLostError,
     RegistryError,
     StateUnavailableError,
-    defect,
+    internal_error,
 )
 from farm.model import ArchImage, Job, JobState
 from farm.package.context import verify
@@ -150,7 +150,7 @@ class BuildExecution:
             _log.exception("%s", self.job.title)
             if keeper.stopped.is_set():
                 raise LeaseLostError(f"{self.job.title}: was stopped") from error
-            raise self._failed(defect(error, hint=_TRACEBACK), keeper) from error
+            raise self._failed(internal_error(error, hint=_TRACEBACK), keeper) from error
 
     def _begin(self, keeper: leases.Keeper) -> ArchImage | None:
         """Take the job; returns its image where an earlier execution of this task recorded one."""

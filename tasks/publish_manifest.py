@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm.errors import FarmError, LeaseLostError, StateUnavailableError, defect
+from farm.errors import FarmError, LeaseLostError, StateUnavailableError, internal_error
 from farm.model import ArchImage, Descriptor, PackageState, PackageWork
 from farm.registry.publish_index import Publishing
 from farm.registry.release import releasable, release
@@ -157,7 +157,7 @@ class Publication:
             log.exception("%s", self.work.package)
             if keeper.stopped.is_set():
                 raise self._taken_over() from error
-            raise self._failed(defect(error, hint=_TRACEBACK), keeper) from error
+            raise self._failed(internal_error(error, hint=_TRACEBACK), keeper) from error
         self.move(self._end, keeper, index=descriptor)
         return descriptor
 

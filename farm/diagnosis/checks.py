@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.builders.choice import check_builders, describe_builder, uses_buildx
 from farm.builders.docker_engine import Engine
-from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, defect, facts_of
+from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, facts_of, internal_error
 from farm.model import Reference
 from farm.registry.connect import open_registry
 from farm.state.store import Store
@@ -64,7 +64,7 @@ def look(part: str, check: Callable[[Settings], str], settings: Settings) -> Fin
     except FarmError as error:
         return Finding(part, error=error)
     except Exception as error:  # noqa: BLE001 - a check that breaks must not hide what the others found
-        told = defect(error, hint="farm --debug doctor shows the traceback")
+        told = internal_error(error, hint="farm --debug doctor shows the traceback")
         told.__cause__ = error
         return Finding(part, error=told)
 

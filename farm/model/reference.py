@@ -53,7 +53,7 @@ class Reference:
         )
         if not valid:
             raise InputError(
-                f"{text!r} is no image reference", hint="write it as [HOST/]NAME[:TAG][@sha256:...]"
+                f"invalid image reference {text!r}", hint="write it as [HOST/]NAME[:TAG][@sha256:...]"
             )
         return Reference(registry, path, tag or None, digest or None)
 

@@ -51,10 +51,10 @@ def record(store: Store) -> JobRecord:
 def test_a_defect_is_told_at_once_and_not_taken_for_the_death_of_a_worker(
     store: Store, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(FarmError, match="a defect of farm: TypeError: odd"):
+    with pytest.raises(FarmError, match="internal error: TypeError: odd"):
         carry_out(store, redis_url, TypeError("odd"), monkeypatch)
     assert record(store).state is JobState.FAILED
-    assert "linuxkit/foo amd64: a defect of farm: TypeError: odd" in record(store).why
+    assert "linuxkit/foo amd64: internal error: TypeError: odd" in record(store).why
     assert runs.read_package_record(store, "r1", FOO).state is PackageState.FAILED
 
 

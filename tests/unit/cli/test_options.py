@@ -152,7 +152,7 @@ def test_errors_of_several_packages_are_a_line_each(
 def test_a_defect_is_told_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = told(monkeypatch, capsys, ZeroDivisionError("by nought"))
     assert code == 1
-    assert text.startswith("farm: a defect of farm: ZeroDivisionError: by nought")
+    assert text.startswith("farm: internal error: ZeroDivisionError: by nought")
     assert len(text.splitlines()) == 1
 
 

@@ -32,7 +32,7 @@ def test_a_defect_of_one_check_is_a_finding_like_any_other() -> None:
         raise RuntimeError("as\nnobody expected")
 
     finding = look("part", check, Settings())
-    assert str(finding.error).startswith("a defect of farm: RuntimeError: as nobody expected (")
+    assert str(finding.error).startswith("internal error: RuntimeError: as nobody expected (")
     assert worst([finding]) == 1
 
 

@@ -78,7 +78,7 @@ def test_a_reference_is_read_as_docker_reads_it(text: str, parts: tuple[str | No
     ],
 )
 def test_what_is_no_reference_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no image reference"):
+    with pytest.raises(InputError, match="invalid image reference"):
         Reference.parse(text)
 
 

@@ -127,7 +127,10 @@ _TARGET = "target: a.tar"
         (["from-file: ../l"], ":4: depends.docker-images.from-file: ../l leads out"),
         ([_TARGET, "from-file: gone"], ":5: depends.docker-images.from-file: "),
         ([_TARGET, "list: [alpine]"], ":5: depends.docker-images.list: alpine has no digest"),
-        ([_TARGET, "list: ['alpine@sha256:12']"], ":5: depends.docker-images.list: 'alpine@sha256:12' is no"),
+        (
+            [_TARGET, "list: ['alpine@sha256:12']"],
+            ":5: depends.docker-images.list: invalid image reference 'alpine@sha256:12'",
+        ),
         ([f"list: ['{_PINNED}']"], ":3: depends.docker-images: target or target-dir must say"),
     ],
 )
