@@ -1,4 +1,4 @@
-"""Flower over the farm's queues: its command line, its login, and the environment in which it starts."""
+"""How Flower is launched: its command line, environment, login and port."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ APP = "farm.monitor.flower_app"
 
 
 def flower_command() -> list[str]:
-    """The command line of Flower: nothing in it is secret, broker and login are in its environment."""
+    """The command line of Flower; broker and login, which are secret, are in its environment."""
     return [
         sys.executable,
         "-m",
@@ -36,7 +36,7 @@ def flower_command() -> list[str]:
 
 
 def flower_environment(settings: Settings) -> dict[str, str]:
-    """Flower's environment: the broker, address, port and login, and none of the signing secrets."""
+    """Flower's environment: broker, address, port and login, without the secrets for signing."""
     bare = replace(
         settings,
         signing_passphrase=None,
@@ -50,7 +50,7 @@ def flower_environment(settings: Settings) -> dict[str, str]:
 
 
 def flower_password(settings: Settings) -> Secret:
-    """The password that is set, or one that is made once and kept in the state directory."""
+    """The password that is set, or one that is generated once and kept in the state directory."""
     if settings.flower_password is not None:
         return settings.flower_password
     path = settings.state_dir / "flower.password"
@@ -61,20 +61,20 @@ def flower_password(settings: Settings) -> Secret:
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written or read: {error.strerror}") from error
     if not password:
-        raise SettingsError(f"{path}: holds no password", hint="remove it, and one is made")
+        raise SettingsError(f"{path}: contains no password", hint="remove the file to have one generated")
     return Secret(password)
 
 
 def flower_url(settings: Settings) -> str:
-    """Where Flower is found."""
+    """The URL of Flower's pages."""
     return f"http://{settings.flower_address}:{settings.flower_port}"
 
 
 def check_port(settings: Settings) -> None:
-    """Make sure that Flower can listen where it is to.
+    """Make sure that Flower can listen on its address and port.
 
     Raises:
-        InputError: somebody else listens on its port, or its address is none of this machine.
+        InputError: the port is in use, or the address is not one of this machine.
     """
     address, port = settings.flower_address, settings.flower_port
     try:
@@ -85,24 +85,22 @@ def check_port(settings: Settings) -> None:
     except OSError as error:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise InputError(
-                f"flower-address: {address} is no address of this machine", hint="such as 127.0.0.1"
+                f"flower-address: {address} is not an address of this machine", hint="such as 127.0.0.1"
             ) from error
         why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-        raise InputError(
-            f"port {port}, which Flower needs, {why}", hint="choose another: --flower-port"
-        ) from error
+        raise InputError(f"port {port} for Flower {why}", hint="choose another: --flower-port") from error
 
 
 def config_file(name: str) -> Path:
-    """A file of config/: beside the sources where farm runs from them, else where the wheel installed it.
+    """A file of config/: in the source tree if farm runs from it, else where the wheel installed it.
 
     Raises:
         SettingsError: it is in neither place.
     """
-    beside = Path(__file__).resolve().parents[2] / "config" / name
+    source = Path(__file__).resolve().parents[2] / "config" / name
     installed = Path(sys.prefix) / "share" / "linuxkit-farm" / "config" / name
-    for path in (beside, installed):
+    for path in (source, installed):
         if path.is_file():
             return path
     version = metadata.version("linuxkit-farm")
-    raise SettingsError(f"{installed} is missing", hint=f"install linuxkit-farm {version} again")
+    raise SettingsError(f"{installed} is missing", hint=f"reinstall linuxkit-farm {version}")

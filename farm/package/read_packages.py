@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import BuildYmlError, GitError, InputError, together
+from farm.errors import BuildYmlError, GitError, InputError, combine
 from farm.model import BuildYml, GitTree, Package, Reference
 from farm.package.build_args import overridden, resolved
 from farm.package.build_yml import read_build_yml
@@ -118,7 +118,7 @@ def _sources(directories: Mapping[Path, str], options: TagOptions) -> list[_Sour
         except BuildYmlError as error:
             wrong.append(error)
     if wrong:
-        raise together(wrong)
+        raise combine(wrong)
     return found
 
 

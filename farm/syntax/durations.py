@@ -23,7 +23,7 @@ def read_seconds(value: Any) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as people say it: 40 s, 9 min, 3 h."""
+    """A duration, rounded to the largest fitting unit: 40 s, 9 min, 3 h."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= 1.5 * size:
             return f"{seconds / size:.0f} {unit}"

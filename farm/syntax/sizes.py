@@ -25,7 +25,7 @@ def read_bytes(value: Any) -> int:
 
 
 def format_bytes(size: int) -> str:
-    """A size for people: 512 B, 1.5 GiB."""
+    """A size in three digits: 512 B, 1.5 GiB."""
     units = ("B", "KiB", "MiB", "GiB", "TiB")
     power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
     number = size / 1024**power

@@ -1,4 +1,4 @@
-"""Files on this machine: those that are there whole or not at all, and temporary ones."""
+"""Files that are written whole or not at all, and temporary files."""
 
 from __future__ import annotations
 
@@ -60,42 +60,40 @@ def _replace_empty(path: Path, new: Path) -> None:
 
 
 def spool() -> IO[bytes]:
-    """An unnamed temporary file, gone once it is closed, whose errors are the farm's own, whoever writes it.
+    """An unnamed temporary file, deleted when it is closed; its errors are FarmErrors.
 
     Raises:
-        TemporaryFullError: here or where it is written: the directory for temporary files is full.
-        FarmError: it refuses otherwise.
+        TemporaryFullError: here or in a write: the temporary directory is full.
+        FarmError: the file system refuses otherwise.
     """
     try:
         with tempfile.TemporaryFile(buffering=0) as file:
             return io.BufferedRandom(_Spool(os.dup(file.fileno()), "rb+"))
     except OSError as error:
-        raise _refusal(error) from error
+        raise _farm_error(error) from error
 
 
 class _Spool(io.FileIO):
-    """The file below the buffer; a bare OSError of its would be taken for one of Redis or of the engine."""
+    """The file below the buffer; callers would take an OSError for one of Redis or the engine."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            raise _refusal(error) from error
+            raise _farm_error(error) from error
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         try:
             return super().readinto(buffer)
         except OSError as error:
-            raise _refusal(error) from error
+            raise _farm_error(error) from error
 
 
-def _refusal(error: OSError) -> FarmError:
+def _farm_error(error: OSError) -> FarmError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TemporaryFullError(
-            f"{tempfile.tempdir}, the directory for temporary files, is full on {host_name()}",
-            hint="free some there, or set TMPDIR to a larger one",
+            f"the temporary directory {tempfile.tempdir} is full on {host_name()}",
+            hint="free space there, or set TMPDIR to a larger one",
         )
-    where = tempfile.tempdir or "no temporary file can be made"
-    return FarmError(
-        f"{where}: {error.strerror or error}", hint="TMPDIR names the directory for temporary files"
-    )
+    where = tempfile.tempdir or "no temporary file can be created"
+    return FarmError(f"{where}: {error.strerror or error}", hint="TMPDIR names the temporary directory")

@@ -27,7 +27,7 @@ def posix_lock(descriptor: int, operation: int) -> None:
 
     F_OFD_SETLK binds it to the open file. A plain F_SETLK lock belongs to the process: two threads would both
     get it, and closing any other descriptor of the file would release it.
-    https://man7.org/linux/man-pages/man2/F_OFD_SETLK.2const.html
+    https://man7.org/linux/man-pages/man2/fcntl.2.html, "Open file description locks"
     """
     kind = fcntl.F_RDLCK if operation & fcntl.LOCK_SH else fcntl.F_WRLCK
     fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_STRUCT_FLOCK, kind, os.SEEK_SET, 0, 0, 0))

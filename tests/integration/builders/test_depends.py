@@ -33,7 +33,7 @@ def test_an_image_for_which_a_worker_has_no_room_is_not_blamed_on_the_engine(
     ):
         worker.setattr(tempfile, "tempdir", str(disk))
         with (
-            pytest.raises(TemporaryFullError, match=f"^{disk}, the directory for temporary files, is full"),
+            pytest.raises(TemporaryFullError, match=f"^the temporary directory {disk} is full"),
             completed(
                 context, depends, "amd64", engine=bench.engine, registry=registry, log=bench.log.append
             ),

@@ -153,7 +153,7 @@ def test_a_context_for_which_a_worker_has_no_room_is_not_blamed_on_redis(
     digest = put(store, content)
     with small_disk(tmp_path / "disk") as disk, monkeypatch.context() as worker:
         worker.setattr(tempfile, "tempdir", str(disk))
-        with pytest.raises(TemporaryFullError, match=f"^{disk}, the directory for temporary files, is full"):
+        with pytest.raises(TemporaryFullError, match=f"^the temporary directory {disk} is full"):
             get_context(store, digest)
     assert got(store, digest) == content
 

@@ -1,4 +1,4 @@
-"""Durations are shown as people say them."""
+"""Durations for people."""
 
 from __future__ import annotations
 
