@@ -18,6 +18,7 @@ from compose.join import trust_registry
 from compose.site import read_variables
 from farm.errors import FarmError, InputError
 from farm.settings import environment
+from farm.system.processes import excerpt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -184,6 +185,5 @@ def _compose(site: Site, *words: str, given: IO[bytes] | None = None, into: IO[b
     except subprocess.TimeoutExpired as error:
         raise FarmError(f"`docker compose {words[0]}` took longer than {_LIMIT // 3600} h") from error
     if done.returncode:
-        told = " ".join(done.stderr.decode(errors="replace").split())[-400:]
-        raise FarmError(f"`docker compose {words[0]}` failed: {told}")
+        raise FarmError(f"`docker compose {words[0]}` failed: {excerpt(done.stderr, 400)}")
     return (done.stdout or b"").decode()

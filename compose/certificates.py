@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
 from farm.system.files import write_once
+from farm.system.processes import excerpt
 from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.openssl import openssl
 
@@ -73,5 +74,5 @@ def _openssl(*words: str) -> str:
     arguments: Sequence[str] = words
     done = openssl(arguments, deadline)
     if done.returncode:
-        raise FarmError(f"`openssl {words[0]}` failed: {' '.join(done.stderr.split())[-300:]}")
+        raise FarmError(f"`openssl {words[0]}` failed: {excerpt(done.stderr, 300)}")
     return done.stdout

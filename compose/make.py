@@ -11,6 +11,7 @@ from compose.certificates import make_ca, make_certificate
 from farm.errors import InputError
 from farm.settings import Secret
 from farm.system.files import write_once
+from farm.system.private_directories import make_private
 from farm.trust.notary.delegation import generate_delegation_key
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ ENGINE_README = "ca.pem, cert.pem and key.pem for engines at tcp:// go here."
 
 def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
     """Make what is missing; returns what was made, in order."""
-    site.secrets.mkdir(mode=0o700, exist_ok=True)
+    make_private(site.secrets)
     host = variables["FARM_HOST"]
     made = make_ca(site.secrets, host)
     for service in SERVICES:
@@ -59,7 +60,7 @@ def write_missing(texts: Mapping[Path, str]) -> list[Path]:
     """Write the files that are not there; returns those."""
     missing = [path for path in texts if not path.exists()]
     for path in missing:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         write_once(path, _content(texts[path]))
     return missing
 
@@ -68,7 +69,7 @@ def write_anew(texts: Mapping[Path, str], mode: int = 0o600) -> list[Path]:
     """Write the files, each in the place of what stood there; returns those that changed."""
     changed = [path for path in texts if not holds(path, texts[path])]
     for path in changed:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(path.parent)
         new = path.with_name(f".new-{path.name}")
         new.unlink(missing_ok=True)
         write_once(new, _content(texts[path]), mode)

@@ -11,7 +11,8 @@ from typing import Any
 from docs.commands import commands_page
 from docs.packages import with_packages
 from docs.states import with_states
-from farm.settings import FIELDS, format_bytes
+from farm.settings import FIELDS
+from farm.syntax.sizes import format_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,7 +1,7 @@
-"""Every error that the farm raises on purpose, and what follows from each.
+"""The errors of the farm, with the exit code of each and whether a retry can help.
 
-An error is one sentence that says what happened, to what, and what to do next. Its class says the
-exit code of the command and whether doing the same again can help; both stand in `FACTS`, and only there.
+An error is one line that says what happened, to what, and what to do next. `FACTS` is the only table of exit
+codes and of what can be retried.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 
 class FarmError(Exception):
-    """The root of the tree: something the farm can explain in one sentence.
+    """The root of all errors that the farm can explain.
 
     Args:
         message: what happened, to what; one line.
-        hint: what to do next; one line, or None where the message says it.
+        hint: what to do next; one line, or None if the message says it.
     """
 
     registry: ClassVar[dict[str, type[FarmError]]] = {}
@@ -28,7 +28,7 @@ class FarmError(Exception):
         self.message = message
         self.hint = hint
         self.parts: tuple[FarmError, ...] = ()
-        """The errors that this one is made of, if of several; each is told in a line of its own."""
+        """The errors that this one combines, if any; each is reported on its own line."""
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -39,7 +39,7 @@ class FarmError(Exception):
 
     @property
     def retryable(self) -> bool:
-        """Whether the same call may succeed later with nothing changed by hand."""
+        """Whether the same call may succeed later although nobody changed anything."""
         return facts_of(type(self)).retryable
 
     @property
@@ -48,23 +48,23 @@ class FarmError(Exception):
         return facts_of(type(self)).exit_code
 
     def to_json(self) -> dict[str, Any]:
-        """The error as it crosses a process boundary: {kind, message, hint}."""
+        """The error for another process: {kind, message, hint}."""
         return {"kind": type(self).__name__, "message": self.message, "hint": self.hint}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> FarmError:
-        """The error that `to_json` described; an unknown kind becomes a plain FarmError."""
+        """The inverse of `to_json`; an unknown kind becomes a plain FarmError."""
         kind = FarmError.registry.get(str(data.get("kind")), FarmError)
         return kind(str(data["message"]), hint=data.get("hint"))
 
 
-def defect(error: Exception, *, hint: str) -> FarmError:
-    """What nobody expected, as an error that can be told and stored; `hint` says where its traceback is."""
-    return FarmError(f"a defect of farm: {type(error).__name__}: {' '.join(str(error).split())}", hint=hint)
+def internal_error(error: Exception, *, hint: str) -> FarmError:
+    """An unexpected exception as an error of the farm; `hint` says where its traceback is."""
+    return FarmError(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}", hint=hint)
 
 
-def together(errors: Sequence[FarmError]) -> FarmError:
-    """Errors of one kind, of which none hides another, as one of that kind."""
+def combine(errors: Sequence[FarmError]) -> FarmError:
+    """Several errors of one kind as one error of that kind, which keeps all their messages."""
     if len(errors) == 1:
         return errors[0]
     whole = type(errors[0])("; ".join(map(str, errors)))
@@ -73,23 +73,23 @@ def together(errors: Sequence[FarmError]) -> FarmError:
 
 
 class InputError(FarmError):
-    """What the user gave cannot be used; nothing was changed."""
+    """The input is invalid; nothing was changed."""
 
 
 class BuildYmlError(InputError):
-    """A build.yml that breaks its rules; the message carries file, line and field."""
+    """A build.yml is invalid; the message names file, line and field."""
 
 
 class GitError(InputError):
-    """The package is not in git, or git cannot say what was asked."""
+    """The package is not in git, or git failed."""
 
 
 class DirtyError(InputError):
-    """Uncommitted changes, where only committed content may go."""
+    """The package has uncommitted changes, and only committed content is pushed."""
 
 
 class SettingsError(InputError):
-    """A setting that cannot be understood; the message names it and where it came from."""
+    """A setting is invalid; the message names it and its source."""
 
 
 class NoWorkerError(FarmError):
@@ -97,59 +97,59 @@ class NoWorkerError(FarmError):
 
 
 class RegistryError(FarmError):
-    """The registry answered, and its answer was an error that a repeat will not change."""
+    """The registry answered with an error that a retry does not change."""
 
 
 class RegistryUnavailableError(RegistryError):
-    """The registry cannot be reached, or says that it cannot answer now (429, 5xx)."""
+    """The registry cannot be reached, or is overloaded or failing (429, 5xx)."""
 
 
 class RegistryDamagedError(RegistryError):
-    """The registry sent other bytes than it names; a proxy on the way may do so once and not again."""
+    """The registry's content does not match its digest; a proxy may have damaged it, and a retry may help."""
 
 
 class RegistryDeniedError(RegistryError):
-    """The registry refused the login, or the login may not do this (401, 403)."""
+    """The registry refused the login, or the login lacks permission (401, 403)."""
 
 
 class EngineError(FarmError):
-    """The Docker Engine answered with an error that a repeat will not change."""
+    """The Docker Engine answered with an error that a retry does not change."""
 
 
 class EngineUnavailableError(EngineError):
-    """The Docker Engine cannot be reached, or went away in the middle of a call."""
+    """The Docker Engine cannot be reached, or closed the connection during a call."""
 
 
 class BuildFailedError(FarmError):
-    """A step of the Dockerfile failed; the message names the step and its status."""
+    """A step of the Dockerfile failed; the message names the step and its exit status."""
 
 
 class DiskFullError(FarmError):
-    """The disk of the worker is full; a clean-up may heal it."""
+    """The disk of the worker is full; pruning the build cache may free space."""
 
 
 class DiskTooSmallError(DiskFullError):
-    """A build filled the disk of the worker again, right after a clean-up."""
+    """A build filled the disk of the worker again, right after the build cache was pruned."""
 
 
 class TemporaryFullError(FarmError):
-    """The directory for temporary files is full; what lies there is not the farm's to remove."""
+    """The temporary directory is full; the farm does not delete files of others there."""
 
 
 class ContextError(FarmError):
-    """A build context that is missing, damaged, or not what its tag names."""
+    """A build context is missing, damaged, or does not match its tag."""
 
 
 class CacheError(FarmError):
-    """The LinuxKit cache cannot be read or written, or what it holds is damaged."""
+    """The LinuxKit cache cannot be read or written, or its content is damaged."""
 
 
 class CacheBusyError(CacheError):
-    """Somebody else holds the cache's lock, or took away what was about to be named in it."""
+    """Another process holds the lock of the cache, or removed a blob that was about to be tagged."""
 
 
 class TrustError(FarmError):
-    """The signature could not be made or does not hold."""
+    """The signature could not be made, or is not valid."""
 
 
 class TrustUnavailableError(TrustError):
@@ -157,7 +157,7 @@ class TrustUnavailableError(TrustError):
 
 
 class TrustDeniedError(TrustError):
-    """A wrong passphrase, a missing key, or a login that the notary server refuses."""
+    """The passphrase is wrong, the key is missing, or the notary server refused the login."""
 
 
 class StateUnavailableError(FarmError):
@@ -165,24 +165,24 @@ class StateUnavailableError(FarmError):
 
 
 class StateError(FarmError):
-    """The state does not hold what was asked for, or is not in a state that allows it."""
+    """The run, package or worker does not exist, or its state does not allow the operation."""
 
 
 class LeaseLostError(FarmError):
-    """Another holder has the lease now; what was under way must not be recorded."""
+    """Another holder has the lease now; the result of this one must not be recorded."""
 
 
 class CancelledError(FarmError):
-    """Somebody cancelled the run while this was under way."""
+    """The run was cancelled while this was in progress."""
 
 
 class RunFailedError(FarmError):
-    """A run ended with failed packages; each was reported where it failed."""
+    """A run ended with failed packages; each was reported when it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What follows from an error: the command's exit code, and whether a retry can help."""
+    """The exit code of a command that ends with an error, and whether a retry can help."""
 
     exit_code: int
     retryable: bool = False
@@ -219,5 +219,5 @@ FACTS: dict[type[FarmError], Facts] = {
 
 
 def facts_of(kind: type[FarmError]) -> Facts:
-    """The facts of the nearest class in the tree that has an entry of its own."""
+    """The facts of a class, or of its nearest ancestor with an entry in `FACTS`."""
     return next(FACTS[base] for base in kind.__mro__ if base in FACTS)

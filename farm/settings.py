@@ -1,8 +1,8 @@
-"""The farm's settings: farm.yml, then FARM_* variables, then flags; each beats the one before.
+"""The farm's settings: farm.yml, then FARM_* variables, then flags; each overrides the one before.
 
 This is the only module that reads the environment. Each field of `Settings` declares itself once: its
 name gives the key in farm.yml (`state-dir`), the variable (`FARM_STATE_DIR`) and the flag (`--state-dir`).
-A secret can stand in a file of its own instead: `broker-file`, `FARM_BROKER_FILE`.
+A secret can be read from a file of its own: `broker-file`, `FARM_BROKER_FILE`.
 """
 
 from __future__ import annotations
@@ -17,50 +17,48 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from farm.errors import BuildYmlError, SettingsError
+from farm.syntax.durations import read_seconds
 from farm.syntax.setting_types import (
     BUILDERS,
-    SECRET_KINDS,
+    SECRET_READERS,
     Secret,
-    Size,
-    format_bytes,
     read_boolean,
     read_broker,
     read_builder,
-    read_bytes,
+    read_cache_names,
     read_count,
     read_mirrors,
     read_pairs,
     read_path,
     read_paths,
-    read_places,
     read_platforms,
     read_port,
     read_provenance,
     read_sbom,
-    read_seconds,
     read_secret,
     read_text,
     read_words,
 )
+from farm.syntax.sizes import Size, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 DEFAULT_NOTARY = "https://notary.docker.io"
 CONFIG_VARIABLE = "FARM_CONFIG"
-__all__ = ["BUILDERS", "Secret", "Size", "format_bytes"]
+__all__ = ["BUILDERS", "Secret"]
 
 
 def _setting(
     default: Any, about: str, read: Callable[[Any], Any] = read_text, *, also: str | None = None
 ) -> Any:
-    """Declare a setting: `read` turns text or YAML into its value; `also` names a foreign variable."""
+    """Declare a setting: `read` parses text or YAML, `also` names a variable of another program."""
     return field(default=default, metadata={"about": about, "read": read, "also": also})
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Everything that can be configured; see config/farm.yml for each in a sentence."""
+    """Everything that can be configured; config/farm.yml lists the settings with their defaults."""
 
     broker: Secret | None = _setting(
         None,
@@ -74,13 +72,15 @@ class Settings:
         Path("~/.local/state/farm").expanduser(), "where the private farm keeps its data", read_path
     )
     org: str | None = _setting(
-        None, "organisation that beats build.yml's, such as localhost:5000/linuxkit", also="LINUXKIT_PKG_ORG"
+        None,
+        "organisation that overrides build.yml's, such as localhost:5000/linuxkit",
+        also="LINUXKIT_PKG_ORG",
     )
     arches: tuple[str, ...] = _setting(
         ("amd64", "arm64", "s390x"), "architectures of a package whose build.yml names none", read_words
     )
     build_args: tuple[tuple[str, str], ...] = _setting(
-        (), "build arguments for every package, KEY=VALUE; a package's own win", read_pairs
+        (), "build arguments for all packages, KEY=VALUE; a package's own override them", read_pairs
     )
     engine: str | None = _setting(None, "URL of the Docker Engine", also="DOCKER_HOST")
     engine_certs: Path | None = _setting(
@@ -99,68 +99,66 @@ class Settings:
         also="LINUXKIT_CACHE",
     )
     insecure_registries: tuple[str, ...] = _setting(
-        (), "registries spoken to without TLS; loopback ones always are", read_words
+        (), "registries to contact without TLS; loopback ones always are", read_words
     )
     registry_certs: Path = _setting(
         Path("/etc/docker/certs.d"),
-        "directory of CA certificates, HOST[:PORT]/*.crt, as docker has it",
+        "directory of CA certificates, HOST[:PORT]/*.crt, laid out as for docker",
         read_path,
     )
     registry_ca: tuple[Path, ...] = _setting(
-        (), "CA certificates trusted for all registries, beside those of the system", read_paths
+        (), "CA certificates trusted for all registries, in addition to the system's", read_paths
     )
     registry_creds: Secret | None = _setting(
         None,
-        "registry logins that beat docker's: REGISTRY=USER:PASSWORD or REGISTRY=TOKEN, by commas",
+        "registry logins that override docker's: REGISTRY=USER:PASSWORD or REGISTRY=TOKEN, comma-separated",
         read_secret,
     )
     mirrors: tuple[tuple[str, str], ...] = _setting(
         (),
-        "where to read first what a registry holds, REGISTRY=URL; what is published is never asked of it",
+        "mirrors to read from first, REGISTRY=URL; they never decide what is built or signed",
         read_mirrors,
         also="LINUXKIT_MIRROR",
     )
-    emulate: bool = _setting(False, "build architectures that the engine only emulates", read_boolean)
+    emulate: bool = _setting(False, "build architectures that the engine can only emulate", read_boolean)
     builder: str = _setting(
         "auto",
-        "what builds: engine, buildx, or auto: buildx where a setting below asks for it, else engine",
+        "builder to use: engine, buildx, or auto (buildx if a setting below needs it, else engine)",
         read_builder,
     )
     builders: tuple[tuple[str, str], ...] = _setting(
-        (), "where buildx builds a platform: linux/ARCH=NAME of a docker context or a builder", read_platforms
+        (), "where buildx builds a platform: linux/ARCH=NAME of a docker context or builder", read_platforms
     )
     build_secrets: tuple[tuple[str, str], ...] = _setting(
         (),
-        "what RUN --mount=type=secret may read: ID=FILE or ID=env:VARIABLE of the worker; buildx",
+        "secrets for RUN --mount=type=secret: ID=FILE or ID=env:VARIABLE of the worker; buildx only",
         read_pairs,
     )
     build_ssh: tuple[str, ...] = _setting(
         (),
-        "what RUN --mount=type=ssh may use: default, or ID=SOCKET-OR-KEY of the worker; buildx",
+        "agents and keys for RUN --mount=type=ssh: default, or ID=SOCKET-OR-KEY of the worker; buildx only",
         read_words,
     )
     build_cache_from: tuple[str, ...] = _setting(
-        (), "registry caches to read, {name} and {arch} standing for the build's; buildx", read_words
+        (), "registry caches to read; {name} and {arch} are those of the build; buildx only", read_words
     )
     build_cache_to: tuple[str, ...] = _setting(
-        (), "registry caches to write, such as HOST/cache/{name}:{arch}; buildx", read_places
+        (), "registry caches to write, such as HOST/cache/{name}:{arch}; buildx only", read_cache_names
     )
     sbom: str | None = _setting(
-        None, "attest what is in an image: true, or the image of a generator; buildx", read_sbom
+        None, "attach an SBOM: true, or the image of a generator; buildx only", read_sbom
     )
     provenance: str | None = _setting(
         None,
-        "attest how an image was built: min, or max, which tells build arguments too; buildx",
+        "attach provenance: min, or max, which includes build arguments; buildx only",
         read_provenance,
     )
     concurrency: int = _setting(1, "builds at a time on one worker", read_count)
     disk_free: Size = _setting(
-        1 << 30, "free bytes below which the engine's disk counts as full, and takes no build", read_bytes
+        1 << 30, "free bytes below which the engine's disk counts as full, and no build starts", read_bytes
     )
     cache_keep: Size = _setting(20 << 30, "bytes of build cache that an engine keeps", read_bytes)
-    cache_age: float = _setting(
-        30 * 86400.0, "how long an engine keeps build cache that nothing uses", read_seconds
-    )
+    cache_age: float = _setting(30 * 86400.0, "how long an engine keeps unused build cache", read_seconds)
     sign: bool = _setting(True, "sign what is published", read_boolean)
     notary_server: str = _setting(
         DEFAULT_NOTARY, "URL of the notary server", also="DOCKER_CONTENT_TRUST_SERVER"
@@ -180,38 +178,36 @@ class Settings:
         read_secret,
         also="DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE",
     )
-    lease: float = _setting(
-        30.0, "seconds after which a silent worker's job is given to another", read_seconds
-    )
-    http_timeout: float = _setting(30.0, "longest wait for one answer of a registry", read_seconds)
+    lease: float = _setting(30.0, "seconds after which the job of a silent worker is requeued", read_seconds)
+    http_timeout: float = _setting(30.0, "longest wait for one answer of a registry or engine", read_seconds)
     build_timeout: float = _setting(4 * 3600.0, "longest build of one architecture", read_seconds)
     build_patience: int = _setting(
         5,
-        "how many times the longest of its last 10 builds a build may take, if that is 10 min or more",
+        "time limit of a build, as a multiple of the longest of its last 10; never below 10 min",
         read_count,
     )
     push_silence: float = _setting(
-        300.0, "longest time in which a push gets no further before it is tried again", read_seconds
+        300.0, "longest time without progress before a push is tried again", read_seconds
     )
     trust_timeout: float = _setting(60.0, "longest signing or verification", read_seconds)
-    keep: float = _setting(7 * 86400.0, "how long logs and contexts outlive their run", read_seconds)
+    keep: float = _setting(7 * 86400.0, "how long runs, logs and contexts are kept", read_seconds)
     flower_address: str = _setting("127.0.0.1", "address at which Flower listens")
     flower_port: int = _setting(5555, "port of Flower", read_port)
-    flower_user: str = _setting("farm", "login of Flower")
+    flower_user: str = _setting("farm", "user name for Flower")
     flower_password: Secret | None = _setting(
-        None, "password of Flower; none: made once, kept in state-dir", read_secret
+        None, "password for Flower; none: generated once, kept in state-dir", read_secret
     )
 
     def __post_init__(self) -> None:
         if not self.arches:
-            raise SettingsError("arches: names no architecture", hint="name at least one, such as amd64")
+            raise SettingsError("arches: must name an architecture", hint="name at least one, such as amd64")
 
 
 FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}
 SECRET_FILES = {
-    f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] in SECRET_KINDS
+    f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] in SECRET_READERS
 }
-"""What names the file of a secret, to the secret's own name."""
+"""Name of the setting with a secret's file, to the name of the secret."""
 
 
 def load_settings(
@@ -222,7 +218,7 @@ def load_settings(
     Args:
         flags: field name to value as given on the command line; None means not given.
         config: the file named by --config, or None to look in the usual places.
-        environ: the environment; None for the process's own.
+        environ: the environment; None for that of the process.
 
     Raises:
         SettingsError: an unknown key or variable, or a value or a secret's file that cannot be read.
@@ -241,10 +237,10 @@ def load_settings(
 
 
 def _verified(broker: Secret | None, ca: Path | None) -> Secret | None:
-    """The broker's URL with what Celery takes from nowhere else: whose certificate is demanded."""
+    """The broker's URL with the options of TLS, which Celery reads from nowhere else."""
     url = broker.reveal() if broker else ""
-    wanted = {"ssl_cert_reqs": "required"} | ({"ssl_ca_certs": quote(str(ca), safe="")} if ca else {})
-    added = [f"{name}={value}" for name, value in wanted.items() if f"{name}=" not in url]
+    options = {"ssl_cert_reqs": "required"} | ({"ssl_ca_certs": quote(str(ca), safe="")} if ca else {})
+    added = [f"{name}={value}" for name, value in options.items() if f"{name}=" not in url]
     if not url.startswith("rediss://") or not added:
         return broker
     return Secret(f"{url}{'&' if '?' in url else '?'}{'&'.join(added)}")
@@ -255,8 +251,8 @@ def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None
     if named:
         return named
     home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    places = (Path("farm.yml"), home / "farm" / "farm.yml", Path("/etc/farm/farm.yml"))
-    return next((place for place in places if place.is_file()), None)
+    candidates = (Path("farm.yml"), home / "farm" / "farm.yml", Path("/etc/farm/farm.yml"))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:
@@ -272,7 +268,7 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 
 def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
-    """What the linuxkit of 2021 reads of ~/.moby/linuxkit/config.yml: a shell command for the passphrase."""
+    """The passphrase command of ~/.moby/linuxkit/config.yml: a line of shell, as in linuxkit of 2021."""
     path = Path(environ.get("HOME") or "/") / ".moby" / "linuxkit" / "config.yml"
     if not path.is_file():
         return {}
@@ -285,7 +281,7 @@ def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _yaml(path: Path) -> Any:
-    from farm.syntax.yaml_fields import load  # noqa: PLC0415 - most commands run without a farm.yml, and start faster without YAML
+    from farm.syntax.yaml_fields import load  # noqa: PLC0415 - without a farm.yml, commands start faster without YAML
 
     try:
         return load(str(path), path.read_bytes()).value() or {}
@@ -296,7 +292,7 @@ def _yaml(path: Path) -> Any:
 
 
 def _beside(path: Path, name: str, value: Any) -> Any:
-    """A value of farm.yml; a relative path in it counts from the folder of the file."""
+    """A value of farm.yml; relative paths are relative to the folder of the file."""
     read = None if name in SECRET_FILES else FIELDS[name].metadata["read"]
     if read is read_paths:
         return [_beside(path, "docker_config", word) for word in read_words(value)]
@@ -306,19 +302,19 @@ def _beside(path: Path, name: str, value: Any) -> Any:
 
 
 def _values(given: Mapping[str, Any], names: Mapping[str, str], where: str) -> dict[str, Any]:
-    """What one source gives, by the names of the settings; `names` are those by key."""
+    """The values of one source by setting; `names` has the setting, or secret's file, of each key."""
     values: dict[str, Any] = {}
     for key, name in names.items():
         setting = SECRET_FILES.get(name, name)
         if setting in values:
-            raise SettingsError(f"{where}{setting.replace('_', '-')} is given twice", hint=f"leave out {key}")
+            raise SettingsError(f"{where}{setting.replace('_', '-')} is given twice", hint=f"remove {key}")
         read = _secret_in if name in SECRET_FILES else _read
         values[setting] = read(setting, given[key], f"{where}{key}")
     return values
 
 
 def _secret_in(name: str, path: Any, source: str) -> Secret:
-    """The secret that a file holds, less the newline at its end."""
+    """The secret in a file, without the newline at its end."""
     try:
         text = read_path(path).read_text().removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
@@ -330,16 +326,16 @@ def _secret_in(name: str, path: Any, source: str) -> Secret:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    ours = {key: key[5:].lower() for key in environ if key.startswith("FARM_") and key != CONFIG_VARIABLE}
-    _refuse_unknown(ours.items(), "environment", lambda name: f"FARM_{name.upper()}")
+    own = {key: key[5:].lower() for key in environ if key.startswith("FARM_") and key != CONFIG_VARIABLE}
+    _refuse_unknown(own.items(), "environment", lambda name: f"FARM_{name.upper()}")
     foreign = {
         item.metadata["also"]: name
         for name, item in FIELDS.items()
         if environ.get(item.metadata["also"] or "")
     }
-    theirs = {key: _read(name, environ[key], key) for key, name in foreign.items()}
-    given = {key: name for key, name in ours.items() if environ[key] != ""}
-    return {foreign[key]: value for key, value in theirs.items()} | _values(environ, given, "")
+    given = {key: name for key, name in own.items() if environ[key] != ""}
+    values = {name: _read(name, environ[key], key) for key, name in foreign.items()}
+    return values | _values(environ, given, "")
 
 
 def _refuse_unknown(names: Iterable[tuple[str, str]], where: str, spell: Callable[[str], str]) -> None:
@@ -358,19 +354,19 @@ def _read(name: str, value: Any, source: str) -> Any:
     try:
         return FIELDS[name].metadata["read"](value)
     except (ValueError, OverflowError) as error:
-        shown = "" if FIELDS[name].metadata["read"] in SECRET_KINDS else f"{value!r} cannot be used: "
+        shown = "" if FIELDS[name].metadata["read"] in SECRET_READERS else f"invalid value {value!r}: "
         raise SettingsError(f"{source}: {shown}{error}") from error
 
 
 def environment(names: Iterable[str]) -> dict[str, str]:
-    """Those of the named variables that are set: the proxies that a build is given, the user's name."""
+    """Those of the named variables that are set."""
     return {name: os.environ[name] for name in names if name in os.environ}
 
 
 def child_environment(settings: Settings, extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment in which a worker or Flower of the farm starts with just these settings.
+    """The environment in which a worker or Flower starts with exactly these settings.
 
-    Secrets travel here because the environment of a process, unlike its arguments, is its owner's alone.
+    It may hold secrets: only its owner can read the environment of a process, unlike its arguments.
     """
     passed = _inherited()
     values = {name: getattr(settings, name) for name in FIELDS}
@@ -379,20 +375,20 @@ def child_environment(settings: Settings, extra: Mapping[str, str] | None = None
 
 
 def buildx_environment(kept: Iterable[str]) -> dict[str, str]:
-    """The environment in which buildx starts: what it and credential helpers find their way by.
+    """The environment of buildx and its credential helpers.
 
-    The farm's settings and secrets are left out, and whatever would beat the command line that buildx is
-    given, but for the variables in `kept`.
+    Left out are the farm's settings and secrets, and variables that would override buildx's command line,
+    except for those in `kept`.
     """
-    found = {key: value for key, value in _inherited().items() if not key.startswith(_STEERING)}
+    found = {key: value for key, value in _inherited().items() if not key.startswith(_OVERRIDING)}
     return found | environment(kept)
 
 
-_STEERING = ("DOCKER_", "BUILDX_", "BUILDKIT_", "SOURCE_DATE_EPOCH", "OTEL_")
+_OVERRIDING = ("DOCKER_", "BUILDX_", "BUILDKIT_", "SOURCE_DATE_EPOCH", "OTEL_")
 
 
 def _inherited() -> dict[str, str]:
-    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] in SECRET_KINDS}
+    secrets = {item.metadata["also"] for item in FIELDS.values() if item.metadata["read"] in SECRET_READERS}
     return {
         key: value for key, value in os.environ.items() if not key.startswith("FARM_") and key not in secrets
     }

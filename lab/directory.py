@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from farm.system.locks import is_locked, locked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,17 +31,15 @@ def own_directory() -> Iterator[Path]:
 
     Whatever killed labs left behind is removed first: their directories, mounts, processes and bridges.
     """
-    with one_at_a_time() as parent:
-        for left in parent.glob(f"{_PREFIX}*"):
-            if _is_dead(left):
-                remove(left)
-        home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
-        claim = _lock(home / _LOCK)
-    try:
+    with ExitStack() as stack:
+        with one_at_a_time() as parent:
+            for left in parent.glob(f"{_PREFIX}*"):
+                if _is_dead(left):
+                    remove(left)
+            home = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=parent))
+            stack.enter_context(locked(home / _LOCK))
+        stack.callback(remove, home)
         yield home
-    finally:
-        remove(home)
-        os.close(claim)
 
 
 @contextmanager
@@ -48,11 +47,8 @@ def one_at_a_time() -> Iterator[Path]:
     """Let one lab of this user at a time change what all labs share; yields where their directories are."""
     usual = tempfile.gettempdir()
     parent = Path(usual if len(usual) <= _LONGEST else "/tmp")  # noqa: S108 - mkdtemp makes what lies in it
-    gate = _lock(parent / f".{_PREFIX}{os.geteuid()}")
-    try:
+    with locked(parent / f".{_PREFIX}{os.geteuid()}"):
         yield parent
-    finally:
-        os.close(gate)
 
 
 def bridge_of(home: Path, kind: str = BRIDGES[0]) -> str:
@@ -93,20 +89,4 @@ def _bridges(home: Path) -> list[str]:
 
 def _is_dead(home: Path) -> bool:
     """Whether the lab that made a directory is gone: a live one holds its lock."""
-    if not home.is_dir() or home.stat().st_uid != os.geteuid():
-        return False
-    try:
-        os.close(_lock(home / _LOCK, fcntl.LOCK_EX | fcntl.LOCK_NB))
-    except BlockingIOError:
-        return False
-    return True
-
-
-def _lock(path: Path, operation: int = fcntl.LOCK_EX) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(descriptor, operation)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-    return descriptor
+    return home.is_dir() and home.stat().st_uid == os.geteuid() and not is_locked(home / _LOCK)

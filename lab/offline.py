@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -10,6 +9,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from farm.system.locks import locked
 from lab.setup import CACHE, ROOT, run
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ _NEEDLESS = ("usr/share/doc", "usr/share/man", "usr/share/locale", "var/cache/ap
 def _alone() -> Iterator[None]:
     """One process fills the cache, others wait for it."""
     CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(CACHE / "lock"):
         yield
 
 

@@ -11,8 +11,8 @@ from farm.builders.engine_images import remove_image
 from farm.builders.pruning import free_space, prune_unless_busy
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
-from farm.settings import format_bytes
 from farm.state.engine_images import forget_images, leftover_images, record_image
+from farm.syntax.sizes import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

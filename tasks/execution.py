@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from celery.exceptions import Ignore
 
-from farm.errors import CancelledError, FarmError, LeaseLostError, StateUnavailableError, defect
+from farm.errors import CancelledError, FarmError, LeaseLostError, StateUnavailableError, internal_error
 from farm.scheduling.dispatch import send_again
 from farm.state import leases
 from tasks.retries import wait_for_redis
@@ -136,4 +136,4 @@ def run_recorded(
         log.exception("%s", title)
         if stopped.is_set():
             raise LeaseLostError(f"{title}: was stopped") from error
-        raise fail(defect(error, hint=hint)) from error
+        raise fail(internal_error(error, hint=hint)) from error

@@ -1,1 +1,6 @@
-"""A worker process: which architectures it builds or that it publishes, its signs of life, its checks."""
+"""The worker process: its role and checks, heartbeats, queues, and shutdown.
+
+May import: every package of farm except cli; tasks.
+Must not know: the command line of farm, the lab.
+Public: main (__main__), Role (role), Heartbeat (heartbeat), GracefulShutdown (graceful_shutdown).
+"""

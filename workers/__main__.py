@@ -36,11 +36,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("farm.worker")
 
 _LONGEST_PAUSE = 15.0
-"""Seconds between two looks for a Redis that is not there at the start."""
+"""Seconds between two attempts to reach Redis at the start."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check that the worker can do its work, then do it until told to stop; returns the exit code."""
+    """Check that this machine can fill the role, then run until a signal; returns the exit code."""
     options = _parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except FarmError as error:
         if options.debug:
             raise
-        print(f"farm worker: {error}", file=sys.stderr)  # noqa: T201 - the one line for who started it
+        print(f"farm worker: {error}", file=sys.stderr)  # noqa: T201 - the only output of a worker that does not start
         return error.exit_code
 
 
@@ -64,7 +64,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def run(settings: Settings, role: Role, name: str) -> NoReturn:
-    """Consume the role's queues until a signal ends the process: see `workers.graceful_shutdown`."""
+    """Consume the role's queues until a signal ends the process (see `workers.graceful_shutdown`)."""
     app = make_app(settings)
     if settings.broker is None:
         raise StateUnavailableError("no broker")
@@ -74,13 +74,13 @@ def run(settings: Settings, role: Role, name: str) -> NoReturn:
     configure(settings, name)
     app.loader.import_module("tasks.build_and_push")
     app.loader.import_module("tasks.publish_manifest")
-    tap = QueueControl(role.queues, open_=not is_drained(store, name))
-    trouble = functools.partial(disk_trouble, settings, role.engine_root)
-    life = Heartbeat(store, role.info(name, settings.concurrency), tap, trouble)
-    _announce(app, life, tap)
+    queues = QueueControl(role.queues, open_=not is_drained(store, name))
+    find_trouble = functools.partial(disk_trouble, settings, role.engine_root)
+    heartbeat = Heartbeat(store, role.info(name, settings.concurrency), queues, find_trouble)
+    _start_when_ready(app, heartbeat, queues)
     if role.publisher:
-        _reconcile(app, store, name, settings)
-    log.info("%s consumes %s", name, ", ".join(role.queues) if tap.open else "nothing: it is drained")
+        _reconcile_when_ready(app, store, name, settings)
+    log.info("%s consumes %s", name, ", ".join(role.queues) if queues.open else "nothing: it is drained")
     try:
         app.worker_main(
             [
@@ -94,62 +94,62 @@ def run(settings: Settings, role: Role, name: str) -> NoReturn:
             ]
         )
     finally:
-        life.end()
+        heartbeat.stop()
 
 
 def await_redis(store: Store) -> None:
-    """Return when Redis answers, however long that takes: a machine may be up before its network is.
+    """Return when Redis answers, however long that takes: a machine may boot before its network is up.
 
     Raises:
-        StateError: Redis answers, and refuses the login.
+        StateError: Redis answers, but refuses the login.
     """
 
-    def say(state: RetryCallState) -> None:
+    def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         log.warning("%s; trying again in %.0f s", error, state.upcoming_sleep)
 
     retrying = Retrying(
         retry=retry_if_exception_type(StateUnavailableError),
         wait=wait_exponential_jitter(initial=1, max=_LONGEST_PAUSE, jitter=1),
-        before_sleep=say,
+        before_sleep=warn,
     )
     retrying(store.ping)
 
 
-def _announce(app: Celery, life: Heartbeat, tap: QueueControl) -> None:
-    """Give signs of life, hear whether to drain, and answer signals, from the moment that tasks are taken."""
+def _start_when_ready(app: Celery, heartbeat: Heartbeat, queues: QueueControl) -> None:
+    """Start heartbeats, queue control and signal handlers when the worker begins to accept tasks."""
 
     def prepare(**_: Any) -> None:
-        tap.prepare(app)
+        queues.prepare(app)
 
-    def begin(sender: Any, **_: Any) -> None:
-        tap.attach(sender)
-        GracefulShutdown(leaving(), life.end).install()
-        life.begin()
+    def start(sender: Any, **_: Any) -> None:
+        queues.attach(sender)
+        GracefulShutdown(leaving(), heartbeat.stop).install()
+        heartbeat.start()
 
     celeryd_after_setup.connect(prepare, weak=False)
-    worker_ready.connect(begin, weak=False)
+    worker_ready.connect(start, weak=False)
 
 
-def _reconcile(app: Celery, store: Store, name: str, settings: Settings) -> None:
-    """Take up, beside the publisher's own work, what a death left undone anywhere in the farm."""
-    ended = threading.Event()
-    looking = threading.Thread(
+def _reconcile_when_ready(app: Celery, store: Store, name: str, settings: Settings) -> None:
+    """Run the reconciler in a thread beside the publisher's own work."""
+    stopped = threading.Event()
+    reconciler = threading.Thread(
         target=keep_reconciling,
         args=(app, store),
-        kwargs={"name": name, "keep": settings.keep, "stop": ended},
+        kwargs={"name": name, "keep": settings.keep, "stop": stopped},
         name="reconciler",
         daemon=True,
     )
 
-    def begin(**_: Any) -> None:
-        looking.start()
+    def start(**_: Any) -> None:
+        reconciler.start()
 
-    def end(**_: Any) -> None:
-        ended.set()
+    def stop(**_: Any) -> None:
+        stopped.set()
 
-    worker_ready.connect(begin, weak=False)
-    worker_shutting_down.connect(end, weak=False)
+    worker_ready.connect(start, weak=False)
+    worker_shutting_down.connect(stop, weak=False)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""How a worker ends: asked once, it finishes what it has in hand; asked again, it hands that back and goes.
+"""How a worker ends: the first signal lets it finish its jobs, the second makes it hand them back.
 
-SIGTERM and SIGINT ask; SIGQUIT asks twice at once. Celery would pass by a second SIGTERM, and on SIGQUIT kill
-the pool, which leaves builds running in the engine and their leases to run out. Here each pool process stops
-its own build and puts the job back, and only one that does not come to an end is killed.
+SIGTERM and SIGINT count as one signal each, SIGQUIT as two. Celery ignores a second SIGTERM, and on SIGQUIT
+kills its pool, so that builds go on in the engine and leases block their images until they expire. Here each
+pool process stops its own build and requeues the job; only a process that does not finish in time is killed.
 """
 
 from __future__ import annotations
@@ -22,52 +22,59 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("farm.worker")
 
-HAND_BACK = 10.0
-"""Seconds that jobs in hand are given to go back to their queues; what is left then, the lease gives back."""
+HAND_BACK_TIMEOUT = 10.0
+"""Seconds that jobs in progress get to return to their queues; after that the reconciler requeues them."""
 _KILLED = 1
 
 
 class GracefulShutdown:
-    """The signals of a worker's main process, from the moment that it is ready."""
+    """The signal handlers of a worker's main process, from the moment that it is ready."""
 
-    def __init__(self, handing_back: SharedFlag, gone: Callable[[], None]) -> None:
-        self._handing_back = handing_back
-        self._gone = gone
+    def __init__(self, hand_back: SharedFlag, deregister: Callable[[], None]) -> None:
+        self._hand_back_flag = hand_back
+        self._deregister = deregister
         self._asked = False
-        self._finish: Any = None
+        self._warm_shutdown: Any = None
 
     def install(self) -> None:
-        """Take the signals over from Celery, whose own answer to SIGTERM begins the first stage."""
-        self._finish = signal.getsignal(signal.SIGTERM)
+        """Take the signals over from Celery, whose own SIGTERM handler remains the first stage."""
+        self._warm_shutdown = signal.getsignal(signal.SIGTERM)
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_ask)
+            signal.signal(number, self._on_terminate)
         signal.signal(signal.SIGQUIT, self._on_quit)
 
-    def _on_ask(self, number: int, frame: Any) -> None:
+    def _on_terminate(self, number: int, frame: Any) -> None:
         if self._asked:
             self._hand_back()
             return
         self._asked = True
-        self._finish(number, frame)
+        self._warm_shutdown(number, frame)
 
     def _on_quit(self, number: int, frame: Any) -> None:
         if not self._asked:
-            self._on_ask(number, frame)
+            self._on_terminate(number, frame)
         self._hand_back()
 
     def _hand_back(self) -> None:
-        if self._handing_back.is_set:
+        # The flag is shared memory: a pool process can read it during a build, but would read a message from
+        # its pipe only after the build.
+        if self._hand_back_flag.is_set:
             return
-        self._handing_back.set()
-        limit = threading.Timer(HAND_BACK, self._kill)
+        self._hand_back_flag.set()
+        # A thread, because the main thread is inside Celery's event loop, which must go on to reap the pool.
+        limit = threading.Timer(HAND_BACK_TIMEOUT, self._kill)
         limit.daemon = True
         limit.start()
 
     def _kill(self) -> None:
-        """End what did not come to an end by itself."""
-        log.error("jobs in hand did not go back within %.0f s; their leases will give them back", HAND_BACK)
+        log.error(
+            "jobs in progress were not handed back within %.0f s; they are requeued when their leases expire",
+            HAND_BACK_TIMEOUT,
+        )
         for child in active_children():
             if child.pid is not None:
+                # Not SIGTERM: that is what the process has just failed to act on.
                 os.kill(child.pid, signal.SIGKILL)
-        self._gone()
+        self._deregister()
+        # sys.exit would end only this thread.
         os._exit(_KILLED)

@@ -1,4 +1,4 @@
-"""A worker's signs of life: what it is, what it has in hand, and whether it takes more."""
+"""A worker's heartbeats: what it is, which jobs are in progress, and whether it accepts more."""
 
 from __future__ import annotations
 
@@ -27,83 +27,85 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("farm.worker")
 
-_LAST_WORDS = 5.0
-"""Seconds that a sign of life under way is waited for, so that it does not follow the goodbye."""
+_JOIN_TIMEOUT = 5.0
+"""Seconds to wait for a heartbeat that is being sent: it must not register the worker again."""
 
 
 class Heartbeat:
-    """A thread that tells the farm of this worker every second, and hears whether it is to be drained.
+    """A thread that reports this worker every second, and learns whether it is to be drained.
 
-    It falls silent when the worker serves nobody: when its event loop stands still.
+    It stops while Celery's event loop hangs, because the worker accepts no job then.
     """
 
-    def __init__(self, store: Store, info: WorkerInfo, tap: QueueControl, trouble: Callable[[], str]) -> None:
+    def __init__(
+        self, store: Store, info: WorkerInfo, queues: QueueControl, find_trouble: Callable[[], str]
+    ) -> None:
         self._store = store
         self._info = info
-        self._tap = tap
-        self._trouble = trouble
-        self._ended = threading.Event()
-        self._told = True
-        self._swept = False
-        self._drained = not tap.open
-        self._thread = threading.Thread(target=self._run, name="signs of life", daemon=True)
+        self._queues = queues
+        self._find_trouble = find_trouble
+        self._stopped = threading.Event()
+        self._last_sent = True
+        self._forgot_silent = False
+        self._drained = not queues.open
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     @property
     def leaving(self) -> bool:
-        """Whether the worker was told to end, by a signal or by remote control."""
+        """Whether the worker is shutting down, because of a signal or by remote control."""
         return celery_state.should_stop is not None
 
-    def begin(self) -> None:
-        """Give the first sign, and go on."""
+    def start(self) -> None:
+        """Send the first heartbeat, and go on."""
         self._thread.start()
 
-    def end(self) -> None:
-        """Give no more signs, and say goodbye."""
-        self._ended.set()
+    def stop(self) -> None:
+        """Send no more heartbeats, and deregister the worker."""
+        self._stopped.set()
         if self._thread.is_alive():
-            self._thread.join(timeout=_LAST_WORDS)
+            self._thread.join(timeout=_JOIN_TIMEOUT)
         try:
             deregister(self._store, self._info.name)
         except FarmError as error:
-            log.warning("could not say goodbye: %s", error)
+            log.warning("could not deregister: %s", error)
 
     def _run(self) -> None:
-        while not self._ended.is_set():
-            if self.leaving or not self._tap.stalled:
-                self._tell()
+        while not self._stopped.is_set():
+            if self.leaving or not self._queues.stalled:
+                self._send()
             if not self.leaving:
-                self._tap.want(not self._drained)
-            self._ended.wait(HEARTBEAT_INTERVAL)
+                self._queues.request(open_=not self._drained)
+            self._stopped.wait(HEARTBEAT_INTERVAL)
 
-    def _tell(self) -> None:
+    def _send(self) -> None:
         now = replace(
             self._info,
-            jobs=in_hand(),
-            consuming=self._tap.open and not self.leaving,
+            jobs=jobs_in_progress(),
+            consuming=self._queues.open and not self.leaving,
             leaving=self.leaving,
-            trouble=self._trouble(),
+            trouble=self._find_trouble(),
         )
         try:
             drained = record_heartbeat(self._store, now)
-            if not self._swept:
+            if not self._forgot_silent:
                 forget_silent(self._store)
-                self._swept = True
+                self._forgot_silent = True
         except FarmError as error:
-            if self._told:
-                log.warning("no sign of life given: %s", error)
-            self._told = False
+            if self._last_sent:
+                log.warning("heartbeat not sent: %s", error)
+            self._last_sent = False
             return
-        if not self._told:
-            log.info("signs of life are given again")
+        if not self._last_sent:
+            log.info("heartbeats are sent again")
         if drained != self._drained:
-            log.info("drained: takes no new job" if drained else "resumed: takes jobs again")
-        self._told, self._drained = True, drained
+            log.info("drained: accepts no new job" if drained else "resumed: accepts jobs again")
+        self._last_sent, self._drained = True, drained
 
 
-def in_hand() -> tuple[RunningJob, ...]:
-    """What the pool works on now."""
-    found = [_job(request) for request in _requests()]
-    return tuple(sorted((job for job in found if job), key=lambda job: job.since))
+def jobs_in_progress() -> tuple[RunningJob, ...]:
+    """The jobs and publications that the pool works on, oldest first."""
+    jobs = [_job(request) for request in _requests()]
+    return tuple(sorted((job for job in jobs if job), key=lambda job: job.since))
 
 
 def _requests() -> tuple[Any, ...]:
@@ -115,8 +117,8 @@ def _requests() -> tuple[Any, ...]:
 
 
 def _job(request: Any) -> RunningJob | None:
-    words = request.kwargs
+    arguments = request.kwargs
     since = request.time_start or 0.0
-    if job := words.get("job"):
+    if job := arguments.get("job"):
         return RunningJob(job["run"], job["package"], job["arch"], since)
-    return RunningJob(words["run"], words["package"], "", since) if "run" in words else None
+    return RunningJob(arguments["run"], arguments["package"], "", since) if "run" in arguments else None

@@ -1,4 +1,4 @@
-"""Whether a worker takes jobs: its queues are left and joined again on the event loop, as any thread asks."""
+"""Opens and closes a worker's queues, so that it can be drained and resumed while it runs."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ if TYPE_CHECKING:
     from celery import Celery
 
 STALLED = 15.0
-"""Seconds without a turn of the event loop after which a worker serves nobody."""
+"""Seconds without a turn of the event loop after which the worker counts as hanging."""
 
 
 class QueueControl:
-    """Joins and leaves the queues; a message that Redis hands over meanwhile goes back to its queue.
+    """Subscribes to the queues and unsubscribes; a message that Redis delivers meanwhile is requeued.
 
-    Only the event loop may touch a consumer, so `want` leaves it word there. Queues that were left stay so
-    when the connection to Redis is made anew.
+    Only the event loop may touch a consumer, so `request` leaves a callback there. Queues that were closed
+    stay closed when the connection to Redis is made again.
     """
 
     def __init__(self, queues: Sequence[str], *, open_: bool) -> None:
         self.open = open_
-        """Whether jobs are taken, as of the last turn of the loop."""
+        """Whether jobs are accepted, as of the last turn of the event loop."""
         self._queues = list(queues)
-        self._wanted = open_
-        self._turned = time.monotonic()
+        self._requested = open_
+        self._last_turn = time.monotonic()
         self._consumer: Any = None
 
     @property
     def stalled(self) -> bool:
-        """Whether the event loop stands still, so that nothing is taken whatever was asked for."""
-        return time.monotonic() - self._turned > STALLED
+        """Whether the event loop hangs, so that no job is accepted whatever was requested."""
+        return time.monotonic() - self._last_turn > STALLED
 
     def prepare(self, app: Celery) -> None:
-        """Leave the queues out from the start where no job is wanted, before the first could be taken."""
+        """Deselect the queues of a drained worker before Celery could take the first message."""
         if not self.open:
             app.amqp.queues.deselect(self._queues)
 
     def attach(self, consumer: Any) -> None:
-        """Take charge of Celery's consumer, which has joined the queues."""
+        """Take control of Celery's consumer, which has subscribed to the queues."""
         self._consumer = consumer
-        self._turned = time.monotonic()
+        self._last_turn = time.monotonic()
 
-    def want(self, open_: bool) -> None:
-        """Ask for the queues to be joined or left, at the next turn of the loop."""
-        self._wanted = open_
-        self._consumer.hub.call_soon(self._turn)
+    def request(self, *, open_: bool) -> None:
+        """Have the queues opened or closed at the next turn of the event loop."""
+        self._requested = open_
+        self._consumer.hub.call_soon(self._apply)
 
-    def _turn(self) -> None:
-        self._turned = time.monotonic()
-        wanted, consumer = self._wanted, self._consumer
-        if wanted == self.open or not consumer.task_consumer:
+    def _apply(self) -> None:
+        self._last_turn = time.monotonic()
+        requested, consumer = self._requested, self._consumer
+        if requested == self.open or not consumer.task_consumer:
             return
         for queue in self._queues:
-            if wanted:
+            if requested:
                 consumer.add_task_queue(queue)
             else:
                 consumer.cancel_task_queue(queue)
-        self.open = wanted
+        self.open = requested

@@ -1,4 +1,4 @@
-"""Celery's consumer, which looks for a Redis that went away every few seconds and not twice a minute."""
+"""Celery's consumer with shorter pauses between its attempts to reconnect to Redis."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.transport.redis import Channel
 
 _LONGEST_PAUSE = 5.0
-"""Seconds between two attempts at the most; a random part of it, so that not all workers come at once."""
+"""Seconds between two attempts at most; a random part of it, so that workers do not reconnect all at once."""
 
 
 class Consumer(CeleryConsumer):
-    """Like Celery's, with shorter pauses: by default they grow to 30 s. It outlives a second loss, too."""
+    """Reconnects every few seconds, where Celery's pauses grow to 30 s; survives a second loss as well."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
-        # What was taken and not acknowledged when Redis went away, kombu gives back over a connection that is
-        # gone, and the AttributeError ends the worker. The reconciler sends it again.
+        # At a second loss, kombu returns unacknowledged messages over a connection that is gone, and the
+        # AttributeError ends the worker. The reconciler requeues their jobs.
         Channel.do_restore = False
         super().__init__(*args, **options)
 
     def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection once it is made, however long that takes."""
-        pause = _LONGEST_PAUSE * random.uniform(0.5, 1.0)  # noqa: S311 - spreads arrivals, keeps no secret
+        """Return the connection when it is made, however long that takes."""
+        pause = _LONGEST_PAUSE * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
         conn.ensure_connection = functools.partial(
             conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=pause
         )

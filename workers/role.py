@@ -1,8 +1,7 @@
-"""What a worker is to do, and whether this machine can: decided before it takes the first task."""
+"""The role of a worker: what it builds and publishes, checked before it accepts the first job."""
 
 from __future__ import annotations
 
-import platform
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +12,7 @@ from farm.errors import InputError
 from farm.model import ARCHES
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
+from farm.system.identity import host_name
 from farm.trust.signers import make_signer
 
 if TYPE_CHECKING:
@@ -28,21 +28,21 @@ class Role:
     arches: tuple[str, ...]
     publisher: bool
     engine: str = ""
-    """Version of the Docker Engine that it drives, "" where it needs none."""
+    """Version of its Docker Engine; "" for a publisher that builds nothing."""
     emulated: tuple[str, ...] = ()
     engine_root: str = ""
-    """The directory of the engine's data, on its own machine."""
+    """The engine's data directory, on the engine's machine."""
     builder: str = ""
-    """What builds, in a word or two, and why."""
+    """The builder, and why it was chosen, such as `buildx 0.13.1 (for sbom)`."""
 
     @property
     def queues(self) -> tuple[str, ...]:
-        """The queues that the worker consumes, and no others."""
+        """The queues that the worker consumes."""
         publish = (PUBLISH_QUEUE,) if self.publisher else ()
         return (*(build_queue(arch) for arch in self.arches), *publish)
 
     def info(self, name: str, slots: int) -> WorkerInfo:
-        """How the worker describes itself to the farm."""
+        """The description that the worker's heartbeats carry."""
         return WorkerInfo(
             name,
             self.arches,
@@ -51,17 +51,17 @@ class Role:
             self.engine,
             self.emulated,
             builder=self.builder,
-            host=platform.node(),
+            host=host_name(),
         )
 
 
 def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> Role:
-    """The role of a worker that was asked for these architectures (none: the engine's own).
+    """The role of a worker for these architectures; none means that of the engine.
 
     Raises:
-        InputError: one of them cannot be built, or only by emulation, which was not allowed; or what the
-            builder needs is not there.
-        EngineUnavailableError: no Docker Engine answers, or a builder that is named does not.
+        InputError: this machine cannot build one of them, or only by emulation, which is not allowed; or a
+            program that the builder needs is missing.
+        EngineUnavailableError: the Docker Engine or a configured builder does not answer.
         TrustDeniedError: the publisher's signing key cannot be opened.
     """
     if publisher and settings.sign:
@@ -83,14 +83,14 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
 def check_arches(
     wanted: Sequence[str], foreign: Sequence[str], emulated: Sequence[str], *, settings: Settings, own: str
 ) -> None:
-    """Refuse what this engine does not build natively, unless emulation was asked for and works."""
+    """Refuse architectures that are foreign to this engine, unless emulation is enabled and works."""
     for arch in wanted:
         if arch not in ARCHES:
-            raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")
+            raise InputError(f"unknown architecture {arch!r}", hint=f"one of {', '.join(ARCHES)}")
     for arch in foreign:
         if not settings.emulate:
             raise InputError(
-                f"this engine builds {own}; {arch} it could only emulate",
+                f"this engine builds {own} and could only emulate {arch}",
                 hint="run the worker on a machine of that architecture, or add --emulate",
             )
         if arch not in emulated:
@@ -101,5 +101,5 @@ def check_arches(
 
 
 def default_name(role: Role) -> str:
-    """A name that says what the worker is and where: amd64@host, publish@host."""
-    return f"{'-'.join((*role.arches, *(['publish'] if role.publisher else [])))}@{platform.node()}"
+    """The worker's role and machine, such as amd64@host or publish@host."""
+    return f"{'-'.join((*role.arches, *(['publish'] if role.publisher else [])))}@{host_name()}"

@@ -1,6 +1,6 @@
--- The tables of notary-server 0.7, with the names and types that it asks for.
+-- The tables of notary-server 0.7, with the names and types that it expects.
 
--- Every version of every role's metadata: what was signed. Only complete sets become visible, by their timestamp.
+-- Every version of every role's metadata: what was signed. A set becomes visible only when it is complete, with its timestamp.
 CREATE TABLE tuf_files (
     id          serial PRIMARY KEY,
     created_at  timestamp,

@@ -1,4 +1,4 @@
--- The table of notary-signer 0.7, with the names and types that it asks for.
+-- The table of notary-signer 0.7, with the names and types that it expects.
 
 -- The keys with which the notary server signs timestamps and snapshots, each encrypted.
 CREATE TABLE private_keys (

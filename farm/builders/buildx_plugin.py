@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import EngineUnavailableError, FarmError, InputError
 from farm.model import ARCHES
-from farm.system.processes import DIE_WITH_PARENT
+from farm.system import processes
+from farm.system.processes import DIE_WITH_PARENT, decoded
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping, Sequence
 
 NAME = "docker-buildx"
@@ -97,20 +98,10 @@ def run(
         FarmError: it cannot be started.
         EngineUnavailableError: it did not end in time, and was killed.
     """
+    name = f"{Path(command[0]).name} {' '.join(command[1:])}"
+    late = EngineUnavailableError(f"`{name}` did not answer within {timeout:.0f} s")
     try:
-        return subprocess.run(
-            [*DIE_WITH_PARENT, *command],
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        raise EngineUnavailableError(
-            f"`{Path(command[0]).name} {' '.join(command[1:])}` did not answer within {timeout:.0f} s"
-        ) from None
+        words = [*DIE_WITH_PARENT, *command]
+        return decoded(processes.run(words, timeout=timeout, late=late, environment=environment))
     except OSError as error:
         raise FarmError(f"{command[0]} cannot be run: {error.strerror}") from error

@@ -9,12 +9,13 @@ import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from farm.cache.blobs import Blobs, sync_directory, translate_disk_errors
+from farm.cache.blobs import Blobs, translate_disk_errors
 from farm.cache.content import missing_blobs
 from farm.cache.lock import locked
 from farm.errors import CacheBusyError, CacheError
 from farm.model import Descriptor
 from farm.registry.oci import OCI_INDEX, read_descriptor
+from farm.system.files import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

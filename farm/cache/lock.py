@@ -1,78 +1,33 @@
-"""The lock of a cache: a whole-file fcntl lock on `.lock`, which `linuxkit` takes too.
-
-It is bound to an open file (F_OFD), not to a process: two threads exclude one another as well, and closing
-another descriptor of the file does not give it up. To a process that asks with F_SETLKW, as `linuxkit`
-does, it is a lock like any other. The kernel gives it up when its holder dies.
-"""
+"""The lock of a cache: `.lock`, which `linuxkit` takes too."""
 
 from __future__ import annotations
 
-import fcntl
-import os
-import struct
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from farm.errors import CacheBusyError
+from farm.system import locks
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-_FLOCK = "hhqqi"
-"""struct flock: type, whence, start, length (0 is to the end), process (0 with F_OFD)."""
-_FIRST_LOOK, _LAST_LOOK = 0.005, 0.05
-"""Seconds between two looks at a lock that is taken."""
 
-
-@contextmanager
-def locked(path: Path, patience: float, *, exclusive: bool = True) -> Iterator[None]:
-    """Hold the lock in a file, which is made if it is missing.
+def locked(path: Path, patience: float, *, exclusive: bool = True) -> AbstractContextManager[int]:
+    """Hold the lock in a file, which is created if it is missing.
 
     Args:
         path: the file.
-        patience: seconds to wait for whoever holds it; `linuxkit` does for as long as it pulls an image.
+        patience: seconds to wait for its holder; `linuxkit` holds it for as long as it pulls an image.
         exclusive: False to share it with other readers.
 
     Raises:
-        CacheBusyError: somebody else held it all the while.
+        CacheBusyError: another holder kept it all the time.
         OSError: the file cannot be opened.
     """
-    access = os.O_RDWR | os.O_CREAT if exclusive else os.O_RDONLY
-    descriptor = os.open(path, access | os.O_CLOEXEC, 0o644)
-    try:
-        _take(descriptor, path, patience, fcntl.F_WRLCK if exclusive else fcntl.F_RDLCK)
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def _take(descriptor: int, path: Path, patience: float, kind: int) -> None:
-    wish = struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
-    try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wish)
-    except BlockingIOError:
-        _wait_for(descriptor, path, patience, wish)
-
-
-def _wait_for(descriptor: int, path: Path, patience: float, wish: bytes) -> None:
-    from tenacity import (  # noqa: PLC0415 - slow to import, and hardly ever needed
-        Retrying,
-        retry_if_exception_type,
-        stop_after_delay,
-        wait_random,
+    busy = CacheBusyError(
+        f"{path.parent}: the cache was locked for {patience:.0f} s",
+        hint=f"does a linuxkit pull into it? `fuser {path}` shows who has it open",
     )
-
-    retrying = Retrying(
-        retry=retry_if_exception_type(BlockingIOError),
-        wait=wait_random(_FIRST_LOOK, _LAST_LOOK),
-        stop=stop_after_delay(patience),
-        reraise=True,
+    return locks.locked(
+        path, shared=not exclusive, timeout=patience, busy=busy, mode=0o644, operation=locks.posix_lock
     )
-    try:
-        retrying(fcntl.fcntl, descriptor, fcntl.F_OFD_SETLK, wish)
-    except BlockingIOError as error:
-        raise CacheBusyError(
-            f"{path.parent}: the cache was locked for {patience:.0f} s",
-            hint=f"does a linuxkit pull into it? `fuser {path}` shows who has it open",
-        ) from error

@@ -11,6 +11,7 @@ import click
 
 from farm.cli.options import json_option, print_json, with_settings
 from farm.errors import CacheError, InputError
+from farm.syntax.sizes import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -171,7 +172,7 @@ def prune(settings: Settings, grace: float, as_json: bool) -> None:
     if as_json:
         print_json({"files": pruned.files, "bytes": pruned.size})
         return
-    click.echo(f"{pruned.files} files removed, {pruned.size / 1e6:.1f} MB freed")
+    click.echo(f"{pruned.files} files removed, {format_bytes(pruned.size)} freed")
 
 
 @command.command("verify")
@@ -211,10 +212,10 @@ def clean(settings: Settings, published_only: bool) -> None:
         with open_registry(settings) as registry:
             gone = remove(cache, published_names(cache, registry))
         pruned = tidy(cache)
-        click.echo(f"{len(gone)} names removed, {pruned.size / 1e6:.1f} MB freed")
+        click.echo(f"{len(gone)} names removed, {format_bytes(pruned.size)} freed")
         return
     pruned = empty(cache)
-    click.echo(f"{settings.cache}: emptied, {pruned.size / 1e6:.1f} MB freed")
+    click.echo(f"{settings.cache}: emptied, {format_bytes(pruned.size)} freed")
 
 
 @contextmanager

@@ -31,11 +31,11 @@ def command(settings: Settings, run: str, package: str | None, arch: str | None,
     """
     from farm.cli.connect import attached  # noqa: PLC0415
     from farm.scheduling.cancel import cancel  # noqa: PLC0415 - Celery and Redis are slow to import
-    from farm.scheduling.submission import whoami  # noqa: PLC0415
     from farm.state.handles import RunHandle  # noqa: PLC0415
+    from farm.system.identity import user_at_host  # noqa: PLC0415
 
     with attached(settings) as (_, store):
-        done = cancel(RunHandle(store, run), package=package, arch=arch, by=whoami())
+        done = cancel(RunHandle(store, run), package=package, arch=arch, by=user_at_host())
     if as_json:
         jobs = [{"package": name, "arch": arch} for name, arch in done.jobs]
         print_json({"run": run, "packages": list(done.packages), "jobs": jobs})

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def attached(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Settings, Store]]:
-    """As `farm.private_farm.connect.attached`, with a note on a terminal where no broker is set.
+    """As `farm.private_farm.connect.connect_farm`, with a note on a terminal where no broker is set.
 
     Who forgot FARM_BROKER would otherwise look for the runs of others in a farm of their own.
     """
@@ -26,5 +26,5 @@ def attached(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Sett
     if settings.broker is None and sys.stderr.isatty():
         where = settings.state_dir
         click.echo(f"note: no broker is set: using the private farm in {where}", err=True)
-    with connect.attached(settings, builds=builds) as found:
+    with connect.connect_farm(settings, builds=builds) as found:
         yield found

@@ -41,7 +41,7 @@ def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json
         return _list(settings, as_json=as_json)
     import traceback  # noqa: PLC0415 - only here, and start-up time counts
 
-    from farm.diagnosis.checks import examine, worst  # noqa: PLC0415 - it imports every client there is
+    from farm.diagnosis.checks import examine, exit_code  # noqa: PLC0415 - it imports every client there is
 
     findings = examine(settings)
     for defect in (one.error.__cause__ for one in findings if ctx.obj.debug and one.error):
@@ -51,7 +51,7 @@ def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json
     for finding in () if as_json else findings:
         verdict = "ok" if finding.error is None else "FAIL"
         click.echo(f"{verdict:<5} {finding.part:<12} {finding.error or finding.found}")
-    return worst(findings)
+    return exit_code(findings)
 
 
 def _list(settings: Settings, *, as_json: bool) -> int:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import pwd
 import time
 from typing import TYPE_CHECKING
 
@@ -12,6 +9,7 @@ import click
 
 from farm.cli.options import with_settings
 from farm.errors import StateError
+from farm.system.identity import user_at_host
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -42,10 +40,9 @@ def drain(settings: Settings, names: tuple[str, ...], wait: bool, timeout: float
     from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
     from farm.state import workers  # noqa: PLC0415
 
-    by = f"{pwd.getpwuid(os.getuid()).pw_name}@{platform.node()}"
     with attached(settings) as (_, store):
         for name in names:
-            workers.drain(store, name, by)
+            workers.drain(store, name, user_at_host())
         left = _wait(store, names, idle=False, seconds=_HEARD)
         if wait:
             left = _wait(store, names, idle=True, seconds=timeout or settings.build_timeout)

@@ -22,12 +22,12 @@ def command(settings: Settings) -> int:
     """
     from farm.cli.connect import attached  # noqa: PLC0415
     from farm.monitor import flower_launch  # noqa: PLC0415 - Redis is slow to import
-    from farm.private_farm.child_processes import dying_with_parent  # noqa: PLC0415
+    from farm.system.processes import stop_with_parent  # noqa: PLC0415
 
     flower_launch.check_port(settings)
     with attached(settings) as (connected, _):
         tell_login(connected)
-        command = dying_with_parent(flower_launch.flower_command())
+        command = stop_with_parent(flower_launch.flower_command())
         with subprocess.Popen(command, env=flower_launch.flower_environment(connected)) as process:
             try:
                 return process.wait()

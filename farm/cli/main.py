@@ -13,7 +13,7 @@ import click
 
 from farm import __version__
 from farm.cli.error_output import tell
-from farm.errors import FarmError, InputError, defect
+from farm.errors import FarmError, InputError, internal_error
 
 # Verb to the module and the one line that `farm --help` shows, so that help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
@@ -138,9 +138,10 @@ def _tell(error: Exception, code: int, arguments: list[str]) -> int:
         import traceback  # noqa: PLC0415 - only here, and start-up time counts
 
         traceback.print_exception(error)
-    told = error if isinstance(error, FarmError) else defect(error, hint="add --debug for the traceback")
-    _print_error(told, arguments)
-    tell(told)
+    if not isinstance(error, FarmError):
+        error = internal_error(error, hint="add --debug for the traceback")
+    _print_error(error, arguments)
+    tell(error)
     return code
 
 

@@ -26,12 +26,12 @@ def command(settings: Settings, detach: bool) -> int:
     settings: with others, the verbs that need workers are refused until it is down.
     """
     from farm.cli.flower import tell_login  # noqa: PLC0415 - Redis is slow to import
-    from farm.private_farm.connect import hosted, stay_up  # noqa: PLC0415
+    from farm.private_farm.connect import host_workers, stay_up  # noqa: PLC0415
     from farm.state.workers import workers  # noqa: PLC0415
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with hosted(settings) as (connected, store):
+        with host_workers(settings) as (connected, store):
             for worker in workers(store):
                 serves = ", ".join((*worker.arches, *(["publish"] if worker.publisher else [])))
                 click.echo(f"{worker.name}: {serves}")

@@ -72,14 +72,13 @@ def _check(settings: Settings, name: str | None, *, as_json: bool) -> None:
     Raises:
         NoWorkerError: there is none, or one is silent.
     """
-    import platform  # noqa: PLC0415 - only here, and start-up time counts
-
     from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
     from farm.state.workers import known_workers  # noqa: PLC0415
+    from farm.system.identity import host_name  # noqa: PLC0415
 
     with attached(settings) as (_, store):
         known = known_workers(store)
-    own = [worker for worker in known if (worker.name == name if name else worker.host == platform.node())]
+    own = [worker for worker in known if (worker.name == name if name else worker.host == host_name())]
     alive = bool(own) and all(worker.live for worker in own)
     if as_json and alive:
         print_json([worker.to_json() for worker in own])

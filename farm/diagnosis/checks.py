@@ -1,4 +1,4 @@
-"""Every part that the farm needs, each looked at by itself, so that one failure hides no other."""
+"""The checks of `farm doctor`, each on its own, so that one failure hides no other."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.builders.choice import check_builders, describe_builder, uses_buildx
 from farm.builders.docker_engine import Engine
-from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, defect, facts_of
+from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, facts_of, internal_error
 from farm.model import Reference
 from farm.registry.connect import open_registry
 from farm.state.store import Store
@@ -21,27 +21,27 @@ if TYPE_CHECKING:
 
     from farm.settings import Settings
 
-_NOBODY = "farm-doctor/no-such-package"
-"""A repository that need not exist: what is looked at is whether the server answers."""
+_NO_PACKAGE = "farm-doctor/no-such-package"
+"""A repository that need not exist: the check is whether the server answers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What came of one check."""
+    """The result of one check."""
 
     part: str
     found: str = ""
-    """What is there."""
+    """Version, address or path of what was found."""
     error: FarmError | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What `--json` shows."""
+        """The finding as `--json` shows it."""
         error = self.error.to_json() if self.error else None
         return {"part": self.part, "ok": self.error is None, "found": self.found or None, "error": error}
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """All findings, in a fixed order; the checks run at once."""
+    """Run all checks at once; return their findings in a fixed order."""
     checks: dict[str, Callable[[Settings], str]] = {"git": _git, "broker": _broker, "engine": _engine}
     checks["builder"] = _builder
     checks["registry"] = _registry
@@ -50,24 +50,24 @@ def examine(settings: Settings) -> list[Finding]:
     if settings.sign:
         checks |= {"notary": _notary, "signing key": _signing_key}
     with ThreadPoolExecutor(len(checks)) as pool:
-        futures = [pool.submit(look, part, check, settings) for part, check in checks.items()]
+        futures = [pool.submit(run_check, part, check, settings) for part, check in checks.items()]
         return [future.result() for future in futures]
 
 
-def look(part: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
-    """What comes of one check, even of one that has a defect."""
+def run_check(part: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
+    """The finding of one check, also of one that fails with an internal error."""
     try:
         return Finding(part, check(settings))
     except FarmError as error:
         return Finding(part, error=error)
-    except Exception as error:  # noqa: BLE001 - a check that breaks must not hide what the others found
-        told = defect(error, hint="farm --debug doctor shows the traceback")
-        told.__cause__ = error
-        return Finding(part, error=told)
+    except Exception as error:  # noqa: BLE001 - one broken check must not hide the others
+        failure = internal_error(error, hint="farm --debug doctor shows the traceback")
+        failure.__cause__ = error
+        return Finding(part, error=failure)
 
 
-def worst(findings: list[Finding]) -> int:
-    """The exit code: that of the first check that failed."""
+def exit_code(findings: list[Finding]) -> int:
+    """The exit code of the first check that failed, else 0."""
     return next((facts_of(type(one.error)).exit_code for one in findings if one.error), 0)
 
 
@@ -94,7 +94,7 @@ def _broker(settings: Settings) -> str:
 
 
 def _workers(settings: Settings) -> str:
-    assert settings.broker is not None  # noqa: S101 - examine() asks only then
+    assert settings.broker is not None  # noqa: S101 - examine() runs this only with a broker
     store = Store(settings.broker)
     try:
         present = served(workers(store))
@@ -125,20 +125,20 @@ def _builder(settings: Settings) -> str:
     return ", ".join((found, *(f"{arch} by {name}" for arch, name in named.items())))
 
 
-def _place(settings: Settings) -> Reference:
-    return Reference.parse(f"{settings.org or 'docker.io/linuxkit'}/{_NOBODY}")
+def _reference(settings: Settings) -> Reference:
+    return Reference.parse(f"{settings.org or 'docker.io/linuxkit'}/{_NO_PACKAGE}")
 
 
 def _registry(settings: Settings) -> str:
-    place = _place(settings)
+    reference = _reference(settings)
     with open_registry(settings) as registry:
-        login = registry.credentials.login_for(place.registry)
-        registry.ping(place.registry)
-    return f"{place.registry}, {'as ' + login.user if login else 'without a login'}"
+        login = registry.credentials.login_for(reference.registry)
+        registry.ping(reference.registry)
+    return f"{reference.registry}, {'as ' + login.user if login else 'without a login'}"
 
 
 def _notary(settings: Settings) -> str:
-    name, signer = _place(settings).name, make_signer(settings)
+    name, signer = _reference(settings).name, make_signer(settings)
     signer.signed([name])
     return signer.describe(name)
 
@@ -148,7 +148,7 @@ def _signing_key(settings: Settings) -> str:
         return "none set: this machine does not publish"
     if settings.signing_key is None:
         raise TrustDeniedError(
-            "no key to sign with is configured, and the private farm publishes here",
+            "no signing key is configured, and the private farm publishes here",
             hint="--no-sign, or farm trust key DIR",
         )
     make_signer(settings).ready([])

@@ -1,4 +1,9 @@
-"""The values that the farm reasons about: frozen, comparable, and JSON at every boundary."""
+"""The values that all packages share: frozen, comparable, and converted to and from JSON.
+
+May import: errors.
+Must not know: services, files, settings.
+Public: Package (package), Reference (reference), Descriptor (images), Job (work), JobState (states).
+"""
 
 from farm.model.arches import ARCHES, UNAME, arch_of_uname
 from farm.model.digest import DIGEST, digest_from_hex, digest_of, hex_of

@@ -1,8 +1,7 @@
-"""The architectures, as LinuxKit, an OCI platform and the kernel spell them."""
+"""The architectures by their names in LinuxKit and in the kernel."""
 
 from __future__ import annotations
 
-# The architectures that LinuxKit names, and how an OCI platform and the kernel (uname -m) spell each.
 UNAME: dict[str, str] = {
     "amd64": "x86_64",
     "arm64": "aarch64",
@@ -10,9 +9,10 @@ UNAME: dict[str, str] = {
     "riscv64": "riscv64",
     "ppc64le": "ppc64le",
 }
+"""Name in LinuxKit, which is that of an OCI platform, to what `uname -m` prints."""
 ARCHES: tuple[str, ...] = tuple(UNAME)
 
 
 def arch_of_uname(machine: str) -> str:
-    """The LinuxKit name of what `uname -m` prints; the input itself where it has no other."""
+    """The LinuxKit name of what `uname -m` prints; unchanged if LinuxKit has none."""
     return next((arch for arch, name in UNAME.items() if name == machine), machine)

@@ -1,4 +1,8 @@
-"""What stands in a registry: platforms, descriptors, the image of an architecture."""
+"""Content of a registry: platforms, descriptors, the image of one architecture.
+
+https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md
+https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ class Platform:
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Platform:
-        """The inverse of `to_json`; what an index says beyond these three is not ours."""
+        """The inverse of `to_json`; other properties, such as os.version, are ignored."""
         return Platform(data["architecture"], data["os"], data.get("variant"))
 
 
@@ -59,9 +63,9 @@ class Descriptor:
 
 @dataclass(frozen=True, slots=True)
 class ArchImage:
-    """One architecture's image in the registry: where it is, and the descriptor for the index.
+    """One architecture's image in the registry: its reference and its descriptors for the index.
 
-    A tag may itself be an index (BuildKit attestations); then `descriptors` holds all its members.
+    Its tag may be an index (an image with attestations); then `descriptors` has all members of that index.
     """
 
     arch: str
@@ -69,7 +73,7 @@ class ArchImage:
     descriptors: tuple[Descriptor, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The image as it crosses the broker."""
+        """The image as tasks return it."""
         return {
             "arch": self.arch,
             "reference": str(self.reference),

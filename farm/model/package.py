@@ -1,4 +1,4 @@
-"""A package: what build.yml says, what git says, and the name that follows."""
+"""A package: its build.yml, its git trees, and its reference."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ExtraSource:
-    """A directory from elsewhere in the repository that is copied into the context at `dst`."""
+    """A directory elsewhere in the repository that is copied into the context at `dst`."""
 
     src: str
     dst: str
@@ -19,7 +19,7 @@ class ExtraSource:
 
 @dataclass(frozen=True, slots=True)
 class DockerImages:
-    """`depends.docker-images`: images saved as tar files into the build context."""
+    """`depends.docker-images`: images that are saved as tar files into the build context."""
 
     images: tuple[str, ...] = ()
     from_file: str | None = None
@@ -27,7 +27,7 @@ class DockerImages:
     target_dir: str | None = None
 
     def to_json(self) -> dict[str, Any]:
-        """What a job takes with it."""
+        """The images for a job."""
         return {"images": list(self.images), "target": self.target, "target_dir": self.target_dir}
 
     @staticmethod
@@ -38,7 +38,7 @@ class DockerImages:
 
 @dataclass(frozen=True, slots=True)
 class BuildYml:
-    """A build.yml, read and validated; defaults as LinuxKit's."""
+    """A validated build.yml; the defaults are those of LinuxKit."""
 
     image: str
     org: str = "linuxkit"
@@ -51,17 +51,17 @@ class BuildYml:
     disable_content_trust: bool = False
     disable_cache: bool = False
     config: str | None = None
-    """The `config` mapping as compact JSON with sorted keys: the value of its label."""
+    """The `config` mapping as compact JSON with sorted keys, the value of the image's label."""
     build_args: tuple[str, ...] = ()
     depends: DockerImages | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class GitTree:
-    """One directory of the context as git knows it.
+    """One directory of the build context.
 
-    `path` is relative to the top of the repository; `tree` is the hex object name of the directory's
-    tree; `dst` is where it stands in the context ("" for the package itself).
+    `path` is relative to the top of the repository, `tree` is its tree hash in hex, and `dst` is its place in
+    the context ("" for the package itself).
     """
 
     path: str
@@ -71,15 +71,15 @@ class GitTree:
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A package at one commit: what build.yml says, what git says, and the name that follows."""
+    """A package at one commit: its build.yml, its git trees, and its reference."""
 
     directory: str
-    """The directory as the user named it, for messages."""
+    """The directory as the user gave it, for messages."""
     yml: BuildYml
     reference: Reference
     """NAME:TAG of the index."""
     hash: str
-    """What the tag is made from: a git tree hash, a combined hash, or what the user gave."""
+    """What the tag is made from: a tree hash, a combined hash, or a hash that the user gave."""
     repository: str
     """The absolute path of the git repository's working tree."""
     commit: str | None
@@ -89,5 +89,5 @@ class Package:
 
     @property
     def image(self) -> str:
-        """org/image, the package's name in every message."""
+        """ORG/IMAGE, the name of the package."""
         return f"{self.yml.org}/{self.yml.image}"

@@ -1,4 +1,7 @@
-"""How an image is named: registry, repository, tag, digest."""
+"""References to images: registry, repository, tag, digest.
+
+The grammar is docker's: https://github.com/distribution/reference/blob/v0.6.0/reference.go
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,
 
 
 def is_host(word: str) -> bool:
-    """Whether docker takes the first part of a name for a registry."""
+    """Whether docker reads the first part of a name as a registry."""
     return any(mark in word for mark in ".:") or word == "localhost"
 
 
@@ -36,7 +39,7 @@ class Reference:
         """Read a reference as docker does: `alpine` is docker.io/library/alpine.
 
         Raises:
-            InputError: the text is no reference.
+            InputError: the text is not a valid reference.
         """
         rest, _, digest = text.partition("@")
         host, slash, path = rest.partition("/")
@@ -53,7 +56,7 @@ class Reference:
         )
         if not valid:
             raise InputError(
-                f"{text!r} is no image reference", hint="write it as [HOST/]NAME[:TAG][@sha256:...]"
+                f"invalid image reference {text!r}", hint="write it as [HOST/]NAME[:TAG][@sha256:...]"
             )
         return Reference(registry, path, tag or None, digest or None)
 
@@ -64,7 +67,7 @@ class Reference:
 
     @property
     def familiar(self) -> str:
-        """The reference as people write it: docker.io and library left out where they are implied."""
+        """The reference as people write it: without docker.io and library where they are implied."""
         first, *others = self.repository.split("/")
         if self.registry != DEFAULT_REGISTRY or is_host(first):
             return str(self)
@@ -79,7 +82,7 @@ class Reference:
         return f"{self.repository}:{cut}" if cut else self.repository
 
     def or_latest(self) -> Reference:
-        """The reference itself, or its tag latest where it has neither tag nor digest."""
+        """The reference, with the tag `latest` if it has neither tag nor digest."""
         return self if self.tag or self.digest else self.with_tag("latest")
 
     def with_tag(self, tag: str) -> Reference:
@@ -91,7 +94,7 @@ class Reference:
         return replace(self, tag=None, digest=digest)
 
     def for_arch(self, arch: str) -> Reference:
-        """The tag that holds one architecture's image: NAME:TAG-ARCH."""
+        """The architecture tag: NAME:TAG-ARCH."""
         return self.with_tag(f"{self.tag}-{arch}")
 
     def __str__(self) -> str:

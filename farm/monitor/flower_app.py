@@ -1,4 +1,4 @@
-"""The Celery application as Flower loads it: in a process of its own, its settings in the environment."""
+"""The Celery application that Flower loads, with the settings in its environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Flower over the farm's queues: its command line, its login, and the environment in which it starts."""
+"""How Flower is launched: its command line, environment, login and port."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from farm.errors import InputError, SettingsError
 from farm.settings import Secret, child_environment
 from farm.system.files import write_once
+from farm.system.private_directories import make_private
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -22,7 +23,7 @@ APP = "farm.monitor.flower_app"
 
 
 def flower_command() -> list[str]:
-    """The command line of Flower: nothing in it is secret, broker and login are in its environment."""
+    """The command line of Flower; broker and login, which are secret, are in its environment."""
     return [
         sys.executable,
         "-m",
@@ -35,7 +36,7 @@ def flower_command() -> list[str]:
 
 
 def flower_environment(settings: Settings) -> dict[str, str]:
-    """Flower's environment: the broker, address, port and login, and none of the signing secrets."""
+    """Flower's environment: broker, address, port and login, without the secrets for signing."""
     bare = replace(
         settings,
         signing_passphrase=None,
@@ -49,31 +50,31 @@ def flower_environment(settings: Settings) -> dict[str, str]:
 
 
 def flower_password(settings: Settings) -> Secret:
-    """The password that is set, or one that is made once and kept in the state directory."""
+    """The password that is set, or one that is generated once and kept in the state directory."""
     if settings.flower_password is not None:
         return settings.flower_password
     path = settings.state_dir / "flower.password"
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        make_private(path.parent)
         write_once(path, secrets.token_urlsafe(16))
         password = path.read_text().strip()
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written or read: {error.strerror}") from error
     if not password:
-        raise SettingsError(f"{path}: holds no password", hint="remove it, and one is made")
+        raise SettingsError(f"{path}: contains no password", hint="remove the file to have one generated")
     return Secret(password)
 
 
 def flower_url(settings: Settings) -> str:
-    """Where Flower is found."""
+    """The URL of Flower's pages."""
     return f"http://{settings.flower_address}:{settings.flower_port}"
 
 
 def check_port(settings: Settings) -> None:
-    """Make sure that Flower can listen where it is to.
+    """Make sure that Flower can listen on its address and port.
 
     Raises:
-        InputError: somebody else listens on its port, or its address is none of this machine.
+        InputError: the port is in use, or the address is not one of this machine.
     """
     address, port = settings.flower_address, settings.flower_port
     try:
@@ -84,24 +85,22 @@ def check_port(settings: Settings) -> None:
     except OSError as error:
         if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
             raise InputError(
-                f"flower-address: {address} is no address of this machine", hint="such as 127.0.0.1"
+                f"flower-address: {address} is not an address of this machine", hint="such as 127.0.0.1"
             ) from error
         why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
-        raise InputError(
-            f"port {port}, which Flower needs, {why}", hint="choose another: --flower-port"
-        ) from error
+        raise InputError(f"port {port} for Flower {why}", hint="choose another: --flower-port") from error
 
 
 def config_file(name: str) -> Path:
-    """A file of config/: beside the sources where farm runs from them, else where the wheel installed it.
+    """A file of config/: in the source tree if farm runs from it, else where the wheel installed it.
 
     Raises:
         SettingsError: it is in neither place.
     """
-    beside = Path(__file__).resolve().parent.parent / "config" / name
+    source = Path(__file__).resolve().parents[2] / "config" / name
     installed = Path(sys.prefix) / "share" / "linuxkit-farm" / "config" / name
-    for path in (beside, installed):
+    for path in (source, installed):
         if path.is_file():
             return path
     version = metadata.version("linuxkit-farm")
-    raise SettingsError(f"{installed} is missing", hint=f"install linuxkit-farm {version} again")
+    raise SettingsError(f"{installed} is missing", hint=f"reinstall linuxkit-farm {version}")

@@ -7,15 +7,16 @@ not need. git_objects.py uses it to read objects.
 from __future__ import annotations
 
 import re
-import subprocess
 from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import GitError, InputError
+from farm.system.processes import run
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Mapping, Sequence
 
 _TIMEOUT = 300
@@ -184,16 +185,13 @@ def _checked_git(repository: Repository, *command: str, given: str = "") -> byte
 
 
 def _git(top: str, *command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    late = GitError(f"{top}: git did not answer within {_TIMEOUT} s")
     try:
-        return subprocess.run(
-            ["git", "-C", top, *command], input=given, capture_output=True, timeout=_TIMEOUT, check=False
-        )
+        return run(["git", "-C", top, *command], timeout=_TIMEOUT, late=late, given=given)
     except FileNotFoundError as error:
         raise GitError(
             "git is not installed, but tags are made from git's hashes", hint="install git"
         ) from error
-    except subprocess.TimeoutExpired as error:
-        raise GitError(f"{top}: git did not answer within {_TIMEOUT} s") from error
 
 
 def _failed(what: str, answer: subprocess.CompletedProcess[bytes]) -> GitError:

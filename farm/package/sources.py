@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.errors import BuildYmlError, InputError, together
+from farm.errors import BuildYmlError, InputError, combine
 from farm.package.build_yml import read_build_yml
 from farm.package.tag_options import apply_options
 
@@ -51,7 +51,7 @@ def read_sources(directories: Mapping[Path, str], options: TagOptions) -> list[P
         except BuildYmlError as error:
             errors.append(error)
     if errors:
-        raise together(errors)
+        raise combine(errors)
     return sources
 
 

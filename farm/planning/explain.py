@@ -8,6 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from farm.model import JobState, PackageState
+from farm.syntax.durations import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -61,11 +62,3 @@ def _job(job: JobRecord, line: QueuePosition | None, before: int) -> str:
     seconds = fmean(line.durations) * math.ceil(busy / line.slots) if line.durations else 0.0
     estimate = f" (about {format_duration(seconds)})" if line.durations else ""
     return f"behind {ahead} job{'' if ahead == 1 else 's'}{estimate}" if ahead else f"next{estimate}"
-
-
-def format_duration(seconds: float) -> str:
-    """A duration in its largest fitting unit: 40 s, 9 min, 3 h."""
-    for size, unit in ((3600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(1, seconds):.0f} s"

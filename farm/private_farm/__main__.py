@@ -1,4 +1,4 @@
-"""The private farm's process; started by a command that needs a farm when no broker is set."""
+"""Runs the supervisor; started by a command that needs a farm when no broker is set."""
 
 from __future__ import annotations
 

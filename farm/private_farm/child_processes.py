@@ -1,12 +1,10 @@
-"""The processes of a farm on this machine: each dies with its parent, each has its log file."""
+"""The processes of a private farm: each stops with its parent and has a log file."""
 
 from __future__ import annotations
 
 import logging
 import os
-import platform
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,6 +12,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError, facts_of
+from farm.system import processes
+from farm.system.identity import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,13 +24,13 @@ log = logging.getLogger(__name__)
 PUBLISHER = "publisher"
 BUILDER = "builder"
 STOP_WAIT = 20.0
-"""Seconds that a process is given to finish before it is killed."""
+"""Seconds that a process gets to finish before it is killed."""
 _LONGEST_PAUSE = 30.0
 
 
 @dataclass(slots=True)
 class Child:
-    """A process that should run, and is started again when it ends by itself."""
+    """A process that is started again when it ends unasked."""
 
     name: str
     command: Sequence[str]
@@ -38,14 +38,14 @@ class Child:
     environment: Mapping[str, str] = field(repr=False)
     process: subprocess.Popen[bytes] | None = None
     failures: int = 0
-    again: float = 0.0
+    not_before: float = 0.0
     """Monotonic time before which it is not started again."""
 
     def start(self) -> None:
-        """Start the process, its output going to its log file."""
+        """Start the process, with its output appended to its log file."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                dying_with_parent(self.command),
+                processes.stop_with_parent(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -58,51 +58,36 @@ class Child:
         return self.process is not None and self.process.poll() is None
 
     def revive(self) -> None:
-        """Start the process again if it ended, with growing pauses."""
-        if self.running or time.monotonic() < self.again:
+        """Start the process again if it ended, after pauses that double up to 30 s."""
+        if self.running or time.monotonic() < self.not_before:
             return
         self.failures += 1
-        self.again = time.monotonic() + min(2.0**self.failures, _LONGEST_PAUSE)
+        self.not_before = time.monotonic() + min(2.0**self.failures, _LONGEST_PAUSE)
         log.warning("%s ended; starting it again (%d)", self.name, self.failures)
         self.start()
 
-    def last_words(self) -> str:
-        """The last line of its log."""
+    def last_line(self) -> str:
+        """The last line of its log; empty if there is none."""
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.exists() else []
         return lines[-1] if lines else ""
 
 
-def dying_with_parent(command: Sequence[str]) -> list[str]:
-    """The command, told to end when the process that starts it ends, however that happens."""
-    setpriv = shutil.which("setpriv")
-    return [*([setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []), *command]
-
-
 def stop(children: Sequence[Child]) -> None:
-    """Ask all of them to finish, wait for them together, kill what is left."""
-    running = [child.process for child in children if child.process and child.running]
-    for process in running:
-        process.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + STOP_WAIT
-    for process in running:
-        try:
-            process.wait(timeout=max(0.1, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    """Ask all of them to finish, wait for them together, and kill those that do not."""
+    processes.stop([child.process for child in children if child.process], wait=STOP_WAIT)
 
 
 def redis_child(directory: Path, socket: Path, log_file: Path) -> Child:
-    """A private Redis behind a unix socket, with an append-only file.
+    """A Redis that listens on a unix socket only and keeps an append-only file.
 
     Raises:
-        FarmError: no redis-server is installed.
+        FarmError: redis-server is not installed.
     """
     program = shutil.which("redis-server")
     if program is None:
         raise FarmError(
             "the program redis-server is not installed",
-            hint="apt-get install redis-server, or set FARM_BROKER to a Redis that runs",
+            hint="apt-get install redis-server, or set FARM_BROKER to a running Redis",
         )
     command = [program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
     command += ["--dir", str(directory), "--appendonly", "yes", "--save", "", "--daemonize", "no"]
@@ -112,16 +97,16 @@ def redis_child(directory: Path, socket: Path, log_file: Path) -> Child:
 def worker_child(
     arches: Sequence[str], *, publish: bool, logs: Path, environment: Mapping[str, str]
 ) -> Child:
-    """A worker for these architectures, or a publisher; its name is the one by which the farm knows it."""
+    """A worker for these architectures, or a publisher; the child has the worker's name."""
     role = PUBLISHER if publish else BUILDER
-    name = f"{role}@{platform.node()}"
+    name = f"{role}@{host_name()}"
     return Child(name, worker_command(arches, publish=publish, name=name), logs / f"{role}.log", environment)
 
 
 def worker_command(
     arches: Sequence[str], *, publish: bool, name: str | None = None, debug: bool = False
 ) -> list[str]:
-    """The command line of a worker; the package `workers` is named here and never imported."""
+    """The command line of a worker; farm must not import the package `workers`."""
     words = [sys.executable, "-m", "workers"]
     words += [word for arch in arches for word in ("--arch", arch)]
     words += ["--publish"] if publish else []
@@ -130,10 +115,10 @@ def worker_command(
 
 
 def why_ended(child: Child) -> FarmError:
-    """The error of a worker that ended at its start, out of its exit code and its last line."""
-    words = child.last_words().removeprefix("farm worker: ")
+    """The error of a worker that ended at its start, from its exit code and the last line of its log."""
+    message = child.last_line().removeprefix("farm worker: ")
     code = child.process.returncode if child.process else 1
     kinds = (kind for kind in FarmError.registry.values() if facts_of(kind).exit_code == code)
     return next(kinds, FarmError)(
-        words or f"the {child.name} ended with status {code}", hint=f"see {child.log}"
+        message or f"the {child.name} ended with status {code}", hint=f"see {child.log}"
     )

@@ -1,4 +1,4 @@
-"""A farm for a command that needs one: the broker that is set, or else the private one."""
+"""Connects a command to a farm: the one whose broker is set, or else the private one."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ from farm.state.workers import served, workers
 from farm.system import files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from farm.errors import FarmError
     from farm.settings import Settings
 
 START_WAIT = 60.0
-"""Seconds that the private farm is given to come up."""
-_LEAVING = 3.0
-"""Seconds in which a farm with other settings, which nobody needs any more, has begun to take itself down."""
+"""Seconds that the private farm gets to start, and to stop."""
+_STOP_DELAY = 3.0
+"""Seconds in which a farm with other settings, which nobody uses any more, has begun to stop."""
+_PAUSE = 0.02
 
 
 @contextmanager
-def attached(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Settings, Store]]:
-    """The settings with their broker, and the state behind it, for as long as the body runs.
+def connect_farm(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Settings, Store]]:
+    """The settings with their broker, and the store behind it, while the body runs.
 
     Args:
-        settings: the command's.
-        builds: whether a private farm must be one that builds and signs as these settings say.
+        settings: those of the command.
+        builds: whether a private farm must build and sign as these settings say.
 
     Raises:
         StateUnavailableError: Redis does not answer.
@@ -50,98 +52,87 @@ def attached(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Sett
         finally:
             store.close()
         return
-    place = StateDirectory.at(settings.state_dir)
-    with _held(place, settings, builds=builds):
-        _start(place, settings)
-        store = _connect(place)
+    directory = StateDirectory.at(settings.state_dir)
+    with _in_use(directory, settings, builds=builds):
+        _start(directory, settings)
+        store = _connect(directory)
         try:
-            yield replace(settings, broker=place.broker), store
+            yield replace(settings, broker=directory.broker), store
         finally:
             store.close()
 
 
 @contextmanager
-def hosted(settings: Settings) -> Iterator[tuple[Settings, Store]]:
-    """Workers, publisher and Flower on this machine for as long as the body runs.
+def host_workers(settings: Settings) -> Iterator[tuple[Settings, Store]]:
+    """Run workers, a publisher and Flower on this machine while the body runs.
 
     Raises:
-        FarmError: they do not come up; the error says why.
+        FarmError: they do not start; the error says why.
     """
-    place = StateDirectory.at(settings.state_dir)
-    with _held(place, settings, builds=True):
+    directory = StateDirectory.at(settings.state_dir)
+    with _in_use(directory, settings, builds=True):
         check_port(settings)
-        _start(place, settings)
-        store = Store(settings.broker) if settings.broker else _connect(place)
-        _wait_for_supervisor(place)
+        _start(directory, settings)
+        store = Store(settings.broker) if settings.broker else _connect(directory)
+        # A new supervisor removes the markers of an earlier one: create them only after that.
+        _wait_for_start(
+            directory,
+            directory.supervisor_ready,
+            StateError(f"the private farm does not start; its logs are in {directory.logs}"),
+        )
         try:
-            connected = settings if settings.broker else replace(settings, broker=place.broker)
-            files.write_once(place.flower, str(settings.flower_port))
-            place.wanted.touch()
-            _wait_for_workers(place)
+            connected = settings if settings.broker else replace(settings, broker=directory.broker)
+            files.write_once(directory.flower_wanted, str(settings.flower_port))
+            directory.workers_wanted.touch()
+            _wait_for_start(
+                directory,
+                directory.workers_up.exists,
+                NoWorkerError("the workers do not start", hint=f"see their logs in {directory.logs}"),
+            )
             yield connected, store
         finally:
             store.close()
 
 
 @contextmanager
-def _held(place: StateDirectory, settings: Settings, *, builds: bool) -> Iterator[None]:
-    """Hold up the farm that is there, or that the body starts; one that is about to end is waited for.
+def _in_use(directory: StateDirectory, settings: Settings, *, builds: bool) -> Iterator[None]:
+    """Keep up the farm that exists or that the body starts; wait for one with other settings to stop.
 
     Raises:
-        StateError: it has other settings, and stays.
+        StateError: it does not stop.
     """
-    deadline = time.monotonic() + _LEAVING
+    deadline = time.monotonic() + _STOP_DELAY
     while True:
-        with place.used():
-            if _fits(place, settings, builds=builds):
+        with directory.use():
+            if _matches(directory, settings, builds=builds):
                 yield
                 return
-        if place.kept.exists() or time.monotonic() > deadline:
+        if directory.stay_up.exists() or time.monotonic() > deadline:
             raise StateError("a farm with other settings is up here", hint="farm down ends it")
-        time.sleep(0.05)
+        time.sleep(_PAUSE)
 
 
-def _fits(place: StateDirectory, settings: Settings, *, builds: bool) -> bool:
-    """Whether the farm that is up, if one is, has this broker and, where it `builds`, these settings."""
-    if not place.supervised():
+def _matches(directory: StateDirectory, settings: Settings, *, builds: bool) -> bool:
+    """Whether no farm is up, or one with this broker and, if it is to build, with these settings."""
+    if not directory.has_supervisor():
         return True
-    wanted, there = fingerprint(settings), place.told_fingerprint()
-    return there == wanted if builds else there.get("broker") == wanted["broker"]
-
-
-def _wait_for_supervisor(place: StateDirectory) -> None:
-    """Wait until what an earlier supervisor left is gone: the marks that are made now must not go with it."""
-    deadline = time.monotonic() + START_WAIT
-    while not place.managed():
-        if error := place.told_failure():
-            raise error
-        if time.monotonic() > deadline:
-            raise StateError(f"the private farm does not start; its logs are in {place.logs}")
-        time.sleep(0.02)
-
-
-def _wait_for_workers(place: StateDirectory) -> None:
-    """Wait until this machine's own workers have said that they are up."""
-    deadline = time.monotonic() + START_WAIT
-    while not place.up.exists():
-        if error := place.told_failure():
-            raise error
-        if time.monotonic() > deadline:
-            raise NoWorkerError("the workers do not come up", hint=f"see their logs in {place.logs}")
-        time.sleep(0.05)
+    expected, actual = fingerprint(settings), directory.read_fingerprint()
+    return actual == expected if builds else actual.get("broker") == expected["broker"]
 
 
 def stay_up(settings: Settings) -> None:
-    """Keep the private farm up although nobody uses it."""
-    StateDirectory.at(settings.state_dir).kept.touch()
+    """Keep the private farm up even when nobody uses it."""
+    StateDirectory.at(settings.state_dir).stay_up.touch()
 
 
-def _start(place: StateDirectory, settings: Settings) -> None:
-    if _supervised(place):
+def _start(directory: StateDirectory, settings: Settings) -> None:
+    # A supervisor that has reported a failure is about to end.
+    _wait(lambda: not (directory.has_supervisor() and directory.failure.exists()), _does_not_stop(directory))
+    if directory.has_supervisor():
         return
-    place.failure.unlink(missing_ok=True)
-    with (place.logs / "supervisor.log").open("ab") as output:
-        # A session of its own: Ctrl-C at the command must not reach the farm that carries on its run.
+    directory.failure.unlink(missing_ok=True)
+    with (directory.logs / "supervisor.log").open("ab") as output:
+        # A session of its own: Ctrl-C at the command must not reach the farm, which finishes the run.
         subprocess.Popen(
             [sys.executable, "-m", "farm.private_farm"],
             stdin=subprocess.DEVNULL,
@@ -152,86 +143,95 @@ def _start(place: StateDirectory, settings: Settings) -> None:
         )
 
 
-def _supervised(place: StateDirectory) -> bool:
-    """Whether a farm is up that this command can use: one that has told a failure is on its way down."""
-    deadline = time.monotonic() + START_WAIT
-    while place.supervised():
-        if not place.failure.exists():
-            return True
-        if time.monotonic() > deadline:
-            raise StateError(f"the private farm does not end; its logs are in {place.logs}")
-        time.sleep(0.05)
-    return False
+def _connect(directory: StateDirectory) -> Store:
+    store = Store(directory.broker)
 
-
-def _connect(place: StateDirectory) -> Store:
-    store = Store(place.broker)
-    deadline = time.monotonic() + START_WAIT
-    while True:
+    def answers() -> bool:
         try:
             store.ping()
         except StateUnavailableError:
-            if error := place.told_failure():
-                raise error from None
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return store
+            return False
+        return True
+
+    late = StateUnavailableError(f"the private Redis does not answer; its logs are in {directory.logs}")
+    _wait_for_start(directory, answers, late)
+    return store
+
+
+def _wait_for_start(directory: StateDirectory, ready: Callable[[], bool], late: FarmError) -> None:
+    """Wait until the private farm is as far as that.
+
+    Raises:
+        FarmError: what the supervisor reported, or `late` after START_WAIT seconds.
+    """
+
+    def ready_or_failed() -> bool:
+        if ready():
+            return True
+        if error := directory.read_failure():
+            raise error
+        return False
+
+    _wait(ready_or_failed, late)
+
+
+def _wait(condition: Callable[[], bool], late: FarmError) -> None:
+    deadline = time.monotonic() + START_WAIT
+    while not condition():
+        if time.monotonic() > deadline:
+            raise late
+        time.sleep(_PAUSE)
 
 
 def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:
-    """Make sure that all `wanted` architectures (and "publish") are served, starting the private workers.
+    """Make sure that all `wanted` architectures (and "publish") are served; start the private workers.
 
     Raises:
         NoWorkerError: some are not; nothing was changed.
     """
-    place = StateDirectory.at(settings.state_dir)
-    private = settings.broker == place.broker
+    directory = StateDirectory.at(settings.state_dir)
+    private = settings.broker == directory.broker
     if private:
-        place.wanted.touch()
+        directory.workers_wanted.touch()
     deadline = time.monotonic() + (START_WAIT if private else 0)
-    while missing := wanted - (present := _served(place, store, private=private)):
+    while missing := wanted - (present := _served(directory, store, private=private)):
         if time.monotonic() > deadline or (private and {"publish"} < present):
             raise _no_worker(sorted(missing), private=private)
-        time.sleep(0.05)
+        time.sleep(_PAUSE)
 
 
-def _served(place: StateDirectory, store: Store, *, private: bool) -> set[str]:
-    """What is served now; a private farm that failed says why, before and after its Redis is gone."""
+def _served(directory: StateDirectory, store: Store, *, private: bool) -> set[str]:
+    """What is served now; the failure of a private farm takes precedence, also when its Redis is gone."""
     try:
-        present = served(workers(store))
-    except StateUnavailableError:
-        if private and (error := place.told_failure()):
+        return served(workers(store))
+    finally:
+        if private and (error := directory.read_failure()):
             raise error from None
-        raise
-    if private and (error := place.told_failure()):
-        raise error
-    return present
 
 
 def _no_worker(missing: list[str], *, private: bool) -> NoWorkerError:
-    who = "a publisher" if missing == ["publish"] else f"a worker for {', '.join(missing)}"
-    option = "--publish" if missing == ["publish"] else f"--arch {missing[0]}"
+    who, option = f"worker for {', '.join(missing)}", f"--arch {missing[0]}"
+    if missing == ["publish"]:
+        who, option = "publisher", "--publish"
     hint = f"start one there: farm worker {option}"
     if private:
         hint = "this engine cannot build it; install qemu-user-static, or use a farm with such a worker"
-    return NoWorkerError(f"no {who.removeprefix('a ')} is up", hint=hint)
+    return NoWorkerError(f"no {who} is up", hint=hint)
 
 
 def take_down(settings: Settings) -> bool:
-    """Stop the private farm and wait until it is gone; False where none was up.
+    """Stop the private farm and wait until it is gone; False if none was up.
 
     Raises:
-        StateError: it did not end in time.
+        StateError: it did not stop in time.
     """
-    place = StateDirectory.at(settings.state_dir)
-    if not place.supervised():
+    directory = StateDirectory.at(settings.state_dir)
+    if not directory.has_supervisor():
         return False
-    os.kill(int(place.pid.read_text()), signal.SIGTERM)
-    deadline = time.monotonic() + START_WAIT
-    while place.supervised():
-        if time.monotonic() > deadline:
-            raise StateError(f"the private farm does not end; its logs are in {place.logs}")
-        time.sleep(0.05)
+    os.kill(int(directory.pid_file.read_text()), signal.SIGTERM)
+    _wait(lambda: not directory.has_supervisor(), _does_not_stop(directory))
     return True
+
+
+def _does_not_stop(directory: StateDirectory) -> StateError:
+    return StateError(f"the private farm does not stop; its logs are in {directory.logs}")

@@ -1,17 +1,18 @@
-"""Where the private farm of this machine keeps its things, and who uses it just now."""
+"""The state directory: the files of the private farm on this machine, and the locks of its users."""
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from farm.errors import FarmError, SettingsError
 from farm.settings import FIELDS, SECRET_FILES, Secret
+from farm.system.locks import is_locked, locked, try_lock
+from farm.system.private_directories import make_private
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,38 +20,39 @@ if TYPE_CHECKING:
 
     from farm.settings import Settings
 
-_SUBMITTERS = {"org", "arches", "build_args", "cache", "mirrors", "sign", "state_dir"}
-_WATCHERS = {"flower_address", "flower_port", "flower_user"}
-_ELSEWHERE = {"broker_ca", "emulate", *_SUBMITTERS, *_WATCHERS, *SECRET_FILES.values()}
-"""Settings in which the workers of two farms need not differ, and secrets."""
+_OF_SUBMITTERS = {"org", "arches", "build_args", "cache", "mirrors", "sign", "state_dir"}
+_OF_FLOWER = {"flower_address", "flower_port", "flower_user"}
+_IRRELEVANT = {"broker_ca", "emulate", *_OF_SUBMITTERS, *_OF_FLOWER, *SECRET_FILES.values()}
+"""Settings that make no difference to a farm's workers, and secrets, which must not be written to disk."""
 _LONGEST_SOCKET = 100
-"""Bytes of a unix socket's path; the kernel allows 107, and redis-server adds a suffix while it starts."""
+"""Bytes of a unix socket's path: the kernel allows 107, and redis-server adds a suffix while it starts."""
 
 
 @dataclass(frozen=True, slots=True)
 class StateDirectory:
-    """The files of one private farm, all within one directory that only its owner can enter."""
+    """The files of one private farm, all in one directory that only its owner can enter."""
 
     directory: Path
 
     @staticmethod
     def at(state_dir: Path) -> StateDirectory:
-        """The place within a state directory, made when it is not there.
+        """Create the directory if it is missing.
 
         Raises:
-            SettingsError: the directory cannot be made, or its path is too long for a socket.
+            SettingsError: it cannot be created, or its path is too long for a socket.
         """
-        place = StateDirectory(state_dir.absolute())
-        if len(os.fsencode(place.socket)) > _LONGEST_SOCKET:
+        found = StateDirectory(state_dir.absolute())
+        if len(os.fsencode(found.socket)) > _LONGEST_SOCKET:
             raise SettingsError(
-                f"state-dir: {state_dir} is too long a path for a socket", hint="choose a shorter one"
+                f"state-dir: the path {state_dir} is too long for a socket", hint="choose a shorter one"
             )
         try:
-            place.logs.mkdir(parents=True, exist_ok=True)
-            place.directory.chmod(0o700)
+            make_private(found.directory)
+            found.directory.chmod(0o700)
+            found.logs.mkdir(exist_ok=True)
         except OSError as error:
             raise SettingsError(f"state-dir: {state_dir} cannot be used: {error.strerror}") from error
-        return place
+        return found
 
     @property
     def socket(self) -> Path:
@@ -68,28 +70,28 @@ class StateDirectory:
         return self.directory / "logs"
 
     @property
-    def pid(self) -> Path:
-        """The supervisor's process number."""
+    def pid_file(self) -> Path:
+        """The supervisor's process ID."""
         return self.directory / "supervisor.pid"
 
     @property
-    def wanted(self) -> Path:
-        """There when somebody wants workers, not just the state."""
+    def workers_wanted(self) -> Path:
+        """Exists when a command needs workers, not only Redis."""
         return self.directory / "workers.wanted"
 
     @property
-    def up(self) -> Path:
-        """There once the workers have all said that they are up."""
+    def workers_up(self) -> Path:
+        """Exists when all workers have sent a heartbeat."""
         return self.directory / "workers.up"
 
     @property
-    def kept(self) -> Path:
-        """There when the farm is to stay up although nobody uses it."""
+    def stay_up(self) -> Path:
+        """Exists when the farm is to stay up even if nobody uses it."""
         return self.directory / "kept"
 
     @property
-    def flower(self) -> Path:
-        """There when Flower is wanted; holds its port."""
+    def flower_wanted(self) -> Path:
+        """Exists when Flower is to run; holds its port."""
         return self.directory / "flower.wanted"
 
     @property
@@ -97,80 +99,69 @@ class StateDirectory:
         """Why the workers could not start, as the error's JSON."""
         return self.directory / "failure.json"
 
-    def tell_fingerprint(self, settings: Settings) -> None:
-        """Leave word of the settings with which the farm is up."""
+    def write_fingerprint(self, settings: Settings) -> None:
+        """Record with which settings the farm is up."""
         self._fingerprint.write_text(json.dumps(fingerprint(settings)))
 
-    def told_fingerprint(self) -> dict[str, str]:
-        """The `fingerprint` of the farm that is up; empty while it has left none."""
-        try:
-            found: dict[str, str] = json.loads(self._fingerprint.read_text())
-        except (FileNotFoundError, json.JSONDecodeError):
-            return {}
-        return found
+    def read_fingerprint(self) -> dict[str, str]:
+        """The `fingerprint` of the farm that is up; empty before it was written."""
+        return _read_json(self._fingerprint)
 
     @property
     def _fingerprint(self) -> Path:
         return self.directory / "supervisor.settings"
 
-    def tell_failure(self, error: FarmError) -> None:
-        """Leave an error for those who wait for the farm."""
+    def write_failure(self, error: FarmError) -> None:
+        """Report an error to the commands that wait for the farm."""
         self.failure.write_text(json.dumps(error.to_json()))
 
-    def told_failure(self) -> FarmError | None:
-        """The error that the supervisor left, if it left one."""
-        try:
-            return FarmError.from_json(json.loads(self.failure.read_text()))
-        except (FileNotFoundError, json.JSONDecodeError):
-            return None
+    def read_failure(self) -> FarmError | None:
+        """The error that the supervisor reported, if any."""
+        failure = _read_json(self.failure)
+        return FarmError.from_json(failure) if failure else None
 
     @contextmanager
-    def used(self) -> Iterator[None]:
-        """Hold the farm up while the body runs; waits while a supervisor is just taking it down."""
-        with (self.directory / "users.lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH)
+    def use(self) -> Iterator[None]:
+        """Keep the farm up while the body runs; wait while a supervisor is stopping it."""
+        with locked(self.directory / "users.lock", shared=True):
             yield
 
-    def unused(self) -> int | None:
-        """Keep new users waiting, if there are no others; returns the descriptor that does so."""
-        return _try_lock(self.directory / "users.lock")
+    def lock_out_users(self) -> int | None:
+        """Keep new users waiting if nobody uses the farm; return the descriptor that does so, else None."""
+        return try_lock(self.directory / "users.lock")
 
-    def supervise(self) -> int | None:
-        """Become the one supervisor; None when there is one."""
-        return _try_lock(self.directory / "supervisor.lock")
+    def become_supervisor(self) -> int | None:
+        """Return the descriptor that makes this process the supervisor; None if there is one."""
+        return try_lock(self.directory / "supervisor.lock")
 
-    def managed(self) -> bool:
-        """Whether a supervisor has removed what an earlier one left, and written down its process number."""
+    def supervisor_ready(self) -> bool:
+        """Whether a supervisor has removed the files of an earlier one, and written its process ID."""
         try:
-            os.kill(int(self.pid.read_text()), 0)
+            os.kill(int(self.pid_file.read_text()), 0)
         except (FileNotFoundError, ValueError, ProcessLookupError):
             return False
         return True
 
-    def supervised(self) -> bool:
+    def has_supervisor(self) -> bool:
         """Whether a supervisor runs."""
-        lock = self.supervise()
-        if lock is not None:
-            os.close(lock)
-        return lock is None
+        return is_locked(self.directory / "supervisor.lock")
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:
-    """What tells farms apart and shows nothing of them: whose broker they serve, how their workers work."""
-    how = {name: str(getattr(settings, name)) for name in FIELDS if name not in _ELSEWHERE}
+    """Digests of a farm's broker and of the settings of its workers: they identify it and reveal nothing."""
+    relevant = {name: str(getattr(settings, name)) for name in FIELDS if name not in _IRRELEVANT}
     broker = settings.broker.reveal() if settings.broker else "private"
-    return {"broker": _digest(broker), "settings": _digest(json.dumps(how))}
+    return {"broker": _digest(broker), "settings": _digest(json.dumps(relevant))}
 
 
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _try_lock(path: Path) -> int | None:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def _read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty if the file is missing or only partly written."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
+        found: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+    return found

@@ -1,7 +1,7 @@
-"""The private farm as a process: a Redis, and once wanted its workers; `python -m farm.private_farm`.
+"""The supervisor of the private farm, `python -m farm.private_farm`: Redis, and on demand workers and Flower.
 
-It holds on while somebody uses it or a run is open, and then takes itself down, so that a `farm push` that
-was interrupted, even killed, leaves its run going and no process behind when that has ended.
+It stops when no command uses the farm and no run is open. So a `farm push` that was interrupted, or even
+killed, leaves its run going, and no process is left when the run has ended.
 """
 
 from __future__ import annotations
@@ -30,18 +30,20 @@ if TYPE_CHECKING:
 log = logging.getLogger("farm.private_farm")
 
 _TICK = 0.2
-_REDIS_WAIT = 10.0
-_MOST_SLOTS = 4
+"""Seconds between two checks of processes and users."""
+_REDIS_TIMEOUT = 10.0
+"""Seconds that Redis gets to start."""
+_MAX_SLOTS = 4
 
 
 class Supervisor:
     """Starts and watches the processes of a farm on this machine."""
 
     def __init__(self, settings: Settings) -> None:
-        self.place = StateDirectory.at(settings.state_dir)
+        self.directory = StateDirectory.at(settings.state_dir)
         self.own_redis = settings.broker is None
         self.given = settings
-        self.settings = replace(settings, broker=settings.broker or self.place.broker)
+        self.settings = replace(settings, broker=settings.broker or self.directory.broker)
         self.children: list[Child] = []
         self.workers: list[Child] = []
         self.flower: Child | None = None
@@ -49,8 +51,8 @@ class Supervisor:
         self.store: Store | None = None
 
     def run(self) -> int:
-        """Be the farm until told to stop, or until nobody needs it; returns the exit code."""
-        lock = self.place.supervise()
+        """Keep the farm up until a signal comes or nobody needs it; returns the exit code."""
+        lock = self.directory.become_supervisor()
         if lock is None:
             return 0
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -59,8 +61,8 @@ class Supervisor:
             self._start()
             self._watch()
         except FarmError as error:
-            self.place.tell_failure(error)
-            log.error("%s", error)  # noqa: TRY400 - one sentence is what the farm's errors are
+            self.directory.write_failure(error)
+            log.error("%s", error)  # noqa: TRY400 - an expected error needs no traceback
             return error.exit_code
         finally:
             self._end()
@@ -68,14 +70,17 @@ class Supervisor:
         return 0
 
     def _start(self) -> None:
-        self.place.failure.unlink(missing_ok=True)
-        marks = (self.place.wanted, self.place.flower)
-        for left in (self.place.up, *(() if self.place.kept.exists() else marks)):
-            left.unlink(missing_ok=True)
-        self.place.pid.write_text(str(os.getpid()))
-        self.place.tell_fingerprint(self.given)
+        self.directory.failure.unlink(missing_ok=True)
+        # A killed supervisor leaves its markers; those of a farm that stays up say what to start again.
+        wanted = (self.directory.workers_wanted, self.directory.flower_wanted)
+        for marker in (self.directory.workers_up, *(() if self.directory.stay_up.exists() else wanted)):
+            marker.unlink(missing_ok=True)
+        self.directory.pid_file.write_text(str(os.getpid()))
+        self.directory.write_fingerprint(self.given)
         if self.own_redis:
-            child = redis_child(self.place.directory, self.place.socket, self.place.logs / "redis.log")
+            child = redis_child(
+                self.directory.directory, self.directory.socket, self.directory.logs / "redis.log"
+            )
             child.start()
             self.children.append(child)
         self.store = self._connect()
@@ -83,7 +88,7 @@ class Supervisor:
     def _connect(self) -> Store:
         assert self.settings.broker is not None  # noqa: S101 - __init__ has set it
         store = Store(self.settings.broker)
-        deadline = time.monotonic() + _REDIS_WAIT
+        deadline = time.monotonic() + _REDIS_TIMEOUT
         while True:
             try:
                 store.ping()
@@ -95,21 +100,24 @@ class Supervisor:
                 return store
 
     def _watch(self) -> None:
-        unused: int | None = None
         while not self.stopped.wait(_TICK):
-            if not self.workers and self.place.wanted.exists():
+            if not self.workers and self.directory.workers_wanted.exists():
                 self._start_workers()
-            if not self.flower and self.place.flower.exists():
+            if not self.flower and self.directory.flower_wanted.exists():
                 self._start_flower()
             for child in self.children:
                 child.revive()
             self._watch_workers()
-            if not self.place.kept.exists() and (unused := self.place.unused()) is not None:
-                if self._idle():
-                    return
-                os.close(unused)
+            if self.directory.stay_up.exists() or (lock := self.directory.lock_out_users()) is None:
+                continue
+            if self._idle():
+                # Keep the lock until this process ends: a command that comes now waits for that, and then
+                # starts a farm of its own instead of using one that is about to stop.
+                return
+            os.close(lock)
 
     def _idle(self) -> bool:
+        """Whether no run is open; those of a shared broker do not count."""
         if self.store is None or not self.own_redis:
             return True
         try:
@@ -118,14 +126,14 @@ class Supervisor:
             return False
 
     def _start_workers(self) -> None:
-        """One worker for all that the engine can build here, one that publishes."""
+        """Start one worker for all architectures that this machine can build, and one publisher."""
         certs, timeout = self.settings.engine_certs, self.settings.http_timeout
         with Engine.connect(self.settings.engine, certs=certs, timeout=timeout) as engine:
             elsewhere = (platform.removeprefix("linux/") for platform, _ in self.settings.builders)
             arches = list(dict.fromkeys((engine.info().architecture, *engine.emulated(), *elsewhere)))
-        slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MOST_SLOTS))
+        slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MAX_SLOTS))
         builder = replace(self.settings, emulate=True, concurrency=slots)
-        # The builder never sees the signing key's passphrase.
+        # A build runs code of its package: keep the passphrases from the process that builds.
         builder = replace(
             builder,
             signing_key=None,
@@ -134,7 +142,7 @@ class Supervisor:
             root_passphrase=None,
         )
         publisher = replace(self.settings, concurrency=1)
-        logs = self.place.logs
+        logs = self.directory.logs
         self.workers = [
             worker_child(arches, publish=False, logs=logs, environment=child_environment(builder)),
             worker_child((), publish=True, logs=logs, environment=child_environment(publisher)),
@@ -143,30 +151,39 @@ class Supervisor:
             child.start()
 
     def _start_flower(self) -> None:
-        settings = replace(self.settings, flower_port=int(self.place.flower.read_text()))
-        log_file = self.place.logs / "flower.log"
+        settings = replace(self.settings, flower_port=int(self.directory.flower_wanted.read_text()))
+        log_file = self.directory.logs / "flower.log"
         self.flower = Child("flower", flower_command(), log_file, flower_environment(settings))
         self.flower.start()
         self.children.append(self.flower)
 
     def _watch_workers(self) -> None:
-        """Start a dead worker again; one that never came up says why, and ends the farm."""
-        if not self.workers or (self.place.up.exists() and all(child.running for child in self.workers)):
+        """Restart a worker that ended; the error of one that never came up ends the farm."""
+        if not self.workers or (
+            self.directory.workers_up.exists() and all(child.running for child in self.workers)
+        ):
             return
         assert self.store is not None  # noqa: S101 - _start has set it
         present = {worker.name for worker in workers(self.store)}
         for child in self.workers:
-            if not child.running and not self.place.up.exists():
+            if not child.running and not self.directory.workers_up.exists():
                 raise why_ended(child)
             child.revive()
         if all(child.name in present for child in self.workers):
-            self.place.up.touch()
+            self.directory.workers_up.touch()
 
     def _end(self) -> None:
+        # Workers first: they hand their jobs back through Redis.
         stop(self.workers)
         stop(self.children)
         if self.store:
             self.store.close()
-        for left in (self.place.up, self.place.wanted, self.place.flower, self.place.kept):
-            left.unlink(missing_ok=True)
-        self.place.pid.unlink(missing_ok=True)
+        directory = self.directory
+        for marker in (
+            directory.workers_up,
+            directory.workers_wanted,
+            directory.flower_wanted,
+            directory.stay_up,
+        ):
+            marker.unlink(missing_ok=True)
+        directory.pid_file.unlink(missing_ok=True)

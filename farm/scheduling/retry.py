@@ -10,10 +10,10 @@ from farm.errors import StateError
 from farm.planning.retry_plan import again, to_repeat
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
-from farm.scheduling.submission import whoami
 from farm.state.contexts import keep_contexts
 from farm.state.run_reader import read_run, read_works
 from farm.state.runs import next_run
+from farm.system.identity import user_at_host
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def plan_retry(run: RunHandle, names: Sequence[str] = ()) -> RetryPlan | None:
     if not packages:
         return None
     works = read_works(run, list(packages))
-    new = again(record, works, run=next_run(run.store), submitter=whoami(), created=time.time())
+    new = again(record, works, run=next_run(run.store), submitter=user_at_host(), created=time.time())
     return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import pwd
 import time
 from typing import TYPE_CHECKING
 
@@ -17,6 +14,7 @@ from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import put_context
 from farm.state.runs import next_run
 from farm.system.files import spool
+from farm.system.identity import user_at_host
 
 if TYPE_CHECKING:
     from farm.model import Package
@@ -47,21 +45,11 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         contexts,
         arguments,
         run=next_run(store),
-        submitter=whoami(),
+        submitter=user_at_host(),
         created=time.time(),
         partial=partial,
     )
     return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)
-
-
-def whoami() -> str:
-    """The user that submits or cancels, for people: user@host."""
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        # In a container the user may have no name.
-        user = str(os.getuid())
-    return f"{user}@{platform.node()}"
 
 
 def _store_context(package: Package, settings: Settings, store: Store) -> str:

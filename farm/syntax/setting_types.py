@@ -1,4 +1,4 @@
-"""How values are written: in YAML, in a variable, in a flag; each kind read by one function, or refused."""
+"""The types of settings: for each, the function that reads it from YAML, a variable or a flag."""
 
 from __future__ import annotations
 
@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-_LONGEST = 3650 * 86400
-"""Seconds that any setting of time may be."""
 _LAST_PORT = 65535
-_SWITCHES = ("true", "yes", "on", "1", "false", "no", "off", "0")
+_BOOLEANS = ("true", "yes", "on", "1", "false", "no", "off", "0")
 _PLATFORM = re.compile(r"linux/[a-z0-9]+")
 BUILDERS = ("auto", "engine", "buildx")
 
 
 class Secret:
-    """A string that no repr, log or JSON shows; `reveal()` is the one way to it."""
+    """A string that no repr, log or JSON shows; only `reveal()` returns it."""
 
     __slots__ = ("_value",)
 
@@ -40,91 +38,48 @@ class Secret:
 
 
 def read_text(value: Any) -> str:
-    """Text; nothing that YAML made something else of."""
-    # YAML makes numbers, dates and truth of words; what they were before cannot be told any more.
+    """Text; a value that YAML read as a number, date or boolean is refused, because its text is lost."""
     if not isinstance(value, str):
-        raise ValueError("must be text, in quotes")  # noqa: TRY004 - told like any other bad value
+        raise ValueError("must be text, in quotes")  # noqa: TRY004 - reported like any other invalid value
     return value
 
 
 def read_secret(value: Any) -> Secret:
-    """Text that is shown nowhere."""
+    """Text that is not shown."""
     return Secret(read_text(value))
 
 
 def read_broker(value: Any) -> Secret:
-    """The URL of a Redis, which may hold a password: what is wrong is told without it."""
+    """The URL of a Redis; it may hold a password, so that errors do not show it."""
     try:
         url = urlsplit(read_text(value))
         host, port = url.hostname, url.port
         parse_qsl(url.query, strict_parsing=bool(url.query))
     except ValueError:
-        raise ValueError(_NO_BROKER) from None
+        raise ValueError(_INVALID_BROKER) from None
     behind_socket = url.scheme == "unix" and url.path.startswith("/")
     over_network = url.scheme in ("redis", "rediss") and host and port != 0
-    # What stands behind an unescaped / or # of a password would be taken for a database, or for nothing.
+    # After an unescaped / or # in a password, the rest would be read as a database, or as a fragment.
     if url.fragment or not (behind_socket or (over_network and re.fullmatch(r"/?|/[0-9]+", url.path))):
-        raise ValueError(_NO_BROKER)
+        raise ValueError(_INVALID_BROKER)
     return Secret(str(value))
 
 
-SECRET_KINDS = (read_secret, read_broker)
-"""What reads a value that is shown nowhere."""
-_NO_BROKER = "is no redis:// or rediss:// URL (percent-encode / # @ in the password)"
+SECRET_READERS = (read_secret, read_broker)
+"""The functions whose values are not shown."""
+_INVALID_BROKER = "must be a redis:// or rediss:// URL (percent-encode / # @ in the password)"
 
 
 def read_path(value: Any) -> Path:
-    """A path; ~ is a home directory."""
+    """A path; ~ is expanded."""
     try:
         return Path(read_text(value)).expanduser()
     except RuntimeError as error:
-        raise ValueError("there is no such user") from error
-
-
-def read_seconds(value: Any) -> float:
-    """Seconds, or a number with s, m, h or d: 90, 5m, 4h."""
-    text = str(value).strip()
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86400}
-    unit = units.get(text[-1:], 0)
-    try:
-        seconds = float(text[:-1]) * unit if unit else float(text)
-    except ValueError:
-        raise ValueError("must be seconds, or a number with s, m, h or d, such as 90 or 4h") from None
-    if not 0 < seconds <= _LONGEST:
-        raise ValueError(f"must be more than 0, and at most {_LONGEST // 86400}d")
-    return seconds
-
-
-Size = int
-"""A number of bytes."""
-_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
-_UNITS |= {f"{unit}i": 1024**power for power, unit in enumerate("kmgt", 1)}
-
-
-def read_bytes(value: Any) -> int:
-    """Bytes, or a number with kB, MB, GB, TB, KiB, MiB, GiB or TiB: 1048576, 500MB, 20GiB."""
-    text = str(value).strip()
-    number = text.rstrip("kKmMgGtTiIbB ")
-    unit = text[len(number) :].strip().lower().removesuffix("b")
-    try:
-        size = int(float(number) * _UNITS[unit])
-    except (KeyError, ValueError, OverflowError):
-        raise ValueError("must be bytes, such as 500MB or 20GiB") from None
-    if size < 0:
-        raise ValueError("must not be less than 0")
-    return size
-
-
-def format_bytes(size: int) -> str:
-    """A size for people: 512 B, 1.5 GiB."""
-    units = ("B", "KiB", "MiB", "GiB", "TiB")
-    power = min(max(size.bit_length() - 1, 0) // 10, len(units) - 1)
-    number = size / 1024**power
-    return f"{number:.{3 if number < 100 else 4}g} {units[power]}"  # noqa: PLR2004 - three digits or four
+        raise ValueError("no such user") from error
 
 
 def read_count(value: Any) -> int:
-    """A whole number from 1 on."""
+    """A whole number, 1 or more."""
     try:
         number = int(str(value))
     except ValueError:
@@ -135,7 +90,7 @@ def read_count(value: Any) -> int:
 
 
 def read_port(value: Any) -> int:
-    """A port."""
+    """A port number."""
     number = read_count(value)
     if number > _LAST_PORT:
         raise ValueError(f"must be {_LAST_PORT} or less")
@@ -143,21 +98,21 @@ def read_port(value: Any) -> int:
 
 
 def read_boolean(value: Any) -> bool:
-    """Truth, by any of its usual names."""
+    """A boolean: true, yes, on, 1, false, no, off or 0."""
     text = str(value).strip().lower()
-    if text not in _SWITCHES:
+    if text not in _BOOLEANS:
         raise ValueError("must be true or false")
     return text in ("true", "yes", "on", "1")
 
 
 def read_words(value: Any) -> tuple[str, ...]:
-    """Words, as a list or between commas."""
+    """Words, as a list or comma-separated."""
     parts = value if isinstance(value, list | tuple) else [value]
     return tuple(word for part in parts for word in map(str.strip, read_text(part).split(",")) if word)
 
 
 def read_pairs(value: Any) -> tuple[tuple[str, str], ...]:
-    """A mapping, in YAML or as a JSON object, or KEY=VALUE words."""
+    """A mapping in YAML, a JSON object, or KEY=VALUE words."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
         try:
             value = json.loads(value)
@@ -172,18 +127,18 @@ def read_pairs(value: Any) -> tuple[tuple[str, str], ...]:
 
 
 def read_paths(value: Any) -> tuple[Path, ...]:
-    """Paths, as words are written."""
+    """Paths, as a list or comma-separated."""
     return tuple(map(read_path, read_words(value)))
 
 
 def read_mirrors(value: Any) -> tuple[tuple[str, str], ...]:
-    """A mapping, or REGISTRY=URL words; a URL alone is a mirror of every registry that has none: `*`."""
+    """A mapping, or REGISTRY=URL words; a URL alone is for all registries without a mirror (`*`)."""
     if isinstance(value, str) and not value.lstrip().startswith("{"):
         value = [word if re.match(r"[^/]+=", word) else f"*={word}" for word in read_words(value)]
     pairs = read_pairs(value)
     for _, url in pairs:
         if not re.fullmatch(r"https?://[^/?#]+(/[^?#]*)?", url):
-            raise ValueError("a mirror is REGISTRY=http://... or REGISTRY=https://...")
+            raise ValueError("must be REGISTRY=http://... or REGISTRY=https://...")
     return pairs
 
 
@@ -202,26 +157,26 @@ def read_platforms(value: Any) -> tuple[tuple[str, str], ...]:
     return pairs
 
 
-def read_places(value: Any) -> tuple[str, ...]:
-    """Words that tell packages and architectures apart, so that none is written over another."""
+def read_cache_names(value: Any) -> tuple[str, ...]:
+    """Words that hold {name} and {arch}: every build writes a cache of its own."""
     words = read_words(value)
     if not all("{name}" in word and "{arch}" in word for word in words):
-        raise ValueError("must hold {name} and {arch}, or packages would overwrite each other's")
+        raise ValueError("must contain {name} and {arch}, or builds would overwrite each other's cache")
     return words
 
 
 def read_sbom(value: Any) -> str | None:
-    """The image of a generator, or "true" for BuildKit's own; None for none."""
+    """The image of a generator, or "true" for BuildKit's own; None for no SBOM."""
     text = str(value).strip()
-    if text.lower() in _SWITCHES:
+    if text.lower() in _BOOLEANS:
         return "true" if read_boolean(text) else None
     return read_text(value)
 
 
 def read_provenance(value: Any) -> str | None:
-    """How much to tell, min or max; None for nothing."""
+    """The level of detail, min or max; None for no provenance."""
     text = str(value).strip().lower()
-    if text in _SWITCHES:
+    if text in _BOOLEANS:
         return "min" if read_boolean(text) else None
     if text not in ("min", "max"):
         raise ValueError("must be min, max or false")

@@ -1,4 +1,4 @@
-"""YAML nodes read one field at a time, so that every complaint names file, line and field."""
+"""YAML read one field at a time, so that every error names file, line and field."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A value of a YAML file: where it stands, what it is called, and its node (None: not given)."""
+    """A value of a YAML file: its place, its name, and its node (None: not given)."""
 
     file: str
     name: str
@@ -30,17 +30,17 @@ class Field:
     line: int = 1
 
     def wrong(self, what: str, *, hint: str | None = None) -> BuildYmlError:
-        """The error `FILE:LINE: FIELD: what is wrong`."""
+        """The error `FILE:LINE: FIELD: WHAT`."""
         label = f"{self.name}: " if self.name else ""
         return BuildYmlError(f"{self.file}:{self.line}: {label}{what}", hint=hint)
 
     @property
     def given(self) -> bool:
-        """Whether there is a value; `field:` with nothing behind it is none."""
+        """Whether there is a value; `field:` alone has none."""
         return self.node is not None and self.node.tag != _NULL
 
     def text(self) -> str:
-        """A string; a number or a date counts as it is written."""
+        """A string; a number or date is taken as it is written."""
         if not isinstance(self.node, yaml.ScalarNode):
             raise self.wrong(f"must be a string, not {_kind(self.node)}")
         return str(self.node.value)
@@ -52,7 +52,7 @@ class Field:
         return self.node.value.lower() in ("true", "yes", "on")
 
     def items(self) -> Iterator[Field]:
-        """The members of a list, each with its own line; none where nothing is given."""
+        """The items of a list, each with its own line; none if the field is not given."""
         if not self.given:
             return
         if not isinstance(self.node, yaml.SequenceNode):
@@ -60,7 +60,7 @@ class Field:
         for node in self.node.value:
             item = Field(self.file, self.name, node, node.start_mark.line + 1)
             if not item.given:
-                raise item.wrong("a member of the list is empty")
+                raise item.wrong("a list item is empty")
             yield item
 
     def texts(self) -> tuple[str, ...]:
@@ -71,7 +71,7 @@ class Field:
         """Every known field of a mapping, given or not.
 
         Raises:
-            BuildYmlError: it is no mapping, or holds an unknown field.
+            BuildYmlError: this is not a mapping, or contains an unknown field.
         """
         found = {name: Field(self.file, self._below(name), None, self.line) for name in known}
         if not self.given:
@@ -97,31 +97,31 @@ class Field:
                 value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
             )
         except (TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise self.wrong(f"cannot be written as JSON: {_sentence(error)}") from error
+            raise self.wrong(f"cannot be converted to JSON: {_one_line(error)}") from error
 
     def value(self) -> Any:
-        """What YAML makes of it.
+        """The value as YAML constructs it.
 
         Raises:
-            BuildYmlError: it makes nothing of it, such as of a date that there is not.
+            BuildYmlError: YAML cannot construct it, such as an impossible date.
         """
         try:
             return yaml.constructor.SafeConstructor().construct_document(self.node) if self.given else None
         except (ValueError, RecursionError, yaml.YAMLError) as error:
-            raise self.wrong(f"bad YAML: {_sentence(error)}") from error
+            raise self.wrong(f"bad YAML: {_one_line(error)}") from error
 
     def path(self) -> str:
         """A path below the package, normalised.
 
         Raises:
-            BuildYmlError: it is absolute, leads out, or is the package itself.
+            BuildYmlError: it is absolute, outside of the package, or the package itself.
         """
         text = self.text()
         path = posixpath.normpath(text) if text else "."
         if path.startswith("/"):
             raise self.wrong(f"{text} must be relative to the package")
         if path == ".." or path.startswith("../"):
-            raise self.wrong(f"{text} leads out of the package")
+            raise self.wrong(f"{text} is outside of the package")
         if path == ".":
             raise self.wrong(f"{text or 'an empty path'} is the package itself")
         return path
@@ -131,10 +131,10 @@ class Field:
 
 
 def load(file: str, text: bytes) -> Field:
-    """The one document of a YAML file, in which no field stands twice.
+    """The one document of a YAML file.
 
     Raises:
-        BuildYmlError: it is no YAML, or a field stands twice.
+        BuildYmlError: it is not valid YAML, or a field is given twice.
     """
     try:
         node = yaml.compose(text, Loader=_LOADER)
@@ -142,14 +142,14 @@ def load(file: str, text: bytes) -> Field:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BuildYmlError(f"{file}:{line}: bad YAML: {error.problem or error.context}") from error
     except yaml.YAMLError as error:
-        raise BuildYmlError(f"{file}:1: bad YAML: {_sentence(error)}") from error
+        raise BuildYmlError(f"{file}:1: bad YAML: {_one_line(error)}") from error
     except RecursionError as error:
         raise BuildYmlError(f"{file}:1: bad YAML: it is nested too deeply") from error
-    _refuse_doubled(file, node)
+    _refuse_duplicates(file, node)
     return Field(file, "", node)
 
 
-def _refuse_doubled(file: str, root: yaml.Node | None) -> None:
+def _refuse_duplicates(file: str, root: yaml.Node | None) -> None:
     todo, seen = [root], set[int]()
     while todo:
         node = todo.pop()
@@ -159,18 +159,20 @@ def _refuse_doubled(file: str, root: yaml.Node | None) -> None:
         if isinstance(node, yaml.SequenceNode):
             todo.extend(node.value)
         if isinstance(node, yaml.MappingNode):
-            _refuse_doubled_in(file, node)
+            _refuse_duplicates_in(file, node)
             todo.extend(value for _, value in node.value)
 
 
-def _refuse_doubled_in(file: str, mapping: yaml.MappingNode) -> None:
+def _refuse_duplicates_in(file: str, mapping: yaml.MappingNode) -> None:
     lines: dict[str, int] = {}
     for key, _ in mapping.value:
         line = key.start_mark.line + 1
         if not isinstance(key, yaml.ScalarNode):
             raise BuildYmlError(f"{file}:{line}: a field's name must be a string, not {_kind(key)}")
         if key.value in lines:
-            raise BuildYmlError(f"{file}:{line}: {key.value}: stands twice, first in line {lines[key.value]}")
+            raise BuildYmlError(
+                f"{file}:{line}: {key.value}: is given twice, first in line {lines[key.value]}"
+            )
         lines[key.value] = line
 
 
@@ -180,5 +182,5 @@ def _kind(node: yaml.Node | None) -> str:
     return {"sequence": "a list", "mapping": "a mapping"}.get(getattr(node, "id", ""), "nothing")
 
 
-def _sentence(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())

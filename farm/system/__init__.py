@@ -1,0 +1,6 @@
+"""The operating system: locks, private directories, files, processes, and the names of user and machine.
+
+May import: errors.
+Must not know: settings, packages, services.
+Public: locked (locks), temporary_directory (private_directories), write_once (files), run (processes).
+"""

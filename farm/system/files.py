@@ -1,32 +1,33 @@
-"""Files on this machine: those that are there whole or not at all, and temporary ones."""
+"""Files that are written whole or not at all, and temporary files."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
-import platform
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import FarmError, TemporaryFullError
+from farm.system.identity import host_name
+from farm.system.locks import locked
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer, WriteableBuffer
 
 
 def write_once(path: Path, text: str, mode: int = 0o600) -> None:
-    """Write a file that is there whole or not at all, and survives a crash; one that exists is kept.
+    """Create a file, whole or not at all; one that exists is kept, unless it is empty.
 
-    An empty one does not count: whoever made it was killed, or found the disk full, before it was written.
+    An empty one was left by a process that was killed, or found the disk full, before it wrote the text.
     """
     with suppress(FileNotFoundError):
         if path.stat().st_size:
             return
     handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
+    new = Path(name)
     try:
         with os.fdopen(handle, "w") as file:
             os.fchmod(file.fileno(), mode)
@@ -34,59 +35,65 @@ def write_once(path: Path, text: str, mode: int = 0o600) -> None:
             file.flush()
             os.fsync(file.fileno())
         try:
-            os.link(name, path)
+            os.link(new, path)
         except FileExistsError:
-            _replace_empty(path, name)
+            _replace_empty(path, new)
     finally:
-        Path(name).unlink(missing_ok=True)
+        new.unlink(missing_ok=True)
 
 
-def _replace_empty(path: Path, name: str) -> None:
-    """Put a file in the place of an empty one, unless somebody else just did: the first stays."""
-    with path.open("rb") as standing:
-        fcntl.flock(standing, fcntl.LOCK_EX)
-        found = os.fstat(standing.fileno())
+def sync_directory(directory: Path) -> None:
+    """Make the names in a directory survive a power failure."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _replace_empty(path: Path, new: Path) -> None:
+    """Replace an empty file, unless another process just did: the first one wins."""
+    with locked(path) as descriptor:
+        found = os.fstat(descriptor)
         if not found.st_size and os.path.samestat(found, path.stat()):
-            Path(name).replace(path)
+            new.replace(path)
 
 
 def spool() -> IO[bytes]:
-    """An unnamed temporary file, gone once it is closed, whose errors are the farm's own, whoever writes it.
+    """An unnamed temporary file, deleted when it is closed; its errors are FarmErrors.
 
     Raises:
-        TemporaryFullError: here or where it is written: the directory for temporary files is full.
-        FarmError: it refuses otherwise.
+        TemporaryFullError: here or in a write: the temporary directory is full.
+        FarmError: the file system refuses otherwise.
     """
     try:
         with tempfile.TemporaryFile(buffering=0) as file:
             return io.BufferedRandom(_Spool(os.dup(file.fileno()), "rb+"))
     except OSError as error:
-        raise _refusal(error) from error
+        raise _farm_error(error) from error
 
 
 class _Spool(io.FileIO):
-    """The file below the buffer; a bare OSError of its would be taken for one of Redis or of the engine."""
+    """The file below the buffer; callers would take an OSError for one of Redis or the engine."""
 
     def write(self, data: ReadableBuffer, /) -> int:
         try:
             return super().write(data)
         except OSError as error:
-            raise _refusal(error) from error
+            raise _farm_error(error) from error
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
         try:
             return super().readinto(buffer)
         except OSError as error:
-            raise _refusal(error) from error
+            raise _farm_error(error) from error
 
 
-def _refusal(error: OSError) -> FarmError:
+def _farm_error(error: OSError) -> FarmError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TemporaryFullError(
-            f"{tempfile.tempdir}, the directory for temporary files, is full on {platform.node()}",
-            hint="free some there, or set TMPDIR to a larger one",
+            f"the temporary directory {tempfile.tempdir} is full on {host_name()}",
+            hint="free space there, or set TMPDIR to a larger one",
         )
-    where = tempfile.tempdir or "no temporary file can be made"
-    return FarmError(
-        f"{where}: {error.strerror or error}", hint="TMPDIR names the directory for temporary files"
-    )
+    where = tempfile.tempdir or "no temporary file can be created"
+    return FarmError(f"{where}: {error.strerror or error}", hint="TMPDIR names the temporary directory")

@@ -1,19 +1,29 @@
-"""Programs that the farm runs, and how they are tied to our life."""
+"""Programs that the farm runs, and how they end."""
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
 import sys
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
 _PACKAGES = {"notary": "notary", "openssl": "openssl", "setpriv": "util-linux"}
 
-# A killed worker takes its programs with it: none publishes behind the back of the lease's next holder. Only
-# Linux can do that. Elsewhere, where plans are made and no worker runs, who starts a program ends it.
+# The programs of a killed worker die with it: one that went on could publish although another worker has the
+# lease by then. Only Linux can do that. Elsewhere plans are made and no worker runs.
 DIE_WITH_PARENT: tuple[str, ...] = ("setpriv", "--pdeathsig", "KILL") if sys.platform == "linux" else ()
+"""What a command line begins with, so that the kernel kills the program when its parent ends."""
 TIE_PROGRAM = DIE_WITH_PARENT[:1]
-"""The program that does it, where there is one."""
+"""The program that must be installed for that, where it works."""
 
 
 def require(*names: str) -> None:
@@ -27,3 +37,77 @@ def require(*names: str) -> None:
             raise FarmError(
                 f"the program {name} is not installed", hint=f"install it: apt-get install {_PACKAGES[name]}"
             )
+
+
+def stop_with_parent(command: Sequence[str]) -> list[str]:
+    """The command line of a program that gets SIGTERM when its parent ends, where setpriv is installed."""
+    setpriv = shutil.which("setpriv")
+    return [*([setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []), *command]
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout: float,
+    late: FarmError,
+    given: bytes = b"",
+    environment: Mapping[str, str] | None = None,
+    own_session: bool = False,
+) -> subprocess.CompletedProcess[bytes]:
+    """Run a short program to its end.
+
+    Args:
+        command: its command line.
+        timeout: seconds that it may take.
+        late: what to raise after that; the program is dead by then.
+        given: its standard input.
+        environment: all of its variables; None for those of this process.
+        own_session: give it a session, and kill all that it started along with it; it has no terminal then.
+
+    Raises:
+        OSError: it cannot be started.
+    """
+    with subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environment,
+        start_new_session=own_session,
+    ) as process:
+        try:
+            output, complaint = process.communicate(given, timeout)
+        except BaseException as error:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL) if own_session else process.kill()
+            if isinstance(error, subprocess.TimeoutExpired):
+                # It carries the output so far, which may hold a passphrase.
+                raise late from None
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, complaint)
+
+
+def decoded(done: subprocess.CompletedProcess[bytes]) -> subprocess.CompletedProcess[str]:
+    """What a program printed, as text."""
+    output, complaint = (part.decode(errors="replace") for part in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, output, complaint)
+
+
+def excerpt(output: bytes | str, length: int) -> str:
+    """The end of what a program printed, in one line."""
+    text = output if isinstance(output, str) else output.decode(errors="replace")
+    return " ".join(text.split())[-length:]
+
+
+def stop(processes: Iterable[subprocess.Popen[bytes]], *, wait: float) -> None:
+    """Ask all of them to finish, wait for them together, kill those that still run after `wait` seconds."""
+    running = [process for process in processes if process.poll() is None]
+    for process in running:
+        process.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + wait
+    for process in running:
+        try:
+            process.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

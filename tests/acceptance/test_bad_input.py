@@ -156,7 +156,7 @@ def test_a_setting_that_does_not_exist(workspace: Workspace) -> None:
 def test_a_password_that_breaks_the_brokers_url_is_not_shown(workspace: Workspace, verb: str) -> None:
     words = [verb, *(["good"] if verb == "push" else [])]
     answer = workspace.farm(*words, FARM_BROKER="rediss://:s3cr/etPass@h:6379/0")
-    refused(workspace, answer, 2, "FARM_BROKER: is no redis:// or rediss:// URL", "percent-encode")
+    refused(workspace, answer, 2, "FARM_BROKER: must be a redis:// or rediss:// URL", "percent-encode")
     assert "s3cr" not in answer.out + answer.err
 
 

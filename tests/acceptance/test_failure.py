@@ -117,7 +117,7 @@ def test_a_submitter_without_room_for_temporary_files_is_told_which_directory_is
     with small_disk(tmp_path / "disk") as disk:
         refused = workspace.farm("push", "large", TMPDIR=str(disk))
         assert refused.code == 1
-        assert f"{disk}, the directory for temporary files, is full on" in refused.err
+        assert f"the temporary directory {disk} is full on" in refused.err
         assert len(refused.err.splitlines()) == 1, refused.err
         workspace.done("down")
     assert "r1" not in workspace.done("status").out

@@ -71,7 +71,7 @@ def test_a_worker_refuses_a_foreign_architecture_unless_it_may_emulate(
 ) -> None:
     answer = workspace.farm("worker", "--arch", "s390x", FARM_BROKER=broker, FARM_EMULATE="false")
     assert answer.code == 2
-    assert "s390x it could only emulate" in answer.err
+    assert "could only emulate s390x" in answer.err
     assert "--emulate" in answer.err
 
 

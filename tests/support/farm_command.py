@@ -109,7 +109,7 @@ class Workspace:
     @contextmanager
     def held_up(self) -> Iterator[Workspace]:
         """Keep the private farm up between commands, once one has started it."""
-        with StateDirectory.at(Path(self.variables["FARM_STATE_DIR"])).used():
+        with StateDirectory.at(Path(self.variables["FARM_STATE_DIR"])).use():
             yield self
 
     def write(self, package: str, **files: str) -> None:

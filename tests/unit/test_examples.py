@@ -1,4 +1,4 @@
-"""The example packages hold together, in whatever state the checkout is."""
+"""The example packages fit together, whatever the state of the checkout."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def checkout(tmp_path: Path) -> Path:
     return copy_examples(tmp_path / "checkout")
 
 
-def test_greeter_is_built_from_hello_as_it_is(checkout: Path) -> None:
+def test_greeter_is_built_from_the_current_hello(checkout: Path) -> None:
     """`git rev-parse HEAD:examples/hello` prints the hash for greeter's FROM when this fails."""
     hello = read_packages([str(checkout / "examples" / "hello")], TagOptions())[0]
     pinned = re.search(r"/hello:(\w+)", (ROOT / "examples" / "greeter" / "Dockerfile").read_text())
@@ -30,14 +30,14 @@ def test_greeter_is_built_from_hello_as_it_is(checkout: Path) -> None:
     assert pinned[1] == hello.hash
 
 
-def test_every_example_can_be_read_and_is_for_three_architectures(checkout: Path) -> None:
+def test_every_example_is_valid_and_has_three_architectures(checkout: Path) -> None:
     directories = [str(checkout / "examples" / name) for name in EXAMPLES]
     packages = read_packages(directories, TagOptions())
     assert [package.yml.image for package in packages] == list(EXAMPLES)
     assert {package.yml.arches for package in packages} == {("amd64", "arm64", "s390x")}
 
 
-def test_the_demo_takes_a_committed_checkout_as_it_is(checkout: Path) -> None:
+def test_the_demo_uses_a_committed_checkout_directly(checkout: Path) -> None:
     assert why_unusable(checkout) is None
 
 
@@ -46,12 +46,12 @@ def test_the_demo_says_why_it_copies_a_changed_checkout(checkout: Path) -> None:
     assert why_unusable(checkout) == "examples/ has uncommitted changes"
 
 
-def test_the_demo_says_why_it_copies_what_is_in_no_repository(tmp_path: Path) -> None:
+def test_the_demo_says_why_it_copies_files_outside_of_a_repository(tmp_path: Path) -> None:
     (tmp_path / "examples").mkdir()
     assert "not a git repository" in str(why_unusable(tmp_path))
 
 
-def test_the_demo_says_why_it_copies_what_was_never_committed(tmp_path: Path) -> None:
+def test_the_demo_says_why_it_copies_uncommitted_files(tmp_path: Path) -> None:
     make_repository(tmp_path)
     (tmp_path / "examples").mkdir()
     assert why_unusable(tmp_path) == "examples/ is not committed"

@@ -1,4 +1,4 @@
-"""Settings: which source wins, what each kind of value may be, and how a mistake is told."""
+"""Settings: which source takes precedence, what each type accepts, and how errors are reported."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from lab.setup import ROOT
 
 
 def loaded(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None, **environ: str) -> Settings:
-    """The settings of a farm.yml, flags and an environment, and of nothing else."""
+    """The settings from a farm.yml, flags and variables alone."""
     config = tmp_path / "farm.yml"
     config.write_text(text)
     return load_settings(flags or {}, config=config, environ=environ)
 
 
 def refusal(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None, **environ: str) -> str:
-    """How settings are refused."""
+    """The error with which settings are refused."""
     with pytest.raises(SettingsError) as caught:
         loaded(tmp_path, text, flags, **environ)
     return str(caught.value)
@@ -32,21 +32,21 @@ def test_without_any_source_each_setting_has_its_default(tmp_path: Path) -> None
     assert loaded(tmp_path) == Settings()
 
 
-def test_a_variable_beats_the_file_and_a_flag_beats_both(tmp_path: Path) -> None:
+def test_a_variable_overrides_the_file_and_a_flag_overrides_both(tmp_path: Path) -> None:
     text = "org: from-file\nconcurrency: 2\nlease: 5m\n"
     made = loaded(tmp_path, text, {"org": "from-flag"}, FARM_ORG="from-variable", FARM_CONCURRENCY="3")
     assert (made.org, made.concurrency, made.lease) == ("from-flag", 3, 300.0)
 
 
-def test_a_flag_that_was_not_given_beats_nothing(tmp_path: Path) -> None:
+def test_a_flag_that_was_not_given_overrides_nothing(tmp_path: Path) -> None:
     assert loaded(tmp_path, "sign: false\n", {"sign": None, "org": None}).sign is False
 
 
-def test_an_empty_variable_and_an_empty_key_are_as_if_they_were_not_there(tmp_path: Path) -> None:
+def test_an_empty_variable_or_key_is_ignored(tmp_path: Path) -> None:
     assert loaded(tmp_path, "org:\n", FARM_BROKER="", DOCKER_HOST="") == Settings()
 
 
-def test_the_farms_own_variable_beats_the_foreign_one(tmp_path: Path) -> None:
+def test_the_farms_own_variable_overrides_that_of_another_program(tmp_path: Path) -> None:
     made = loaded(tmp_path, DOCKER_HOST="unix:///a", FARM_ENGINE="unix:///b", DOCKER_CONFIG="/logins")
     assert (made.engine, made.docker_config) == ("unix:///b", Path("/logins"))
 
@@ -90,13 +90,13 @@ def test_the_nearest_file_is_the_only_one_that_is_read(
     ("text", "seconds"),
     [("90", 90.0), ("0.5", 0.5), ("30s", 30.0), ("5m", 300.0), ("4h", 14400.0), ("7d", 604800.0)],
 )
-def test_time_is_given_in_seconds_or_with_its_unit(tmp_path: Path, text: str, seconds: float) -> None:
+def test_a_duration_is_in_seconds_or_has_a_unit(tmp_path: Path, text: str, seconds: float) -> None:
     assert loaded(tmp_path, f"lease: {text}\n").lease == seconds
     assert loaded(tmp_path, FARM_LEASE=text).lease == seconds
 
 
 @pytest.mark.parametrize(
-    ("variable", "text", "told"),
+    ("variable", "text", "problem"),
     [
         ("FARM_CONCURRENCY", "many", "must be a whole number"),
         ("FARM_FLOWER_PORT", "many", "must be a whole number"),
@@ -106,29 +106,27 @@ def test_time_is_given_in_seconds_or_with_its_unit(tmp_path: Path, text: str, se
         ("FARM_BUILD_ARGS", "{", "must be KEY=VALUE, or a JSON object"),
     ],
 )
-def test_what_a_number_must_be_is_said_in_our_own_words(
-    tmp_path: Path, variable: str, text: str, told: str
-) -> None:
+def test_the_error_says_what_a_number_must_be(tmp_path: Path, variable: str, text: str, problem: str) -> None:
     given: dict[str, Any] = {variable: text}
-    assert refusal(tmp_path, **given) == f"{variable}: {text!r} cannot be used: {told}"
+    assert refusal(tmp_path, **given) == f"{variable}: invalid value {text!r}: {problem}"
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "soon", "5w", "m", "inf", "nan", "1e30", "true", "[1]"])
-def test_what_is_no_time_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_duration_is_refused(tmp_path: Path, text: str) -> None:
     assert "lease: " in refusal(tmp_path, f"lease: {text}\n")
 
 
 @pytest.mark.parametrize("text", ["-1", "inf", "1e400", "5 stones", "MiB"])
-def test_what_is_no_size_is_refused(tmp_path: Path, text: str) -> None:
-    assert refusal(tmp_path, FARM_CACHE_KEEP=text).startswith(f"FARM_CACHE_KEEP: '{text}' cannot be used")
+def test_an_invalid_size_is_refused(tmp_path: Path, text: str) -> None:
+    assert refusal(tmp_path, FARM_CACHE_KEEP=text).startswith(f"FARM_CACHE_KEEP: invalid value '{text}'")
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "1.5", "many"])
-def test_what_is_no_count_is_refused(tmp_path: Path, text: str) -> None:
-    assert refusal(tmp_path, FARM_CONCURRENCY=text).startswith(f"FARM_CONCURRENCY: '{text}' cannot be used")
+def test_an_invalid_count_is_refused(tmp_path: Path, text: str) -> None:
+    assert refusal(tmp_path, FARM_CONCURRENCY=text).startswith(f"FARM_CONCURRENCY: invalid value '{text}'")
 
 
-def test_a_port_beyond_the_last_one_is_refused(tmp_path: Path) -> None:
+def test_a_port_above_65535_is_refused(tmp_path: Path) -> None:
     assert "must be 65535 or less" in refusal(tmp_path, flags={"flower_port": "65536"})
     assert loaded(tmp_path, flags={"flower_port": "65535"}).flower_port == 65535
 
@@ -145,27 +143,27 @@ def test_a_port_beyond_the_last_one_is_refused(tmp_path: Path) -> None:
         ("off", False),
     ],
 )
-def test_truth_has_its_usual_names(tmp_path: Path, text: str, value: bool) -> None:
+def test_a_boolean_has_its_usual_names(tmp_path: Path, text: str, value: bool) -> None:
     assert loaded(tmp_path, FARM_EMULATE=text).emulate is value
     assert loaded(tmp_path, f"emulate: {text}\n").emulate is value
 
 
-def test_what_is_neither_true_nor_false_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_boolean_is_refused(tmp_path: Path) -> None:
     assert "must be true or false" in refusal(tmp_path, FARM_SIGN="maybe")
 
 
-def test_words_are_a_list_or_stand_between_commas(tmp_path: Path) -> None:
+def test_words_are_a_list_or_comma_separated(tmp_path: Path) -> None:
     wanted = ("amd64", "arm64")
     assert loaded(tmp_path, "arches: [amd64, arm64]\n").arches == wanted
     assert loaded(tmp_path, "arches: amd64,arm64\n").arches == wanted
     assert loaded(tmp_path, FARM_ARCHES=" amd64 , arm64 ,").arches == wanted
 
 
-def test_a_farm_without_any_architecture_is_refused(tmp_path: Path) -> None:
-    assert "names no architecture" in refusal(tmp_path, "arches: []\n")
+def test_a_farm_without_an_architecture_is_refused(tmp_path: Path) -> None:
+    assert "must name an architecture" in refusal(tmp_path, "arches: []\n")
 
 
-def test_pairs_are_a_mapping_or_stand_between_commas(tmp_path: Path) -> None:
+def test_pairs_are_a_mapping_or_comma_separated(tmp_path: Path) -> None:
     wanted = (("A", "1"), ("B", "x=y"))
     assert loaded(tmp_path, "build-args: {A: '1', B: x=y}\n").build_args == wanted
     assert loaded(tmp_path, FARM_BUILD_ARGS="A=1,B=x=y").build_args == wanted
@@ -173,7 +171,7 @@ def test_pairs_are_a_mapping_or_stand_between_commas(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["A", "A=1,B", "=1", '{"A": 1}', '{"A"'])
-def test_what_is_no_pair_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_pair_is_refused(tmp_path: Path, text: str) -> None:
     assert "FARM_BUILD_ARGS" in refusal(tmp_path, FARM_BUILD_ARGS=text)
 
 
@@ -184,12 +182,12 @@ def test_a_builder_is_named_for_a_platform(tmp_path: Path) -> None:
     assert "must be linux/ARCH=NAME" in refusal(tmp_path, FARM_BUILDERS="arm64=far")
 
 
-def test_a_builder_that_there_is_not_is_refused(tmp_path: Path) -> None:
+def test_an_unknown_builder_is_refused(tmp_path: Path) -> None:
     assert "must be one of auto, engine, buildx" in refusal(tmp_path, "builder: kaniko\n")
 
 
-def test_a_cache_that_packages_would_overwrite_for_each_other_is_refused(tmp_path: Path) -> None:
-    assert "must hold {name} and {arch}" in refusal(tmp_path, "build-cache-to: example.org/cache\n")
+def test_a_cache_name_that_packages_would_share_is_refused(tmp_path: Path) -> None:
+    assert "must contain {name} and {arch}" in refusal(tmp_path, "build-cache-to: example.org/cache\n")
     kept = loaded(tmp_path, "build-cache-to: 'example.org/{name}:{arch}'\n").build_cache_to
     assert kept == ("example.org/{name}:{arch}",)
 
@@ -198,14 +196,14 @@ def test_a_cache_that_packages_would_overwrite_for_each_other_is_refused(tmp_pat
     ("text", "sbom", "provenance"),
     [("true", "true", "min"), ("no", None, None), ("max", "max", "max"), ("'min'", "min", "min")],
 )
-def test_attestations_are_switched_on_or_described(
+def test_attestations_are_enabled_or_specified(
     tmp_path: Path, text: str, sbom: str | None, provenance: str | None
 ) -> None:
     assert loaded(tmp_path, f"sbom: {text}\n").sbom == sbom
     assert loaded(tmp_path, f"provenance: {text}\n").provenance == provenance
 
 
-def test_how_much_an_image_attests_is_one_of_two(tmp_path: Path) -> None:
+def test_provenance_is_min_or_max(tmp_path: Path) -> None:
     assert "must be min, max or false" in refusal(tmp_path, FARM_PROVENANCE="all")
 
 
@@ -219,42 +217,42 @@ def test_a_home_directory_is_written_as_in_a_shell(tmp_path: Path) -> None:
     ["signing-passphrase: 0123", "org: 2024-01-01", "org: [a]", "engine: {a: b}", "state-dir: 5",
      "build-args: {GO: 1.20}", "arches: {amd64: arm64}", "flower-user: yes"],
 )  # fmt: skip
-def test_what_yaml_made_something_else_of_is_refused_and_never_guessed(tmp_path: Path, line: str) -> None:
+def test_a_value_that_yaml_does_not_read_as_text_is_refused(tmp_path: Path, line: str) -> None:
     key = line.partition(":")[0]
-    assert "must be text, in quotes" in (told := refusal(tmp_path, f"{line}\n"))
-    assert f"farm.yml: {key}: " in told
+    assert "must be text, in quotes" in (error := refusal(tmp_path, f"{line}\n"))
+    assert f"farm.yml: {key}: " in error
 
 
-def test_a_secret_that_cannot_be_used_is_not_told(tmp_path: Path) -> None:
+def test_an_invalid_secret_is_not_shown(tmp_path: Path) -> None:
     assert "83417" not in refusal(tmp_path, "signing-passphrase: 83417\n")
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "problem"),
     [
         ("orgg: a\n", "unknown setting orgg (did you mean org?)"),
         ("http_timout: 3\n", "unknown setting http_timout (did you mean http-timeout?)"),
         ("zzz: a\n", "see `farm doctor --settings`"),
         ("5: a\n", "unknown setting 5"),
         ("- a\n", "must be a mapping"),
-        ("org: a\nlease: 9\norg: b\n", "farm.yml:3: org: stands twice, first in line 1"),
+        ("org: a\nlease: 9\norg: b\n", "farm.yml:3: org: is given twice, first in line 1"),
         ("org: 2024-13-45\n", "bad YAML"),
         ("a: [\n", "bad YAML"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, text: str, told: str) -> None:
+def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, text: str, problem: str) -> None:
     answer = refusal(tmp_path, text)
-    assert told in answer
+    assert problem in answer
     assert answer.startswith(str(tmp_path / "farm.yml"))
 
 
-def test_a_file_of_bytes_that_are_no_text_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     (tmp_path / "farm.yml").write_bytes(b"org: \xff\xfe\n")
     with pytest.raises(SettingsError, match="bad YAML"):
         load_settings({}, config=tmp_path / "farm.yml", environ={})
 
 
-def test_a_named_file_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_file_is_refused_where_it_was_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings({}, environ={"FARM_CONFIG": str(tmp_path / "none.yml")})
 
@@ -265,7 +263,7 @@ def test_a_misspelt_variable_is_refused_with_the_nearest_one(tmp_path: Path) -> 
     )
 
 
-def test_nothing_shows_a_secret_but_asking_for_it(tmp_path: Path) -> None:
+def test_only_reveal_shows_a_secret(tmp_path: Path) -> None:
     made = loaded(tmp_path, FARM_SIGNING_PASSPHRASE="hush-1", FARM_BROKER="redis://:hush-2@h/0")
     assert "hush" not in f"{made!r} {made} {made.broker}"
     assert made.signing_passphrase is not None
@@ -280,24 +278,24 @@ def test_equal_secrets_are_equal_and_differ_from_their_text() -> None:
 
 
 def in_child(settings: Settings, monkeypatch: pytest.MonkeyPatch, cwd: Path, **parent: str) -> Settings:
-    """The settings of a child that is started in a directory with a farm.yml of its own."""
+    """The settings that a child reads in a directory with another farm.yml."""
     for key, value in parent.items():
         monkeypatch.setenv(key, value)
     monkeypatch.chdir(cwd)
     return load_settings({}, environ=child_environment(settings))
 
 
-def test_a_child_has_the_settings_of_its_parent_whatever_lies_about(
+def test_a_child_has_exactly_the_settings_of_its_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A flag that says the default beats the file and the foreign variable for the worker too."""
+    """A flag with the default value overrides file and variables in the worker as well."""
     (tmp_path / "farm.yml").write_text("sign: false\norg: other\nsigning-passphrase: 'not for builders'\n")
     foreign = {"DOCKER_CONTENT_TRUST_SERVER": "https://other", "FARM_LEASE": "9", "DOCKER_HOST": "unix:///x"}
     wanted = replace(Settings(), engine="unix:///mine", build_args=(("GOFLAGS", "-a, -b"), ("EMPTY", "")))
     assert in_child(wanted, monkeypatch, tmp_path, **foreign) == wanted
 
 
-def test_a_child_is_given_no_secret_that_its_settings_leave_out(
+def test_a_child_gets_no_secret_that_its_settings_lack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     variables = (
@@ -311,7 +309,7 @@ def test_a_child_is_given_no_secret_that_its_settings_leave_out(
     assert "hush" not in child_environment(Settings()).values()
 
 
-def test_a_child_keeps_what_is_not_the_farms_and_gets_what_is_added(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_inherits_other_variables_and_gets_extra_ones(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
     made = child_environment(Settings(), {"FLOWER_PORT": "1"})
     assert (made["HTTPS_PROXY"], made["FLOWER_PORT"]) == ("http://proxy", "1")
@@ -336,32 +334,32 @@ def test_the_example_file_names_every_setting_with_its_default(tmp_path: Path) -
     assert loaded(tmp_path, "\n".join(keys)) == Settings()
 
 
-def test_linuxkits_variables_are_read_below_the_farms(tmp_path: Path) -> None:
-    theirs: dict[str, Any] = {
-        "LINUXKIT_PKG_ORG": "theirs",
-        "LINUXKIT_CACHE": "/theirs",
+def test_the_farms_variables_override_linuxkits(tmp_path: Path) -> None:
+    linuxkit: dict[str, Any] = {
+        "LINUXKIT_PKG_ORG": "linuxkit",
+        "LINUXKIT_CACHE": "/cache",
         "LINUXKIT_MIRROR": "a.org=http://m/x,https://all",
     }
-    settings = loaded(tmp_path, **theirs)
-    assert (settings.org, str(settings.cache)) == ("theirs", "/theirs")
+    settings = loaded(tmp_path, **linuxkit)
+    assert (settings.org, str(settings.cache)) == ("linuxkit", "/cache")
     assert settings.mirrors == (("a.org", "http://m/x"), ("*", "https://all"))
-    assert loaded(tmp_path, **theirs, FARM_ORG="ours").org == "ours"
+    assert loaded(tmp_path, **linuxkit, FARM_ORG="farm").org == "farm"
 
 
 @pytest.mark.parametrize("text", ["a.org=m", "ftp://m", "a.org=https://m?x", "a.org="])
-def test_what_is_no_mirror_is_refused(tmp_path: Path, text: str) -> None:
+def test_an_invalid_mirror_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError):
         loaded(tmp_path, LINUXKIT_MIRROR=text)
 
 
-def test_linuxkits_passphrase_command_gives_way_to_all_else(tmp_path: Path) -> None:
+def test_every_other_source_overrides_linuxkits_passphrase_command(tmp_path: Path) -> None:
     folder = tmp_path / ".moby" / "linuxkit"
     folder.mkdir(parents=True)
     home: dict[str, Any] = {"HOME": str(tmp_path)}
     (folder / "config.yml").write_text("pkg:\n  content-trust-passphrase-command: pass show x | head -1\n")
     assert loaded(tmp_path, **home).signing_passphrase_command == "/bin/sh -c 'pass show x | head -1'"
-    ours = loaded(tmp_path, **home, FARM_SIGNING_PASSPHRASE_COMMAND="ours")
-    assert ours.signing_passphrase_command == "ours"
+    overridden = loaded(tmp_path, **home, FARM_SIGNING_PASSPHRASE_COMMAND="other")
+    assert overridden.signing_passphrase_command == "other"
     (folder / "config.yml").write_text("other: {}\n")
     assert loaded(tmp_path, **home).signing_passphrase_command is None
     (folder / "config.yml").write_text("[")

@@ -1,4 +1,4 @@
-"""Secrets from files, paths beside farm.yml, and a broker whose certificate is always demanded."""
+"""Secrets from files, paths relative to farm.yml, and the broker's URL and certificate."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_secret_is_read_from_the_file_that_a_variable_names(tmp_path: Path) ->
     assert settings({"FARM_BROKER_FILE": f"{tmp_path}/broker"}).broker == Secret("redis://:pw@host:6379/0")
 
 
-def test_a_file_named_by_a_variable_beats_the_secret_in_farm_yml(tmp_path: Path) -> None:
+def test_a_file_named_by_a_variable_overrides_the_secret_in_farm_yml(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("from the file")
     (tmp_path / "farm.yml").write_text("flower-password: from farm.yml\n")
     found = settings({"FARM_FLOWER_PASSWORD_FILE": f"{tmp_path}/password"}, tmp_path / "farm.yml")
@@ -40,14 +40,14 @@ def test_a_secret_and_its_file_in_one_source_are_refused(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe"])
-def test_a_file_that_holds_no_one_secret_is_refused_and_not_shown(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_exactly_one_secret_is_refused_and_not_shown(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "secret").write_bytes(content)
     with pytest.raises(SettingsError) as refused:
         settings({"FARM_SIGNING_PASSPHRASE_FILE": f"{tmp_path}/secret"})
     assert "two" not in str(refused.value)
 
 
-def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+def test_the_error_names_the_variable_of_a_missing_file(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="FARM_BROKER_FILE: the file cannot be read"):
         settings({"FARM_BROKER_FILE": f"{tmp_path}/none"})
 
@@ -57,7 +57,7 @@ def test_only_secrets_have_files() -> None:
         settings({"FARM_ORG_FILE": "/etc/org"})
 
 
-def test_relative_paths_of_farm_yml_count_from_its_folder(tmp_path: Path) -> None:
+def test_paths_in_farm_yml_are_relative_to_its_folder(tmp_path: Path) -> None:
     (tmp_path / "broker").write_text("redis://host\n")
     (tmp_path / "farm.yml").write_text("broker-file: broker\nnotary-ca: ca.crt\nstate-dir: /var/lib/farm\n")
     found = settings({}, tmp_path / "farm.yml")
@@ -75,7 +75,7 @@ def test_relative_paths_of_farm_yml_count_from_its_folder(tmp_path: Path) -> Non
         ("rediss://host/0?ssl_cert_reqs=none", None, "rediss://host/0?ssl_cert_reqs=none"),
     ],
 )
-def test_a_broker_behind_tls_must_show_a_certificate_unless_its_url_says_otherwise(
+def test_the_certificate_of_a_broker_is_verified_unless_its_url_says_otherwise(
     url: str, ca: str | None, expected: str
 ) -> None:
     found = settings({"FARM_BROKER": url, "FARM_BROKER_CA": ca or ""})
@@ -89,8 +89,8 @@ def test_a_broker_behind_tls_must_show_a_certificate_unless_its_url_says_otherwi
      "redis://:12#s3cr@h:6379/0", "redis://:s3cr@h:99999/0", "http://s3cr", "amqp://s3cr", "s3cr",
      "redis:/s3cr", "redis://", "redis:///0", "redis://h/s3cr", "redis://[s3cr", "unix://s3cr"],
 )  # fmt: skip
-def test_a_broker_that_is_no_redis_url_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
-    told = "is no redis:// or rediss:// URL (percent-encode / # @ in the password)"
+def test_an_invalid_broker_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    problem = "must be a redis:// or rediss:// URL (percent-encode / # @ in the password)"
     (tmp_path / "broker").write_text(url)
     (tmp_path / "farm.yml").write_text(f"broker: '{url}'\n")
     sources = [
@@ -101,7 +101,7 @@ def test_a_broker_that_is_no_redis_url_is_refused_and_not_shown(tmp_path: Path, 
     for environ, config, where in sources:
         with pytest.raises(SettingsError) as refused:
             settings(environ, config)
-        assert str(refused.value) == f"{where}: {told}"
+        assert str(refused.value) == f"{where}: {problem}"
         assert "s3cr" not in "".join(traceback.format_exception(refused.value))
 
 
@@ -110,5 +110,5 @@ def test_a_broker_that_is_no_redis_url_is_refused_and_not_shown(tmp_path: Path, 
     ["redis://h", "redis://h/", "redis://h:6379/12", "redis://u:p%2Fw@h:1/0", "redis://:p@w@[::1]:1/0",
      "unix:///run/redis.sock", "redis://h/0?socket_timeout=5"],
 )  # fmt: skip
-def test_a_broker_is_a_redis_over_the_network_or_behind_a_socket(url: str) -> None:
+def test_a_broker_is_a_redis_on_the_network_or_behind_a_socket(url: str) -> None:
     assert settings({"FARM_BROKER": url}).broker == Secret(url)

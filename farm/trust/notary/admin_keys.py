@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import TrustDeniedError
 from farm.system.files import write_once
+from farm.system.private_directories import make_private
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,7 +62,7 @@ def private_directory_of(trust_dir: Path) -> Path:
     """
     private = trust_dir / "private"
     try:
-        private.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(private)
     except OSError as error:
         raise TrustDeniedError(f"{private}: cannot be created: {error.strerror}") from error
     return private

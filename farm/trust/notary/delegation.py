@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.system.files import write_once
+from farm.system.private_directories import make_private
 from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.keys import ENCRYPTION, SigningKey, readable, wrong_passphrase_error
 from farm.trust.notary.openssl import openssl
@@ -50,7 +51,7 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
     deadline = TrustDeadline.after(timeout, "making a delegation key")
     files = DelegationKey(directory / "delegation.pem", directory / "delegation.crt")
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_private(directory)
         if not files.key.exists():
             write_once(files.key, _new_key(passphrase, deadline))
         if not files.certificate.exists():

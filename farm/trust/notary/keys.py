@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret
+from farm.system.private_directories import make_private
 from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.openssl import openssl
 
@@ -108,7 +109,7 @@ def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secr
         TrustDeniedError: the key cannot be read, or its passphrase is wrong.
     """
     private = trust_dir / "private"
-    private.mkdir(mode=0o700, exist_ok=True)
+    make_private(private)
     passphrase = Secret(secrets.token_hex(32))
     with readable(key.path, private) as source:
         copy = private / "copy.pem"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import TYPE_CHECKING
 
 from farm.settings import Secret, environment
-from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, require
+from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, decoded, require, run
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Iterable, Sequence
 
     from farm.trust.notary.deadline import TrustDeadline
@@ -28,16 +28,6 @@ def openssl(
     """
     require("openssl", *TIE_PROGRAM)
     lines = "".join(f"{secret.reveal()}\n" for secret in secrets)
-    try:
-        return subprocess.run(
-            [*DIE_WITH_PARENT, "openssl", *arguments],
-            input=lines,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=deadline.left(),
-            env=environment(["PATH"]),
-        )
-    except subprocess.TimeoutExpired:
-        # No cause: it would carry the output.
-        raise deadline.missed() from None
+    command = [*DIE_WITH_PARENT, "openssl", *arguments]
+    limit, late, variables = deadline.left(), deadline.missed(), environment(["PATH"])
+    return decoded(run(command, timeout=limit, late=late, given=lines.encode(), environment=variables))

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import signal
-import subprocess
-from contextlib import suppress
 
 from farm.errors import SettingsError, TrustDeniedError, TrustUnavailableError
 from farm.settings import Secret
+from farm.system.processes import excerpt, run
 
 _STDERR_SHOWN = 200
 """Characters of standard error in a message."""
@@ -29,22 +26,20 @@ def passphrase_of(command: str, timeout: float) -> Secret:
         TrustUnavailableError: it took too long; it has been killed with its children.
     """
     words = _split(command)
+    late = TrustUnavailableError(f"the passphrase command {words[0]} did not end within {timeout:g} s")
     try:
-        status, output, stderr = _run(words, timeout)
+        done = run(words, timeout=timeout, late=late, own_session=True)
     except OSError as error:
         raise TrustDeniedError(
             f"the passphrase command {words[0]} cannot be started: {error.strerror}",
             hint="see signing-passphrase-command",
         ) from error
-    except subprocess.TimeoutExpired:
-        # No cause: it would carry the output.
-        raise TrustUnavailableError(
-            f"the passphrase command {words[0]} did not end within {timeout:g} s"
-        ) from None
-    if status != 0:
-        said = " ".join(stderr.decode(errors="replace").split())[-_STDERR_SHOWN:] or "it printed no error"
-        raise TrustDeniedError(f"the passphrase command {words[0]} failed with status {status}: {said}")
-    return _secret(output, words[0])
+    if done.returncode:
+        said = excerpt(done.stderr, _STDERR_SHOWN) or "it printed no error"
+        raise TrustDeniedError(
+            f"the passphrase command {words[0]} failed with status {done.returncode}: {said}"
+        )
+    return _secret(done.stdout, words[0])
 
 
 def _split(command: str) -> list[str]:
@@ -55,23 +50,6 @@ def _split(command: str) -> list[str]:
     if not words:
         raise SettingsError("signing-passphrase-command: is empty")
     return words
-
-
-def _run(words: list[str], timeout: float) -> tuple[int, bytes, bytes]:
-    with subprocess.Popen(
-        words,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    ) as process:
-        try:
-            output, stderr = process.communicate(timeout=timeout)
-        except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            raise
-    return process.returncode, output, stderr
 
 
 def _secret(output: bytes, name: str) -> Secret:

@@ -33,7 +33,7 @@ def test_a_full_temporary_directory_is_not_reported_as_an_error_of_the_engine(
     ):
         worker.setattr(tempfile, "tempdir", str(disk))
         with (
-            pytest.raises(TemporaryFullError, match=f"^{disk}, the directory for temporary files, is full"),
+            pytest.raises(TemporaryFullError, match=f"^the temporary directory {disk} is full"),
             with_depends_images(
                 context, depends, "amd64", engine=bench.engine, registry=registry, log=bench.log.append
             ),

@@ -53,10 +53,10 @@ def record(package: PackageHandle) -> JobRecord:
 def test_an_internal_error_is_recorded_at_once_and_does_not_count_as_a_lost_worker(
     store: Store, redis_url: str, foo: PackageHandle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with pytest.raises(FarmError, match="a defect of farm: TypeError: unexpected"):
+    with pytest.raises(FarmError, match="internal error: TypeError: unexpected"):
         execute(store, redis_url, TypeError("unexpected"), monkeypatch)
     assert record(foo).state is JobState.FAILED
-    assert "linuxkit/foo amd64: a defect of farm: TypeError: unexpected" in record(foo).why
+    assert "linuxkit/foo amd64: internal error: TypeError: unexpected" in record(foo).why
     assert read_package(foo).state is PackageState.FAILED
 
 

@@ -154,7 +154,7 @@ def test_a_full_disk_of_a_worker_is_not_reported_as_an_error_of_redis(
     digest = put(store, content)
     with small_disk(tmp_path / "disk") as disk, monkeypatch.context() as worker:
         worker.setattr(tempfile, "tempdir", str(disk))
-        with pytest.raises(TemporaryFullError, match=f"^{disk}, the directory for temporary files, is full"):
+        with pytest.raises(TemporaryFullError, match=f"^the temporary directory {disk} is full"):
             get_context(store, digest)
     assert got(store, digest) == content
 

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, and temporary ones, on a real disk that is full."""
+"""Files that are written whole or not at all, and temporary files, also on a full disk."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def write_pieces(size: int, piece: int) -> None:
 
 
 def descriptors() -> str:
-    """What this process has open, deleted files too."""
+    """The files that this process has open, deleted ones included."""
     return "\n".join(str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
 
 
@@ -51,24 +51,24 @@ def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("left", [False, True])
-def test_of_many_who_make_a_file_at_once_one_makes_it_and_all_find_it(tmp_path: Path, left: bool) -> None:
-    path, together = tmp_path / "key", threading.Barrier(16)
+def test_of_many_writers_one_creates_the_file_and_all_read_it(tmp_path: Path, left: bool) -> None:
+    path, barrier = tmp_path / "key", threading.Barrier(16)
     if left:
         path.touch()
 
-    def make(number: int) -> str:
-        together.wait()
-        write_once(path, f"made by {number}")
+    def create(number: int) -> str:
+        barrier.wait()
+        write_once(path, f"created by {number}")
         return path.read_text()
 
     with ThreadPoolExecutor(16) as pool:
-        found = set(pool.map(make, range(16)))
+        found = set(pool.map(create, range(16)))
     assert found == {path.read_text()}
-    assert path.read_text().startswith("made by ")
+    assert path.read_text().startswith("created by ")
     assert [file.name for file in tmp_path.iterdir()] == ["key"]
 
 
-def test_flower_has_a_password_though_whoever_made_it_first_was_killed_before_he_wrote_it(
+def test_flower_gets_a_password_after_its_first_writer_was_killed(
     tmp_path: Path,
 ) -> None:
     (tmp_path / "flower.password").touch(0o600)
@@ -77,13 +77,13 @@ def test_flower_has_a_password_though_whoever_made_it_first_was_killed_before_he
     assert flower_password(Settings(state_dir=tmp_path)).reveal() == password
 
 
-def test_flower_never_takes_an_empty_line_for_a_password(tmp_path: Path) -> None:
+def test_flower_does_not_accept_an_empty_password(tmp_path: Path) -> None:
     (tmp_path / "flower.password").write_text("\n")
-    with pytest.raises(SettingsError, match="holds no password"):
+    with pytest.raises(SettingsError, match="contains no password"):
         flower_password(Settings(state_dir=tmp_path))
 
 
-def test_on_a_full_disk_flower_does_not_start_and_later_has_a_password(disk: Path) -> None:
+def test_flower_does_not_start_on_a_full_disk_and_gets_a_password_later(disk: Path) -> None:
     ballast = fill(disk)
     settings = Settings(state_dir=disk)
     for _ in range(2):
@@ -95,11 +95,13 @@ def test_on_a_full_disk_flower_does_not_start_and_later_has_a_password(disk: Pat
 
 
 @pytest.mark.parametrize("piece", [100, 64 * 1024, 4 * MIB])
-def test_a_full_directory_for_temporary_files_is_named_and_nothing_stays_open(
+def test_a_full_temporary_directory_is_named_and_no_file_stays_open(
     monkeypatch: pytest.MonkeyPatch, disk: Path, piece: int
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(disk))
-    with pytest.raises(TemporaryFullError, match=rf"^{disk}, the directory .* TMPDIR") as full:
+    with pytest.raises(
+        TemporaryFullError, match=rf"^the temporary directory {disk} is full .*TMPDIR"
+    ) as full:
         write_pieces(4 * MIB, piece)
     assert full.value.retryable
     assert isinstance(full.value.__cause__, OSError)
@@ -111,9 +113,7 @@ def test_a_full_directory_for_temporary_files_is_named_and_nothing_stays_open(
         assert file.read() == bytes(MIB // 2)
 
 
-def test_a_directory_for_temporary_files_that_is_not_there_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_temporary_directory_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(FarmError, match=r"/gone: No such file or directory .*TMPDIR"):
         spool()

@@ -13,7 +13,7 @@ from farm.cli import main
 from farm.cli.main import VERBS, Invocation
 from farm.cli.options import print_json, tag_options, with_settings
 from farm.cli.push_options import Wishes, wish_options
-from farm.errors import InputError, TrustDeniedError, together
+from farm.errors import InputError, TrustDeniedError, combine
 from farm.planning.push_options import PushOptions
 from farm.settings import FIELDS, Settings
 
@@ -145,14 +145,14 @@ def test_an_error_is_one_line_and_its_exit_code(
 def test_errors_of_several_packages_are_a_line_each(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    error = together([InputError("one", hint="do"), InputError("two")])
+    error = combine([InputError("one", hint="do"), InputError("two")])
     assert told(monkeypatch, capsys, error) == (2, "farm: one (do)\nfarm: two\n")
 
 
 def test_a_defect_is_told_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     code, text = told(monkeypatch, capsys, ZeroDivisionError("by nought"))
     assert code == 1
-    assert text.startswith("farm: a defect of farm: ZeroDivisionError: by nought")
+    assert text.startswith("farm: internal error: ZeroDivisionError: by nought")
     assert len(text.splitlines()) == 1
 
 
@@ -165,7 +165,7 @@ def test_with_json_a_program_reads_the_error_where_it_reads_all_else(
     error = json.loads(printed.out)["error"]
     assert error == {
         "kind": "SettingsError",
-        "message": "FARM_CONCURRENCY: 'many' cannot be used: must be a whole number",
+        "message": "FARM_CONCURRENCY: invalid value 'many': must be a whole number",
         "hint": None,
     }
     assert printed.err == f"farm: {error['message']}\n"

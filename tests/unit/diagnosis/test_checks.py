@@ -1,4 +1,4 @@
-"""The doctor: one failure hides no other, and it is not content where the first push must fail."""
+"""The checks of `farm doctor`: no failure hides another, and what would fail the first push is reported."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.diagnosis.checks import examine, look, worst
+from farm.diagnosis.checks import examine, exit_code, run_check
 from farm.settings import Secret, Settings
 
 if TYPE_CHECKING:
@@ -27,24 +27,24 @@ def unserved(directory: Path, **more: object) -> Settings:
     )
 
 
-def test_a_defect_of_one_check_is_a_finding_like_any_other() -> None:
+def test_an_internal_error_of_one_check_is_a_finding() -> None:
     def check(_: Settings) -> str:
         raise RuntimeError("as\nnobody expected")
 
-    finding = look("part", check, Settings())
-    assert str(finding.error).startswith("a defect of farm: RuntimeError: as nobody expected (")
-    assert worst([finding]) == 1
+    finding = run_check("part", check, Settings())
+    assert str(finding.error).startswith("internal error: RuntimeError: as nobody expected (")
+    assert exit_code([finding]) == 1
 
 
 @pytest.mark.parametrize("url", ["nonsense", "tcp://h:99999", "http://[", "ssh://h"])
-def test_an_engine_that_is_no_url_is_no_defect(tmp_path: Path, url: str) -> None:
+def test_an_invalid_engine_url_is_not_an_internal_error(tmp_path: Path, url: str) -> None:
     findings = {one.part: one for one in examine(replace(unserved(tmp_path, sign=False), engine=url))}
     error = findings["engine"].error
     assert error is not None
     assert error.message == f"engine: invalid Docker Engine URL {url}"
 
 
-def test_a_private_farm_that_cannot_sign_is_found(tmp_path: Path) -> None:
+def test_a_private_farm_without_a_signing_key_is_reported(tmp_path: Path) -> None:
     findings = {one.part: one for one in examine(unserved(tmp_path))}
     error = findings["signing key"].error
     assert error is not None
@@ -52,7 +52,7 @@ def test_a_private_farm_that_cannot_sign_is_found(tmp_path: Path) -> None:
     assert error.exit_code == 4
 
 
-def test_a_machine_that_only_submits_needs_no_key_and_one_that_does_not_sign_neither(tmp_path: Path) -> None:
+def test_a_machine_needs_no_key_if_it_only_submits_or_does_not_sign(tmp_path: Path) -> None:
     shared = {one.part: one for one in examine(unserved(tmp_path, broker=Secret(f"redis://{NOWHERE}")))}
     assert "does not publish" in shared["signing key"].found
     assert "signing key" not in {one.part for one in examine(unserved(tmp_path, sign=False))}

@@ -1,4 +1,4 @@
-"""References and the other values that cross a boundary."""
+"""References and the other values that are passed between processes."""
 
 from __future__ import annotations
 
@@ -77,8 +77,8 @@ def test_a_reference_is_read_as_docker_reads_it(text: str, parts: tuple[str | No
         "é/a",
     ],
 )
-def test_what_is_no_reference_is_refused(text: str) -> None:
-    with pytest.raises(InputError, match="is no image reference"):
+def test_an_invalid_reference_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="invalid image reference"):
         Reference.parse(text)
 
 
@@ -93,19 +93,19 @@ def test_what_is_no_reference_is_refused(text: str) -> None:
         ("docker.io/a.b/c", "docker.io/a.b/c"),
     ],
 )
-def test_the_familiar_form_leaves_out_only_what_is_understood_without(text: str, familiar: str) -> None:
+def test_the_familiar_form_omits_only_what_is_implied(text: str, familiar: str) -> None:
     assert Reference.parse(text).familiar == familiar
     assert Reference.parse(familiar) == Reference.parse(text)
 
 
-def test_the_short_form_names_a_package_to_people() -> None:
+def test_the_short_form_has_no_registry_and_a_short_hash() -> None:
     assert Reference.parse(f"localhost:5000/linuxkit/foo:{HASH}").short == "linuxkit/foo:ab12cd34"
     assert Reference.parse("linuxkit/foo:v1.0").short == "linuxkit/foo:v1.0"
     assert Reference.parse("linuxkit/foo").short == "linuxkit/foo"
     assert job("s390x").title == "linuxkit/foo:ab12cd34 s390x"
 
 
-def test_an_architectures_image_stands_beside_its_index() -> None:
+def test_tags_digests_and_architecture_tags_are_of_the_same_repository() -> None:
     index = Reference.parse("localhost:1/a/b:t")
     assert str(index.for_arch("arm64")) == "localhost:1/a/b:t-arm64"
     assert index.with_digest(D).with_tag("u") == Reference.parse("localhost:1/a/b:u")
@@ -113,12 +113,12 @@ def test_an_architectures_image_stands_beside_its_index() -> None:
     assert index.name == "localhost:1/a/b"
 
 
-def test_architectures_are_known_by_their_kernels_name() -> None:
+def test_the_kernels_name_identifies_an_architecture() -> None:
     assert [arch_of_uname(name) for name in UNAME.values()] == list(ARCHES)
     assert arch_of_uname("sparc") == "sparc"
 
 
-def test_a_platform_reads_as_in_oci() -> None:
+def test_a_platform_is_written_as_in_oci() -> None:
     assert str(Platform("arm64", variant="v8")) == "linux/arm64/v8"
     assert Platform.from_json({"architecture": "amd64", "os": "linux", "os.version": "1"}) == Platform(
         "amd64"
@@ -142,16 +142,16 @@ def test_a_descriptor_is_that_of_the_oci_specification() -> None:
 @pytest.mark.parametrize(
     "data", [{}, {"digest": D}, {"mediaType": "m", "digest": D, "size": 1, "platform": {"os": "a"}}]
 )
-def test_what_is_no_descriptor_is_refused_as_such(data: dict[str, Any]) -> None:
+def test_an_invalid_descriptor_is_refused(data: dict[str, Any]) -> None:
     with pytest.raises(KeyError):
         Descriptor.from_json(data)
 
 
-def test_a_job_says_nothing_of_what_it_does_not_know() -> None:
+def test_a_job_has_all_its_fields_in_json() -> None:
     assert set(job().to_json()) == set(Job.__dataclass_fields__)
 
 
-def test_a_job_of_a_newer_farm_is_refused_rather_than_built_without_what_it_asks_for() -> None:
+def test_a_job_of_a_newer_farm_is_refused_rather_than_built_incompletely() -> None:
     with pytest.raises(
         InputError, match=r"^the job has fields that this version of the farm does not know: sandbox"
     ) as caught:
@@ -159,13 +159,13 @@ def test_a_job_of_a_newer_farm_is_refused_rather_than_built_without_what_it_asks
     assert caught.value.hint == "upgrade this worker"
 
 
-def test_work_and_images_come_back_as_they_were() -> None:
+def test_work_and_images_survive_json() -> None:
     made = work("linuxkit/foo", "amd64", existing=(image("arm64"),), needs=("linuxkit/bar",), sign=False)
     assert PackageWork.from_json(made.to_json()) == made
     assert ArchImage.from_json(image("arm64").to_json()) == image("arm64")
 
 
-def test_each_state_says_whether_it_is_an_end() -> None:
+def test_each_state_says_whether_it_is_final() -> None:
     assert {state for state in JobState if state.ended} == {"built", "exists", "failed", "cancelled"}
     assert {state for state in JobState if state.succeeded} == {"built", "exists"}
     succeeded = {"pushed", "published", "signed"}

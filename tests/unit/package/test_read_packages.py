@@ -166,7 +166,7 @@ def test_an_extra_source_outside_the_repository_is_named(repository: Path) -> No
 
 def test_an_invalid_name_is_reported_with_its_package(repository: Path) -> None:
     write(repository, {"pkg/plain/build.yml": "image: Plain\n"})
-    with pytest.raises(InputError, match=r"^pkg/plain: 'linuxkit/Plain:.*' is no image reference"):
+    with pytest.raises(InputError, match=r"^pkg/plain: invalid image reference 'linuxkit/Plain:.*'"):
         _one("pkg/plain")
 
 

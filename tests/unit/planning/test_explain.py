@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.model import JobState, PackageState, RunState
-from farm.planning.explain import explain, format_duration
+from farm.planning.explain import explain
 from farm.state.queue_positions import QueuePosition
 from farm.state.records import JobRecord, PackageRecord, RunRecord
 
@@ -56,11 +56,3 @@ def test_a_package_names_the_dependencies_for_which_it_waits() -> None:
 def test_what_does_not_wait_is_left_out() -> None:
     jobs = {"s390x": JobRecord("s390x", JobState.BUILDING)}
     assert explain(run_of(package("a", jobs=jobs)), {}) == {}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "1 s"), (40, "40 s"), (89, "89 s"), (90, "2 min"), (540, "9 min"), (7200, "2 h")],
-)
-def test_a_duration_has_its_largest_fitting_unit(seconds: float, words: str) -> None:
-    assert format_duration(seconds) == words

@@ -1,4 +1,4 @@
-"""Processes of the private farm: their command lines, their end, what their end means."""
+"""Processes of the private farm: their command lines, how they end, and which error that is."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 from farm.errors import FarmError
 from farm.private_farm.child_processes import (
     Child,
-    dying_with_parent,
     redis_child,
     stop,
     why_ended,
     worker_child,
     worker_command,
 )
+from farm.system.processes import stop_with_parent
 from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ _ENVIRONMENT = {"PATH": os.defpath}
 
 @pytest.fixture
 def new_child(tmp_path: Path) -> Iterator[Callable[..., Child]]:
-    """Makes children that run a line of shell; none outlives the test."""
+    """A function that starts children that run a line of shell; none outlives the test."""
     made: list[Child] = []
 
     def make(line: str) -> Child:
@@ -47,20 +47,20 @@ def new_child(tmp_path: Path) -> Iterator[Callable[..., Child]]:
 
 
 def ended(child: Child) -> Child:
-    """A child that has ended."""
+    """Wait until the child has ended."""
     assert child.process is not None
     child.process.wait(10)
     return child
 
 
-def test_a_childs_words_go_to_its_log(new_child: Callable[..., Child]) -> None:
+def test_the_output_of_a_child_goes_to_its_log(new_child: Callable[..., Child]) -> None:
     child = ended(new_child("echo one; echo two >&2"))
     assert child.log.read_text() == "one\ntwo\n"
-    assert child.last_words() == "two"
+    assert child.last_line() == "two"
 
 
-def test_a_child_that_never_spoke_has_no_last_words(tmp_path: Path) -> None:
-    assert Child("c", ["true"], tmp_path / "none.log", {}).last_words() == ""
+def test_a_child_without_output_has_no_last_line(tmp_path: Path) -> None:
+    assert Child("c", ["true"], tmp_path / "none.log", {}).last_line() == ""
 
 
 def test_a_child_that_ended_is_started_again_with_growing_pauses(new_child: Callable[..., Child]) -> None:
@@ -72,10 +72,10 @@ def test_a_child_that_ended_is_started_again_with_growing_pauses(new_child: Call
     before = child.process
     child.revive()
     assert child.process is before
-    assert child.again > time.monotonic()
+    assert child.not_before > time.monotonic()
 
 
-def test_a_child_that_runs_is_left_alone(new_child: Callable[..., Child]) -> None:
+def test_a_running_child_is_not_started_again(new_child: Callable[..., Child]) -> None:
     child = new_child("exec sleep 60")
     before = child.process
     child.revive()
@@ -83,15 +83,15 @@ def test_a_child_that_runs_is_left_alone(new_child: Callable[..., Child]) -> Non
     assert child.running
 
 
-def test_stopping_lets_each_finish_what_it_does(new_child: Callable[..., Child]) -> None:
+def test_stop_lets_each_child_finish(new_child: Callable[..., Child]) -> None:
     polite = new_child("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
     wait_until(lambda: "ready" in polite.log.read_text())
     stop([polite])
-    assert polite.last_words() == "bye"
+    assert polite.last_line() == "bye"
     assert not polite.running
 
 
-def test_stopping_kills_who_does_not_finish(
+def test_stop_kills_a_child_that_does_not_finish(
     new_child: Callable[..., Child], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("farm.private_farm.child_processes.STOP_WAIT", 0.2)
@@ -104,7 +104,7 @@ def test_stopping_kills_who_does_not_finish(
 
 def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     text = "import subprocess, sys\nprint(subprocess.Popen(sys.argv[1:]).pid, flush=True)\nsys.stdin.read()"
-    command = [sys.executable, "-c", text, *dying_with_parent(["sleep", "600"])]
+    command = [sys.executable, "-c", text, *stop_with_parent(["sleep", "600"])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
@@ -113,17 +113,17 @@ def test_a_child_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     wait_until(lambda: not Path(f"/proc/{pid}/exe").exists())
 
 
-def test_a_childs_environment_is_shown_to_nobody(tmp_path: Path) -> None:
+def test_the_environment_of_a_child_is_not_shown(tmp_path: Path) -> None:
     assert "hush" not in repr(Child("c", [], tmp_path, {"FARM_SIGNING_PASSPHRASE": "hush"}))
 
 
-def test_why_a_worker_ended_is_its_last_line_and_its_exit_code(new_child: Callable[..., Child]) -> None:
+def test_the_error_of_a_worker_is_its_last_line_with_its_exit_code(new_child: Callable[..., Child]) -> None:
     child = ended(new_child("echo starting; echo 'farm worker: the key cannot be opened'; exit 4"))
     error = why_ended(child)
     assert (error.exit_code, error.message) == (4, "the key cannot be opened")
 
 
-def test_a_worker_that_ended_in_silence_is_told_with_its_log(new_child: Callable[..., Child]) -> None:
+def test_the_error_of_a_worker_without_output_names_its_log(new_child: Callable[..., Child]) -> None:
     child = ended(new_child("exit 77"))
     error = why_ended(child)
     assert type(error) is FarmError
@@ -131,7 +131,7 @@ def test_a_worker_that_ended_in_silence_is_told_with_its_log(new_child: Callable
     assert str(child.log) in str(error)
 
 
-def test_a_workers_command_line_says_its_role_and_nothing_secret() -> None:
+def test_the_command_line_of_a_worker_has_its_role_and_no_secret() -> None:
     words = worker_command(["amd64", "arm64"], publish=False, name="w", debug=True)
     assert words[1:] == ["-m", "workers", "--arch", "amd64", "--arch", "arm64", "--name", "w", "--debug"]
     publisher = worker_child(
@@ -141,7 +141,7 @@ def test_a_workers_command_line_says_its_role_and_nothing_secret() -> None:
     assert publisher.log == Path("/logs/publisher.log")
 
 
-def test_without_redis_the_private_farm_says_what_to_install(
+def test_without_redis_the_error_says_what_to_install(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))

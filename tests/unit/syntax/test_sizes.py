@@ -1,11 +1,12 @@
-"""Sizes in settings are written as people write them, and told so that they can be read."""
+"""Sizes: read as people write them, and shown in three digits."""
 
 from __future__ import annotations
 
 import pytest
 
 from farm.errors import SettingsError
-from farm.settings import format_bytes, load_settings
+from farm.settings import load_settings
+from farm.syntax.sizes import format_bytes
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ def test_a_size_is_read_with_and_without_a_unit(text: str, size: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "5XB", "five", "-1", "1GiBi"])
-def test_what_is_no_size_is_refused_with_the_settings_name(text: str) -> None:
+def test_an_invalid_size_is_refused_with_the_name_of_the_setting(text: str) -> None:
     with pytest.raises(SettingsError, match="disk-free"):
         load_settings({"disk_free": text}, environ={})
 
@@ -42,5 +43,5 @@ def test_what_is_no_size_is_refused_with_the_settings_name(text: str) -> None:
         (900 << 40, "900 TiB"),
     ],
 )
-def test_a_size_is_told_in_three_digits(size: int, text: str) -> None:
+def test_a_size_is_shown_in_three_digits(size: int, text: str) -> None:
     assert format_bytes(size) == text

@@ -1,4 +1,4 @@
-"""The programs that the farm runs, on systems that have no setpriv."""
+"""The programs that the farm runs, on systems without setpriv."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ except FarmError as error:
 """
 
 
-def made(directory: Path, platform: str) -> subprocess.CompletedProcess[str]:
-    """How a key is made and opened on a system with openssl and without setpriv."""
+def make_key(directory: Path, platform: str) -> subprocess.CompletedProcess[str]:
+    """Make and open a key on a system with openssl and without setpriv."""
     (directory / "bin").mkdir(exist_ok=True)
     program = shutil.which("openssl")
     assert program
@@ -44,8 +44,8 @@ def made(directory: Path, platform: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_what_only_linux_can_do_is_asked_of_linux_alone(tmp_path: Path) -> None:
-    mac = made(tmp_path, "darwin")
+def test_setpriv_is_required_only_on_linux(tmp_path: Path) -> None:
+    mac = make_key(tmp_path, "darwin")
     assert (mac.returncode, mac.stderr) == (0, "")
     assert (tmp_path / "darwin" / "delegation.crt").exists()
-    assert "the program setpriv is not installed" in made(tmp_path, "linux").stderr
+    assert "the program setpriv is not installed" in make_key(tmp_path, "linux").stderr
