@@ -70,7 +70,8 @@ def new_workspace(lab: Lab, homes: Callable[[], Path]) -> Iterator[NewWorkspace]
 
     yield make
     for workspace in made:
-        workspace.done("down")
+        if Path(workspace.variables["FARM_STATE_DIR"], "supervisor.pid").exists():
+            workspace.done("down")
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What docs/ says of JSON and of the keys in Redis is what the real commands do."""
+"""JSON output and keys in Redis are as docs/ describes them."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ SETTINGS = "{string | number | boolean | [string] | {string} | null}"
 
 
 class Printed:
-    """What the commands printed as JSON, by verb and type."""
+    """The JSON output of commands, by verb and type."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.values: dict[tuple[str, str], list[Any]] = {}
 
     def take(self, kind: str, *words: str, code: int = 0, **variables: str) -> Any:
-        """Run a command with --json and keep what it prints as a value of the type `kind`."""
+        """Run a command with --json and keep its output as a value of the type `kind`."""
         answer = self.workspace.farm(*words, "--json", **variables)
         assert answer.code == code, f"{answer.out}\n{answer.err}"
         verb = next(verb for verb in (" ".join(words[:2]), words[0]) if verb in SHAPES.verbs)
@@ -52,7 +52,7 @@ class Printed:
 
 @pytest.fixture(scope="module")
 def printed(new_workspace: NewWorkspace) -> Iterator[Printed]:
-    """Everything that prints JSON, in a farm where things went well, failed, waited, or stood already."""
+    """All JSON that commands print, for packages that were built, failed, waited or were up to date."""
     with new_workspace().held_up() as workspace:
         yield _print_everything(workspace)
 
@@ -105,7 +105,7 @@ def _print_everything(workspace: Workspace) -> Printed:
 
 
 def _wait_behind_another_run(printed: Printed) -> None:
-    """Two runs that need the same image: the second says what it waits for, as does what is built FROM it."""
+    """Two runs that need the same image: the second reports what it waits for, and so does the dependent."""
     base = printed.workspace.reference("slow").rpartition(":")[2]
     after = f"ARG ORG\nFROM ${{ORG}}/slow:{base}\n"
     printed.workspace.write("after", Dockerfile=after, build_yml=ONE.replace("NAME", "after"))
@@ -129,7 +129,7 @@ def _wait_behind_another_run(printed: Printed) -> None:
 
 
 def _look_into_the_cache(printed: Printed) -> None:
-    """Everything that is told of a cache, before and after it is damaged."""
+    """Every command about a cache, before and after the cache is damaged."""
     cache = Path(printed.workspace.variables["FARM_CACHE"])
     names = printed.take("[CachedName]", "cache", "ls")
     archive = str(cache.parent / "archive.tar")
@@ -144,7 +144,7 @@ def _look_into_the_cache(printed: Printed) -> None:
 
 
 def _name_a_platform(cache: Path) -> None:
-    """Say of an image in the cache what it is for, as other programs that write image layouts may."""
+    """Add a platform to an image in the cache, as other programs that write image layouts do."""
     index = json.loads((cache / "index.json").read_text())
     index["manifests"][0]["platform"] = {"architecture": "amd64", "os": "linux"}
     (cache / "index.json").write_text(json.dumps(index))
@@ -206,9 +206,9 @@ def test_every_documented_field_is_really_printed(printed: Printed) -> None:
 
 def test_every_key_in_redis_is_explained_in_the_architecture(printed: Printed) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
-    told = [re.sub(r"[A-Z]+", ".+", re.escape(name)) for name in re.findall(r"\| `(farm:[^`]+)`", page)]
+    documented = [re.sub(r"[A-Z]+", ".+", re.escape(name)) for name in re.findall(r"\| `(farm:[^`]+)`", page)]
     socket = Path(printed.workspace.variables["FARM_STATE_DIR"]) / "redis.sock"
     with Redis(unix_socket_path=str(socket), decode_responses=True) as redis:
         keys = [key for key in redis.scan_iter() if key.startswith("farm:")]
     assert len(keys) > 10
-    assert [key for key in keys if not any(re.fullmatch(pattern, key) for pattern in told)] == []
+    assert [key for key in keys if not any(re.fullmatch(pattern, key) for pattern in documented)] == []

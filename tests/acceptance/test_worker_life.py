@@ -322,7 +322,7 @@ def test_a_worker_that_hangs_or_was_killed_is_silent_and_not_counted_on(farm: Fa
 def test_a_worker_outlives_a_restart_of_redis_with_a_build_in_hand_and_without(farm: Farm) -> None:
     redis = farm.workspace.lab.services["redis"]
     with farm.worker("a@test"):
-        run = farm.push("slow", "sleep 10")
+        run = farm.push("slow", "sleep 4")
         farm.await_job(run, "building")
         redis.stop()
         redis.start()
@@ -358,7 +358,7 @@ def test_a_worker_outlives_a_restart_of_the_registry(farm: Farm) -> None:
     registry = farm.workspace.lab.services["registry"]
     with farm.worker("a@test"):
         farm.await_job(farm.push("before", "true"), "built")
-        run = farm.push("during", "sleep 5")
+        run = farm.push("during", "sleep 3")
         farm.await_job(run, "building")
         registry.stop()
         registry.start()
