@@ -1,4 +1,4 @@
-"""What docs/ says of JSON and of the keys in Redis is what the real commands do."""
+"""JSON output and the keys in Redis are as docs/ describes them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TWO = "image: NAME\narches: [amd64, arm64]\n"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
-"""Fields that are null by definition, or but for a full disk, or while two packages are published at once."""
+"""Fields that are null by definition, or unless a disk is full or two packages are published at once."""
 SHAPES = Shapes.load()
 SETTINGS = "{string | number | boolean | [string] | {string} | null}"
 
@@ -52,7 +52,7 @@ class Printed:
 
 @pytest.fixture(scope="module")
 def printed(new_workspace: NewWorkspace) -> Iterator[Printed]:
-    """Everything that prints JSON, in a farm where things went well, failed, waited, or stood already."""
+    """The output of every command with --json, where runs succeeded, failed, waited, or had nothing to do."""
     with new_workspace().held_up() as workspace:
         yield _print_everything(workspace)
 
@@ -105,7 +105,7 @@ def _print_everything(workspace: Workspace) -> Printed:
 
 
 def _wait_behind_another_run(printed: Printed) -> None:
-    """Two runs that need the same image: the second says what it waits for, as does what is built FROM it."""
+    """Two runs that need the same image: the second reports what it waits for, and so does its dependent."""
     base = printed.workspace.reference("slow").rpartition(":")[2]
     after = f"ARG ORG\nFROM ${{ORG}}/slow:{base}\n"
     printed.workspace.write("after", Dockerfile=after, build_yml=ONE.replace("NAME", "after"))
@@ -129,7 +129,7 @@ def _wait_behind_another_run(printed: Printed) -> None:
 
 
 def _look_into_the_cache(printed: Printed) -> None:
-    """Everything that is told of a cache, before and after it is damaged."""
+    """The output of every `farm cache` command, before and after the cache is damaged."""
     cache = Path(printed.workspace.variables["FARM_CACHE"])
     names = printed.take("[CachedName]", "cache", "ls")
     archive = str(cache.parent / "archive.tar")
@@ -144,14 +144,14 @@ def _look_into_the_cache(printed: Printed) -> None:
 
 
 def _name_a_platform(cache: Path) -> None:
-    """Say of an image in the cache what it is for, as other programs that write image layouts may."""
+    """Add the platform to an image in the cache, as other programs that write image layouts may."""
     index = json.loads((cache / "index.json").read_text())
     index["manifests"][0]["platform"] = {"architecture": "amd64", "os": "linux"}
     (cache / "index.json").write_text(json.dumps(index))
 
 
 def _find_attested(printed: Printed) -> None:
-    """An architecture's tag that is itself an index, with an attestation, as other tools push them."""
+    """Push an architecture tag that is an index with an attestation, as other tools do."""
     workspace = printed.workspace
     workspace.write("attested", Dockerfile=BASE, build_yml=ONE.replace("NAME", "attested"))
     workspace.done("push", "--no-sign", "attested")
@@ -196,7 +196,7 @@ def test_json_is_as_documented(printed: Printed, verb: str, kind: str) -> None:
     assert [line for value in values for line in SHAPES.wrong(kind, value)] == []
 
 
-def test_every_documented_field_is_really_printed(printed: Printed) -> None:
+def test_every_documented_field_is_printed(printed: Printed) -> None:
     shapes = Shapes.load()
     for (_, kind), values in printed.values.items():
         for value in values:
@@ -204,11 +204,11 @@ def test_every_documented_field_is_really_printed(printed: Printed) -> None:
     assert shapes.fields() - shapes.seen == UNSEEN
 
 
-def test_every_key_in_redis_is_explained_in_the_architecture(printed: Printed) -> None:
+def test_every_key_in_redis_is_documented(printed: Printed) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
-    told = [re.sub(r"[A-Z]+", ".+", re.escape(name)) for name in re.findall(r"\| `(farm:[^`]+)`", page)]
+    documented = [re.sub(r"[A-Z]+", ".+", re.escape(name)) for name in re.findall(r"\| `(farm:[^`]+)`", page)]
     socket = Path(printed.workspace.variables["FARM_STATE_DIR"]) / "redis.sock"
     with Redis(unix_socket_path=str(socket), decode_responses=True) as redis:
         keys = [key for key in redis.scan_iter() if key.startswith("farm:")]
     assert len(keys) > 10
-    assert [key for key in keys if not any(re.fullmatch(pattern, key) for pattern in told)] == []
+    assert [key for key in keys if not any(re.fullmatch(pattern, key) for pattern in documented)] == []

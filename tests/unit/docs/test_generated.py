@@ -1,4 +1,4 @@
-"""Pages that are made from the code are as the code is now; pages that are not name all that there is."""
+"""Generated pages are up to date, and the other pages name everything that they must."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def command(verb: str) -> click.Command:
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
-def test_a_page_that_is_made_from_the_code_is_up_to_date(path: Path) -> None:
-    """`make docs` writes it anew."""
+def test_a_generated_page_is_up_to_date(path: Path) -> None:
+    """`make docs` writes it."""
     assert path.read_text() == pages()[path]
 
 
@@ -46,13 +46,13 @@ def test_the_settings_file_uncommented_sets_every_setting_to_its_default(tmp_pat
 @pytest.mark.parametrize(
     ("seconds", "text"), [(30, "30s"), (60, "60s"), (90, "90s"), (120, "2m"), (14400, "4h"), (604800, "7d")]
 )
-def test_a_duration_is_written_so_that_it_reads_back(seconds: float, text: str) -> None:
+def test_a_duration_is_written_in_a_form_that_can_be_read_back(seconds: float, text: str) -> None:
     assert duration(seconds) == text
     assert load_settings({"keep": text}, config=Path("/dev/null"), environ={}).keep == seconds
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_what_a_verb_prints_as_json_is_documented_exactly_if_it_prints_any(verb: str) -> None:
+def test_a_verb_is_in_the_json_schema_exactly_if_it_prints_json(verb: str) -> None:
     """docs/shapes.yml says what; tests/acceptance/test_json.py holds it against the real thing."""
     found = command(verb)
     told = {f"{verb} {name}": part for name, part in getattr(found, "commands", {}).items()} | {verb: found}
@@ -61,8 +61,8 @@ def test_what_a_verb_prints_as_json_is_documented_exactly_if_it_prints_any(verb:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_examples_in_a_verbs_help_stand_on_lines_of_their_own(verb: str) -> None:
-    r"""In a raw docstring click does not see the mark \b, and prints it."""
+def test_examples_in_the_help_of_a_verb_keep_their_lines(verb: str) -> None:
+    r"""In a raw docstring click does not recognise \b, and prints it."""
     assert "\\b" not in (command(verb).help or "")
     assert "\\b" not in (cli.help or "")
 
