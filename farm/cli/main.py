@@ -74,9 +74,10 @@ def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
 
     \b
     farm plan pkg/foo    show what a push would do, and why
-    farm push --all pkg  build, publish and sign all packages below pkg; on this machine if no broker is set
+    farm push --all pkg  build, publish and sign all packages below pkg
     farm status -f       follow the newest run
 
+    Without a broker, a push runs on a private farm on this machine.
     Flags override FARM_* variables, which override farm.yml.
     Exit codes: 0 done, 1 something failed, 2 wrong input, 3 a service cannot be reached,
     4 a login, key or signature was refused, 130 interrupted.

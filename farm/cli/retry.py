@@ -26,7 +26,7 @@ def command(
     """Submit a new run of what failed, was cancelled or lost in RUN, and of nothing else.
 
     Images that were built are kept. The new run builds the content that was submitted with RUN, not the
-    present content of the working directory: use `farm push` after a change.
+    current content of the working directory: use `farm push` after a change.
 
     A PACKAGE includes its unpublished dependencies. A package is refused while a dependency is still in
     progress in RUN.

@@ -48,7 +48,7 @@ def command(settings: Settings, references: tuple[str, ...], only_print: bool, a
 
 
 def _read_target(registry: Registry, text: str) -> SignTarget:
-    """What a reference refers to at present.
+    """What a reference refers to now.
 
     Raises:
         InputError: it has no tag, which is what notary signs.

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import re
+from enum import EnumType, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from docs.commands import takes_json
 from docs.generate import ROOT, duration, pages
-from docs.shapes import ENUMERATIONS, Shapes
+from docs.schema import SCHEMA, STATES
+from farm import model
 from farm.cli.main import VERBS, cli
 from farm.settings import FIELDS, load_settings
+from farm.state import workers
 
 if TYPE_CHECKING:
     import click
@@ -53,11 +57,20 @@ def test_a_duration_is_written_in_a_form_that_can_be_read_back(seconds: float, t
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_verb_is_in_the_json_schema_exactly_if_it_prints_json(verb: str) -> None:
-    """docs/shapes.yml says what; tests/acceptance/test_json.py holds it against the real thing."""
+    """tests/acceptance/test_documented.py compares docs/schema.json with real output."""
     found = command(verb)
-    told = {f"{verb} {name}": part for name, part in getattr(found, "commands", {}).items()} | {verb: found}
-    documented = {name for name in Shapes.load().verbs if name.split()[0] == verb}
-    assert {name for name, part in told.items() if takes_json(part)} == documented
+    parts = {f"{verb} {name}": part for name, part in getattr(found, "commands", {}).items()} | {verb: found}
+    documented = {name for name in SCHEMA["properties"] if name.split()[0] == verb}
+    assert {name for name, part in parts.items() if takes_json(part)} == documented
+
+
+def test_the_schema_of_json_output_is_a_valid_json_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    enums = [kind for kind in (vars(model) | vars(workers)).values() if isinstance(kind, EnumType)]
+    states = {
+        kind.__name__: list(kind) for kind in enums if issubclass(kind, StrEnum) and kind is not StrEnum
+    }
+    assert states == STATES
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -67,9 +80,9 @@ def test_examples_in_the_help_of_a_verb_keep_their_lines(verb: str) -> None:
     assert "\\b" not in (cli.help or "")
 
 
-@pytest.mark.parametrize("name", ENUMERATIONS)
+@pytest.mark.parametrize("name", STATES)
 def test_every_state_is_explained(name: str) -> None:
-    missing = [state for state in ENUMERATIONS[name] if f"`{state}`" not in ARCHITECTURE]
+    missing = [state for state in STATES[name] if f"`{state}`" not in ARCHITECTURE]
     assert missing == []
 
 
