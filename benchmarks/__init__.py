@@ -1,1 +1,1 @@
-"""What the farm claims about speed, measured beside a peer or a limit in the same run."""
+"""Measurements of the farm, each beside a peer or a limit in the same run."""

@@ -1,4 +1,4 @@
-"""How long an image takes from the cache to a registry, beside skopeo pushing one like it."""
+"""The duration of pushing an image from the cache to a registry, beside skopeo."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ if TYPE_CHECKING:
 
 _LAYERS = 5
 _SIZE = 50 << 20
-"""Bytes of one layer, which nothing can compress."""
+"""Bytes of one layer, which cannot be compressed."""
 _ROUNDS = 3
 _FARM = str(Path(sys.executable).with_name("farm"))
 
 
 def rows() -> Iterator[Row]:
-    """An image of 250 MiB in five layers, each time a new one, so that the registry has nothing of it."""
+    """An image of 250 MiB in five layers; a new one each time, of which the registry has nothing."""
     with redirect_stdout(StringIO()), running_lab() as lab:
         cache = Cache(lab.directory / "cache")
         environment = {**os.environ, "FARM_CONFIG": os.devnull, "FARM_CACHE": str(cache.root)}
 
-        def ours(name: Reference) -> list[str]:
+        def farm(name: Reference) -> list[str]:
             return [_FARM, "cache", "push", str(name)]
 
-        def theirs(name: Reference) -> list[str]:
+        def skopeo(name: Reference) -> list[str]:
             flags = ["--quiet", "--all", "--dest-tls-verify=false"]
             return ["skopeo", "copy", *flags, f"oci:{cache.root}:{name}", f"docker://{name}"]
 
@@ -50,7 +50,7 @@ def rows() -> Iterator[Row]:
             new = (command(_new_image(cache, lab.registry)) for _ in range(_ROUNDS))
             return min(seconds(partial(_run, words, environment), rounds=1) for words in new)
 
-        times = best(ours), best(theirs)
+        times = best(farm), best(skopeo)
     what = f"pushing {_LAYERS} layers of {_SIZE >> 20} MiB from the cache"
     yield Row(what, times[0], "skopeo", times[1])
 
@@ -60,7 +60,7 @@ def _run(command: list[str], environment: dict[str, str]) -> None:
 
 
 def _new_image(cache: Cache, registry: str) -> Reference:
-    """An image of random layers, which are no file systems: no registry looks inside."""
+    """An image of random layers that are not file systems: a registry does not look inside."""
     name = Reference.parse(f"{registry}/bench/n{secrets.token_hex(4)}:1")
     layers = [cache.blobs.put(os.urandom(_SIZE), OCI_LAYER) for _ in range(_LAYERS)]
     config = cache.blobs.put(_json(architecture="amd64", os="linux", rootfs=_rootfs(layers)), OCI_CONFIG)

@@ -1,4 +1,4 @@
-"""How long a context takes to pack, beside `git archive` of the same tree."""
+"""The duration of packing a build context, beside `git archive` of the same tree."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def rows() -> Iterator[Row]:
         _repository(top)
         package = read_packages([str(top / "package")], TagOptions(org="bench"))[0]
 
-        def ours() -> None:
+        def farm() -> None:
             with TemporaryFile() as into:
                 pack(package, into)
 
-        def theirs() -> None:
+        def git_archive() -> None:
             with TemporaryFile() as into:
                 subprocess.run(["git", "archive", "HEAD:package"], cwd=top, stdout=into, check=True)
 
         yield Row(
             f"packing {_FILES} files of {_SIZE >> 10} KiB, hashed and checked against the tag",
-            seconds(ours),
+            seconds(farm),
             "git archive",
-            seconds(theirs),
+            seconds(git_archive),
         )
 
 
 def _repository(top: Path) -> None:
-    numbers = random.Random(1)  # noqa: S311 - the same content in each run
+    numbers = random.Random(1)
     package = top / "package"
     package.mkdir()
     (package / "build.yml").write_text("image: package\n")

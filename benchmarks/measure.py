@@ -1,4 +1,4 @@
-"""Timing: the best of several runs, since whatever else the machine does only ever adds time."""
+"""Timing: the fastest of several runs, since other load on the machine only adds time."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ ROUNDS = 7
 
 
 def seconds(call: Callable[[], object], rounds: int = ROUNDS) -> float:
-    """The shortest time that a call took, in seconds."""
+    """The shortest time of a call, in seconds."""
     return min(_once(call) for _ in range(rounds))
 
 
 def _once(call: Callable[[], object]) -> float:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     call()
-    return time.perf_counter() - begun
+    return time.perf_counter() - started
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One claim: what was measured, beside what."""
+    """One measurement beside that of a peer."""
 
     what: str
-    ours: float
+    farm: float
     """Seconds."""
     peer: str
-    theirs: float
+    peer_seconds: float
     """Seconds."""
 
     def line(self) -> str:
         """One line for people."""
-        ours, theirs = (f"{value * 1000:.0f} ms" for value in (self.ours, self.theirs))
-        return f"{self.what}: {ours}, {self.ours / self.theirs:.2f} times {self.peer} ({theirs})"
+        farm, peer = (f"{value * 1000:.0f} ms" for value in (self.farm, self.peer_seconds))
+        return f"{self.what}: {farm}, {self.farm / self.peer_seconds:.2f} times {self.peer} ({peer})"

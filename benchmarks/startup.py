@@ -1,4 +1,4 @@
-"""How long a command takes that needs no broker, beside an interpreter that does nothing, or little."""
+"""The duration of commands that need no broker, beside an interpreter that does little or nothing."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def rows() -> Iterator[Row]:
     """`farm --help`, `farm show-tag`, `farm cache ls` and `farm plan`."""
     nothing = seconds(lambda: _run([sys.executable, "-c", "pass"]))
     for words in (["--help"], ["show-tag", _PACKAGE], ["cache", "ls"]):
-        ours = seconds(lambda words=words: _run([_FARM, *words]))  # type: ignore[misc]
-        yield Row(f"farm {' '.join(words)}", ours, "python -c pass", nothing)
+        farm = seconds(lambda words=words: _run([_FARM, *words]))  # type: ignore[misc]
+        yield Row(f"farm {' '.join(words)}", farm, "python -c pass", nothing)
     yield _plan()
 
 
 def _plan() -> Row:
-    """The plan of one package beside the least that it needs; the limit is 2.5 times that."""
+    """A plan of one package beside the minimum that it needs; the limit is 2.5 times that."""
     with _registry() as address:
         parts = (
             lambda: _run([sys.executable, "-c", "import yaml, click"]),
@@ -40,8 +40,8 @@ def _plan() -> Row:
         )
         least = sum(map(seconds, parts))
         plan = [_FARM, "plan", "--no-sign", "--org", f"{address}/bench", _PACKAGE]
-        ours = seconds(lambda: _run(plan))
-    return Row(f"farm plan {_PACKAGE} (limit 2.5)", ours, "import yaml, click; git; one response", least)
+        farm = seconds(lambda: _run(plan))
+    return Row(f"farm plan {_PACKAGE} (limit 2.5)", farm, "import yaml, click; git; one response", least)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How long it takes to find out what stands, beside one look-up after another."""
+"""The duration of looking up published images at once, beside one look-up after another."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def rows() -> Iterator[Row]:
             Reference.parse(f"{lab.registry}/linuxkit/p{number}:{number:040x}"): tuple(ARCHES)
             for number in range(_PACKAGES)
         }
-        tags = [tag for one in wanted for tag in (one, *(one.for_arch(arch) for arch in ARCHES))]
+        tags = [tag for index in wanted for tag in (index, *(index.for_arch(arch) for arch in ARCHES))]
         with Registry(Credentials(lab.directory / "docker"), timeout=30) as registry:
-            ours = seconds(lambda: look_up_all(registry, wanted), rounds=3)
-            theirs = seconds(lambda: [registry.manifest(tag) for tag in tags], rounds=3)
-    yield Row(f"looking up {len(tags)} tags", ours, "one after another", theirs)
+            farm = seconds(lambda: look_up_all(registry, wanted), rounds=3)
+            peer = seconds(lambda: [registry.manifest(tag) for tag in tags], rounds=3)
+    yield Row(f"looking up {len(tags)} tags", farm, "one after another", peer)

@@ -30,14 +30,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     verb: Callable[[Site, argparse.Namespace], list[Path]] = options.verb
     try:
         for path in verb(Site(), options):
-            print(f"made {os.path.relpath(path)}")  # noqa: T201 - what an operator is told
+            print(f"made {os.path.relpath(path)}")
     except FarmError as error:
-        print(f"compose: {error}", file=sys.stderr)  # noqa: T201
+        print(f"compose: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
         # Such as a file that is root's: the operator forgot sudo.
         where = f"{error.filename}: " if error.filename else ""
-        print(f"compose: {where}{error.strerror or error}", file=sys.stderr)  # noqa: T201
+        print(f"compose: {where}{error.strerror or error}", file=sys.stderr)
         return 1
     return 0
 

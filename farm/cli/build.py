@@ -1,4 +1,4 @@
-"""farm build: make packages on this machine, without a broker, and keep them in the LinuxKit cache."""
+"""farm build: build packages on this machine into the LinuxKit cache, without a broker."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.error_output import tell
-from farm.cli.options import json_option, package_options, print_json, with_settings
+from farm.cli.options import json_option, package_options, refuse_unknown_arches, with_settings
+from farm.cli.output import print_error, print_json, print_warnings
 from farm.errors import InputError, RunFailedError
-from farm.model import ARCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from farm.errors import FarmError
     from farm.local_build.options import BuildOptions, LocalImage
+    from farm.model import Package
     from farm.package.tag_options import TagOptions
     from farm.settings import Settings
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 @click.option(
     "--platforms",
     metavar="PLATFORM,...",
-    help="Architectures, such as linux/arm64,linux/s390x; by default this machine's.",
+    help="Architectures, such as linux/arm64,linux/s390x. Default: this machine's.",
 )
 @click.option(
-    "--skip-platforms", metavar="PLATFORM,...", help="All of each package's architectures but these."
+    "--skip-platforms", metavar="PLATFORM,...", help="Build all of each package's architectures but these."
 )
-@click.option("--force", is_flag=True, help="Build although the image is in the cache or the registry.")
-@click.option("--pull/--no-pull", default=True, help="Look in the registry for what the cache lacks.")
-@click.option("--docker", is_flag=True, help="Load it into the engine too: NAME:TAG-ARCH and NAME:TAG.")
+@click.option("--force", is_flag=True, help="Build even if the image is in the cache or the registry.")
+@click.option("--pull/--no-pull", default=True, help="Pull from the registry what the cache lacks.")
+@click.option("--docker", is_flag=True, help="Also load the images into the engine: NAME:TAG-ARCH, NAME:TAG.")
 @json_option
 def command(
     settings: Settings,
@@ -49,49 +49,38 @@ def command(
     docker: bool,
     as_json: bool,
 ) -> int:
-    """Make the packages in these directories available in the LinuxKit cache. Nothing is pushed.
+    """Build the packages in these directories into the LinuxKit cache. Pushes nothing.
 
-    What the cache has is taken as it is, what the registry has is pulled, the rest is built by the local
-    Docker Engine. Uncommitted changes may be built: the tag says so. Needs no broker.
+    Uses what is in the cache, pulls what is in the registry, and builds the rest with the local Docker
+    Engine. Uncommitted changes are allowed, and show in the tag. Needs no broker.
 
     \b
     farm build pkg/foo
     farm build --all pkg/ --platforms linux/amd64,linux/arm64
     farm build --docker pkg/foo && docker run --rm $(farm show-tag pkg/foo)
     """
-    from farm.local_build.options import BuildOptions, native_arch  # noqa: PLC0415 - the registry client is imported when used
+    from farm.local_build.options import BuildOptions, native_arch
 
-    arches, skipped = chosen(platforms, skip_platforms, native_arch())
-    wish = BuildOptions(arches, skip=skipped, force=force, pull=pull, docker=docker)
-    return make(settings, directories, tags, wish, as_json=as_json)
+    arches, skipped = select_arches(platforms, skip_platforms, native_arch())
+    options = BuildOptions(arches, skip=skipped, force=force, pull=pull, docker=docker)
+    return build_locally(settings, directories, tags, options, as_json=as_json)
 
 
-def make(
+def build_locally(
     settings: Settings,
     directories: Sequence[str],
     tags: TagOptions,
-    wish: BuildOptions,
+    options: BuildOptions,
     *,
     as_json: bool = False,
 ) -> int:
-    """Make packages available in the LinuxKit cache, saying how it goes; returns the exit code."""
-    from farm.cache.layout import Cache  # noqa: PLC0415 - the registry client is imported when it is used
-    from farm.local_build.local_builder import LocalBuilder  # noqa: PLC0415
-    from farm.package.dockerfile import needs, stale_needs  # noqa: PLC0415
-    from farm.package.read_packages import read_packages  # noqa: PLC0415
-    from farm.planning.dependency_order import in_order  # noqa: PLC0415
-    from farm.planning.prepare import refuse_other_build_yml  # noqa: PLC0415
-    from farm.registry.connect import open_registry  # noqa: PLC0415
+    """Build packages into the LinuxKit cache, and print the progress; returns the exit code."""
+    from farm.cache.layout import Cache
+    from farm.local_build.local_builder import LocalBuilder
+    from farm.registry.connect import open_registry
 
-    begun = time.monotonic()
-    packages = read_packages(directories, tags)
-    refuse_other_build_yml(packages, tags)
-    arguments = dict(settings.build_args)
-    wanted = needs(packages, arguments)
-    for warning in (*stale_needs(packages, arguments), *wish.skipped(packages, settings.arches)):
-        click.echo(f"warning: {warning}", err=True)
-    by_name = {package.image: package for package in packages}
-    ordered = [by_name[name] for name in in_order(by_name, wanted)]
+    started = time.monotonic()
+    packages, dependencies = _read_in_order(settings, directories, tags, options)
     with (
         open_registry(settings, mirrored=True) as registry,
         LocalBuilder(
@@ -100,49 +89,67 @@ def make(
             registry,
             report=lambda line: click.echo(line, err=as_json),
             log=lambda line: click.echo(line, err=True),
-        ) as workshop,
+        ) as builder,
     ):
-        made = list(workshop.build_all(ordered, wanted, wish))
-    failure = _failure(made)
+        images = list(builder.build_all(packages, dependencies, options))
     if as_json:
-        print_json([one.to_json() for one in made])
-    elif len(made) > 1:
-        click.echo(summary(made, time.monotonic() - begun))
+        print_json([image.to_json() for image in images])
+    elif len(images) > 1:
+        click.echo(summary(images, time.monotonic() - started))
+    failure = _failure(images)
     if failure:
-        # What is printed holds the errors; raised, it would be printed once more.
-        tell(failure)
+        # Not raised, since the JSON holds the errors already.
+        print_error(failure)
     return failure.exit_code if failure else 0
 
 
-def chosen(platforms: str | None, skipped: str | None, own: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The architectures that the flags ask for, and those to skip; linux/ before one may be left out.
+def _read_in_order(
+    settings: Settings, directories: Sequence[str], tags: TagOptions, options: BuildOptions
+) -> tuple[list[Package], Mapping[str, Sequence[str]]]:
+    """The packages, each after its dependencies, and the dependencies of each; prints the warnings."""
+    from farm.package.dockerfile import needs, stale_needs
+    from farm.package.read_packages import read_packages
+    from farm.planning.dependency_order import in_order
+    from farm.planning.prepare import refuse_other_build_yml
+
+    packages = read_packages(directories, tags)
+    refuse_other_build_yml(packages, tags)
+    arguments = dict(settings.build_args)
+    dependencies = needs(packages, arguments)
+    print_warnings((*stale_needs(packages, arguments), *options.skipped(packages, settings.arches)))
+    by_name = {package.image: package for package in packages}
+    return [by_name[name] for name in in_order(by_name, dependencies)], dependencies
+
+
+def select_arches(
+    platforms: str | None, skipped: str | None, native: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The architectures to build and those to skip, from the flags; linux/ may be omitted.
 
     Raises:
-        InputError: both flags, or what is no architecture.
+        InputError: both flags are given, or an architecture is unknown.
     """
     if platforms and skipped:
         raise InputError("--platforms and --skip-platforms exclude each other", hint="give one of them")
-    words = (platforms or skipped or own).split(",")
-    named = tuple(dict.fromkeys(word.strip().removeprefix("linux/") for word in words))
-    for arch in named:
-        if arch not in ARCHES:
-            raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")
-    return ((), named) if skipped else (named, ())
+    words = (platforms or skipped or native).split(",")
+    arches = tuple(dict.fromkeys(word.strip().removeprefix("linux/") for word in words))
+    refuse_unknown_arches(arches)
+    return ((), arches) if skipped else (arches, ())
 
 
-def summary(made: Sequence[LocalImage], seconds: float) -> str:
-    """One line on all packages."""
-    origins = Counter(str(origin) for one in made for _, origin in one.images)
-    failed = sum(1 for one in made if one.error)
-    counts = [f"{count} {what}" for what, count in sorted(origins.items())]
+def summary(images: Sequence[LocalImage], seconds: float) -> str:
+    """One line about all packages."""
+    origins = Counter(str(origin) for image in images for _, origin in image.images)
+    failed = sum(1 for image in images if image.error)
+    counts = [f"{count} {origin}" for origin, count in sorted(origins.items())]
     parts = [*counts, *([f"{failed} failed"] if failed else [])]
-    return f"{len(made)} packages: {', '.join(parts) or 'nothing to do'}, {seconds:.1f} s"
+    return f"{len(images)} packages: {', '.join(parts) or 'nothing to do'}, {seconds:.1f} s"
 
 
-def _failure(made: Sequence[LocalImage]) -> FarmError | None:
-    """What went wrong, in one sentence; None where nothing did."""
-    errors = [one.error for one in made if one.error]
-    if len(errors) == len(made) == 1:
+def _failure(images: Sequence[LocalImage]) -> FarmError | None:
+    """One error for all packages that failed; None where none did."""
+    errors = [image.error for image in images if image.error]
+    if len(errors) == len(images) == 1:
         return errors[0]
-    failed = ", ".join(one.package.image for one in made if one.error)
-    return RunFailedError(f"{len(errors)} of {len(made)} packages failed: {failed}") if errors else None
+    failed = ", ".join(image.package.image for image in images if image.error)
+    return RunFailedError(f"{len(errors)} of {len(images)} packages failed: {failed}") if errors else None

@@ -1,16 +1,19 @@
-"""farm cache: look into the LinuxKit cache, and move images in and out of it."""
+"""farm cache: list, check and clean the LinuxKit cache, and move images in and out of it."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Literal
 
 import click
 
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cache.layout import Cache
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
 from farm.errors import CacheError, InputError
+from farm.model import Reference
 from farm.syntax.sizes import format_bytes
 
 if TYPE_CHECKING:
@@ -23,7 +26,7 @@ _FORMATS = ("oci", "docker", "filesystem")
 
 @click.group("cache")
 def command() -> None:
-    """Look into the LinuxKit cache, and move images in and out of it.
+    """Manage the images in the LinuxKit cache.
 
     It is the directory that `linuxkit` itself reads and writes: ~/.linuxkit/cache, --cache or LINUXKIT_CACHE.
     """
@@ -33,50 +36,46 @@ def command() -> None:
 @with_settings("cache")
 @json_option
 def ls(settings: Settings, as_json: bool) -> None:
-    """List the names in the cache, each with the digest of what it stands for."""
-    from farm.cache.layout import Cache  # noqa: PLC0415 - JSON and files, imported when used
-
+    """List the names in the cache, each with the digest that it refers to."""
     names = Cache(settings.cache).names()
     if as_json:
-        print_json([{"name": name, **one.to_json()} for name, one in sorted(names.items())])
+        print_json([{"name": name, **descriptor.to_json()} for name, descriptor in sorted(names.items())])
         return
     width = max(map(len, names), default=0)
-    for name, one in sorted(names.items()):
-        click.echo(f"{name:<{width}}  {one.digest}")
+    for name, descriptor in sorted(names.items()):
+        click.echo(f"{name:<{width}}  {descriptor.digest}")
 
 
 @command.command("export")
 @click.argument("name")
 @with_settings("cache")
-@click.option("--outfile", required=True, metavar="FILE", help="Where to write; - for standard output.")
+@click.option("--outfile", required=True, metavar="FILE", help="File to write; - for standard output.")
 @click.option(
     "--format",
     "form",
     type=click.Choice(_FORMATS),
     default="oci",
     show_default=True,
-    help="An OCI archive that docker load takes too, or the files of the image as a tar.",
+    help="An OCI archive, which docker load reads too, or a tar of the image's files.",
 )
 @click.option(
-    "--arch", metavar="ARCH", help="Architecture out of an index, or `all`; by default this machine's."
+    "--arch", metavar="ARCH", help="Architecture to export from an index, or `all`. Default: this machine's."
 )
-@click.option("--name", "called", metavar="NAME", help="What the image is called in the archive.")
+@click.option("--name", "new_name", metavar="NAME", help="Name of the image in the archive.")
 def export(
-    settings: Settings, name: str, outfile: str, form: str, arch: str | None, called: str | None
+    settings: Settings, name: str, outfile: str, form: str, arch: str | None, new_name: str | None
 ) -> None:
     """Write an image of the cache to a file."""
-    from farm.cache.archive_export import archive, root_for  # noqa: PLC0415 - as above
-    from farm.cache.filesystem import flatten  # noqa: PLC0415
-    from farm.cache.layout import Cache  # noqa: PLC0415
-    from farm.model import Reference  # noqa: PLC0415
+    from farm.cache.archive_export import archive, root_for
+    from farm.cache.filesystem import flatten
 
     cache, reference = Cache(settings.cache), Reference.parse(name).or_latest()
     root = root_for(cache, reference, arch)
-    with _writing(outfile) as file:
+    with _open(outfile, "wb") as file:
         if form == "filesystem":
             flatten(cache.blobs, root, file)
             return
-        names = [Reference.parse(called).or_latest() if called else reference]
+        names = [Reference.parse(new_name).or_latest() if new_name else reference]
         for piece in archive(cache.blobs, root, names):
             file.write(piece)
 
@@ -84,18 +83,16 @@ def export(
 @command.command("import")
 @click.argument("file")
 @with_settings("cache")
-@click.option("--name", "called", metavar="NAME", help="Name of the image, instead of the archive's.")
+@click.option("--name", "new_name", metavar="NAME", help="Name of the image; overrides the archive's.")
 @json_option
-def import_(settings: Settings, file: str, called: str | None, as_json: bool) -> None:
-    """Take in the images of an archive FILE (- for standard input), as `docker save` or skopeo write it."""
-    from farm.cache.archive_import import load, names_for  # noqa: PLC0415 - as above
-    from farm.cache.layout import Cache  # noqa: PLC0415
-    from farm.model import Reference  # noqa: PLC0415
+def import_(settings: Settings, file: str, new_name: str | None, as_json: bool) -> None:
+    """Import the images of an archive FILE (- for standard input), as `docker save` or skopeo write it."""
+    from farm.cache.archive_import import load, names_for
 
     cache = Cache(settings.cache)
-    with _reading(file) as stream:
+    with _open(file, "rb") as stream:
         loaded = load(cache.blobs, stream)
-    names = names_for(loaded, Reference.parse(called).or_latest() if called else None)
+    names = names_for(loaded, Reference.parse(new_name).or_latest() if new_name else None)
     cache.change(lambda _: dict(names))
     if as_json:
         print_json([{"name": name, **root.to_json()} for name, root in names.items()])
@@ -108,27 +105,23 @@ def import_(settings: Settings, file: str, called: str | None, as_json: bool) ->
 @click.argument("name")
 @with_settings("cache", "mirrors")
 def pull(settings: Settings, name: str) -> None:
-    """Bring an image or a whole index from its registry into the cache."""
-    from farm.cache.layout import Cache  # noqa: PLC0415 - as above
-    from farm.cache.transfer import pull_all  # noqa: PLC0415
-    from farm.model import Reference  # noqa: PLC0415
-    from farm.registry.connect import open_registry  # noqa: PLC0415
+    """Pull an image or a whole index from its registry into the cache."""
+    from farm.cache.transfer import pull_all
+    from farm.registry.connect import open_registry
 
     reference = Reference.parse(name).or_latest()
     with open_registry(settings, mirrored=True) as registry:
-        root = pull_all(Cache(settings.cache), registry, reference)
-    click.echo(f"{reference}  {root.digest}")
+        descriptor = pull_all(Cache(settings.cache), registry, reference)
+    click.echo(f"{reference}  {descriptor.digest}")
 
 
 @command.command("push")
 @click.argument("name")
 @with_settings("cache")
 def push(settings: Settings, name: str) -> None:
-    """Push an image of the cache: each architecture's, then the index. `farm push` signs, this does not."""
-    from farm.cache.layout import Cache  # noqa: PLC0415 - as above
-    from farm.cache.transfer import push_all  # noqa: PLC0415
-    from farm.model import Reference  # noqa: PLC0415
-    from farm.registry.connect import open_registry  # noqa: PLC0415
+    """Push an image from the cache: each architecture's image, then the index. Signs nothing."""
+    from farm.cache.transfer import push_all
+    from farm.registry.connect import open_registry
 
     reference = Reference.parse(name).or_latest()
     with open_registry(settings) as registry:
@@ -141,15 +134,13 @@ def push(settings: Settings, name: str) -> None:
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @with_settings("cache")
 def rm(settings: Settings, names: tuple[str, ...]) -> None:
-    """Take names out of the cache; `prune` then frees what nothing else needs."""
-    from farm.cache.layout import Cache  # noqa: PLC0415
-    from farm.cache.maintenance import remove  # noqa: PLC0415 - as above
-    from farm.model import Reference  # noqa: PLC0415
+    """Remove names from the cache. `farm cache prune` then frees their blobs."""
+    from farm.cache.maintenance import remove
 
-    gone = remove(Cache(settings.cache), [Reference.parse(name) for name in names])
-    if not gone:
-        raise CacheError(f"none of these is in the cache: {', '.join(names)}", hint="farm cache ls")
-    for name in gone:
+    removed = remove(Cache(settings.cache), [Reference.parse(name) for name in names])
+    if not removed:
+        raise CacheError(f"not in the cache: {', '.join(names)}", hint="farm cache ls lists the names")
+    for name in removed:
         click.echo(f"{name}  removed")
 
 
@@ -160,15 +151,14 @@ def rm(settings: Settings, names: tuple[str, ...]) -> None:
     default=3600.0,
     show_default=True,
     metavar="SECONDS",
-    help="Leave alone what is younger: somebody may be about to name it.",
+    help="Keep younger blobs: another process may be about to name them.",
 )
 @json_option
 def prune(settings: Settings, grace: float, as_json: bool) -> None:
-    """Free what no name needs, and what killed writers left."""
-    from farm.cache.layout import Cache  # noqa: PLC0415
-    from farm.cache.maintenance import prune as tidy  # noqa: PLC0415 - as above
+    """Remove blobs that no name needs, and files that killed writers left."""
+    from farm.cache.maintenance import prune as prune_cache
 
-    pruned = tidy(Cache(settings.cache), grace=grace)
+    pruned = prune_cache(Cache(settings.cache), grace=grace)
     if as_json:
         print_json({"files": pruned.files, "bytes": pruned.size})
         return
@@ -179,64 +169,54 @@ def prune(settings: Settings, grace: float, as_json: bool) -> None:
 @with_settings("cache")
 @json_option
 def verify(settings: Settings, as_json: bool) -> int:
-    """Read every byte of the cache, and say what is damaged or missing. Exits with 1 if anything is."""
-    from farm.cache.layout import Cache  # noqa: PLC0415
-    from farm.cache.maintenance import verify as check  # noqa: PLC0415 - as above
+    """Read every byte of the cache, and print what is damaged or missing. Exits with 1 if anything is."""
+    from farm.cache.maintenance import verify as verify_cache
 
     cache = Cache(settings.cache)
-    problems, count = check(cache), len(cache.names())
+    problems, count = verify_cache(cache), len(cache.names())
     if as_json:
         print_json([problem.to_json() for problem in problems])
         return 1 if problems else 0
     for problem in problems:
         click.echo(f"{problem.name or '(no name)'}  {problem.what}")
     if not problems:
-        click.echo(f"{count} names, all sound")
+        click.echo(f"{count} names, no problems")
     return 1 if problems else 0
 
 
 @command.command("clean")
 @with_settings("cache")
-@click.option("--published-only", is_flag=True, help="Remove only what the registries hold just the same.")
+@click.option(
+    "--published-only", is_flag=True, help="Remove only images that the registry holds with the same digest."
+)
 def clean(settings: Settings, published_only: bool) -> None:
     """Empty the cache."""
-    from farm.cache.layout import Cache  # noqa: PLC0415
-    from farm.cache.maintenance import clean as empty  # noqa: PLC0415 - as above
-    from farm.cache.maintenance import prune as tidy  # noqa: PLC0415
-    from farm.cache.maintenance import remove  # noqa: PLC0415
-    from farm.cache.transfer import published_names  # noqa: PLC0415
-    from farm.registry.connect import open_registry  # noqa: PLC0415
+    from farm.cache.maintenance import clean as clean_cache
+    from farm.cache.maintenance import prune as prune_cache
+    from farm.cache.maintenance import remove
+    from farm.cache.transfer import published_names
+    from farm.registry.connect import open_registry
 
     cache = Cache(settings.cache)
     if published_only:
         with open_registry(settings) as registry:
-            gone = remove(cache, published_names(cache, registry))
-        pruned = tidy(cache)
-        click.echo(f"{len(gone)} names removed, {format_bytes(pruned.size)} freed")
+            removed = remove(cache, published_names(cache, registry))
+        pruned = prune_cache(cache)
+        click.echo(f"{len(removed)} names removed, {format_bytes(pruned.size)} freed")
         return
-    pruned = empty(cache)
+    pruned = clean_cache(cache)
     click.echo(f"{settings.cache}: emptied, {format_bytes(pruned.size)} freed")
 
 
 @contextmanager
-def _writing(name: str) -> Iterator[IO[bytes]]:
+def _open(name: str, mode: Literal["rb", "wb"]) -> Iterator[IO[bytes]]:
+    """Open a file; - is standard input or output."""
     if name == "-":
-        yield sys.stdout.buffer
+        yield (sys.stdin if mode == "rb" else sys.stdout).buffer
         return
     try:
-        with Path(name).open("wb") as file:
+        with Path(name).open(mode) as file:
             yield file
     except OSError as error:
-        raise InputError(f"{name}: cannot be written: {error.strerror}") from error
-
-
-@contextmanager
-def _reading(name: str) -> Iterator[IO[bytes]]:
-    if name == "-":
-        yield sys.stdin.buffer
-        return
-    try:
-        with Path(name).open("rb") as file:
-            yield file
-    except OSError as error:
-        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+        action = "read" if mode == "rb" else "written"
+        raise InputError(f"{name}: cannot be {action}: {error.strerror}") from error

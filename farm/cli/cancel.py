@@ -1,4 +1,4 @@
-"""farm cancel: end a run, or a part of it."""
+"""farm cancel: cancel a run, or a part of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -16,23 +17,23 @@ if TYPE_CHECKING:
 @click.argument("run")
 @click.argument("package", required=False)
 @with_settings("broker")
-@click.option("--arch", metavar="ARCH", help="Only this architecture's builds; the others go on.")
+@click.option("--arch", metavar="ARCH", help="Cancel only the builds for this architecture.")
 @json_option
 def command(settings: Settings, run: str, package: str | None, arch: str | None, as_json: bool) -> None:
-    """End all that has not ended of RUN, or of one PACKAGE of it.
+    """Cancel everything in RUN that has not ended, or only one PACKAGE of it.
 
-    Queued builds never start, running ones are stopped in their engine. Images that were pushed stay, and
-    the next push of the same packages finds them. What needs a cancelled package is cancelled with it.
-    Where the command is cut off, the same again finishes it.
+    Queued builds never start, and running builds are stopped. Images that were pushed remain, and the next
+    push of the same packages uses them. The dependents of a cancelled package are cancelled too. If the
+    command is interrupted, run it again to finish.
 
     \b
     farm cancel r42
     farm cancel r42 linuxkit/foo --arch s390x
     """
-    from farm.cli.connect import attached  # noqa: PLC0415
-    from farm.scheduling.cancel import cancel  # noqa: PLC0415 - Celery and Redis are slow to import
-    from farm.state.handles import RunHandle  # noqa: PLC0415
-    from farm.system.identity import user_at_host  # noqa: PLC0415
+    from farm.cli.connect import attached
+    from farm.scheduling.cancel import cancel
+    from farm.state.handles import RunHandle
+    from farm.system.identity import user_at_host
 
     with attached(settings) as (_, store):
         done = cancel(RunHandle(store, run), package=package, arch=arch, by=user_at_host())
@@ -40,7 +41,7 @@ def command(settings: Settings, run: str, package: str | None, arch: str | None,
         jobs = [{"package": name, "arch": arch} for name, arch in done.jobs]
         print_json({"run": run, "packages": list(done.packages), "jobs": jobs})
     elif not done.packages and not done.jobs:
-        click.echo(f"{run}: all of it had ended already")
+        click.echo(f"{run}: nothing to cancel: everything had ended")
     else:
         click.echo(f"{run}: cancelled {_count(done.packages, 'package')}, {_count(done.jobs, 'build')}")
 

@@ -1,4 +1,4 @@
-"""The farm that a verb works with: the one whose broker is set, or the private one, which people are told."""
+"""The farm that a verb works with: that of the configured broker, or the private farm."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-import click
+from farm.cli.output import print_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,14 +17,13 @@ if TYPE_CHECKING:
 
 @contextmanager
 def attached(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Settings, Store]]:
-    """As `farm.private_farm.connect.connect_farm`, with a note on a terminal where no broker is set.
+    """Connect as `farm.private_farm.connect.connect_farm` does; on a terminal, note that no broker is set.
 
-    Who forgot FARM_BROKER would otherwise look for the runs of others in a farm of their own.
+    Without the note, somebody who forgot FARM_BROKER would not know why the runs of others are missing.
     """
-    from farm.private_farm import connect  # noqa: PLC0415 - Redis is slow to import
+    from farm.private_farm import connect
 
     if settings.broker is None and sys.stderr.isatty():
-        where = settings.state_dir
-        click.echo(f"note: no broker is set: using the private farm in {where}", err=True)
+        print_note(f"no broker is set: using the private farm in {settings.state_dir}")
     with connect.connect_farm(settings, builds=builds) as found:
         yield found

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
 from farm.settings import FIELDS, Secret
 
 if TYPE_CHECKING:
@@ -24,28 +25,27 @@ if TYPE_CHECKING:
     "notary_ca",
     "signing_key",
     "sign",
-    sign="look at what signing needs",
+    sign="check what signing needs",
 )
 @click.option(
-    "--settings", "list_settings", is_flag=True, help="List every setting, its variable and its value."
+    "--settings", "list_settings", is_flag=True, help="List every setting with its variable and its value."
 )
 @json_option
 @click.pass_context
 def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json: bool) -> int:
-    """Look at each part that the farm needs, and say what is there or what to do.
+    """Check each part that the farm needs, and print what was found or what to do.
 
-    The exit code is that of the first part that fails: 3 for a service that does not answer, 4 for a login
-    or key that is refused.
+    The exit code is that of the first check that fails: 3 for a service that cannot be reached, 4 for a login
+    or key that was refused.
     """
     if list_settings:
-        return _list(settings, as_json=as_json)
-    import traceback  # noqa: PLC0415 - only here, and start-up time counts
-
-    from farm.diagnosis.checks import examine, exit_code  # noqa: PLC0415 - it imports every client there is
+        _print_settings(settings, as_json=as_json)
+        return 0
+    from farm.diagnosis.checks import examine, exit_code
 
     findings = examine(settings)
-    for defect in (one.error.__cause__ for one in findings if ctx.obj.debug and one.error):
-        traceback.print_exception(defect)
+    if ctx.obj.debug:
+        _print_tracebacks([finding.error for finding in findings])
     if as_json:
         print_json([finding.to_json() for finding in findings])
     for finding in () if as_json else findings:
@@ -54,30 +54,38 @@ def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json
     return exit_code(findings)
 
 
-def _list(settings: Settings, *, as_json: bool) -> int:
+def _print_tracebacks(errors: list[Any]) -> None:
+    import traceback
+
+    for error in errors:
+        if error and error.__cause__:
+            traceback.print_exception(error.__cause__)
+
+
+def _print_settings(settings: Settings, *, as_json: bool) -> None:
     values = {name: getattr(settings, name) for name in FIELDS}
     if as_json:
-        print_json({name.replace("_", "-"): plain(value) for name, value in values.items()})
-        return 0
+        print_json({name.replace("_", "-"): json_value(value) for name, value in values.items()})
+        return
     for name, value in values.items():
         click.echo(f"# {FIELDS[name].metadata['about']} [FARM_{name.upper()}]")
-        click.echo(line(name.replace("_", "-"), value))
-    return 0
+        click.echo(yaml_line(name.replace("_", "-"), value))
 
 
-def plain(value: Any) -> Any:
-    """A setting as JSON has it: mappings, lists, numbers and truth as what they are, paths as text."""
+def json_value(value: Any) -> Any:
+    """The value of a setting as JSON: mappings, lists, numbers and booleans as such, paths as text."""
     if isinstance(value, Secret):
         return "***"
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple) and any(isinstance(item, tuple) for item in value):
         return dict(value)
-    return [plain(item) for item in value] if isinstance(value, tuple) else value
+    return [json_value(item) for item in value] if isinstance(value, tuple) else value
 
 
-def line(key: str, value: Any) -> str:
-    """A setting as a line of farm.yml, for which JSON will do; a secret is in a comment."""
+def yaml_line(key: str, value: Any) -> str:
+    """A setting as a line of farm.yml, its value as JSON, which is YAML too; a secret as a comment."""
     if value is None:
         return f"{key}:"
-    return f"{'# ' if isinstance(value, Secret) else ''}{key}: {json.dumps(plain(value), ensure_ascii=False)}"
+    text = json.dumps(json_value(value), ensure_ascii=False)
+    return f"{'# ' if isinstance(value, Secret) else ''}{key}: {text}"

@@ -1,4 +1,4 @@
-"""farm down: take down this machine's private farm."""
+"""farm down: stop this machine's private farm."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @click.command("down")
 @with_settings("state_dir")
 def command(settings: Settings) -> None:
-    """Stop the private farm's workers and Redis. Runs that are open go on when it is up again."""
-    from farm.private_farm.connect import take_down  # noqa: PLC0415 - only this verb needs it
+    """Stop the workers and the Redis of the private farm. Open runs continue when it is up again."""
+    from farm.private_farm.connect import take_down
 
     click.echo("the private farm is down" if take_down(settings) else "no private farm was up")

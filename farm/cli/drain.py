@@ -1,4 +1,4 @@
-"""farm workers drain and resume: have workers take no new job, from any machine, until they should again."""
+"""farm workers drain and resume: stop and restart the acceptance of jobs by any worker, from any machine."""
 
 from __future__ import annotations
 
@@ -16,42 +16,44 @@ if TYPE_CHECKING:
     from farm.state.store import Store
     from farm.state.workers import WorkerInfo
 
-_HEARD = 20.0
-"""Seconds that a worker which is up is given to take notice."""
-_LOOK = 0.2
+_ACKNOWLEDGE_SECONDS = 20.0
+"""Time in which a worker that is up stops accepting jobs."""
+_POLL_SECONDS = 0.2
 
 
 @click.command("drain")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option("--wait", is_flag=True, help="Return when nothing is in hand any more.")
+@click.option("--wait", is_flag=True, help="Wait until no job is in progress.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="With --wait: give up after that time; by default the longest build. The workers stay drained.",
+    help="With --wait: give up after this time; the workers stay drained. Default: the longest build.",
 )
 @with_settings("broker")
 def drain(settings: Settings, names: tuple[str, ...], wait: bool, timeout: float | None) -> None:
-    """Have workers take no new job; what they have in hand they finish.
+    """Make workers accept no new job, and finish their jobs in progress.
 
-    They stay drained when they start again, until `farm workers resume`. When the command returns, they have
-    taken notice.
+    They stay drained across restarts, until `farm workers resume`. The command returns when they have stopped
+    accepting jobs.
     """
-    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
-    from farm.state import workers  # noqa: PLC0415
+    from farm.cli.connect import attached
+    from farm.state import workers
 
+    by = user_at_host()
     with attached(settings) as (_, store):
         for name in names:
-            workers.drain(store, name, user_at_host())
-        left = _wait(store, names, idle=False, seconds=_HEARD)
+            workers.drain(store, name, by)
+        left = _wait_until_drained(store, names, idle=False, seconds=_ACKNOWLEDGE_SECONDS)
         if wait:
-            left = _wait(store, names, idle=True, seconds=timeout or settings.build_timeout)
+            left = _wait_until_drained(store, names, idle=True, seconds=timeout or settings.build_timeout)
     for name in names:
-        click.echo(f"{name}: {_told(left.get(name), wait=wait)}")
-    if busy := sorted(left):
+        done = "drained" if wait else "accepts no new job"
+        click.echo(f"{name}: {'not yet drained' if name in left else done}")
+    if left:
         raise StateError(
-            f"{', '.join(busy)}: not drained in time",
-            hint="farm workers shows what is in hand; they stay drained",
+            f"{', '.join(sorted(left))}: not drained in time",
+            hint="they stay drained; farm workers shows their jobs in progress",
         )
 
 
@@ -59,30 +61,26 @@ def drain(settings: Settings, names: tuple[str, ...], wait: bool, timeout: float
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @with_settings("broker")
 def resume(settings: Settings, names: tuple[str, ...]) -> None:
-    """Have drained workers take jobs again."""
-    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
-    from farm.state import workers  # noqa: PLC0415
+    """Make drained workers accept jobs again."""
+    from farm.cli.connect import attached
+    from farm.state import workers
 
     with attached(settings) as (_, store):
         for name in names:
-            was = workers.resume(store, name)
-            click.echo(f"{name}: {'takes jobs again' if was else 'was not drained'}")
+            was_drained = workers.resume(store, name)
+            click.echo(f"{name}: {'accepts jobs again' if was_drained else 'was not drained'}")
 
 
-def _told(left: WorkerInfo | None, *, wait: bool) -> str:
-    if left:
-        return "not yet drained"
-    return "drained" if wait else "takes no new job"
-
-
-def _wait(store: Store, names: tuple[str, ...], *, idle: bool, seconds: float) -> dict[str, WorkerInfo]:
-    """Wait until those of them that live have taken notice and, if `idle`, hold nothing; returns the rest."""
-    from farm.state.workers import workers  # noqa: PLC0415 - Redis is slow to import
+def _wait_until_drained(
+    store: Store, names: tuple[str, ...], *, idle: bool, seconds: float
+) -> dict[str, WorkerInfo]:
+    """Wait until live workers accept no job and, if `idle`, have none; returns those that have not."""
+    from farm.state.workers import workers
 
     deadline = time.monotonic() + seconds
     while True:
-        there = [worker for worker in workers(store) if worker.name in names]
-        left = {worker.name: worker for worker in there if worker.consuming or (idle and worker.jobs)}
+        live = [worker for worker in workers(store) if worker.name in names]
+        left = {worker.name: worker for worker in live if worker.consuming or (idle and worker.jobs)}
         if not left or time.monotonic() > deadline:
             return left
-        time.sleep(_LOOK)
+        time.sleep(_POLL_SECONDS)

@@ -1,4 +1,4 @@
-"""farm flower: watch tasks, workers and queues in a browser."""
+"""farm flower: run Flower, a web page of tasks, workers and queues."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 @click.command("flower")
 @with_settings("broker", "flower_address", "flower_port", "flower_user")
 def command(settings: Settings) -> int:
-    """Serve Flower until Ctrl-C, on loopback unless told otherwise, behind a login.
+    """Serve Flower until Ctrl-C, behind a login; on loopback by default.
 
-    The password is FARM_FLOWER_PASSWORD, or one that is made once and kept in the state directory.
+    The password is FARM_FLOWER_PASSWORD; if it is not set, one is generated and kept in the state directory.
     """
-    from farm.cli.connect import attached  # noqa: PLC0415
-    from farm.monitor import flower_launch  # noqa: PLC0415 - Redis is slow to import
-    from farm.system.processes import stop_with_parent  # noqa: PLC0415
+    from farm.cli.connect import attached
+    from farm.monitor import flower_launch
+    from farm.system.processes import stop_with_parent
 
     flower_launch.check_port(settings)
     with attached(settings) as (connected, _):
-        tell_login(connected)
+        print_login(connected)
         command = stop_with_parent(flower_launch.flower_command())
         with subprocess.Popen(command, env=flower_launch.flower_environment(connected)) as process:
             try:
@@ -37,12 +37,12 @@ def command(settings: Settings) -> int:
                 return 0
 
 
-def tell_login(settings: Settings) -> None:
-    """Say where Flower is and how to get in, without showing a password that the user has chosen."""
-    from farm.monitor.flower_launch import flower_password, flower_url  # noqa: PLC0415 - beside its one use
+def print_login(settings: Settings) -> None:
+    """Print the URL of Flower, the user, and where its password is, never the password itself."""
+    from farm.monitor.flower_launch import flower_password, flower_url
 
-    made = settings.flower_password is None
-    if made:
+    generated = settings.flower_password is None
+    if generated:
         flower_password(settings)
-    where = settings.state_dir / "flower.password" if made else "FARM_FLOWER_PASSWORD"
-    click.echo(f"Flower: {flower_url(settings)}  user {settings.flower_user}, password in {where}")
+    source = settings.state_dir / "flower.password" if generated else "FARM_FLOWER_PASSWORD"
+    click.echo(f"Flower: {flower_url(settings)}  user {settings.flower_user}, password in {source}")

@@ -1,4 +1,4 @@
-"""farm inspect: what stands under a tag, and whether it is signed."""
+"""farm inspect: what a tag refers to, and whether it is signed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
 
 if TYPE_CHECKING:
     from farm.model import Descriptor
@@ -24,30 +25,32 @@ if TYPE_CHECKING:
 def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> None:
     """Show what a registry holds under REFERENCE: platforms, digests, sizes, layers, and the signature.
 
-    With --no-sign the notary server is not asked.
+    --no-sign does not ask the notary server.
     """
-    from farm.model import Reference  # noqa: PLC0415 - the registry client is imported when it is used
-    from farm.registry.connect import open_registry  # noqa: PLC0415
-    from farm.registry.describe import describe  # noqa: PLC0415
+    from farm.model import Reference
+    from farm.registry.connect import open_registry
+    from farm.registry.describe import describe
 
-    named = Reference.parse(reference).or_latest()
+    parsed = Reference.parse(reference).or_latest()
     with open_registry(settings) as registry:
-        description = describe(registry, named)
+        description = describe(registry, parsed)
         if raw:
             click.echo(description.body, nl=False)
             return
-        signed = _signature(settings, description, registry.credentials)
+        signed = _read_signature(settings, description, registry.credentials)
     state = signature_state(description, signed, asked=settings.sign)
     if as_json:
         print_json(
             description.to_json() | {"signature": state, "signedDigest": signed.digest if signed else None}
         )
     else:
-        _show(description, state)
+        _print_description(description, state)
 
 
-def _signature(settings: Settings, description: Description, credentials: Credentials) -> Signature | None:
-    from farm.trust.signers import make_signer  # noqa: PLC0415 - only where somebody asks
+def _read_signature(
+    settings: Settings, description: Description, credentials: Credentials
+) -> Signature | None:
+    from farm.trust.signers import make_signer
 
     reference = description.reference
     if not settings.sign or not reference.tag:
@@ -57,7 +60,7 @@ def _signature(settings: Settings, description: Description, credentials: Creden
 
 
 def signature_state(description: Description, signed: Signature | None, *, asked: bool) -> str:
-    """One word: signed, unsigned, other (the tag is signed to be something else), or not asked."""
+    """One of: signed, unsigned, other (another digest is signed under the tag), not asked."""
     if not asked or not description.reference.tag:
         return "not asked"
     if signed is None:
@@ -65,15 +68,15 @@ def signature_state(description: Description, signed: Signature | None, *, asked
     return "signed" if signed.digest == description.descriptor.digest else "other"
 
 
-def _show(description: Description, state: str) -> None:
+def _print_description(description: Description, state: str) -> None:
     click.echo(f"{description.reference}")
     click.echo(f"  {_line(description.descriptor)}")
     click.echo(f"  signature: {state}")
     for image in description.images:
-        _show_image(image)
+        _print_image(image)
 
 
-def _show_image(image: ImageDescription) -> None:
+def _print_image(image: ImageDescription) -> None:
     title = f"attestation of {image.about}" if image.about else str(image.manifest.platform or "image")
     click.echo(f"  {title}")
     click.echo(f"    manifest {_line(image.manifest)}")

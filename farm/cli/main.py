@@ -1,94 +1,71 @@
-"""The command `farm`: its verbs, loaded when called, and how every error is told."""
+"""The command `farm`: its verbs, imported when called, and how every error is reported."""
 
 from __future__ import annotations
 
-import importlib
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from farm import __version__
-from farm.cli.error_output import tell
-from farm.errors import FarmError, InputError, internal_error
+from farm.cli.invocation import Invocation
+from farm.cli.lazy_group import LazyGroup
+from farm.cli.output import print_error, print_json
+from farm.errors import FarmError, InputError
 
-# Verb to the module and the one line that `farm --help` shows, so that help imports no verb.
 VERBS: dict[str, tuple[str, str]] = {
     "push": ("farm.cli.push", "Build, publish and sign packages."),
     "build": ("farm.cli.build", "Build packages on this machine, into the LinuxKit cache."),
-    "cache": ("farm.cli.cache", "Look into the LinuxKit cache, and move images in and out."),
-    "manifest": ("farm.cli.manifest", "Publish and sign the index of images that stand."),
+    "cache": ("farm.cli.cache", "Manage the images in the LinuxKit cache."),
+    "manifest": ("farm.cli.manifest", "Publish and sign indexes of existing images."),
     "plan": ("farm.cli.plan", "Show what a push would do, and why."),
     "show-tag": ("farm.cli.show_tag", "Print the tags of packages."),
-    "pkg": ("farm.cli.pkg.group", "What `linuxkit pkg` does, with its flags."),
-    "inspect": ("farm.cli.inspect", "Show what stands under a tag, and whether it is signed."),
-    "sign": ("farm.cli.sign", "Sign tags by hand."),
-    "status": ("farm.cli.status", "Show runs, or one run."),
+    "pkg": ("farm.cli.pkg.group", "Run the commands of `linuxkit pkg`, with its flags."),
+    "inspect": ("farm.cli.inspect", "Show what a tag refers to, and whether it is signed."),
+    "sign": ("farm.cli.sign", "Sign tags."),
+    "status": ("farm.cli.status", "List runs, or show one run."),
     "logs": ("farm.cli.logs", "Print the log of a build."),
-    "cancel": ("farm.cli.cancel", "End a run, or a part of it."),
-    "retry": ("farm.cli.retry", "Do again what of a run failed."),
-    "worker": ("farm.cli.worker", "Build for an architecture, or publish."),
-    "workers": ("farm.cli.workers", "List the workers, or drain and resume some."),
-    "up": ("farm.cli.up", "Keep workers and Flower up on this machine."),
-    "down": ("farm.cli.down", "Take down this machine's private farm."),
-    "flower": ("farm.cli.flower", "Watch tasks, workers and queues in a browser."),
-    "trust": ("farm.cli.trust", "Make signing keys, and prepare names for signing."),
+    "cancel": ("farm.cli.cancel", "Cancel a run, or a part of it."),
+    "retry": ("farm.cli.retry", "Retry what failed in a run."),
+    "worker": ("farm.cli.worker", "Run a worker, which builds or publishes."),
+    "workers": ("farm.cli.workers", "List, drain and resume workers."),
+    "up": ("farm.cli.up", "Run workers and Flower on this machine."),
+    "down": ("farm.cli.down", "Stop the private farm of this machine."),
+    "flower": ("farm.cli.flower", "Run Flower, a web page of tasks, workers and queues."),
+    "trust": ("farm.cli.trust", "Create signing keys, and prepare names for signing."),
     "doctor": ("farm.cli.doctor", "Check everything that the farm needs."),
-    "completion": ("farm.cli.completion", "Print the completion script for a shell."),
+    "completion": ("farm.cli.completion", "Print a shell completion script."),
 }
 
-
-_LINUXKITS = re.compile(r"--?(cache|mirror|cert-file|quiet|verbose|q|v\d*)(=|$)")
+_LINUXKIT_FLAG = re.compile(r"--?(cache|mirror|cert-file|quiet|verbose|q|v\d*)(=|$)")
 """The flags that `linuxkit` takes before any verb."""
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """The options that stand before the verb."""
+class FarmGroup(LazyGroup):
+    """The verbs of `farm`; the flags of `linuxkit` may precede `pkg`."""
 
-    config: Path | None
-    debug: bool
-
-
-class Verbs(click.Group):
-    """A group whose verbs are imported when they are called."""
+    verbs = VERBS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take before `pkg` what `linuxkit` takes there: `farm --cache DIR pkg build DIR`."""
-        if args and _LINUXKITS.match(args[0]):
-            from farm.cli.pkg.flag_spelling import pkg_first  # noqa: PLC0415
-            from farm.cli.pkg.flags import ROOT  # noqa: PLC0415 - rarely, and start-up time counts
+        """Move the flags of `linuxkit` behind `pkg`: `farm --cache DIR pkg build DIR`."""
+        if args and _LINUXKIT_FLAG.match(args[0]):
+            from farm.cli.pkg.common_flags import ROOT_FLAGS
+            from farm.cli.pkg.flag_spelling import move_flags_after_pkg
 
-            args = pkg_first(args, ROOT)
+            args = move_flags_after_pkg(args, ROOT_FLAGS)
         return super().parse_args(ctx, args)
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """All verbs, in the order in which a newcomer meets them."""
-        return list(VERBS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """The verb itself."""
-        if cmd_name not in VERBS:
-            return None
-        module = importlib.import_module(VERBS[cmd_name][0])
-        command: click.Command = module.command
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List the verbs without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in VERBS.items()])
-
-
-@click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    cls=FarmGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(__version__, prog_name="farm")
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file; else ./farm.yml, ~/.config/farm/farm.yml.",
+    help="Settings file. Default: ./farm.yml, then ~/.config/farm/farm.yml.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
@@ -96,15 +73,16 @@ def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
     """Build LinuxKit packages on every architecture, and publish each as one signed index.
 
     \b
-    farm plan pkg/foo    what would be done, and why
-    farm push --all pkg  build, publish, sign all below pkg; on this machine alone if no broker is set
+    farm plan pkg/foo    show what a push would do, and why
+    farm push --all pkg  build, publish and sign all packages below pkg
     farm status -f       follow the newest run
 
-    Settings come from farm.yml, then FARM_* variables, then flags; each beats the one before.
+    Without a broker, a push runs on a private farm on this machine.
+    Flags override FARM_* variables, which override farm.yml.
     Exit codes: 0 done, 1 something failed, 2 wrong input, 3 a service cannot be reached,
     4 a login, key or signature was refused, 130 interrupted.
     """
-    ctx.obj = Invocation(config, debug)
+    ctx.obj.config, ctx.obj.debug = config, debug
 
 
 def main() -> None:
@@ -114,12 +92,15 @@ def main() -> None:
 
 def run(arguments: list[str]) -> int:
     """Run the command; every error ends as one line on standard error and its exit code."""
+    invocation = Invocation()
     try:
-        code: Any = cli.main(arguments, prog_name="farm", standalone_mode=False)
+        code: Any = cli.main(arguments, prog_name="farm", standalone_mode=False, obj=invocation)
     except FarmError as error:
-        return _tell(error, error.exit_code, arguments)
+        return _report(error, error, invocation)
     except click.ClickException as error:
-        _print_error(InputError(error.format_message()), arguments)
+        # click stops at the first wrong argument, and may not have reached --json.
+        invocation.json = invocation.json or "--json" in arguments
+        _print_json_error(InputError(error.format_message()), invocation)
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
@@ -128,26 +109,23 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 1
-    except Exception as error:  # noqa: BLE001 - the last resort: a defect is told like any other error
-        return _tell(error, 1, arguments)
+    except Exception as error:  # noqa: BLE001 - the last resort: an internal error is reported like any other
+        return _report(internal_error(error, hint="add --debug for the traceback"), error, invocation)
     return code if isinstance(code, int) else 0
 
 
-def _tell(error: Exception, code: int, arguments: list[str]) -> int:
-    if "--debug" in arguments:
-        import traceback  # noqa: PLC0415 - only here, and start-up time counts
+def _report(error: FarmError, raised: Exception, invocation: Invocation) -> int:
+    """Print an error as the flags ask for it; returns its exit code."""
+    if invocation.debug:
+        import traceback
 
-        traceback.print_exception(error)
-    if not isinstance(error, FarmError):
-        error = internal_error(error, hint="add --debug for the traceback")
-    _print_error(error, arguments)
-    tell(error)
-    return code
+        traceback.print_exception(raised)
+    _print_json_error(error, invocation)
+    print_error(error)
+    return error.exit_code
 
 
-def _print_error(error: FarmError, arguments: list[str]) -> None:
-    """Give a program the error on standard output, where it looks for the answer."""
-    if "--json" in arguments:
-        import json  # noqa: PLC0415 - only here, and start-up time counts
-
-        click.echo(json.dumps({"error": error.to_json()}, indent=2, ensure_ascii=False))
+def _print_json_error(error: FarmError, invocation: Invocation) -> None:
+    """With --json, print the error on standard output too, where a program reads the result."""
+    if invocation.json:
+        print_json({"error": error.to_json()})

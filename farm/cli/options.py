@@ -1,33 +1,44 @@
-"""Options that several verbs share, each made from its one declaration."""
+"""Options that several verbs share, each declared once."""
 
 from __future__ import annotations
 
 import functools
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from farm.settings import FIELDS, load_settings
+from farm.errors import InputError
+from farm.model import ARCHES
+from farm.settings import FIELDS, environment, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from farm.package.tag_options import TagOptions
     from farm.settings import Settings
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+def _record_json(ctx: click.Context, _: click.Parameter, given: bool) -> bool:
+    """Record in the invocation that --json was given, so that errors are printed as JSON too."""
+    if given:
+        ctx.obj.json = True
+    return given
 
 
-def with_settings(*names: str, **meant: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Hand a verb its Settings as first argument, and give it a flag for each of the named settings.
+json_option = click.option(
+    "--json", "as_json", is_flag=True, is_eager=True, callback=_record_json, help="Print JSON."
+)
+
+
+def with_settings(*names: str, **help_texts: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Pass a verb its Settings as the first argument, and give it a flag for each named setting.
 
     Args:
-        names: of the settings.
-        meant: what those of them do that do something else with this verb than the setting says.
+        names: the settings that have a flag.
+        help_texts: setting to a help text that replaces its own for this verb.
     """
 
     def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
@@ -38,97 +49,93 @@ def with_settings(*names: str, **meant: str) -> Callable[[Callable[..., Any]], C
             return verb(load_settings(flags, config=ctx.obj.config), **options)
 
         for name in reversed(names):
-            wrapped = _flag(name, meant.get(name))(wrapped)
+            wrapped = _setting_option(name, help_texts.get(name))(wrapped)
         return wrapped
 
     return decorate
 
 
-def _flag(name: str, meant: str | None) -> Callable[[Any], Any]:
+def _setting_option(name: str, help_text: str | None) -> Callable[[Any], Any]:
     item = FIELDS[name]
-    word = name.replace("_", "-")
+    flag = name.replace("_", "-")
     boolean = isinstance(item.default, bool)
-    text = meant or item.metadata["about"]
-    about = f"{text[0].upper()}{text[1:]}. [FARM_{name.upper()}]"
+    text = help_text or item.metadata["about"]
     return click.option(
-        f"--{word}/--no-{word}" if boolean else f"--{word}",
+        f"--{flag}/--no-{flag}" if boolean else f"--{flag}",
         name,
         default=None,
-        help=about,
+        help=f"{text[0].upper()}{text[1:]}. [FARM_{name.upper()}]",
         metavar=None if boolean else "VALUE",
     )
 
 
-def _arriving_as_tags(flags: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
-    """A decorator that gives a verb these flags; they arrive as one TagOptions, `tags`.
+def _tag_options_decorator(flags: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
+    """A decorator that gives a verb these flags, and passes them as one TagOptions, `tags`.
 
-    With --all its `directories` are those of the packages below the ones that were given.
+    With --all, `directories` are all package directories below the given ones.
     """
 
     def decorate(verb: F) -> F:
         @functools.wraps(verb)
         def wrapped(settings: Settings, /, **options: Any) -> Any:
             if options.pop("below"):
-                options["directories"] = _below(options["directories"], options["build_yml"])
-            return verb(settings, tags=_tags(settings, options), **options)
+                options["directories"] = _directories_below(options["directories"], options["build_yml"])
+            return verb(settings, tags=_pop_tag_options(settings, options), **options)
 
         for option in reversed(flags):
             wrapped = option(wrapped)
-        return wrapped  # type: ignore[return-value]  # click's decorators keep the shape
+        return wrapped  # type: ignore[return-value]  # click's decorators keep the signature
 
     return decorate
 
 
-_TAG_OPTIONS = [
-    click.option("--all", "below", is_flag=True, help="Every package below the directories."),
-    click.option("--hash", "hash_", metavar="HASH", help="Use this instead of the git tree hash."),
+_TAG_FLAGS = [
+    click.option("--all", "below", is_flag=True, help="Select all packages below the directories."),
+    click.option("--hash", "hash_", metavar="HASH", help="Use this hash instead of the git tree hash."),
     click.option(
         "--hash-commit",
         default="HEAD",
         show_default=True,
         metavar="COMMIT",
-        help="Take the hash at this commit.",
+        help="Take the tree hash at this commit.",
     ),
     click.option(
-        "--hash-path", metavar="DIR", help="Take the hash of this directory, which contains the package."
+        "--hash-path", metavar="DIR", help="Take the tree hash of this directory, which contains the package."
     ),
-    click.option("--tag", metavar="TEMPLATE", help="Tag template in which {{.Hash}} stands for the hash."),
-    click.option("--dev", is_flag=True, help="Organisation $USER, tag dev."),
+    click.option("--tag", metavar="TEMPLATE", help="Template of the tag; {{.Hash}} is replaced by the hash."),
+    click.option("--dev", is_flag=True, help="Use organisation $USER and tag dev."),
     click.option(
         "--build-yml", default="build.yml", show_default=True, metavar="FILE", help="Name of the build.yml."
     ),
-    click.option("--force-dirty", is_flag=True, help="Name the package as if it had uncommitted changes."),
+    click.option("--force-dirty", is_flag=True, help="Tag the package as if it had uncommitted changes."),
 ]
-
-
-_BUILD_OPTIONS = [
-    click.option("--dockerfile", metavar="FILE", help="Name of the Dockerfile, whatever build.yml says."),
+_BUILD_FLAGS = [
+    click.option("--dockerfile", metavar="FILE", help="Name of the Dockerfile; overrides build.yml."),
     click.option(
         "--network/--no-network",
         default=None,
-        help="Give RUN steps a network or none, whatever build.yml says.",
+        help="Run RUN steps with or without a network; overrides build.yml.",
     ),
     click.option(
         "--disable-cache/--enable-cache",
         default=None,
-        help="Build without or with the layers of earlier builds, whatever build.yml says.",
+        help="Ignore or use the layers of earlier builds; overrides build.yml.",
     ),
     click.option(
         "--build-arg-file",
         multiple=True,
         type=click.Path(path_type=Path),
         metavar="FILE",
-        help="Build arguments, NAME=VALUE lines; they beat those of build.yml.",
+        help="File of build arguments, NAME=VALUE lines; they override those of build.yml.",
     ),
 ]
-tag_options = _arriving_as_tags(_TAG_OPTIONS)
-package_options = _arriving_as_tags([*_TAG_OPTIONS, *_BUILD_OPTIONS])
+tag_options = _tag_options_decorator(_TAG_FLAGS)
+package_options = _tag_options_decorator([*_TAG_FLAGS, *_BUILD_FLAGS])
 
 
-def _tags(settings: Settings, options: dict[str, Any]) -> TagOptions:
-    from farm.package.build_args import read_file  # noqa: PLC0415 - git is imported when a package is read
-    from farm.package.tag_options import TagOptions  # noqa: PLC0415
-    from farm.settings import environment  # noqa: PLC0415 - beside its one use
+def _pop_tag_options(settings: Settings, options: dict[str, Any]) -> TagOptions:
+    from farm.package.build_args import read_file
+    from farm.package.tag_options import TagOptions
 
     return TagOptions(
         org=settings.org,
@@ -147,12 +154,18 @@ def _tags(settings: Settings, options: dict[str, Any]) -> TagOptions:
     )
 
 
-def _below(directories: Sequence[str], build_yml: str) -> tuple[str, ...]:
-    from farm.package.discovery import directories_below  # noqa: PLC0415 - beside its one use
+def _directories_below(directories: Sequence[str], build_yml: str) -> tuple[str, ...]:
+    from farm.package.discovery import directories_below
 
     return tuple(directories_below(directories, build_yml))
 
 
-def print_json(data: Any) -> None:
-    """Print a value for a program to read."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+def refuse_unknown_arches(arches: Iterable[str]) -> None:
+    """Refuse architectures that the farm does not know.
+
+    Raises:
+        InputError: one is unknown.
+    """
+    for arch in arches:
+        if arch not in ARCHES:
+            raise InputError(f"unknown architecture {arch!r}", hint=f"one of {', '.join(ARCHES)}")

@@ -1,88 +1,75 @@
-"""The flags of push, plan and manifest that say what is wished for beyond the packages."""
+"""The flags of push, plan and manifest that are not about packages; passed as one PushOptions, `options`."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from farm.cli.options import refuse_unknown_arches
 from farm.errors import InputError
-from farm.model import ARCHES, Reference
+from farm.model import Reference
+from farm.planning.push_options import PushOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from farm.planning.push_options import PushOptions
     from farm.settings import Settings
 
 F = TypeVar("F", bound="Callable[..., Any]")
 
 
-@dataclass(frozen=True, slots=True)
-class Wishes:
-    """The flags as they were given."""
+def make_push_options(
+    settings: Settings,
+    *,
+    only: tuple[str, ...] = (),
+    force: bool = False,
+    partial: bool = False,
+    release: str | None = None,
+) -> PushOptions:
+    """The options of a push, from the settings and the flags.
 
-    only: tuple[str, ...]
-    force: bool
-    partial: bool
-    release: str | None = None
-    skip: tuple[str, ...] = ()
-
-    def to_wish(self, settings: Settings) -> PushOptions:
-        """The wish, checked.
-
-        Raises:
-            InputError: an architecture that does not exist, or that is left out without --partial, or a
-                release that is no tag.
-        """
-        from farm.planning.push_options import PushOptions  # noqa: PLC0415 - beside the registry client that it comes with
-
-        for arch in (*self.only, *settings.arches):
-            if arch not in ARCHES:
-                raise InputError(f"{arch!r} is no architecture", hint=f"one of {', '.join(ARCHES)}")
-        if self.only and not self.partial:
-            raise InputError(
-                "--only leaves architectures out, and an index is never published in part",
-                hint="add --partial if that is what you want",
-            )
-        if self.release:
-            Reference.parse(f"release:{self.release}")
-        return PushOptions(
-            settings.arches,
-            skip=self.skip,
-            only=self.only,
-            sign=settings.sign,
-            force=self.force,
-            partial=self.partial,
-            release=self.release or "",
+    Raises:
+        InputError: an unknown architecture, --only without --partial, or a release that is not a valid tag.
+    """
+    refuse_unknown_arches((*only, *settings.arches))
+    if only and not partial:
+        raise InputError(
+            "--only leaves architectures out, and an index is never published in part",
+            hint="add --partial to publish it without them",
         )
-
-
-def wish_options(verb: F) -> F:
-    """Give a verb that builds these flags; they arrive as one `wishes`."""
-    return click.option("--force", is_flag=True, help="Build although the image stands.")(
-        publish_options(verb)
+    if release:
+        Reference.parse(f"release:{release}")
+    return PushOptions(
+        settings.arches, only=only, sign=settings.sign, force=force, partial=partial, release=release or ""
     )
+
+
+def build_and_publish_options(verb: F) -> F:
+    """Give a verb that builds all these flags."""
+    force = click.option("--force", is_flag=True, help="Build even if the image exists.")
+    return force(publish_options(verb))
 
 
 def publish_options(verb: F) -> F:
-    """Give a verb that publishes all of these flags but --force, which is for builds."""
+    """Give a verb that only publishes these flags, all but --force."""
 
     @functools.wraps(verb)
-    def wrapped(*args: Any, **options: Any) -> Any:
-        only = tuple(word for given in options.pop("only") for word in given.split(","))
-        force = options.pop("force", False)
-        wishes = Wishes(only, force, options.pop("partial"), options.pop("release"))
-        return verb(*args, wishes=wishes, **options)
+    def wrapped(settings: Settings, /, **given: Any) -> Any:
+        only = tuple(arch for word in given.pop("only") for arch in word.split(","))
+        flags = {name: given.pop(name) for name in ("force", "partial", "release") if name in given}
+        return verb(settings, options=make_push_options(settings, only=only, **flags), **given)
 
-    wrapped = click.option(
-        "--release", metavar="TAG", help="Publish every package's index under this tag too, all or none."
-    )(wrapped)
-    wrapped = click.option("--partial", is_flag=True, help="Publish although an architecture is missing.")(
-        wrapped
+    decorators = (
+        click.option(
+            "--release", metavar="TAG", help="Also publish every package's index under this tag: all or none."
+        ),
+        click.option("--partial", is_flag=True, help="Publish an index even if architectures are missing."),
+        click.option(
+            "--only", multiple=True, metavar="ARCH", help="Only these architectures; requires --partial."
+        ),
     )
-    return click.option(
-        "--only", multiple=True, metavar="ARCH", help="Just these architectures; needs --partial."
-    )(wrapped)  # type: ignore[return-value]  # click's decorators keep the shape
+    for decorate in decorators:
+        wrapped = decorate(wrapped)
+    return wrapped  # type: ignore[return-value]  # click's decorators keep the signature

@@ -1,12 +1,10 @@
-"""A run as a table: one row a package, one cell an architecture."""
+"""A run as a table: one row for each package, one column for each architecture."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.table import Table
-from rich.text import Text
-
+from farm.cli.table import Cell, Table
 from farm.model import ARCHES, JobState, PackageState
 
 if TYPE_CHECKING:
@@ -30,37 +28,33 @@ _PACKAGE_STYLES = {
     PackageState.FAILED: "bold red",
     PackageState.CANCELLED: "yellow",
 }
-_RUNNING = (JobState.LEASED, JobState.BUILDING, JobState.PUSHING)
+_IN_PROGRESS = (JobState.LEASED, JobState.BUILDING, JobState.PUSHING)
 
 
-def draw(record: RunRecord, now: float, waits: Waits) -> Table:
+def run_table(record: RunRecord, now: float, waits: Waits) -> Table:
     """The table of a run at a moment, Unix seconds; `waits` says why something waits."""
     known = {arch for package in record.packages.values() for arch in package.jobs}
     arches = [arch for arch in ARCHES if arch in known]
-    table = Table(title=f"run {record.id}: {record.state}", title_justify="left", box=None, pad_edge=False)
-    table.add_column("package", no_wrap=True)
-    for arch in arches:
-        table.add_column(arch)
-    table.add_column("index")
-    table.add_column("time", justify="right", no_wrap=True)
+    rows = []
     for name, package in record.packages.items():
-        cells = [_job(package.jobs.get(arch), now, waits.get((name, arch))) for arch in arches]
-        index = _index(package, waits.get((name, "")))
-        table.add_row(name, *cells, index, _elapsed(record, package, now))
-    return table
+        jobs = (_job_cell(package.jobs.get(arch), now, waits.get((name, arch))) for arch in arches)
+        index = _index_cell(package, waits.get((name, "")))
+        rows.append((Cell(name), *jobs, index, Cell(_elapsed(record, package, now).rjust(7))))
+    headings = ("package", *arches, "index", "   time")
+    return Table(headings, tuple(rows), f"run {record.id}: {record.state}", (headings[0], headings[-1]))
 
 
-def _job(job: JobRecord | None, now: float, waits: str | None) -> Text:
+def _job_cell(job: JobRecord | None, now: float, waits: str | None) -> Cell:
     if job is None:
-        return Text("-", style="dim")
+        return Cell("-", "dim")
     if waits:
-        return Text(waits, style="yellow" if waits.startswith("no worker") else "dim")
-    seconds = f" {now - job.started:.0f}s" if job.state in _RUNNING and job.started else ""
-    return Text(f"{job.state}{seconds}", style=_JOB_STYLES.get(job.state, "dim"))
+        return Cell(waits, "yellow" if waits.startswith("no worker") else "dim")
+    seconds = f" {now - job.started:.0f}s" if job.state in _IN_PROGRESS and job.started else ""
+    return Cell(f"{job.state}{seconds}", _JOB_STYLES.get(job.state, "dim"))
 
 
-def _index(package: PackageRecord, waits: str | None) -> Text:
-    return Text(waits or str(package.state), style=_PACKAGE_STYLES.get(package.state, "dim"))
+def _index_cell(package: PackageRecord, waits: str | None) -> Cell:
+    return Cell(waits or str(package.state), _PACKAGE_STYLES.get(package.state, "dim"))
 
 
 def _elapsed(record: RunRecord, package: PackageRecord, now: float) -> str:

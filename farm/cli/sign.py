@@ -1,4 +1,4 @@
-"""farm sign: sign tags by hand, or show how notary does it."""
+"""farm sign: sign tags, or print the notary commands that would."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
 from farm.errors import InputError, RegistryError
 
 if TYPE_CHECKING:
@@ -19,54 +20,53 @@ if TYPE_CHECKING:
 @click.command("sign")
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
 @with_settings("notary_server", "notary_ca", "signing_key", "signing_role")
-@click.option("--print", "only_print", is_flag=True, help="Print notary's command lines, and sign nothing.")
+@click.option("--print", "only_print", is_flag=True, help="Print the notary commands, and sign nothing.")
 @json_option
 def command(settings: Settings, references: tuple[str, ...], only_print: bool, as_json: bool) -> None:
-    """Sign what stands under REF, an index or one architecture's image, as the publisher does.
+    """Sign what each REF refers to, an index or one architecture's image, as the publisher does.
 
-    Digest and size are those of the very bytes that the registry serves. A signature that stands is not made
-    again.
+    Signs the digest and size of the bytes that the registry serves. What is signed already is skipped.
 
     \b
     farm sign linuxkit/foo:HASH linuxkit/foo:HASH-arm64
     farm sign --print linuxkit/foo:HASH
     """
-    from farm.registry.connect import open_registry  # noqa: PLC0415 - the registry client is imported when used
-    from farm.trust.signers import make_signer  # noqa: PLC0415
+    from farm.registry.connect import open_registry
+    from farm.trust.signers import make_signer
 
     with open_registry(settings) as registry:
         signer = make_signer(settings, registry.credentials)
-        targets = [_target(registry, text) for text in references]
+        targets = [_read_target(registry, text) for text in references]
         if not only_print:
             signer.ready(target.name for target in targets)
             signer.sign(targets)
-    rows = [_row(signer, target, settings.signing_role) for target in targets]
+    rows = [_to_json(signer, target, settings.signing_role) for target in targets]
     if as_json:
         print_json(rows)
     for row in () if as_json else rows:
         click.echo(row["command"] if only_print else f"{row['reference']}  signed  {row['digest']}")
 
 
-def _target(registry: Registry, text: str) -> SignTarget:
-    """What a reference names just now.
+def _read_target(registry: Registry, text: str) -> SignTarget:
+    """What a reference refers to now.
 
     Raises:
         InputError: it has no tag, which is what notary signs.
-        RegistryError: nothing stands there.
+        RegistryError: the registry holds no such image.
     """
-    from farm.model import Reference  # noqa: PLC0415 - beside the registry client
-    from farm.trust.signer import SignTarget  # noqa: PLC0415
+    from farm.model import Reference
+    from farm.trust.signer import SignTarget
 
     reference = Reference.parse(text).or_latest()
     if not reference.tag or reference.digest:
-        raise InputError(f"{text}: a signature is for a tag", hint="write it as NAME:TAG")
+        raise InputError(f"{text}: only a tag can be signed", hint="write it as NAME:TAG")
     manifest = registry.manifest(reference)
     if manifest is None:
         raise RegistryError(f"{reference.familiar}: the registry holds no such image")
     return SignTarget.of(reference, manifest.descriptor)
 
 
-def _row(signer: Signer, target: SignTarget, role: str) -> dict[str, Any]:
+def _to_json(signer: Signer, target: SignTarget, role: str) -> dict[str, Any]:
     return {
         "reference": f"{target.name}:{target.tag}",
         "digest": target.digest,

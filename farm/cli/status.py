@@ -1,4 +1,4 @@
-"""farm status: runs, or one of them."""
+"""farm status: list runs, or show one run."""
 
 from __future__ import annotations
 
@@ -7,50 +7,56 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
+from farm.cli.table import print_table
 
 if TYPE_CHECKING:
     from farm.planning.explain import Waits
     from farm.settings import Settings
+    from farm.state.handles import RunHandle
 
 
 @click.command("status")
 @click.argument("run", required=False)
 @with_settings("broker")
-@click.option("-f", "--follow", "following", is_flag=True, help="Stay until the run ends.")
+@click.option("-f", "--follow", "following", is_flag=True, help="Follow the run until it ends.")
 @json_option
 def command(settings: Settings, run: str | None, following: bool, as_json: bool) -> int:
-    """Show the newest runs, or one run: each package, each architecture, and why something failed.
+    """List the newest runs, or show one run: each package, each architecture, and why something failed.
 
-    With -f and no RUN: follow the newest.
+    -f without RUN follows the newest run.
     """
-    from farm.cli.connect import attached  # noqa: PLC0415 - Redis and rich are slow to import
-    from farm.cli.follow import exit_code, follow, report, why_waiting  # noqa: PLC0415
-    from farm.cli.run_table import draw  # noqa: PLC0415
-    from farm.state.handles import RunHandle  # noqa: PLC0415
-    from farm.state.run_reader import read_run  # noqa: PLC0415
-    from farm.state.runs import list_runs  # noqa: PLC0415
+    from farm.cli.connect import attached
+    from farm.cli.follow import follow
+    from farm.state.handles import RunHandle
+    from farm.state.runs import list_runs
 
     with attached(settings) as (_, store):
         rows = [] if run else list_runs(store)
         if following and not run and rows:
             run = str(rows[0]["run"])
         if run is None:
-            print_json(rows) if as_json else _show(rows)
+            print_json(rows) if as_json else _print_runs(rows)
             return 0
-        handle = RunHandle(store, run)
         if following:
-            return follow(handle, as_json=as_json)
-        record = read_run(handle)
-        waits = why_waiting(store, record)
-        if as_json:
-            print_json(_with_reasons(record.to_json(), waits))
-            return exit_code(record)
-        from rich.console import Console  # noqa: PLC0415 - not for JSON
+            return follow(RunHandle(store, run), as_json=as_json)
+        return _show_run(RunHandle(store, run), as_json=as_json)
 
-        Console().print(draw(record, time.time(), waits))
-        report(handle, record)
-        return exit_code(record)
+
+def _show_run(run: RunHandle, *, as_json: bool) -> int:
+    from farm.cli.follow import exit_code, print_result, why_waiting
+    from farm.cli.run_table import run_table
+    from farm.state.run_reader import read_run
+
+    record = read_run(run)
+    waits = why_waiting(run.store, record)
+    if as_json:
+        print_json(_with_reasons(record.to_json(), waits))
+    else:
+        print_table(run_table(record, time.time(), waits))
+        print_result(run, record)
+    return exit_code(record)
 
 
 def _with_reasons(data: dict[str, Any], waits: Waits) -> dict[str, Any]:
@@ -62,12 +68,11 @@ def _with_reasons(data: dict[str, Any], waits: Waits) -> dict[str, Any]:
     return data
 
 
-def _show(rows: list[dict[str, Any]]) -> None:
+def _print_runs(rows: list[dict[str, Any]]) -> None:
     if not rows:
-        click.echo("no runs yet; farm push DIR makes one")
+        click.echo("no runs yet; start one: farm push DIR")
     for row in rows:
-        ended = row["finished"] or time.time()
-        begun = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["created"]))
-        took = f"{ended - row['created']:.0f} s"
-        what = f"{row['run']:<6} {row['state']:<10} {row['packages']:>4} packages"
-        click.echo(f"{what}  {begun}  {took:>7}  {row['submitter']}")
+        started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["created"]))
+        seconds = f"{(row['finished'] or time.time()) - row['created']:.0f} s"
+        summary = f"{row['run']:<6} {row['state']:<10} {row['packages']:>4} packages"
+        click.echo(f"{summary}  {started}  {seconds:>7}  {row['submitter']}")

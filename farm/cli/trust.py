@@ -1,4 +1,4 @@
-"""farm trust: an administrator's verbs, which make signing keys and prepare names for signing."""
+"""farm trust: the administrator's verbs, which create signing keys and prepare names for signing."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cli.gun_names import guns_of
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
 from farm.errors import InputError, SettingsError, TrustDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from farm.settings import Settings
-
-_NAMES = "a name is HOST/REPOSITORY, such as docker.io/linuxkit/foo; a package directory has a build.yml"
+    from farm.registry.client import Registry
+    from farm.settings import Secret, Settings
 
 
 @click.group("trust")
 def command() -> None:
-    """Make signing keys, and prepare names for signing. Builds never do either."""
+    """Create signing keys, and prepare names for signing. Builds never do either."""
 
 
 @command.command("key")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @with_settings()
 def key(settings: Settings, directory: Path) -> None:
-    """Make a delegation key in DIRECTORY: delegation.pem for publishers, delegation.crt for `trust init`.
+    """Create a delegation key in DIRECTORY: delegation.pem for publishers, delegation.crt for `trust init`.
 
-    Its passphrase is FARM_SIGNING_PASSPHRASE, or one that is made now and printed once.
+    Its passphrase is FARM_SIGNING_PASSPHRASE; if it is not set, one is generated and printed once.
     """
-    from farm.settings import Secret  # noqa: PLC0415 - beside its one use
-    from farm.trust.notary.delegation import generate_delegation_key  # noqa: PLC0415
+    from farm.settings import Secret
+    from farm.trust.notary.delegation import generate_delegation_key
 
-    # Path.exists raises where the directory is closed to us, which the making of the key then tells.
-    if settings.signing_passphrase is None and os.path.exists(directory / "delegation.pem"):  # noqa: PTH110
-        raise TrustDeniedError(f"{directory / 'delegation.pem'} is there already", hint="nothing was changed")
+    pem = directory / "delegation.pem"
+    # Path.exists raises where the directory cannot be searched; creating the key reports that.
+    if settings.signing_passphrase is None and os.access(pem, os.F_OK):
+        raise TrustDeniedError(f"{pem} exists already", hint="nothing was changed")
     passphrase = settings.signing_passphrase or Secret(secrets.token_urlsafe(24))
-    made = generate_delegation_key(directory, passphrase)
-    click.echo(f"key          {made.key}   (publishers: signing-key)")
-    click.echo(f"certificate  {made.certificate}   (farm trust init --certificate)")
+    created = generate_delegation_key(directory, passphrase)
+    click.echo(f"key          {created.key}   (publishers: signing-key)")
+    click.echo(f"certificate  {created.certificate}   (farm trust init --certificate)")
     if settings.signing_passphrase is None:
-        click.echo(f"passphrase   {passphrase.reveal()}   (shown this once: signing-passphrase)")
+        click.echo(f"passphrase   {passphrase.reveal()}   (shown only once: signing-passphrase)")
 
 
 @command.command("init")
@@ -52,79 +52,58 @@ def key(settings: Settings, directory: Path) -> None:
 @click.option(
     "--certificate",
     type=click.Path(path_type=Path),
-    help="Of the delegation key; by default beside signing-key.",
+    help="Certificate of the delegation key. Default: the .crt file beside signing-key.",
 )
 @json_option
 @with_settings("notary_server", "notary_ca", "signing_key", "org")
 def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, as_json: bool) -> None:
-    """Prepare NAMEs, such as docker.io/linuxkit/foo or a package directory, so that the key may sign them.
+    """Prepare each NAME, such as docker.io/linuxkit/foo or a package directory, for signing with the key.
 
-    A name begins with its registry. What is no name and no package directory is refused, and nothing made.
+    A name includes its registry. If an argument is neither a name nor a package directory, nothing is
+    prepared.
 
-    Done once for each name, with the root key's passphrase (FARM_ROOT_PASSPHRASE). Root and targets keys are
-    kept in docker's trust directory. Done again, it changes nothing.
+    Do this once for each name, with the passphrase of the root key (FARM_ROOT_PASSPHRASE). The root and
+    targets keys are kept in docker's trust directory. Repeating it changes nothing.
     """
-    from farm.registry.connect import open_registry  # noqa: PLC0415 - the registry client is imported when used
-    from farm.trust.notary import configure  # noqa: PLC0415
-    from farm.trust.notary.initialise import initialise  # noqa: PLC0415
+    from farm.registry.connect import open_registry
 
     if settings.root_passphrase is None:
         raise SettingsError("the root key's passphrase is not set", hint="set FARM_ROOT_PASSPHRASE")
     certificate = certificate or (settings.signing_key and settings.signing_key.with_suffix(".crt"))
     if certificate is None:
-        raise InputError("no certificate is named", hint="add --certificate delegation.crt")
+        raise InputError("no certificate is given", hint="add --certificate delegation.crt")
     guns = guns_of(names, settings.org)
     done = []
     with open_registry(settings) as registry:
         for gun in guns:
             click.echo("" if as_json else f"{gun}  ", nl=False)
-            outcome = "not prepared"
+            result = "not prepared"
             try:
-                steps = initialise(
-                    gun,
-                    certificate,
-                    configure.notary_server(settings, gun),
-                    trust_dir=configure.admin_trust_dir(settings),
-                    root_passphrase=settings.root_passphrase,
-                    role=settings.signing_role,
-                    login=registry.credentials.login_for(gun.partition("/")[0]),
-                    timeout=settings.trust_timeout,
-                )
-                outcome = ", ".join(steps) if steps else "was ready"
+                steps = _initialise(gun, certificate, registry, settings, settings.root_passphrase)
+                result = ", ".join(steps) if steps else "was ready"
                 done.append({"name": gun, "steps": list(steps)})
             finally:
-                click.echo("" if as_json else f"{outcome}\n", nl=False)
+                click.echo("" if as_json else f"{result}\n", nl=False)
     if as_json:
         print_json(done)
 
 
-def guns_of(names: Sequence[str], org: str | None) -> list[str]:
-    """Names as they stand; package directories as the name that their build.yml gives.
+def _initialise(
+    gun: str, certificate: Path, registry: Registry, settings: Settings, root_passphrase: Secret
+) -> tuple[str, ...]:
+    """Prepare one name; returns the steps that were taken, none where it was ready."""
+    from farm.trust.notary import configure
+    from farm.trust.notary.initialise import initialise
 
-    Raises:
-        InputError: something is neither; a mistyped directory is never taken for a name.
-    """
-    from farm.package.read_packages import read_packages  # noqa: PLC0415 - git is imported when it is used
-    from farm.package.tag_options import TagOptions  # noqa: PLC0415
-
-    directories = [name for name in names if (Path(name) / "build.yml").is_file()]
-    others = {name: _gun(name) for name in names if name not in directories}
-    packages = read_packages(directories, TagOptions(org=org)) if directories else []
-    made = {Path(package.directory).resolve(): package.reference.name for package in packages}
-    return list(dict.fromkeys(others.get(name) or made[Path(name).resolve()] for name in names))
-
-
-def _gun(name: str) -> str:
-    from farm.model import Reference  # noqa: PLC0415 - beside its one use
-    from farm.model.reference import is_host  # noqa: PLC0415
-
-    if Path(name).exists():
-        raise InputError(f"{name}: is no package directory: it has no build.yml", hint=_NAMES)
-    try:
-        gun = Reference.parse(name).name
-    except InputError:
-        gun = ""
-    host, slash, _ = name.partition("/")
-    if not (gun and slash and is_host(host)):
-        raise InputError(f"{name}: is neither a package directory nor a name with its registry", hint=_NAMES)
-    return gun
+    return tuple(
+        initialise(
+            gun,
+            certificate,
+            configure.notary_server(settings, gun),
+            trust_dir=configure.admin_trust_dir(settings),
+            root_passphrase=root_passphrase,
+            role=settings.signing_role,
+            login=registry.credentials.login_for(gun.partition("/")[0]),
+            timeout=settings.trust_timeout,
+        )
+    )

@@ -1,4 +1,4 @@
-"""farm up: keep a farm up on this machine."""
+"""farm up: run a farm on this machine."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 @with_settings(
     "broker", "engine", "concurrency", "signing_key", "notary_server", "notary_ca", "sign", "flower_port"
 )
-@click.option("--detach", is_flag=True, help="Leave it up, until `farm down`.")
+@click.option("--detach", is_flag=True, help="Run in the background, until `farm down`.")
 def command(settings: Settings, detach: bool) -> int:
-    """Keep workers for all that this machine can build, a publisher and Flower up, until Ctrl-C.
+    """Run workers for all architectures that this machine can build, a publisher and Flower, until Ctrl-C.
 
-    With no broker set, the farm has its own private Redis, and every other command on this machine with the
-    same state directory uses it. With a broker, this machine works for that farm. A farm that is up keeps its
-    settings: with others, the verbs that need workers are refused until it is down.
+    If no broker is set, the farm has its own private Redis, and every other command on this machine with the
+    same state directory uses it. If a broker is set, this machine works for that farm. A running farm keeps
+    its settings: verbs that need workers are refused with other settings until it is down.
     """
-    from farm.cli.flower import tell_login  # noqa: PLC0415 - Redis is slow to import
-    from farm.private_farm.connect import host_workers, stay_up  # noqa: PLC0415
-    from farm.state.workers import workers  # noqa: PLC0415
+    from farm.cli.flower import print_login
+    from farm.private_farm.connect import host_workers, stay_up
+    from farm.state.workers import workers
 
     signal.signal(signal.SIGTERM, _interrupt)
     try:
@@ -35,15 +35,15 @@ def command(settings: Settings, detach: bool) -> int:
             for worker in workers(store):
                 serves = ", ".join((*worker.arches, *(["publish"] if worker.publisher else [])))
                 click.echo(f"{worker.name}: {serves}")
-            tell_login(connected)
+            print_login(connected)
             if detach:
                 stay_up(settings)
-                click.echo("the farm stays up; farm down ends it")
+                click.echo("the farm is up in the background; stop it: farm down")
                 return 0
-            click.echo("the farm is up; Ctrl-C ends it")
+            click.echo("the farm is up; stop it: Ctrl-C")
             signal.pause()
     except KeyboardInterrupt:
-        click.echo("\nthe farm ends once its open runs have ended; farm down ends it now", err=True)
+        click.echo("\nthe farm stops when its open runs have ended; to stop it now: farm down", err=True)
     return 0
 
 

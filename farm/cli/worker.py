@@ -1,4 +1,4 @@
-"""farm worker: build for an architecture, or publish."""
+"""farm worker: run a worker, which builds for an architecture or publishes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
 from farm.errors import InputError, NoWorkerError, SettingsError
 
 if TYPE_CHECKING:
@@ -16,12 +17,14 @@ if TYPE_CHECKING:
 
 @click.command("worker")
 @click.option(
-    "--arch", "arches", multiple=True, metavar="ARCH", help="Build for it; by default the engine's own."
+    "--arch", "arches", multiple=True, metavar="ARCH", help="Build for ARCH. Default: the engine's own."
 )
-@click.option("--publish", is_flag=True, help="Publish and sign; with no --arch, build nothing.")
-@click.option("--name", help="Name of the worker; by default ARCH@HOST.")
+@click.option("--publish", is_flag=True, help="Publish and sign; without --arch, build nothing.")
+@click.option("--name", help="Name of the worker. Default: ARCH@HOST.")
 @click.option(
-    "--check", is_flag=True, help="Start none: exit with 0 if this machine's workers (or NAME) are alive."
+    "--check",
+    is_flag=True,
+    help="Start no worker; exit with 0 if the workers of this machine, or NAME, are alive.",
 )
 @json_option
 @with_settings(
@@ -37,57 +40,57 @@ def command(
     check: bool,
     as_json: bool,
 ) -> None:
-    """Serve a farm from this machine until stopped.
+    """Run a worker for a farm until it is stopped.
 
-    Architecture workers need a Docker Engine and a registry login that may push; the publisher alone needs
-    the signing key. SIGTERM and Ctrl-C let the build in hand finish; a second one stops it, and gives the job
-    back to its queue, as SIGQUIT does at once.
+    A worker for an architecture needs a Docker Engine and a registry login that may push; a publisher needs
+    the signing key. On SIGTERM or Ctrl-C the builds in progress are finished. A second signal, or SIGQUIT,
+    stops them at once and returns their jobs to the queue.
 
     \b
     FARM_BROKER=rediss://farm.example.org farm worker
     FARM_BROKER=rediss://farm.example.org farm worker --publish --signing-key key.pem
     """
-    from farm.private_farm.child_processes import worker_command  # noqa: PLC0415 - only this verb starts one
-    from farm.settings import child_environment  # noqa: PLC0415
+    from farm.private_farm.child_processes import worker_command
+    from farm.settings import child_environment
 
     if settings.broker is None:
-        raise SettingsError("a worker needs a farm to work for", hint="set FARM_BROKER=redis://HOST:6379/0")
+        raise SettingsError("a worker needs a broker", hint="set FARM_BROKER=redis://HOST:6379/0")
     if check:
         _check(settings, name, as_json=as_json)
         return
     if as_json:
-        raise InputError("--json: is for --check; a worker writes a log")
+        raise InputError("--json: only with --check; a worker writes a log")
     words = worker_command(
         [arch for given in arches for arch in given.split(",")],
         publish=publish,
         name=name,
         debug=ctx.obj.debug,
     )
-    os.execvpe(words[0], words, child_environment(settings))  # noqa: S606 - the worker takes this process's place, and its signals
+    os.execvpe(words[0], words, child_environment(settings))  # noqa: S606 - the worker takes over this process and its signals
 
 
 def _check(settings: Settings, name: str | None, *, as_json: bool) -> None:
-    """Print how the workers of that name, or else of this machine, are.
+    """Print the states of the workers of that name, or of this machine.
 
     Raises:
         NoWorkerError: there is none, or one is silent.
     """
-    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
-    from farm.state.workers import known_workers  # noqa: PLC0415
-    from farm.system.identity import host_name  # noqa: PLC0415
+    from farm.cli.connect import attached
+    from farm.state.workers import known_workers
+    from farm.system.identity import host_name
 
     with attached(settings) as (_, store):
         known = known_workers(store)
-    own = [worker for worker in known if (worker.name == name if name else worker.host == host_name())]
-    alive = bool(own) and all(worker.live for worker in own)
+    checked = [worker for worker in known if (worker.name == name if name else worker.host == host_name())]
+    silent = [worker.name for worker in checked if not worker.live]
+    alive = bool(checked) and not silent
     if as_json and alive:
-        print_json([worker.to_json() for worker in own])
-    for worker in own if not as_json else ():
+        print_json([worker.to_json() for worker in checked])
+    for worker in checked if not as_json else ():
         trouble = f", {worker.trouble}" if worker.trouble else ""
         click.echo(f"{worker.name}: {worker.state}{trouble}")
     if not alive:
-        dead = ", ".join(worker.name for worker in own if not worker.live)
+        missing = f"no worker {name or 'of this machine'} is up"
         raise NoWorkerError(
-            f"{dead} gives no sign of life" if dead else f"no worker {name or 'of this machine'} is up",
-            hint="see its log",
+            f"{', '.join(silent)} missed its heartbeats" if silent else missing, hint="see its log"
         )

@@ -1,24 +1,25 @@
-"""farm workers: who is there, and what each does."""
+"""farm workers: list the workers, and what each works on."""
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import click
 
 from farm.cli.drain import drain, resume
-from farm.cli.options import json_option, print_json, with_settings
+from farm.cli.options import json_option, with_settings
+from farm.cli.output import print_json
+from farm.cli.table import Cell, Table, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
     from farm.settings import Settings
     from farm.state.workers import RunningJob, WorkerInfo
 
-_COLUMNS = ("worker", "serves", "engine", "free", "state", "heard", "works on")
+_HEADINGS = ("worker", "serves", "engine", "free", "state", "heartbeat", "works on")
 
 
 @click.group("workers", invoke_without_command=True)
@@ -26,59 +27,49 @@ _COLUMNS = ("worker", "serves", "engine", "free", "state", "heard", "works on")
 @json_option
 @click.pass_context
 def command(ctx: click.Context, /, settings: Settings, as_json: bool) -> None:
-    """List the workers: what each builds, its engine, its free slots, what it works on, and how it is.
+    """List the workers: what each builds, its engine, its free slots, its state, and what it works on.
 
     \b
-    up        takes jobs
-    draining  takes no new job, and finishes what it has in hand
-    drained   takes no new job, and has none in hand
-    leaving   was told to end, and finishes what it has in hand
-    silent    gave no sign of life for a while
+    up        accepts jobs
+    draining  accepts no new job, and finishes its jobs in progress
+    drained   accepts no new job, and has none in progress
+    leaving   is shutting down, and finishes its jobs in progress
+    silent    has missed its heartbeats
     """
     if ctx.invoked_subcommand:
         return
-    from farm.cli.connect import attached  # noqa: PLC0415 - Redis is slow to import
-    from farm.state.workers import known_workers  # noqa: PLC0415
+    from farm.cli.connect import attached
+    from farm.state.workers import known_workers
 
     with attached(settings) as (_, store):
-        present, now = known_workers(store), store.now()
+        workers, now = known_workers(store), store.now()
     if as_json:
-        print_json([worker.to_json() for worker in present])
-        return
-    if not present:
+        print_json([worker.to_json() for worker in workers])
+    elif not workers:
         click.echo("no workers are up; start one: farm worker")
-        return
-    _show(present, now)
+    else:
+        _print_workers(workers, now)
 
 
 command.add_command(drain)
 command.add_command(resume)
 
 
-def _show(present: Sequence[WorkerInfo], now: float) -> None:
-    from rich.console import Console  # noqa: PLC0415 - not for JSON
-
-    console = Console()
-    if console.is_terminal:
-        console.print(_table(present, now))
+def _print_workers(workers: Sequence[WorkerInfo], now: float) -> None:
+    """Print a table on a terminal, and lines without headings elsewhere."""
+    if not sys.stdout.isatty():
+        for worker in workers:
+            click.echo("  ".join(_texts(worker, now)))
         return
-    for worker in present:
-        click.echo("  ".join(_row(worker, now)))
+    rows = tuple(tuple(Cell(text, _style(worker)) for text in _texts(worker, now)) for worker in workers)
+    print_table(Table(_HEADINGS, rows))
 
 
-def _table(present: Sequence[WorkerInfo], now: float) -> Table:
-    from rich.table import Table  # noqa: PLC0415 - only on a terminal
-
-    table = Table(box=None, pad_edge=False)
-    for name in _COLUMNS:
-        table.add_column(name, overflow="fold")
-    for worker in present:
-        style = "bold red" if worker.trouble or not worker.live else ""
-        table.add_row(*_row(worker, now), style=style)
-    return table
+def _style(worker: WorkerInfo) -> str:
+    return "bold red" if worker.trouble or not worker.live else ""
 
 
-def _row(worker: WorkerInfo, now: float) -> tuple[str, ...]:
+def _texts(worker: WorkerInfo, now: float) -> tuple[str, ...]:
     return (
         worker.name,
         _serves(worker),
@@ -106,5 +97,5 @@ def _state(worker: WorkerInfo) -> str:
 
 
 def _job(job: RunningJob) -> str:
-    since = max(0.0, time.time() - job.since)
-    return f"{job.run} {job.package} {job.arch or 'index'} since {since:.0f} s"
+    seconds = max(0.0, time.time() - job.since)
+    return f"{job.run} {job.package} {job.arch or 'index'} for {seconds:.0f} s"

@@ -25,7 +25,7 @@ _databases = itertools.count(1)
 
 
 def make_workspace(lab: Lab, home: Path) -> Workspace:
-    """An empty repository, and variables that name the lab."""
+    """An empty repository, and the variables of the lab."""
     org = f"{lab.registry}/t{secrets.token_hex(4)}/linuxkit"
     directory = home / "packages"
     directory.mkdir()
@@ -61,7 +61,7 @@ def homes() -> Iterator[Callable[[], Path]]:
 
 @pytest.fixture(scope="module")
 def new_workspace(lab: Lab, homes: Callable[[], Path]) -> Iterator[NewWorkspace]:
-    """Makes workspaces; their farms are down afterwards."""
+    """A function that makes workspaces; their farms are stopped afterwards."""
     made: list[Workspace] = []
 
     def make() -> Workspace:
@@ -76,7 +76,7 @@ def new_workspace(lab: Lab, homes: Callable[[], Path]) -> Iterator[NewWorkspace]
 
 @pytest.fixture
 def workspace(new_workspace: NewWorkspace) -> Workspace:
-    """An empty one."""
+    """An empty workspace."""
     return new_workspace()
 
 
@@ -88,7 +88,7 @@ def broker(lab: Lab) -> str:
 
 @pytest.fixture(scope="module")
 def module_broker(lab: Lab) -> str:
-    """The same for all tests of a module together."""
+    """The same for all tests of a module."""
     return _database(lab)
 
 
@@ -97,7 +97,7 @@ def _database(lab: Lab) -> str:
 
 
 def add_examples(workspace: Workspace) -> None:
-    """The example packages, greeter FROM this workspace's own hello."""
+    """Add the example packages; greeter is built FROM this workspace's hello."""
     for name in ("hello", "motd", "greeter", "common"):
         shutil.copytree(ROOT / "examples" / name, workspace.directory / name)
     dockerfile = workspace.directory / "greeter" / "Dockerfile"

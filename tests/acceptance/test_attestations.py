@@ -1,4 +1,4 @@
-"""A farm whose workers build with buildx: attestations all the way into the index."""
+"""A farm whose workers build with buildx publishes attestations in the index."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DOCKERFILE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m 
 
 @pytest.fixture
 def attesting(lab: Lab, engines: Engines, new_workspace: NewWorkspace, tmp_path: Path) -> Workspace:
-    """A workspace whose private farm attests what it builds."""
+    """A workspace whose private farm makes attestations."""
     engine = engines(CONTAINERD)
     workspace = new_workspace()
     install_buildx(workspace.directory.parent / "docker")
@@ -60,7 +60,7 @@ def test_a_published_index_holds_the_attestations_of_every_architecture(attestin
         assert f"attestation of {image['digest']}" in attesting.done("inspect", reference).out
 
 
-def test_the_doctor_and_the_list_of_workers_say_what_builds_and_why(attesting: Workspace) -> None:
+def test_doctor_and_workers_name_the_builder_and_the_reason(attesting: Workspace) -> None:
     attesting.done("up", "--detach", FARM_FLOWER_PORT=str(free_port()))
     assert "buildx 0.13.1 (for sbom, provenance)" in attesting.done("workers").out
     assert "buildx 0.13.1 (for sbom, provenance)" in attesting.farm("doctor").out

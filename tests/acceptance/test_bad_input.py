@@ -1,4 +1,4 @@
-"""Bad input and missing services: told in one line with an exit code, and nothing is changed anywhere."""
+"""Bad input and missing services: one line and an exit code, and nothing is changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 NOBODY = "1"
-"""A port on which nobody listens."""
+"""A port on which nothing listens."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def workspace(new_workspace: NewWorkspace) -> Workspace:
 
 
 def refused(workspace: Workspace, answer: Answer, code: int, *words: str) -> None:
-    """It ended with one line that says all this, with this code, and nothing was changed."""
+    """The command failed with one line with these words and with this code, and changed nothing."""
     assert answer.code == code, (answer.out, answer.err)
     assert answer.err.startswith("farm: ")
     assert len(answer.err.splitlines()) == 1
@@ -55,8 +55,8 @@ def test_no_such_directory(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "good", "nowhere"), 2, "nowhere")
 
 
-def test_all_packages_of_a_repository_where_a_file_lies_beside_them(workspace: Workspace) -> None:
-    """As in LinuxKit's own, whose pkg/ has a Makefile."""
+def test_all_selects_the_packages_of_a_directory_that_also_holds_a_file(workspace: Workspace) -> None:
+    """As in LinuxKit's repository, whose pkg/ has a Makefile."""
     (workspace.directory / "good" / "Makefile").touch()
     refused(
         workspace, workspace.farm("push", "good/Makefile"), 2, "is a file, not a package directory", "--all"
@@ -73,7 +73,7 @@ def test_all_packages_of_a_repository_where_a_file_lies_beside_them(workspace: W
     ]
 
 
-def test_another_commits_content_is_not_built_by_this_commits_build_yml(workspace: Workspace) -> None:
+def test_a_build_yml_that_differs_at_the_other_commit_is_refused(workspace: Workspace) -> None:
     refused(
         workspace,
         workspace.farm("push", "--hash-commit", "HEAD~1", "changing"),
@@ -82,13 +82,13 @@ def test_another_commits_content_is_not_built_by_this_commits_build_yml(workspac
     )
 
 
-def test_an_unknown_field_with_its_line_and_what_was_meant(workspace: Workspace) -> None:
+def test_an_unknown_field_is_reported_with_its_line_and_a_suggestion(workspace: Workspace) -> None:
     refused(
         workspace, workspace.farm("push", "good", "unknown"), 2, "unknown/build.yml:2", "netwrk", "network"
     )
 
 
-def test_bad_yaml_with_its_line(workspace: Workspace) -> None:
+def test_bad_yaml_is_reported_with_its_line(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "good", "broken"), 2, "broken/build.yml:")
 
 
@@ -102,7 +102,7 @@ def test_a_package_that_is_not_in_git(workspace: Workspace, tmp_path: Path) -> N
     refused(workspace, workspace.farm("push", str(tmp_path)), 2, "git")
 
 
-def test_an_architecture_that_does_not_exist(workspace: Workspace) -> None:
+def test_an_unknown_architecture(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "--arches", "amd64,s390", "good"), 2, "s390")
 
 
@@ -148,7 +148,7 @@ def test_redis_is_down(workspace: Workspace) -> None:
     refused(workspace, answer, 3, "Redis")
 
 
-def test_a_setting_that_does_not_exist(workspace: Workspace) -> None:
+def test_an_unknown_setting(workspace: Workspace) -> None:
     refused(workspace, workspace.farm("push", "good", FARM_BROKR="x"), 2, "FARM_BROKR", "FARM_BROKER")
 
 
@@ -163,18 +163,18 @@ def test_a_password_that_breaks_the_brokers_url_is_not_shown(workspace: Workspac
 def test_a_mistyped_directory_gets_no_keys_and_no_server_is_asked(workspace: Workspace) -> None:
     nowhere = {"FARM_NOTARY_SERVER": f"https://localhost:{NOBODY}"}
     answer = workspace.farm("trust", "init", "good", "pkg/god", **nowhere)
-    refused(workspace, answer, 2, "pkg/god: is neither a package directory nor a name with its registry")
+    refused(workspace, answer, 2, "pkg/god: neither a package directory nor a name with its registry")
     there = workspace.farm("trust", "init", "good", **nowhere)
     assert (there.code, there.out) == (3, f"{workspace.org}/good  not prepared\n")
 
 
-def test_an_error_with_json_is_read_where_the_answer_is(workspace: Workspace) -> None:
+def test_with_json_an_error_is_printed_on_standard_output_too(workspace: Workspace) -> None:
     answer = workspace.farm("push", "nowhere", "--json")
     refused(workspace, answer, 2, "nowhere")
     assert answer.json["error"]["kind"] == "BuildYmlError"
 
 
-def test_the_traceback_is_there_for_who_asks(workspace: Workspace) -> None:
+def test_debug_prints_the_traceback(workspace: Workspace) -> None:
     answer = workspace.farm("--debug", "push", "empty")
     assert answer.code == 2
     assert "Traceback" in answer.err
@@ -189,7 +189,7 @@ def test_a_name_that_was_never_prepared_for_signing_gets_no_index(workspace: Wor
     assert [tag.rpartition("-")[2] for tag in workspace.tags("unprepared")] == ["amd64"]
 
 
-def test_doctor_tells_each_part_that_is_wrong(workspace: Workspace) -> None:
+def test_doctor_reports_each_part_that_fails(workspace: Workspace) -> None:
     well = workspace.done("doctor", "--json").json
     assert all(finding["ok"] for finding in well), well
     ill = workspace.farm(
@@ -199,12 +199,12 @@ def test_doctor_tells_each_part_that_is_wrong(workspace: Workspace) -> None:
     assert {finding["part"] for finding in ill.json if not finding["ok"]} == {"engine", "signing key"}
 
 
-def test_a_wrong_verb_or_flag_is_a_use_error(workspace: Workspace) -> None:
+def test_an_unknown_verb_or_flag_is_a_usage_error(workspace: Workspace) -> None:
     assert workspace.farm("pusch").code == 2
     assert workspace.farm("push", "--no-such-flag", "good").code == 2
 
 
-def test_output_may_be_cut_off_by_the_reader(workspace: Workspace) -> None:
+def test_a_reader_that_closes_the_pipe_causes_no_traceback(workspace: Workspace) -> None:
     script = f"set -o pipefail; {workspace_farm()} --help | true"
     done = subprocess.run(
         ["bash", "-c", script], env=workspace.environment(), capture_output=True, timeout=60, check=False

@@ -1,4 +1,4 @@
-"""farm build and farm cache: packages made on this machine alone, and the cache that linuxkit reads."""
+"""farm build and farm cache: packages built on this machine alone, and the cache that linuxkit reads."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 LIMIT_RSS = 200 << 10
-"""KiB of memory that a command may take, however big the image is."""
-# The memory of a process counts what its parent had when it was started, so the parent has to be small.
+"""KiB of memory that a command may use, whatever the size of the image."""
+# The maximum of a process includes the memory of its parent at its start, so the parent must be small.
 MEASURE = """
 import resource, subprocess, sys
 code = subprocess.run(sys.argv[1:], stderr=subprocess.DEVNULL).returncode
@@ -36,10 +36,10 @@ sys.exit(code)
 
 @pytest.fixture
 def workspace(new_workspace: NewWorkspace, tmp_path: Path) -> Workspace:
-    """A repository, and a cache of its own."""
+    """A repository with a separate cache."""
     made = new_workspace()
     made.variables["LINUXKIT_CACHE"] = str(tmp_path / "cache")
-    made.variables["FARM_BROKER"] = "redis://127.0.0.1:1/0"  # nobody is there: no command may ask
+    made.variables["FARM_BROKER"] = "redis://127.0.0.1:1/0"  # nothing listens there: no command may use it
     return made
 
 
@@ -55,7 +55,7 @@ def cache_of(workspace: Workspace) -> Path:
 
 
 def origins(workspace: Workspace, *words: str) -> dict[str, str]:
-    """Architecture to where `farm build` had it from."""
+    """Architecture to the origin of its image."""
     answer = workspace.done("build", "--json", *words).json
     return {image["arch"]: image["origin"] for one in answer for image in one["images"]}
 
@@ -67,14 +67,14 @@ def skopeo(*words: str) -> str:
 
 
 def copy_all(workspace: Workspace, into: Path) -> list[str]:
-    """Copy every name out of the cache by skopeo, with all that belongs to it."""
+    """Copy every name with all its blobs out of the cache by skopeo."""
     names = [one["name"] for one in workspace.done("cache", "ls", "--json").json]
     for number, name in enumerate(names):
         skopeo("copy", "--quiet", "--all", f"oci:{cache_of(workspace)}:{name}", f"dir:{into / str(number)}")
     return names
 
 
-def test_what_is_missing_is_built_and_then_found_in_the_cache_and_then_in_the_registry(
+def test_a_missing_image_is_built_and_then_found_in_the_cache_and_then_in_the_registry(
     workspace: Workspace,
 ) -> None:
     workspace.write("foo", Dockerfile=BASE + "RUN date > /date\n")
@@ -107,7 +107,7 @@ def test_skopeo_copies_every_image_out_of_the_cache_by_name(workspace: Workspace
             skopeo("inspect", "--config", "--override-arch", arch, f"oci:{cache_of(workspace)}:{bar}-{arch}")
         )
         assert config["architecture"] == arch
-    assert "all sound" in workspace.done("cache", "verify").out
+    assert "no problems" in workspace.done("cache", "verify").out
 
 
 def test_a_package_is_built_from_another_one_that_no_registry_has(workspace: Workspace) -> None:
@@ -121,13 +121,13 @@ def test_a_package_is_built_from_another_one_that_no_registry_has(workspace: Wor
     assert workspace.repositories() == []
 
 
-def test_the_engine_is_left_as_it_was(workspace: Workspace, engine: docker.DockerClient) -> None:
+def test_a_build_leaves_no_image_in_the_engine(workspace: Workspace, engine: docker.DockerClient) -> None:
     before = {tag for image in engine.images.list() for tag in image.tags}
     test_a_package_is_built_from_another_one_that_no_registry_has(workspace)
     assert {tag for image in engine.images.list() for tag in image.tags} == before
 
 
-def test_what_a_killed_build_left_in_the_engine_is_taken_away_by_a_later_one(
+def test_a_later_build_removes_what_a_killed_build_left_in_the_engine(
     workspace: Workspace, engine: docker.DockerClient
 ) -> None:
     workspace.write("foo", Dockerfile=BASE + "RUN true\n")
@@ -144,7 +144,7 @@ def test_what_a_killed_build_left_in_the_engine_is_taken_away_by_a_later_one(
             engine.images.remove(one, force=True)
 
 
-def test_images_have_both_of_their_names_in_the_cache_and_with_docker_in_the_engine(
+def test_images_have_both_names_in_the_cache_and_with_docker_in_the_engine(
     workspace: Workspace, engine: docker.DockerClient
 ) -> None:
     workspace.write("foo", Dockerfile=BASE + 'RUN echo hello > /text\nCMD ["cat", "/text"]\n')
@@ -163,7 +163,7 @@ def test_images_have_both_of_their_names_in_the_cache_and_with_docker_in_the_eng
             engine.images.remove(one, force=True)
 
 
-def test_uncommitted_changes_are_built_as_they_stand_with_modes_links_and_ignored_files(
+def test_uncommitted_changes_are_built_with_modes_links_and_ignored_files(
     workspace: Workspace,
 ) -> None:
     steps = (
@@ -205,7 +205,7 @@ def test_images_that_a_package_depends_on_are_in_its_context(workspace: Workspac
     assert f"busybox@{digest}.tar" in workspace.done("build", "foo").err
 
 
-def test_one_failing_package_stops_only_what_is_built_from_it(workspace: Workspace) -> None:
+def test_one_failing_package_stops_only_its_dependents(workspace: Workspace) -> None:
     workspace.write("bad", Dockerfile=BASE + "RUN echo oh no; false\n")
     tag = workspace.reference("bad").split(":")[-1]
     workspace.write("above", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/bad:{tag}\n")
@@ -221,7 +221,7 @@ def test_one_failing_package_stops_only_what_is_built_from_it(workspace: Workspa
     assert alone.err.splitlines()[-1].startswith("farm: RUN step")
 
 
-def test_all_packages_below_a_directory_stand_after_a_build_of_all(workspace: Workspace) -> None:
+def test_all_packages_below_a_directory_are_built_with_all(workspace: Workspace) -> None:
     for name in ("a", "b"):
         workspace.write(name, Dockerfile=BASE + f"RUN echo {name}\n")
     assert "2 packages: 2 built" in workspace.done("build", "--all", ".").out
@@ -244,7 +244,7 @@ def test_what_is_in_the_cache_needs_neither_engine_nor_registry(workspace: Works
     assert workspace.farm("build", "--force", "foo", **gone).code == 3
 
 
-def test_a_registry_that_cannot_be_asked_is_an_error_unless_it_is_not_asked(workspace: Workspace) -> None:
+def test_a_registry_that_cannot_be_reached_is_an_error_unless_no_pull_is_given(workspace: Workspace) -> None:
     workspace.write("foo", Dockerfile=BASE + "RUN true\n")
     there = workspace.variables["FARM_ORG"]
     nowhere = f"localhost:1/{there.rpartition('/')[2]}"
@@ -264,21 +264,23 @@ def test_bad_flags_are_refused_before_anything_is_done(workspace: Workspace, wor
     assert not cache_of(workspace).exists()
 
 
-def test_images_go_out_of_the_cache_and_into_another(workspace: Workspace, tmp_path: Path) -> None:
+def test_images_are_exported_from_one_cache_and_imported_into_another(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     workspace.write("foo", Dockerfile=BASE + "RUN echo hello > /text\n")
     workspace.done("build", "foo")
     name, file = workspace.reference("foo"), tmp_path / "foo.tar"
     workspace.done("cache", "export", "--outfile", str(file), name)
     other = {"LINUXKIT_CACHE": str(tmp_path / "other")}
     assert name in workspace.done("cache", "import", str(file), **other).out
-    ours, theirs = (workspace.done("cache", "ls", "--json", **more).json for more in ({}, other))
-    assert {one["digest"] for one in theirs} < {one["digest"] for one in ours}
+    source, copy = (workspace.done("cache", "ls", "--json", **more).json for more in ({}, other))
+    assert {one["digest"] for one in copy} < {one["digest"] for one in source}
     assert workspace.done("cache", "verify", "--json", **other).json == []
     skopeo("copy", "--quiet", f"oci-archive:{file}:{name}", f"dir:{tmp_path / 'oci'}")
     skopeo("copy", "--quiet", f"docker-archive:{file}", f"dir:{tmp_path / 'docker'}")
 
 
-def test_an_archive_of_skopeo_and_one_of_docker_go_into_the_cache(
+def test_archives_of_skopeo_and_docker_are_imported_into_the_cache(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     base, files = f"docker://{workspace.lab.base}", [tmp_path / "oci.tar", tmp_path / "docker.tar"]
@@ -287,7 +289,7 @@ def test_an_archive_of_skopeo_and_one_of_docker_go_into_the_cache(
         workspace.done("cache", "import", str(file))
     names = [one["name"] for one in workspace.done("cache", "ls", "--json").json]
     assert names == ["docker.io/some/name:docker-archive", "docker.io/some/name:oci-archive"]
-    assert "all sound" in workspace.done("cache", "verify").out
+    assert "no problems" in workspace.done("cache", "verify").out
 
 
 def test_the_files_of_an_image_are_exported_as_one_tar(workspace: Workspace, tmp_path: Path) -> None:
@@ -305,7 +307,7 @@ def test_the_files_of_an_image_are_exported_as_one_tar(workspace: Workspace, tmp
     assert "bin/sh" not in names
 
 
-def test_a_damaged_cache_is_told_and_can_be_emptied(workspace: Workspace) -> None:
+def test_a_damaged_cache_is_reported_and_can_be_emptied(workspace: Workspace) -> None:
     workspace.write("foo", Dockerfile=BASE + "RUN true\n")
     workspace.done("build", "foo")
     blob = max((cache_of(workspace) / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
@@ -327,7 +329,7 @@ def test_a_removed_name_is_gone_and_prune_frees_what_it_held(workspace: Workspac
     assert workspace.done("cache", "prune", "--grace", "-1", "--json").json["files"] > 3
 
 
-def test_only_what_is_published_is_cleaned_where_that_is_asked_for(workspace: Workspace) -> None:
+def test_published_only_cleans_only_published_images(workspace: Workspace) -> None:
     for name in ("foo", "bar"):
         workspace.write(name, Dockerfile=BASE + f"RUN echo {name}\n")
     workspace.done("build", "foo", "bar")
@@ -340,7 +342,7 @@ def test_only_what_is_published_is_cleaned_where_that_is_asked_for(workspace: Wo
 
 
 def measured(workspace: Workspace, *words: str) -> int:
-    """The most memory that a command took, in KiB."""
+    """The maximum memory of a command, in KiB."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, FARM, *words],
         cwd=workspace.directory,
@@ -364,11 +366,11 @@ def test_a_package_of_500_mb_is_built_pushed_and_pulled_in_bounded_memory(worksp
     assert max(memory.values()) < LIMIT_RSS
     size = sum(path.stat().st_size for path in (cache_of(workspace) / "blobs" / "sha256").iterdir())
     assert size > 300 << 20
-    assert "all sound" in workspace.done("cache", "verify").out
+    assert "no problems" in workspace.done("cache", "verify").out
     shutil.rmtree(cache_of(workspace))
 
 
-def test_the_cache_is_where_linuxkit_looks_for_it(workspace: Workspace, tmp_path: Path) -> None:
+def test_the_cache_is_the_directory_where_linuxkit_looks_for_it(workspace: Workspace, tmp_path: Path) -> None:
     workspace.write("foo", Dockerfile=BASE + "RUN true\n")
     home = {"LINUXKIT_CACHE": "", "HOME": str(tmp_path / "home")}
     git = {"GIT_CONFIG_COUNT": "1", "GIT_CONFIG_KEY_0": "safe.directory", "GIT_CONFIG_VALUE_0": "*"}

@@ -1,4 +1,4 @@
-"""farm build with what only buildx can do: secrets, keys, other builders, attestations; never ignored."""
+"""farm build with what only buildx can do: secrets, keys, other builders, attestations."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SSH = 'RUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n'
 
 @pytest.fixture
 def workspace(new_workspace: NewWorkspace) -> Workspace:
-    """A repository, a cache of its own, and buildx; no broker may be asked."""
+    """A repository, a separate cache, and buildx; no command may use a broker."""
     made = new_workspace()
     home = made.directory.parent
     install_buildx(home / "docker")
@@ -44,7 +44,7 @@ def cached(workspace: Workspace) -> list[str]:
 
 
 def write_pair(workspace: Workspace, *, lower: str, upper: str) -> None:
-    """Two packages, the upper one FROM the lower, which no registry has."""
+    """Two packages, the upper built FROM the lower, which no registry has."""
     workspace.write("lower", Dockerfile=f"{BASE}{lower}RUN uname -m > /machine\n")
     tag = workspace.reference("lower").rpartition(":")[2]
     taken = f"ARG ORG\nFROM ${{ORG}}/lower:{tag}\n{upper}RUN test $(cat /machine) = $(uname -m)\n"
@@ -52,13 +52,13 @@ def write_pair(workspace: Workspace, *, lower: str, upper: str) -> None:
 
 
 def origins(workspace: Workspace, *words: str, **variables: str) -> list[str]:
-    """Where `farm build` had each image from."""
+    """The origin of each image of `farm build`."""
     answer = workspace.done("build", "--json", *words, **variables).json
     return [image["origin"] for one in answer for image in one["images"]]
 
 
 @pytest.mark.parametrize("kind", [None, CONTAINERD], ids=["engine-20", "engine-26-containerd"])
-def test_a_secret_is_there_for_the_steps_that_ask_for_it_and_in_no_log(
+def test_a_secret_is_available_to_the_steps_that_mount_it_and_in_no_log(
     workspace: Workspace, engines: Engines, kind: Kind | None
 ) -> None:
     url = engines(kind)
@@ -77,7 +77,7 @@ def test_a_secret_is_there_for_the_steps_that_ask_for_it_and_in_no_log(
     assert workspace.repositories() == []
 
 
-def test_another_builder_builds_what_it_is_named_for_from_packages_that_only_the_cache_has(
+def test_another_builder_builds_its_platforms_from_packages_that_only_the_cache_has(
     workspace: Workspace, engines: Engines
 ) -> None:
     key = workspace.directory.parent / "key.pem"
@@ -86,7 +86,7 @@ def test_another_builder_builds_what_it_is_named_for_from_packages_that_only_the
     make_context(workspace.lab, docker_config(workspace), "far", engines(CONTAINERD))
     write_pair(workspace, lower=SSH, upper="")
     words = ("pkg", "build", f"--ssh=default={key}", "--platforms=linux/arm64", "upper", "lower")
-    # No engine is here: it is the other one that builds.
+    # There is no engine: the other builder builds.
     nowhere = {"FARM_ENGINE": f"unix://{workspace.directory}/none"}
     workspace.done(*words, "--builders=linux/arm64=far", **nowhere)
     assert f"{workspace.reference('upper')}-arm64" in cached(workspace)
@@ -94,14 +94,14 @@ def test_another_builder_builds_what_it_is_named_for_from_packages_that_only_the
 
 
 def copied(workspace: Workspace, name: str, into: Path) -> list[str]:
-    """Copy a name and all that belongs to it out of the cache by skopeo; the kinds of its manifests."""
+    """Copy a name with all its blobs out of the cache by skopeo; returns the types of its manifests."""
     source = f"oci:{workspace.variables['LINUXKIT_CACHE']}:{name}"
     subprocess.run(["skopeo", "copy", "--quiet", "--all", source, f"dir:{into}"], check=True, timeout=60)
     members = json.loads((into / "manifest.json").read_text()).get("manifests", [{}])
     return [one.get("annotations", {}).get("vnd.docker.reference.type", "image") for one in members]
 
 
-def test_a_package_is_never_built_from_another_image_than_the_one_that_was_just_made(
+def test_a_package_is_always_built_from_the_image_that_was_just_built(
     workspace: Workspace, engines: Engines
 ) -> None:
     given = {"FARM_ENGINE": engines(CONTAINERD), "FARM_EMULATE": "false"}
@@ -111,7 +111,7 @@ def test_a_package_is_never_built_from_another_image_than_the_one_that_was_just_
     workspace.done("cache", "push", f"{workspace.org}/lower:x")
     workspace.write("lower", Dockerfile=f"{BASE}RUN echo new > /word\n")
     workspace.write("upper", Dockerfile="ARG ORG\nFROM ${ORG}/lower:x\nRUN grep new /word\n")
-    # The engine's own BuildKit would take the registry's.
+    # The engine's own BuildKit would use the image in the registry.
     answer = workspace.farm(*words, **given)
     assert (answer.code, "differs between the cache and the registry" in answer.out) == (1, True)
     given["FARM_BUILDER"] = "buildx"
@@ -124,7 +124,7 @@ def of_kind(images: list[dict[str, Any]], *, attestations: bool) -> list[dict[st
     return [image for image in images if bool(image["attestationOf"]) is attestations]
 
 
-def test_attestations_are_in_the_cache_and_stay_with_the_image_wherever_it_goes(
+def test_attestations_are_in_the_cache_and_are_copied_with_the_image(
     workspace: Workspace, engines: Engines, tmp_path: Path
 ) -> None:
     engine = engines(CONTAINERD)
@@ -138,9 +138,9 @@ def test_attestations_are_in_the_cache_and_stay_with_the_image_wherever_it_goes(
     images = workspace.done("inspect", "--no-sign", "--json", name).json["images"]
     (built,), (attestation,) = of_kind(images, attestations=False), of_kind(images, attestations=True)
     assert attestation["attestationOf"] == built["digest"]
-    told = {dict(layer["annotations"])["in-toto.io/predicate-type"] for layer in attestation["layers"]}
-    assert "https://spdx.dev/Document" in told
-    assert any(kind.startswith("https://slsa.dev/provenance/") for kind in told)
+    types = {dict(layer["annotations"])["in-toto.io/predicate-type"] for layer in attestation["layers"]}
+    assert "https://spdx.dev/Document" in types
+    assert any(kind.startswith("https://slsa.dev/provenance/") for kind in types)
     without = {"FARM_SBOM": generator, "FARM_PROVENANCE": "false"}
     workspace.done("pkg", "build", "--sbom-scanner=false", "--force", "lower", **given | without)
     assert copied(workspace, f"{workspace.reference('lower')}-amd64", tmp_path / "bare") == ["image"]
@@ -171,7 +171,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_done_is_refused_in_one_sentence_and_nothing_is_built(
+def test_unsupported_settings_are_refused_in_one_line_and_nothing_is_built(
     workspace: Workspace, case: str
 ) -> None:
     variables, (code, sentence) = REFUSED[case]

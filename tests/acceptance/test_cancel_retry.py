@@ -1,4 +1,4 @@
-"""A run is cancelled, whole or in part, and what did not come to stand is done again, and only that."""
+"""A run is cancelled, entirely or in part, and only what is missing is retried."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _seconds = itertools.count(3017)
 
 
 class Farm:
-    """Two workers and a publisher, and what a maintainer asks of them."""
+    """Two workers and a publisher, and the commands of a maintainer."""
 
     def __init__(self, workspace: Workspace, broker: str) -> None:
         self.workspace = workspace
         self.broker = broker
 
     def done(self, *words: str) -> Any:
-        """The JSON that a command prints, which must succeed."""
+        """The JSON of a command, which must succeed."""
         return self.workspace.done(*words, "--json", FARM_BROKER=self.broker).json
 
     def push(self, *packages: str) -> str:
@@ -37,7 +37,7 @@ class Farm:
         return run
 
     def status(self, run: str) -> Any:
-        """A run as it stands, whatever its exit code says."""
+        """A run, whatever the exit code."""
         return self.workspace.farm("status", run, "--json", FARM_BROKER=self.broker).json
 
     def jobs(self, run: str) -> dict[tuple[str, str], Any]:
@@ -59,14 +59,14 @@ class Farm:
 
 @pytest.fixture(scope="module")
 def farm(new_workspace: NewWorkspace, module_broker: str) -> Iterator[Farm]:
-    """See `Farm`."""
+    """The running farm."""
     workspace = new_workspace()
     with workers(workspace, module_broker, ("amd64", "arm64")):
         yield Farm(workspace, module_broker)
 
 
 def slow(workspace: Workspace, package: str, *, arch: str = "") -> str:
-    """Add a package whose build (on one architecture) sleeps for an hour; returns how the process looks."""
+    """Add a package whose build (on one architecture) sleeps for an hour; returns its command line."""
     seconds = next(_seconds)
     condition = f'test "$(uname -m)" != "{arch}" || ' if arch else ""
     workspace.write(package, Dockerfile=f"{BASE}RUN {condition}sleep {seconds}\n")
@@ -74,7 +74,7 @@ def slow(workspace: Workspace, package: str, *, arch: str = "") -> str:
 
 
 def runs_anywhere(words: str) -> bool:
-    """Whether a process of this machine, in whatever container, has these words; emulated ones too."""
+    """Whether a process of this machine, in any container, emulated or not, has these words."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if words.encode() in file.read_bytes():
@@ -84,7 +84,7 @@ def runs_anywhere(words: str) -> bool:
     return False
 
 
-def test_cancel_ends_running_builds_in_the_engine_and_queued_ones_never_start(farm: Farm) -> None:
+def test_cancel_stops_running_builds_in_the_engine_and_queued_builds_never_start(farm: Farm) -> None:
     process = slow(farm.workspace, "endless")
     farm.workspace.write("behind", Dockerfile=BASE)
     run = farm.push("endless", "behind")
@@ -101,7 +101,7 @@ def test_cancel_ends_running_builds_in_the_engine_and_queued_ones_never_start(fa
     assert farm.done("cancel", run) == {"run": run, "packages": [], "jobs": []}
 
 
-def test_the_workers_are_free_again_for_others(farm: Farm) -> None:
+def test_workers_of_a_cancelled_run_accept_other_jobs(farm: Farm) -> None:
     process = slow(farm.workspace, "hog")
     run = farm.push("hog")
     wait_until(lambda: runs_anywhere(process))
@@ -111,7 +111,7 @@ def test_the_workers_are_free_again_for_others(farm: Farm) -> None:
     wait_until(lambda: farm.status(after)["state"] == "done")
 
 
-def test_one_architecture_can_be_cancelled_and_retry_builds_just_that_one(farm: Farm) -> None:
+def test_one_architecture_can_be_cancelled_and_retry_builds_only_that_one(farm: Farm) -> None:
     process = slow(farm.workspace, "half", arch="aarch64")
     run = farm.push("half")
     wait_until(lambda: farm.states(run)["half", "amd64"] == "built" and runs_anywhere(process))
@@ -130,7 +130,7 @@ def test_one_architecture_can_be_cancelled_and_retry_builds_just_that_one(farm: 
     farm.done("cancel", again)
 
 
-def test_what_needs_a_cancelled_package_is_cancelled_and_the_rest_goes_on(farm: Farm) -> None:
+def test_dependents_of_a_cancelled_package_are_cancelled_and_the_rest_continues(farm: Farm) -> None:
     process = slow(farm.workspace, "below")
     tag = farm.workspace.reference("below").rpartition(":")[2]
     farm.workspace.write("above", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/below:{tag}\n")
@@ -146,12 +146,12 @@ def test_what_needs_a_cancelled_package_is_cancelled_and_the_rest_goes_on(farm: 
 
 
 def needing(workspace: Workspace, *packages: str) -> str:
-    """A Dockerfile that is built FROM these packages, as they are now."""
+    """A Dockerfile that is built FROM the present tags of these packages."""
     tags = {name: workspace.reference(name).rpartition(":")[2] for name in packages}
     return "ARG ORG\n" + "".join(f"FROM ${{ORG}}/{name}:{tag}\n" for name, tag in tags.items())
 
 
-def test_retry_does_nothing_again_without_what_it_needs(farm: Farm) -> None:
+def test_retry_includes_the_dependencies_of_what_it_retries(farm: Farm) -> None:
     workspace, org = farm.workspace, farm.workspace.org
     slow(workspace, "lasting")
     workspace.write("broken", Dockerfile=f"{BASE}RUN false\n")
@@ -165,7 +165,7 @@ def test_retry_does_nothing_again_without_what_it_needs(farm: Farm) -> None:
     farm.done("cancel", run, "lasting")
     again = workspace.done("retry", run, "needy", "--detach", "--json", FARM_BROKER=farm.broker)
     for name in ("lasting", "broken"):
-        assert f"{org}/{name} is done again too: {org}/needy needs it" in again.err
+        assert f"{org}/{name} is retried too: {org}/needy needs it" in again.err
     new = farm.status(again.json["run"])
     needs = {one["package"].rpartition("/")[2]: one["needs"] for one in new["packages"]}
     assert needs.keys() == {"lasting", "broken", "needy"}
@@ -193,7 +193,7 @@ def test_what_does_not_exist_cannot_be_cancelled_or_retried(farm: Farm) -> None:
     wait_until(lambda: farm.status(run)["state"] == "done")
 
 
-def test_whoever_waits_is_told_why(farm: Farm) -> None:
+def test_status_says_why_something_waits(farm: Farm) -> None:
     process = slow(farm.workspace, "first")
     farm.workspace.write("second", Dockerfile=BASE)
     farm.workspace.write("third", Dockerfile=BASE)

@@ -1,4 +1,4 @@
-"""depends.docker-images: a package is built with the images that it names, each for the very architecture."""
+"""depends.docker-images: a package is built with the images that it lists, for its architecture."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ KEEP_ALL = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nCOPY . /context
 
 @pytest.fixture(scope="module")
 def workspace(new_workspace: NewWorkspace) -> Workspace:
-    """An empty one."""
+    """An empty workspace."""
     return new_workspace()
 
 
@@ -32,7 +32,7 @@ def pinned(workspace: Workspace) -> str:
 
 
 def contents(workspace: Workspace, package: str, arch: str, into: Path) -> Path:
-    """The /context of a package's image, copied out."""
+    """The directory /context of a package's image, copied out."""
     image = f"{workspace.reference(package)}-{arch}"
     home = into / arch
     environment = workspace.lab.docker_trust_environment(home) | {"DOCKER_CONTENT_TRUST": "0"}
@@ -101,7 +101,7 @@ def test_target_is_one_archive_that_docker_loads(workspace: Workspace, tmp_path:
     assert f"Loaded image: {workspace.lab.base}" in loaded.stdout
 
 
-def test_an_image_that_is_not_there_fails_the_build_in_one_sentence(workspace: Workspace) -> None:
+def test_a_missing_image_fails_the_build_with_one_line(workspace: Workspace) -> None:
     absent = f"{workspace.lab.registry}/library/busybox@sha256:{'0' * 64}"
     yml = "image: lacking\narches: [amd64]\ndepends:\n  docker-images:\n    target: images.tar\n"
     workspace.write("lacking", Dockerfile=KEEP_ALL, build_yml=f"{yml}    list: ['{absent}']\n")
@@ -111,7 +111,7 @@ def test_an_image_that_is_not_there_fails_the_build_in_one_sentence(workspace: W
     assert workspace.tags("lacking") == []
 
 
-def test_an_image_that_is_for_other_architectures_fails_only_that_build(workspace: Workspace) -> None:
+def test_an_image_for_other_architectures_fails_only_that_build(workspace: Workspace) -> None:
     image = pinned(workspace)
     yml = "image: partly\narches: [riscv64]\ndepends:\n  docker-images:\n    target: images.tar\n"
     workspace.write(

@@ -1,4 +1,4 @@
-"""JSON output and keys in Redis are as docs/ describes them."""
+"""JSON output and the keys in Redis are as docs/ describes them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ import pytest
 from redis import Redis
 
 from docs.generate import ROOT
-from docs.shapes import Shapes
+from docs.schema import SCHEMA, cases, fields, type_name
 from lab.process import free_port
 from tests.support.farm_command import Workspace, wait_until
 from tests.support.http import send
+from tests.support.json_output import SchemaChecker, schema_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +30,7 @@ TWO = "image: NAME\narches: [amd64, arm64]\n"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
-"""Fields that are null by definition, or but for a full disk, or while two packages are published at once."""
-SHAPES = Shapes.load()
-SETTINGS = "{string | number | boolean | [string] | {string} | null}"
+"""Fields that are null by definition, or unless a disk is full or two packages are published at once."""
 
 
 class Printed:
@@ -45,14 +44,14 @@ class Printed:
         """Run a command with --json and keep its output as a value of the type `kind`."""
         answer = self.workspace.farm(*words, "--json", **variables)
         assert answer.code == code, f"{answer.out}\n{answer.err}"
-        verb = next(verb for verb in (" ".join(words[:2]), words[0]) if verb in SHAPES.verbs)
+        verb = next(verb for verb in (" ".join(words[:2]), words[0]) if verb in SCHEMA["properties"])
         self.values.setdefault((verb, kind), []).append(answer.json)
         return answer.json
 
 
 @pytest.fixture(scope="module")
 def printed(new_workspace: NewWorkspace) -> Iterator[Printed]:
-    """All JSON that commands print, for packages that were built, failed, waited or were up to date."""
+    """The output of every command with --json, where runs succeeded, failed, waited, or had nothing to do."""
     with new_workspace().held_up() as workspace:
         yield _print_everything(workspace)
 
@@ -63,9 +62,9 @@ def _print_everything(workspace: Workspace) -> Printed:
     workspace.write("half", Dockerfile=native, build_yml=TWO.replace("NAME", "half"))
     workspace.write("slow", Dockerfile=BASE + "RUN sleep 8\n", build_yml=ONE.replace("NAME", "slow"))
     printed = Printed(workspace)
-    assert printed.take("[Prepared]", "trust", "init", "fine")[0]["steps"]
-    assert not printed.take("[Prepared]", "trust", "init", "fine")[0]["steps"]
-    printed.take("[Tag]", "show-tag", "fine")
+    assert printed.take("list of PreparedName", "trust", "init", "fine")[0]["steps"]
+    assert not printed.take("list of PreparedName", "trust", "init", "fine")[0]["steps"]
+    printed.take("list of Tag", "show-tag", "fine")
     printed.take("Plan", "plan", "fine", "half", "--no-sign")
     printed.take("Plan", "plan", "--release", "v1", "fine", "--no-sign")
     run = printed.take("Submitted", "push", "fine", "--detach")["run"]
@@ -82,30 +81,30 @@ def _print_everything(workspace: Workspace) -> Printed:
     _wait_behind_another_run(printed)
     _find_attested(printed)
     printed.take("Image", "inspect", workspace.reference("fine"))
-    printed.take("[Signing]", "sign", workspace.reference("fine"))
+    printed.take("list of SignResult", "sign", workspace.reference("fine"))
     workspace.variables["FARM_CACHE"] = f"{workspace.variables['FARM_STATE_DIR']}/cache"
-    printed.take("[Made]", "build", "half", "--platforms", "amd64,arm64", code=1)
-    printed.take("[Made]", "build", "fine")
-    printed.take("[RunRow]", "status")
-    printed.take("[Finding]", "doctor")
-    printed.take(SETTINGS, "doctor", "--settings")
+    printed.take("list of LocalBuild", "build", "half", "--platforms", "amd64,arm64", code=1)
+    printed.take("list of LocalBuild", "build", "fine")
+    printed.take("list of RunSummary", "status")
+    printed.take("list of Finding", "doctor")
+    printed.take("SettingValues", "doctor", "--settings")
     printed.take("Failed", "status", "r999", code=1)
     _look_into_the_cache(printed)
     workspace.done("up", "--detach", FARM_FLOWER_PORT=str(free_port()))
-    name = printed.take("[Worker]", "workers")[0]["name"]
+    name = printed.take("list of Worker", "workers")[0]["name"]
     broker = f"unix://{workspace.variables['FARM_STATE_DIR']}/redis.sock"
-    printed.take("[Worker]", "worker", "--check", FARM_BROKER=broker)
+    printed.take("list of Worker", "worker", "--check", FARM_BROKER=broker)
     workspace.done("workers", "drain", name)
-    printed.take("[Worker]", "workers")
+    printed.take("list of Worker", "workers")
     workspace.done("workers", "resume", name)
     assert workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere").code
     failed = workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere").json
-    printed.values["doctor", "[Finding]"].append(failed)
+    printed.values["doctor", "list of Finding"].append(failed)
     return printed
 
 
 def _wait_behind_another_run(printed: Printed) -> None:
-    """Two runs that need the same image: the second reports what it waits for, and so does the dependent."""
+    """Two runs that need the same image: the second reports what it waits for, and so does its dependent."""
     base = printed.workspace.reference("slow").rpartition(":")[2]
     after = f"ARG ORG\nFROM ${{ORG}}/slow:{base}\n"
     printed.workspace.write("after", Dockerfile=after, build_yml=ONE.replace("NAME", "after"))
@@ -124,34 +123,34 @@ def _wait_behind_another_run(printed: Printed) -> None:
     endless = BASE + "RUN sleep 999\n"
     printed.workspace.write("endless", Dockerfile=endless, build_yml=ONE.replace("NAME", "endless"))
     run = printed.take("Submitted", "push", "endless", "--detach", "--no-sign")["run"]
-    wait_until(lambda: any(worker["jobs"] for worker in printed.take("[Worker]", "workers")))
+    wait_until(lambda: any(worker["jobs"] for worker in printed.take("list of Worker", "workers")))
     printed.take("Cancelled", "cancel", run)
 
 
 def _look_into_the_cache(printed: Printed) -> None:
-    """Every command about a cache, before and after the cache is damaged."""
+    """The output of every `farm cache` command, before and after the cache is damaged."""
     cache = Path(printed.workspace.variables["FARM_CACHE"])
-    names = printed.take("[CachedName]", "cache", "ls")
+    names = printed.take("list of CachedName", "cache", "ls")
     archive = str(cache.parent / "archive.tar")
     printed.workspace.done("cache", "export", names[0]["name"], "--arch", "all", "--outfile", archive)
-    printed.take("[CachedName]", "cache", "import", archive)
+    printed.take("list of CachedName", "cache", "import", archive)
     _name_a_platform(cache)
-    printed.take("[CachedName]", "cache", "ls")
+    printed.take("list of CachedName", "cache", "ls")
     printed.take("Pruned", "cache", "prune")
-    assert printed.take("[CacheProblem]", "cache", "verify") == []
+    assert printed.take("list of CacheProblem", "cache", "verify") == []
     (cache / "blobs" / "sha256" / names[0]["digest"].removeprefix("sha256:")).unlink()
-    printed.take("[CacheProblem]", "cache", "verify", code=1)
+    printed.take("list of CacheProblem", "cache", "verify", code=1)
 
 
 def _name_a_platform(cache: Path) -> None:
-    """Add a platform to an image in the cache, as other programs that write image layouts do."""
+    """Add the platform to an image in the cache, as other programs that write image layouts may."""
     index = json.loads((cache / "index.json").read_text())
     index["manifests"][0]["platform"] = {"architecture": "amd64", "os": "linux"}
     (cache / "index.json").write_text(json.dumps(index))
 
 
 def _find_attested(printed: Printed) -> None:
-    """An architecture's tag that is itself an index, with an attestation, as other tools push them."""
+    """Push an architecture tag that is an index with an attestation, as other tools do."""
     workspace = printed.workspace
     workspace.write("attested", Dockerfile=BASE, build_yml=ONE.replace("NAME", "attested"))
     workspace.done("push", "--no-sign", "attested")
@@ -187,24 +186,24 @@ def _put(workspace: Workspace, tag: str | None, kind: str, content: dict[str, An
     return {"mediaType": kind, "digest": digest, "size": len(body)}
 
 
-CASES = [(verb, shape.type) for verb, shapes in SHAPES.verbs.items() for shape in shapes]
+CASES = [(verb, type_name(case)) for verb in SCHEMA["properties"] for case in cases(verb)]
 
 
 @pytest.mark.parametrize(("verb", "kind"), CASES, ids=[" ".join(case) for case in CASES])
 def test_json_is_as_documented(printed: Printed, verb: str, kind: str) -> None:
-    values = printed.values[verb, kind]
-    assert [line for value in values for line in SHAPES.wrong(kind, value)] == []
+    checker, schema = SchemaChecker(), schema_of(verb, kind)
+    assert [line for value in printed.values[verb, kind] for line in checker.errors(schema, value)] == []
 
 
-def test_every_documented_field_is_really_printed(printed: Printed) -> None:
-    shapes = Shapes.load()
-    for (_, kind), values in printed.values.items():
+def test_every_documented_field_is_printed(printed: Printed) -> None:
+    checker = SchemaChecker()
+    for (verb, kind), values in printed.values.items():
         for value in values:
-            assert shapes.wrong(kind, value) == []
-    assert shapes.fields() - shapes.seen == UNSEEN
+            assert checker.errors(schema_of(verb, kind), value) == []
+    assert fields() - checker.seen == UNSEEN
 
 
-def test_every_key_in_redis_is_explained_in_the_architecture(printed: Printed) -> None:
+def test_every_key_in_redis_is_documented(printed: Printed) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     documented = [re.sub(r"[A-Z]+", ".+", re.escape(name)) for name in re.findall(r"\| `(farm:[^`]+)`", page)]
     socket = Path(printed.workspace.variables["FARM_STATE_DIR"]) / "redis.sock"

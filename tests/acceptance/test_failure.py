@@ -1,4 +1,4 @@
-"""A build that fails: what is kept, what is told, and what the next push does."""
+"""A build that fails: what is kept, what is reported, and what the next push does."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _arguments(workspace: Workspace, machine: str) -> str:
     return f"{workspace.variables['FARM_BUILD_ARGS']},BREAKS_ON={machine}"
 
 
-def test_the_exit_code_and_one_sentence_say_which_why_and_where(failed: tuple[Workspace, Answer]) -> None:
+def test_the_exit_code_and_one_line_say_what_failed_why_and_where(failed: tuple[Workspace, Answer]) -> None:
     workspace, answer = failed
     assert answer.code == 1
     sentence = next(
@@ -64,7 +64,7 @@ def test_the_last_lines_of_the_log_are_shown_and_the_log_is_kept(failed: tuple[W
     assert "no luck here" in log.out
 
 
-def test_what_needs_the_failed_package_is_not_built(failed: tuple[Workspace, Answer]) -> None:
+def test_dependents_of_the_failed_package_are_not_built(failed: tuple[Workspace, Answer]) -> None:
     workspace, answer = failed
     assert f"{workspace.org}/needy: needs {workspace.org}/fragile, which failed" in answer.err
     assert workspace.tags("needy") == []
@@ -79,7 +79,7 @@ def test_the_other_two_are_kept_no_index_appears_and_nothing_is_signed(
     assert workspace.farm("inspect", workspace.reference("fragile")).code == 1
 
 
-def test_after_the_fix_only_the_one_that_failed_is_built(failed: tuple[Workspace, Answer]) -> None:
+def test_after_the_fix_only_the_failed_build_is_repeated(failed: tuple[Workspace, Answer]) -> None:
     workspace, _ = failed
     run = workspace.done("push", "--json", "fragile", FARM_BUILD_ARGS=_arguments(workspace, "nothing")).json
     states = {job["arch"]: job["state"] for job in run["packages"][0]["jobs"]}
@@ -89,9 +89,7 @@ def test_after_the_fix_only_the_one_that_failed_is_built(failed: tuple[Workspace
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64", "s390x"]
 
 
-def test_a_push_that_is_tried_again_leaves_the_log_of_the_build_whole(
-    lab: Lab, homes: Callable[[], Path]
-) -> None:
+def test_a_retried_push_keeps_the_complete_log_of_the_build(lab: Lab, homes: Callable[[], Path]) -> None:
     with http_proxy(lab.registry) as proxy:
         workspace = make_workspace(replace(lab, registry=proxy.address), homes())
         workspace.write(
@@ -110,7 +108,7 @@ def test_a_push_that_is_tried_again_leaves_the_log_of_the_build_whole(
             workspace.done("down")
 
 
-def test_a_submitter_without_room_for_temporary_files_is_told_which_directory_is_full(
+def test_a_full_directory_for_temporary_files_is_named_in_the_error(
     workspace: Workspace, tmp_path: Path
 ) -> None:
     workspace.write("large", Dockerfile="FROM scratch\nCOPY noise /\n", noise=os.urandom(1 << 20).hex())

@@ -1,4 +1,4 @@
-"""What an operator sees in Flower, and what nobody sees anywhere: secrets."""
+"""What an operator sees in Flower, and that secrets are visible nowhere."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ BAD = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo lost; exit 
 
 
 class Watched:
-    """A farm that stays up, with Flower, one package that went well, and one that failed."""
+    """A running farm with Flower, one package that succeeded, and one that failed."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace
         self.url = f"http://127.0.0.1:{free_port()}"
         self.variables = {"FARM_FLOWER_PORT": self.url.rpartition(":")[2], "FARM_FLOWER_PASSWORD": PASSWORD}
         self.seen: set[str] = set()
-        """Command lines of every process, looked at all the while."""
+        """The command lines of all processes, collected continuously."""
 
     def get(self, path: str, login: tuple[str, str] | None = ("farm", PASSWORD)) -> BaseHTTPResponse:
         """Ask Flower."""
@@ -50,7 +50,7 @@ class Watched:
         return {task["name"]: task for task in self.get("/api/tasks").json().values()}
 
     def ended(self, name: str, state: str = "SUCCESS") -> dict[str, Any]:
-        """A task once it has ended so, and Flower has heard from who sent it, too; it shows it before."""
+        """A task in this final state, once Flower has also received the event of its sender."""
         wait_until(
             lambda: (task := self.tasks().get(name, {})).get("state") == state and task["sent"],
             otherwise=lambda: f"{name} is not {state}: {self.page('/api/tasks')}",
@@ -65,7 +65,7 @@ class Watched:
             return False
 
     def look(self, ended: threading.Event) -> None:
-        """Collect command lines until told to end."""
+        """Collect command lines until stopped."""
         while not ended.wait(0.02):
             for file in Path("/proc").glob("[0-9]*/cmdline"):
                 try:
@@ -75,7 +75,7 @@ class Watched:
 
 
 def log_in(workspace: Workspace) -> str:
-    """Log in to the guarded registry as docker does; returns what its configuration then holds."""
+    """Log in to the guarded registry as docker does; returns the resulting configuration."""
     login = base64.b64encode(":".join(workspace.lab.guarded_login).encode()).decode()
     config = {"auths": {workspace.lab.guarded_registry: {"auth": login}}}
     Path(workspace.variables["DOCKER_CONFIG"], "config.json").write_text(json.dumps(config))
@@ -84,7 +84,7 @@ def log_in(workspace: Workspace) -> str:
 
 @pytest.fixture(scope="module")
 def watched(new_workspace: NewWorkspace) -> Watched:
-    """See `Watched`; the farm ends with the workspace."""
+    """The running farm; it ends with the workspace."""
     workspace = new_workspace()
     watched = Watched(workspace)
     ended = threading.Event()
@@ -107,7 +107,7 @@ def watched(new_workspace: NewWorkspace) -> Watched:
 
 
 def title(watched: Watched, package: str, rest: str) -> str:
-    """How a task is named: without the registry, the hash cut to eight digits."""
+    """The name of a task: without the registry, the hash cut to eight digits."""
     path, _, tag = watched.workspace.reference(package).partition("/")[2].partition(":")
     return f"{path}:{tag[:8]} {rest}"
 
@@ -119,7 +119,7 @@ def test_flower_asks_for_a_login(watched: Watched) -> None:
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64", "s390x"])
-def test_a_task_is_named_by_package_and_architecture_with_queue_worker_and_state(
+def test_a_task_is_listed_with_package_architecture_queue_worker_and_state(
     watched: Watched, arch: str
 ) -> None:
     task = watched.ended(title(watched, "fine", arch))
@@ -133,7 +133,7 @@ def test_publishing_is_a_task_on_its_own_queue_and_worker(watched: Watched) -> N
     assert task["worker"].startswith("publisher@")
 
 
-def test_a_failed_build_is_red_with_its_one_sentence_reason(watched: Watched) -> None:
+def test_a_failed_build_is_red_and_has_its_reason(watched: Watched) -> None:
     task = watched.ended(title(watched, "bad", "amd64"), "FAILURE")
     assert "failed with status 7" in task["exception"]
     page = watched.page(f"/task/{task['uuid']}")
@@ -141,7 +141,7 @@ def test_a_failed_build_is_red_with_its_one_sentence_reason(watched: Watched) ->
     assert "failed with status 7" in page
 
 
-def test_the_lengths_of_all_queues_are_there(watched: Watched) -> None:
+def test_the_lengths_of_all_queues_are_shown(watched: Watched) -> None:
     lengths = {
         queue["name"]: queue["messages"]
         for queue in watched.get("/api/queues/length").json()["active_queues"]
@@ -150,7 +150,7 @@ def test_the_lengths_of_all_queues_are_there(watched: Watched) -> None:
     assert "build.s390x" in watched.page("/broker")
 
 
-def test_the_pages_of_workers_and_tasks_come_up(watched: Watched) -> None:
+def test_the_pages_of_workers_and_tasks_load(watched: Watched) -> None:
     assert "publisher@" in watched.page("/workers")
     assert watched.get("/tasks").status == HTTPStatus.OK
 
@@ -174,13 +174,13 @@ def test_no_secret_is_in_arguments_logs_redis_or_flower(watched: Watched) -> Non
     assert found == []
 
 
-def test_a_second_farm_up_says_that_the_port_is_taken(watched: Watched) -> None:
+def test_a_second_farm_up_reports_that_the_port_is_in_use(watched: Watched) -> None:
     answer = watched.workspace.farm("up", **watched.variables)
     assert answer.code == 2
     assert "--flower-port" in answer.err
 
 
-def test_workers_lists_who_is_up(watched: Watched) -> None:
+def test_workers_lists_those_that_are_up(watched: Watched) -> None:
     workers = watched.workspace.done("workers", "--json").json
     assert sorted((worker["publisher"], worker["arches"][:1]) for worker in workers) == [
         (False, ["amd64"]),

@@ -1,4 +1,4 @@
-"""`farm pkg` stands where `linuxkit pkg` stood: its flags do on a farm what they do there."""
+"""`farm pkg` replaces `linuxkit pkg`: its flags have the same effect on a farm."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 ONE = "image: {}\narches: [amd64]\n"
 TWO = "image: {}\narches: [amd64, arm64]\n"
 NETWORKED = f"{PLAIN}RUN ls /sys/class/net | grep -v '^lo$'\n"
-"""Builds only where RUN steps have a network."""
+"""Builds only if RUN steps have a network."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def inspect(workspace: Workspace, reference: str) -> dict[str, object]:
 
 
 def short(workspace: Workspace, package: str) -> str:
-    """The reference of a package, as people are told it."""
+    """The reference of a package, in the short form that is printed."""
     return Reference.parse(workspace.reference(package)).familiar
 
 
@@ -63,7 +63,7 @@ def platforms(workspace: Workspace, reference: str) -> list[str]:
     return sorted(image["platform"]["architecture"] for image in images)
 
 
-def test_the_images_alone_then_the_index_alone_as_in_the_document_of_2021(shared: Workspace) -> None:
+def test_images_only_and_then_the_index_only_as_in_the_document_of_2021(shared: Workspace) -> None:
     reference = shared.reference("two")
     tag = reference.rpartition(":")[2]
     pushed = shared.done("pkg", "push", "--manifest=false", "two")
@@ -76,12 +76,12 @@ def test_the_images_alone_then_the_index_alone_as_in_the_document_of_2021(shared
     assert inspect(shared, reference)["signature"] == "signed"
 
 
-def test_sign_is_off_where_it_is_said(shared: Workspace) -> None:
+def test_sign_false_publishes_unsigned(shared: Workspace) -> None:
     shared.done("pkg", "push", "-sign=false", "-hash=unsigned", "one")
     assert inspect(shared, f"{shared.org}/one:unsigned")["signature"] == "unsigned"
 
 
-def test_an_index_that_is_not_to_be_made_is_no_base(shared: Workspace) -> None:
+def test_a_base_image_whose_index_is_not_published_is_refused(shared: Workspace) -> None:
     base = PLAIN + "RUN date\n"
     shared.write("base", Dockerfile=base, build_yml=ONE.format("base"))
     reference = shared.reference("base")
@@ -90,7 +90,7 @@ def test_an_index_that_is_not_to_be_made_is_no_base(shared: Workspace) -> None:
     assert (answer.code, "is not published, and its index is not part of this run" in answer.err) == (2, True)
 
 
-def test_manifest_publishes_what_stands_and_takes_in_what_is_added(own: Workspace) -> None:
+def test_manifest_publishes_existing_images_and_adds_later_ones(own: Workspace) -> None:
     own.write("part", Dockerfile=PLAIN, build_yml=TWO.format("part"))
     nothing = own.farm("pkg", "manifest", "-disable-content-trust", "part")
     assert (nothing.code, own.tags("part")) == (2, [])
@@ -102,7 +102,7 @@ def test_manifest_publishes_what_stands_and_takes_in_what_is_added(own: Workspac
     assert platforms(own, own.reference("part")) == ["amd64", "arm64"]
 
 
-def test_platforms_are_built_whatever_build_yml_says(own: Workspace) -> None:
+def test_platforms_of_a_push_override_build_yml(own: Workspace) -> None:
     own.write("wide", Dockerfile=PLAIN, build_yml=ONE.format("wide"))
     own.done("pkg", "push", "-disable-content-trust", "--platforms=linux/arm64", "wide")
     assert platforms(own, own.reference("wide")) == ["arm64"]
@@ -110,7 +110,7 @@ def test_platforms_are_built_whatever_build_yml_says(own: Workspace) -> None:
     assert platforms(own, own.reference("wide")) == ["amd64", "arm64"]
 
 
-def test_a_build_for_platforms_is_one_whatever_build_yml_says(own: Workspace) -> None:
+def test_platforms_of_a_build_override_build_yml(own: Workspace) -> None:
     own.write("wide", Dockerfile=PLAIN, build_yml=ONE.format("wide"))
     words = ("pkg", "build", "--platforms=linux/arm64", "wide")
     assert own.done(*words, "--dry-run").out == f"{short(own, 'wide')} arm64: pull it or build it\n"
@@ -118,7 +118,7 @@ def test_a_build_for_platforms_is_one_whatever_build_yml_says(own: Workspace) ->
     assert f"{own.reference('wide')}-arm64" in own.done("cache", "ls").out
 
 
-def test_skipped_platforms_leave_the_others_that_the_package_names(own: Workspace) -> None:
+def test_skip_platforms_builds_the_other_architectures_of_the_package(own: Workspace) -> None:
     own.write("usual", Dockerfile=PLAIN, build_yml="image: usual\n")
     own.write("only", Dockerfile=PLAIN, build_yml=ONE.format("only"))
     own.write("far", Dockerfile=PLAIN, build_yml="image: far\narches: [riscv64]\n")
@@ -133,7 +133,7 @@ def test_skipped_platforms_leave_the_others_that_the_package_names(own: Workspac
         assert short(own, "only") not in answer.out
 
 
-def test_without_platforms_a_push_is_of_all_and_a_build_of_this_machines_unless_emulate_is_set(
+def test_by_default_a_push_is_for_all_architectures_and_a_build_for_this_machines_unless_emulate_is_set(
     own: Workspace,
 ) -> None:
     own.write("all", Dockerfile=PLAIN, build_yml=TWO.format("all"))
@@ -148,7 +148,7 @@ def test_without_platforms_a_push_is_of_all_and_a_build_of_this_machines_unless_
     assert platforms(own, own.reference("all")) == ["amd64", "arm64"]
 
 
-def test_a_push_of_another_commit_builds_what_that_commit_holds(own: Workspace, tmp_path: Path) -> None:
+def test_a_push_of_another_commit_builds_the_content_of_that_commit(own: Workspace, tmp_path: Path) -> None:
     copying = f"{PLAIN}COPY text /text\n"
     own.write("past", Dockerfile=copying, build_yml=ONE.format("past"), text="before")
     tag = own.reference("past")
@@ -162,7 +162,7 @@ def test_a_push_of_another_commit_builds_what_that_commit_holds(own: Workspace, 
         assert held.read() == b"before"
 
 
-def test_plan_and_push_warn_of_a_hash_that_a_push_with_it_makes_stale(own: Workspace) -> None:
+def test_plan_and_push_warn_of_a_hash_that_the_push_makes_stale(own: Workspace) -> None:
     own.write("low", Dockerfile=PLAIN, build_yml=ONE.format("low"))
     old = own.reference("low")
     own.write("high", Dockerfile=f"FROM {old}\n", build_yml=ONE.format("high"))
@@ -185,7 +185,7 @@ def test_the_network_reaches_the_build(shared: Workspace, verb: str) -> None:
     shared.done(*words, "-network", "net")
 
 
-def test_network_off_beats_build_yml(own: Workspace) -> None:
+def test_nonetwork_overrides_build_yml(own: Workspace) -> None:
     own.write("net", Dockerfile=NETWORKED, build_yml=ONE.format("net") + "network: true\n")
     assert own.farm("pkg", "build", "-nonetwork", "net").code == 1
     own.done("pkg", "build", "net")
@@ -207,7 +207,7 @@ def test_the_dockerfile_and_build_arguments_reach_the_build(own: Workspace) -> N
     own.done("pkg", "build", "-force", *words)
 
 
-def test_layers_of_earlier_builds_are_used_unless_they_are_not_to_be(own: Workspace) -> None:
+def test_disable_cache_ignores_the_layers_of_earlier_builds(own: Workspace) -> None:
     own.write(
         "fresh",
         Dockerfile=f"{PLAIN}RUN cat /proc/sys/kernel/random/uuid > /id\n",
@@ -237,7 +237,7 @@ def test_the_git_tag_on_head_is_the_release(own: Workspace) -> None:
     assert own.done("pkg", "push", "-disable-content-trust", "-release=", "rel").code == 0
 
 
-def test_a_git_tag_of_one_repository_releases_no_package_of_another(own: Workspace) -> None:
+def test_a_git_tag_of_one_repository_does_not_release_a_package_of_another(own: Workspace) -> None:
     own.write("here", Dockerfile=PLAIN, build_yml=ONE.format("here"))
     git(own.directory, "tag", "v9")
     there = own.directory.parent / "there"
@@ -260,7 +260,7 @@ def test_a_dry_run_does_nothing(shared: Workspace) -> None:
     assert "one:dry" not in shared.done("cache", "ls").out
 
 
-def test_build_takes_from_the_cache_then_the_registry_then_builds(own: Workspace) -> None:
+def test_build_uses_the_cache_then_the_registry_then_builds(own: Workspace) -> None:
     own.write("look", Dockerfile=PLAIN, build_yml=ONE.format("look"))
 
     def origin(*words: str) -> str:
@@ -277,7 +277,7 @@ def test_build_takes_from_the_cache_then_the_registry_then_builds(own: Workspace
     assert own.farm("pkg", "build", "-pull", "-force", "look").code == 2
 
 
-def test_the_cache_is_where_linuxkits_variable_says(own: Workspace) -> None:
+def test_the_cache_is_the_directory_of_linuxkits_variable(own: Workspace) -> None:
     own.write("there", Dockerfile=PLAIN, build_yml=ONE.format("there"))
     place = own.directory.parent / "there"
     own.done("pkg", "build", "there", FARM_CACHE="", LINUXKIT_CACHE=str(place))
@@ -286,7 +286,7 @@ def test_the_cache_is_where_linuxkits_variable_says(own: Workspace) -> None:
     assert own.reference("there") in names
 
 
-def test_build_and_the_word_push_pushes_as_the_document_of_2021_has_it(own: Workspace) -> None:
+def test_build_with_the_word_push_pushes_as_in_the_document_of_2021(own: Workspace) -> None:
     own.write("word", Dockerfile=PLAIN, build_yml=ONE.format("word"))
     words = ("pkg", "build", "-disable-content-trust", "-hash=foo", "push")
     answer = subprocess.run(
@@ -305,7 +305,7 @@ def test_build_and_the_word_push_pushes_as_the_document_of_2021_has_it(own: Work
     assert "bar" in own.tags("word")
 
 
-def test_docker_loads_what_is_built(own: Workspace) -> None:
+def test_docker_loads_built_images_into_the_engine(own: Workspace) -> None:
     own.write("load", Dockerfile=PLAIN, build_yml=ONE.format("load"))
     own.done("pkg", "build", "--docker", "load")
     reference = own.reference("load")
@@ -320,7 +320,7 @@ def test_docker_loads_what_is_built(own: Workspace) -> None:
     assert own.farm("pkg", "push", "--docker", "load").code == 2
 
 
-def test_nobuild_pushes_what_the_cache_has(own: Workspace) -> None:
+def test_nobuild_pushes_the_images_in_the_cache(own: Workspace) -> None:
     own.write("kept", Dockerfile=PLAIN, build_yml=ONE.format("kept"))
     missing = own.farm("pkg", "push", "-nobuild", "-disable-content-trust", "kept")
     assert own.farm("pkg", "push", "-nobuild", "-manifest=false", "kept").code == 1
@@ -333,7 +333,7 @@ def test_nobuild_pushes_what_the_cache_has(own: Workspace) -> None:
     assert own.farm("pkg", "push", "-nobuild", "-force", "kept").code == 2
 
 
-def test_a_dry_run_of_nobuild_says_what_would_be_pushed_from_the_cache(own: Workspace) -> None:
+def test_a_dry_run_of_nobuild_prints_what_would_be_pushed_from_the_cache(own: Workspace) -> None:
     own.write("dry", Dockerfile=PLAIN, build_yml=TWO.format("dry"))
     words = ("pkg", "push", "-nobuild", "-disable-content-trust", "dry")
     own.done("pkg", "build", "-platforms=linux/amd64", "dry")
@@ -349,7 +349,7 @@ def test_a_dry_run_of_nobuild_says_what_would_be_pushed_from_the_cache(own: Work
     assert own.done(*words, "-dry-run").out.splitlines() == [f"{familiar}  published"]
 
 
-def test_nobuild_pushes_the_platforms_that_are_asked_for(own: Workspace) -> None:
+def test_nobuild_pushes_only_the_given_platforms(own: Workspace) -> None:
     own.write("some", Dockerfile=PLAIN, build_yml=TWO.format("some"))
     own.done("pkg", "build", "-platforms=linux/amd64,linux/arm64", "some")
     words = ("pkg", "push", "-nobuild", "-disable-content-trust", "some")
@@ -367,13 +367,13 @@ def test_nobuild_pushes_the_platforms_that_are_asked_for(own: Workspace) -> None
 
 
 @pytest.mark.parametrize("flag", ["-platforms", "-skip-platforms"])
-def test_the_index_alone_is_of_all_images_and_platforms_are_refused(shared: Workspace, flag: str) -> None:
+def test_platforms_are_refused_where_only_the_index_is_published(shared: Workspace, flag: str) -> None:
     answer = shared.farm("pkg", "push", "-image=false", f"{flag}=linux/amd64", "one")
     assert (answer.code, f"-{flag}: --image=false publishes the index of all" in answer.err) == (2, True)
 
 
 @pytest.mark.parametrize("nothing", ["-nobuild", "-image=false"])
-def test_flags_about_builds_are_told_in_a_note_where_nothing_is_built(own: Workspace, nothing: str) -> None:
+def test_build_flags_are_noted_where_nothing_is_built(own: Workspace, nothing: str) -> None:
     own.write("idle", Dockerfile=PLAIN, build_yml=ONE.format("idle"))
     (own.directory.parent / "file").write_text("A=new\n")
     own.done("pkg", "push", "-manifest=false", "idle")
@@ -384,7 +384,7 @@ def test_flags_about_builds_are_told_in_a_note_where_nothing_is_built(own: Works
     assert answer.err.splitlines() == [f"note: -{name}: -{nothing} builds nothing" for name in names]
 
 
-def test_a_tag_of_another_package_is_filled_in_and_orders_the_builds(own: Workspace) -> None:
+def test_a_reference_to_another_package_is_resolved_and_orders_the_builds(own: Workspace) -> None:
     own.write("low", Dockerfile=f"{PLAIN}RUN echo low > /low\n", build_yml=ONE.format("low"))
     yml = ONE.format("high") + "buildArgs: ['LOW=@lkt:pkg:../low']\n"
     own.write("high", Dockerfile="ARG LOW\nFROM ${LOW}\nRUN grep low /low\n", build_yml=yml)
@@ -393,7 +393,7 @@ def test_a_tag_of_another_package_is_filled_in_and_orders_the_builds(own: Worksp
     own.done("pkg", "push", "-disable-content-trust", "high", "low")
 
 
-def test_remote_tag_puts_the_very_bytes_under_another_name(own: Workspace) -> None:
+def test_remote_tag_copies_the_exact_bytes_to_another_name(own: Workspace) -> None:
     own.write("src", Dockerfile=PLAIN, build_yml=TWO.format("src"))
     own.done("push", "--no-sign", "src")
     source = own.reference("src")
@@ -401,18 +401,18 @@ def test_remote_tag_puts_the_very_bytes_under_another_name(own: Workspace) -> No
     for target in (here, elsewhere):
         assert "is " in own.done("pkg", "remote-tag", source, target).out
         assert inspect(own, target)["digest"] == inspect(own, source)["digest"]
-        assert "stood already" in own.done("pkg", "remote-tag", source, target).out
+        assert "existed already" in own.done("pkg", "remote-tag", source, target).out
     own.write("src", Dockerfile=f"{PLAIN}RUN date > /new\n", build_yml=TWO.format("src"))
     own.done("push", "--no-sign", "src")
     moved = own.done("pkg", "remote-tag", own.reference("src"), here)
-    assert "held something else before" in moved.err
+    assert "referred to something else before" in moved.err
     assert inspect(own, here)["digest"] == inspect(own, own.reference("src"))["digest"]
     pulled = own.done("cache", "pull", elsewhere)
     assert elsewhere in pulled.out
     assert own.farm("pkg", "remote-tag", f"{own.org}/src:none", here).code == 1
 
 
-def test_remote_tag_copies_between_registries_with_a_login_of_its_own(own: Workspace) -> None:
+def test_remote_tag_copies_between_registries_with_a_separate_login(own: Workspace) -> None:
     own.write("guard", Dockerfile=PLAIN, build_yml=ONE.format("guard"))
     own.done("push", "--no-sign", "guard")
     target = f"{own.lab.guarded_registry}/copied/{own.org.split('/')[1]}:v1"
@@ -427,7 +427,7 @@ def test_remote_tag_copies_between_registries_with_a_login_of_its_own(own: Works
     assert described["digest"] == inspect(own, own.reference("guard"))["digest"]
 
 
-def test_a_mirror_is_read_and_what_it_lacks_comes_from_the_registry(own: Workspace) -> None:
+def test_a_mirror_is_read_first_and_then_the_registry(own: Workspace) -> None:
     own.write("mir", Dockerfile=PLAIN, build_yml=ONE.format("mir"))
     own.done("push", "--no-sign", "mir")
     org = own.org.replace(own.lab.registry, "nowhere.invalid")
@@ -437,7 +437,7 @@ def test_a_mirror_is_read_and_what_it_lacks_comes_from_the_registry(own: Workspa
     reference = own.reference("mir").replace(own.lab.registry, "nowhere.invalid")
     pulled = own.done("cache", "pull", reference, LINUXKIT_MIRROR=mirror)
     assert pulled.out.startswith(reference)
-    # A mirror that does not answer, and one that lacks the image: the registry itself is asked.
+    # With a mirror that does not answer, or lacks the image, the registry itself is asked.
     for away in ("http://127.0.0.1:1", f"http://{own.lab.registry}/elsewhere"):
         assert own.done("cache", "pull", own.reference("mir"), LINUXKIT_MIRROR=away).code == 0
     assert own.farm("cache", "pull", reference, LINUXKIT_MIRROR="nowhere.invalid=ftp://x").code == 2

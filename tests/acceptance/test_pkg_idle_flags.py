@@ -1,4 +1,4 @@
-"""A flag of `linuxkit pkg` that means nothing on a farm is told in a note, or refused; never ignored."""
+"""A flag of `linuxkit pkg` that has no effect on a farm is noted or refused, never silently ignored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NOTED = [
 
 @pytest.fixture(scope="module")
 def shared(new_workspace: NewWorkspace) -> Workspace:
-    """A workspace whose one package no test changes."""
+    """A workspace with one package, which no test changes."""
     workspace = new_workspace()
     workspace.variables["FARM_CACHE"] = str(workspace.directory.parent / "cache")
     plain = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
@@ -33,7 +33,7 @@ def shared(new_workspace: NewWorkspace) -> Workspace:
 
 
 @pytest.mark.parametrize("flag", NOTED)
-def test_a_flag_that_means_nothing_here_is_told_in_a_note(shared: Workspace, flag: str) -> None:
+def test_a_flag_without_effect_is_noted(shared: Workspace, flag: str) -> None:
     name = flag.lstrip("-").partition("=")[0]
     for verb in ("build", "push"):
         answer = shared.done("pkg", verb, "-dry-run", flag, "one")
@@ -49,7 +49,7 @@ def test_a_flag_that_means_nothing_here_is_told_in_a_note(shared: Workspace, fla
         ("build", "-enable-content-trust"),
     ],
 )
-def test_a_flag_that_one_verb_cannot_use_is_told_in_a_note(shared: Workspace, verb: str, flag: str) -> None:
+def test_a_flag_that_one_verb_cannot_use_is_noted(shared: Workspace, verb: str, flag: str) -> None:
     name = flag.lstrip("-").partition("=")[0]
     assert f"note: --{name}: " in shared.done("pkg", verb, "-dry-run", flag, "one").err
 
@@ -65,12 +65,12 @@ def test_a_flag_that_one_verb_cannot_use_is_told_in_a_note(shared: Workspace, ve
         "-image=false -manifest=false",
     ],
 )
-def test_a_flag_that_cannot_be_obeyed_is_refused(shared: Workspace, flag: str) -> None:
+def test_a_flag_that_cannot_be_honoured_is_refused(shared: Workspace, flag: str) -> None:
     answer: Answer = shared.farm("pkg", "push", *flag.split(), "one")
     assert (answer.code, flag.lstrip("-").partition("=")[0].split()[0] in answer.err) == (2, True)
 
 
-def test_builders_are_noted_by_a_push_whose_workers_have_their_own(shared: Workspace) -> None:
+def test_a_push_notes_builders_since_its_workers_have_their_own(shared: Workspace) -> None:
     there = "linux/arm64=there"
     named = shared.done("pkg", "push", "-dry-run", f"-builders={there}", "one")
     assert "note: --builders: " in named.err

@@ -1,4 +1,4 @@
-"""`farm pkg show-tag` prints what the real `linuxkit pkg show-tag` printed, however its flags are spelled."""
+"""`farm pkg show-tag` prints the same as the real `linuxkit pkg show-tag`, in every spelling of its flags."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ BETTER = {
     "extra source changed": "linuxkit/extra:4b681f870d44d1086759eaffbc87a03b531c0472-dirty-",
     "depends from file": "linuxkit/depok:",
 }
-"""Where here is better than linuxkit, and how the answer begins."""
+"""Cases in which the farm improves on linuxkit, and the beginning of its output."""
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository in which linuxkit's answers were recorded."""
+    """The repository in which linuxkit's output was recorded."""
     return make_repository(tmp_path_factory.mktemp("vectors") / "repo", VECTORS["repo"])
 
 
@@ -48,7 +48,9 @@ def _old(word: str) -> str:
 
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
-def test_tags_are_linuxkits_in_both_spellings(case: dict[str, Any], original: Path, tmp_path: Path) -> None:
+def test_tags_are_those_of_linuxkit_in_both_flag_spellings(
+    case: dict[str, Any], original: Path, tmp_path: Path
+) -> None:
     repository = tmp_path / "repo"
     shutil.copytree(original, repository, symlinks=True)
     do(repository, case["do"])
@@ -73,7 +75,7 @@ def test_tags_are_linuxkits_in_both_spellings(case: dict[str, Any], original: Pa
         "-verbose=2 -mirror http://mirror --cert-file /etc/hostname pkg -org other show-tag",
     ],
 )
-def test_flags_may_stand_before_the_verb_and_linuxkits_own_before_pkg(original: Path, words: str) -> None:
+def test_flags_may_precede_the_verb_and_linuxkits_own_may_precede_pkg(original: Path, words: str) -> None:
     before = _show_tag(original, ["--org", "other", "pkg/plain"])
     clean = {**os.environ, "FARM_CONFIG": os.devnull}
     after = subprocess.run(
@@ -89,6 +91,6 @@ def test_flags_may_stand_before_the_verb_and_linuxkits_own_before_pkg(original: 
     assert after.stdout.startswith("other/plain:")
 
 
-def test_each_directory_has_its_line_whatever_else_is_named(original: Path) -> None:
+def test_each_directory_has_its_own_line_whatever_the_others_are(original: Path) -> None:
     lines = [_show_tag(original, [package]).stdout for package in ("pkg/plain", "pkg/templ", "pkg/plain")]
     assert _show_tag(original, ["pkg/plain", "pkg/templ", "pkg/plain"]).stdout == "".join(lines)

@@ -1,4 +1,4 @@
-"""The private farm says that it is one, and is never taken for one with other settings."""
+"""The private farm is announced, and never mistaken for one with other settings."""
 
 from __future__ import annotations
 
@@ -21,33 +21,35 @@ OTHERS = "a farm with other settings is up here (farm down ends it)"
 
 
 def on_a_terminal(workspace: Workspace, *words: str) -> tuple[str, str]:
-    """What `farm WORDS` prints on standard output, and what on the terminal that is its standard error."""
-    ours, theirs = pty.openpty()
+    """What `farm WORDS` prints on standard output, and on the terminal that is its standard error."""
+    leader, follower = pty.openpty()
     done = subprocess.run(
         [FARM, *words],
         cwd=workspace.directory,
         env=workspace.environment(),
         stdout=subprocess.PIPE,
-        stderr=theirs,
+        stderr=follower,
         text=True,
         timeout=60,
         check=True,
     )
-    os.close(theirs)
-    told = os.read(ours, 65536).decode()
-    os.close(ours)
-    return done.stdout, told
+    os.close(follower)
+    errors = os.read(leader, 65536).decode()
+    os.close(leader)
+    return done.stdout, errors
 
 
-def test_people_are_told_once_that_no_broker_is_set(workspace: Workspace) -> None:
+def test_a_terminal_gets_a_note_that_no_broker_is_set(workspace: Workspace) -> None:
     where = workspace.variables["FARM_STATE_DIR"]
-    out, told = on_a_terminal(workspace, "status", "--json")
+    out, errors = on_a_terminal(workspace, "status", "--json")
     assert out.strip() == "[]"
-    assert told.splitlines() == [f"note: no broker is set: using the private farm in {where}"]
+    assert errors.splitlines() == [f"note: no broker is set: using the private farm in {where}"]
     assert workspace.done("status", "--json").err == ""
 
 
-def test_flags_that_the_farm_that_is_up_would_not_obey_are_refused(workspace: Workspace, broker: str) -> None:
+def test_settings_that_differ_from_those_of_the_running_farm_are_refused(
+    workspace: Workspace, broker: str
+) -> None:
     port = {"FARM_FLOWER_PORT": str(free_port())}
     workspace.write("one", Dockerfile=PLAIN, build_yml="image: one\narches: [amd64]\n")
     workspace.done("up", "--detach", **port)
@@ -61,9 +63,7 @@ def test_flags_that_the_farm_that_is_up_would_not_obey_are_refused(workspace: Wo
     workspace.done("down")
 
 
-def test_a_farm_that_works_for_a_broker_is_not_taken_for_the_private_one(
-    workspace: Workspace, broker: str
-) -> None:
+def test_a_farm_of_a_broker_is_not_mistaken_for_the_private_farm(workspace: Workspace, broker: str) -> None:
     workspace.done("up", "--detach", "--broker", broker, FARM_FLOWER_PORT=str(free_port()))
     assert OTHERS in workspace.farm("status").err
     assert workspace.done("status", "--json", "--broker", broker).json == []
@@ -71,8 +71,8 @@ def test_a_farm_that_works_for_a_broker_is_not_taken_for_the_private_one(
     assert workspace.done("status", "--json").json == []
 
 
-def test_a_farm_that_nobody_needs_any_more_gives_way_to_one_with_other_settings(workspace: Workspace) -> None:
-    """A command that follows another at once gets workers as its own settings say."""
+def test_an_unused_farm_is_replaced_by_one_with_other_settings(workspace: Workspace) -> None:
+    """A command that immediately follows another gets workers with its own settings."""
     workspace.write("one", Dockerfile=PLAIN, build_yml="image: one\narches: [amd64]\n")
     workspace.done("push", "--no-sign", "one")
     nowhere = workspace.farm("push", "--no-sign", "--force", "one", "--engine", "unix:///no/such/engine.sock")
@@ -81,7 +81,7 @@ def test_a_farm_that_nobody_needs_any_more_gives_way_to_one_with_other_settings(
 
 
 def test_a_push_needs_five_programs_and_no_other(workspace: Workspace, tmp_path: Path) -> None:
-    """Besides a Docker Engine; openssl and notary sign, and redis-server is for where no broker is set."""
+    """Besides a Docker Engine; openssl and notary sign, and redis-server is needed if no broker is set."""
     for name in ("git", "notary", "openssl", "setpriv", "redis-server"):
         program = shutil.which(name)
         assert program

@@ -1,4 +1,4 @@
-"""Three example packages go from git to three signed indexes, and a stranger can trust and run them."""
+"""Three example packages go from git to three signed indexes, which any client can verify and run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ARCHES = {"amd64": "x86_64", "arm64": "aarch64", "s390x": "s390x"}
 PACKAGES = ("hello", "motd", "greeter")
-# Nobody listens on port 1.
+# Nothing listens on port 1.
 NOWHERE = "redis://127.0.0.1:1/0"
 
 
@@ -35,7 +35,7 @@ def pushed(new_workspace: NewWorkspace) -> Workspace:
 def docker(
     workspace: Workspace, home: Path, *words: str, trust: bool = True
 ) -> subprocess.CompletedProcess[str]:
-    """The docker client of somebody who never saw the farm."""
+    """A docker client that knows nothing of the farm."""
     environment = workspace.lab.docker_trust_environment(home) | {"DOCKER_CONTENT_TRUST": str(int(trust))}
     command = [workspace.lab.docker_cli, *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
@@ -52,31 +52,27 @@ def test_the_registry_holds_three_indexes_and_nine_images(pushed: Workspace) -> 
 
 
 @pytest.mark.parametrize("arch", ARCHES)
-def test_every_image_was_really_built_on_its_architecture(
-    pushed: Workspace, arch: str, tmp_path: Path
-) -> None:
+def test_every_image_was_built_on_its_architecture(pushed: Workspace, arch: str, tmp_path: Path) -> None:
     image = f"{pushed.reference('hello')}-{arch}"
     ran = docker(pushed, tmp_path, "run", "--rm", f"--platform=linux/{arch}", image, trust=False)
     assert ran.stdout.strip() == ARCHES[arch], ran.stderr
 
 
-def test_a_package_gets_the_extra_source_and_the_base_that_it_names(
-    pushed: Workspace, tmp_path: Path
-) -> None:
+def test_a_package_is_built_with_its_extra_source_and_base_image(pushed: Workspace, tmp_path: Path) -> None:
     motd = docker(pushed, tmp_path, "run", "--rm", f"{pushed.reference('motd')}-amd64", trust=False)
     assert motd.stdout.splitlines() == ["Built by the farm, signed for everyone. Architecture:", "x86_64"]
     greeting = docker(pushed, tmp_path, "run", "--rm", f"{pushed.reference('greeter')}-amd64", trust=False)
     assert greeting.stdout.strip() == "greetings from x86_64"
 
 
-def test_a_stranger_with_content_trust_pulls_the_signed_tag(pushed: Workspace, tmp_path: Path) -> None:
+def test_a_client_with_content_trust_pulls_the_signed_tag(pushed: Workspace, tmp_path: Path) -> None:
     pulled = docker(pushed, tmp_path, "pull", pushed.reference("hello"))
     assert pulled.returncode == 0, pulled.stderr
     digest = pushed.done("inspect", "--json", pushed.reference("hello")).json["digest"]
     assert digest in pulled.stdout
 
 
-def test_a_stranger_with_content_trust_refuses_an_unsigned_tag(pushed: Workspace, tmp_path: Path) -> None:
+def test_a_client_with_content_trust_refuses_an_unsigned_tag(pushed: Workspace, tmp_path: Path) -> None:
     refused = docker(pushed, tmp_path, "pull", f"{pushed.reference('hello')}-amd64")
     assert refused.returncode != 0
     assert "No valid trust data" in refused.stderr
@@ -123,7 +119,7 @@ def held(pushed: Workspace) -> Iterator[Workspace]:
         yield pushed
 
 
-def test_an_index_that_stands_unsigned_is_signed_and_nothing_built(held: Workspace) -> None:
+def test_an_unsigned_index_is_signed_and_nothing_is_built(held: Workspace) -> None:
     held.write("late", Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m\n")
     held.done("trust", "init", "late")
     held.done("push", "--no-sign", "late")
@@ -136,7 +132,7 @@ def test_an_index_that_stands_unsigned_is_signed_and_nothing_built(held: Workspa
     assert held.done("inspect", "--json", reference).json["signature"] == "signed"
 
 
-def test_the_manifest_verb_publishes_what_stands_and_builds_nothing(held: Workspace) -> None:
+def test_manifest_publishes_existing_images_and_builds_nothing(held: Workspace) -> None:
     held.write("parts", Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n")
     refused = held.farm("manifest", "parts")
     assert refused.code == 2
@@ -149,8 +145,8 @@ def test_the_manifest_verb_publishes_what_stands_and_builds_nothing(held: Worksp
     assert "nothing to do" in held.done("manifest", "--only", "amd64", "--partial", "parts").out
 
 
-def test_the_manifest_verb_takes_in_what_was_added_since(held: Workspace, tmp_path: Path) -> None:
-    """Whoever builds an architecture elsewhere pushes NAME:HASH-ARCH, and has the index completed."""
+def test_manifest_adds_images_that_were_pushed_since(held: Workspace, tmp_path: Path) -> None:
+    """Who builds an architecture elsewhere pushes NAME:HASH-ARCH, and then completes the index."""
     base = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
     held.write("grows", Dockerfile=base, build_yml="image: grows\narches: [amd64]\n")
     held.done("trust", "init", "grows")

@@ -1,4 +1,4 @@
-"""A release: every package of a push stands under one more tag, all or none, and never over another."""
+"""A release publishes every package of a push under one more tag, all or none, and never replaces another."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def released(new_workspace: NewWorkspace) -> Iterator[Workspace]:
 
 
 def inspect(workspace: Workspace, package: str, tag: str = "") -> tuple[str, str]:
-    """The digest and the signature of a package's tag; by default of its hash."""
+    """The digest and the signature of a tag of a package; by default of its hash."""
     reference = f"{workspace.org}/{package}:{tag}" if tag else workspace.reference(package)
     described = workspace.done("inspect", "--json", reference).json
     return described["digest"], described["signature"]
 
 
-def test_a_release_is_the_very_index_signed_under_another_tag(released: Workspace) -> None:
+def test_a_release_is_the_same_index_signed_under_another_tag(released: Workspace) -> None:
     for package in PACKAGES:
         assert inspect(released, package, "v1.2") == inspect(released, package)
         assert inspect(released, package, "v1.2")[1] == "signed"
@@ -48,7 +48,7 @@ def test_a_second_push_of_the_release_does_nothing(released: Workspace) -> None:
     assert "nothing to do" in answer.out
 
 
-def test_what_stands_is_released_without_a_build(released: Workspace) -> None:
+def test_a_published_package_is_released_without_a_build(released: Workspace) -> None:
     assert "release it as v1.3" in released.done("plan", "--release", "v1.3", "one").out
     run = released.done("push", "--json", "--release", "v1.3", "one").json
     assert [package["package"] for package in run["packages"]] == ["release v1.3"]
@@ -56,7 +56,7 @@ def test_what_stands_is_released_without_a_build(released: Workspace) -> None:
     assert "v1.3" not in released.tags("two")
 
 
-def test_a_release_is_never_made_over_another_and_then_nothing_is_done(released: Workspace) -> None:
+def test_a_release_never_replaces_another_and_then_nothing_is_done(released: Workspace) -> None:
     before = inspect(released, "one", "v1.2")
     released.write("one", more="changed", Dockerfile=PLAIN, build_yml="image: one\narches: [amd64, arm64]\n")
     tags = {package: released.tags(package) for package in PACKAGES}

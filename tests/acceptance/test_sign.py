@@ -1,4 +1,4 @@
-"""A tag is signed by hand: by the farm, or by the very notary command line that it prints."""
+"""A tag is signed manually: by the farm, or by the notary command that it prints."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 
 @pytest.fixture(scope="module")
 def unsigned(new_workspace: NewWorkspace) -> Workspace:
-    """A package that stands unsigned for two architectures; its name is prepared for signing."""
+    """A package that is published unsigned for two architectures; its name is prepared for signing."""
     workspace = new_workspace()
     workspace.write("plain", Dockerfile=BASE, build_yml="image: plain\narches: [amd64, arm64]\n")
     workspace.done("trust", "init", "plain")
@@ -28,12 +28,12 @@ def unsigned(new_workspace: NewWorkspace) -> Workspace:
 
 
 def signature(workspace: Workspace, reference: str) -> str:
-    """What `farm inspect` says of a tag's signature."""
+    """The signature of a tag according to `farm inspect`."""
     state: str = workspace.done("inspect", "--json", reference).json["signature"]
     return state
 
 
-def test_what_is_printed_is_what_a_person_types_to_sign(unsigned: Workspace, tmp_path: Path) -> None:
+def test_the_printed_commands_sign_when_they_are_run(unsigned: Workspace, tmp_path: Path) -> None:
     reference = unsigned.reference("plain") + "-arm64"
     line = unsigned.done("sign", "--print", reference).out.strip()
     described = unsigned.done("inspect", "--json", reference).json
@@ -56,7 +56,9 @@ def test_what_is_printed_is_what_a_person_types_to_sign(unsigned: Workspace, tmp
     assert signature(unsigned, reference) == "signed"
 
 
-def test_an_index_and_an_image_are_signed_at_once_and_again_changes_nothing(unsigned: Workspace) -> None:
+def test_an_index_and_an_image_are_signed_together_and_a_second_time_changes_nothing(
+    unsigned: Workspace,
+) -> None:
     index = unsigned.reference("plain")
     both = [index, f"{index}-amd64"]
     rows = unsigned.done("sign", "--json", *both).json
@@ -65,9 +67,9 @@ def test_an_index_and_an_image_are_signed_at_once_and_again_changes_nothing(unsi
     assert unsigned.done("sign", "--json", *both).json == rows
 
 
-def test_nothing_is_signed_that_does_not_stand_or_has_no_tag(unsigned: Workspace) -> None:
+def test_an_image_that_does_not_exist_or_has_no_tag_is_not_signed(unsigned: Workspace) -> None:
     missing = unsigned.farm("sign", f"{unsigned.org}/plain:no-such-tag")
     assert (missing.code, "holds no such image" in missing.err) == (1, True)
     digest = f"{unsigned.org}/plain@sha256:{'0' * 64}"
     pinned = unsigned.farm("sign", digest)
-    assert (pinned.code, "a signature is for a tag" in pinned.err) == (2, True)
+    assert (pinned.code, "only a tag can be signed" in pinned.err) == (2, True)

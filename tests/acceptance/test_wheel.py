@@ -1,4 +1,4 @@
-"""The built wheel, installed away from the sources, behaves as the editable install does."""
+"""The wheel, installed away from the sources, behaves like the editable install."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ FINE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo by the whe
 
 @dataclass(frozen=True)
 class Installed:
-    """An environment of its own, in which nothing of the sources is found."""
+    """A virtual environment in which the sources cannot be found."""
 
     wheel: Path
     python: Path
 
     def run(self, *words: str) -> str:
-        """Run its Python to its end, which must be good; returns what it printed."""
+        """Run its Python, which must succeed; returns the output."""
         command = [str(self.python), "-I", *words]
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
 
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The wheel as `make wheel` builds it, in a fresh environment, with the dependencies that are here."""
+    """The wheel as `make wheel` builds it, in a new environment with the installed dependencies."""
     home = tmp_path_factory.mktemp("wheel")
     _run(sys.executable, "-m", "venv", "--without-pip", str(home / "venv"))
     python = home / "venv" / "bin" / "python"
@@ -49,7 +49,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     _run(*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(home), str(ROOT))
     (wheel,) = home.glob("*.whl")
     _run(*pip, "--python", str(python), "install", "--no-deps", "--no-index", str(wheel))
-    # A path file is not read in a directory that another one names, so that the editable install is not seen.
+    # A path file in a directory that another one names is not read, so the editable install is not found.
     (site,) = (home / "venv" / "lib").glob("python*/site-packages")
     (site / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n")
     return Installed(wheel, python)
@@ -69,20 +69,22 @@ def editable(new_workspace: NewWorkspace) -> Workspace:
 
 @pytest.fixture(scope="module")
 def workspace(editable: Workspace, installed: Installed) -> Workspace:
-    """The same package, and the command out of the wheel."""
+    """The same package, and the command of the wheel."""
     return replace(editable, program=str(installed.python.parent / "farm"))
 
 
-def test_it_runs_nothing_out_of_the_sources(installed: Installed) -> None:
-    told = installed.run(
+def test_the_wheel_runs_nothing_from_the_sources(installed: Installed) -> None:
+    files = installed.run(
         "-c", "import farm, tasks, workers; print(farm.__file__, tasks.__file__, workers.__file__)"
     )
-    assert all(Path(file).is_relative_to(installed.python.parents[1]) for file in told.split())
+    assert all(Path(file).is_relative_to(installed.python.parents[1]) for file in files.split())
     version = installed.run("-c", "from importlib.metadata import version; print(version('linuxkit-farm'))")
     assert version.strip() == __version__
 
 
-def test_it_holds_every_file_of_the_farm_and_none_of_the_lab_or_the_tests(installed: Installed) -> None:
+def test_the_wheel_holds_every_file_of_the_farm_and_none_of_the_lab_or_the_tests(
+    installed: Installed,
+) -> None:
     with zipfile.ZipFile(installed.wheel) as wheel:
         names = {name for name in wheel.namelist() if ".dist-info/" not in name and ".data/" not in name}
     sources = {
@@ -95,7 +97,7 @@ def test_it_holds_every_file_of_the_farm_and_none_of_the_lab_or_the_tests(instal
     assert any(name.endswith(".lua") for name in names)
 
 
-def test_every_module_of_it_can_be_imported(installed: Installed) -> None:
+def test_every_module_of_the_wheel_can_be_imported(installed: Installed) -> None:
     text = (
         "import importlib, pkgutil, farm, tasks, workers\n"
         "for package in (farm, tasks, workers):\n"
@@ -122,7 +124,7 @@ def test_every_module_of_it_can_be_imported(installed: Installed) -> None:
     ],
     ids=" ".join,
 )
-def test_it_says_what_the_editable_install_says(
+def test_the_wheel_prints_what_the_editable_install_prints(
     editable: Workspace, workspace: Workspace, words: list[str]
 ) -> None:
     assert editable.program == FARM != workspace.program

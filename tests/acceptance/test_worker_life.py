@@ -1,4 +1,4 @@
-"""A worker's life: seen, drained, resumed, ended once and twice, and reconnected to what went away."""
+"""The life of a worker: listed, drained, resumed, stopped by one or two signals, and reconnected."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _seconds = itertools.count(7013)
 
 
 class Farm:
-    """Workers for amd64 alone, and what maintainers and owners ask of them."""
+    """Workers for amd64 only, and the commands of maintainers and operators."""
 
     def __init__(self, workspace: Workspace, broker: str) -> None:
         self.workspace = workspace
@@ -54,7 +54,7 @@ class Farm:
 
     @contextmanager
     def worker(self, name: str, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
-        """A worker that is up; killed in the end if it is still there."""
+        """A worker that is up; killed at the end if it still runs."""
         process = self.start(name, *words, **variables)
         try:
             self.await_worker(name, *(set(WorkerState) - {"silent"}))
@@ -67,7 +67,7 @@ class Farm:
         return {worker["name"]: worker for worker in self.done("workers", "--json").json}
 
     def worker_state(self, name: str) -> str:
-        """The state of one, "" for none."""
+        """The state of a worker, "" if there is none."""
         return str(self.workers().get(name, {}).get("state", ""))
 
     def push(self, package: str, command: str) -> str:
@@ -111,14 +111,14 @@ class Farm:
 
 @pytest.fixture
 def farm(workspace: Workspace, broker: str) -> Iterator[Farm]:
-    """See `Farm`."""
+    """The running farm."""
     farm = Farm(workspace, broker)
     yield farm
     farm.store.close()
 
 
 def runs_anywhere(words: str) -> bool:
-    """Whether a process of this machine, in whatever container, has these words."""
+    """Whether a process of this machine, in any container, has these words."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             if words.encode() in file.read_bytes():
@@ -145,13 +145,13 @@ def end(process: subprocess.Popen[str]) -> None:
 
 
 def ended(process: subprocess.Popen[str], seconds: float) -> str:
-    """What a process printed, which must end well within that time."""
+    """The output of a process, which must succeed within that time."""
     printed, _ = process.communicate(timeout=seconds)
     assert process.returncode == 0, printed
     return printed
 
 
-def test_workers_tells_what_each_is_and_does(farm: Farm) -> None:
+def test_workers_lists_what_each_is_and_does(farm: Farm) -> None:
     names = ("own@test", "s390x@test")
     with farm.worker(names[0]), farm.worker(names[1], "--arch", "s390x", "--emulate"):
         run = farm.push("busy", "sleep 3600")
@@ -172,7 +172,7 @@ def test_workers_tells_what_each_is_and_does(farm: Farm) -> None:
     assert "s390x (emulated)" in "\n".join(lines)
 
 
-def test_a_drained_worker_finishes_its_job_takes_no_other_and_stays_so_when_it_starts_again(
+def test_a_drained_worker_finishes_its_job_accepts_no_other_and_stays_drained_after_a_restart(
     farm: Farm,
 ) -> None:
     with farm.worker("a@test") as process:
@@ -204,8 +204,8 @@ def test_a_terminal_shows_the_workers_as_a_table(farm: Farm) -> None:
     assert "a@test" in screen
 
 
-def test_no_job_is_lost_when_workers_come_go_and_are_drained(farm: Farm) -> None:
-    """There is no publisher, and so no reconciler: what is lost here stays lost."""
+def test_no_job_is_lost_when_workers_start_stop_and_are_drained(farm: Farm) -> None:
+    """There is no publisher, and so no reconciler: a lost job would stay lost."""
     names = [f"p{number}" for number in range(14)]
     for name in names:
         farm.workspace.write(
@@ -223,7 +223,7 @@ def test_no_job_is_lost_when_workers_come_go_and_are_drained(farm: Farm) -> None
     assert {job["lost"] for job in farm.jobs(run)} == {0}
 
 
-def test_a_worker_ends_when_it_is_told_to_also_while_redis_is_away(farm: Farm) -> None:
+def test_a_worker_stops_on_a_signal_while_redis_is_away(farm: Farm) -> None:
     redis = farm.workspace.lab.services["redis"]
     with farm.worker("a@test") as process:
         redis.stop()
@@ -234,12 +234,12 @@ def test_a_worker_ends_when_it_is_told_to_also_while_redis_is_away(farm: Farm) -
             redis.start()
 
 
-def test_drain_names_a_worker_that_is_not_there(farm: Farm) -> None:
+def test_drain_of_an_unknown_worker_is_refused(farm: Farm) -> None:
     answer = farm.run("workers", "drain", "nobody@test")
     assert (answer.code, "there is no worker nobody@test" in answer.err) == (1, True)
 
 
-def test_one_sigterm_lets_a_worker_finish_its_job_and_take_no_other(farm: Farm) -> None:
+def test_after_one_sigterm_a_worker_finishes_its_job_and_accepts_no_other(farm: Farm) -> None:
     with farm.worker("a@test") as process:
         first = farm.push("first", "sleep 6")
         farm.await_job(first, "building")
@@ -256,7 +256,7 @@ def test_one_sigterm_lets_a_worker_finish_its_job_and_take_no_other(farm: Farm) 
     [(signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGINT), (signal.SIGQUIT,)],
     ids=["SIGTERM twice", "SIGINT twice", "SIGQUIT"],
 )
-def test_a_worker_that_is_told_twice_stops_its_build_and_hands_the_job_back(
+def test_after_two_sigterms_a_worker_stops_its_build_and_returns_the_job(
     farm: Farm, signals: tuple[signal.Signals, ...]
 ) -> None:
     seconds = next(_seconds)
@@ -269,21 +269,21 @@ def test_a_worker_that_is_told_twice_stops_its_build_and_hands_the_job_back(
             wait_until(lambda: runs_anywhere(mark))
             for number in signals:
                 process.send_signal(number)
-                # Two signals that are pending at once are one.
+                # Two pending signals of one kind are delivered once.
                 wait_until(lambda: process.poll() is not None or farm.worker_state("a@test") == "leaving")
             ended(process, 15)
             assert not runs_anywhere(mark)
             job = farm.job(run)
             assert (job["state"], job["lost"]) == ("queued", 0)
         farm.done("workers", "resume", "b@test")
-        # The lease lives for 30 s: it was given back, or this would take longer.
+        # The lease lives for 30 s: it was released, or this would take longer.
         taken = wait_until(lambda: (job := farm.job(run))["worker"] == "b@test" and job, 15)
         assert taken["lost"] == 0
         farm.done("cancel", run)
         wait_until(lambda: not runs_anywhere(mark))
 
 
-def test_a_worker_whose_build_does_not_end_when_told_twice_is_gone_soon_all_the_same(farm: Farm) -> None:
+def test_after_two_sigterms_a_worker_ends_soon_even_if_its_build_does_not(farm: Farm) -> None:
     with farm.worker("a@test") as process:
         run = farm.push("stuck", "sleep 3600")
         farm.await_job(run, "building")
@@ -309,7 +309,7 @@ def test_a_worker_that_hangs_or_was_killed_is_silent_and_not_counted_on(farm: Fa
         for name in ("hangs@test", "killed@test"):
             farm.await_worker(name, "silent")
             check = farm.run("worker", "--check", "--name", name)
-            assert (check.code, f"{name} gives no sign of life" in check.err) == (3, True)
+            assert (check.code, f"{name} missed its heartbeats" in check.err) == (3, True)
         farm.workspace.write(
             "late", Dockerfile=f"{BASE}RUN true\n", build_yml="image: late\narches: [amd64]\n"
         )
@@ -319,7 +319,7 @@ def test_a_worker_that_hangs_or_was_killed_is_silent_and_not_counted_on(farm: Fa
         wait_until(lambda: farm.run("worker", "--check", "--name", "hangs@test").code == 0, 40)
 
 
-def test_a_worker_outlives_a_restart_of_redis_with_a_build_in_hand_and_without(farm: Farm) -> None:
+def test_a_worker_survives_a_restart_of_redis_with_and_without_a_build_in_progress(farm: Farm) -> None:
     redis = farm.workspace.lab.services["redis"]
     with farm.worker("a@test"):
         run = farm.push("slow", "sleep 4")
@@ -354,7 +354,7 @@ def test_a_worker_that_starts_before_redis_waits_for_it(farm: Farm) -> None:
         ended(process, 30)
 
 
-def test_a_worker_outlives_a_restart_of_the_registry(farm: Farm) -> None:
+def test_a_worker_survives_a_restart_of_the_registry(farm: Farm) -> None:
     registry = farm.workspace.lab.services["registry"]
     with farm.worker("a@test"):
         farm.await_job(farm.push("before", "true"), "built")
@@ -366,7 +366,7 @@ def test_a_worker_outlives_a_restart_of_the_registry(farm: Farm) -> None:
         farm.await_job(farm.push("after", "true"), "built")
 
 
-def test_a_worker_outlives_a_restart_of_its_engine(farm: Farm) -> None:
+def test_a_worker_survives_a_restart_of_its_engine(farm: Farm) -> None:
     with another_engine() as engine, farm.worker("a@test", FARM_ENGINE=engine.address):
         farm.await_job(farm.push("before", "true"), "built")
         engine.service.stop()
@@ -374,7 +374,7 @@ def test_a_worker_outlives_a_restart_of_its_engine(farm: Farm) -> None:
         assert farm.await_job(farm.push("after", "true"), "built")["lost"] == 0
 
 
-def test_a_worker_whose_disk_is_full_says_so_and_refuses_jobs_with_that_reason(farm: Farm) -> None:
+def test_a_worker_with_a_full_disk_reports_it_and_refuses_jobs_for_that_reason(farm: Farm) -> None:
     with farm.worker("a@test", FARM_DISK_FREE="900TiB"):
         assert "disk full" in str(farm.workers()["a@test"]["trouble"])
         assert "disk full" in farm.done("workers").out

@@ -1,4 +1,4 @@
-"""A farm of separate workers, each consuming its own architecture's queue alone."""
+"""A farm of separate workers, each of which consumes only the queue of its architecture."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PACKAGES = ("hello", "motd", "greeter")
 def workers(
     workspace: Workspace, broker: str, arches: tuple[str, ...]
 ) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """A worker for each architecture and a publisher, all up; ended by SIGTERM afterwards."""
+    """A worker for each architecture and a publisher, all up; stopped by SIGTERM afterwards."""
     started = {
         arch: workspace.start(
             "worker", "--arch", arch, "--emulate", "--name", f"{arch}@test", FARM_BROKER=broker
@@ -44,7 +44,7 @@ def workers(
         }
         assert all(code == 0 for _, code in endings.values()), endings
     finally:
-        # After a failure there may be a build of an hour in hand.
+        # After a failure a build of an hour may be in progress.
         for process in started.values():
             process.kill()
             process.communicate()
@@ -66,7 +66,7 @@ def test_three_workers_build_each_its_own_architecture_and_one_publishes(
     }
 
 
-def test_a_worker_refuses_a_foreign_architecture_unless_it_may_emulate(
+def test_a_worker_refuses_a_foreign_architecture_unless_emulation_is_allowed(
     workspace: Workspace, broker: str
 ) -> None:
     answer = workspace.farm("worker", "--arch", "s390x", FARM_BROKER=broker, FARM_EMULATE="false")
@@ -75,7 +75,7 @@ def test_a_worker_refuses_a_foreign_architecture_unless_it_may_emulate(
     assert "--emulate" in answer.err
 
 
-def test_a_worker_says_what_it_lacks(workspace: Workspace, broker: str) -> None:
+def test_a_worker_reports_what_it_lacks(workspace: Workspace, broker: str) -> None:
     nobody = workspace.farm("worker")
     assert (nobody.code, "FARM_BROKER" in nobody.err) == (2, True)
     no_key = workspace.farm("worker", "--publish", FARM_BROKER=broker, FARM_SIGNING_KEY="/no/such/key.pem")
@@ -102,16 +102,16 @@ def test_two_maintainers_who_push_the_same_tree_share_one_build(workspace: Works
 
 
 def peaks(process: subprocess.Popen[str]) -> list[int]:
-    """KiB of memory that a process and each of its children took at the most."""
+    """The maximum memory of a process and of each of its children, in KiB."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     status = [Path(f"/proc/{pid}/status").read_text() for pid in (process.pid, *children)]
     return [int(text.partition("VmHWM:")[2].split()[0]) for text in status]
 
 
-def test_a_package_of_500_mb_takes_a_worker_less_than_200_mb_of_memory(
+def test_a_worker_builds_a_package_of_500_mb_in_less_than_200_mb_of_memory(
     workspace: Workspace, broker: str
 ) -> None:
-    """64 MiB of it come through Redis with the context, the rest is made by the build."""
+    """64 MiB of it pass through Redis with the build context; the build generates the rest."""
     more = "RUN yes | head -c 450000000 > /text\n"
     workspace.write("big", Dockerfile=f"{FROM_BUSYBOX}COPY noise /noise\n{more}", build_yml=ONE_ARCH)
     (workspace.directory / "big" / "noise").write_bytes(os.urandom(64 << 20))

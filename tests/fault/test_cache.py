@@ -78,7 +78,7 @@ def write_for_ever(root: Path, seed: int) -> None:
 
 def test_a_cache_whose_writer_is_killed_a_hundred_times_is_always_whole(cache: Cache) -> None:
     """After a kill at a random point, the cache is readable, every byte is right, and no name is lost."""
-    numbers = random.Random()  # noqa: S311 - a time, not a secret
+    numbers = random.Random()
     known: set[str] = set()
     for turn in range(100):
         process = FORK.Process(target=write_for_ever, args=(cache.root, turn))

@@ -148,7 +148,7 @@ class FarHost:
     far: Namespace = field(default_factory=Namespace)
     near: Namespace = field(default_factory=Namespace)
     _connections: set[object] = field(default_factory=set)
-    _chance: random.Random = field(default_factory=lambda: random.Random(2))  # noqa: S311 - no secret
+    _chance: random.Random = field(default_factory=lambda: random.Random(2))
 
     def __post_init__(self) -> None:
         self._loop = asyncio.new_event_loop()

@@ -1,0 +1,6 @@
+"""The verbs of `farm pkg`: the flags of `linuxkit pkg`, translated into those of the farm's own verbs.
+
+May import: cli, planning, local_build, cache, registry, package, settings, syntax, model, errors.
+Must not know: Redis, Celery, workers.
+Public: command (group), pkg_verb (verb), PkgFlags (pkg_flags), PkgRequest (request).
+"""

@@ -2,93 +2,90 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.build import make
-from farm.cli.pkg.build_flags import MAKING, arches, is_off, take_builders, take_notes
-from farm.cli.pkg.flags import note, switch, verb
+from farm.cli.build import build_locally
+from farm.cli.output import print_note, print_warnings
+from farm.cli.pkg.build_flags import BUILD_FLAGS
+from farm.cli.pkg.common_flags import boolean_flag
+from farm.cli.pkg.flag_checks import check_build_flags, check_local_build_flags
 from farm.cli.pkg.push import push
-from farm.errors import InputError
+from farm.cli.pkg.request import builder_settings
+from farm.cli.pkg.verb import pkg_verb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from farm.cli.pkg.flags import Asked
+    from farm.cli.pkg.request import PkgRequest
     from farm.local_build.options import BuildOptions
 
 
-@verb("build", *MAKING, switch("push", "Push what was built: farm pkg push."))
-def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
-    """Make packages available in the LinuxKit cache: from there, else the registry, else built: farm build.
+@pkg_verb("build", *BUILD_FLAGS, boolean_flag("push", "Push what is built: farm pkg push."))
+def command(request: PkgRequest) -> int:
+    """Build packages into the LinuxKit cache, unless the cache or the registry has them. Same as farm build.
 
-    By default for this machine's architecture; where the setting `emulate` is on, for all of the package's.
-    With --skip-platforms for all of the package's but these.
+    Builds for this machine's architecture; with the setting `emulate`, for all of the package's; with
+    --skip-platforms, for all of the package's but these.
 
     \b
     farm pkg build -org=wombat -disable-content-trust pkg/foo
-    farm pkg build -org=wombat -hash=foo push            as the document of 2021 has it
+    farm pkg build -org=wombat -hash=foo push            the syntax of 2021
     """
-    take_notes(own)
-    pushed = own.pop("push")
-    if "push" in directories and not Path("push").is_dir():
-        # The document of 2021 says so, and names no package: it is the directory that one is in.
-        directories = tuple(word for word in directories if word != "push") or (".",)
-        note(f"read as: farm pkg push {' '.join(directories)}")
-        pushed = True
-    if pushed:
-        return push(asked, directories, own)
-    return _build(asked, directories, own)
+    check_build_flags(request.flags)
+    if "push" in request.directories and not Path("push").is_dir():
+        return push(_without_push_word(request))
+    return push(request) if request.flags.push else _build(request)
 
 
-def _build(asked: Asked, directories: Sequence[str], own: dict[str, Any]) -> int:
-    settings = take_builders(own, asked.settings)
-    if asked.tags.disable_content_trust is False:
-        note("--enable-content-trust: what is made for this machine alone is not signed")
-    for name in ("release", "nobuild"):
-        if own[name]:
-            raise InputError(f"--{name}: is for what is pushed", hint="farm pkg push")
-    for name in ("image", "manifest", "sign"):
-        if own[name] is not None:
-            note(f"--{name}: is for what is pushed")
-    wish = _wish(asked, own)
-    if own["dry_run"] or own["dry"]:
-        return _say(asked, directories, wish)
-    return make(settings, directories, asked.tags, wish)
+def _without_push_word(request: PkgRequest) -> PkgRequest:
+    """The request without the word `push`, which linuxkit's document of 2021 writes in the place of --push.
+
+    That document names no package then, and means that of the current directory.
+    """
+    directories = tuple(word for word in request.directories if word != "push") or (".",)
+    print_note(f"read as: farm pkg push {' '.join(directories)}")
+    return replace(request, directories=directories)
 
 
-def _wish(asked: Asked, own: dict[str, Any]) -> BuildOptions:
-    from farm.local_build.options import BuildOptions, native_arch  # noqa: PLC0415 - the registry client is imported when used
+def _build(request: PkgRequest) -> int:
+    settings = builder_settings(request.flags, request.settings)
+    check_local_build_flags(request.flags)
+    options = _build_options(request)
+    if request.flags.is_dry_run:
+        _print_sources(request, options)
+        return 0
+    return build_locally(settings, request.directories, request.tags, options)
 
-    named, skipped = arches(own["platforms"]), arches(own["skip_platforms"])
-    all_of_each = asked.settings.emulate or skipped
+
+def _build_options(request: PkgRequest) -> BuildOptions:
+    from farm.local_build.options import BuildOptions, native_arch
+
+    flags, platforms, skipped = request.flags, request.platforms, request.skipped
     return BuildOptions(
-        () if all_of_each else (native_arch(),),
-        platforms=named,
+        () if request.settings.emulate or skipped else (native_arch(),),
+        platforms=platforms,
         skip=skipped,
-        force=bool(own["force"]),
-        pull=not is_off(own, "pull"),
-        docker=bool(own["docker"]),
+        force=bool(flags.force),
+        pull=flags.pull is not False,
+        docker=bool(flags.docker),
     )
 
 
-def _say(asked: Asked, directories: Sequence[str], wish: BuildOptions) -> int:
-    """Say where each image would come from."""
-    from farm.cache.layout import Cache  # noqa: PLC0415
-    from farm.cache.named_images import find_image  # noqa: PLC0415 - the registry client is imported when used
-    from farm.package.read_packages import read_packages  # noqa: PLC0415
+def _print_sources(request: PkgRequest, options: BuildOptions) -> None:
+    """Print where each image would come from."""
+    from farm.cache.layout import Cache
+    from farm.cache.named_images import find_image
+    from farm.package.read_packages import read_packages
 
-    cache, usual = Cache(asked.settings.cache), asked.settings.arches
-    packages = read_packages(directories, asked.tags)
-    for warning in wish.skipped(packages, usual):
-        click.echo(f"warning: {warning}", err=True)
+    cache, default_arches = Cache(request.settings.cache), request.settings.arches
+    packages = read_packages(request.directories, request.tags)
+    print_warnings(options.skipped(packages, default_arches))
     for package in packages:
-        for line in wish.unlisted(package, usual):
+        for line in options.unlisted(package, default_arches):
             click.echo(line)
-        for arch in wish.arches_of(package, usual):
-            here = not wish.force and find_image(cache, package.reference, arch)
-            what = "in the cache" if here else "pull it or build it" if wish.pull else "build it"
-            click.echo(f"{package.reference.familiar} {arch}: {what}")
-    return 0
+        for arch in options.arches_of(package, default_arches):
+            cached = not options.force and find_image(cache, package.reference, arch)
+            source = "in the cache" if cached else "pull it or build it" if options.pull else "build it"
+            click.echo(f"{package.reference.familiar} {arch}: {source}")

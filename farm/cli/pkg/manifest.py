@@ -4,25 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from farm.cli.manifest import publish
-from farm.cli.pkg.flags import text, verb
-from farm.cli.push_options import Wishes
+from farm.cli.manifest import publish_existing_images
+from farm.cli.pkg.common_flags import directories_argument, value_flag
+from farm.cli.pkg.verb import pkg_verb
+from farm.cli.push_options import make_push_options
 
 if TYPE_CHECKING:
-    from farm.cli.pkg.flags import Asked
+    from farm.cli.pkg.request import PkgRequest
 
 
-@verb(
-    "manifest",
-    click.Argument(["directories"], nargs=-1, required=True, metavar="DIR..."),
-    text("release", "Release under this tag, too.", "TAG"),
-)
-def command(asked: Asked, directories: tuple[str, ...], release: str | None) -> int:
-    """Publish each package's index from all the NAME:HASH-ARCH images that stand, and sign it: farm manifest.
+@pkg_verb("manifest", directories_argument(), value_flag("release", "Also publish under this tag.", "TAG"))
+def command(request: PkgRequest) -> int:
+    """Publish and sign the index of each package's existing NAME:HASH-ARCH images: farm manifest --partial.
 
-    An architecture that does not stand yet is left out, and taken in the next time.
+    An architecture whose image is missing is left out; a later call adds it.
     """
-    wishes = Wishes((), force=False, partial=True, release=release)
-    return publish(directories, asked.tags, asked.settings, wishes, as_json=False)
+    options = make_push_options(request.settings, partial=True, release=request.flags.release)
+    return publish_existing_images(request.directories, request.tags, request.settings, options)

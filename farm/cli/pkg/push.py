@@ -4,140 +4,94 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import click
-
-from farm.cli.manifest import publish, standing
-from farm.cli.pkg.build_flags import MAKING, arches, is_off, leave_to_workers, take_notes
-from farm.cli.pkg.flags import note, verb
-from farm.cli.pkg.push_cached import Wanted, push_cached
-from farm.cli.plan import show_plan
-from farm.cli.push import carry_out, say_nothing_to_do
-from farm.cli.push_options import Wishes
+from farm.cli.manifest import publish_existing_images
+from farm.cli.output import print_note
+from farm.cli.pkg.build_flags import BUILD_FLAGS
+from farm.cli.pkg.flag_checks import check_build_flags, check_push_flags, note_build_only_flags
+from farm.cli.pkg.push_cached import push_cached
+from farm.cli.pkg.verb import pkg_verb
+from farm.cli.plan import print_plan
+from farm.cli.push import push_plan
+from farm.cli.push_options import make_push_options
 from farm.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from farm.cli.pkg.flags import Asked
-    from farm.model import ArchImage
-
-_BUILDING = ("build_arg_file", "dockerfile", "network", "nonetwork", "disable_cache", "enable_cache")
-"""The flags that are about builds alone."""
+    from farm.cli.pkg.request import PkgRequest
 
 
-@verb("push", *MAKING)
-def command(asked: Asked, directories: tuple[str, ...], **own: Any) -> int:
+@pkg_verb("push", *BUILD_FLAGS)
+def command(request: PkgRequest) -> int:
     """Build what is missing for every architecture, publish each package's index, and sign it: farm push.
 
     \b
     farm pkg push -org=wombat -disable-content-trust pkg/foo
-    farm pkg push --manifest=false pkg/foo               the images alone
-    farm pkg push --image=false --manifest pkg/foo       the index alone
+    farm pkg push --manifest=false pkg/foo               only the images
+    farm pkg push --image=false --manifest pkg/foo       only the index
     """
-    take_notes(own)
-    return push(asked, directories, own)
+    check_build_flags(request.flags)
+    return push(request)
 
 
-def push(asked: Asked, directories: tuple[str, ...], own: dict[str, Any]) -> int:
-    """Push as the flags of the verb say; returns the exit code."""
-    leave_to_workers(own)
-    if own["docker"]:
-        raise InputError(
-            "--docker: what is pushed is built on the farm's workers", hint="farm pkg build --docker"
-        )
-    if is_off(own, "image") and is_off(own, "manifest"):
-        raise InputError("--image=false and --manifest=false leave nothing to push")
-    if is_off(own, "image"):
-        _refuse_platforms(own)
-    if is_off(own, "sign"):
-        asked = replace(asked, settings=replace(asked.settings, sign=False))
-    release = "" if is_off(own, "manifest") else _release(asked, directories, own["release"])
-    if own["release"] and is_off(own, "manifest"):
-        raise InputError("--release: a release is an index, and --manifest=false makes none")
-    if own["nobuild"] or is_off(own, "image"):
-        return _push_standing(asked, directories, own, release)
-    return _build(asked, directories, own, release)
+def push(request: PkgRequest) -> int:
+    """Push as the flags say; returns the exit code."""
+    flags = request.flags
+    check_push_flags(flags)
+    if flags.sign is False:
+        request = replace(request, settings=replace(request.settings, sign=False))
+    release = "" if flags.manifest is False else _release(request)
+    return _push_existing(request, release) if flags.builds_nothing else _build_and_push(request, release)
 
 
-def _push_standing(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], release: str) -> int:
-    """Push what is built already: the cache's images, unless none are to be pushed, and the index."""
-    _note_idle(own)
-    dry = bool(own["dry_run"] or own["dry"])
-    coming: Mapping[str, Sequence[ArchImage]] = {}
-    skip = arches(own["skip_platforms"])
-    if not is_off(own, "image"):
-        wanted = Wanted(arches(own["platforms"]), skip, required=is_off(own, "manifest"))
-        coming = push_cached(asked.settings, directories, asked.tags, wanted, dry=dry)
-    if is_off(own, "manifest"):
+def _push_existing(request: PkgRequest, release: str) -> int:
+    """Push the cache's images, unless --image=false, and publish the index, unless --manifest=false."""
+    from farm.planning.existing_images import plan_existing_images
+
+    flags = request.flags
+    note_build_only_flags(flags)
+    pushed = {} if flags.image is False else push_cached(request)
+    if flags.manifest is False:
         return 0
-    wishes = Wishes((), force=False, partial=True, release=release, skip=skip)
-    if dry:
-        show_plan(standing(directories, asked.tags, asked.settings, wishes, coming))
+    options = make_push_options(request.settings, partial=True, release=release)
+    options = replace(options, skip=request.skipped)
+    if flags.is_dry_run:
+        print_plan(plan_existing_images(request.directories, request.tags, request.settings, options, pushed))
         return 0
-    return publish(directories, asked.tags, asked.settings, wishes, as_json=False)
+    return publish_existing_images(request.directories, request.tags, request.settings, options)
 
 
-def _note_idle(own: Mapping[str, Any]) -> None:
-    """Tell of the flags that are about builds, where there is none."""
-    why = "--image=false" if is_off(own, "image") else "--nobuild"
-    given = click.get_current_context().params
-    for name in _BUILDING:
-        if given.get(name) not in (None, ()):
-            note(f"--{name.replace('_', '-')}: {why} builds nothing")
-    if own["force"]:
-        note(f"--force: {why} builds nothing")
+def _build_and_push(request: PkgRequest, release: str) -> int:
+    from farm.planning.prepare import prepare
 
-
-def _refuse_platforms(own: Mapping[str, Any]) -> None:
-    """Refuse to choose platforms where no image is pushed.
-
-    Raises:
-        InputError: some are chosen.
-    """
-    for name in ("platforms", "skip_platforms"):
-        if own[name]:
-            raise InputError(
-                f"--{name.replace('_', '-')}: --image=false publishes the index of all images that stand",
-                hint="leave it out",
-            )
-
-
-def _build(asked: Asked, directories: tuple[str, ...], own: dict[str, Any], release: str) -> int:
-    from farm.planning.prepare import prepare  # noqa: PLC0415 - the registry client is imported when it is used
-
-    begun = time.monotonic()
-    wish = replace(
-        Wishes((), force=bool(own["force"]), partial=False, release=release).to_wish(asked.settings),
-        platforms=arches(own["platforms"]),
-        skip=arches(own["skip_platforms"]),
-        images_only=is_off(own, "manifest"),
+    started = time.monotonic()
+    options = replace(
+        make_push_options(request.settings, force=bool(request.flags.force), release=release),
+        platforms=request.platforms,
+        skip=request.skipped,
+        images_only=request.flags.manifest is False,
     )
-    plan = prepare(directories, asked.tags, asked.settings, wish)
-    if own["dry_run"] or own["dry"]:
-        show_plan(plan)
+    plan = prepare(request.directories, request.tags, request.settings, options)
+    if request.flags.is_dry_run:
+        print_plan(plan)
         return 0
-    if plan.up_to_date:
-        for warning in plan.warnings:
-            click.echo(f"warning: {warning}", err=True)
-        return say_nothing_to_do(plan, as_json=False, seconds=time.monotonic() - begun)
-    return carry_out(plan, asked.settings, partial=False, detach=False, queue_anyway=False, as_json=False)
+    return push_plan(plan, request.settings, started)
 
 
-def _release(asked: Asked, directories: tuple[str, ...], given: str | None) -> str:
-    """The release that is given, else the git tag on HEAD, as linuxkit has it; "" for none.
+def _release(request: PkgRequest) -> str:
+    """The tag of --release, else the git tag on HEAD, as with linuxkit; "" for none.
 
     Raises:
         InputError: HEAD has several tags.
     """
-    from farm.package.git import NAME_A_RELEASE, tags_on_head  # noqa: PLC0415 - git is asked when there is a push
+    from farm.package.git import NAME_A_RELEASE, tags_on_head
 
-    if given is not None or asked.tags.other_commit:
+    given = request.flags.release
+    if given is not None or request.tags.other_commit:
         return given or ""
-    found = tags_on_head(directories)
-    if len(found) > 1:
-        raise InputError(f"HEAD has several tags: {', '.join(found)}", hint=NAME_A_RELEASE)
-    if found:
-        note(f"HEAD is tagged {found[0]}, so this is released as {found[0]}; --release= keeps from it")
-    return found[0] if found else ""
+    tags = tags_on_head(request.directories)
+    if len(tags) > 1:
+        raise InputError(f"HEAD has several tags: {', '.join(tags)}", hint=NAME_A_RELEASE)
+    if tags:
+        print_note(f"HEAD is tagged {tags[0]}: released as {tags[0]}; --release= prevents that")
+    return tags[0] if tags else ""

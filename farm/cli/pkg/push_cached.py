@@ -1,97 +1,77 @@
-"""`push --nobuild`: the images that the LinuxKit cache has are pushed as they are."""
+"""`push --nobuild`: push the images in the LinuxKit cache as they are."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
+from farm.cli.output import print_warnings
 from farm.errors import CacheError
 from farm.model import ARCHES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from farm.cache.layout import Cache
+    from farm.cli.pkg.request import PkgRequest
     from farm.model import ArchImage, Package
-    from farm.package.tag_options import TagOptions
     from farm.registry.client import Registry
-    from farm.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which images of the cache are wanted in the registry."""
-
-    platforms: tuple[str, ...] = ()
-    """Just these, and each must be in the one or the other; none stands for all."""
-    skip: tuple[str, ...] = ()
-    """None of these."""
-    required: bool = False
-    """Whether a package of which the cache has nothing is an error, since nothing else is pushed."""
-
-    @property
-    def arches(self) -> tuple[str, ...]:
-        """The architectures to look for."""
-        return tuple(arch for arch in self.platforms or ARCHES if arch not in self.skip)
-
-
-def push_cached(
-    settings: Settings, directories: Sequence[str], tags: TagOptions, wanted: Wanted, *, dry: bool
-) -> dict[str, list[ArchImage]]:
+def push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
     """Push each architecture's image that the cache has and the registry lacks.
 
-    Args:
-        settings: the cache, and how registries are reached.
-        directories: of the packages.
-        tags: how they are named.
-        wanted: which images.
-        dry: whether to push nothing, and only say what would be pushed.
-
     Returns:
-        Package name to the images that were pushed, or would be.
+        Package name to the images that were pushed; with --dry-run, that would be.
 
     Raises:
         DirtyError: a package has uncommitted changes.
-        CacheError: an image of the cache is damaged; or one that must be there is not, and nothing is pushed.
+        CacheError: an image in the cache is damaged; or a required one is missing, and nothing is pushed.
         RegistryError: the registry refuses one, or cannot be reached.
     """
-    from farm.cache.layout import Cache  # noqa: PLC0415 - the registry client is imported when used
-    from farm.cache.transfer import push_image  # noqa: PLC0415
-    from farm.local_build.options import BuildOptions  # noqa: PLC0415
-    from farm.package.read_packages import read_packages  # noqa: PLC0415
-    from farm.planning.decide import refuse_unpushable  # noqa: PLC0415
-    from farm.registry.connect import open_registry  # noqa: PLC0415
+    from farm.cache.layout import Cache
+    from farm.cache.transfer import push_image
+    from farm.registry.connect import open_registry
 
-    packages = read_packages(directories, tags)
-    refuse_unpushable(packages)
-    left = BuildOptions(skip=wanted.skip)
-    if wanted.required:
-        for warning in left.skipped(packages, settings.arches):
-            click.echo(f"warning: {warning}", err=True)
-    packages = [package for package in packages if left.arches_of(package, settings.arches)]
-    cache = Cache(settings.cache)
-    with open_registry(settings) as registry:
-        coming = {package.image: _coming(cache, registry, package, wanted) for package in packages}
-        for image in (image for images in coming.values() for image in images):
-            if not dry:
+    packages = _read_pushable(request)
+    cache, dry_run = Cache(request.settings.cache), request.flags.is_dry_run
+    with open_registry(request.settings) as registry:
+        to_push = {package.image: _to_push(request, cache, registry, package) for package in packages}
+        for image in (image for images in to_push.values() for image in images):
+            if not dry_run:
                 push_image(cache, registry, image)
-            click.echo(f"{image.reference.familiar}  {'push it' if dry else 'pushed'} from the cache")
-    return coming
+            click.echo(f"{image.reference.familiar}  {'push it' if dry_run else 'pushed'} from the cache")
+    return to_push
 
 
-def _coming(cache: Cache, registry: Registry, package: Package, wanted: Wanted) -> list[ArchImage]:
-    """The images of a package that the cache has and the registry lacks."""
-    from farm.cache.named_images import find_image  # noqa: PLC0415 - the registry client is imported when used
+def _read_pushable(request: PkgRequest) -> list[Package]:
+    """The packages that may be pushed, without those of which all architectures are skipped."""
+    from farm.local_build.options import BuildOptions
+    from farm.package.read_packages import read_packages
+    from farm.planning.decide import refuse_unpushable
 
-    here = [image for arch in wanted.arches if (image := find_image(cache, package.reference, arch))]
-    if wanted.required and not here:
-        arches = ", ".join(wanted.arches)
-        raise CacheError(f"{package.reference.familiar} is not in the cache {cache.root} for {arches}")
-    coming = [image for image in here if registry.head(image.reference) is None]
-    found = {image.arch for image in here}
-    for target in (package.reference.for_arch(arch) for arch in wanted.platforms if arch not in found):
+    packages, default_arches = read_packages(request.directories, request.tags), request.settings.arches
+    refuse_unpushable(packages)
+    unskipped = BuildOptions(skip=request.skipped)
+    if request.flags.manifest is False:
+        print_warnings(unskipped.skipped(packages, default_arches))
+    return [package for package in packages if unskipped.arches_of(package, default_arches)]
+
+
+def _to_push(request: PkgRequest, cache: Cache, registry: Registry, package: Package) -> list[ArchImage]:
+    """The images of a package that the cache has and the registry lacks.
+
+    An image of --platforms must be in one of the two. With --manifest=false a package without any image in
+    the cache is an error, since nothing would be published for it.
+    """
+    from farm.cache.named_images import find_image
+
+    platforms, reference = request.platforms, package.reference
+    arches = [arch for arch in platforms or ARCHES if arch not in request.skipped]
+    cached = {arch: image for arch in arches if (image := find_image(cache, reference, arch))}
+    if request.flags.manifest is False and not cached:
+        raise CacheError(f"{reference.familiar} is not in the cache {cache.root} for {', '.join(arches)}")
+    missing = [image for image in cached.values() if registry.head(image.reference) is None]
+    for target in (reference.for_arch(arch) for arch in platforms if arch not in cached):
         if registry.head(target) is None:
             raise CacheError(f"{target.familiar} is neither in the cache {cache.root} nor in the registry")
-    return coming
+    return missing

@@ -6,33 +6,35 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.pkg.flags import note, text, verb
+from farm.cli.output import print_note
+from farm.cli.pkg.common_flags import value_flag
+from farm.cli.pkg.verb import pkg_verb
 
 if TYPE_CHECKING:
-    from farm.cli.pkg.flags import Asked
+    from farm.cli.pkg.request import PkgRequest
 
 
-@verb(
+@pkg_verb(
     "remote-tag",
     click.Argument(["source"], metavar="FROM"),
     click.Argument(["target"], metavar="TO"),
-    text("release", "Accepted: linuxkit, too, takes it and does nothing with it.", "TAG"),
+    value_flag("release", "No effect, as with linuxkit.", "TAG"),
 )
-def command(asked: Asked, source: str, target: str, release: str | None) -> None:
-    """Make TO hold what FROM holds, byte by byte; what stands at TO gives way.
+def command(request: PkgRequest, source: str, target: str) -> None:
+    """Make TO refer to the same bytes as FROM; replaces what TO refers to.
 
-    Within a repository that is a tag; into another, all that belongs to the image is copied, too.
+    Within one repository this adds a tag; into another, everything that the image refers to is copied too.
     """
-    from farm.model import Reference  # noqa: PLC0415 - the registry client is imported when it is used
-    from farm.registry.connect import open_registry  # noqa: PLC0415
-    from farm.registry.copy_image import CopyResult, copy  # noqa: PLC0415
+    from farm.model import Reference
+    from farm.registry.connect import open_registry
+    from farm.registry.copy_image import CopyResult, copy
 
-    if release:
-        note("--release: remote-tag has no use for it")
-    there, here = (Reference.parse(name).or_latest() for name in (source, target))
-    with open_registry(asked.settings) as registry:
-        outcome, descriptor = copy(registry, there, here)
-    if outcome is CopyResult.REPLACED:
-        note(f"{here.familiar} held something else before")
-    done = "stood already" if outcome is CopyResult.UNCHANGED else f"is {there.familiar}"
-    click.echo(f"{here.familiar}  {descriptor.digest}  {done}")
+    if request.flags.release:
+        print_note("--release: remote-tag has no use for it")
+    old, new = (Reference.parse(name).or_latest() for name in (source, target))
+    with open_registry(request.settings) as registry:
+        result, descriptor = copy(registry, old, new)
+    if result is CopyResult.REPLACED:
+        print_note(f"{new.familiar} referred to something else before")
+    done = "existed already" if result is CopyResult.UNCHANGED else f"is {old.familiar}"
+    click.echo(f"{new.familiar}  {descriptor.digest}  {done}")

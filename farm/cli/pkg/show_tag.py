@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import click
-
-from farm.cli.pkg.flags import switch, verb
+from farm.cli.pkg.common_flags import boolean_flag, directories_argument
+from farm.cli.pkg.verb import pkg_verb
 from farm.cli.show_tag import print_tags
 
 if TYPE_CHECKING:
-    from farm.cli.pkg.flags import Asked
+    from farm.cli.pkg.request import PkgRequest
 
 
-@verb(
+@pkg_verb(
     "show-tag",
-    click.Argument(["directories"], nargs=-1, required=True, metavar="DIR..."),
-    switch("canonical", "Print the registry's host too: docker.io/linuxkit/foo:HASH."),
+    directories_argument(),
+    boolean_flag("canonical", "Include the registry's host, as in docker.io/linuxkit/foo:HASH."),
 )
-def command(asked: Asked, directories: tuple[str, ...], canonical: bool | None) -> None:
-    """Print the tag of each package directory, one a line: farm show-tag."""
-    print_tags(directories, asked.tags, canonical=bool(canonical))
+def command(request: PkgRequest) -> None:
+    """Print the tag of each package directory, one a line. Same as farm show-tag."""
+    print_tags(request.directories, request.tags, canonical=bool(request.flags.canonical))

@@ -71,7 +71,7 @@ def _package(repository: Path, commit: str, places: tuple[str, ...] = ()) -> Pac
     hash_ = trees[0].tree
     if places:
         joined = "".join(tree.tree for tree in trees).encode()
-        hash_ = hashlib.sha1(joined).hexdigest()  # noqa: S324 - LinuxKit's way to join hashes
+        hash_ = hashlib.sha1(joined).hexdigest()
     reference = Reference("docker.io", "linuxkit/p", hash_)
     return Package("p", BuildYml("p"), reference, hash_, str(repository), commit, False, trees)
 

@@ -123,7 +123,7 @@ def _digits(repository: Path, places: Iterable[str]) -> str:
 def _tag(repository: Path, places: list[str]) -> str:
     """The tag of a package and its extra sources, as git alone has it."""
     trees = git(repository, "rev-parse", *(f"HEAD:{place}" for place in places)).decode().splitlines()
-    joined = hashlib.sha1("".join(trees).encode()).hexdigest()  # noqa: S324 - LinuxKit's way to join hashes
+    joined = hashlib.sha1("".join(trees).encode()).hexdigest()
     clean = joined if len(trees) > 1 else trees[0]
     status = ("--literal-pathspecs", "status", "--porcelain", "-uall", "--")
     changed = [place for place in places if git(repository, *status, place)]

@@ -1,4 +1,4 @@
-"""Flags: what a verb is handed, and how the command tells mistakes."""
+"""Flags: what a verb is called with, and how the command reports errors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import pytest
 from click.testing import CliRunner
 
 from farm.cli import main
-from farm.cli.main import VERBS, Invocation
-from farm.cli.options import print_json, tag_options, with_settings
-from farm.cli.push_options import Wishes, wish_options
+from farm.cli.invocation import Invocation
+from farm.cli.main import VERBS
+from farm.cli.options import tag_options, with_settings
+from farm.cli.output import print_json
+from farm.cli.push_options import build_and_publish_options, make_push_options
 from farm.errors import InputError, TrustDeniedError, combine
 from farm.planning.push_options import PushOptions
 from farm.settings import FIELDS, Settings
@@ -27,23 +29,21 @@ if TYPE_CHECKING:
 @click.argument("words", nargs=-1)
 @with_settings("org", "sign", "arches")
 @tag_options
-@wish_options
-def probe(settings: Settings, words: tuple[str, ...], tags: TagOptions, wishes: Wishes) -> None:
-    """A verb that shows what it is handed."""
+@build_and_publish_options
+def probe(settings: Settings, words: tuple[str, ...], tags: TagOptions, options: PushOptions) -> None:
+    """A verb that prints what it is called with."""
     facts = {"org": settings.org, "sign": settings.sign, "arches": settings.arches, "words": words}
-    print_json(
-        facts
-        | {"tag": tags.tag, "dev": tags.dev, "user": tags.user, "only": wishes.only, "force": wishes.force}
-    )
+    facts |= {"tag": tags.tag, "dev": tags.dev, "user": tags.user}
+    print_json(facts | {"only": options.only, "force": options.force})
 
 
 @pytest.fixture
-def handed(tmp_path: Path) -> Any:
-    """Runs the probe; gives what it was handed."""
+def call_probe(tmp_path: Path) -> Any:
+    """Runs the probe, and returns what it was called with."""
     (tmp_path / "farm.yml").write_text("org: filed\n")
 
     def call(*words: str) -> Any:
-        invocation = Invocation(tmp_path / "farm.yml", debug=False)
+        invocation = Invocation(tmp_path / "farm.yml")
         answer = CliRunner(env={"FARM_ORG": None, "USER": "ann"}).invoke(
             probe, words, obj=invocation, catch_exceptions=False
         )
@@ -52,15 +52,25 @@ def handed(tmp_path: Path) -> Any:
     return call
 
 
-def test_a_flag_beats_the_file_and_what_is_not_given_beats_nothing(handed: Any) -> None:
-    assert handed()["org"] == "filed"
-    assert handed("--org", "given")["org"] == "given"
-    assert [handed(*flags)["sign"] for flags in ([], ["--sign"], ["--no-sign"])] == [True, True, False]
+def test_a_flag_overrides_the_file_only_when_it_is_given(call_probe: Any) -> None:
+    assert call_probe()["org"] == "filed"
+    assert call_probe("--org", "given")["org"] == "given"
+    assert [call_probe(*flags)["sign"] for flags in ([], ["--sign"], ["--no-sign"])] == [True, True, False]
 
 
-def test_flags_of_tags_and_wishes_arrive_beside_the_arguments(handed: Any) -> None:
-    made = handed(
-        "a", "b", "--tag", "v-{{.Hash}}", "--dev", "--only", "amd64,arm64", "--only", "s390x", "--force"
+def test_tag_options_and_push_options_are_passed_with_the_arguments(call_probe: Any) -> None:
+    made = call_probe(
+        "a",
+        "b",
+        "--tag",
+        "v-{{.Hash}}",
+        "--dev",
+        "--only",
+        "amd64,arm64",
+        "--only",
+        "s390x",
+        "--force",
+        "--partial",
     )
     assert (made["words"], made["tag"], made["dev"], made["user"]) == (["a", "b"], "v-{{.Hash}}", True, "ann")
     assert (made["only"], made["force"]) == (["amd64", "arm64", "s390x"], True)
@@ -74,31 +84,31 @@ def test_a_verb_that_builds_nothing_takes_no_force(capsys: pytest.CaptureFixture
 @pytest.mark.parametrize(
     ("verb", "signs"), [("push", True), ("manifest", True), ("plan", False), ("inspect", False)]
 )
-def test_sign_says_what_it_does_with_a_verb(
+def test_the_help_of_sign_depends_on_the_verb(
     verb: str, signs: bool, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main.run([verb, "--help"])
     assert ("Sign what is published" in capsys.readouterr().out) == signs
 
 
-def wish(*only: str, partial: bool = False, **settings: Any) -> PushOptions:
-    return Wishes(only, force=False, partial=partial).to_wish(Settings(**settings))
+def push_options(*only: str, partial: bool = False, **settings: Any) -> PushOptions:
+    return make_push_options(Settings(**settings), only=only, partial=partial)
 
 
-def test_a_wish_takes_architectures_and_signing_from_the_settings() -> None:
-    assert wish(arches=("amd64",), sign=False) == PushOptions(("amd64",), sign=False)
-    assert wish("arm64", partial=True).only == ("arm64",)
+def test_push_options_take_architectures_and_signing_from_the_settings() -> None:
+    assert push_options(arches=("amd64",), sign=False) == PushOptions(("amd64",), sign=False)
+    assert push_options("arm64", partial=True).only == ("arm64",)
 
 
-def test_leaving_an_architecture_out_must_be_said_twice() -> None:
+def test_only_requires_partial() -> None:
     with pytest.raises(InputError, match="never published in part"):
-        wish("arm64")
+        push_options("arm64")
 
 
 @pytest.mark.parametrize(("only", "site"), [(("amd65",), ("amd64",)), ((), ("x86_64",)), (("",), ("amd64",))])
-def test_an_architecture_that_does_not_exist_is_refused(only: tuple[str, ...], site: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match="is no architecture"):
-        wish(*only, partial=True, arches=site)
+def test_an_unknown_architecture_is_refused(only: tuple[str, ...], site: tuple[str, ...]) -> None:
+    with pytest.raises(InputError, match="unknown architecture"):
+        push_options(*only, partial=True, arches=site)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -112,17 +122,17 @@ def test_every_flag_of_a_setting_names_its_variable(verb: str) -> None:
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_is_told_in_one_sentence(verb: str) -> None:
+def test_every_verb_is_described_in_one_sentence(verb: str) -> None:
     command = main.cli.get_command(click.Context(main.cli), verb)
     assert command is not None
     assert command.name == verb
     assert VERBS[verb][1].endswith(".")
 
 
-def told(
+def outcome_of(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
 ) -> tuple[int, str]:
-    """How the command ends when its verb raises this, and that it prints nothing for a program to read."""
+    """The exit code and the error output of a verb that raises this; standard output must be empty."""
 
     @click.command("down")
     def fails() -> None:
@@ -139,24 +149,29 @@ def test_an_error_is_one_line_and_its_exit_code(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = TrustDeniedError("the key\ncannot be opened", hint="which passphrase?")
-    assert told(monkeypatch, capsys, error) == (4, "farm: the key cannot be opened (which passphrase?)\n")
+    assert outcome_of(monkeypatch, capsys, error) == (
+        4,
+        "farm: the key cannot be opened (which passphrase?)\n",
+    )
 
 
-def test_errors_of_several_packages_are_a_line_each(
+def test_errors_of_several_packages_are_one_line_each(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     error = combine([InputError("one", hint="do"), InputError("two")])
-    assert told(monkeypatch, capsys, error) == (2, "farm: one (do)\nfarm: two\n")
+    assert outcome_of(monkeypatch, capsys, error) == (2, "farm: one (do)\nfarm: two\n")
 
 
-def test_a_defect_is_told_as_one(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    code, text = told(monkeypatch, capsys, ZeroDivisionError("by nought"))
+def test_an_unexpected_exception_is_reported_as_an_internal_error(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text = outcome_of(monkeypatch, capsys, ZeroDivisionError("by nought"))
     assert code == 1
     assert text.startswith("farm: internal error: ZeroDivisionError: by nought")
     assert len(text.splitlines()) == 1
 
 
-def test_with_json_a_program_reads_the_error_where_it_reads_all_else(
+def test_with_json_an_error_is_printed_on_standard_output_too(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FARM_CONCURRENCY", "many")
@@ -171,17 +186,17 @@ def test_with_json_a_program_reads_the_error_where_it_reads_all_else(
     assert printed.err == f"farm: {error['message']}\n"
 
 
-def test_with_json_a_wrong_use_is_an_error_too(capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_json_a_usage_error_is_printed_as_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["plan", "--json"]) == 2
     error = json.loads(capsys.readouterr().out)["error"]
     assert (error["kind"], "DIR" in error["message"]) == ("InputError", True)
 
 
 def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(monkeypatch, capsys, KeyboardInterrupt())[0] == 130
+    assert outcome_of(monkeypatch, capsys, KeyboardInterrupt())[0] == 130
 
 
-def test_a_verb_or_flag_that_does_not_exist_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_verb_or_flag_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["pusch"]) == 2
     assert main.run(["push", "--sing", "a"]) == 2
     assert "--sign" in capsys.readouterr().err

@@ -1,14 +1,14 @@
-"""Every spelling of a flag that some `linuxkit` took comes to the one that click takes."""
+"""Every spelling of a flag that some `linuxkit` accepted becomes the one that click accepts."""
 
 from __future__ import annotations
 
 import click
 import pytest
 
-from farm.cli.pkg.flag_spelling import modern, verb_first
-from farm.cli.pkg.flags import COMMON, switch, text
+from farm.cli.pkg.common_flags import COMMON_FLAGS, boolean_flag, value_flag
+from farm.cli.pkg.flag_spelling import move_flags_after_verb, normalize_flags
 
-FLAGS = [*COMMON, switch("docker", "about"), text("platforms", "about")]
+FLAGS = [*COMMON_FLAGS, boolean_flag("docker", "about"), value_flag("platforms", "about")]
 
 
 @pytest.mark.parametrize(
@@ -37,14 +37,14 @@ FLAGS = [*COMMON, switch("docker", "about"), text("platforms", "about")]
         ("-h", "-h"),
     ],
 )
-def test_a_flag_has_two_dashes_and_its_value(words: str, spelled: str) -> None:
-    assert modern(words.split(" "), FLAGS) == spelled.split(" ")
-    assert modern(spelled.split(" "), FLAGS) == spelled.split(" ")
+def test_every_spelling_of_a_flag_becomes_two_dashes_and_a_value(words: str, spelled: str) -> None:
+    assert normalize_flags(words.split(" "), FLAGS) == spelled.split(" ")
+    assert normalize_flags(spelled.split(" "), FLAGS) == spelled.split(" ")
 
 
-def test_a_flag_at_the_end_that_lacks_its_value_is_told() -> None:
+def test_a_last_flag_without_its_value_is_refused() -> None:
     with pytest.raises(click.UsageError, match="lacks its value"):
-        modern(["d", "-hash"], FLAGS)
+        normalize_flags(["d", "-hash"], FLAGS)
 
 
 @pytest.mark.parametrize(
@@ -57,5 +57,5 @@ def test_a_flag_at_the_end_that_lacks_its_value_is_told() -> None:
         ("--help", "--help"),
     ],
 )
-def test_flags_before_the_verb_are_the_verbs(words: str, ordered: str) -> None:
-    assert verb_first(words.split(), COMMON) == ordered.split()
+def test_flags_before_the_verb_are_moved_after_it(words: str, ordered: str) -> None:
+    assert move_flags_after_verb(words.split(), COMMON_FLAGS) == ordered.split()

@@ -1,4 +1,4 @@
-"""`farm doctor --settings`: what is in force, for people to paste and for programs to read."""
+"""`farm doctor --settings`: the effective settings, as a farm.yml and as JSON."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def config(tmp_path: Path) -> str:
     return str(tmp_path / "farm.yml")
 
 
-def test_the_list_is_a_farm_yml_that_sets_the_same_but_for_secrets(
+def test_the_list_is_a_farm_yml_with_the_same_settings_except_secrets(
     config: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     assert main.run(["--config", config, "doctor", "--settings"]) == 0
@@ -48,9 +48,7 @@ def test_the_list_is_a_farm_yml_that_sets_the_same_but_for_secrets(
     assert shown.signing_passphrase is None
 
 
-def test_programs_read_lists_numbers_and_truth_as_such(
-    config: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_json_has_lists_numbers_and_booleans_as_such(config: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["--config", config, "doctor", "--settings", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["arches"] == ["amd64", "s390x"]

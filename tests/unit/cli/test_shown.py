@@ -1,4 +1,4 @@
-"""A run as it is shown: the view that follows its events, the lines, the table."""
+"""The display of a run: the view that follows its events, the lines, the table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from rich.console import Console
 
 from farm.cli.follow import exit_code
 from farm.cli.run_lines import change_line
-from farm.cli.run_table import draw
+from farm.cli.run_table import run_table
+from farm.cli.table import plain_lines, rich_table
 from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.state.following import RunView
@@ -40,7 +41,7 @@ def package(
 
 
 def job(arch: str, state: JobState, **more: float | str) -> str:
-    """A job's record as an event tells it."""
+    """The record of a job in an event."""
     return json.dumps({"arch": arch, "state": state, "at": 103.0, **more})
 
 
@@ -67,7 +68,7 @@ def test_an_event_of_a_package_keeps_its_jobs(view: RunView) -> None:
     assert list(view.record().packages[FOO].jobs) == ["amd64", "s390x"]
 
 
-def test_events_that_are_told_twice_change_nothing_more(view: RunView) -> None:
+def test_an_event_that_arrives_twice_changes_nothing_more(view: RunView) -> None:
     event = (f"J {FOO} amd64", job("amd64", JobState.BUILT))
     view.apply(*event)
     once = view.record()
@@ -75,7 +76,7 @@ def test_events_that_are_told_twice_change_nothing_more(view: RunView) -> None:
     assert view.record() == once
 
 
-def test_the_last_event_ends_the_run_and_says_when(view: RunView) -> None:
+def test_the_last_event_ends_the_run_and_sets_its_time(view: RunView) -> None:
     assert view.record().finished is None
     view.apply("R", '{"state": "failed"}')
     assert view.state.ended
@@ -95,23 +96,26 @@ def test_the_last_event_ends_the_run_and_says_when(view: RunView) -> None:
         (JobState.LEASED, None),
     ],
 )
-def test_a_line_tells_what_a_person_waits_for(view: RunView, state: JobState, line: str | None) -> None:
+def test_a_line_reports_the_progress_of_a_job(view: RunView, state: JobState, line: str | None) -> None:
     view.apply(f"J {FOO} s390x", job("s390x", state, worker="w9"))
     assert change_line(view.record(), f"J {FOO} s390x") == line
 
 
-def test_a_line_tells_how_a_package_ended(view: RunView) -> None:
+def test_a_line_reports_how_a_package_ended(view: RunView) -> None:
     view.apply(f"P {FOO}", json.dumps({"package": FOO, "reference": "r", "state": "signed", "at": 112.5}))
     assert change_line(view.record(), f"P {FOO}") == f"  12.5s  {FOO}: signed"
     assert change_line(view.record(), "R") is None
 
 
 def shown(record: RunRecord, now: float = 110.0, waits: Waits | None = None) -> list[list[str]]:
-    """The words of each line of the table."""
+    """The words of each line of the table, which are the same with rich and without."""
+    table = run_table(record, now, waits or {})
     console = Console(width=120)
     with console.capture() as capture:
-        console.print(draw(record, now, waits or {}))
-    return [line.split() for line in capture.get().splitlines()]
+        console.print(rich_table(table))
+    plain = [line.split() for line in plain_lines(table)]
+    assert plain == [line.split() for line in capture.get().splitlines()]
+    return plain
 
 
 def test_the_table_has_a_row_for_each_package_and_a_cell_for_each_architecture() -> None:
@@ -135,17 +139,17 @@ def test_a_cell_that_waits_says_why() -> None:
     assert "no worker for s390x" in " ".join(shown(record, waits={(FOO, "s390x"): "no worker for s390x"})[2])
 
 
-def test_the_clock_of_a_run_that_has_ended_stands_still() -> None:
+def test_the_times_of_a_run_that_has_ended_do_not_change() -> None:
     record = run(package(FOO, PackageState.CANCELLED, at=105.0), state=RunState.CANCELLED, finished=105.0)
     assert shown(record, now=5000.0) == shown(record, now=110.0)
 
 
-def test_a_clock_that_is_behind_shows_no_negative_time() -> None:
+def test_a_slow_clock_shows_no_negative_time() -> None:
     assert shown(run(package()), now=90.0)[2][-1] == "0.0s"
 
 
 @pytest.mark.parametrize("state", [RunState.OPEN, RunState.DONE])
-def test_a_run_that_goes_well_exits_with_0(state: RunState) -> None:
+def test_a_run_without_a_failure_exits_with_0(state: RunState) -> None:
     assert exit_code(run(package(), state=state)) == 0
 
 

@@ -1,19 +1,23 @@
-"""Pages that are made from the code are as the code is now; pages that are not name all that there is."""
+"""Generated pages are up to date, and the other pages name everything that they must."""
 
 from __future__ import annotations
 
 import re
+from enum import EnumType, StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
+from jsonschema import Draft202012Validator
 
 from docs.commands import takes_json
 from docs.generate import ROOT, duration, pages
-from docs.shapes import ENUMERATIONS, Shapes
+from docs.schema import SCHEMA, STATES
+from farm import model
 from farm.cli.main import VERBS, cli
 from farm.settings import FIELDS, load_settings
+from farm.state import workers
 
 if TYPE_CHECKING:
     import click
@@ -28,8 +32,8 @@ def command(verb: str) -> click.Command:
 
 
 @pytest.mark.parametrize("path", pages(), ids=lambda path: path.name)
-def test_a_page_that_is_made_from_the_code_is_up_to_date(path: Path) -> None:
-    """`make docs` writes it anew."""
+def test_a_generated_page_is_up_to_date(path: Path) -> None:
+    """`make docs` writes it."""
     assert path.read_text() == pages()[path]
 
 
@@ -46,30 +50,39 @@ def test_the_settings_file_uncommented_sets_every_setting_to_its_default(tmp_pat
 @pytest.mark.parametrize(
     ("seconds", "text"), [(30, "30s"), (60, "60s"), (90, "90s"), (120, "2m"), (14400, "4h"), (604800, "7d")]
 )
-def test_a_duration_is_written_so_that_it_reads_back(seconds: float, text: str) -> None:
+def test_a_duration_is_written_in_a_form_that_can_be_read_back(seconds: float, text: str) -> None:
     assert duration(seconds) == text
     assert load_settings({"keep": text}, config=Path("/dev/null"), environ={}).keep == seconds
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_what_a_verb_prints_as_json_is_documented_exactly_if_it_prints_any(verb: str) -> None:
-    """docs/shapes.yml says what; tests/acceptance/test_json.py holds it against the real thing."""
+def test_a_verb_is_in_the_json_schema_exactly_if_it_prints_json(verb: str) -> None:
+    """tests/acceptance/test_documented.py compares docs/schema.json with real output."""
     found = command(verb)
-    told = {f"{verb} {name}": part for name, part in getattr(found, "commands", {}).items()} | {verb: found}
-    documented = {name for name in Shapes.load().verbs if name.split()[0] == verb}
-    assert {name for name, part in told.items() if takes_json(part)} == documented
+    parts = {f"{verb} {name}": part for name, part in getattr(found, "commands", {}).items()} | {verb: found}
+    documented = {name for name in SCHEMA["properties"] if name.split()[0] == verb}
+    assert {name for name, part in parts.items() if takes_json(part)} == documented
+
+
+def test_the_schema_of_json_output_is_a_valid_json_schema() -> None:
+    Draft202012Validator.check_schema(SCHEMA)
+    enums = [kind for kind in (vars(model) | vars(workers)).values() if isinstance(kind, EnumType)]
+    states = {
+        kind.__name__: list(kind) for kind in enums if issubclass(kind, StrEnum) and kind is not StrEnum
+    }
+    assert states == STATES
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_examples_in_a_verbs_help_stand_on_lines_of_their_own(verb: str) -> None:
-    r"""In a raw docstring click does not see the mark \b, and prints it."""
+def test_examples_in_the_help_of_a_verb_keep_their_lines(verb: str) -> None:
+    r"""In a raw docstring click does not recognise \b, and prints it."""
     assert "\\b" not in (command(verb).help or "")
     assert "\\b" not in (cli.help or "")
 
 
-@pytest.mark.parametrize("name", ENUMERATIONS)
+@pytest.mark.parametrize("name", STATES)
 def test_every_state_is_explained(name: str) -> None:
-    missing = [state for state in ENUMERATIONS[name] if f"`{state}`" not in ARCHITECTURE]
+    missing = [state for state in STATES[name] if f"`{state}`" not in ARCHITECTURE]
     assert missing == []
 
 

@@ -1,4 +1,4 @@
-"""Every link within the documentation leads somewhere."""
+"""Every relative link in the documentation resolves."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _CODE = re.compile(r"`[^`\n]*`")
 
 
 def links(page: Path) -> Iterator[str]:
-    """The relative links of a page, code left out."""
+    """The relative links of a page, except in code."""
     text = _CODE.sub("", _FENCE.sub("", page.read_text()))
     yield from (link for link in _LINK.findall(text) if "://" not in link)
 

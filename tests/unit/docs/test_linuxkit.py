@@ -1,4 +1,4 @@
-"""docs/linuxkit.md leaves out no flag of `farm pkg`, and names no test that is not there."""
+"""docs/linuxkit.md lists every flag of `farm pkg`, and names only tests that exist."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def flags(name: str) -> set[str]:
 
 
 def sections() -> Iterator[tuple[str, str]]:
-    """The verbs of a heading `Flags of ...`, and each flag that a row below it is about."""
+    """The verbs of each heading `Flags of ...`, and each flag in the rows below it."""
     verbs = ""
     for line in PAGE.splitlines():
         if line.startswith("## "):
@@ -42,8 +42,8 @@ def sections() -> Iterator[tuple[str, str]]:
 
 
 @pytest.mark.parametrize(("verbs", "flag"), sorted(set(sections())))
-def test_a_flag_stands_under_the_verbs_that_have_it(verbs: str, flag: str) -> None:
-    """Under `every verb` each has it, under another heading at least one of those that it names."""
+def test_a_flag_is_listed_under_the_verbs_that_have_it(verbs: str, flag: str) -> None:
+    """Under `every verb` all verbs have it; under another heading at least one of the named verbs has it."""
     if verbs == "every verb":
         assert all(flag in flags(name) for name in VERBS)
     else:
@@ -55,13 +55,13 @@ def test_every_flag_of_pkg_has_a_row(flag: str) -> None:
     assert any(re.search(rf"`{flag}`", row[0]) for row in ROWS)
 
 
-def test_every_row_names_the_test_that_holds_it() -> None:
+def test_every_row_names_its_tests() -> None:
     rows = [row for row in ROWS if row[-1] != "test"]
     assert len(rows) > 80
     assert [row for row in rows if len(row) != 3 or not _TESTS.fullmatch(row[2])] == []
 
 
-def test_every_test_that_is_named_exists() -> None:
+def test_every_named_test_exists() -> None:
     missing = []
     named = {test for row in ROWS for test in re.findall(_TEST, row[-1])}
     for path, _, name in (test.strip("`").partition("::") for test in sorted(named)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.cli.build import chosen
+from farm.cli.build import select_arches
 from farm.errors import EngineError, InputError
 from farm.local_build.options import BuildOptions, refuse_foreign
 from farm.model import BuildYml, ExtraSource, Package, Reference
@@ -36,13 +36,13 @@ def test_an_architecture_that_the_engine_cannot_run_is_refused_with_a_hint() -> 
 def test_platforms_are_named_as_linuxkit_names_them(
     platforms: str | None, skipped: str | None, expected: tuple[tuple[str, ...], tuple[str, ...]]
 ) -> None:
-    assert chosen(platforms, skipped, "amd64") == expected
+    assert select_arches(platforms, skipped, "amd64") == expected
 
 
 @pytest.mark.parametrize("platforms", ["vax", "windows/amd64", "linux/", ","])
 def test_an_unknown_platform_is_refused(platforms: str) -> None:
     with pytest.raises(InputError):
-        chosen(platforms, None, "amd64")
+        select_arches(platforms, None, "amd64")
 
 
 def package(directory: Path, **yml: object) -> Package:

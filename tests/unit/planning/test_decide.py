@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from farm.cli.manifest import without_builds
 from farm.errors import DirtyError, InputError
 from farm.model import BuildYml, GitTree, Package
 from farm.planning.decide import make_plan, refuse_unpushable
+from farm.planning.existing_images import without_builds
 from farm.planning.make_run import make_run
 from farm.planning.plan import PackagePlan, PublishedPackage
 from farm.planning.push_options import PushOptions, arches_of

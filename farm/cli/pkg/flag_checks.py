@@ -1,0 +1,153 @@
+"""Flags of `linuxkit` that the farm has no use for: noted or refused, never silently ignored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farm.cli.output import print_note
+from farm.cli.pkg.pkg_flags import flag_name
+from farm.errors import InputError
+from farm.settings import environment
+
+if TYPE_CHECKING:
+    from farm.cli.pkg.pkg_flags import PkgFlags
+
+BUILDERS_VARIABLE = "LINUXKIT_BUILDERS"
+
+_BUILD = ("disable_cache", "enable_cache", "network", "nonetwork", "cache", "mirror")
+_TRUST = ("disable_content_trust", "enable_content_trust")
+_REGISTRY = ("cert_file", "registry_creds")
+_TAGS = ("org", "hash", "hash_commit", "hash_path", "tag", "build_yml", "dev", "force_dirty")
+_UNUSED_COMMON_FLAGS = {
+    "show-tag": (*_BUILD, *_TRUST, *_REGISTRY),
+    "manifest": _BUILD,
+    "push": ("cache", "mirror"),
+    "remote-tag": (*_TAGS, *_BUILD, *_TRUST),
+}
+"""Verb to the common flags that it has no use for."""
+_ENGINE_BUILDS = "the BuildKit inside the engine builds"
+_NO_EFFECT = {
+    "builder_image": _ENGINE_BUILDS,
+    "builder_config": f"{_ENGINE_BUILDS}, with the configuration of dockerd",
+    "builder_restart": f"{_ENGINE_BUILDS}, and needs no restart",
+    "ignore_cached": "base images are always those of the registry",
+    "precache_images": "base images are always those of the registry",
+    "progress": "a terminal gets a live table, a pipe gets lines",
+}
+_ONLY_FOR_BUILDS = ("build_arg_file", "dockerfile", "network", "nonetwork", "disable_cache", "enable_cache")
+_WORKERS_BUILDERS = "each worker uses the builders of its own settings"
+
+
+def check_common_flags(verb: str, flags: PkgFlags) -> None:
+    """Note the common flags that a verb has no use for.
+
+    Raises:
+        InputError: a flag is not supported, or two contradict each other.
+    """
+    for name in _UNUSED_COMMON_FLAGS.get(verb, ()):
+        if flags.given(name) and not (name == "cache" and flags.nobuild):
+            print_note(f"{flag_name(name)}: {verb} has no use for it")
+    for name in ("hash_dir", "strict_deps"):
+        if getattr(flags, name):
+            raise InputError(
+                f"{flag_name(name)}: the farm keeps no hash files",
+                hint="omit it: dependencies are found in the Dockerfiles",
+            )
+    for name, opposite in (
+        ("disable_cache", "enable_cache"),
+        ("network", "nonetwork"),
+        ("disable_content_trust", "enable_content_trust"),
+    ):
+        if None not in (getattr(flags, name), getattr(flags, opposite)):
+            raise _exclusive(name, opposite)
+    if flags.registry_creds:
+        print_note(
+            "--registry-creds: visible in the process list of this machine; FARM_REGISTRY_CREDS_FILE is not"
+        )
+    if flags.quiet:
+        print_note("--quiet: the farm prints only a line for each step")
+    if flags.verbose:
+        print_note("--verbose: `farm logs` prints the whole output of a build")
+
+
+def check_build_flags(flags: PkgFlags) -> None:
+    """Note the flags of `build` and `push` that have no effect on a farm.
+
+    Raises:
+        InputError: two flags contradict each other.
+    """
+    for name, reason in _NO_EFFECT.items():
+        if getattr(flags, name):
+            print_note(f"{flag_name(name)}: {reason}")
+    for name, other in (("force", "nobuild"), ("force", "pull"), ("platforms", "skip_platforms")):
+        if getattr(flags, name) and getattr(flags, other):
+            raise _exclusive(name, other)
+
+
+def check_local_build_flags(flags: PkgFlags) -> None:
+    """Note the flags of `build` that only a push has use for.
+
+    Raises:
+        InputError: a flag asks for what only a push does.
+    """
+    if flags.without_trust is False:
+        print_note("--enable-content-trust: images built for this machine alone are not signed")
+    for name in ("release", "nobuild"):
+        if getattr(flags, name):
+            raise InputError(f"--{name}: only for a push", hint="farm pkg push")
+    for name in ("image", "manifest", "sign"):
+        if getattr(flags, name) is not None:
+            print_note(f"--{name}: only for a push")
+
+
+def check_push_flags(flags: PkgFlags) -> None:
+    """Note the flags of `push` that are left to the workers.
+
+    Raises:
+        InputError: a flag would change what workers build, contradicts another, or leaves nothing to do.
+    """
+    _check_worker_settings(flags)
+    if flags.docker:
+        raise InputError("--docker: a push is built on the farm's workers", hint="farm pkg build --docker")
+    if flags.image is False and flags.manifest is False:
+        raise InputError("--image=false and --manifest=false leave nothing to push")
+    for name in ("platforms", "skip_platforms"):
+        if flags.image is False and getattr(flags, name):
+            raise InputError(
+                f"{flag_name(name)}: --image=false publishes the index of all existing images", hint="omit it"
+            )
+    if flags.release and flags.manifest is False:
+        raise InputError("--release: a release is an index, and --manifest=false publishes none")
+
+
+def _check_worker_settings(flags: PkgFlags) -> None:
+    if flags.builders:
+        print_note(f"--builders: {_WORKERS_BUILDERS}")
+    elif environment([BUILDERS_VARIABLE]).get(BUILDERS_VARIABLE):
+        print_note(f"{BUILDERS_VARIABLE}: {_WORKERS_BUILDERS}")
+    if flags.sbom_scanner not in (None, "false"):
+        raise InputError(
+            "--sbom-scanner: each worker decides which attestations it makes", hint="set sbom on the worker"
+        )
+    if flags.pull is not None:
+        print_note("--pull: a push pulls nothing; images in the registry are not built again")
+    if flags.ssh:
+        raise InputError(
+            "--ssh: each worker decides which keys a build may use", hint="set build-ssh on the worker"
+        )
+
+
+def note_build_only_flags(flags: PkgFlags) -> None:
+    """Note the flags that matter only to builds, for a push that builds nothing."""
+    reason = "--image=false" if flags.image is False else "--nobuild"
+    for name in _ONLY_FOR_BUILDS:
+        if flags.given(name):
+            print_note(f"{flag_name(name)}: {reason} builds nothing")
+    if flags.force:
+        print_note(f"--force: {reason} builds nothing")
+
+
+def _exclusive(name: str, other: str) -> InputError:
+    return InputError(
+        f"{flag_name(name)} and {flag_name(other)} exclude each other", hint="give only one of them"
+    )
