@@ -13,7 +13,7 @@ from farm import __version__
 from farm.cli.invocation import Invocation
 from farm.cli.lazy_group import LazyGroup
 from farm.cli.output import print_error, print_json
-from farm.errors import FarmError, InputError
+from farm.errors import FarmError, InputError, internal_error
 
 VERBS: dict[str, tuple[str, str]] = {
     "push": ("farm.cli.push", "Build, publish and sign packages."),
