@@ -1,6 +1,6 @@
 """Planning: from package directories to what a run has to do; decisions are pure functions.
 
-May import: trust, state, registry, package, system, settings, model, errors.
+May import: trust, state, registry, package, settings, syntax, system, model, errors.
 Must not know: builders, Celery, the command line.
 Public: prepare (prepare), make_plan (decide), Plan (plan), PushOptions (push_options), make_run (make_run).
 """
