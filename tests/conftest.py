@@ -14,9 +14,11 @@ from lab.engine import Kind, running_engine
 from lab.lab import Lab, running_lab
 from tests.fault.summary import SUMMARY
 from tests.jobs import shared_by, turn
+from tests.support.signals import default_in_children
 
 _MEASURED = "measured"
 Engines = Callable[[Kind | None], str]
+default_in_children()
 
 
 @pytest.fixture(scope="session")

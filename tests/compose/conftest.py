@@ -40,6 +40,7 @@ def stack() -> Iterator[Stack]:
         stack.init(ending.enter_context(running_mirror(stack.host)))
         stack.make("up")
         ending.callback(stack.run, "make", "down")
+        ending.callback(stack.kill_containers)
         yield stack
 
 
@@ -51,4 +52,5 @@ def second() -> Iterator[Machine]:
         machine = Machine(home, "second")
         make_clone(machine.clone)
         ending.callback(machine.stop_engine)
+        ending.callback(machine.kill_containers)
         yield machine
