@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +14,7 @@ from compose.make import make_all
 from compose.renew import RENEWABLE, renew
 from compose.site import Site, check_host
 from farm.errors import FarmError
+from farm.system.identity import host_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -77,7 +77,7 @@ def _add_machine(
 ) -> None:
     """Flags that say what this machine is: of words that name it, and that tell its engine whom to trust."""
     for word in named:
-        own = platform.node().partition(".")[0]
+        own = host_name().partition(".")[0]
         word.add_argument("--machine", default=own, help="name in its workers' names")
         word.add_argument("--socket", default=_SOCKET, help="of this machine's Docker Engine")
     for word in trusting:

@@ -54,6 +54,7 @@ class Supervisor:
         """Keep the farm up until a signal comes or nobody needs it; returns the exit code."""
         lock = self.directory.become_supervisor()
         if lock is None:
+            # Two commands started one each: the other supervisor serves both.
             return 0
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopped.set())
@@ -93,6 +94,7 @@ class Supervisor:
             try:
                 store.ping()
             except StateUnavailableError:
+                # Also while Redis loads its append-only file, which a killed farm may have left long.
                 if time.monotonic() > deadline or self.stopped.is_set():
                     raise
                 time.sleep(0.02)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+# No symbolic links: some lock files are in /tmp, where others could have them created elsewhere.
 _OPEN = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _STRUCT_FLOCK = "hhqqi"
 """l_type, l_whence, l_start, l_len (0: to the end of the file), l_pid (must be 0 for F_OFD_*)."""
@@ -74,6 +75,7 @@ def locked(
 
 def try_lock(path: Path) -> int | None:
     """Take the exclusive lock in a file if it is free; return the descriptor that holds it, else None."""
+    # A descriptor, because its holder keeps the lock until it ends, however that happens.
     descriptor = os.open(path, os.O_RDWR | _OPEN, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
