@@ -22,7 +22,7 @@ from farm.state import build_times
 from farm.state.contexts import get_context
 from farm.state.patches import JobPatch
 from tasks.disk_space import DiskSpace
-from tasks.retries import wait_for_redis
+from tasks.retries import wait_for_redis, within_attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,7 +60,9 @@ class ImageBuild:
     def attempt(self) -> ArchImage:
         """Build and push what is missing, and record it."""
         rebuild = self.job.force and not self.pushed
-        image = None if rebuild else arch_image(self.context.registry, self.target, self.job.arch)
+        image = (
+            None if rebuild else arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
+        )
         if image:
             self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
             return image
@@ -71,7 +73,7 @@ class ImageBuild:
             stack.enter_context(disk.reserved(self.target))
             disk.build_with_room(lambda: self._build(engine), self.target, report=self.log.write)
             self._push(engine)
-        image = arch_image(self.context.registry, self.target, self.job.arch)
+        image = arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
         if image is None:
             raise RegistryError(
                 f"{self.target.familiar} was pushed, but the registry does not have it",

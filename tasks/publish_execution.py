@@ -17,7 +17,7 @@ from farm.state.patches import PackagePatch
 from farm.state.run_reader import read_package
 from farm.trust.signer import SignTarget
 from tasks.execution import record_step, run_recorded, still_owned
-from tasks.retries import retry_temporary, wait_for_redis
+from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 
 if TYPE_CHECKING:
     from farm.errors import FarmError
@@ -112,9 +112,10 @@ class PublishExecution:
 
     def _release(self, held: HeldLease, signer: Signer, to_sign: list[Reference]) -> Descriptor:
         """Publish every index under its release tag, or none; then sign them."""
-        found = prepare_release(self.context.registry, self.work.copies)
+        registry = within_attempt(self.context.registry)
+        found = prepare_release(registry, self.work.copies)
         self._check(held)
-        released = release(self.context.registry, found)
+        released = release(registry, found)
         if self.work.sign:
             self._check(held)
             signer.sign(SignTarget.of(reference, released[reference]) for reference in to_sign)
@@ -122,7 +123,7 @@ class PublishExecution:
 
     def _publish(self, held: HeldLease, signer: Signer) -> Descriptor:
         publication = IndexPublication(
-            self.context.registry,
+            within_attempt(self.context.registry),
             self.work.reference,
             self.built,
             self.work.existing,

@@ -17,19 +17,32 @@ from tenacity import (
 )
 
 from farm.errors import FarmError, StateUnavailableError
+from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
 
+    from farm.registry.client import Registry
+
 R = TypeVar("R")
 
 ATTEMPTS = 6
 """Attempts of a build or publication: with their pauses they outlast an outage of half a minute."""
+ATTEMPT_TIME = 300.0
+"""Seconds for which one attempt may repeat its registry requests, before the next attempt is due."""
 _MAX_PAUSE = 20.0
 """Seconds between two attempts at the most, without jitter."""
 MAX_OUTAGE = 900.0
 """Seconds that work in progress waits for a Redis that is away, before it is left to the reconciler."""
+
+
+def within_attempt(registry: Registry) -> Registry:
+    """The client for one attempt: retries inside of it end when the next attempt is due.
+
+    Otherwise those of requests, of rounds of publication, and of attempts would multiply.
+    """
+    return registry.within(Deadline.after(ATTEMPT_TIME))
 
 
 def _ignore(_: str) -> None:

@@ -13,6 +13,7 @@ from farm.cache.transfer import published_names, pull_all, pull_images, push_all
 from farm.errors import CacheError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.model import Reference
 from farm.registry.blobs import BlobUpload, pull_blob, push_blob
+from farm.system.deadline import Deadline
 from tests.support.images import LAYER, add, tar
 from tests.support.proxy.tcp import proxy
 
@@ -160,6 +161,17 @@ def test_a_connection_that_always_breaks_is_a_retryable_error(
         with pytest.raises(RegistryUnavailableError) as caught:
             push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
     assert caught.value.retryable
+
+
+def test_an_upload_is_not_restarted_after_the_deadline(cache: Cache, registry: Registry, lab: Lab) -> None:
+    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
+    with proxy(f"tcp://{lab.registry}") as proxied:
+        breaks = proxied.trip(lambda connection: connection.sent > BIG // 2, times=100, drop=True)
+        name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
+        late = registry.within(Deadline.after(0))
+        with pytest.raises(RegistryUnavailableError):
+            push_blob(late, name, blob, lambda: cache.blobs.pieces(blob.digest))
+    assert breaks.hits == 1
 
 
 def test_a_blob_that_is_damaged_in_the_cache_is_not_published(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import pytest
 from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
-from farm.registry.publish_index import put
+from farm.registry.publish_index import IndexPublication, put
 from farm.registry.published_images import arch_image, look_up_all, read_index
 from farm.registry.retry import ATTEMPTS
 from farm.system.deadline import Deadline
@@ -112,6 +113,19 @@ def test_nothing_is_retried_after_the_deadline_of_the_operation(
     with pytest.raises(RegistryUnavailableError):
         registry.within(Deadline.after(0)).manifest(target)
     assert broken.hits == 1
+
+
+def test_no_round_of_publication_begins_after_the_deadline(
+    registry: Registry, proxy: HttpProxy, repository: Repository, pushed: Descriptor
+) -> None:
+    proxy.breaks("PUT", "/manifests/1$", answer(201, says=""), times=ALWAYS)
+    built = [repository.image("amd64", pushed), repository.image("arm64", repository.push("arm64"))]
+    late = registry.within(Deadline.after(0))
+    with pytest.raises(RegistryUnavailableError, match="kept overwriting the index"):
+        IndexPublication(late, repository.at(proxy.address), built).publish(
+            check_lease=lambda: None, sign=lambda _: None, stop=threading.Event()
+        )
+    assert proxy.seen("PUT", "/manifests/1$") == 1
 
 
 def test_a_pause_is_as_long_as_the_registry_asks_for(
