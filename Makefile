@@ -1,26 +1,26 @@
-# Every target sets up what it needs first (once), and takes down what it started.
-# A bare Debian 12 or 13 with make, git and python3 will do; root or sudo, to install packages.
+# Every target first sets up what it needs (once), and stops what it started.
+# It needs Debian 12 or 13 with make, git and python3, and root or sudo to install packages.
 
 PYTHON ?= python3
 BIN := .venv/bin
-# What pytest is given: make test ARGS="-k manifest -x"
+# Further arguments of the command: make test ARGS="-k manifest -x"
 ARGS ?=
-# How many tests run at a time, each job with a lab of its own; 0 is one after another, which needs the least.
+# How many tests run at a time, each job with a lab of its own; 0 runs one after another, with the least memory.
 JOBS ?= 2
-# Docker Compose 2.20 or later, as a plugin of docker or by itself.
+# Docker Compose 2.20 or later, as a plugin of docker or standalone.
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
 	$(if $(DEVELOP),--file compose/compose.override.develop.yaml)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test lint types imports format docs unit property integration chaos bench wheel \
-	clean up down logs worker compose
+.PHONY: help setup demo lab test check durations lint types imports format docs unit property integration chaos bench wheel \
+	clean clean-cache up down logs worker compose
 
-help: ## say what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: ## install what the demo and the tests need, if it is missing
-	@$(PYTHON) lab/setup.py
+setup: ## install what the demo and the tests need
+	@$(PYTHON) -m lab.setup
 
 demo: setup ## build, publish and sign the example packages for three architectures, and run them
 	@$(BIN)/python -m lab demo
@@ -28,60 +28,65 @@ demo: setup ## build, publish and sign the example packages for three architectu
 lab: setup ## keep registry, notary server, Redis and engine up until Ctrl-C, to try `farm` against
 	@$(BIN)/python -m lab up
 
-test: setup lint ## everything that CI does: lint, then all tests
-	@$(BIN)/pytest --numprocesses $(JOBS) --no-loadscope-reorder $(ARGS)
+test: setup ## everything that CI does: lint and all tests
+	@$(BIN)/pytest --lint --numprocesses $(JOBS) --no-loadscope-reorder $(ARGS)
 
-unit: setup ## the tests that need no service: a few seconds
+check: setup ## lint, unit and property tests: about a minute
+	@$(BIN)/pytest --lint --numprocesses $(JOBS) --no-loadscope-reorder --quiet tests/unit tests/property $(ARGS)
+
+unit: setup ## the unit and property tests
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)
 
 property: setup ## only the property tests
 	@$(BIN)/pytest tests/property $(ARGS)
 
-integration: setup ## the tests against real services
+integration: setup ## the integration tests
 	@$(BIN)/pytest tests/integration $(ARGS)
 
-lint: setup types imports ## formatting, lint, types, and which way imports point
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/ruff check --quiet .
+durations: setup ## print where the time of the last run of tests went
+	@$(BIN)/python -m tests.durations $(ARGS)
 
-types: setup
-	@$(BIN)/mypy --no-error-summary
+lint: setup ## check formatting, lint, types and import layers
+	@$(BIN)/python -m lab.lint
 
-imports: setup
-	@$(BIN)/lint-imports > .lab/imports.log || { cat .lab/imports.log; exit 1; }
+types imports: setup
+	@$(BIN)/python -m lab.lint $@
 
-format: setup ## format the code, and mend what lint can mend
+format: setup ## format the code, and fix what ruff can fix
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-docs: setup ## write what is made from the code: docs/commands.md, config/farm.yml, the picture of the imports
+docs: setup ## generate docs/commands.md, config/farm.yml and parts of docs/architecture.md
 	@$(BIN)/python -m docs.generate
 
-chaos: setup ## kill, freeze and cut a farm at random for three minutes: ARGS="--seed 7 --seconds 60"
+chaos: setup ## random faults in a farm for three minutes: ARGS="--seed 7 --seconds 60"
 	@$(BIN)/python -m tests.fault.chaos $(ARGS)
 
-bench: setup ## measure, each figure beside a peer's or a limit in the same run
+bench: setup ## run the benchmarks
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-up: ## build and start the stack in containers, once compose/init has been run; SERVICES= names some of it
+up: ## build and start the stack in containers, after compose/init; SERVICES= selects some
 	@$(STACK) up --detach --build --wait --wait-timeout 300 $(SERVICES)
 
-down: ## stop the stack in containers, and keep its data
+down: ## stop the stack in containers; its data stays
 	@$(STACK) down
 
 logs: ## follow the logs of the stack in containers
 	@$(STACK) logs --follow --tail 100 $(SERVICES)
 
-compose: ## any other command of docker compose on the stack: make compose ARGS="ps --all"
+compose: ## run docker compose on the stack: make compose ARGS="ps --all"
 	@$(STACK) $(ARGS)
 
-worker: ## make this the machine of a worker, with what compose/bundle wrote on the first: make worker BUNDLE=FILE
+worker: ## make this machine a worker, with the output of compose/bundle: make worker BUNDLE=FILE
 	@compose/join $(BUNDLE) $(ARGS)
 	@$(STACK) up --detach --build --wait --wait-timeout 300
 
 wheel: setup ## build the wheel into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 
-clean: ## remove all that was made here, installed Debian packages aside
+clean: ## remove what was made in this checkout; Debian packages and the cache stay
 	rm -rf .venv .lab .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+clean-cache: ## remove the cache of all checkouts: LAB_CACHE, or linuxkit-farm-lab in ~/.cache
+	@$(PYTHON) -m lab.cache --remove

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.measure import Row, seconds
 from lab import services
-from lab.setup import ROOT
+from lab.machine import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

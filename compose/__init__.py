@@ -1,4 +1,8 @@
-"""What an operator does to the stack in containers: make its secrets, add a machine, back up, restore.
+"""Administration of the stack in containers: create its secrets, add a machine, back up, restore.
 
 Runs from a clone with Python's standard library alone, before anything is installed.
+
+May import: errors, settings, system, trust.
+Must not know: packages, builds, Redis.
+Public: Site (site), make_all (make), renew (renew), pack and unpack (join), backup and restore (backup).
 """

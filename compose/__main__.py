@@ -1,4 +1,4 @@
-"""What the scripts of this folder run, `compose/init` and its like: each is a word of this command."""
+"""The command behind the scripts in this directory: `compose/init` runs `python3 -m compose init`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _EMULATED = {"COMPOSE_PROFILES": "core,registry,trust,workers,monitoring", "EMUL
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what one word asks for; returns the exit code."""
+    """Run one subcommand; returns the exit code."""
     options = _parse(arguments)
     verb: Callable[[Site, argparse.Namespace], list[Path]] = options.verb
     try:
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"compose: {error}", file=sys.stderr)
         return error.exit_code
     except OSError as error:
-        # Such as a file that is root's: the operator forgot sudo.
+        # For example a file of root: the operator forgot sudo.
         where = f"{error.filename}: " if error.filename else ""
         print(f"compose: {where}{error.strerror or error}", file=sys.stderr)
         return 1
@@ -43,31 +43,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="compose", description="Look after the stack in containers.")
+    parser = argparse.ArgumentParser(prog="compose", description="Administer the stack in containers.")
     words = parser.add_subparsers(required=True)
-    init = words.add_parser("init", help="make .env, certificates, passwords and the signing key, once")
+    init = words.add_parser("init", help="create .env, certificates, passwords and the signing key, once")
     init.set_defaults(verb=_init)
-    init.add_argument("host", help="name or address at which every machine reaches this one")
+    init.add_argument("host", help="name or address under which all machines reach this one")
     about = "build amd64, arm64 and s390x here: foreign ones in QEMU, slowly"
     init.add_argument("--emulate", action="store_true", help=about)
     init.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of .env")
-    bundle = words.add_parser("bundle", help="write what another machine's worker needs to standard output")
+    bundle = words.add_parser("bundle", help="write a bundle for another machine's worker to standard output")
     bundle.set_defaults(verb=_bundle)
-    join = words.add_parser("join", help="make this the machine of a worker")
+    join = words.add_parser("join", help="make this machine a worker")
     join.set_defaults(verb=_join)
-    about = "what compose/bundle wrote; - for standard input"
+    about = "a file that compose/bundle wrote; - for standard input"
     join.add_argument("bundle", type=argparse.FileType("rb"), help=about)
-    about = "put the bundle's secrets in the place of an earlier one's"
+    about = "replace the secrets of an earlier bundle"
     join.add_argument("--renew", action="store_true", help=about)
-    renewing = words.add_parser("renew", help="make secrets anew")
+    renewing = words.add_parser("renew", help="replace secrets by new ones")
     renewing.set_defaults(verb=_renew)
     renewing.add_argument("names", nargs="+", choices=RENEWABLE, metavar="NAME", help=", ".join(RENEWABLE))
-    saving = words.add_parser("backup", help="copy all that must not be lost into a new folder")
-    saving.set_defaults(verb=lambda site, options: backup(site, options.folder))
-    restoring = words.add_parser("restore", help="put a back-up into a stack that is down and empty")
+    saving = words.add_parser("backup", help="copy everything that must not be lost to a new directory")
+    saving.set_defaults(verb=lambda site, options: backup(site, options.directory))
+    restoring = words.add_parser("restore", help="restore a backup into a stack that is down and empty")
     restoring.set_defaults(verb=_restore)
     for word in (saving, restoring):
-        word.add_argument("folder", type=Path)
+        word.add_argument("directory", type=Path)
     _add_machine([init, join], [init, join, renewing, restoring])
     return parser.parse_args(arguments)
 
@@ -75,22 +75,22 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _add_machine(
     named: Iterable[argparse.ArgumentParser], trusting: Iterable[argparse.ArgumentParser]
 ) -> None:
-    """Flags that say what this machine is: of words that name it, and that tell its engine whom to trust."""
+    """Add the flags that name this machine, and that say where its engine looks for CAs."""
     for word in named:
         own = host_name().partition(".")[0]
-        word.add_argument("--machine", default=own, help="name in its workers' names")
-        word.add_argument("--socket", default=_SOCKET, help="of this machine's Docker Engine")
+        word.add_argument("--machine", default=own, help="this machine in its workers' names")
+        word.add_argument("--socket", default=_SOCKET, help="socket of this machine's Docker Engine")
     for word in trusting:
-        about = "where this machine's Docker Engine looks for registries' CAs"
+        about = "where this machine's Docker Engine looks for the CAs of registries"
         word.add_argument("--docker-certs", type=Path, default=_DOCKER_CERTS, help=about)
 
 
 def _init(site: Site, options: argparse.Namespace) -> list[Path]:
     given = dict(item.partition("=")[::2] for item in options.set)
     new = not site.env.exists()
-    variables = site.settle(
+    variables = site.ensure_env(
         {"FARM_HOST": check_host(options.host), **(_EMULATED if options.emulate else {}), **given},
-        kept=this_machine(options.machine, options.socket),
+        defaults=this_machine(options.machine, options.socket),
     )
     made = make_all(site, variables)
     site.hand_over(int(variables["FARM_UID"]))
@@ -106,7 +106,7 @@ def _bundle(site: Site, _: argparse.Namespace) -> list[Path]:
 def _join(site: Site, options: argparse.Namespace) -> list[Path]:
     with options.bundle:
         own = this_machine(options.machine, options.socket)
-        return unpack(site, options.bundle, own, docker_certs=options.docker_certs, anew=options.renew)
+        return unpack(site, options.bundle, own, docker_certs=options.docker_certs, replace=options.renew)
 
 
 def _renew(site: Site, options: argparse.Namespace) -> list[Path]:
@@ -114,7 +114,7 @@ def _renew(site: Site, options: argparse.Namespace) -> list[Path]:
 
 
 def _restore(site: Site, options: argparse.Namespace) -> list[Path]:
-    return restore(site, options.folder, docker_certs=options.docker_certs)
+    return restore(site, options.directory, docker_certs=options.docker_certs)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""compose/backup and compose/restore: what must not be lost, as a folder of plain files.
+"""compose/backup and compose/restore: everything that must not be lost, as a directory of plain files.
 
-Signatures are read before images: whatever a back-up says is signed, it also holds.
+Signatures are saved before images, so every image that is signed in a backup is part of it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _LIMIT = 6 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One file of a back-up: of which service, how its content is read, how an empty service takes it."""
+    """One file of a backup, and the commands that read it from a service and write it to an empty one."""
 
     file: str
     service: str
     read: Sequence[str]
     write: Sequence[str]
     running: bool = False
-    """Whether the service must run while it takes its content."""
+    """Whether the service must run while its content is written."""
 
 
 _DUMP = ["pg_dump", "--host=/tmp", "--username=farm", "--format=custom"]
@@ -57,20 +57,20 @@ PARTS = (
 )
 
 
-def backup(site: Site, folder: Path) -> list[Path]:
-    """Copy the site's secrets, and the data of the services that run here, into a new folder.
+def backup(site: Site, directory: Path) -> list[Path]:
+    """Copy the site's secrets, and the data of the services that run here, to a new directory.
 
     Raises:
-        InputError: the folder is there already, or nothing runs here.
-        FarmError: a service could not be read; no folder is left behind.
+        InputError: the directory exists, or no service with data runs here.
+        FarmError: a service could not be read; no directory is left behind.
     """
-    if folder.exists():
-        raise InputError(f"{folder} is there already", hint="name a new one")
+    if directory.exists():
+        raise InputError(f"{directory} exists", hint="name a new directory")
     running = _compose(site, "ps", "--services", "--status=running").split()
     parts = [part for part in PARTS if part.service in running]
     if not parts:
-        raise InputError("nothing that keeps data runs here", hint="make up")
-    new = folder.with_name(f"{folder.name}.new")
+        raise InputError("no service with data runs here", hint="make up")
+    new = directory.with_name(f"{directory.name}.new")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(mode=0o700, parents=True)
     with ExitStack() as stack:
@@ -81,98 +81,98 @@ def backup(site: Site, folder: Path) -> list[Path]:
         save_site(site, new)
         for file in new.iterdir():
             file.chmod(0o600)
-        new.rename(folder)
-    return sorted(folder.iterdir())
+        new.rename(directory)
+    return sorted(directory.iterdir())
 
 
-def save_site(site: Site, folder: Path) -> None:
+def save_site(site: Site, directory: Path) -> None:
     """Write site.tar: the site's variables and secrets."""
-    with tarfile.open(folder / "site.tar", "w") as tar:
+    with tarfile.open(directory / "site.tar", "w") as tar:
         for name in _SITE_FILES:
             tar.add(site.directory / name, name)
 
 
-def restore(site: Site, folder: Path, *, docker_certs: Path) -> list[Path]:
-    """Fill a stack that is down and has no data yet; it is down afterwards too.
+def restore(site: Site, directory: Path, *, docker_certs: Path) -> list[Path]:
+    """Restore a backup into a stack that is down and has no data; it is down afterwards, too.
 
     Args:
-        site: where to.
-        folder: what `backup` made.
-        docker_certs: where this machine's Docker Engine looks for registries' CAs.
+        site: the site to restore.
+        directory: what `backup` made.
+        docker_certs: where this machine's Docker Engine looks for the CAs of registries.
 
     Raises:
-        InputError: it is no back-up, the stack runs, or this machine has other secrets; nothing was changed.
-        FarmError: a service did not take its part, as one that holds data already.
+        InputError: it is no backup, the stack runs, or this machine has other secrets; nothing was changed.
+        FarmError: a service refused its part, for example because it has data.
     """
-    there = _is_there(site, folder)
+    same_site = _is_same_site(site, directory)
     _compose(site, "version")
-    made = [] if there else _unpack_site(site, folder)
+    made = [] if same_site else _unpack_site(site, directory)
     if _compose(site, "ps", "--quiet").strip():
-        raise InputError("the stack runs", hint="make down")
+        raise InputError("the stack is running", hint="make down")
     made += trust_registry(docker_certs, site.variables(), (site.directory / _CA).read_text())
-    parts = [part for part in PARTS if (folder / part.file).exists()]
-    # Of the clone as it is now: an image that is there may be of another PostgreSQL.
+    parts = [part for part in PARTS if (directory / part.file).exists()]
+    # From the clone as it is now: an existing image may have another version of PostgreSQL.
     _compose(site, "build", *dict.fromkeys(part.service for part in parts))
     for part in parts:
-        _fill(site, folder, part)
+        _fill(site, directory, part)
     _compose(site, "down")
     return made
 
 
-def _is_there(site: Site, folder: Path) -> bool:
-    """Whether this machine is the back-up's site already: False, if nothing was made here yet.
+def _is_same_site(site: Site, directory: Path) -> bool:
+    """Whether this machine has the backup's secrets; False if it has none.
 
     Raises:
-        InputError: it is another site, whose passphrases would not open what is restored; or no back-up.
+        InputError: it has those of another site, which cannot decrypt what is restored; or it is no backup.
     """
-    saved = _saved(folder)
+    saved = _saved(directory)
     if not any((site.directory / name).exists() for name in _SITE_FILES):
         return False
     here = {name: _text(site.directory / name) for name in saved}
     hosts = [read_variables(texts[".env"]).get("FARM_HOST") for texts in (saved, here)]
-    # A passphrase that was added since does no harm.
-    opened = {*saved[_PASSPHRASES].splitlines()} <= {*here[_PASSPHRASES].splitlines()}
-    if not opened or saved[_CA] != here[_CA] or hosts[0] != hosts[1]:
+    # A passphrase that was added later does no harm.
+    decrypts = {*saved[_PASSPHRASES].splitlines()} <= {*here[_PASSPHRASES].splitlines()}
+    if not decrypts or saved[_CA] != here[_CA] or hosts[0] != hosts[1]:
         hint = "move compose/.env, compose/secrets and compose/maintainer away, then run this again"
-        raise InputError("this machine has other secrets than the back-up", hint=hint)
+        raise InputError("this machine has other secrets than the backup", hint=hint)
     return True
 
 
-def _saved(folder: Path) -> dict[str, str]:
-    """The files of site.tar by which a site is known, by name."""
+def _saved(directory: Path) -> dict[str, str]:
+    """The files of site.tar that identify a site, by name."""
     try:
-        with tarfile.open(folder / "site.tar") as tar:
+        with tarfile.open(directory / "site.tar") as tar:
             files = {name: tar.extractfile(name) or io.BytesIO() for name in (".env", _PASSPHRASES, _CA)}
             return {name: file.read().decode() for name, file in files.items()}
     except (OSError, KeyError, UnicodeDecodeError, tarfile.TarError) as error:
-        raise InputError(f"{folder} is no back-up", hint="compose/backup makes one") from error
+        raise InputError(f"{directory} is not a backup", hint="compose/backup makes one") from error
 
 
 def _text(path: Path) -> str:
     return path.read_text() if path.exists() else ""
 
 
-def _unpack_site(site: Site, folder: Path) -> list[Path]:
-    with tarfile.open(folder / "site.tar") as tar:
+def _unpack_site(site: Site, directory: Path) -> list[Path]:
+    with tarfile.open(directory / "site.tar") as tar:
         tar.extractall(site.directory, filter="tar", numeric_owner=True)
     return [site.directory / name for name in _SITE_FILES]
 
 
-def _fill(site: Site, folder: Path, part: Part) -> None:
+def _fill(site: Site, directory: Path, part: Part) -> None:
     if part.running:
         _compose(site, "up", "--detach", "--wait", part.service)
-    way = ["exec", "-T"] if part.running else ["run", "--rm", "--no-deps", "-T"]
-    with (folder / part.file).open("rb") as file:
-        _compose(site, *way, part.service, *part.write, given=file)
+    command = ["exec", "-T"] if part.running else ["run", "--rm", "--no-deps", "-T"]
+    with (directory / part.file).open("rb") as file:
+        _compose(site, *command, part.service, *part.write, given=file)
 
 
 def _compose(site: Site, *words: str, given: IO[bytes] | None = None, into: IO[bytes] | None = None) -> str:
     """Run docker compose on the site's stack; returns what it printed."""
     program = shlex.split(environment(["COMPOSE"]).get("COMPOSE") or "docker compose")
-    place = ["--project-directory", str(site.directory), "--file", str(site.directory / "compose.yaml")]
+    project = ["--project-directory", str(site.directory), "--file", str(site.directory / "compose.yaml")]
     try:
         done = subprocess.run(
-            [*program, *place, *words],
+            [*program, *project, *words],
             stdin=given or subprocess.DEVNULL,
             stdout=into or subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -180,8 +180,8 @@ def _compose(site: Site, *words: str, given: IO[bytes] | None = None, into: IO[b
             check=False,
         )
     except OSError as error:
-        hint = "install Docker Compose 2.20 or later, or name its program in COMPOSE"
-        raise InputError(f"{program[0]} cannot be run: {error.strerror}", hint=hint) from error
+        hint = "install Docker Compose 2.20 or later, or set COMPOSE to its program"
+        raise InputError(f"cannot run {program[0]}: {error.strerror}", hint=hint) from error
     except subprocess.TimeoutExpired as error:
         raise FarmError(f"`docker compose {words[0]}` took longer than {_LIMIT // 3600} h") from error
     if done.returncode:

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 CA_DAYS = 3650
 DAYS = 825
-"""Days that a service's certificate is good for; some clients refuse longer ones."""
+"""Validity of a service's certificate; some clients refuse a longer one."""
 _ADDRESS = re.compile(r"\d+\.\d+\.\d+\.\d+")
 _TIMEOUT = 60.0
 
 
 def make_ca(directory: Path, name: str) -> list[Path]:
-    """Make ca.key and ca.crt where they are missing; returns what was made."""
+    """Make ca.key and ca.crt if they are missing; returns what was made."""
     made = _key(directory / "ca.key")
     certificate = directory / "ca.crt"
     if not certificate.exists():
@@ -37,9 +37,9 @@ def make_ca(directory: Path, name: str) -> list[Path]:
 
 
 def make_certificate(directory: Path, service: str, names: Iterable[str]) -> list[Path]:
-    """Make SERVICE.key and SERVICE.crt where they are missing: for these names, as server and as client.
+    """Make SERVICE.key and SERVICE.crt if they are missing: for these names, as server and as client.
 
-    The common name is the service's: by it the database knows its clients.
+    The common name is the service's: the database identifies its clients by it.
     """
     key, certificate = directory / f"{service}.key", directory / f"{service}.crt"
     made = _key(key)
@@ -48,10 +48,10 @@ def make_certificate(directory: Path, service: str, names: Iterable[str]) -> lis
             request, extensions = Path(own, "request.pem"), Path(own, "extensions")
             request.write_text(_openssl("req", "-new", "-key", str(key), "-subj", f"/CN={service}"))
             extensions.write_text(_extensions(names))
-            by = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
-            for_ = ["-days", str(DAYS), "-extfile", str(extensions), "-in", str(request)]
+            ca = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
+            options = ["-days", str(DAYS), "-extfile", str(extensions), "-in", str(request)]
             serial = ["-set_serial", f"0x{_openssl('rand', '-hex', '15').strip()}"]
-            write_once(certificate, _openssl("x509", "-req", "-sha256", *by, *for_, *serial))
+            write_once(certificate, _openssl("x509", "-req", "-sha256", *ca, *options, *serial))
         made.append(certificate)
     return made
 

@@ -1,4 +1,4 @@
-"""compose/bundle and compose/join: what another machine needs to work for the farm, packed and unpacked."""
+"""compose/bundle and compose/join: what another machine needs to be a worker of the farm."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import tarfile
 from typing import IO, TYPE_CHECKING
 
-from compose.make import ENGINE_README, holds, registry_name, write_anew, write_missing
+from compose.make import ENGINE_README, holds, registry_name, write_changed, write_missing
 from compose.site import container_uid, group_of
 from farm.errors import InputError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from compose.site import Site
 
 _SECRETS = ("ca.crt", "broker-worker", "docker-worker.json")
-# What another machine takes over from the first; the rest of .env is its own.
+# Another machine takes these over from the first; the rest of .env is its own.
 _SHARED = (
     "COMPOSE_PROJECT_NAME",
     "FARM_HOST",
@@ -35,7 +35,7 @@ _SITE = "site"
 
 
 def pack(site: Site, into: IO[bytes]) -> None:
-    """Write a tar with what a worker needs, and no key that signs."""
+    """Write a tar with what a worker needs, without any key that signs."""
     variables = site.variables()
     shared = "".join(f"{name}={variables[name]}\n" for name in _SHARED)
     with tarfile.open(fileobj=into, mode="w|") as tar:
@@ -51,19 +51,19 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 
 
 def unpack(
-    site: Site, bundle: IO[bytes], own: Mapping[str, str], *, docker_certs: Path, anew: bool
+    site: Site, bundle: IO[bytes], own: Mapping[str, str], *, docker_certs: Path, replace: bool
 ) -> list[Path]:
-    """Become a worker's machine; returns what was made. Done again with the same bundle, it changes nothing.
+    """Make this machine a worker; returns what was made. Repeated with the same bundle, it changes nothing.
 
     Args:
         site: where to unpack.
         bundle: what `pack` wrote.
-        own: what .env says of the machine itself.
-        docker_certs: where its Docker Engine looks for registries' CAs.
-        anew: whether the bundle's secrets take the place of what an earlier one brought.
+        own: the variables of .env that describe this machine.
+        docker_certs: where its Docker Engine looks for the CAs of registries.
+        replace: whether the bundle's secrets replace those of an earlier one.
 
     Raises:
-        InputError: it is no such bundle, or this machine has other secrets; nothing was changed.
+        InputError: it is not a bundle, or this machine has other secrets; nothing was changed.
     """
     files = _read(bundle)
     wanted = dict(line.split("=", 1) for line in files.pop(_SITE).splitlines()) | {
@@ -72,13 +72,13 @@ def unpack(
     texts = {site.secrets / name: text for name, text in files.items()}
     texts[site.secrets / "certs.d" / registry_name(wanted) / "ca.crt"] = files["ca.crt"]
     others = [path for path, text in texts.items() if path.exists() and not holds(path, text)]
-    if others and not anew:
-        hint = "nothing was changed; --renew puts the bundle's in its place"
-        raise InputError(f"{others[0]} is there already, and another", hint=hint)
-    site.settle(wanted, kept=own)
+    if others and not replace:
+        hint = "nothing was changed; --renew replaces it"
+        raise InputError(f"{others[0]} differs from the bundle", hint=hint)
+    site.ensure_env(wanted, defaults=own)
     if site.secrets / "ca.crt" in others:
         distrust_registry(docker_certs, wanted, (site.secrets / "ca.crt").read_text())
-    made = write_anew(texts)
+    made = write_changed(texts)
     made += write_missing({site.secrets / "engine" / "README": ENGINE_README})
     site.hand_over(int(site.variables()["FARM_UID"]))
     return made + trust_registry(docker_certs, wanted, files["ca.crt"])
@@ -93,14 +93,14 @@ def _read(bundle: IO[bytes]) -> dict[str, str]:
                 if entry.isfile() and entry.name in (_SITE, *_SECRETS)
             }
     except (tarfile.TarError, UnicodeDecodeError) as error:
-        raise InputError(f"this is no bundle: {error}", hint="compose/bundle writes one") from error
+        raise InputError(f"not a bundle: {error}", hint="compose/bundle writes one") from error
     if len(files) != len(_SECRETS) + 1:
-        raise InputError("this bundle is not whole", hint="compose/bundle writes one")
+        raise InputError("the bundle is incomplete", hint="compose/bundle writes one")
     return files
 
 
 def this_machine(name: str, socket: str) -> dict[str, str]:
-    """What .env says of the machine itself."""
+    """The variables of .env that describe the machine itself."""
     return {
         "MACHINE": name,
         "FARM_UID": str(container_uid()),
@@ -110,10 +110,10 @@ def this_machine(name: str, socket: str) -> dict[str, str]:
 
 
 def trust_registry(docker_certs: Path, variables: Mapping[str, str], ca: str) -> list[Path]:
-    """Let this machine's Docker Engine trust the registry's certificate: it reads the folder at each use.
+    """Make this machine's Docker Engine trust the registry's CA; it reads the directory at each use.
 
     Raises:
-        InputError: it trusts another CA for the registry, or this user may not say whom it trusts.
+        InputError: it trusts another CA for the registry, or this user may not write there.
     """
     path = docker_certs / registry_name(variables) / "ca.crt"
     if path.exists():
@@ -122,15 +122,15 @@ def trust_registry(docker_certs: Path, variables: Mapping[str, str], ca: str) ->
         return []
     if not os.access(next(parent for parent in path.parents if parent.exists()), os.W_OK):
         raise InputError(
-            f"{path} cannot be written, and this machine's Docker Engine must find the registry's CA there",
+            f"cannot write {path}, where this machine's Docker Engine looks for the registry's CA",
             hint="copy compose/secrets/ca.crt there as root, then run this again",
         )
     path.parent.mkdir(parents=True, exist_ok=True)
-    return write_anew({path: ca}, 0o644)
+    return write_changed({path: ca}, 0o644)
 
 
 def distrust_registry(docker_certs: Path, variables: Mapping[str, str], ca: str) -> None:
-    """Take the CA away that is about to be replaced, and no other.
+    """Remove the CA that is about to be replaced, and no other.
 
     Raises:
         InputError: this machine's Docker Engine trusts another CA for the registry.
@@ -142,4 +142,4 @@ def distrust_registry(docker_certs: Path, variables: Mapping[str, str], ca: str)
 
 
 def _another_ca(path: Path) -> InputError:
-    return InputError(f"{path} is of another CA", hint="remove it, then run this again")
+    return InputError(f"{path} is the certificate of another CA", hint="remove it, then run this again")

@@ -1,4 +1,4 @@
-"""compose/init: everything that a farm on servers keeps secret, made once; what is there is kept."""
+"""compose/init: the secrets of a farm on servers, made once; existing ones are kept."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ REGISTRY_USERS = ("worker", "publisher", "maintainer", "administrator", "reader"
 _PASSWORDS = ("flower-password", "delegation-passphrase", "root-passphrase")
 SERVICES = ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")
 SIGNERS = ("publisher", "administrator")
-"""Who may write to the notary server: known to its gate by a certificate."""
+"""The clients that may write to the notary server; its gate identifies them by a certificate."""
 _FIRST_ALIAS = "farm1"
-ENGINE_README = "ca.pem, cert.pem and key.pem for engines at tcp:// go here."
+ENGINE_README = "Put ca.pem, cert.pem and key.pem for engines at tcp:// here."
 
 
 def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
@@ -52,12 +52,12 @@ def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
 
 
 def new_password() -> str:
-    """A password that fits into a URL and that nobody guesses."""
+    """A random password that needs no quoting in a URL."""
     return secrets.token_urlsafe(24)
 
 
 def write_missing(texts: Mapping[Path, str]) -> list[Path]:
-    """Write the files that are not there; returns those."""
+    """Write the files that do not exist; returns them."""
     missing = [path for path in texts if not path.exists()]
     for path in missing:
         make_private(path.parent)
@@ -65,8 +65,8 @@ def write_missing(texts: Mapping[Path, str]) -> list[Path]:
     return missing
 
 
-def write_anew(texts: Mapping[Path, str], mode: int = 0o600) -> list[Path]:
-    """Write the files, each in the place of what stood there; returns those that changed."""
+def write_changed(texts: Mapping[Path, str], mode: int = 0o600) -> list[Path]:
+    """Write the files that do not exist or differ; returns them."""
     changed = [path for path in texts if not holds(path, texts[path])]
     for path in changed:
         make_private(path.parent)
@@ -78,7 +78,7 @@ def write_anew(texts: Mapping[Path, str], mode: int = 0o600) -> list[Path]:
 
 
 def holds(path: Path, text: str) -> bool:
-    """Whether the file is there, and as it was written with this text."""
+    """Whether the file exists with this text."""
     return path.exists() and path.read_bytes() == _content(text).encode()
 
 
@@ -87,7 +87,7 @@ def _content(text: str) -> str:
 
 
 def registry_name(variables: Mapping[str, str]) -> str:
-    """The registry as images name it."""
+    """The registry's name in the names of images."""
     return f"{variables['FARM_HOST']}:{variables['REGISTRY_PORT']}"
 
 
@@ -100,7 +100,7 @@ def _delegation(site: Site) -> list[Path]:
 
 
 def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
-    """What says again, in the form that a program reads, what other files say."""
+    """Files that repeat secrets in the form that a program reads."""
     registry = registry_name(variables)
     ca = (site.secrets / "ca.crt").read_text()
     users = (site.secrets / "registry-users").read_text().split()
@@ -110,10 +110,10 @@ def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
     texts[site.secrets / "engine" / "README"] = ENGINE_README
     notary = f"{variables['FARM_HOST']}:{variables['NOTARY_PORT']}"
     for signer, folder in zip(SIGNERS, ("publisher-tls", "administrator/docker/tls"), strict=True):
-        # Where docker keeps what it shows to a notary server.
-        shown = site.secrets / folder / notary
-        texts[shown / "client.cert"] = (site.secrets / f"{signer}.crt").read_text()
-        texts[shown / "client.key"] = (site.secrets / f"{signer}.key").read_text()
+        # Where docker looks for its client certificate for a notary server.
+        client = site.secrets / folder / notary
+        texts[client / "client.cert"] = (site.secrets / f"{signer}.crt").read_text()
+        texts[client / "client.key"] = (site.secrets / f"{signer}.key").read_text()
     texts[site.secrets / "administrator" / "docker" / "config.json"] = logins["administrator"]
     texts[site.secrets / "administrator" / "farm.yml"] = _administrator(variables)
     texts[site.secrets / "administrator" / "notary-ca.crt"] = notary_ca = _notary_ca(site, variables)
@@ -136,19 +136,20 @@ def _notary(variables: Mapping[str, str]) -> str:
 
 
 def _notary_ca(site: Site, variables: Mapping[str, str]) -> str:
-    """The CA of the notary server: what NOTARY_CA names, as compose.yaml does, else the stack's own."""
+    """The CA of the notary server: the file NOTARY_CA, as in compose.yaml, else the stack's own."""
     path = site.directory / (variables.get("NOTARY_CA") or "secrets/ca.crt")
     try:
         return path.read_text()
     except (OSError, UnicodeDecodeError):
-        hint = f"put it there or correct {site.env}, then run this again"
-        raise InputError(f"{path}, the notary server's CA, cannot be read", hint=hint) from None
+        hint = f"put it there or correct NOTARY_CA in {site.env}, then run this again"
+        raise InputError(f"cannot read {path}, the notary server's CA", hint=hint) from None
 
 
 def _maintainer(variables: Mapping[str, str]) -> str:
     return f"""\
-# Settings of a maintainer's machine: copy this folder there, and put `export FARM_CONFIG=FOLDER/farm.yml`
-# into the shell's profile. Relative paths count from this folder. config/farm.yml explains every setting.
+# Settings of a maintainer's machine: copy this directory there, and add
+# `export FARM_CONFIG=DIRECTORY/farm.yml` to the shell's profile. Relative paths start at this directory.
+# config/farm.yml explains every setting.
 broker-file: broker
 broker-ca: ca.crt
 registry-certs: certs.d
@@ -161,8 +162,8 @@ notary-ca: notary-ca.crt
 
 def _administrator(variables: Mapping[str, str]) -> str:
     return f"""\
-# Settings of who prepares names for signing: farm --config THIS-FILE trust init NAME...
-# Root and targets keys come to lie in docker/trust beside this file: keep a copy where no machine reaches it.
+# Settings of the administrator who prepares names for signing: farm --config THIS-FILE trust init NAME...
+# Root and targets keys are stored in docker/trust beside this file: keep a copy offline.
 registry-certs: ../certs.d
 docker-config: docker
 org: {registry_name(variables)}/linuxkit

@@ -1,4 +1,4 @@
-"""compose/renew: secrets made anew. Killed at any step, it leaves what compose/init completes."""
+"""compose/renew: secrets are replaced. Killed at any step, it leaves a state that compose/init completes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from compose.make import (
     holds,
     make_all,
     new_password,
-    write_anew,
+    write_changed,
 )
 
 if TYPE_CHECKING:
@@ -37,27 +37,27 @@ RENEWABLE = (
 
 
 def renew(site: Site, names: Sequence[str], *, docker_certs: Path) -> list[Path]:
-    """Make the named secrets anew; returns what was made. Services read them when they are created anew.
+    """Replace secrets by new ones; returns what was made. A service reads them when it is recreated.
 
     Args:
-        site: whose secrets.
-        names: of `RENEWABLE`.
-        docker_certs: where this machine's Docker Engine looks for registries' CAs.
+        site: the site whose secrets to replace.
+        names: some of `RENEWABLE`.
+        docker_certs: where this machine's Docker Engine looks for the CAs of registries.
 
     Raises:
         InputError: that engine trusts another CA for the registry; nothing was renewed.
     """
     variables = site.variables()
-    make_all(site, variables)  # what an earlier one that was killed left undone
+    make_all(site, variables)  # completes a renewal that was killed
     if CA in names:
         distrust_registry(docker_certs, variables, _ca(site))
-    # What repeats a secret in another form is made again. It goes first, so that a kill leaves none that is
-    # out of date; what says something else by now is the site's own.
+    # Copies of a secret in other forms are removed first, so that a kill leaves no outdated one. A copy that
+    # differs was changed by the site, and is kept.
     for path, text in derived(site, variables).items():
         if holds(path, text):
             path.unlink()
     for name in names:
-        _let_go(site, name)
+        _remove_secret(site, name)
     made = make_all(site, variables)
     site.hand_over(int(variables["FARM_UID"]))
     return [*made, *(trust_registry(docker_certs, variables, _ca(site)) if CA in names else [])]
@@ -67,18 +67,18 @@ def _ca(site: Site) -> str:
     return (site.secrets / "ca.crt").read_text()
 
 
-def _let_go(site: Site, name: str) -> None:
+def _remove_secret(site: Site, name: str) -> None:
     if name == CERTIFICATES:
         _remove(site, (*SERVICES, *SIGNERS), "crt")
     elif name == CA:
-        # A certificate goes before its key, and the CA last: no kill leaves two that do not fit.
+        # Certificates before their keys, and the CA last: a kill never leaves two that do not match.
         for names in ((*SERVICES, *SIGNERS), (CA,)):
             _remove(site, names, "crt")
             _remove(site, names, "key")
     elif name == SIGNER:
         _add_passphrase(site.secrets / name)
     elif name == DELEGATION:
-        _put_away(site)
+        _archive_delegation(site)
     elif name.startswith("registry-"):
         _replace_user(site.secrets / "registry-users", name.removeprefix("registry-"))
     else:
@@ -91,19 +91,19 @@ def _remove(site: Site, names: Sequence[str], kind: str) -> None:
 
 
 def _add_passphrase(path: Path) -> None:
-    """A new passphrase for new keys; those that encrypt old ones stay."""
+    """Add a passphrase for new keys; existing keys keep theirs."""
     lines = path.read_text().splitlines()
-    write_anew({path: "\n".join([*lines, f"farm{len(lines) + 1} {new_password()}"])})
+    write_changed({path: "\n".join([*lines, f"farm{len(lines) + 1} {new_password()}"])})
 
 
 def _replace_user(path: Path, user: str) -> None:
     passwords: Mapping[str, str] = dict(line.split(":", 1) for line in path.read_text().split())
     lines = [f"{name}:{word}" for name, word in {**passwords, user: new_password()}.items()]
-    write_anew({path: "\n".join(lines)})
+    write_changed({path: "\n".join(lines)})
 
 
-def _put_away(site: Site) -> None:
-    """The old signing key is kept: what it signed is still believed until the administrator removes it."""
+def _archive_delegation(site: Site) -> None:
+    """Keep the old signing key: its signatures are valid until the administrator removes it."""
     old = site.secrets / "old" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     old.mkdir(mode=0o700, parents=True)
     for name in ("delegation.crt", "delegation.pem", "delegation-passphrase"):

@@ -1,4 +1,4 @@
-"""A site: the folder that holds compose.yaml, and what is made in it."""
+"""A site: the directory of compose.yaml, and the files that are made in it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,15 @@ if TYPE_CHECKING:
 
 HERE = Path(__file__).resolve().parent
 _FARM_UID = 10001
-# In secrets/, and never given to a container.
-_OPERATORS = ("ca.key", "root-passphrase", "administrator", "administrator.crt", "administrator.key", "old")
+# In secrets/, and never mounted into a container.
+_OPERATOR_ONLY = (
+    "ca.key",
+    "root-passphrase",
+    "administrator",
+    "administrator.crt",
+    "administrator.key",
+    "old",
+)
 _LINE = re.compile(r"^([A-Z0-9_]+)=(.*)$", re.MULTILINE)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 
@@ -35,56 +42,58 @@ class Site:
 
     @property
     def secrets(self) -> Path:
-        """One file a secret."""
+        """The directory with one file for each secret."""
         return self.directory / "secrets"
 
     @property
     def maintainer(self) -> Path:
-        """What a maintainer's machine is given."""
+        """The directory with the configuration for maintainers' machines."""
         return self.directory / "maintainer"
 
     def variables(self) -> dict[str, str]:
-        """What .env says.
+        """The variables in .env.
 
         Raises:
-            InputError: there is none.
+            InputError: it does not exist.
         """
         try:
             return read_variables(self.env.read_text())
         except FileNotFoundError:
-            raise InputError(f"{self.env} is not there", hint="run compose/init HOST first") from None
+            raise InputError(f"{self.env} does not exist", hint="run compose/init HOST first") from None
 
-    def settle(self, wanted: Mapping[str, str], *, kept: Mapping[str, str] | None = None) -> dict[str, str]:
-        """Write .env with these values, or make sure that the one which is there has them.
+    def ensure_env(
+        self, wanted: Mapping[str, str], *, defaults: Mapping[str, str] | None = None
+    ) -> dict[str, str]:
+        """Write .env with these values, or check that the existing one has them.
 
         Args:
-            wanted: what was asked for.
-            kept: what else a new .env says; one that is there may say otherwise.
+            wanted: the values that it must have.
+            defaults: further values of a new .env; an existing one may have others.
 
         Raises:
-            InputError: .env is there and says otherwise; nothing was changed.
+            InputError: .env exists with other values; nothing was changed.
         """
         if self.env.exists():
             present = self.variables()
             for name, value in wanted.items():
                 if present.get(name) != value:
-                    told = f"{self.env} says {name}={present.get(name, '')}, not {value}"
-                    raise InputError(told, hint="nothing was changed")
+                    found = f"{self.env} has {name}={present.get(name, '')}, not {value}"
+                    raise InputError(found, hint="nothing was changed; edit it, or omit the option")
             return present
         text = (self.directory / ".env.example").read_text()
-        for name, value in {**(kept or {}), **wanted}.items():
+        for name, value in {**(defaults or {}), **wanted}.items():
             line = re.search(rf"(?m)^{re.escape(name)}=.*$", text)
             if line is None:
-                raise InputError(f"{name} is no variable of .env")
+                raise InputError(f"unknown variable {name}", hint="compose/.env.example lists all")
             text = f"{text[: line.start()]}{name}={value}{text[line.end() :]}"
         write_once(self.env, text, 0o644)
         return self.variables()
 
     def hand_over(self, uid: int) -> None:
-        """Make what containers are given readable for their user, and the rest for the operator alone."""
+        """Make the files for containers readable for their user, and the rest for the operator alone."""
         self.secrets.chmod(0o700)
         for path in self.secrets.rglob("*"):
-            if path.relative_to(self.secrets).parts[0] in _OPERATORS:
+            if path.relative_to(self.secrets).parts[0] in _OPERATOR_ONLY:
                 continue
             path.chmod(0o700 if path.is_dir() else 0o400)
             if os.geteuid() == 0:
@@ -92,17 +101,17 @@ class Site:
 
 
 def read_variables(text: str) -> dict[str, str]:
-    """The variables that a .env of this text sets."""
+    """The variables that the text of a .env sets."""
     return dict(_LINE.findall(text))
 
 
 def container_uid() -> int:
-    """As whom containers run: the operator, so that they read what is the operator's, but never root."""
+    """The user of the containers: the operator, so that they can read the secrets, but never root."""
     return os.geteuid() or _FARM_UID
 
 
 def group_of(socket: str) -> int:
-    """The number of the group that may use an engine's socket; root's where there is no socket yet."""
+    """The number of the group that may use an engine's socket; root's if there is no socket yet."""
     try:
         return Path(socket).stat().st_gid
     except OSError:
@@ -110,16 +119,16 @@ def group_of(socket: str) -> int:
 
 
 def check_host(host: str) -> str:
-    """A name or IPv4 address that certificates can be made for, and that is not this machine's alone.
+    """Return the name or IPv4 address if other machines can use it, and certificates can be made for it.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not such a name or address.
     """
     if not _HOST.fullmatch(host):
-        raise InputError(f"{host!r} is neither a name nor an IPv4 address")
+        raise InputError(f"invalid host {host!r}: neither a name nor an IPv4 address")
     if host == "localhost" or host.startswith("127."):
         raise InputError(
-            f"{host} is another machine in each container",
+            f"{host} means the container itself inside a container",
             hint="use a name or address that all machines reach",
         )
     return host

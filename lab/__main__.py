@@ -14,25 +14,23 @@ from lab.demo import demo
 from lab.lab import running_lab
 from lab.process import LabError
 
-_LOOK = 0.5
-"""Seconds between two looks at whether all services still run."""
+_CHECK_INTERVAL = 0.5
+"""Seconds between two checks that all services still run."""
 
 
 def main() -> int:
     """Run one of the lab's commands; returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m lab", description="What the demo and the tests run against."
+        prog="python -m lab", description="The services that the demo and the tests use."
     )
-    parser.add_argument(
-        "command", choices=["up", "demo"], help="keep the lab up until Ctrl-C, or run the demo"
-    )
+    parser.add_argument("command", choices=["up", "demo"], help="run the lab until Ctrl-C, or run the demo")
     command = parser.parse_args().command
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
         return demo() if command == "demo" else up()
     except KeyboardInterrupt:
-        print("\nlab: interrupted; everything is down again", file=sys.stderr)
+        print("\nlab: interrupted; everything is stopped", file=sys.stderr)
         return 130
     except (LabError, FarmError) as error:
         print(f"lab: {error}", file=sys.stderr)
@@ -40,17 +38,17 @@ def main() -> int:
 
 
 def up() -> NoReturn:
-    """Keep the lab up until a signal ends it, or one of its services ends."""
+    """Keep the lab running until a signal arrives, or one of its services ends."""
     with running_lab() as lab:
         for name, value in lab.environment().items():
             print(f"export {name}={shlex.quote(value)}")
         print(
-            f"# registry {lab.registry}, notary {lab.notary_url}, data in {lab.directory}; Ctrl-C ends it",
+            f"# registry {lab.registry}, notary {lab.notary_url}, data in {lab.directory}; Ctrl-C stops it",
             flush=True,
         )
         while True:
             lab.check()
-            time.sleep(_LOOK)
+            time.sleep(_CHECK_INTERVAL)
 
 
 def _interrupt(*_: Any) -> None:

@@ -1,4 +1,4 @@
-"""The example packages as a git repository: the checkout itself, or a copy where that will not do."""
+"""The example packages as a git repository: the checkout itself, or a copy if it is not committed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from lab.machine import ROOT
 from lab.process import LabError
-from lab.setup import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,14 +21,15 @@ _AUTHOR = ["-c", "user.name=lab", "-c", "user.email=lab@localhost", "-c", "commi
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """A directory that holds examples/, committed; `copied` says why it is a copy, and is None where not."""
+    """A directory with examples/, committed."""
 
     directory: Path
     copied: str | None = None
+    """Why it is a copy; None if it is not."""
 
 
 def committed_examples(home: Path) -> Checkout:
-    """The checkout if its examples are committed, else a copy of them below `home`."""
+    """Return the checkout if its examples are committed, else a copy of them below `home`."""
     reason = why_unusable(ROOT)
     if reason is None:
         return Checkout(ROOT)
@@ -36,12 +37,12 @@ def committed_examples(home: Path) -> Checkout:
 
 
 def why_unusable(checkout: Path) -> str | None:
-    """Why packages cannot be pushed from a checkout; None when they can."""
+    """Why packages cannot be pushed from a checkout; None if they can."""
     status = ["git", "-C", str(checkout), "status", "--porcelain", "--", "examples"]
-    seen = subprocess.run(status, capture_output=True, text=True, check=False, timeout=60)
-    if seen.returncode:
-        return seen.stderr.strip().splitlines()[0]
-    if seen.stdout:
+    done = subprocess.run(status, capture_output=True, text=True, check=False, timeout=60)
+    if done.returncode:
+        return done.stderr.strip().splitlines()[0]
+    if done.stdout:
         return "examples/ has uncommitted changes"
     tree = ["git", "-C", str(checkout), "rev-parse", "--quiet", "--verify", "HEAD:./examples"]
     known = subprocess.run(tree, capture_output=True, check=False, timeout=60).returncode == 0
@@ -49,7 +50,7 @@ def why_unusable(checkout: Path) -> str | None:
 
 
 def copy_examples(into: Path) -> Path:
-    """Commit a copy of examples/ to a new repository, greeter being built from hello as it is now."""
+    """Commit a copy of examples/ to a new repository, with greeter built from the current hello."""
     shutil.copytree(ROOT / "examples", into / "examples")
     git(into, "init", "--quiet", "--initial-branch=main")
     git(into, "add", "--all")
@@ -64,7 +65,7 @@ def copy_examples(into: Path) -> Path:
 
 
 def git(directory: Path, *words: str) -> str:
-    """Run git there; returns what it printed."""
+    """Run git in a directory; returns its output."""
     command = ["git", "-C", str(directory), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
     if done.returncode:

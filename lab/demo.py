@@ -1,4 +1,4 @@
-"""The demo: the command `farm` builds, publishes and signs the examples, and a stranger runs them."""
+"""The demo: `farm` builds, publishes and signs the examples, and a user with plain docker runs them."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 from farm.model import UNAME
 from lab.checkout import EXAMPLES, committed_examples
 from lab.lab import Lab, running_lab
+from lab.machine import ARCHES
 from lab.process import LabError
-from lab.setup import ARCHES, VENV
+from lab.venv import VENV
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -26,16 +27,16 @@ _LIMIT = 300.0
 
 @dataclass
 class Show:
-    """Runs commands before an audience: each is printed, then what it says, and timed."""
+    """Runs commands, prints each with its output, and measures the time of each part."""
 
     directory: Path
     programs: Mapping[str, str]
-    """What the first word of a command stands for."""
+    """The program to run for the first word of a command."""
     times: list[tuple[str, float]] = field(default_factory=list)
 
     @contextmanager
-    def act(self, title: str) -> Iterator[None]:
-        """A part of the demo, with a title."""
+    def part(self, title: str) -> Iterator[None]:
+        """Print the title of a part of the demo, and measure its time."""
         print(f"\n=== {title}", flush=True)
         begun = time.monotonic()
         yield
@@ -44,10 +45,10 @@ class Show:
     def run(
         self, *words: str, environment: Mapping[str, str], fails: bool = False, shown: bool = True
     ) -> str:
-        """Run a command and show it, with what it prints unless not `shown`; returns what it printed.
+        """Run a command, and print it and, if `shown`, its output; returns the output.
 
         Raises:
-            LabError: it failed, or did not fail where it should have.
+            LabError: it failed, or succeeded where `fails` is set.
         """
         print(f"$ {shlex.join(words)}", flush=True)
         with subprocess.Popen(
@@ -67,7 +68,7 @@ class Show:
 
 
 def _lines(process: subprocess.Popen[str], *, shown: bool) -> str:
-    """What a command prints, shown line by line as it comes."""
+    """Return the output of a command, printed line by line as it arrives."""
     lines = []
     for line in process.stdout or ():
         lines.append(line.removesuffix("\n"))
@@ -77,7 +78,7 @@ def _lines(process: subprocess.Popen[str], *, shown: bool) -> str:
 
 
 def demo() -> int:
-    """Show the farm at work from the first build to a stranger's `docker run`; returns the exit code."""
+    """Show the farm from the first build to a user's `docker run`; returns the exit code."""
     begun = time.monotonic()
     print("lab: starting registry, notary server, Redis and Docker Engine", flush=True)
     with running_lab() as lab:
@@ -94,41 +95,41 @@ def demo() -> int:
             show.run("farm", "down", environment=environment)
     for title, seconds in [("start the lab", up), *show.times, ("in all", time.monotonic() - begun)]:
         print(f"{seconds:6.1f} s  {title}")
-    print("demo: done; everything that was started is down again", flush=True)
+    print("demo: done; everything is stopped", flush=True)
     return 0
 
 
 def clean_environment() -> dict[str, str]:
-    """The environment without the settings of this user's own farm and docker."""
+    """The environment without this user's settings for farm and docker."""
     return {name: value for name, value in os.environ.items() if not name.startswith(("FARM_", "DOCKER_"))}
 
 
 def perform(show: Show, lab: Lab, environment: Mapping[str, str]) -> None:
-    """The acts of the demo."""
+    """Run the parts of the demo."""
     packages = [f"examples/{name}" for name in EXAMPLES]
-    with show.act("what is there to do?"):
+    with show.part("what has to be done?"):
         show.run("farm", "plan", *packages, environment=environment)
-    with show.act("an administrator prepares the names for signing, once"):
+    with show.part("an administrator prepares the names for signing, once"):
         show.run("farm", "trust", "init", *packages, environment=environment)
-    with show.act("build for three architectures, publish, sign"):
+    with show.part("build for three architectures, publish, sign"):
         show.run("farm", "push", *packages, environment=environment)
-    with show.act("once more: nothing is built twice"):
+    with show.part("push again: nothing is built twice"):
         show.run("farm", "push", *packages, environment=environment)
-    with show.act("what stands in the registry?"):
+    with show.part("what is in the registry?"):
         tags = show.run("farm", "show-tag", *packages, environment=environment).split()
         show.run("farm", "inspect", tags[-1], environment=environment)
-    with show.act("a stranger pulls and runs what is signed, and nothing else"):
-        be_a_stranger(show, lab, tags[0])
+    with show.part("a docker user pulls and runs signed images only"):
+        run_as_user(show, lab, tags[0])
 
 
-def be_a_stranger(show: Show, lab: Lab, tag: str) -> None:
-    """Pull and run an image on every architecture as a docker user who demands signatures."""
-    environment = lab.docker_trust_environment(lab.directory / "stranger")
+def run_as_user(show: Show, lab: Lab, tag: str) -> None:
+    """Pull and run an image on every architecture as a docker user with content trust enabled."""
+    environment = lab.docker_trust_environment(lab.directory / "user")
     for arch in ARCHES:
         platform = f"--platform=linux/{arch}"
         show.run("docker", "pull", "--quiet", platform, tag, environment=environment)
         printed = show.run("docker", "run", "--rm", platform, tag, environment=environment)
-        # An engine keeps one platform of an image; another one cannot be pulled over it.
+        # An engine keeps one platform of an image; it must be removed before another can be pulled.
         show.run("docker", "image", "rm", tag, environment=environment, shown=False)
         if printed != UNAME[arch]:
             raise LabError(f"{tag} on {arch} printed {printed!r} instead of {UNAME[arch]}")

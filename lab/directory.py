@@ -1,4 +1,4 @@
-"""A lab's directory, which outlives a killed lab only until the next one starts."""
+"""A lab's directory; that of a killed lab is removed when the next one starts."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 _PREFIX = "farm-lab-"
 _LOCK = "lock"
 BRIDGES = ("lab", "ovl", "ctd")
-"""What the bridges of a lab's engines are told apart by."""
+"""The part of a bridge's name that distinguishes the engines of a lab."""
 _DEVICES = "/sys/class/net"
 _LONGEST = 40
-"""Characters of the directory above, so that an engine's sockets keep below the kernel's limit of 107."""
+"""Characters of the parent directory, so that the paths of sockets stay within the kernel's limit of 107."""
 
 
 @contextmanager
 def own_directory() -> Iterator[Path]:
-    """A new directory with a short path, since sockets lie in it; removed at the end.
+    """A new directory with a short path, as it contains sockets; removed at the end.
 
-    Whatever killed labs left behind is removed first: their directories, mounts, processes and bridges.
+    What killed labs left behind is removed first: their directories, mounts, processes and bridges.
     """
     with ExitStack() as stack:
         with one_at_a_time() as parent:
@@ -44,20 +44,20 @@ def own_directory() -> Iterator[Path]:
 
 @contextmanager
 def one_at_a_time() -> Iterator[Path]:
-    """Let one lab of this user at a time change what all labs share; yields where their directories are."""
+    """Lock what all labs of this user share; yields the parent of their directories."""
     usual = tempfile.gettempdir()
-    parent = Path(usual if len(usual) <= _LONGEST else "/tmp")  # noqa: S108 - mkdtemp makes what lies in it
+    parent = Path(usual if len(usual) <= _LONGEST else "/tmp")  # noqa: S108 - mkdtemp creates the directories in it
     with locked(parent / f".{_PREFIX}{os.geteuid()}"):
         yield parent
 
 
 def bridge_of(home: Path, kind: str = BRIDGES[0]) -> str:
-    """The network bridge of one of a lab's engines, within the kernel's 15 characters for a name."""
+    """The name of the network bridge of a lab's engine, within the kernel's limit of 15 characters."""
     return f"farm{kind}{home.name.removeprefix(_PREFIX)}"
 
 
 def remove(home: Path) -> None:
-    """Remove a lab's directory and what engines that were killed left: shims, mounts, bridges."""
+    """Remove a lab's directory and what killed engines left behind: processes, mounts, bridges."""
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (process / "cwd").readlink().is_relative_to(home) and int(process.name) != os.getpid():
@@ -71,12 +71,12 @@ def remove(home: Path) -> None:
 
 
 def networks_of(address: str) -> str:
-    """The start of every address in the networks that an engine makes, whose own bridge has this address."""
+    """The prefix of all addresses in the networks that an engine creates, by the address of its bridge."""
     return f"10.215.{address.split('.')[2]}."
 
 
 def _bridges(home: Path) -> list[str]:
-    """A lab's bridges and those of the networks that its engines made, which outlive the engines."""
+    """A lab's bridges and those of the networks that its engines created, which outlive the engines."""
     own = [name for name in (bridge_of(home, kind) for kind in BRIDGES) if Path(_DEVICES, name).exists()]
     listed = subprocess.run(
         ["ip", "-o", "-4", "addr"], capture_output=True, text=True, check=False, timeout=30
@@ -88,5 +88,5 @@ def _bridges(home: Path) -> list[str]:
 
 
 def _is_dead(home: Path) -> bool:
-    """Whether the lab that made a directory is gone: a live one holds its lock."""
+    """Whether the lab of a directory has ended: a running one holds its lock."""
     return home.is_dir() and home.stat().st_uid == os.geteuid() and not is_locked(home / _LOCK)

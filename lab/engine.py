@@ -1,4 +1,4 @@
-"""The Docker Engine that the lab uses: the one that answers, or else one of its own; and newer ones."""
+"""Docker Engines: this machine's, if it answers, else one of the lab's own; and newer ones."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.debian import newer_engine
 from lab.directory import bridge_of, networks_of, one_at_a_time
 from lab.process import LabError, Service, answers_http
 from lab.services import Located
-from lab.setup import NEWER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,36 +22,37 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A sort of engine that the lab can start, at most one of each in a lab."""
+    """A kind of engine that the lab can start, at most one of each in a lab."""
 
     name: str
-    program: str
     bridge: str
-    """Three letters of its bridge's name, of those in lab.directory.BRIDGES."""
+    """The part of its bridge's name that is in lab.directory.BRIDGES."""
+    newer: bool = True
+    """Whether it is the newer engine from the cache, and not this machine's."""
     containerd: bool = False
     """Whether containerd stores its images, which engines of 29 and later do by default."""
 
 
-OWN = Kind("engine", "dockerd", "lab")
-OVERLAY2 = Kind("engine-26", str(NEWER / "usr/sbin/dockerd"), "ovl")
-CONTAINERD = Kind("engine-26-containerd", str(NEWER / "usr/sbin/dockerd"), "ctd", containerd=True)
+OWN = Kind("engine", "lab", newer=False)
+OVERLAY2 = Kind("engine-26", "ovl")
+CONTAINERD = Kind("engine-26-containerd", "ctd", containerd=True)
 _USUAL = "unix:///var/run/docker.sock"
 _NETWORKS = range(1, 250)
 
 
 def answering_engine() -> str | None:
-    """The URL of the engine that this user would reach with `docker`, if it answers."""
+    """The URL of the engine that `docker` would use, if it answers."""
     url = os.environ.get("DOCKER_HOST") or _USUAL
     return url if answers(url)() else None
 
 
 def answers(url: str) -> Callable[[], bool]:
-    """Whether an engine answers at a URL: unix:// or tcp://."""
+    """A check whether an engine answers at a URL: unix:// or tcp://."""
     return answers_http(f"{url.replace('tcp://', 'http://')}/_ping" if url.startswith("tcp://") else url)
 
 
 class EngineService(Service):
-    """An engine of its own; they start one at a time, since all make the same chains of the packet filter."""
+    """An engine of the lab's own; they start one at a time, as all create the same chains in iptables."""
 
     def launch(self) -> None:
         """Start it, and wait until it answers.
@@ -67,38 +68,39 @@ class EngineService(Service):
 def own_engine(
     home: Path, kind: Kind = OWN, *, trusting: Path | None = None, options: Sequence[str] = ()
 ) -> Located:
-    """An engine with its own data, socket, bridge and networks, so that it disturbs no other.
+    """An engine with its own data, socket, bridge and networks, isolated from other engines.
 
     Args:
-        home: where its data and its socket go.
-        kind: which sort of engine.
-        trusting: the CA certificates that it trusts, in place of the system's.
-        options: more of dockerd's.
+        home: the directory of its data and its socket.
+        kind: the kind of engine.
+        trusting: the CA certificates that it trusts, instead of the system's.
+        options: further options of dockerd.
 
     Raises:
         LabError: this user may not start one.
     """
     if os.geteuid() != 0:
-        raise LabError("no Docker Engine answers, and only root can start one: start yours, or use sudo")
+        raise LabError("no Docker Engine answers, and only root can start one: start it, or use sudo")
     data = home / kind.name
     data.mkdir()
     features = {"features": {"containerd-snapshotter": True}} if kind.containerd else {}
     (data / "daemon.json").write_text(json.dumps(features))
     url = f"unix://{data}/docker.sock"
-    command = [kind.program, "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
+    program = str(newer_engine()) if kind.newer else "dockerd"
+    command = [program, "--data-root", str(data / "data"), "--exec-root", str(data / "exec")]
     command += ["--pidfile", str(data / "dockerd.pid"), "--host", url, "--bridge", add_bridge(home, kind)]
     networks = networks_of(address_of(home, kind))
     command += ["--config-file", str(data / "daemon.json")]
     command += ["--default-address-pool", f"base={networks}0/24,size=27", *options]
     if trusting:
         command = ["env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent", *command]
-    # TERM, not KILL: dockerd ends its containerd and its containers, which nobody else would.
+    # TERM, not KILL: dockerd ends its containerd and its containers, which nothing else would.
     return Located(EngineService(kind.name, command, home, answers(url), last_signal="TERM"), url)
 
 
 @contextmanager
 def running_engine(home: Path, kind: Kind) -> Iterator[str]:
-    """A further engine in a lab's directory, for as long as the body runs; its URL."""
+    """Run a further engine in a lab's directory while the body runs; yields its URL."""
     part = own_engine(home, kind)
     try:
         part.service.start()
@@ -108,12 +110,12 @@ def running_engine(home: Path, kind: Kind) -> Iterator[str]:
 
 
 def add_bridge(home: Path, kind: Kind = OWN) -> str:
-    """Make an engine's bridge, unless it is there, in a free network of 10.213.0.0/16; returns its name."""
+    """Create an engine's bridge, unless it exists, in a free network of 10.213.0.0/16; returns its name."""
     name = bridge_of(home, kind.bridge)
     if Path("/sys/class/net", name).exists():
         return name
-    # A bridge with no address of its own takes a container's, and loses it with the container: others, who
-    # know it by the old one, then reach nothing for a while.
+    # A bridge without a MAC address of its own takes that of a container, and loses it with the container.
+    # Peers that cached the old address then have no connection for a while.
     own = f"02:fa{''.join(f':{byte:02x}' for byte in secrets.token_bytes(4))}"
     _ip("link", "add", "name", name, "address", own, "type", "bridge")
     with one_at_a_time():
@@ -125,7 +127,7 @@ def add_bridge(home: Path, kind: Kind = OWN) -> str:
 
 
 def address_of(home: Path, kind: Kind = OWN) -> str:
-    """The address at which this machine is reached from the containers of a lab's engine."""
+    """The address of this machine for the containers of a lab's engine."""
     return _ip("-o", "-4", "addr", "show", "dev", bridge_of(home, kind.bridge)).split()[3].partition("/")[0]
 
 

@@ -1,4 +1,4 @@
-"""Base images for a registry that can pull from nowhere: Debian's busybox for three architectures."""
+"""Base images for the lab's registry, made here: Debian's busybox for three architectures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import assemble
 from farm.registry.oci import OCI_INDEX, OCI_MANIFEST
-from lab.setup import ARCHES, CACHE, busybox
+from lab.cache import CACHE
+from lab.debian import busybox
+from lab.machine import ARCHES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -73,7 +75,7 @@ def push_bytes(client: Registry, reference: Reference, blob: bytes) -> None:
 
 
 def rootfs(program: Path) -> bytes:
-    """A tar with busybox, its applets, and the few files that programs expect."""
+    """A tar with busybox, links for its applets, and the few files that programs expect."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name in ("bin", "etc", "tmp"):

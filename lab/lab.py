@@ -1,4 +1,4 @@
-"""The lab as a whole: started, described, and taken down again."""
+"""The lab as a whole: all services, started and stopped together."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from farm.settings import Secret
 from farm.trust.notary.delegation import generate_delegation_key
 from lab import engine, images, services
 from lab.directory import own_directory
+from lab.machine import DOCKER
 from lab.process import LabError
-from lab.setup import DOCKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Lab:
-    """Where everything is; passwords are made anew for each lab."""
+    """The addresses and credentials of a running lab; passwords are new in each lab."""
 
     directory: Path
     services: dict[str, Service]
-    """By name: registry, guarded, notary, redis, and engine if it is the lab's own. Each has stop() and
-    start(), on the same port; notary forgets everything in between."""
+    """By name: registry, guarded, notary, redis, and engine if it is the lab's own. Each can be stopped and
+    started again on the same port; notary loses its data."""
     engine_url: str
     registry: str
     """localhost:PORT."""
     guarded_registry: str
-    """localhost:PORT of one that asks for `guarded_login`."""
+    """localhost:PORT of one that requires `guarded_login`."""
     guarded_login: tuple[str, str]
     base: str
     """A busybox image for all three architectures."""
@@ -48,10 +48,10 @@ class Lab:
     signing_passphrase: str
     root_passphrase: str
     docker_cli: str = DOCKER
-    """Debian's client; another that comes first on PATH may be of any age."""
+    """Debian's client; one that comes first on PATH may have any version."""
 
     def environment(self, state: Path | None = None) -> dict[str, str]:
-        """The variables with which `farm` uses this lab, as a private farm with its state in `state`."""
+        """Variables for `farm` to use this lab, as a private farm with its state directory in `state`."""
         return {
             "FARM_CONFIG": os.devnull,
             "FARM_STATE_DIR": str(state or self.directory / "farm"),
@@ -68,7 +68,7 @@ class Lab:
         }
 
     def docker_trust_environment(self, home: Path) -> dict[str, str]:
-        """The variables of a docker user who trusts signed tags only, and never saw the farm."""
+        """Variables of a docker user with content trust enabled, and no access to the farm."""
         server = self.notary_url.removeprefix("https://")
         folder = home / ".docker" / "tls" / server
         folder.mkdir(parents=True, exist_ok=True)
@@ -83,22 +83,22 @@ class Lab:
         }
 
     def check(self) -> None:
-        """Look whether every service still runs.
+        """Check that every service still runs.
 
         Raises:
-            LabError: one has ended by itself; the message shows its last lines.
+            LabError: one has ended; the message shows its last lines.
         """
         for service in self.services.values():
             if service.ended:
-                raise LabError(service.last_words("ended"))
+                raise LabError(service.failure("ended"))
 
 
 @contextmanager
 def running_lab() -> Iterator[Lab]:
-    """A lab for as long as the body runs, in a directory of its own.
+    """Run a lab while the body runs, in a directory of its own.
 
     Raises:
-        LabError: a part of it does not come up.
+        LabError: a service does not start.
     """
     with ExitStack() as stack:
         home = stack.enter_context(own_directory())

@@ -1,99 +1,71 @@
-"""A mirror of Debian's archive on this machine, which keeps what was asked for once in the cache."""
+"""A mirror of this machine's Debian archive, for builds in containers that may not reach the archive.
+
+It is an HTTP proxy that knows `MIRROR` alone. The name is the same in every run, whatever address the proxy
+has, so that the builder's cache finds the layers built from it.
+"""
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
+import http.client
 import threading
+import urllib.error
+import urllib.request
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import httpx
-
-from lab.offline import ARCHIVE
-from lab.setup import CACHE
+from lab.apt_sources import machine_archive
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_KEPT = CACHE / "mirror"
+MIRROR = "http://mirror.test/debian"
 _TIMEOUT = 60.0
 
 
 @contextmanager
 def running_mirror(address: str) -> Iterator[str]:
-    """The URL of a mirror that listens at this address while the body runs."""
-    with _Mirror((address, 0)) as mirror:
-        thread = threading.Thread(target=mirror.serve_forever, name="mirror", daemon=True)
+    """The URL of the proxy, which listens at this address while the body runs."""
+    with _Proxy((address, 0)) as proxy:
+        thread = threading.Thread(target=proxy.serve_forever, name="mirror", daemon=True)
         thread.start()
         try:
-            yield f"http://{address}:{mirror.server_port}/debian"
+            yield f"http://{address}:{proxy.server_port}"
         finally:
-            mirror.shutdown()
+            proxy.shutdown()
 
 
-class _Mirror(ThreadingHTTPServer):
-    """What one run of the mirror knows."""
-
+class _Proxy(ThreadingHTTPServer):
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int]) -> None:
         super().__init__(address, _Handler)
-        self.seen: set[str] = set()
-        """Lists that were fetched in this run; packages never change."""
-        transport = httpx.HTTPTransport(retries=3)
-        self.archive = httpx.Client(transport=transport, timeout=_TIMEOUT, follow_redirects=True)
-
-    def server_close(self) -> None:
-        """End, and let go of the archive."""
-        super().server_close()
-        self.archive.close()
-
-    def fetch(self, path: str, kept: Path) -> None:
-        """Fill the cache with one file.
-
-        Raises:
-            httpx.HTTPError: it cannot be had.
-        """
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        with self.archive.stream("GET", f"{ARCHIVE}/{path}") as answer:
-            answer.raise_for_status()
-            handle, name = tempfile.mkstemp(prefix=".new-", dir=kept.parent)
-            with os.fdopen(handle, "wb") as file:
-                for piece in answer.iter_bytes():
-                    file.write(piece)
-        Path(name).rename(kept)
-        self.seen.add(path)
+        self.uri = machine_archive().uri.rstrip("/")
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    server: _Mirror
+    server: _Proxy
 
     def do_GET(self) -> None:
-        """Answer from the cache, which is filled first where it must be."""
-        path = self.path.removeprefix("/debian/")
-        kept = _KEPT / path
-        try:
-            constant = path.startswith("pool/") or "/by-hash/" in path or path in self.server.seen
-            if not (constant and kept.exists()):
-                self.server.fetch(path, kept)
-        except httpx.HTTPStatusError as error:
-            self.send_error(error.response.status_code)
+        """Answer what the archive answers; apt repeats what failed."""
+        if not self.path.startswith(f"{MIRROR}/"):
+            self.send_error(403, f"only {MIRROR} is mirrored")
             return
-        except httpx.HTTPError as error:
-            # Lists of yesterday are better than none where the archive cannot be reached.
-            if not kept.exists():
-                self.send_error(502, f"{type(error).__name__}: {error}")
-                return
+        url = self.server.uri + self.path.removeprefix(MIRROR)
+        try:
+            with urllib.request.urlopen(url, timeout=_TIMEOUT) as answer:  # noqa: S310 - apt's own archive
+                content = answer.read()
+        except urllib.error.HTTPError as error:
+            self.send_error(error.code)
+            return
+        except (OSError, http.client.HTTPException) as error:
+            self.send_error(502, f"{type(error).__name__}: {error}")
+            return
         self.send_response(200)
-        self.send_header("Content-Length", str(kept.stat().st_size))
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        with kept.open("rb") as file:
-            shutil.copyfileobj(file, self.wfile)
+        self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: who asks is told what goes wrong."""
+        """Print nothing: the client is sent every failure."""

@@ -1,4 +1,4 @@
-"""Processes of the lab: each dies with the lab, has its log file, and can be stopped and started again."""
+"""Processes of the lab: each ends with the lab, has a log file, and can be stopped and started again."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ if TYPE_CHECKING:
 START_WAIT = 30.0
 STOP_WAIT = 20.0
 _ANSWER_WAIT = 5.0
-# The kernel sends the parent's death signal when the thread that started a child ends, so that one thread,
-# which ends with the lab alone, starts them all.
+# The kernel sends the parent-death signal when the thread that started the child ends (PR_SET_PDEATHSIG in
+# prctl(2)), so one thread, which lives as long as the lab, starts all.
 _STARTER = ThreadPoolExecutor(1, "lab-starter")
 
 
 class LabError(Exception):
-    """A part of the lab that does not come up, in one sentence."""
+    """A part of the lab that does not start, in one sentence."""
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on."""
+    """A port on loopback on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -39,25 +39,25 @@ def free_port() -> int:
 
 @dataclass
 class Service:
-    """One service, which any thread may stop and start again; `answers` says whether it is up."""
+    """One service, which any thread may stop and start again; `answers` checks whether it is up."""
 
     name: str
     command: Sequence[str]
     directory: Path
     answers: Callable[[], bool]
     last_signal: str = "KILL"
-    """What it is sent when the lab is killed; one that has children of its own is asked to end them."""
+    """The signal that it gets when the lab is killed; one with children needs TERM, to end them."""
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _changing: threading.RLock = field(default_factory=threading.RLock, repr=False)
 
     @property
     def log(self) -> Path:
-        """Where its output goes."""
+        """The file with its output."""
         return self.directory / f"{self.name}.log"
 
     @property
     def ended(self) -> bool:
-        """Whether it was started, not stopped, and has ended all the same."""
+        """Whether it has ended without being stopped."""
         with self._changing:
             return self.process is not None and self.process.poll() is not None
 
@@ -72,7 +72,7 @@ class Service:
             self.wait()
 
     def launch(self) -> None:
-        """Start the process, unless it runs, and do not wait."""
+        """Start the process, unless it runs, without waiting."""
         with self._changing:
             if self.process is None or self.process.poll() is not None:
                 self.process = _STARTER.submit(self._spawn).result()
@@ -85,7 +85,7 @@ class Service:
                 stdout=output,
                 stderr=output,
                 cwd=self.directory,
-                # Ctrl-C is for the lab, which then takes its services down in order.
+                # Ctrl-C goes to the lab, which then stops its services in order.
                 start_new_session=True,
             )
 
@@ -98,23 +98,23 @@ class Service:
         deadline = time.monotonic() + START_WAIT
         while not self.answers():
             if self.ended:
-                raise LabError(self.last_words("ended"))
+                raise LabError(self.failure("ended"))
             if time.monotonic() > deadline:
-                raise LabError(self.last_words(f"did not answer within {START_WAIT:.0f} s"))
+                raise LabError(self.failure(f"did not answer within {START_WAIT:.0f} s"))
             time.sleep(0.02)
 
-    def last_words(self, what: str) -> str:
-        """What happened to it, and its last lines."""
+    def failure(self, what: str) -> str:
+        """A message that says what happened to it, and shows its last lines."""
         lines = self.log.read_text(errors="replace").splitlines()[-8:] if self.log.exists() else []
         return "\n    ".join([f"{self.name} {what}" + (":" if lines else ""), *lines])
 
     def stop(self) -> None:
-        """End the process; one that does not end in time is killed."""
+        """Terminate the process; kill it if it does not end in time."""
         with self._changing:
             if self.process is None:
                 return
             if self.process.poll() is None:
-                # One that a test has frozen would never see that it is to end.
+                # A process that a test has frozen would not receive the signal.
                 self.process.send_signal(signal.SIGCONT)
                 self.process.terminate()
             try:
@@ -126,7 +126,7 @@ class Service:
 
 
 def answers_http(url: str, *, statuses: Sequence[int] = (200,)) -> Callable[[], bool]:
-    """Whether a URL is answered with one of these statuses, whatever its certificate.
+    """A check whether a URL is answered with one of these statuses, with any certificate.
 
     unix:///PATH is an engine's socket.
     """

@@ -14,21 +14,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 GUARDED_LOGIN = ("farm", "s3cret")
-# That password by bcrypt at its lowest cost; Debian's openssl makes no bcrypt.
+# The bcrypt hash of that password at the lowest cost; Debian's openssl cannot make one.
 _HTPASSWD = "farm:$2b$04$nvDS0AxlpatvSDT.xlonF.e2uYmEDgkTA4glV9iJBtzqLpJtakNKW\n"
 _UNAUTHORIZED = 401
 
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A service and where it is found."""
+    """A service and its address."""
 
     service: Service
     address: str
 
 
 def registry(directory: Path, name: str = "registry", *, guarded: bool = False) -> Located:
-    """A registry (localhost:PORT) that allows deletion; a guarded one asks for `GUARDED_LOGIN`."""
+    """A registry (localhost:PORT) that allows deletion; a guarded one requires `GUARDED_LOGIN`."""
     port, home = free_port(), directory / name
     home.mkdir()
     (home / "htpasswd").write_text(_HTPASSWD)
@@ -50,7 +50,7 @@ def redis(directory: Path, password: str) -> Located:
     """A Redis with a password and an append-only file; its address is a URL."""
     port, home = free_port(), directory / "redis"
     home.mkdir()
-    # In a file, because arguments can be read by every user of the machine.
+    # In a file, because every user of the machine can read arguments.
     lines = [f"port {port}", "bind 127.0.0.1", f"requirepass {password}", "appendonly yes", f"dir {home}"]
     # Each test has a database of its own.
     lines.append("databases 1000")
@@ -63,10 +63,10 @@ def redis(directory: Path, password: str) -> Located:
 
 
 def _answers_ping(port: int) -> Callable[[], bool]:
-    from redis import Redis  # noqa: PLC0415 - it is slow to import, and only asked here
-    from redis.backoff import NoBackoff  # noqa: PLC0415
-    from redis.exceptions import AuthenticationError, RedisError  # noqa: PLC0415
-    from redis.retry import Retry  # noqa: PLC0415
+    from redis import Redis  # noqa: PLC0415 - slow to import, and only needed here
+    from redis.backoff import NoBackoff  # noqa: PLC0415 - the same
+    from redis.exceptions import AuthenticationError, RedisError  # noqa: PLC0415 - the same
+    from redis.retry import Retry  # noqa: PLC0415 - the same
 
     def ask() -> bool:
         try:
@@ -83,7 +83,7 @@ def _answers_ping(port: int) -> Callable[[], bool]:
 
 
 def notary(directory: Path) -> tuple[Located, Path]:
-    """A notary server with TLS that forgets all when it ends, and its certificate."""
+    """A notary server with TLS that keeps its data in memory, and its certificate."""
     port, home = free_port(), directory / "notary"
     home.mkdir()
     certificate = home / "server.crt"

@@ -1,8 +1,9 @@
-"""What all tests share: one lab for the whole session. A service that is missing fails, and never skips."""
+"""Fixtures and hooks of all tests. A service that is missing fails a test, and never skips it."""
 
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -12,11 +13,16 @@ from xdist.scheduler import LoadScopeScheduling
 
 from lab.engine import Kind, running_engine
 from lab.lab import Lab, running_lab
+from lab.lint import Lint
+from tests.durations import Durations, write
 from tests.fault.summary import SUMMARY
 from tests.jobs import shared_by, turn
 from tests.support.signals import default_in_children
 
 _MEASURED = "measured"
+_LINT = Lint()
+_FAILURES: list[str] = []
+_DURATIONS = Durations()
 Engines = Callable[[Kind | None], str]
 default_in_children()
 
@@ -37,33 +43,67 @@ def engines(lab: Lab) -> Iterator[Engines]:
         )
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add --lint."""
+    parser.addoption("--lint", action="store_true", help="also check formatting, lint, types and imports")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Start the checks of --lint, and take Ctrl-C where pytest was started with SIGINT ignored.
+
+    What a process ignores, the programs that it starts ignore, too; tests send them SIGINT.
+    """
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if config.getoption("lint") and not _is_job(config):
+        _LINT.start()
+
+
+def _is_job(config: pytest.Config) -> bool:
+    """Whether this process runs tests for another one, which prints the results."""
+    return hasattr(config, "workerinput")
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Of several jobs, each takes a whole of tests that share something."""
+    """Give each job whole groups of tests that share something."""
     scheduling = LoadScopeScheduling(config, log)
     scheduling._split_scope = shared_by
     return scheduling
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several jobs, begin with what takes longest."""
-    if hasattr(config, "workerinput"):
+    """With several jobs, start with the groups that take longest."""
+    if _is_job(config):
         items.sort(key=lambda item: turn(item.nodeid))
 
 
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Keep how long each phase of each test took."""
+    _DURATIONS.add(report.nodeid, report.when, report.duration)
+
+
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    """Of several jobs, hand what this one measured to the process that prints it."""
-    if output := getattr(session.config, "workeroutput", None):
+    """Write the durations, and fail the run if a check of --lint failed."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
         output[_MEASURED] = SUMMARY.lines()
+        return
+    write(_DURATIONS)
+    if session.exitstatus == pytest.ExitCode.INTERRUPTED:
+        _LINT.stop()
+    _FAILURES.extend(_LINT.failures())
+    if _FAILURES and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Take what a job measured; one that was killed has nothing to say."""
+    """Take over what a job measured; a job that was killed has measured nothing."""
     SUMMARY.of_jobs.extend(getattr(node, "workeroutput", {}).get(_MEASURED, []))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what the tests measured and survived."""
-    for line in SUMMARY.lines():
+    """Print what the tests measured and survived, and the checks of --lint that failed."""
+    for line in [*SUMMARY.lines(), *_FAILURES]:
         terminalreporter.write_line(line)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+import json
+from pathlib import Path
+
 SHARED = ("tests/compose/", "tests/fault/", "tests/fault/network/", "tests/fault/network/test_far_worker.py")
-"""Directories and files whose tests share something that starts slowly, in the order in which they start."""
+"""Directories and files whose tests share something that starts slowly."""
 ALONE = (
+    "tests/compose/test_site.py",
     "tests/fault/test_cache.py",
     "tests/fault/test_far_host.py",
     "tests/fault/test_http_proxy.py",
@@ -12,17 +17,24 @@ ALONE = (
     "tests/fault/network/test_index.py",
 )
 """Files in these directories whose tests share nothing with other files."""
+RECORDED = Path(__file__).parent / "data" / "durations.json"
+"""Seconds by group of tests; `python -m tests.durations --record` writes it."""
 
 
 def shared_by(nodeid: str) -> str:
-    """What a test shares with others: the longest of `SHARED` that contains it, or its file."""
+    """The group of a test, all in one job: the longest of `SHARED` that contains it, or its file."""
     file, _, _ = nodeid.partition("::")
     if file in ALONE:
         return file
     return max((shared for shared in SHARED if file.startswith(shared)), key=len, default=file)
 
 
+@functools.cache
+def _recorded() -> dict[str, int]:
+    seconds: dict[str, int] = json.loads(RECORDED.read_text())
+    return seconds
+
+
 def turn(nodeid: str) -> int:
-    """The position of a test in the order in which tests are given to jobs."""
-    shared = shared_by(nodeid)
-    return SHARED.index(shared) if shared in SHARED else len(SHARED)
+    """The sort key of the order in which groups are given to jobs: the longest first, unknown ones last."""
+    return -_recorded().get(shared_by(nodeid), 0)

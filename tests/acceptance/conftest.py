@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.setup import ROOT
+from lab.machine import ROOT
 from tests.support.farm_command import Workspace
 from tests.support.git_repos import git
 

@@ -15,8 +15,8 @@ import pytest
 from urllib3.exceptions import HTTPError
 
 from farm import __version__
+from lab.machine import ROOT
 from lab.process import free_port
-from lab.setup import ROOT
 from tests.support.farm_command import FARM, Workspace, wait_until
 from tests.support.http import send
 

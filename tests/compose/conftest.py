@@ -1,4 +1,4 @@
-"""One stack for all tests of it, from a clone to containers that are healthy."""
+"""One stack for all its tests, from a clone to healthy containers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import pytest
 from compose.certificates import make_ca
 from lab.directory import own_directory
 from lab.engine import add_bridge
-from lab.mirror import running_mirror
 from tests.support.git_repos import make_repository
-from tests.support.stack import Machine, Stack, make_clone
+from tests.support.stack import Machine, Stack
+from tests.support.stack_images import make_clone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# A lost job is taken up soon, so that tests need not wait long.
+# Short, so that a lost job is soon requeued.
 _FARM_YML = "lease: 5s\n"
 
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[Stack]:
-    """The whole stack, up and healthy."""
+    """The whole stack, running and healthy."""
     with ExitStack() as ending:
         home = ending.enter_context(own_directory())
         stack = Stack(home, "first", packages=home / "packages")
@@ -31,13 +31,13 @@ def stack() -> Iterator[Stack]:
         make_repository(stack.packages)
         (home / "farm.yml").write_text(_FARM_YML)
         add_bridge(home)
-        # An operator's engine finds the CA in /etc/docker/certs.d at each use; this one is started with it.
+        # An operator's engine reads the CA from /etc/docker/certs.d; this one gets it at its start.
         secrets = stack.clone / "compose/secrets"
         secrets.mkdir(mode=0o700)
         make_ca(secrets, stack.host)
         ending.callback(stack.stop_engine)
         stack.start_engine(secrets / "ca.crt")
-        stack.init(ending.enter_context(running_mirror(stack.host)))
+        stack.init()
         stack.make("up")
         ending.callback(stack.run, "make", "down")
         ending.callback(stack.kill_containers)
@@ -46,7 +46,7 @@ def stack() -> Iterator[Stack]:
 
 @pytest.fixture(scope="session")
 def second() -> Iterator[Machine]:
-    """Another machine, with a clone and no engine yet."""
+    """Another machine, with a clone, before its engine is started."""
     with ExitStack() as ending:
         home = ending.enter_context(own_directory())
         machine = Machine(home, "second")

@@ -1,4 +1,4 @@
-"""compose/init and its like: what they make, what they never overwrite, what they tell."""
+"""compose/init and the other scripts: the files they make, never overwrite, and print."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 from farm.settings import FIELDS, SECRET_FILES, load_settings
 from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.openssl import openssl
-from lab.setup import ARCHES, ROOT
+from lab.machine import ARCHES, ROOT
 from tests.support.clone import HOST, Clone
 
 if TYPE_CHECKING:
@@ -25,18 +25,18 @@ CERTIFIED = (
     *("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database"),
     *("publisher", "administrator"),
 )
-SHOWN = {
+CLIENT_CERTIFICATES = {
     f"secrets/{folder}/{HOST}:4443/client.cert" for folder in ("publisher-tls", "administrator/docker/tls")
 }
 
 
 @pytest.fixture
 def clone(tmp_path: Path) -> Clone:
-    """A clone in which nothing was made yet."""
+    """A clone in which the scripts have made nothing yet."""
     return Clone(tmp_path)
 
 
-def test_init_says_what_it_made_and_the_second_time_makes_nothing(clone: Clone) -> None:
+def test_init_prints_what_it_made_and_makes_nothing_the_second_time(clone: Clone) -> None:
     first = clone.init()
     assert first.returncode == 0, first.stderr
     assert b"compose/secrets/ca.key" in first.stdout
@@ -58,7 +58,7 @@ def test_init_refuses_another_host_and_changes_nothing(clone: Clone) -> None:
 @pytest.mark.parametrize(
     "name", ["compose/secrets/redis.crt", "compose/secrets/broker-worker", "compose/.env"]
 )
-def test_init_completes_what_a_kill_left_undone_and_keeps_the_rest(clone: Clone, name: str) -> None:
+def test_init_completes_what_a_kill_interrupted_and_keeps_the_rest(clone: Clone, name: str) -> None:
     clone.init()
     before = clone.made()
     (clone.directory / name).unlink()
@@ -68,20 +68,20 @@ def test_init_completes_what_a_kill_left_undone_and_keeps_the_rest(clone: Clone,
     assert {path for path in before if before[path] != after[path]} <= {name}
 
 
-def test_secrets_are_for_their_owner_alone(clone: Clone) -> None:
+def test_only_their_owner_can_read_secrets(clone: Clone) -> None:
     clone.init()
     secrets = clone.directory / "compose" / "secrets"
-    open_ones = [file for file in secrets.rglob("*") if file.is_file() and file.stat().st_mode & 0o077]
-    assert open_ones == []
+    readable = [file for file in secrets.rglob("*") if file.is_file() and file.stat().st_mode & 0o077]
+    assert readable == []
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "farm.example.org:5000", "-x"])
-def test_init_refuses_a_host_that_others_cannot_use(clone: Clone, host: str) -> None:
+def test_init_refuses_a_host_that_other_machines_cannot_use(clone: Clone, host: str) -> None:
     assert clone.init(host=host).returncode == 2
     assert clone.made() == {} or not (clone.directory / "compose" / ".env").exists()
 
 
-def test_a_bundle_makes_a_worker_s_machine_and_holds_no_key_that_signs(clone: Clone, tmp_path: Path) -> None:
+def test_a_bundle_makes_a_worker_and_contains_no_key_that_signs(clone: Clone, tmp_path: Path) -> None:
     clone.init()
     bundle = clone.run("bundle").stdout
     for name in ("delegation.pem", "delegation-passphrase", "root-passphrase", "ca.key", "publisher.key"):
@@ -101,9 +101,7 @@ def test_a_bundle_makes_a_worker_s_machine_and_holds_no_key_that_signs(clone: Cl
     assert (refused.returncode, other.made()) == (2, before)
 
 
-def test_a_new_bundle_replaces_what_an_earlier_one_brought_and_nothing_else(
-    clone: Clone, tmp_path: Path
-) -> None:
+def test_a_new_bundle_replaces_the_files_of_an_earlier_one_only(clone: Clone, tmp_path: Path) -> None:
     clone.init()
     other = Clone(tmp_path / "other")
     other.join(clone.run("bundle").stdout)
@@ -123,22 +121,22 @@ def test_a_new_bundle_replaces_what_an_earlier_one_brought_and_nothing_else(
     assert other.join(bundle).stdout == b""
 
 
-def test_a_machine_whose_engine_trusts_another_ca_for_the_registry_is_told_so(clone: Clone) -> None:
+def test_init_refuses_a_machine_whose_engine_trusts_another_ca_for_the_registry(clone: Clone) -> None:
     clone.trusted.parent.mkdir(parents=True)
     clone.trusted.write_text("the CA of an earlier farm")
     refused = clone.init()
     assert refused.returncode == 2
-    assert f"{clone.trusted} is of another CA" in refused.stderr.decode()
+    assert f"{clone.trusted} is the certificate of another CA" in refused.stderr.decode()
     assert clone.trusted.read_text() == "the CA of an earlier farm"
     clone.trusted.unlink()
     assert clone.init().returncode == 0
     assert clone.trusted.read_text() == (clone.secrets / "ca.crt").read_text()
 
 
-def test_what_is_no_bundle_is_refused(clone: Clone) -> None:
+def test_a_file_that_is_not_a_bundle_is_refused(clone: Clone) -> None:
     refused = clone.run("join", "-", given=b"no tar")
     assert refused.returncode == 2
-    assert b"no bundle" in refused.stderr
+    assert b"not a bundle" in refused.stderr
     assert clone.made() == {} or not (clone.directory / "compose" / ".env").exists()
 
 
@@ -149,10 +147,10 @@ def test_what_is_no_bundle_is_refused(clone: Clone) -> None:
         ("registry-worker", {"secrets/registry-users", "secrets/docker-worker.json"}),
         ("flower-password", {"secrets/flower-password"}),
         ("notary-signer-passphrases", {"secrets/notary-signer-passphrases"}),
-        ("certificates", {f"secrets/{name}.crt" for name in CERTIFIED} | SHOWN),
+        ("certificates", {f"secrets/{name}.crt" for name in CERTIFIED} | CLIENT_CERTIFICATES),
     ],
 )
-def test_renewing_a_secret_changes_it_wherever_it_stands_and_nothing_else(
+def test_renewing_a_secret_changes_all_its_copies_and_nothing_else(
     clone: Clone, name: str, changed: set[str]
 ) -> None:
     clone.init()
@@ -166,7 +164,7 @@ def test_renewing_a_secret_changes_it_wherever_it_stands_and_nothing_else(
 
 
 @pytest.mark.parametrize("name", ["registry-worker", "certificates", "ca", "flower-password"])
-def test_renewing_leaves_what_the_site_put_in_the_place_of_a_file_of_init(clone: Clone, name: str) -> None:
+def test_renewing_keeps_a_file_of_init_that_the_site_replaced(clone: Clone, name: str) -> None:
     clone.init()
     logins = clone.secrets / "docker-worker.json"
     logins.chmod(0o600)
@@ -180,7 +178,7 @@ def test_renewing_leaves_what_the_site_put_in_the_place_of_a_file_of_init(clone:
     assert [path.read_text() for path in added] == ["the site's own"] * 2
 
 
-def test_a_new_ca_leaves_nothing_of_the_old_one_but_the_signing_key(clone: Clone) -> None:
+def test_a_new_ca_replaces_everything_but_the_signing_key(clone: Clone) -> None:
     clone.init()
     old = (clone.secrets / "ca.crt").read_bytes()
     before = clone.made()
@@ -195,10 +193,10 @@ def test_a_new_ca_leaves_nothing_of_the_old_one_but_the_signing_key(clone: Clone
         path for path in after if after[path] == before[path] and path.endswith((".key", ".crt", ".cert"))
     }
     assert kept == {"compose/secrets/delegation.crt"}
-    assert_all_is_of_one_ca(clone)
+    assert_there_is_one_ca(clone)
 
 
-# Ends the process, as a kill does, right after it changed the directory for the nth time.
+# Ends the process, as a kill does, right after its nth change of the directory.
 DEADLY = """
 import os, pathlib, sys
 left = int(sys.argv[1])
@@ -219,9 +217,7 @@ sys.exit(main(sys.argv[2:]))
 
 
 @pytest.mark.parametrize("change", [1, 8, 16, 28, 29, 30, 40, 60, 80, 100])
-def test_init_completes_what_a_renewal_of_the_ca_left_undone_when_it_was_killed(
-    clone: Clone, change: int
-) -> None:
+def test_init_completes_a_renewal_of_the_ca_that_was_killed(clone: Clone, change: int) -> None:
     clone.init()
     words = [str(change), "renew", "ca", f"--docker-certs={clone.trusted.parent.parent}"]
     env = os.environ | {"PYTHONPATH": str(clone.directory)}
@@ -229,15 +225,15 @@ def test_init_completes_what_a_renewal_of_the_ca_left_undone_when_it_was_killed(
     assert killed.returncode == 9
     done = clone.init()
     assert done.returncode == 0, done.stderr
-    assert_all_is_of_one_ca(clone)
+    assert_there_is_one_ca(clone)
 
 
-def assert_all_is_of_one_ca(clone: Clone) -> None:
-    """The CA certified everything that shows a certificate, and stands wherever it is looked for."""
+def assert_there_is_one_ca(clone: Clone) -> None:
+    """Every certificate is issued by the CA, and every copy of the CA is the same."""
     ca = clone.secrets / "ca.crt"
     assert {copy.read_bytes() for copy in clone.directory.rglob("*ca.crt")} == {ca.read_bytes()}
-    shown = [clone.secrets / path.removeprefix("secrets/") for path in SHOWN]
-    for certificate in [*(clone.secrets / f"{name}.crt" for name in CERTIFIED), *shown]:
+    clients = [clone.secrets / path.removeprefix("secrets/") for path in CLIENT_CERTIFICATES]
+    for certificate in [*(clone.secrets / f"{name}.crt" for name in CERTIFIED), *clients]:
         assert run_openssl("verify", "-CAfile", str(ca), str(certificate))
         key = certificate.with_suffix(".key")
         assert run_openssl("x509", "-in", str(certificate), "-noout", "-pubkey") == run_openssl(
@@ -246,22 +242,22 @@ def assert_all_is_of_one_ca(clone: Clone) -> None:
 
 
 def run_openssl(*words: str) -> str:
-    """What openssl prints; it must succeed."""
+    """Run openssl, which must succeed; returns its output."""
     done = openssl(words, TrustDeadline.after(60, "openssl"))
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
-def test_a_new_ca_is_refused_where_the_engine_trusts_another_one_and_nothing_is_changed(clone: Clone) -> None:
+def test_a_new_ca_is_refused_if_the_engine_trusts_another_one_and_nothing_is_changed(clone: Clone) -> None:
     clone.init()
     clone.trusted.write_text("the CA of another farm")
     before = clone.made()
     refused = clone.run("renew", "ca")
     assert (refused.returncode, clone.made()) == (2, before)
-    assert b"is of another CA" in refused.stderr
+    assert b"is the certificate of another CA" in refused.stderr
 
 
-def test_by_default_nothing_is_started_that_needs_emulation(clone: Clone) -> None:
+def test_by_default_no_worker_needs_emulation(clone: Clone) -> None:
     clone.init()
     services = clone.stack()["services"]
     workers = {name: one for name, one in services.items() if "FARM_EMULATE" in one.get("environment", {})}
@@ -269,7 +265,7 @@ def test_by_default_nothing_is_started_that_needs_emulation(clone: Clone) -> Non
     assert workers["worker"]["environment"]["FARM_EMULATE"] == "false"
 
 
-def test_who_asks_for_emulation_gets_a_worker_for_each_architecture_that_may_emulate(clone: Clone) -> None:
+def test_with_emulation_there_is_a_worker_for_each_architecture(clone: Clone) -> None:
     clone.init()
     plain = set(clone.stack()["services"])
     (clone.directory / "compose" / ".env").unlink()
@@ -282,9 +278,7 @@ def test_who_asks_for_emulation_gets_a_worker_for_each_architecture_that_may_emu
 
 
 @pytest.mark.parametrize("named", ["", "notary-ca.pem"])
-def test_everybody_who_speaks_to_the_notary_server_is_given_the_ca_that_certified_it(
-    clone: Clone, named: str
-) -> None:
+def test_every_client_of_the_notary_server_gets_its_ca(clone: Clone, named: str) -> None:
     where = clone.directory / named
     if named:
         where.write_text("the CA of the site's notary server\n")
@@ -304,23 +298,21 @@ def test_everybody_who_speaks_to_the_notary_server_is_given_the_ca_that_certifie
     assert stack["secrets"]["notary-ca.crt"]["file"] == str(ca)
 
 
-def test_a_notary_ca_that_is_not_there_is_named(clone: Clone) -> None:
+def test_a_missing_notary_ca_is_named(clone: Clone) -> None:
     refused = clone.init("--set=NOTARY_CA=/no/such.pem")
     assert refused.returncode == 2
-    assert b"/no/such.pem, the notary server's CA, cannot be read" in refused.stderr
+    assert b"cannot read /no/such.pem, the notary server's CA" in refused.stderr
 
 
 @pytest.mark.parametrize(("script", "word"), [("backup", "new"), ("restore", "saved")])
-def test_without_docker_compose_a_back_up_says_so_in_one_sentence(
-    clone: Clone, script: str, word: str
-) -> None:
+def test_without_docker_compose_a_backup_fails_with_a_hint(clone: Clone, script: str, word: str) -> None:
     clone.init()
     clone.save(clone.directory / "saved")
     done = clone.run(script, str(clone.directory / word))
     assert done.returncode == 2
     assert done.stderr.decode() == (
-        "compose: /no/docker-compose cannot be run: No such file or directory "
-        "(install Docker Compose 2.20 or later, or name its program in COMPOSE)\n"
+        "compose: cannot run /no/docker-compose: No such file or directory "
+        "(install Docker Compose 2.20 or later, or set COMPOSE to its program)\n"
     )
     assert not (clone.directory / "new").exists()
 
@@ -333,7 +325,7 @@ def test_without_docker_compose_an_empty_machine_stays_empty(clone: Clone, tmp_p
     assert other.made() == {}
 
 
-def test_a_file_that_cannot_be_read_is_told_in_one_sentence(clone: Clone) -> None:
+def test_an_unreadable_file_is_reported_in_one_line(clone: Clone) -> None:
     clone.init()
     unreadable = clone.secrets / "broker-worker"
     unreadable.unlink()
@@ -344,7 +336,7 @@ def test_a_file_that_cannot_be_read_is_told_in_one_sentence(clone: Clone) -> Non
 
 
 @pytest.mark.parametrize("other", ["ca", "notary-signer-passphrases", "host"])
-def test_a_back_up_of_another_site_is_refused_before_anything_is_changed(
+def test_a_backup_of_another_site_is_refused_before_anything_is_changed(
     clone: Clone, tmp_path: Path, other: str
 ) -> None:
     clone.init()
@@ -360,29 +352,27 @@ def test_a_back_up_of_another_site_is_refused_before_anything_is_changed(
     before = clone.made()
     refused = clone.run("restore", str(saved))
     assert refused.returncode == 2
-    assert b"this machine has other secrets than the back-up (move compose/.env, " in refused.stderr
+    assert b"this machine has other secrets than the backup (move compose/.env, " in refused.stderr
     assert clone.made() == before
 
 
-def test_a_back_up_of_the_site_itself_is_taken_also_by_one_with_a_newer_passphrase(
-    clone: Clone, tmp_path: Path
-) -> None:
+def test_a_site_with_a_newer_passphrase_accepts_its_own_backup(clone: Clone, tmp_path: Path) -> None:
     clone.init()
     saved = clone.save(tmp_path / "saved")
     clone.run("renew", "notary-signer-passphrases", "broker-worker")
     before = clone.made()
-    # It gets as far as Docker Compose, which is not here.
+    # It gets as far as Docker Compose, which does not exist here.
     assert b"/no/docker-compose" in clone.run("restore", str(saved)).stderr
     assert clone.made() == before
 
 
 @pytest.mark.parametrize("content", [None, b"no tar"])
-def test_what_is_no_back_up_is_refused(clone: Clone, tmp_path: Path, content: bytes | None) -> None:
+def test_a_directory_without_a_backup_is_refused(clone: Clone, tmp_path: Path, content: bytes | None) -> None:
     if content is not None:
         (tmp_path / "site.tar").write_bytes(content)
     refused = clone.run("restore", str(tmp_path))
     assert refused.returncode == 2
-    assert b"is no back-up" in refused.stderr
+    assert b"is not a backup" in refused.stderr
     assert clone.made() == {}
 
 
@@ -399,8 +389,8 @@ def test_a_new_signer_passphrase_keeps_the_old_ones(clone: Clone) -> None:
 def test_every_variable_of_compose_yaml_is_explained_in_the_example() -> None:
     used = set(re.findall(r"\$\{([A-Z0-9_]+)", (ROOT / "compose" / "compose.yaml").read_text()))
     example = (ROOT / "compose" / ".env.example").read_text()
-    told = set(re.findall(r"^([A-Z0-9_]+)=", example, re.MULTILINE))
-    assert used == told - {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
+    explained = set(re.findall(r"^([A-Z0-9_]+)=", example, re.MULTILINE))
+    assert used == explained - {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
 
 
 def test_the_stack_sets_only_what_the_farm_knows() -> None:
@@ -417,7 +407,7 @@ def test_the_images_lock_what_pyproject_asks_for() -> None:
     assert asked <= {*locked}
 
 
-def test_the_scripts_need_nothing_that_is_not_in_python(clone: Clone) -> None:
+def test_the_scripts_need_the_standard_library_only(clone: Clone) -> None:
     script = "import sys; sys.path.insert(0, sys.argv[1]); import compose.__main__"
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", script, str(clone.directory)],

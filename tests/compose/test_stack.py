@@ -1,15 +1,16 @@
-"""What an operator relies on, on the real stack: from a clone to signed images, through deaths, restored."""
+"""The real stack, as an operator uses it: from a clone to signed images, through kills and a restore."""
 
 from __future__ import annotations
 
 import json
 import re
 import ssl
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.setup import ARCHES
+from lab.machine import ARCHES
 from tests.support.farm_command import read_until, wait_until
 from tests.support.http import send
 from tests.support.stack import LIMIT, docker_as
@@ -32,7 +33,7 @@ SERVICES = {
     *(f"worker-{arch}" for arch in ARCHES),
     "flower",
 }
-SLOW = "RUN /bin/busybox sleep 15\n"
+SLOW = "RUN /bin/busybox sleep 10\n"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def test_every_service_comes_up_healthy_and_none_runs_as_root(stack: Stack) -> N
         assert stack.compose("exec", "-T", service, "id", "-u").strip() == "10001"
 
 
-def test_no_container_may_gain_rights_write_to_its_image_or_take_all_memory(stack: Stack) -> None:
+def test_no_container_can_gain_privileges_write_to_its_image_or_use_all_memory(stack: Stack) -> None:
     for one in stack.containers().values():
         host = one["HostConfig"]
         assert host["CapDrop"] == ["ALL"]
@@ -62,13 +63,13 @@ def test_no_container_may_gain_rights_write_to_its_image_or_take_all_memory(stac
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
 
-def test_redis_is_full_before_the_kernel_ends_it_for_its_memory(stack: Stack) -> None:
-    given = stack.containers()["redis"]["HostConfig"]["Memory"]
-    holds = stack.compose("exec", "-T", "redis", "redis-operator", "CONFIG", "GET", "maxmemory").split()
-    assert holds == ["maxmemory", str(given // 4 * 3)]
+def test_redis_is_full_before_the_kernel_kills_it_for_its_memory(stack: Stack) -> None:
+    limit = stack.containers()["redis"]["HostConfig"]["Memory"]
+    printed = stack.compose("exec", "-T", "redis", "redis-operator", "CONFIG", "GET", "maxmemory").split()
+    assert printed == ["maxmemory", str(limit // 4 * 3)]
 
 
-def test_only_the_publisher_is_given_the_signing_key(stack: Stack) -> None:
+def test_only_the_publisher_has_the_signing_key(stack: Stack) -> None:
     mounts = {
         service: {mount["Destination"] for mount in one["Mounts"]}
         for service, one in stack.containers().items()
@@ -79,7 +80,7 @@ def test_only_the_publisher_is_given_the_signing_key(stack: Stack) -> None:
     }
 
 
-def test_no_secret_is_seen_in_a_container_s_description_or_in_any_log(stack: Stack, hello: str) -> None:
+def test_no_secret_is_in_a_container_s_description_or_in_a_log(stack: Stack, hello: str) -> None:
     assert hello
     files = (
         "broker-worker",
@@ -90,8 +91,8 @@ def test_no_secret_is_seen_in_a_container_s_description_or_in_any_log(stack: Sta
     )
     words = {word for name in files for word in re.split(r"[\s:@/]+", stack.secret(name)) if len(word) >= 32}
     assert len(words) == len(files) + 4
-    seen = json.dumps(stack.containers()) + stack.compose("logs")
-    assert [word for word in words if word in seen] == []
+    visible = json.dumps(stack.containers()) + stack.compose("logs")
+    assert [word for word in words if word in visible] == []
 
 
 def test_a_push_from_the_host_is_signed_for_three_architectures(stack: Stack, hello: str) -> None:
@@ -101,27 +102,27 @@ def test_a_push_from_the_host_is_signed_for_three_architectures(stack: Stack, he
         assert arch in found
 
 
-def test_a_stranger_pulls_what_is_signed_and_nothing_else(stack: Stack, hello: str, tmp_path: Path) -> None:
-    stranger = stack.stranger(tmp_path)
+def test_a_docker_user_pulls_signed_images_only(stack: Stack, hello: str, tmp_path: Path) -> None:
+    user = stack.docker_user(tmp_path)
     for arch in ARCHES:
-        pulled = docker_as(stranger, "pull", "--quiet", f"--platform=linux/{arch}", hello)
+        pulled = docker_as(user, "pull", "--quiet", f"--platform=linux/{arch}", hello)
         assert pulled.code == 0, pulled.err
-        assert docker_as(stranger, "image", "rm", "--force", hello).code == 0
-    unsigned = docker_as(stranger, "pull", "--quiet", f"{hello}-amd64")
+        assert docker_as(user, "image", "rm", "--force", hello).code == 0
+    unsigned = docker_as(user, "pull", "--quiet", f"{hello}-amd64")
     assert unsigned.code == 1
     assert "No valid trust data" in unsigned.err
 
 
-def test_nobody_reads_the_registry_or_writes_to_notary_without_a_login_or_a_certificate(
+def test_reading_the_registry_needs_a_login_and_writing_to_notary_a_certificate(
     stack: Stack, hello: str
 ) -> None:
     gun = hello.rpartition(":")[0]
     tuf = f"https://{stack.notary}/v2/{gun}/_trust/tuf/"
     other = [stack.clone / "compose/secrets" / f"redis.{kind}" for kind in ("crt", "key")]
-    for shown in ([], other):
+    for certificate in ([], other):
         ca = ssl.create_default_context(cafile=str(stack.clone / "compose/secrets/ca.crt"))
-        if shown:
-            ca.load_cert_chain(shown[0], shown[1])
+        if certificate:
+            ca.load_cert_chain(certificate[0], certificate[1])
         tags = f"https://{stack.registry}/v2/linuxkit/hello/tags/list"
         assert send("GET", tags, tls=ca).status == 401
         assert send("GET", f"{tuf}root.json", tls=ca).status == 200
@@ -130,7 +131,7 @@ def test_nobody_reads_the_registry_or_writes_to_notary_without_a_login_or_a_cert
         assert send("GET", f"{tuf}root.json", tls=ca).status == 200
 
 
-def test_flower_shows_the_tasks_to_who_logs_in(stack: Stack, hello: str) -> None:
+def test_flower_requires_a_login_and_shows_the_tasks(stack: Stack, hello: str) -> None:
     assert hello
     assert stack.flower("/api/tasks", None).status == 401
     login = ("farm", stack.secret("flower-password"))
@@ -138,7 +139,7 @@ def test_flower_shows_the_tasks_to_who_logs_in(stack: Stack, hello: str) -> None
     assert {name for name in names if name and "hello" in name and name.endswith(tuple(ARCHES))}
 
 
-def test_a_killed_redis_worker_and_publisher_come_back_and_finish_the_run(stack: Stack) -> None:
+def test_a_run_finishes_after_kills_of_redis_a_worker_and_the_publisher(stack: Stack) -> None:
     reference = stack.write("slow", SLOW)
     with stack.start("push", "slow") as push:
         read_until(push, "building")
@@ -161,31 +162,59 @@ def test_a_second_machine_joins_with_one_command_and_builds_for_the_first(
     assert stack.workers()["amd64@second"]["arches"] == ["amd64"]
     stack.make("compose", "ARGS=rm --stop --force worker-amd64")
     stack.write("shared")
-    seen = stack.farm("push", "shared")
-    assert "shared amd64: building on amd64@second" in seen
+    printed = stack.farm("push", "shared")
+    assert "shared amd64: building on amd64@second" in printed
     second.make("down")
-    stack.make("up", "SERVICES=worker-amd64")
+    stack.compose("up", "--detach", "--wait", "worker-amd64")
 
 
-def test_down_and_up_keep_images_signatures_runs_and_history(
-    stack: Stack, hello: str, tmp_path: Path
-) -> None:
-    runs = stack.farm("status", "--json")
+@dataclass(frozen=True)
+class Restart:
+    """A stack whose secrets were renewed, and which was taken down and up again."""
+
+    runs: str
+    """What `farm status --json` printed before."""
+    old_broker: str
+    """The URL of Redis with the worker's old password."""
+
+
+@pytest.fixture(scope="module")
+def restart(stack: Stack, hello: str) -> Restart:
+    """The stack after renewed secrets, `make down` and `make up`."""
+    assert hello
+    before = Restart(stack.farm("status", "--json"), stack.secret("broker-worker"))
+    stack.done("compose/renew", "broker-worker", "notary-signer-passphrases", "certificates")
     stack.make("down")
     assert stack.containers() == {}
     stack.make("up")
-    assert_all_is_there(stack, hello, runs, tmp_path)
+    return before
 
 
-def test_a_back_up_restores_everything_on_an_empty_machine(stack: Stack, hello: str, tmp_path: Path) -> None:
+def test_down_and_up_keep_images_signatures_runs_and_history(
+    stack: Stack, hello: str, restart: Restart, tmp_path: Path
+) -> None:
+    assert_nothing_is_lost(stack, hello, restart.runs, tmp_path)
+
+
+def test_a_renewed_password_invalidates_the_old_one(stack: Stack, restart: Restart) -> None:
+    wait_until(lambda: len(stack.workers()) == len(ARCHES) + 1)
+    assert stack.secret("broker-worker") != restart.old_broker
+    stack.write("renewed")
+    assert "signed" in stack.farm("push", "renewed")
+    url = f"URL={restart.old_broker}"
+    refused = stack.compose("exec", "-T", "-e", url, "worker-amd64", "sh", "-c", OLD_LOGIN)
+    assert "Redis refused the login" in refused
+
+
+def test_a_backup_restores_everything_on_an_empty_machine(stack: Stack, hello: str, tmp_path: Path) -> None:
     runs = stack.farm("status", "--json")
-    folder = tmp_path / "back-up"
-    stack.done("compose/backup", str(folder))
-    assert stack.run("compose/backup", str(folder)).code == 2
-    restore = ["compose/restore", str(folder), f"--docker-certs={stack.certs}"]
+    directory = tmp_path / "backup"
+    stack.done("compose/backup", str(directory))
+    assert stack.run("compose/backup", str(directory)).code == 2
+    restore = ["compose/restore", str(directory), f"--docker-certs={stack.certs}"]
     refused = stack.run(*restore)
     assert refused.code == 2
-    assert "the stack runs" in refused.err
+    assert "the stack is running" in refused.err
     stack.make("compose", "ARGS=down --volumes")
     trusted = stack.certs / stack.registry / "ca.crt"
     trusted.unlink()
@@ -194,22 +223,10 @@ def test_a_back_up_restores_everything_on_an_empty_machine(stack: Stack, hello: 
     stack.done(*restore)
     assert trusted.exists()
     stack.make("up")
-    assert_all_is_there(stack, hello, runs, tmp_path / "home")
+    assert_nothing_is_lost(stack, hello, runs, tmp_path / "home")
 
 
-def test_a_renewed_password_shuts_the_old_one_out(stack: Stack) -> None:
-    old = stack.secret("broker-worker")
-    stack.done("compose/renew", "broker-worker", "notary-signer-passphrases", "certificates")
-    stack.make("up", "SERVICES=--force-recreate")
-    wait_until(lambda: len(stack.workers()) == len(ARCHES) + 1)
-    assert stack.secret("broker-worker") != old
-    stack.write("renewed")
-    assert "signed" in stack.farm("push", "renewed")
-    refused = stack.compose("exec", "-T", "-e", f"URL={old}", "worker-amd64", "sh", "-c", OLD_LOGIN)
-    assert "Redis refused the login" in refused
-
-
-def test_the_signing_key_is_replaced_step_by_step_and_what_the_old_one_signed_stands(
+def test_the_signing_key_is_replaced_step_by_step_and_signed_images_stay_signed(
     stack: Stack, hello: str
 ) -> None:
     name = hello.rpartition(":")[0]
@@ -243,9 +260,9 @@ def signing_keys(stack: Stack, name: str) -> set[str]:
 OLD_LOGIN = "FARM_BROKER_FILE= FARM_BROKER=$URL farm workers 2>&1 || true"
 
 
-def assert_all_is_there(stack: Stack, reference: str, runs: str, home: Path) -> None:
-    """Runs, the image and its signature are what they were, and nothing is built again."""
+def assert_nothing_is_lost(stack: Stack, reference: str, runs: str, home: Path) -> None:
+    """Runs, the image and its signature are as before, and nothing is built again."""
     assert stack.farm("status", "--json") == runs
-    pulled = docker_as(stack.stranger(home), "pull", "--quiet", "--platform=linux/amd64", reference)
+    pulled = docker_as(stack.docker_user(home), "pull", "--quiet", "--platform=linux/amd64", reference)
     assert pulled.code == 0, pulled.err
     assert "nothing to do" in stack.farm("push", "hello")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from lab.setup import BUILDX
+from lab.debian import buildx
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,8 +27,8 @@ def install_buildx(docker_config: Path) -> None:
     """Install the lab's buildx where docker looks for plugins first."""
     plugins = docker_config / "cli-plugins"
     plugins.mkdir(parents=True, exist_ok=True)
-    if not (plugins / BUILDX.name).exists():
-        (plugins / BUILDX.name).symlink_to(BUILDX)
+    if not (plugins / "docker-buildx").exists():
+        (plugins / "docker-buildx").symlink_to(buildx())
 
 
 def push_generator(lab: Lab, engine: str, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""The scripts of compose/ in a clone of their own, on a machine without Docker Compose and engine."""
+"""The scripts of compose/ in a clone, on a machine without Docker Compose and engine."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import yaml
 
 from compose.backup import save_site
 from compose.site import Site
-from lab import offline
-from lab.setup import ROOT
+from lab.debian import docker_compose
+from lab.machine import ROOT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ HOST = "farm.example.org"
 
 
 class Clone:
-    """A clone's scripts, and what they print."""
+    """A clone whose scripts a test runs."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -35,7 +35,7 @@ class Clone:
 
     @property
     def secrets(self) -> Path:
-        """One file a secret."""
+        """The directory with one file for each secret."""
         return self.directory / "compose" / "secrets"
 
     @property
@@ -52,8 +52,8 @@ class Clone:
         return subprocess.run(command, input=given, env=env, capture_output=True, check=False, timeout=120)
 
     def stack(self) -> dict[str, Any]:
-        """What docker compose makes of compose.yaml and .env: services of the profiles, variables put in."""
-        command = [str(offline.docker_compose()), "--project-directory", "compose"]
+        """compose.yaml as docker compose resolves it: services of the profiles, variables of .env."""
+        command = [str(docker_compose()), "--project-directory", "compose"]
         done = subprocess.run(
             [*command, "--file", "compose/compose.yaml", "config"],
             cwd=self.directory,
@@ -77,13 +77,13 @@ class Clone:
         )
 
     def save(self, folder: Path) -> Path:
-        """Put into a folder what a back-up keeps of the site itself."""
+        """Write the site's own part of a backup to a directory."""
         folder.mkdir()
         save_site(Site(self.directory / "compose"), folder)
         return folder
 
     def made(self) -> dict[str, bytes]:
-        """All that the scripts make, by path."""
+        """All files that the scripts make, by path."""
         places = [self.directory / "compose" / name for name in (".env", "secrets", "maintainer")]
         files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
         return {str(file.relative_to(self.directory)): file.read_bytes() for file in files if file.is_file()}

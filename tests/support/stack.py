@@ -1,4 +1,4 @@
-"""The stack in containers, made from a clone as an operator would make it, on an engine of its own."""
+"""The stack in containers, made from a clone as an operator does, on an engine of its own."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import docker
 
-from lab import offline
+from lab.debian import busybox, docker_compose
 from lab.engine import address_of, own_engine
-from lab.setup import ARCHES, DOCKER, ROOT, busybox
+from lab.machine import ARCHES, DOCKER
 from tests.support.farm_command import FARM, Answer, wait_until
 from tests.support.git_repos import git
 from tests.support.http import send
+from tests.support.stack_images import BUILD, copy_engine_data
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
 
     from lab.process import Service
 
-BASE = "debian-of-the-test:12"
 LIMIT = 1200
 """Seconds that one command may take: it may build every image on a busy machine."""
 _PORTS = ("REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "FLOWER_PORT")
 _QUIET = range(20_000, 32_000)
-"""Ports that the kernel gives to nobody by itself: the stack listens minutes after they were chosen."""
+"""Ports outside the ephemeral range: the stack listens on them some time after they were chosen."""
+_HEALTH = {"HEALTH_INTERVAL": "1s", "WORKER_HEALTH_INTERVAL": "4s"}
+"""`make up` waits for health checks, the first of which comes after one interval."""
 FROM_SCRATCH = """\
 FROM scratch
 ARG TARGETARCH
@@ -43,19 +45,6 @@ COPY busybox-${TARGETARCH} /bin/busybox
 SHELL ["/bin/busybox", "sh", "-c"]
 RUN /bin/busybox uname -m > /built-on
 """
-
-
-def make_clone(directory: Path) -> Path:
-    """What git has of this checkout, and what is about to be added to it, with a wheelhouse."""
-    listed = ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-    names = subprocess.run(listed, capture_output=True, check=True, timeout=60).stdout.decode().split("\0")
-    for name in filter(None, names):
-        if (ROOT / name).exists():
-            (directory / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, directory / name)
-    for wheel in offline.wheelhouse().iterdir():
-        shutil.copy(wheel, directory / "compose" / "wheelhouse")
-    return directory
 
 
 @dataclass
@@ -74,7 +63,7 @@ class Machine:
 
     @property
     def engine(self) -> str:
-        """Where its engine answers."""
+        """The URL of its engine."""
         return f"unix://{self.home}/engine/docker.sock"
 
     @property
@@ -84,21 +73,20 @@ class Machine:
 
     @property
     def certs(self) -> Path:
-        """What would be /etc/docker/certs.d."""
+        """The directory that replaces /etc/docker/certs.d."""
         return self.home / "certs.d"
 
     def start_engine(self, ca: Path) -> None:
-        """Start an engine that trusts a CA beside the system's, and give it the base image."""
+        """Start an engine that also trusts this CA, and has the layers of the images."""
         bundle = self.home / "trusted.crt"
         system = Path(os.environ.get("SSL_CERT_FILE", "/etc/ssl/certs/ca-certificates.crt"))
         bundle.write_text(system.read_text() + ca.read_text())
         self.service = own_engine(self.home, trusting=bundle).service
+        copy_engine_data(self.home / "engine" / "data")
         self.service.start()
-        with closing(docker.DockerClient(base_url=self.engine, timeout=LIMIT)) as client:
-            client.api.import_image_from_file(str(offline.debian()), *BASE.split(":"))
 
     def stop_engine(self) -> None:
-        """Stop the engine, if it has been started."""
+        """Stop the engine, if it was started."""
         if self.service:
             self.service.stop()
 
@@ -115,7 +103,7 @@ class Machine:
         done = subprocess.run(
             command,
             cwd=self.clone,
-            env={**clean, "DOCKER_HOST": self.engine, "COMPOSE": str(offline.docker_compose()), **variables},
+            env={**clean, "DOCKER_HOST": self.engine, "COMPOSE": str(docker_compose()), **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -125,31 +113,31 @@ class Machine:
         return Answer(done.returncode, done.stdout, done.stderr)
 
     def done(self, *command: str, **variables: str) -> str:
-        """Run a command that must succeed; returns what it printed."""
+        """Run a command that must succeed; returns its output."""
         answer = self.run(*command, **variables)
         assert answer.code == 0, f"{command}: {answer.code}\n{answer.out[-3000:]}\n{answer.err[-9000:]}"
         return answer.out
 
     def make(self, *words: str) -> str:
-        """Run `make WORDS`, with the Docker Compose of the cache; a failure shows the containers' logs."""
-        answer = self.run("make", "--no-print-directory", *words, f"COMPOSE={offline.docker_compose()}")
+        """Run `make WORDS` with the cached Docker Compose; a failure shows the containers' logs."""
+        answer = self.run("make", "--no-print-directory", *words, f"COMPOSE={docker_compose()}")
         logs = self.compose("logs", "--tail=20") if answer.code else ""
         assert answer.code == 0, f"{answer.out[-6000:]}\n{answer.err[-6000:]}\n{logs}"
         return answer.out
 
     def compose(self, *words: str) -> str:
         """Run `docker compose WORDS` on the stack."""
-        place = ["--project-directory", "compose", "--file", "compose/compose.yaml"]
-        return self.done(str(offline.docker_compose()), *place, *words)
+        project = ["--project-directory", "compose", "--file", "compose/compose.yaml"]
+        return self.done(str(docker_compose()), *project, *words)
 
     def containers(self) -> dict[str, dict[str, Any]]:
-        """By service, all containers of the stack as the engine describes them."""
+        """All containers of the stack by service, as the engine describes them."""
         with closing(docker.DockerClient(base_url=self.engine, timeout=60)) as client:
             found = client.containers.list(all=True, filters={"label": "com.docker.compose.oneoff=False"})
             return {each.labels["com.docker.compose.service"]: each.attrs for each in found}
 
     def kill(self, service: str) -> None:
-        """Kill a service's processes, as the kernel does when memory is short; the engine restarts it."""
+        """Kill a service, as the kernel does when memory is short; the engine restarts it."""
         before = self.containers()[service]
         os.kill(before["State"]["Pid"], signal.SIGKILL)
         wait_until(
@@ -159,38 +147,38 @@ class Machine:
 
 @dataclass
 class Stack(Machine):
-    """The machine on which everything but workers for others' sake runs."""
+    """The machine with all services of the stack."""
 
     packages: Path = Path()
     """A repository of packages that need no base image."""
 
-    def init(self, mirror: str) -> str:
-        """Run compose/init, with ports that are free and an address that containers reach."""
+    def init(self) -> str:
+        """Run compose/init, with free ports and an address that containers can reach."""
         variables = {
             **{name: str(_quiet_port()) for name in _PORTS},
-            "BASE": BASE,
-            "DEBIAN_MIRROR": mirror,
+            **BUILD,
+            **_HEALTH,
             "FARM_BIND": self.host,
             "FARM_YML": str(self.home / "farm.yml"),
         }
-        asked = [f"--set={name}={value}" for name, value in variables.items()]
-        where = [f"--socket={self.socket}", f"--docker-certs={self.certs}", "--machine=first"]
-        return self.done("compose/init", self.host, "--emulate", *where, *asked)
+        settings = [f"--set={name}={value}" for name, value in variables.items()]
+        options = [f"--socket={self.socket}", f"--docker-certs={self.certs}", "--machine=first"]
+        return self.done("compose/init", self.host, "--emulate", *options, *settings)
 
     @property
     def host(self) -> str:
-        """The address at which containers, and this machine itself, reach this machine."""
+        """The address of this machine, for containers and for itself."""
         return address_of(self.home)
 
     @property
     def variables(self) -> dict[str, str]:
-        """What .env says."""
+        """The variables in .env."""
         lines = (self.clone / "compose" / ".env").read_text().splitlines()
         return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
 
     @property
     def registry(self) -> str:
-        """The registry as images name it."""
+        """The registry's name in the names of images."""
         return f"{self.host}:{self.variables['REGISTRY_PORT']}"
 
     @property
@@ -199,13 +187,13 @@ class Stack(Machine):
         return f"{self.host}:{self.variables['NOTARY_PORT']}"
 
     def environment(self, config: str = "maintainer/farm.yml") -> dict[str, str]:
-        """The variables of a maintainer, or of who has another farm.yml."""
+        """The environment of a maintainer, or of a user with another farm.yml."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
         state = {"FARM_STATE_DIR": str(self.home / "state"), "COLUMNS": "200"}
         return clean | state | {"FARM_CONFIG": str(self.clone / "compose" / config)}
 
     def farm(self, *words: str, config: str = "maintainer/farm.yml") -> str:
-        """Run `farm WORDS` on the host, among the packages; it must succeed."""
+        """Run `farm WORDS` on the host, in the repository of packages; it must succeed."""
         done = subprocess.run(
             [FARM, *words],
             cwd=self.packages,
@@ -252,11 +240,11 @@ class Stack(Machine):
         return self.done(str(FARM), "--config", config, "trust", "init", *names)
 
     def workers(self) -> dict[str, dict[str, Any]]:
-        """Who is up, by name."""
+        """The running workers, by name."""
         return {worker["name"]: worker for worker in json.loads(self.farm("workers", "--json"))}
 
-    def stranger(self, home: Path) -> dict[str, str]:
-        """The variables of a docker user who may read, trusts signed tags only, and never saw the farm."""
+    def docker_user(self, home: Path) -> dict[str, str]:
+        """The environment of a docker user who may pull, with content trust enabled, without the farm."""
         folder = home / ".docker" / "tls" / self.notary
         folder.mkdir(parents=True)
         shutil.copy(self.clone / "compose/secrets/ca.crt", folder / "ca.crt")
@@ -271,12 +259,12 @@ class Stack(Machine):
         }
 
     def flower(self, path: str, login: tuple[str, str] | None) -> BaseHTTPResponse:
-        """Ask Flower."""
+        """Request a page of Flower."""
         url = f"http://127.0.0.1:{self.variables['FLOWER_PORT']}{path}"
         return send("GET", url, login=login)
 
     def secret(self, name: str) -> str:
-        """A secret."""
+        """The text of a secret."""
         return (self.clone / "compose" / "secrets" / name).read_text().strip()
 
 
@@ -295,7 +283,7 @@ def docker_as(variables: Mapping[str, str], *words: str) -> Answer:
 
 
 def _quiet_port() -> int:
-    """A port on which nobody listens, and which nobody is given by chance until the stack comes up."""
+    """A port on which nothing listens, and which the kernel gives to no other process."""
     while True:
         port = secrets.choice(_QUIET)
         with socket.socket() as probe, suppress(OSError):

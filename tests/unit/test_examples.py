@@ -10,7 +10,7 @@ import pytest
 from farm.package.read_packages import read_packages
 from farm.package.tag_options import TagOptions
 from lab.checkout import EXAMPLES, copy_examples, why_unusable
-from lab.setup import ROOT
+from lab.machine import ROOT
 from tests.support.git_repos import make_repository
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import yaml
 
 from farm.errors import SettingsError
 from farm.settings import FIELDS, Secret, Settings, child_environment, environment, load_settings
-from lab.setup import ROOT
+from lab.machine import ROOT
 
 
 def loaded(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None, **environ: str) -> Settings:

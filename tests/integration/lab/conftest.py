@@ -1,4 +1,4 @@
-"""`python -m lab up` in processes of their own, which may be killed."""
+"""`python -m lab up` in processes that tests may kill."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab.setup import ROOT
+from lab.machine import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,22 +23,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunningLab:
-    """A lab in the foreground of a process of its own, and the variables that it printed."""
+    """A lab in a process of its own, and the variables that it printed."""
 
     process: subprocess.Popen[str]
     variables: dict[str, str]
 
     @property
     def directory(self) -> Path:
-        """Where all its data is."""
+        """The directory with all its data."""
         return Path(self.variables["FARM_STATE_DIR"]).parent
 
     @property
     def processes(self) -> set[int]:
-        """Every process that works in its directory."""
-        return {int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_ours(path)}
+        """Every process whose working directory is in its directory."""
+        return {int(path.name) for path in Path("/proc").glob("[0-9]*") if self._is_in_directory(path)}
 
-    def _is_ours(self, process: Path) -> bool:
+    def _is_in_directory(self, process: Path) -> bool:
         try:
             return (process / "cwd").readlink().is_relative_to(self.directory)
         except OSError:
@@ -47,15 +47,15 @@ class RunningLab:
 
 @pytest.fixture
 def start_lab() -> Iterator[Callable[[], RunningLab]]:
-    """Start a lab with an engine of its own; its data lies in a directory of the test's own."""
-    # pytest's own directories have paths that are too long for sockets.
+    """Start a lab with its own engine, in a directory of the test."""
+    # The paths of pytest's directories are too long for sockets.
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         yield lambda: stack.enter_context(_lab(Path(temporary)))
 
 
 @contextmanager
 def _lab(temporary: Path) -> Iterator[RunningLab]:
-    # Nobody answers there, so that the lab starts an engine.
+    # No engine answers there, so the lab starts one.
     environment = {**os.environ, "TMPDIR": str(temporary), "DOCKER_HOST": f"unix://{temporary}/none"}
     with subprocess.Popen(
         [sys.executable, "-m", "lab", "up"], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True
@@ -79,7 +79,7 @@ def _variables(process: subprocess.Popen[str]) -> dict[str, str]:
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30.0) -> bool:
-    """Whether a condition comes true in time."""
+    """Whether a condition becomes true in time."""
     deadline = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > deadline:

@@ -1,4 +1,4 @@
-"""The lab leaves nothing running, is reached from this machine alone, and disturbs no other."""
+"""The lab leaves nothing running, listens on loopback only, and is isolated from other labs."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def _names(processes: set[int]) -> set[str]:
 
 
 def _alive(processes: set[int]) -> list[int]:
-    """Those that run; one that is dead, and waits for its parent to hear of it, has no program any more."""
+    """Those that run; a zombie has no program any more."""
     return [pid for pid in processes if Path(f"/proc/{pid}/exe").exists()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_takes_all_of_it_down_and_leaves_nothing(
+def test_a_signal_stops_all_services_and_leaves_nothing(
     start_lab: Callable[[], RunningLab], number: int
 ) -> None:
     lab = start_lab()
@@ -49,7 +49,7 @@ def test_a_signal_takes_all_of_it_down_and_leaves_nothing(
     assert not Path("/sys/class/net", bridge_of(lab.directory)).exists()
 
 
-def test_a_killed_lab_takes_its_services_with_it_and_the_next_one_removes_the_rest(
+def test_the_services_of_a_killed_lab_end_and_the_next_lab_removes_its_files(
     start_lab: Callable[[], RunningLab],
 ) -> None:
     lab = start_lab()
@@ -74,7 +74,7 @@ def test_two_labs_at_once_share_nothing(start_lab: Callable[[], RunningLab]) -> 
         assert engine.getresponse().read() == b"OK"
 
 
-def test_a_service_that_dies_ends_the_lab_with_its_last_words(
+def test_a_service_that_dies_ends_the_lab_and_its_last_lines_are_shown(
     start_lab: Callable[[], RunningLab], capfd: pytest.CaptureFixture[str]
 ) -> None:
     lab = start_lab()
@@ -94,7 +94,7 @@ def test_every_port_is_on_loopback(lab: Lab) -> None:
     assert set(addresses) == {"127.0.0.1"}
 
 
-def test_a_stopped_service_comes_back_on_its_port_whichever_thread_asks(lab: Lab) -> None:
+def test_a_stopped_service_starts_again_on_its_port_from_any_thread(lab: Lab) -> None:
     registry, url = lab.services["guarded"], f"http://{lab.guarded_registry}/v2/"
     registry.stop()
     with pytest.raises(NewConnectionError):
@@ -107,14 +107,14 @@ def test_a_stopped_service_comes_back_on_its_port_whichever_thread_asks(lab: Lab
     assert send("GET", url, login=lab.guarded_login).status == 200
 
 
-def test_a_service_that_does_not_start_says_its_last_words(tmp_path: Path) -> None:
+def test_the_last_lines_of_a_service_that_does_not_start_are_shown(tmp_path: Path) -> None:
     service = Service("broken", ["sh", "-c", "echo no such luck; exit 1"], tmp_path, lambda: False)
     with pytest.raises(LabError, match="broken ended:\n    no such luck"):
         service.start()
     service.stop()
 
 
-def test_base_images_stand_for_every_architecture(lab: Lab) -> None:
+def test_base_images_exist_for_every_architecture(lab: Lab) -> None:
     name, _, tag = lab.base.removeprefix(f"{lab.registry}/").partition(":")
     accept = {"Accept": "application/vnd.oci.image.index.v1+json"}
     index = send("GET", f"http://{lab.registry}/v2/{name}/manifests/{tag}", headers=accept).json()

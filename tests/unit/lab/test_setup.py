@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -10,33 +9,34 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from lab import setup
+from lab import machine, qemu, setup, venv
+from lab.machine import ARCHES, SetupError
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
 def _set_up() -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "lab/setup.py"]
-    return subprocess.run(command, cwd=setup.ROOT, capture_output=True, text=True, check=False)
+    command = [sys.executable, "-m", "lab.setup"]
+    return subprocess.run(command, cwd=machine.ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_second_time_it_says_in_a_second_that_everything_is_there() -> None:
+def test_the_second_time_it_reports_in_a_second_that_there_is_nothing_to_do() -> None:
     _set_up()
     begun = time.monotonic()
     done = _set_up()
-    assert (done.returncode, done.stdout, done.stderr) == (0, "set-up: everything is there\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "set-up: nothing to do\n", "")
     assert time.monotonic() - begun < 1.0
 
 
 def test_another_system_is_told_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "os-release").write_text('ID="fedora"\nVERSION_ID=42\n')
     monkeypatch.setattr(setup, "OS_RELEASE", tmp_path / "os-release")
-    with pytest.raises(setup.SetupError, match=r"neither Debian nor Ubuntu; install what .*docker-registry"):
+    with pytest.raises(SetupError, match=r"neither Debian nor Ubuntu; install what .*docker-registry"):
         setup.check_system()
 
 
-def test_a_system_that_is_like_debian_will_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_system_that_is_like_debian_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "os-release").write_text('ID=linuxmint\nID_LIKE="ubuntu debian"\n')
     monkeypatch.setattr(setup, "OS_RELEASE", tmp_path / "os-release")
     setup.check_system()
@@ -44,25 +44,22 @@ def test_a_system_that_is_like_debian_will_do(tmp_path: Path, monkeypatch: pytes
 
 def test_a_command_that_fails_is_named_with_its_status_and_its_last_lines() -> None:
     script = "for n in 1 2 3 4 5 6 7 8 9; do echo line $n; done; exit 7"
-    with pytest.raises(setup.SetupError, match=r"(?s)exit 7` failed with status 7:\n    line 2.*line 9$"):
-        setup.run(["sh", "-c", script])
+    with pytest.raises(SetupError, match=r"(?s)exit 7` failed with status 7:\n    line 2.*line 9$"):
+        machine.run(["sh", "-c", script])
 
 
 def test_a_command_that_does_not_exist_is_named() -> None:
-    with pytest.raises(setup.SetupError, match="`no-such-program` did not run"):
-        setup.run(["no-such-program"])
+    with pytest.raises(SetupError, match="`no-such-program` did not run"):
+        machine.run(["no-such-program"])
 
 
-def test_a_new_pyproject_makes_the_environment_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert setup.fresh_venv()
+def test_a_new_pyproject_or_another_path_makes_the_environment_stale(tmp_path: Path) -> None:
+    assert venv.is_fresh()
     (tmp_path / "pyproject.toml").write_text("[project]\n")
-    monkeypatch.setattr(setup, "ROOT", tmp_path)
-    assert not setup.fresh_venv()
+    assert not venv.is_fresh(project=tmp_path / "pyproject.toml")
+    (tmp_path / "moved").symlink_to(venv.VENV)
+    assert not venv.is_fresh(tmp_path / "moved")
 
 
 def test_the_native_architecture_is_not_emulated() -> None:
-    assert setup.ARCHES.keys() - set(setup.foreign()) <= {_native()}
-
-
-def _native() -> str:
-    return next((arch for arch, machine in setup.ARCHES.items() if machine == os.uname().machine), "")
+    assert set(qemu.foreign()) == ARCHES.keys() - {machine.native()}
