@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import TYPE_CHECKING
 
 from benchmarks.measure import Row, seconds
-from farm.package.context import pack
+from farm.package.pack_context import pack_context
 from farm.package.read_packages import read_packages
 from farm.package.tag_options import TagOptions
 
@@ -29,7 +29,7 @@ def rows() -> Iterator[Row]:
 
         def farm() -> None:
             with TemporaryFile() as into:
-                pack(package, into)
+                pack_context(package, into)
 
         def git_archive() -> None:
             with TemporaryFile() as into:

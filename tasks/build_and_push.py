@@ -12,7 +12,7 @@ from farm.scheduling.celery_app import BUILD
 from farm.scheduling.dispatch import send_again
 from farm.state import leases
 from tasks.build_execution import BuildExecution, HandedBackError
-from tasks.execution import message_of, under_lease
+from tasks.lease_execution import message_of, under_lease
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:

@@ -14,12 +14,12 @@ from farm.model import ArchImage, Job, JobState
 from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling.coordinator import queue_job, settle
 from farm.state import leases, transitions
-from farm.state.handles import JobHandle
 from farm.state.logs import LogWriter
-from farm.state.patches import JobPatch
+from farm.state.record_patches import JobPatch
+from farm.state.run_handles import JobHandle
 from farm.state.run_reader import read_job
-from tasks.execution import record_step, run_recorded, still_owned
-from tasks.image_build import ImageBuild
+from tasks.build_attempt import ImageBuild
+from tasks.lease_execution import record_step, run_recorded, still_owned
 from tasks.retries import retry_temporary, wait_for_redis
 
 if TYPE_CHECKING:

@@ -10,20 +10,20 @@ from celery.exceptions import Ignore
 from farm.errors import LeaseLostError
 from farm.model import PackageState
 from farm.registry.publish_index import IndexPublication
-from farm.registry.release import prepare_release, release
+from farm.registry.release_tags import prepare_release, release
 from farm.scheduling import coordinator
 from farm.state import leases, transitions
-from farm.state.patches import PackagePatch
+from farm.state.record_patches import PackagePatch
 from farm.state.run_reader import read_package
 from farm.trust.signer import SignTarget
-from tasks.execution import record_step, run_recorded, still_owned
+from tasks.lease_execution import record_step, run_recorded, still_owned
 from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 
 if TYPE_CHECKING:
     from farm.errors import FarmError
     from farm.model import ArchImage, Descriptor, PackageWork, Reference
-    from farm.state.handles import PackageHandle
     from farm.state.leases import HeldLease
+    from farm.state.run_handles import PackageHandle
     from farm.trust.signer import Signer
     from tasks.worker_context import WorkerContext
 

@@ -13,9 +13,9 @@ from farm.model import ArchImage
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import PUBLISH, SETTLE
 from farm.state import leases
-from farm.state.handles import PackageHandle, RunHandle
+from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.run_reader import read_package, read_work
-from tasks.execution import under_lease
+from tasks.lease_execution import under_lease
 from tasks.publish_execution import PublishExecution
 from tasks.worker_context import worker_context
 

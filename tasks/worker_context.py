@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from farm.builders.docker_engine import Engine
-from farm.registry.connect import open_registry
+from farm.registry.open_registry import open_registry
 from farm.state.store import Store
-from farm.trust.signers import make_signer
+from farm.trust.choice import make_signer
 
 if TYPE_CHECKING:
     from farm.registry.client import Registry

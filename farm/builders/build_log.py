@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from farm.buildkit.progress import Progress
-from farm.buildkit.trace import Trace
+from farm.buildkit.status_messages import Trace
 
 if TYPE_CHECKING:
     from collections.abc import Callable

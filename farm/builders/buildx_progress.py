@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from farm.buildkit.trace import Trace, Vertex, VertexLog, VertexStatus, VertexWarning
+from farm.buildkit.status_messages import Trace, Vertex, VertexLog, VertexStatus, VertexWarning
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

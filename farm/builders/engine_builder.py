@@ -16,7 +16,7 @@ from farm.builders.build_log import BuildLog
 from farm.builders.message_stream import Limits, stream_messages
 from farm.buildkit.progress import readable
 from farm.buildkit.session import Session
-from farm.buildkit.trace import read_trace
+from farm.buildkit.status_messages import read_trace
 from farm.errors import BuildFailedError, EngineError, EngineUnavailableError
 
 if TYPE_CHECKING:

@@ -2,5 +2,5 @@
 
 May import: model, errors.
 Must not know: settings, packages, registries, docker-py.
-Public: Connection (connection), Session (session), Progress (progress), read_trace (trace).
+Public: Connection (connection), Session (session), Progress (progress), read_trace (status_messages).
 """

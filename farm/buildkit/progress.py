@@ -10,12 +10,12 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from farm.buildkit.trace import STDERR, VertexLog
+from farm.buildkit.status_messages import STDERR, VertexLog
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.buildkit.trace import Trace, Vertex, VertexStatus
+    from farm.buildkit.status_messages import Trace, Vertex, VertexStatus
 
 LONGEST_LINE = 2000
 """Characters of one line; the rest is cut off."""

@@ -7,7 +7,7 @@ import platform
 import tarfile
 from typing import TYPE_CHECKING
 
-from farm.cache.content import all_blobs, children
+from farm.cache.image_content import all_blobs, children
 from farm.cache.named_images import index_of
 from farm.errors import CacheError
 from farm.model import arch_of_uname, hex_of

@@ -14,8 +14,8 @@ from typing import IO, TYPE_CHECKING
 
 from farm.cache.archive_content import HINT, ArchiveContent
 from farm.cache.blobs import PIECE
-from farm.cache.content import children, is_complete
 from farm.cache.diff_ids import verify_layers, verify_layers_below
+from farm.cache.image_content import children, is_complete
 from farm.cache.named_images import as_oci_root
 from farm.errors import CacheError
 from farm.model import Descriptor, Reference

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.cache.compression import DAMAGED, compute_diff_id
-from farm.cache.content import children, is_complete, read_json, walk
+from farm.cache.image_content import children, is_complete, read_json, walk
 from farm.errors import CacheError
 from farm.registry.oci import MANIFESTS
 

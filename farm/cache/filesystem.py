@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING
 
 from farm.cache.blobs import PIECE
 from farm.cache.compression import DAMAGED, open_uncompressed
-from farm.cache.content import children
+from farm.cache.image_content import children
 from farm.errors import CacheError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from farm.cache.blobs import Blobs, translate_disk_errors
-from farm.cache.content import missing_blobs
+from farm.cache.image_content import missing_blobs
 from farm.cache.lock import locked
 from farm.errors import CacheBusyError, CacheError
 from farm.model import Descriptor

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from farm.cache.blobs import translate_disk_errors
-from farm.cache.content import walk
 from farm.cache.diff_ids import verify_layers_below
+from farm.cache.image_content import walk
 from farm.errors import CacheError
 from farm.model import digest_from_hex, hex_of
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.cache.content import is_complete, platform_of
+from farm.cache.image_content import is_complete, platform_of
 from farm.errors import CacheError, RegistryError
 from farm.model import ArchImage
 from farm.registry.index import Index, assemble, is_attestation, members_of

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from farm.cache.content import all_blobs, is_complete
+from farm.cache.image_content import all_blobs, is_complete
 from farm.cache.named_images import add_images, arch_root, as_oci_root, find_image, index_of
 from farm.errors import CacheError, RegistryError
 from farm.model import ArchImage, Descriptor, Reference

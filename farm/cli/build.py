@@ -77,7 +77,7 @@ def build_locally(
     """Build packages into the LinuxKit cache, and print the progress; returns the exit code."""
     from farm.cache.layout import Cache
     from farm.local_build.local_builder import LocalBuilder
-    from farm.registry.connect import open_registry
+    from farm.registry.open_registry import open_registry
 
     started = time.monotonic()
     packages, dependencies = _read_in_order(settings, directories, tags, options)
@@ -110,7 +110,7 @@ def _read_in_order(
     from farm.package.dockerfile import needs, stale_needs
     from farm.package.read_packages import read_packages
     from farm.planning.dependency_order import in_order
-    from farm.planning.prepare import refuse_other_build_yml
+    from farm.planning.prepare_plan import refuse_other_build_yml
 
     packages = read_packages(directories, tags)
     refuse_other_build_yml(packages, tags)

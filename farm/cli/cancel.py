@@ -30,9 +30,9 @@ def command(settings: Settings, run: str, package: str | None, arch: str | None,
     farm cancel r42
     farm cancel r42 linuxkit/foo --arch s390x
     """
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.scheduling.cancel import cancel
-    from farm.state.handles import RunHandle
+    from farm.state.run_handles import RunHandle
     from farm.system.identity import user_at_host
 
     with attached(settings) as (_, store):

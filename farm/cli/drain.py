@@ -37,7 +37,7 @@ def drain(settings: Settings, names: tuple[str, ...], wait: bool, timeout: float
     They stay drained across restarts, until `farm workers resume`. The command returns when they have stopped
     accepting jobs.
     """
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.state import workers
 
     by = user_at_host()
@@ -62,7 +62,7 @@ def drain(settings: Settings, names: tuple[str, ...], wait: bool, timeout: float
 @with_settings("broker")
 def resume(settings: Settings, names: tuple[str, ...]) -> None:
     """Make drained workers accept jobs again."""
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.state import workers
 
     with attached(settings) as (_, store):

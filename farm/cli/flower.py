@@ -20,7 +20,7 @@ def command(settings: Settings) -> int:
 
     The password is FARM_FLOWER_PASSWORD; if it is not set, one is generated and kept in the state directory.
     """
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.monitor import flower_launch
     from farm.system.processes import stop_with_parent
 

@@ -12,7 +12,7 @@ from farm.cli.output import print_json
 from farm.cli.run_lines import change_line
 from farm.cli.run_table import run_table
 from farm.model import RunState
-from farm.planning.explain import explain
+from farm.planning.wait_reasons import explain
 from farm.state import following
 from farm.state.logs import read_log
 from farm.state.queue_positions import read_queue_positions
@@ -20,11 +20,11 @@ from farm.state.queue_positions import read_queue_positions
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from farm.planning.explain import Waits
     from farm.planning.plan import PackagePlan
+    from farm.planning.wait_reasons import Waits
     from farm.state.following import RunView
-    from farm.state.handles import JobHandle, RunHandle
     from farm.state.records import RunRecord
+    from farm.state.run_handles import JobHandle, RunHandle
     from farm.state.store import Store
 
 _LOG_LINES = 8

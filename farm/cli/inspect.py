@@ -28,8 +28,8 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
     --no-sign does not ask the notary server.
     """
     from farm.model import Reference
-    from farm.registry.connect import open_registry
     from farm.registry.describe import describe
+    from farm.registry.open_registry import open_registry
 
     parsed = Reference.parse(reference).or_latest()
     with open_registry(settings) as registry:
@@ -50,7 +50,7 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
 def _read_signature(
     settings: Settings, description: Description, credentials: Credentials
 ) -> Signature | None:
-    from farm.trust.signers import make_signer
+    from farm.trust.choice import make_signer
 
     reference = description.reference
     if not settings.sign or not reference.tag:

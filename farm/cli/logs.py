@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 @click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Print only the last N lines.")
 def command(settings: Settings, run: str, package: str, arch: str, following: bool, last: int | None) -> None:
     """Print the log of one build, such as: farm logs r42 linuxkit/foo s390x."""
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.errors import StateError
-    from farm.state.handles import RunHandle
     from farm.state.logs import follow_log, read_log
+    from farm.state.run_handles import RunHandle
     from farm.state.run_reader import read_run
 
     with attached(settings) as (_, store):

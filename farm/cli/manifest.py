@@ -9,7 +9,7 @@ import click
 
 from farm.cli.options import json_option, tag_options, with_settings
 from farm.cli.push import push_plan
-from farm.cli.push_options import publish_options
+from farm.cli.push_flags import publish_options
 
 if TYPE_CHECKING:
     from farm.package.tag_options import TagOptions

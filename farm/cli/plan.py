@@ -8,7 +8,7 @@ import click
 
 from farm.cli.options import json_option, package_options, with_settings
 from farm.cli.output import print_json, print_warnings
-from farm.cli.push_options import build_and_publish_options
+from farm.cli.push_flags import build_and_publish_options
 
 if TYPE_CHECKING:
     from farm.package.tag_options import TagOptions
@@ -27,7 +27,7 @@ def command(
     settings: Settings, directories: tuple[str, ...], tags: TagOptions, options: PushOptions, as_json: bool
 ) -> None:
     """Show what `farm push` would do for these packages, and why. Changes nothing."""
-    from farm.planning.prepare import prepare
+    from farm.planning.prepare_plan import prepare
 
     plan = prepare(directories, tags, settings, options)
     if as_json:

@@ -9,7 +9,7 @@ import click
 
 from farm.cli.options import json_option, package_options, with_settings
 from farm.cli.output import print_json, print_warnings
-from farm.cli.push_options import build_and_publish_options
+from farm.cli.push_flags import build_and_publish_options
 
 if TYPE_CHECKING:
     from farm.package.tag_options import TagOptions
@@ -45,7 +45,7 @@ def command(
     farm push pkg/foo pkg/bar
     farm push --org localhost:5000/me --no-sign pkg/foo
     """
-    from farm.planning.prepare import prepare
+    from farm.planning.prepare_plan import prepare
 
     started = time.monotonic()
     plan = prepare(directories, tags, settings, options)
@@ -78,7 +78,7 @@ def push_plan(
     if plan.up_to_date:
         print_nothing_to_do(plan, as_json=as_json, seconds=time.monotonic() - started)
         return 0
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.cli.follow import follow, print_run_name
     from farm.private_farm.connect import require_workers
     from farm.scheduling.submission import submit

@@ -35,11 +35,11 @@ def command(
     farm retry r42
     farm retry r42 linuxkit/foo
     """
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.cli.follow import follow, print_run_name
     from farm.private_farm.connect import require_workers
     from farm.scheduling.retry import plan_retry, submit_retry
-    from farm.state.handles import RunHandle
+    from farm.state.run_handles import RunHandle
 
     with attached(settings, builds=True) as (connected, store):
         retry = plan_retry(RunHandle(store, run), packages)

@@ -8,7 +8,7 @@ from farm.cli.table import Cell, Table
 from farm.model import ARCHES, JobState, PackageState
 
 if TYPE_CHECKING:
-    from farm.planning.explain import Waits
+    from farm.planning.wait_reasons import Waits
     from farm.state.records import JobRecord, PackageRecord, RunRecord
 
 _JOB_STYLES = {

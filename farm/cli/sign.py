@@ -31,8 +31,8 @@ def command(settings: Settings, references: tuple[str, ...], only_print: bool, a
     farm sign linuxkit/foo:HASH linuxkit/foo:HASH-arm64
     farm sign --print linuxkit/foo:HASH
     """
-    from farm.registry.connect import open_registry
-    from farm.trust.signers import make_signer
+    from farm.registry.open_registry import open_registry
+    from farm.trust.choice import make_signer
 
     with open_registry(settings) as registry:
         signer = make_signer(settings, registry.credentials)

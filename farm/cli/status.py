@@ -12,9 +12,9 @@ from farm.cli.output import print_json
 from farm.cli.table import print_table
 
 if TYPE_CHECKING:
-    from farm.planning.explain import Waits
+    from farm.planning.wait_reasons import Waits
     from farm.settings import Settings
-    from farm.state.handles import RunHandle
+    from farm.state.run_handles import RunHandle
 
 
 @click.command("status")
@@ -27,9 +27,9 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
 
     -f without RUN follows the newest run.
     """
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.cli.follow import follow
-    from farm.state.handles import RunHandle
+    from farm.state.run_handles import RunHandle
     from farm.state.runs import list_runs
 
     with attached(settings) as (_, store):

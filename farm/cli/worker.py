@@ -75,7 +75,7 @@ def _check(settings: Settings, name: str | None, *, as_json: bool) -> None:
     Raises:
         NoWorkerError: there is none, or one is silent.
     """
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.state.workers import known_workers
     from farm.system.identity import host_name
 

@@ -38,7 +38,7 @@ def command(ctx: click.Context, /, settings: Settings, as_json: bool) -> None:
     """
     if ctx.invoked_subcommand:
         return
-    from farm.cli.connect import attached
+    from farm.cli.farm_connection import attached
     from farm.state.workers import known_workers
 
     with attached(settings) as (_, store):

@@ -11,10 +11,10 @@ from farm.builders.choice import check_builders, describe_builder, uses_buildx
 from farm.builders.docker_engine import Engine
 from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, facts_of, internal_error
 from farm.model import Reference
-from farm.registry.connect import open_registry
+from farm.registry.open_registry import open_registry
 from farm.state.store import Store
 from farm.state.workers import served, workers
-from farm.trust.signers import make_signer
+from farm.trust.choice import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,7 @@ from farm.builders.build_arguments import PROXIES, build_args, labels, proxy_arg
 from farm.builders.build_spec import BuildSpec
 from farm.builders.depends_images import with_depends_images
 from farm.cache import archive_import
-from farm.cache.content import is_complete
+from farm.cache.image_content import is_complete
 from farm.cache.named_images import add_images, find_image, index_of
 from farm.cache.transfer import pull_images
 from farm.errors import BuildFailedError, FarmError
@@ -17,9 +17,9 @@ from farm.local_build.archive_builder import ArchiveBuilder
 from farm.local_build.local_engine import LocalEngine
 from farm.local_build.options import LocalImage, Origin, native_arch
 from farm.model import ArchImage
-from farm.package.context import pack
 from farm.package.dirty_context import pack_dirty
 from farm.package.git_objects import commit_time
+from farm.package.pack_context import pack_context
 from farm.registry.index import members_of
 from farm.settings import environment
 from farm.system.files import spool
@@ -139,7 +139,7 @@ class LocalBuilder:
         """The build context, with the images of `depends.docker-images`."""
         with spool() as context:
             committed = package.commit and not package.dirty
-            pack(package, context) if committed else pack_dirty(package, context)
+            pack_context(package, context) if committed else pack_dirty(package, context)
             context.seek(0)
             if not (depends := package.yml.depends):
                 yield context

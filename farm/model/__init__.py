@@ -10,8 +10,8 @@ from farm.model.digest import DIGEST, digest_from_hex, digest_of, hex_of
 from farm.model.images import ArchImage, Descriptor, Platform
 from farm.model.package import BuildYml, DockerImages, ExtraSource, GitTree, Package
 from farm.model.reference import DEFAULT_REGISTRY, Reference
+from farm.model.run import Copy, Job, PackageWork, Run
 from farm.model.states import JobState, PackageState, RunState
-from farm.model.work import Copy, Job, PackageWork, Run
 
 __all__ = [
     "ARCHES",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError
-from farm.package.context import require_committed
+from farm.package.committed import require_committed
 from farm.planning.dependency_order import in_order
 from farm.planning.plan import PackagePlan, Plan, PublishedPackage
 from farm.planning.push_options import PushOptions, arches_of, is_signed

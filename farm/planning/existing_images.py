@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputError
 from farm.model import ARCHES
-from farm.planning.prepare import prepare
+from farm.planning.prepare_plan import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

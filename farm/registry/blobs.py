@@ -12,7 +12,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from farm.errors import FarmError, RegistryError
 from farm.registry.client import NOT_FOUND
 from farm.registry.oci import blob_path, pull_scope, push_scope, uploads_path
-from farm.registry.retry import ATTEMPTS, FIRST_PAUSE, JITTER, LONGEST_PAUSE
+from farm.registry.request_retry import ATTEMPTS, FIRST_PAUSE, JITTER, LONGEST_PAUSE
 from farm.registry.transport import Request
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from farm.registry.challenge import Challenge, direct_answer, read_token, token_
 from farm.registry.connections import Connections
 from farm.registry.http_errors import CONNECTION_ERRORS, failure, is_busy, translate_http_errors
 from farm.registry.redirects import MOST, Hop, redirected
+from farm.registry.request_retry import ATTEMPTS, asked_pause, growing_pause
 from farm.registry.response import Response
-from farm.registry.retry import ATTEMPTS, asked_pause, growing_pause
 from farm.registry.urls import origin, url_login
 from farm.system.deadline import Deadline
 

@@ -16,8 +16,8 @@ from farm.state import transitions
 from farm.state.run_reader import all_succeeded, read_run
 
 if TYPE_CHECKING:
-    from farm.state.handles import JobHandle, RunHandle
     from farm.state.records import PackageRecord, RunRecord
+    from farm.state.run_handles import JobHandle, RunHandle
 
 
 @dataclass(frozen=True, slots=True)

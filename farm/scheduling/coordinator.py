@@ -12,9 +12,9 @@ from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
 from farm.scheduling.dispatch import send_package
 from farm.state import transitions
-from farm.state.handles import JobHandle
-from farm.state.patches import JobPatch
+from farm.state.record_patches import JobPatch
 from farm.state.records import failure_of
+from farm.state.run_handles import JobHandle
 from farm.state.run_reader import all_succeeded, dependents, read_jobs, read_package, read_work
 from farm.state.runs import create_run
 
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from farm.model import PackageWork, Run
-    from farm.state.handles import PackageHandle, RunHandle
     from farm.state.records import JobRecord
+    from farm.state.run_handles import PackageHandle, RunHandle
     from farm.state.store import Store
 
 log = logging.getLogger(__name__)

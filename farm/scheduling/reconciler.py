@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from farm.errors import FarmError, StateUnavailableError
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.scheduling.outage import MAX_CLOCK_JUMP, OutageDetector
-from farm.scheduling.run_reconciler import RunReconciler
+from farm.scheduling.requeue import RunReconciler
 from farm.state import leases
 from farm.state.overdue import queue_heads, read_overdue
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from farm.model import Run
     from farm.settings import Settings
-    from farm.state.handles import RunHandle
+    from farm.state.run_handles import RunHandle
     from farm.state.store import Store
 
 

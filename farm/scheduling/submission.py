@@ -6,8 +6,8 @@ import time
 from typing import TYPE_CHECKING
 
 from farm.builders.build_arguments import build_args, labels
-from farm.package.context import pack
 from farm.package.git_objects import commit_time
+from farm.package.pack_context import pack_context
 from farm.planning.make_run import make_run
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from farm.model import Package
     from farm.planning.plan import Plan
     from farm.settings import Settings
-    from farm.state.handles import RunHandle
+    from farm.state.run_handles import RunHandle
     from farm.state.store import Store
 
 
@@ -54,7 +54,7 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
 
 def _store_context(package: Package, settings: Settings, store: Store) -> str:
     with spool() as tar:
-        context = pack(package, tar)
+        context = pack_context(package, tar)
         tar.seek(0)
         put_context(store, context.digest, tar, keep=settings.keep)
     return context.digest

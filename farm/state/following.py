@@ -17,8 +17,8 @@ from farm.state.store import follow_stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.state.handles import RunHandle
     from farm.state.records import RunRecord
+    from farm.state.run_handles import RunHandle
 
 _MAX_OUTAGE = 900.0
 """Seconds that a Redis that is away is waited for, as workers do with work in progress."""

@@ -18,7 +18,7 @@ from farm.state.store import follow_stream, translate_redis_errors
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.state.handles import JobHandle
+    from farm.state.run_handles import JobHandle
 
 log = logging.getLogger(__name__)
 

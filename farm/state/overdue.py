@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from farm.errors import FarmError
 from farm.model import ARCHES, RunState
-from farm.state.handles import JobHandle, PackageHandle, RunHandle
 from farm.state.records import (
     JobRecord,
     PackageRecord,
@@ -20,6 +19,7 @@ from farm.state.records import (
     parse_job,
     parse_package,
 )
+from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
 from farm.state.store import OPEN_RUNS, Store, lease_key, run_key, translate_redis_errors
 
 if TYPE_CHECKING:

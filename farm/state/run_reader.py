@@ -22,7 +22,7 @@ from farm.state.store import translate_redis_errors
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from farm.state.handles import JobHandle, PackageHandle, RunHandle
+    from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
 
 
 @translate_redis_errors

@@ -9,8 +9,8 @@ from redis.exceptions import WatchError
 
 from farm.errors import StateUnavailableError
 from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
-from farm.state.handles import RunHandle
 from farm.state.records import job_field, package_field
+from farm.state.run_handles import RunHandle
 from farm.state.store import OPEN_RUNS, RUN_NUMBER, RUNS, Store, run_key, translate_redis_errors
 
 if TYPE_CHECKING:

@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 from farm.errors import CancelledError
 from farm.model import JobState, PackageState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS, sources
-from farm.state.patches import JobPatch, PackagePatch
+from farm.state.record_patches import JobPatch, PackagePatch
 from farm.state.records import JobRecord, PackageRecord, parse_job, parse_package
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from farm.errors import FarmError
-    from farm.state.handles import JobHandle, PackageHandle, RunHandle
-    from farm.state.patches import Patch
+    from farm.state.record_patches import Patch
+    from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
     from farm.state.store import Call, Store
 
 _MAX_EVENTS = 200_000

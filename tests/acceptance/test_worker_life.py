@@ -14,7 +14,7 @@ import pexpect
 import pytest
 
 from farm.settings import Secret
-from farm.state.handles import RunHandle
+from farm.state.run_handles import RunHandle
 from farm.state.run_reader import read_run
 from farm.state.store import Store
 from farm.state.workers import WorkerState, known_workers

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from farm.model import RunState
 from farm.state import runs
-from farm.state.handles import RunHandle
+from farm.state.run_handles import RunHandle
 from farm.state.run_reader import read_run
 from lab.lab import running_lab
 from tests.fault.outcome import check_images, plan_of

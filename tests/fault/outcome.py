@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from farm.state.handles import RunHandle
+from farm.state.run_handles import RunHandle
 from farm.state.run_reader import read_run
 from tests.fault.rig import ARCHES
 from tests.support.farm_command import wait_until

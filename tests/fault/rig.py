@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 from farm.settings import Secret
 from farm.state import runs
-from farm.state.handles import RunHandle
+from farm.state.run_handles import RunHandle
 from farm.state.run_reader import read_run
 from farm.state.store import Store
 from lab import services

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from farm.cli.manifest import publish_existing_images
 from farm.cli.pkg.common_flags import directories_argument, value_flag
 from farm.cli.pkg.verb import pkg_verb
-from farm.cli.push_options import make_push_options
+from farm.cli.push_flags import make_push_options
 
 if TYPE_CHECKING:
     from farm.cli.pkg.request import PkgRequest

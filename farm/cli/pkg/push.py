@@ -14,7 +14,7 @@ from farm.cli.pkg.push_cached import push_cached
 from farm.cli.pkg.verb import pkg_verb
 from farm.cli.plan import print_plan
 from farm.cli.push import push_plan
-from farm.cli.push_options import make_push_options
+from farm.cli.push_flags import make_push_options
 from farm.errors import InputError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _push_existing(request: PkgRequest, release: str) -> int:
 
 
 def _build_and_push(request: PkgRequest, release: str) -> int:
-    from farm.planning.prepare import prepare
+    from farm.planning.prepare_plan import prepare
 
     started = time.monotonic()
     options = replace(

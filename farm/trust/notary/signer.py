@@ -11,7 +11,7 @@ from farm.system.processes import TIE_PROGRAM, require
 from farm.trust.notary.client import NotaryServer, command
 from farm.trust.notary.configure import admin_trust_dir, notary_server, signing_key
 from farm.trust.notary.keys import check_key
-from farm.trust.notary.sign import addhash_arguments, sign_targets
+from farm.trust.notary.sign_targets import addhash_arguments, sign_targets
 from farm.trust.notary.verify import read_signatures, require_initialised
 
 if TYPE_CHECKING:

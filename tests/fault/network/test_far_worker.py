@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.model import JobState
-from farm.state.handles import RunHandle
+from farm.state.run_handles import RunHandle
 from farm.state.run_reader import read_run
 from tests.fault.network.conftest import IMPATIENT
 from tests.fault.network.far import PUBLISHER, WORKER, Far, far_farm

@@ -11,7 +11,7 @@ from farm.model import Reference
 from farm.settings import Secret
 from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.keys import SigningKey
-from farm.trust.notary.sign import sign_targets
+from farm.trust.notary.sign_targets import sign_targets
 from farm.trust.notary.verify import read_signatures
 from farm.trust.signer import SignTarget
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write

@@ -10,7 +10,7 @@ from redis import Redis
 
 from farm.scheduling.celery_app import make_app
 from farm.settings import Secret, Settings
-from farm.state.handles import PackageHandle, RunHandle
+from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.store import OPEN_RUNS, Store
 
 if TYPE_CHECKING:

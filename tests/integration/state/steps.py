@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS
-from farm.state.patches import JobPatch, PackagePatch
+from farm.state.record_patches import JobPatch, PackagePatch
 from farm.state.run_reader import read_job, read_package
 from farm.state.transitions import move_job, move_package
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from enum import StrEnum
 
     from farm.model import JobState, PackageState
-    from farm.state.handles import JobHandle, PackageHandle
     from farm.state.records import JobRecord, PackageRecord
+    from farm.state.run_handles import JobHandle, PackageHandle
 
 S = TypeVar("S", bound="StrEnum")
 

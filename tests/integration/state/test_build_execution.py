@@ -12,14 +12,14 @@ from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
 from farm.state import leases
 from farm.state.run_reader import read_jobs, read_package
-from tasks import image_build, retries
+from tasks import build_attempt, retries
 from tasks.build_execution import BuildExecution
 from tasks.worker_context import SharedFlag, WorkerContext
 from tests.support.values import job, run_of, work
 
 if TYPE_CHECKING:
-    from farm.state.handles import PackageHandle
     from farm.state.records import JobRecord
+    from farm.state.run_handles import PackageHandle
     from farm.state.store import Store
     from tests.integration.state.conftest import Queues
 
@@ -38,7 +38,7 @@ def execute(store: Store, redis_url: str, error: Exception, monkeypatch: pytest.
     def fail(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(image_build, "arch_image", fail)
+    monkeypatch.setattr(build_attempt, "arch_image", fail)
     context = WorkerContext(Settings(broker=Secret(redis_url)), "w1", SharedFlag())
     lease = leases.take(store, leases.job_lease(job()), duration=60, holder="r1 w1")
     with leases.hold(store, lease) as held:

@@ -13,9 +13,9 @@ from farm.scheduling.cancel import cancel
 from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret
 from farm.state import runs
-from farm.state.handles import RunHandle
 from farm.state.overdue import read_overdue
-from farm.state.patches import JobPatch
+from farm.state.record_patches import JobPatch
+from farm.state.run_handles import RunHandle
 from farm.state.run_reader import read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import end_packages, move_job
@@ -26,7 +26,7 @@ from tests.support.values import image, run_of, work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.state.handles import PackageHandle
+    from farm.state.run_handles import PackageHandle
 
 FOO, BAR, ASIDE = "linuxkit/foo", "linuxkit/bar", "linuxkit/aside"
 JOBS = [(FOO, "amd64"), (FOO, "arm64"), (BAR, "amd64"), (ASIDE, "amd64")]

@@ -12,9 +12,9 @@ import pytest
 from farm.model import JobState
 from farm.settings import Secret
 from farm.state import runs
-from farm.state.handles import JobHandle, RunHandle
 from farm.state.logs import MAX_LINES, LogWriter, follow_log, log_key, read_log
-from farm.state.patches import JobPatch
+from farm.state.record_patches import JobPatch
+from farm.state.run_handles import JobHandle, RunHandle
 from farm.state.store import Store
 from farm.state.transitions import move_job
 from tests.integration.state.steps import drive_job
@@ -24,7 +24,7 @@ from tests.support.values import run_of, work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.state.handles import PackageHandle
+    from farm.state.run_handles import PackageHandle
 
 FIRST, SECOND = "1 a@test", "2 b@test"
 """Tokens of two holders of the job, one after the other."""

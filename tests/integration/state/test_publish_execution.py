@@ -12,7 +12,7 @@ from farm.model import JobState, PackageState
 from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
 from farm.state import leases
-from farm.state.patches import JobPatch
+from farm.state.record_patches import JobPatch
 from farm.state.run_reader import read_package
 from farm.state.store import lease_key
 from tasks.publish_execution import PublishExecution
@@ -21,7 +21,7 @@ from tests.integration.state.steps import drive_job
 from tests.support.values import image, run_of, work
 
 if TYPE_CHECKING:
-    from farm.state.handles import PackageHandle
+    from farm.state.run_handles import PackageHandle
     from farm.state.store import Store
     from tests.integration.state.conftest import Queues
 

@@ -12,12 +12,12 @@ from farm.errors import BuildFailedError, StateError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.scheduling import coordinator, dispatch
 from farm.scheduling.celery_app import make_app
-from farm.scheduling.lost_work import MAX_LOST, MAX_RESENT
+from farm.scheduling.loss_limits import MAX_LOST, MAX_RESENT
 from farm.scheduling.reconciler import keep_reconciling, reconcile
 from farm.settings import Secret, Settings
 from farm.state import leases, runs
 from farm.state.overdue import read_overdue
-from farm.state.patches import JobPatch, PackagePatch
+from farm.state.record_patches import JobPatch, PackagePatch
 from farm.state.run_reader import read_jobs, read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from farm.state.handles import PackageHandle, RunHandle
     from farm.state.records import JobRecord
+    from farm.state.run_handles import PackageHandle, RunHandle
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
 BOTH = [f"{FOO} amd64", f"{FOO} arm64"]

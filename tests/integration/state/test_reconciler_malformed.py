@@ -11,14 +11,14 @@ from farm.model import JobState
 from farm.scheduling import coordinator, reconciler
 from farm.scheduling.reconciler import keep_reconciling, reconcile
 from farm.state import leases
-from farm.state.patches import JobPatch
+from farm.state.record_patches import JobPatch
 from tests.integration.state.conftest import let_time_pass
 from tests.integration.state.steps import drive_job
 from tests.support.farm_command import wait_until
 from tests.support.values import job, run_of, work
 
 if TYPE_CHECKING:
-    from farm.state.handles import PackageHandle
+    from farm.state.run_handles import PackageHandle
     from farm.state.store import Store
     from tests.integration.state.conftest import Queues
 

@@ -17,9 +17,9 @@ from farm.model import JobState, PackageState, RunState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS, RUN_TRANSITIONS, sources
 from farm.scheduling import coordinator
 from farm.scheduling.cancel import cancel
-from farm.state.handles import JobHandle, PackageHandle
-from farm.state.patches import UNSET, JobPatch, PackagePatch
+from farm.state.record_patches import UNSET, JobPatch, PackagePatch
 from farm.state.records import parse_job, parse_package
+from farm.state.run_handles import JobHandle, PackageHandle
 from farm.state.runs import create_run
 from farm.state.transitions import clear_due, move_job, move_package
 from tests.support.values import image, run_of, work
@@ -27,7 +27,7 @@ from tests.support.values import image, run_of, work
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from farm.state.patches import Patch
+    from farm.state.record_patches import Patch
     from farm.state.store import Store
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"

@@ -12,9 +12,9 @@ from farm.model import JobState, PackageState, RunState
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.following import run_events
-from farm.state.handles import RunHandle
 from farm.state.overdue import read_overdue
-from farm.state.patches import JobPatch, PackagePatch
+from farm.state.record_patches import JobPatch, PackagePatch
+from farm.state.run_handles import RunHandle
 from farm.state.run_reader import all_succeeded, dependents, read_jobs, read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import clear_due, move_job, move_package
@@ -24,9 +24,9 @@ from tests.integration.state.steps import drive_job, drive_package
 from tests.support.values import descriptor, image, run_of, work
 
 if TYPE_CHECKING:
-    from farm.state.handles import JobHandle, PackageHandle
     from farm.state.overdue import OverdueRun
     from farm.state.records import JobRecord
+    from farm.state.run_handles import JobHandle, PackageHandle
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
 

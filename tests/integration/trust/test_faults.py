@@ -25,7 +25,7 @@ from farm.settings import Secret
 from farm.trust.notary.client import NotaryServer, open_client
 from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.initialise import initialise as initialise_gun
-from farm.trust.notary.sign import sign_targets
+from farm.trust.notary.sign_targets import sign_targets
 from farm.trust.notary.verify import read_signatures
 from farm.trust.signer import SignTarget
 from lab.process import free_port

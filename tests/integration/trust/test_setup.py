@@ -16,7 +16,7 @@ from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.delegation import certificate_of, generate_delegation_key
 from farm.trust.notary.initialise import InitialisationStep
 from farm.trust.notary.keys import SigningKey, certified_key_id, notary_block
-from farm.trust.notary.sign import sign_targets
+from farm.trust.notary.sign_targets import sign_targets
 from farm.trust.notary.verify import read_signatures
 from farm.trust.signer import SignTarget
 

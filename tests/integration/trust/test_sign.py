@@ -13,14 +13,14 @@ import pytest
 
 from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
 from farm.settings import Secret, Settings
+from farm.trust.choice import make_signer
 from farm.trust.notary.deadline import TrustDeadline
 from farm.trust.notary.delegation import generate_delegation_key
 from farm.trust.notary.directory import locked
 from farm.trust.notary.keys import SigningKey, check_key
-from farm.trust.notary.sign import sign_targets
+from farm.trust.notary.sign_targets import sign_targets
 from farm.trust.notary.verify import read_signatures, require_initialised
 from farm.trust.signer import Signature, SignTarget
-from farm.trust.signers import make_signer
 
 if TYPE_CHECKING:
     from farm.trust.notary.client import NotaryServer

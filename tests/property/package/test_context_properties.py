@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 
 from farm.errors import ContextError
 from farm.model import BuildYml, GitTree, Job, Package, Reference
-from farm.package.context import pack, verify
 from farm.package.object_ids import DIRECTORY, blob_id
+from farm.package.pack_context import pack_context
 from farm.package.tarball import Entry
 from farm.package.tree_hash import context_hash
+from farm.package.verify_context import verify_context
 from tests.support.git_repos import git, make_repository
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def _job(package: Package) -> Job:
 
 def _packed(package: Package) -> bytes:
     into = io.BytesIO()
-    pack(package, into)
+    pack_context(package, into)
     return into.getvalue()
 
 
@@ -98,7 +99,7 @@ def test_the_context_of_any_tree_is_the_one_that_its_tag_names(files: Files) -> 
         repository = make_repository(Path(folder))
         package = _package(repository, _commit(repository, _below(b"p", files)))
         plain = _packed(package)
-    verify(io.BytesIO(plain), _job(package))
+    verify_context(io.BytesIO(plain), _job(package))
     _holds(plain, files)
 
 
@@ -130,7 +131,7 @@ def test_the_context_with_any_extra_sources_is_the_one_that_its_tag_names(
     with tempfile.TemporaryDirectory() as folder:
         repository = make_repository(Path(folder))
         package = _package(repository, _commit(repository, files), places)
-        verify(io.BytesIO(_packed(package)), _job(package))
+        verify_context(io.BytesIO(_packed(package)), _job(package))
 
 
 @settings(max_examples=10, deadline=None)
@@ -168,7 +169,7 @@ def test_a_context_with_any_byte_changed_is_refused(at: int, flip: int) -> None:
     changed = bytearray(_PLAIN)
     changed[at] ^= flip
     try:
-        verify(io.BytesIO(changed), _JOB)
+        verify_context(io.BytesIO(changed), _JOB)
     except ContextError:
         return
     raise AssertionError(f"byte {at}, changed by {flip:#x}, passed")
@@ -178,7 +179,7 @@ def test_a_context_with_any_byte_changed_is_refused(at: int, flip: int) -> None:
 @given(length=st.integers(0, len(_PLAIN) - 1))
 def test_a_context_truncated_anywhere_is_refused(length: int) -> None:
     try:
-        verify(io.BytesIO(_PLAIN[:length]), _JOB)
+        verify_context(io.BytesIO(_PLAIN[:length]), _JOB)
     except ContextError:
         return
     raise AssertionError(f"{length} of {len(_PLAIN)} bytes passed")
@@ -188,7 +189,7 @@ def test_a_context_truncated_anywhere_is_refused(length: int) -> None:
 @given(garbage=st.binary(max_size=2048))
 def test_garbage_is_refused_with_an_error(garbage: bytes) -> None:
     try:
-        verify(io.BytesIO(garbage), _JOB)
+        verify_context(io.BytesIO(garbage), _JOB)
     except ContextError:
         return
     raise AssertionError("garbage passed")

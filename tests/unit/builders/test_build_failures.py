@@ -7,7 +7,7 @@ import pytest
 from farm.builders.build_failures import build_failure
 from farm.builders.push_failures import push_failure
 from farm.buildkit.progress import BuildStep
-from farm.buildkit.trace import Vertex, VertexLog
+from farm.buildkit.status_messages import Vertex, VertexLog
 from farm.errors import (
     BuildFailedError,
     DiskFullError,

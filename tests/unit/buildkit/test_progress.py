@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from farm.builders.engine_builder import BuildResult
 from farm.buildkit.progress import LONGEST_LINE, Progress, readable
-from farm.buildkit.trace import STDERR, STDOUT, Trace, Vertex, VertexLog, VertexStatus, VertexWarning
+from farm.buildkit.status_messages import (
+    STDERR,
+    STDOUT,
+    Trace,
+    Vertex,
+    VertexLog,
+    VertexStatus,
+    VertexWarning,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from farm.cli.invocation import Invocation
 from farm.cli.main import VERBS
 from farm.cli.options import tag_options, with_settings
 from farm.cli.output import print_json
-from farm.cli.push_options import build_and_publish_options, make_push_options
+from farm.cli.push_flags import build_and_publish_options, make_push_options
 from farm.errors import InputError, TrustDeniedError, combine
 from farm.planning.push_options import PushOptions
 from farm.settings import FIELDS, Settings

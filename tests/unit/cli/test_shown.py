@@ -18,7 +18,7 @@ from farm.state.following import RunView
 from farm.state.records import JobRecord, PackageRecord, RunRecord
 
 if TYPE_CHECKING:
-    from farm.planning.explain import Waits
+    from farm.planning.wait_reasons import Waits
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
 BROKEN = BuildFailedError("linuxkit/foo arm64: step 3 failed")

@@ -11,7 +11,7 @@ from farm.errors import TrustError
 from farm.trust.notary.admin_keys import StoredKey
 from farm.trust.notary.initialise import Collection, InitialisationStep, delegated_keys, next_step
 from farm.trust.notary.keys import key_id, notary_block, private_block
-from farm.trust.notary.sign import unsigned
+from farm.trust.notary.sign_targets import unsigned
 from farm.trust.notary.verify import SignedTargets, parse_list
 from farm.trust.signer import Signature, SignTarget
 

@@ -10,12 +10,13 @@ import pytest
 
 from farm.errors import ContextError, DirtyError, FarmError, GitError, InputError
 from farm.model import Job, Package, Reference
-from farm.package.context import Context, pack, verify
 from farm.package.object_ids import DIRECTORY, EXECUTABLE, FILE, SYMLINK, blob_id
+from farm.package.pack_context import Context, pack_context
 from farm.package.read_packages import read_packages
 from farm.package.tag_options import TagOptions
 from farm.package.tarball import Entry, TarWriter
 from farm.package.tree_hash import context_hash
+from farm.package.verify_context import verify_context
 from tests.support.git_repos import commit, git, make_repository, write
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def _package(directory: str, **options: str) -> Package:
 
 def _packed(package: Package) -> io.BytesIO:
     into = io.BytesIO()
-    context = pack(package, into)
+    context = pack_context(package, into)
     plain = into.getvalue()
     assert context == Context(f"sha256:{hashlib.sha256(plain).hexdigest()}", len(plain))
     return io.BytesIO(plain)
@@ -46,7 +47,7 @@ def _job(package: Package) -> Job:
 @pytest.mark.parametrize("name", ["plain", "tree", "extra", "extra2", "templ", "fixed"])
 def test_the_context_of_a_package_is_the_one_that_its_tag_names(name: str) -> None:
     package = _package(f"pkg/{name}")
-    verify(_packed(package), _job(package))
+    verify_context(_packed(package), _job(package))
 
 
 @pytest.mark.usefixtures("repository")
@@ -104,7 +105,7 @@ def test_names_of_any_length_are_kept(repository: Path) -> None:
     (repository / "pkg/plain/link").symlink_to("t" * 300)
     commit(repository)
     package = _package("pkg/plain")
-    verify(tar := _packed(package), _job(package))
+    verify_context(tar := _packed(package), _job(package))
     tar.seek(0)
     with tarfile.open(fileobj=tar) as read:
         assert {f"{deep}/{'n' * 200}", "m" * 99, "m" * 100} < set(read.getnames())
@@ -150,7 +151,7 @@ def _with_sources(repository: Path, *sources: str) -> Package:
 )
 def test_destinations_may_be_beside_and_within_one_another(sources: list[str], repository: Path) -> None:
     package = _with_sources(repository, *sources)
-    verify(_packed(package), _job(package))
+    verify_context(_packed(package), _job(package))
 
 
 @pytest.mark.parametrize(
@@ -237,12 +238,12 @@ _HASH = context_hash([_TEXT], ())
 )
 def test_a_job_whose_tag_names_other_content_is_refused(job: Job, message: str) -> None:
     with pytest.raises(ContextError, match=message):
-        verify(_tar([_TEXT]), job)
+        verify_context(_tar([_TEXT]), job)
 
 
 @pytest.mark.parametrize("job", [_named(_HASH), _named(_HASH, tag="v1-{{.Hash}}"), _named("v1")])
 def test_a_job_whose_tag_names_the_content_or_has_no_hash_is_accepted(job: Job) -> None:
-    verify(_tar([_TEXT]), job)
+    verify_context(_tar([_TEXT]), job)
 
 
 def _at(path: bytes, **fields: object) -> Entry:
@@ -270,7 +271,7 @@ _LINK = Entry(b"b", SYMLINK, target=b"/etc")
 )
 def test_a_context_that_git_could_not_store_is_refused(entries: list[Entry], message: str) -> None:
     with pytest.raises(ContextError, match=message):
-        verify(_tar(entries), _named(_HASH))
+        verify_context(_tar(entries), _named(_HASH))
 
 
 def _foreign(kind: bytes, form: int = tarfile.GNU_FORMAT, **fields: object) -> io.BytesIO:
@@ -303,22 +304,22 @@ def _foreign(kind: bytes, form: int = tarfile.GNU_FORMAT, **fields: object) -> i
 )
 def test_a_tar_that_the_farm_does_not_write_is_refused(tar: io.BytesIO, message: str) -> None:
     with pytest.raises(ContextError, match=message):
-        verify(tar, _named("v1"))
+        verify_context(tar, _named("v1"))
 
 
 def test_a_tar_of_the_same_form_by_another_program_is_read() -> None:
-    verify(_foreign(tarfile.REGTYPE, size=700), _named("v1"))
+    verify_context(_foreign(tarfile.REGTYPE, size=700), _named("v1"))
 
 
 @pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 1024, 1536, 10239])
 def test_a_truncated_context_is_refused(length: int) -> None:
     with pytest.raises(ContextError, match="truncated"):
-        verify(io.BytesIO(_tar([_TEXT]).getvalue()[:length]), _named("v1"))
+        verify_context(io.BytesIO(_tar([_TEXT]).getvalue()[:length]), _named("v1"))
 
 
 def test_data_after_the_end_is_refused() -> None:
     with pytest.raises(ContextError, match="data after its end"):
-        verify(io.BytesIO(_tar([_TEXT]).getvalue() + bytes(10240)), _named("v1"))
+        verify_context(io.BytesIO(_tar([_TEXT]).getvalue() + bytes(10240)), _named("v1"))
 
 
 def test_a_context_of_executables_and_links_hashes_as_in_git(tmp_path: Path) -> None:
@@ -333,11 +334,11 @@ def test_a_context_of_executables_and_links_hashes_as_in_git(tmp_path: Path) -> 
     commit(tmp_path)
     hash_ = git(tmp_path, "rev-parse", "HEAD^{tree}").decode()
     assert context_hash(entries, ()) == hash_
-    verify(_tar(entries), _named(hash_))
+    verify_context(_tar(entries), _named(hash_))
 
 
 def test_an_error_is_a_single_line(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"not a tar" * 2000)
     with (tmp_path / "x").open("rb") as tar, pytest.raises(FarmError) as error:
-        verify(tar, _named("v1"))
+        verify_context(tar, _named("v1"))
     assert "\n" not in str(error.value)

@@ -15,12 +15,12 @@ from farm.builders.choice import choose_builder
 from farm.builders.depends_images import with_depends_images
 from farm.errors import FarmError, RegistryError
 from farm.model import JobState
-from farm.package.context import verify
+from farm.package.verify_context import verify_context
 from farm.registry.published_images import arch_image
 from farm.settings import environment
 from farm.state import build_times
 from farm.state.contexts import get_context
-from farm.state.patches import JobPatch
+from farm.state.record_patches import JobPatch
 from tasks.disk_space import DiskSpace
 from tasks.retries import wait_for_redis, within_attempt
 
@@ -103,7 +103,7 @@ class ImageBuild:
         tar = stack.enter_context(
             wait_for_redis(lambda: get_context(context.store, job.context), stop=self.held.stopped)
         )
-        verify(tar, job)
+        verify_context(tar, job)
         self.move(JobState.BUILDING, JobPatch())
         with_images = with_depends_images(
             tar, job.depends, job.arch, engine=engine, registry=context.sources, log=self.log.write

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.model import JobState, PackageState, RunState
-from farm.planning.explain import explain
+from farm.planning.wait_reasons import explain
 from farm.state.queue_positions import QueuePosition
 from farm.state.records import JobRecord, PackageRecord, RunRecord
 

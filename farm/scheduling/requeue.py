@@ -10,7 +10,7 @@ from farm.model import JobState, PackageState, RunState
 from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling import coordinator, dispatch
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
-from farm.scheduling.lost_work import (
+from farm.scheduling.loss_limits import (
     MAX_LOST,
     MAX_RESENT,
     lost_too_often_error,
@@ -18,9 +18,9 @@ from farm.scheduling.lost_work import (
     never_accepted_error,
 )
 from farm.state import runs, transitions
-from farm.state.handles import JobHandle
-from farm.state.patches import JobPatch, PackagePatch
+from farm.state.record_patches import JobPatch, PackagePatch
 from farm.state.records import failure_of
+from farm.state.run_handles import JobHandle
 from farm.state.run_reader import read_jobs, read_package, read_work
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 
     from farm.errors import FarmError
     from farm.model import Job, PackageWork
-    from farm.state.handles import PackageHandle
     from farm.state.overdue import LeasedRecord, OverdueRun
     from farm.state.records import JobRecord
+    from farm.state.run_handles import PackageHandle
 
 log = logging.getLogger(__name__)
 
