@@ -94,7 +94,7 @@ class Supervisor:
             try:
                 store.ping()
             except StateUnavailableError:
-                # Also while Redis loads its append-only file, which a killed farm may have left long.
+                # Redis also refuses commands while it loads its append-only file.
                 if time.monotonic() > deadline or self.stopped.is_set():
                     raise
                 time.sleep(0.02)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# No symbolic links: some lock files are in /tmp, where others could have them created elsewhere.
+# No symbolic links: some lock files are in /tmp, where another user could redirect them.
 _OPEN = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _STRUCT_FLOCK = "hhqqi"
 """l_type, l_whence, l_start, l_len (0: to the end of the file), l_pid (must be 0 for F_OFD_*)."""
