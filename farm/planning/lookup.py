@@ -12,7 +12,7 @@ from farm.registry.index import holds
 from farm.registry.published_images import PublishedImages, look_up_all
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from farm.model import Package
     from farm.registry.client import Registry
@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 
 def look_up(
-    packages: Sequence[Package], registry: Registry, signer: Signer, options: PushOptions
+    packages: Sequence[Package], registry: Registry, signer: Callable[[], Signer], options: PushOptions
 ) -> dict[str, PublishedPackage]:
     """Package name to what is published and signed of it.
+
+    Args:
+        packages: what to look up.
+        registry: the client.
+        signer: returns the signer; called only if one of the packages is to be signed.
+        options: what a push would do.
 
     Raises:
         RegistryError, TrustError: one of them cannot be asked, which never means that nothing is there.
@@ -31,8 +37,8 @@ def look_up(
     names = sorted({package.reference.name for package in packages if is_signed(package, options)})
     with ThreadPoolExecutor(2) as pool:
         images = pool.submit(look_up_all, registry, arches)
-        signed = pool.submit(signer.signed, names)
-        published, signatures = images.result(), signed.result()
+        signed = pool.submit(signer().signed, names) if names else None
+        published, signatures = images.result(), signed.result() if signed else {}
     found = {
         package.image: _published(
             package, published[package.reference], signatures.get(package.reference.name, {})

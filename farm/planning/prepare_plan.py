@@ -38,7 +38,7 @@ def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, op
     arguments = dict(settings.build_args)
     dependencies = needs(packages, arguments)
     with open_registry(settings) as registry:
-        published = look_up(packages, registry, make_signer(settings, registry.credentials), options)
+        published = look_up(packages, registry, lambda: make_signer(settings, registry.credentials), options)
     return make_plan(packages, published, dependencies, options, stale_needs(packages, arguments))
 
 

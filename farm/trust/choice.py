@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farm.trust.notary.signer import NotarySigner
-
 if TYPE_CHECKING:
     from farm.registry.credentials import Credentials
     from farm.settings import Settings
@@ -19,4 +17,6 @@ def make_signer(settings: Settings, credentials: Credentials | None = None) -> S
         settings: keys, servers and time limits.
         credentials: the registry logins, which notary takes too; None loads docker's when one is needed.
     """
+    from farm.trust.notary.signer import NotarySigner  # noqa: PLC0415 - start-up time counts without signing, too
+
     return NotarySigner(settings, credentials)

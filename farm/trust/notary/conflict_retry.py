@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tenacity import RetryError, Retrying, retry_if_result, stop_after_attempt, wait_random_exponential
-
 from farm.errors import TrustUnavailableError
 
 if TYPE_CHECKING:
@@ -20,6 +18,14 @@ def until_true(attempt: Callable[[], bool], failure: str) -> None:
     Raises:
         TrustUnavailableError: it never did; the message starts with `failure`.
     """
+    from tenacity import (  # noqa: PLC0415 - it imports asyncio and tornado, which reading signatures does not need
+        RetryError,
+        Retrying,
+        retry_if_result,
+        stop_after_attempt,
+        wait_random_exponential,
+    )
+
     attempts = Retrying(
         retry=retry_if_result(lambda done: not done),
         stop=stop_after_attempt(_ATTEMPTS),
