@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 WORKERS = ("amd64-1", "arm64-1", "publish-1", "publish-2")
 IMPATIENT = {
     "FARM_CONCURRENCY": "4",
-    "FARM_HTTP_TIMEOUT": "3s",
-    "FARM_PUSH_SILENCE": "4s",
-    "FARM_TRUST_TIMEOUT": "10s",
+    "FARM_HTTP_TIMEOUT": "5s",
+    "FARM_PUSH_SILENCE": "8s",
+    "FARM_TRUST_TIMEOUT": "12s",
 }
 """Short time-outs, so that a test does not wait long for them."""
 
