@@ -2,7 +2,7 @@
 
 May import: errors.
 Must not know: services, files, settings.
-Public: Package (package), Reference (reference), Descriptor (images), Job (work), JobState (states).
+Public: Package (package), Reference (reference), Descriptor (images), Job (run), JobState (states).
 """
 
 from farm.model.arches import ARCHES, UNAME, arch_of_uname
