@@ -28,6 +28,7 @@ from farm.settings import Secret, Settings
 from lab.engine import CONTAINERD, OVERLAY2
 from lab.services import GUARDED_LOGIN
 from tests.support.buildx import install_buildx
+from tests.support.proxy.loop import loop
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -167,6 +168,7 @@ def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
 def no_leaks(lab: Lab) -> Iterator[None]:
     """No threads or sockets outlive a test."""
     del lab
+    loop()  # the proxies' thread, which outlives every test
     threads, sockets = threading.active_count(), _sockets()
     yield
     gc.collect()
