@@ -19,7 +19,7 @@ WORKERS = (
 )
 
 RECONCILER = "publish-drained"
-"""Reconciles only. Without it, tests that kill publishers wait: a new one trusts no expired lease for 12 s."""
+"""Reconciles only. Without it, tests that kill publishers wait: a new one trusts no lease for 12 s."""
 
 
 @pytest.fixture(scope="package")
