@@ -29,8 +29,9 @@ from lab import services
 from tests.fault.process import Process, descendants, process_of_connection
 from tests.support.farm_command import Answer, Workspace
 from tests.support.git_repos import git
-from tests.support.proxy.tcp import Proxy, Upstream
+from tests.support.proxy.tcp import Proxy
 from tests.support.proxy.tripwire import Hold, Tripwire, matching
+from tests.support.proxy.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

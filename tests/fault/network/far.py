@@ -14,7 +14,7 @@ from tests.fault.process import Process
 from tests.fault.rig import Backend, Rig
 from tests.support.farm_command import FARM
 from tests.support.namespaces import FarHost, far_host
-from tests.support.proxy.tcp import Upstream
+from tests.support.proxy.upstream import Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -117,7 +117,7 @@ def test_the_notary_server_is_out_of_reach_in_the_middle_of_a_signing(far: Far, 
     assert_published(far.rig, package)
 
 
-@pytest.mark.parametrize(("delay", "loss"), [(0.15, 0.0), (0.0, 0.1)], ids=["delayed", "losing"])
+@pytest.mark.parametrize(("delay", "loss"), [(0.3, 0.0), (0.0, 0.1)], ids=["delayed", "losing"])
 def test_a_poor_wire_to_everything_makes_it_slower_and_no_worse(far: Far, delay: float, loss: float) -> None:
     name = "slowwire" if delay else "lossy"
     package = write(far.rig, name, arches=ONE)[name]

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 
-from tests.support.proxy.tcp import CHUNK, Connection, Proxy, Stream, Upstream
+from tests.support.proxy.tcp import CHUNK, Connection, Proxy
 from tests.support.proxy.tripwire import BrokenConnectionError
+from tests.support.proxy.upstream import Stream, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from tests.support.proxy.loop import run
 from tests.support.proxy.tripwire import BrokenConnectionError, Hold, Tripwire
+from tests.support.proxy.upstream import Stream, Upstream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,60 +19,6 @@ if TYPE_CHECKING:
 CHUNK = 1 << 16
 _WINDOW = 1 << 14
 """Bytes before the current data in which a match may begin."""
-
-
-@dataclass(frozen=True, slots=True)
-class Upstream:
-    """The address of the real service."""
-
-    address: str
-    """unix:///PATH, or a URL with a port of loopback."""
-    tls: tuple[Path, Path] | None = None
-    """Certificate (its own CA) and key of a service that speaks TLS; the proxy then sees plain data."""
-
-    def accepting(self) -> ssl.SSLContext | None:
-        """The TLS of the proxy's own port."""
-        if self.tls is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(*self.tls)
-        return context
-
-    async def open(self) -> Stream:
-        """Connect to the service."""
-        parts = urlsplit(self.address)
-        if parts.scheme == "unix":
-            return Stream(*await asyncio.open_unix_connection(parts.path))
-        context = ssl.create_default_context(cafile=self.tls[0]) if self.tls else None
-        name = "localhost" if self.tls else None
-        return Stream(
-            *await asyncio.open_connection("127.0.0.1", parts.port, ssl=context, server_hostname=name)
-        )
-
-
-@dataclass(eq=False)
-class Stream:
-    """One side of a connection."""
-
-    reader: asyncio.StreamReader
-    writer: asyncio.StreamWriter
-
-    def __post_init__(self) -> None:
-        # So that drain waits until the data has left. At 0, a TLS transport would pause when it is empty.
-        self.writer.transport.set_write_buffer_limits(high=1, low=0)
-
-    async def write(self, data: bytes) -> None:
-        """Send data, all of it."""
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def end(self) -> None:
-        """Send the end of the stream; TLS cannot close one direction, and closes both."""
-        with suppress(OSError):
-            if self.writer.can_write_eof():
-                self.writer.write_eof()
-            else:
-                self.writer.close()
 
 
 @dataclass(eq=False)
@@ -145,6 +91,11 @@ class Proxy:
         """Stop listening, break every connection, and let go of what is held."""
 
         async def close() -> None:
+            self.is_cut = True
+            # asyncio leaks the socket of a connection that it is accepting when its server closes.
+            for listener in self._server.sockets:
+                asyncio.get_running_loop().remove_reader(listener.fileno())
+            await _turns()
             self._server.close()
             self._break()
             tasks = [task for task in self._tasks if task]
@@ -152,6 +103,7 @@ class Proxy:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await self._server.wait_closed()
+            await _turns()
 
         run(close())
 
@@ -242,6 +194,12 @@ class Proxy:
                     connection._after = tripwire
                 else:
                     await tripwire.trip(connection.client)
+
+
+async def _turns() -> None:
+    """Let the loop turn, as often as a connection takes from being accepted to being closed."""
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 @contextmanager
