@@ -7,25 +7,25 @@ absent. Its modification time is when it was last used. Standard library alone.
 from __future__ import annotations
 
 import argparse
-import fcntl
 import hashlib
 import os
 import shutil
 import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from farm.system.locks import locked
 from lab.machine import run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 KEPT_DAYS = 14
 """An entry that no set-up has used for so long is removed."""
-_NEW = ".new"
+_NEW, _LOCK = ".new", ".lock"
 
 
 def cache_directory(variables: dict[str, str] | None = None) -> Path:
@@ -67,11 +67,12 @@ class Entry:
         A second process waits for the first. What a killed one left behind is removed.
         """
         if not self.exists():
-            with _lock(self.cache / self.name):
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with locked(self.path.with_name(_LOCK)):
                 if not self.exists():
                     new = self.path.with_name(_NEW)
                     remove(new)
-                    new.mkdir(parents=True)
+                    new.mkdir()
                     fill(new)
                     new.rename(self.path)
                     # Unpacking may have set the time of the directory to that of an archive's entry.
@@ -89,7 +90,7 @@ def prune(cache: Path = CACHE, *, now: float | None = None) -> None:
     """Remove them."""
     for entry in unused(cache, now=now):
         # While the lock is held, something is made; the next set-up removes the rest.
-        with suppress(BlockingIOError), _lock(entry.parent, fcntl.LOCK_EX | fcntl.LOCK_NB):
+        with suppress(BlockingIOError), locked(entry.with_name(_LOCK), timeout=0):
             remove(entry)
 
 
@@ -113,14 +114,6 @@ def main() -> int:
     for entry in sorted(CACHE.glob("*/*/")):
         print(f"{time.strftime('%F', time.localtime(entry.stat().st_mtime))}  {entry}")
     return 0
-
-
-@contextmanager
-def _lock(directory: Path, operation: int = fcntl.LOCK_EX) -> Iterator[None]:
-    directory.mkdir(parents=True, exist_ok=True)
-    with (directory / ".lock").open("w") as lock:
-        fcntl.flock(lock, operation)
-        yield
 
 
 if __name__ == "__main__":

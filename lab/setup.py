@@ -7,13 +7,13 @@ checks whether there is something to do, prints what it does, and does nothing t
 from __future__ import annotations
 
 import argparse
-import fcntl
 import os
 import platform
 import shutil
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from farm.system.locks import locked
 from lab import packages, qemu
 from lab.machine import OS_RELEASE, STATE, SetupError
 
@@ -70,9 +70,8 @@ def _set_up() -> bool:
     if not any(step.is_needed() for step in steps()):
         return False
     STATE.mkdir(exist_ok=True)
-    with (STATE / "setup.lock").open("w") as lock:
-        # Another set-up of this checkout may do them meanwhile.
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    # Another set-up of this checkout may do them meanwhile.
+    with locked(STATE / "setup.lock"):
         for step in steps():
             if step.is_needed():
                 print(f"set-up: {step.about}", flush=True)
