@@ -38,6 +38,8 @@ OVERLAY2 = Kind("engine-26", "ovl")
 CONTAINERD = Kind("engine-26-containerd", "ctd", containerd=True)
 _USUAL = "unix:///var/run/docker.sock"
 _NETWORKS = range(1, 250)
+_STARTS = 3
+"""Attempts to start an engine."""
 
 
 def answering_engine() -> str | None:
@@ -61,6 +63,15 @@ class EngineService(Service):
             LabError: as `wait`.
         """
         with one_at_a_time():
+            for _ in range(_STARTS - 1):
+                super().launch()
+                try:
+                    return self.wait()
+                except LabError as error:
+                    # iptables-nft ignores --wait: a rule that another engine adds at the same moment, as for a
+                    # network of Compose, makes a command of this one fail, and dockerd ends.
+                    if "iptables failed" not in str(error):
+                        raise
             super().launch()
             self.wait()
 
