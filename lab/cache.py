@@ -1,7 +1,7 @@
 """The cache outside the checkout: downloads and builds, each named by a hash of what decides its content.
 
 An entry is a directory NAME/HASH. It is filled under another name and renamed, so that it is complete or
-absent. Its modification time is when it was last used. Standard library alone.
+absent. Its modification time is when it was last used. It needs no installed package.
 """
 
 from __future__ import annotations

@@ -66,12 +66,14 @@ class EngineService(Service):
             for _ in range(_STARTS - 1):
                 super().launch()
                 try:
-                    return self.wait()
+                    self.wait()
                 except LabError as error:
-                    # iptables-nft ignores --wait: a rule that another engine adds at the same moment, as for a
-                    # network of Compose, makes a command of this one fail, and dockerd ends.
+                    # iptables-nft ignores --wait: a rule that another engine adds at the same moment, such as
+                    # for a network of Compose, makes a command of this one fail, and dockerd ends.
                     if "iptables failed" not in str(error):
                         raise
+                else:
+                    return
             super().launch()
             self.wait()
 

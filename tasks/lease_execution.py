@@ -92,7 +92,7 @@ def record_step(
     """
 
     def attempt() -> bool:
-        # Where it was not moved the record may say so already: the answer of an earlier attempt was lost.
+        # A failed move may have been recorded: the answer to an earlier attempt was lost.
         record = move() or read()
         return record is not None and (record.state, record.token) == (to, held.lease.token)
 
@@ -119,8 +119,8 @@ def run_recorded(
 
     Raises:
         LeaseLostError: the work was taken over, cancelled or stopped; nothing was recorded.
-        StateUnavailableError: Redis stayed away, so nothing was recorded; the reconciler requeues the work
-        later. FarmError: the error that was recorded.
+        StateUnavailableError: Redis stayed away, so nothing was recorded; the reconciler requeues the work.
+        FarmError: the error that was recorded.
     """
     try:
         return work()

@@ -86,7 +86,7 @@ class WorkerContext:
         return Engine.connect(settings.engine, certs=settings.engine_certs, timeout=settings.http_timeout)
 
     def pruning_due(self) -> bool:
-        """Whether the engine's cache should be pruned; the answer yes counts as pruning."""
+        """Whether to prune the engine's cache now; True counts as pruned."""
         now = time.monotonic()
         if self._pruned is not None and now - self._pruned < _PRUNE_INTERVAL:
             return False

@@ -88,7 +88,7 @@ def _caches(spec: BuildSpec, settings: Settings) -> Iterator[str]:
         return f"type=registry,ref={text.replace('{name}', name).replace('{arch}', spec.arch)}"
 
     yield from (f"--cache-from={cache(text)}" for text in settings.build_cache_from)
-    # A build whose cache cannot be written is as good.
+    # A failed cache export does not fail the build.
     yield from (f"--cache-to={cache(text)},mode=max,ignore-error=true" for text in settings.build_cache_to)
 
 

@@ -1,4 +1,4 @@
-"""A BUILDX_CONFIG directory for each run of buildx, which would else write to docker's configuration."""
+"""A private BUILDX_CONFIG for each run; otherwise buildx writes to docker's configuration."""
 
 from __future__ import annotations
 

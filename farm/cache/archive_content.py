@@ -66,7 +66,7 @@ class ArchiveContent:
         """Store a layer or blob, or keep a document.
 
         Raises:
-            CacheError: a blob has not the digest of its name, or there are too many documents.
+            CacheError: a blob does not match the digest in its name, or there are too many documents.
         """
         head = file.read(_HEAD)
         if _is_tar(head):
@@ -116,7 +116,7 @@ class ArchiveContent:
         name = normpath(name)
         name = self.links.get(name, name)
         if name not in self.layers:
-            raise CacheError(f"the archive refers to the layer {name}, and does not contain it", hint=HINT)
+            raise CacheError(f"the archive refers to the layer {name} but does not contain it", hint=HINT)
         return self.layers[name]
 
     def json(self, name: str) -> Any:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from farm.model import Descriptor, Platform
 
 _DEEPEST = 4
-"""Levels of nested indexes: BuildKit's attestations need two; a cycle must not be followed for ever."""
+"""Levels of nested indexes: BuildKit's attestations need two; a cycle must not loop forever."""
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def locked(path: Path, patience: float, *, exclusive: bool = True) -> AbstractCo
         exclusive: False to share it with other readers.
 
     Raises:
-        CacheBusyError: another holder kept it all the time.
+        CacheBusyError: it was not released in time.
         OSError: the file cannot be opened.
     """
     busy = CacheBusyError(

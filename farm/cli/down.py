@@ -18,4 +18,4 @@ def command(settings: Settings) -> None:
     """Stop the workers and the Redis of the private farm. Open runs continue when it is up again."""
     from farm.private_farm.connect import take_down
 
-    click.echo("the private farm is down" if take_down(settings) else "no private farm was up")
+    click.echo("the private farm is down" if take_down(settings) else "no private farm was running")

@@ -47,7 +47,7 @@ def follow(run: RunHandle, *, up_to_date: Sequence[PackagePlan] = (), as_json: b
         return 130
     record = view.record()
     if as_json:
-        print_json(record.to_json() | {"up_to_date": [item.to_json() for item in up_to_date]})
+        print_json(record.to_json() | {"upToDate": [item.to_json() for item in up_to_date]})
     else:
         for item in up_to_date:
             click.echo(f"{item.package.reference.familiar}  {item.why()}")

@@ -36,7 +36,7 @@ def make_push_options(
     refuse_unknown_arches((*only, *settings.arches))
     if only and not partial:
         raise InputError(
-            "--only leaves architectures out, and an index is never published in part",
+            "--only omits architectures, and an incomplete index is not published",
             hint="add --partial to publish it without them",
         )
     if release:

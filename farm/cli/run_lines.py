@@ -1,4 +1,4 @@
-"""A run as lines: one for each change that a person waits for."""
+"""A run as lines: one for each change that matters to the user."""
 
 from __future__ import annotations
 

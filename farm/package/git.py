@@ -26,7 +26,7 @@ _MOST_PATHS = 100
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TREE = re.compile(r"tree ([0-9a-f]{40})")
 
-NAME_A_RELEASE = "--release=TAG names one, --release= none"
+NAME_A_RELEASE = "--release=TAG selects one, --release= releases nothing"
 """The hint if the tags on HEAD do not name one release."""
 
 

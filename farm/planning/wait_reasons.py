@@ -44,7 +44,7 @@ def _package(package: PackageRecord, record: RunRecord) -> str:
         unpublished = [need for need in package.needs if not record.packages[need].state.succeeded]
         return f"waits for {', '.join(unpublished)}" if unpublished else "about to start"
     if package.state is PackageState.BUILDING and package.waiting_for:
-        return f"waits for another publication of that name: {package.waiting_for}"
+        return f"waits for another publication to this repository: {package.waiting_for}"
     return ""
 
 

@@ -42,7 +42,7 @@ def connect_farm(settings: Settings, *, builds: bool = False) -> Iterator[tuple[
 
     Raises:
         StateUnavailableError: Redis does not answer.
-        StateError: a farm with other settings is up here.
+        StateError: a private farm with other settings is running.
     """
     if settings.broker is not None:
         store = Store(settings.broker)
@@ -108,7 +108,7 @@ def _in_use(directory: StateDirectory, settings: Settings, *, builds: bool) -> I
                 yield
                 return
         if directory.stay_up.exists() or time.monotonic() > deadline:
-            raise StateError("a farm with other settings is up here", hint="farm down ends it")
+            raise StateError("a private farm with other settings is running", hint="stop it: farm down")
         time.sleep(_PAUSE)
 
 

@@ -49,7 +49,7 @@ class TokenRequest:
 
 
 def direct_answer(challenge: Challenge, login: Login | None) -> str | None:
-    """The Authorization header that the login alone gives; None where a token is needed, or a login."""
+    """The Authorization header of the login alone; None if a token is needed, or there is no login."""
     if login and login.is_token and challenge.scheme:
         return f"Bearer {login.password.reveal()}"
     return f"Basic {login.basic}" if login and challenge.scheme == "basic" else None
@@ -84,7 +84,7 @@ def read_token(registry: str, response: Response) -> str:
     https://distribution.github.io/distribution/spec/auth/token/#token-response-fields
 
     Raises:
-        RegistryError: there is none.
+        RegistryError: it contains no token.
     """
     try:
         answer = json.loads(response.body)

@@ -189,7 +189,7 @@ class Registry:
         except RegistryUnavailableError:
             self._unavailable.add(mirrored.base)
         except RegistryError:
-            # The mirror refuses this one thing; the registry itself may not.
+            # The mirror refused only this request; the registry may answer it.
             return
 
     def at_once(self, call: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> list[R]:

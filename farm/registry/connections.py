@@ -83,8 +83,8 @@ class Connections:
         self._authorities = tuple(authorities)
         self._timeout = timeout
         self._lock = threading.Lock()
-        self._verified: dict[tuple[str, str | None], PoolManager] = {}
-        """By registry and proxy; the registry is "" for all that have no CA of their own."""
+        self._managers: dict[tuple[str | None, str | None], PoolManager] = {}
+        """By registry and proxy; the registry is "" for all without a CA of their own, None without TLS."""
 
     def request(
         self,
@@ -109,7 +109,7 @@ class Connections:
             urllib3.exceptions.HTTPError: no connection, or it broke.
             SettingsError: a CA certificate cannot be read, or the environment names an invalid proxy.
         """
-        manager = self._unverified if registry is None else self._verified_by(registry, url)
+        manager = self._manager_for(registry, url)
         return manager.urlopen(
             method,
             url,
@@ -123,30 +123,25 @@ class Connections:
 
     def close(self) -> None:
         """Close all connections."""
-        if "_unverified" in self.__dict__:
-            self._unverified.clear()
-        for manager in self._verified.values():
+        for manager in self._managers.values():
             manager.clear()
-
-    @cached_property
-    def _unverified(self) -> PoolManager:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-        return _manager(None, context, self._timeout, secure=_UnverifiedPool)
 
     @cached_property
     def _proxies(self) -> Proxies:
         return Proxies.from_environment()
 
-    def _verified_by(self, registry: str, url: str) -> PoolManager:
-        own = sorted((self._certs / registry).glob("*.crt")) if self._certs else []
+    def _manager_for(self, registry: str | None, url: str) -> PoolManager:
+        own = sorted((self._certs / registry).glob("*.crt")) if self._certs and registry else []
         with self._lock:
+            if registry is None:
+                if (None, None) not in self._managers:
+                    self._managers[None, None] = _unverified_manager(self._timeout)
+                return self._managers[None, None]
             key = registry if own else "", self._proxies.for_url(url)
-            if key not in self._verified:
+            if key not in self._managers:
                 context = tls_context([*self._authorities, *own])
-                self._verified[key] = _manager(key[1], context, self._timeout)
-            return self._verified[key]
+                self._managers[key] = _manager(key[1], context, self._timeout)
+            return self._managers[key]
 
 
 def tls_context(certificates: Sequence[Path]) -> ssl.SSLContext:
@@ -186,6 +181,13 @@ def _in_small_pieces(body: Iterable[bytes]) -> Iterator[bytes]:
     for piece in body:
         for start in range(0, len(piece), _SENT_AT_ONCE):
             yield piece[start : start + _SENT_AT_ONCE]
+
+
+def _unverified_manager(timeout: float) -> PoolManager:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return _manager(None, context, timeout, secure=_UnverifiedPool)
 
 
 def _manager(

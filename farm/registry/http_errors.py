@@ -69,7 +69,7 @@ def is_busy(status: int) -> bool:
 
 
 def failure(registry: str, method: str, response: Response) -> FarmError:
-    """The error that a status means, in the registry's own words where it sent any."""
+    """The error that a status means, with the registry's message, if it sent one."""
     what = f"the registry {registry} answered {method} {urlsplit(response.url).path} with {response.status}"
     words = _words(response.body)
     text = f"{what}: {words}" if words else what

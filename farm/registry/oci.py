@@ -67,7 +67,7 @@ class ImageManifest:
         """Read a manifest.
 
         Raises:
-            RegistryError: the bytes are none.
+            RegistryError: the bytes are not a manifest.
         """
         with _reading("manifest"):
             data = json.loads(body)
@@ -80,7 +80,7 @@ class ImageManifest:
 
     @property
     def stored(self) -> tuple[Descriptor, ...]:
-        """The configuration and the layers that belong into the same repository.
+        """The configuration and the layers, which must be in the same repository.
 
         Raises:
             RegistryError: there is no configuration.
@@ -116,14 +116,16 @@ def read_index(body: bytes) -> tuple[tuple[Descriptor, ...], tuple[tuple[str, st
 
 
 def children(media_type: str, body: bytes) -> tuple[Descriptor, ...]:
-    """What a manifest or index refers to and what is stored with it; nothing for any other media type.
+    """What a manifest or index refers to and what is stored with it.
 
     Raises:
-        RegistryError: the bytes are not what the media type says.
+        RegistryError: the media type is neither, or the bytes are not what it says.
     """
     if media_type in INDEXES:
         return read_index(body)[0]
-    return ImageManifest.parse(body).stored if media_type in MANIFESTS else ()
+    if media_type in MANIFESTS:
+        return ImageManifest.parse(body).stored
+    raise RegistryError(f"unsupported media type {media_type}: neither an image nor an index")
 
 
 def read_descriptor(data: Any) -> Descriptor:

@@ -1,4 +1,4 @@
-"""IndexPublication an index without losing an image, even if others publish under the same name.
+"""Publish an index without losing an image, even if others publish under the same name.
 
 A lease separates the publishers of one farm, but not those of two, and a registry has no compare-and-swap for
 tags. All publishers see the architecture tags, and each of these is pushed before an index is assembled. So

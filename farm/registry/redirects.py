@@ -39,7 +39,7 @@ class Hop:
 
 
 def redirected(hop: Hop, status: int, location: str | None) -> Hop | None:
-    """The request after a redirect; None where the response is none.
+    """The request after a redirect; None if the response is not a redirect.
 
     The login stays with its origin; only the upgrade of a host from http to https keeps it.
     https://www.rfc-editor.org/rfc/rfc9110.html#name-redirection-3xx
@@ -63,7 +63,7 @@ def _is_upgrade(before: str, after: str) -> bool:
 
 
 def _becomes_get(method: str, status: int) -> bool:
-    """Whether a redirect turns a request into a GET, as browsers have it."""
+    """Whether a redirect turns a request into a GET, as in browsers."""
     if status == HTTPStatus.MOVED_PERMANENTLY:
         return method == "POST"
     return status in (HTTPStatus.FOUND, HTTPStatus.SEE_OTHER) and method not in ("GET", "HEAD")

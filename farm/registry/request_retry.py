@@ -15,7 +15,7 @@ FIRST_PAUSE, JITTER = 0.1, 0.2
 
 
 def growing_pause(attempt: int) -> float:
-    """Seconds to wait after an attempt, the first being 1; with jitter, so that clients do not keep step."""
+    """Seconds to wait after an attempt, the first being 1; jitter keeps clients apart."""
     return min(FIRST_PAUSE * (1 << attempt - 1) + random.uniform(0, JITTER), LONGEST_PAUSE)  # noqa: S311 - no secret
 
 

@@ -67,7 +67,8 @@ class Response:
 
     def close(self) -> None:
         """Give the connection back; one with an unread body is closed."""
-        if not self.raw.length_remaining and not self.raw.chunked:
+        # None is an unknown length: such a body may be endless.
+        if self.raw.length_remaining == 0 and not self.raw.chunked:
             self.raw.drain_conn()
         self.raw.close()
         self.raw.release_conn()

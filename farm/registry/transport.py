@@ -11,7 +11,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import ResponseError
+from urllib3.exceptions import ProtocolError, ResponseError
 
 from farm.model import DEFAULT_REGISTRY
 from farm.registry.challenge import Challenge, direct_answer, read_token, token_request
@@ -33,6 +33,13 @@ _DOCKER_HUB = "registry-1.docker.io"
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 _NEVER = Deadline()
 _ENCODINGS = {"Accept-Encoding": "gzip, deflate"}
+
+
+def _next_hop(hop: Hop, response: Response) -> Hop | None:
+    try:
+        return redirected(hop, response.raw.status, response.raw.headers.get("Location"))
+    except ValueError as error:
+        raise ProtocolError(f"a redirect to an invalid URL: {error}") from error
 
 
 def is_loopback(registry: str) -> bool:
@@ -177,7 +184,7 @@ class Transport:
             )
             response = Response(hop.url, raw)
             try:
-                following = redirected(hop, raw.status, raw.headers.get("Location"))
+                following = _next_hop(hop, response)
                 if following is None:
                     yield response
                     return

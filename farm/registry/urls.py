@@ -9,7 +9,7 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
-    """Scheme, host and port of a URL; two that differ get no login from one another.
+    """Scheme, host and port of a URL; a login is never sent to another origin.
 
     Raises:
         ValueError: the port is no number.

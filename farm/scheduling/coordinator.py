@@ -51,7 +51,7 @@ def submit_run(app: Celery, store: Store, run: Run) -> RunHandle:
 
 
 def start_package(app: Celery, run: RunHandle, work: PackageWork) -> bool:
-    """Dispatch one package: its jobs, then its publication as their callback; False if it was before."""
+    """Dispatch a package: its jobs, then its publication as their callback; False if that was done."""
     package = run.package(work.package)
     # First of all, because of two that start a package at once only one gets past this transition. Until
     # `clear_due` the package stays due, so that the reconciler dispatches what the rest does not.

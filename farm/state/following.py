@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from farm.state.run_handles import RunHandle
 
 _MAX_OUTAGE = 900.0
-"""Seconds that a Redis that is away is waited for, as workers do with work in progress."""
+"""Seconds to wait for an unreachable Redis, as workers do with work in progress."""
 _PAUSE = 1.0
 """Seconds between two attempts meanwhile."""
 

@@ -31,7 +31,7 @@ _QUEUE_LIFE = 14 * 86400
 _RENEWAL = 1.0
 """Seconds between two renewals at the most, so that a holder notices a cancellation within a second."""
 _JOIN_TIMEOUT = 15.0
-"""Seconds that a renewal under way is waited for: longer than an answer of Redis may take."""
+"""Seconds to wait for a renewal in progress: longer than an answer of Redis may take."""
 
 
 def job_lease(job: Job) -> str:

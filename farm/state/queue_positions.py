@@ -23,7 +23,7 @@ class QueuePosition:
     """The queue of one architecture from a run's point of view."""
 
     slots: int = 0
-    """Builds that the architecture's workers can do at a time; 0 if no worker is up."""
+    """Builds that the architecture's workers can run at once; 0 if no worker is up."""
     ahead: int = 0
     """Jobs of other runs that were queued before this run's first."""
     in_progress: int = 0

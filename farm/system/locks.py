@@ -20,7 +20,7 @@ _OPEN = os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _STRUCT_FLOCK = "hhqqi"
 """l_type, l_whence, l_start, l_len (0: to the end of the file), l_pid (must be 0 for F_OFD_*)."""
 _SHORTEST_PAUSE, _LONGEST_PAUSE = 0.005, 0.05
-"""Seconds between two attempts. Random, so that processes that wait for one lock do not keep step."""
+"""Seconds between two attempts. Random, so that waiting processes do not retry together."""
 
 
 def posix_lock(descriptor: int, operation: int) -> None:

@@ -20,7 +20,7 @@ _IN_USE = ".in-use"
 
 
 def make_private(path: Path) -> None:
-    """Create a directory with mode 0700, and its parents; one that exists keeps its mode."""
+    """Create a directory with mode 0700, and missing parents; an existing one keeps its mode."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 

@@ -16,6 +16,8 @@ from tests.support.farm_command import FARM
 from tests.support.git_repos import commit, git, make_repository, write
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.acceptance.conftest import NewWorkspace
     from tests.support.farm_command import Workspace
 
@@ -27,15 +29,16 @@ NETWORKED = f"{PLAIN}RUN ls /sys/class/net | grep -v '^lo$'\n"
 
 
 @pytest.fixture(scope="module")
-def shared(new_workspace: NewWorkspace) -> Workspace:
-    """A workspace whose packages no test changes."""
+def shared(new_workspace: NewWorkspace) -> Iterator[Workspace]:
+    """A workspace whose packages no test changes, and whose private farm stays up."""
     workspace = new_workspace()
     workspace.variables["FARM_CACHE"] = str(workspace.directory.parent / "cache")
     workspace.write("one", Dockerfile=PLAIN, build_yml=ONE.format("one"))
     workspace.write("two", Dockerfile=PLAIN, build_yml=TWO.format("two"))
     workspace.write("net", Dockerfile=NETWORKED, build_yml=ONE.format("net"))
     workspace.done("trust", "init", "two")
-    return workspace
+    with workspace.held_up():
+        yield workspace
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.support.farm_command import Workspace
 
 PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
-OTHERS = "a farm with other settings is up here (farm down ends it)"
+OTHERS = "a private farm with other settings is running (stop it: farm down)"
 
 
 def on_a_terminal(workspace: Workspace, *words: str) -> tuple[str, str]:

@@ -46,7 +46,7 @@ def check_common_flags(verb: str, flags: PkgFlags) -> None:
     """
     for name in _UNUSED_COMMON_FLAGS.get(verb, ()):
         if flags.given(name) and not (name == "cache" and flags.nobuild):
-            print_note(f"{flag_name(name)}: {verb} has no use for it")
+            print_note(f"{flag_name(name)}: has no effect on {verb}")
     for name in ("hash_dir", "strict_deps"):
         if getattr(flags, name):
             raise InputError(

@@ -30,7 +30,7 @@ def command(request: PkgRequest, source: str, target: str) -> None:
     from farm.registry.open_registry import open_registry
 
     if request.flags.release:
-        print_note("--release: remote-tag has no use for it")
+        print_note("--release: has no effect on remote-tag")
     old, new = (Reference.parse(name).or_latest() for name in (source, target))
     with open_registry(request.settings) as registry:
         result, descriptor = copy(registry, old, new)

@@ -7,7 +7,7 @@
 --         expected_states  the states that the record may be in
 --         expected_token   the fencing token that it must carry; "" for any
 --         patch            the fields to write, "state" among them; strings and numbers only
---         ends             whether the new state is a last one
+--         ends             whether the new state is final
 --         waits_in         "queued", "in_progress" or "due": where the record waits in its new state; "" for nowhere
 --         max_events       the length to which the event stream is trimmed
 -- Returns {1, the new record}, or {0, the record as it is} where state or token is not as expected ("" for no record).

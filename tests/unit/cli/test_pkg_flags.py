@@ -101,9 +101,9 @@ def test_repeated_flags_become_lists(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "word", "noted"),
     [
-        ("show-tag", "-network", "note: --network: show-tag has no use for it"),
-        ("push", "-mirror=https://m", "note: --mirror: push has no use for it"),
-        ("remote-tag", "-org=other", "note: --org: remote-tag has no use for it"),
+        ("show-tag", "-network", "note: --network: has no effect on show-tag"),
+        ("push", "-mirror=https://m", "note: --mirror: has no effect on push"),
+        ("remote-tag", "-org=other", "note: --org: has no effect on remote-tag"),
         ("show-tag", "-org=other", ""),
         ("remote-tag", "-hash-commit=HEAD", ""),
         ("push", "-network", ""),

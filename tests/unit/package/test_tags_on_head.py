@@ -41,4 +41,4 @@ def test_a_tag_of_one_repository_does_not_release_the_packages_of_another(
     with pytest.raises(InputError, match="different tags on HEAD") as caught:
         tags_on_head(packages)
     assert f"{tmp_path}/a: v9; {tmp_path}/b: {', '.join(other) or 'none'}" in caught.value.message
-    assert caught.value.hint == "--release=TAG names one, --release= none"
+    assert caught.value.hint == "--release=TAG selects one, --release= releases nothing"
