@@ -101,7 +101,7 @@ def test_push_options_take_architectures_and_signing_from_the_settings() -> None
 
 
 def test_only_requires_partial() -> None:
-    with pytest.raises(InputError, match="never published in part"):
+    with pytest.raises(InputError, match="an incomplete index is not published"):
         push_options("arm64")
 
 
