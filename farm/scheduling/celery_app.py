@@ -78,7 +78,7 @@ def _kombu_url(broker: Secret) -> str:
 
 def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
     """Each setting answers a fault that was observed: see docs/reliability.md."""
-    return {
+    return _connection_settings(tries) | {
         "task_queues": [Queue(name, routing_key=name) for name in QUEUES],
         "task_default_queue": PUBLISH_QUEUE,
         # A misspelled queue is an error instead of a queue that nobody consumes.
@@ -103,6 +103,12 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         "task_send_sent_event": True,
         "worker_send_task_events": True,
         "task_default_priority": 5,
+    }
+
+
+def _connection_settings(tries: int) -> dict[str, Any]:
+    """How long results are kept, and how Redis is reached."""
+    return {
         "result_expires": 3 * _DAY,
         "result_chord_expires": 14 * _DAY,
         "result_extended": True,
