@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from benchmarks.measure import Row, seconds
 from farm.package.pack_context import pack_context
 from farm.package.read_packages import read_packages
-from farm.package.tag_options import TagOptions
+from farm.package.tags import TagOptions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from farm.model import Descriptor
 
 HINT = "is it an image that `docker save`, skopeo or `farm cache export` wrote?"
+NAME_KEYS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+"""The annotations of containerd and OCI with an image's name: tools read the one or the other."""
 _BLOBS = "blobs/sha256/"
 _HEAD = 512
 _MOST_DOCUMENTS = 10_000
@@ -63,11 +65,7 @@ class ArchiveContent:
         self.links[name] = normpath(target)
 
     def add_file(self, name: str, file: IO[bytes]) -> None:
-        """Store a layer or blob, or keep a document.
-
-        Raises:
-            CacheError: a blob does not match the digest in its name, or there are too many documents.
-        """
+        """Store a layer or blob, or keep a document."""
         head = file.read(_HEAD)
         if _is_tar(head):
             self._compress(name, head, file)
@@ -108,11 +106,7 @@ class ArchiveContent:
                     writer.commit(OCI_LAYER_TAR, expected=layer.diff_id)
 
     def layer(self, name: str) -> StoredLayer:
-        """A layer by the name of its file, or of a link to that.
-
-        Raises:
-            CacheError: there is none.
-        """
+        """A layer by the name of its file, or of a link to that."""
         name = normpath(name)
         name = self.links.get(name, name)
         if name not in self.layers:
@@ -120,11 +114,7 @@ class ArchiveContent:
         return self.layers[name]
 
     def json(self, name: str) -> Any:
-        """A document.
-
-        Raises:
-            CacheError: there is none of this name, or it is not valid JSON.
-        """
+        """A document."""
         try:
             return json.loads(self.documents[normpath(name)])
         except KeyError as error:

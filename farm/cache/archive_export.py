@@ -7,6 +7,7 @@ import platform
 import tarfile
 from typing import TYPE_CHECKING
 
+from farm.cache.archive_content import NAME_KEYS
 from farm.cache.image_content import all_blobs, children
 from farm.cache.named_images import index_of
 from farm.errors import CacheError
@@ -28,12 +29,7 @@ _RECORD = 20 * _BLOCK
 
 
 def archive(blobs: Blobs, root: Descriptor, names: Sequence[Reference]) -> Iterator[bytes]:
-    """The tar of an image or index, in pieces; the same content gives the same bytes.
-
-    Args:
-        blobs: all of the image's.
-        root: the image or index.
-        names: the names that a reader of the archive gives it.
+    """The tar of an image or index, under these names, in pieces; the same content gives the same bytes.
 
     Raises:
         CacheError: a blob is missing.
@@ -62,11 +58,7 @@ def _files(blobs: Blobs, root: Descriptor, names: Sequence[Reference]) -> Iterat
 
 
 def _index(root: Descriptor, names: Sequence[Reference]) -> bytes:
-    """The index.json, with containerd's annotation and OCI's: tools read the one or the other."""
-    annotations = [
-        {"io.containerd.image.name": str(name), "org.opencontainers.image.ref.name": str(name)}
-        for name in names
-    ]
+    annotations = [dict.fromkeys(NAME_KEYS, str(name)) for name in names]
     manifests = [{**root.to_json(), "annotations": one} for one in annotations] or [root.to_json()]
     return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}).encode()
 
@@ -86,12 +78,7 @@ def _docker_manifest(blobs: Blobs, image: Descriptor, names: Sequence[Reference]
 
 
 def root_for(cache: Cache, reference: Reference, arch: str | None) -> Descriptor:
-    """What to export of a name: the image of one architecture, or all.
-
-    Args:
-        cache: where it is.
-        reference: its name there.
-        arch: an architecture, `all`, or None for this machine's, or the only one.
+    """What to export of a name: one architecture's image, `all`, or None for this machine's or the only one.
 
     Raises:
         CacheError: there is no such name, or no image for that architecture.

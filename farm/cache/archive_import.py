@@ -12,10 +12,9 @@ from dataclasses import dataclass, replace
 from posixpath import normpath
 from typing import IO, TYPE_CHECKING
 
-from farm.cache.archive_content import HINT, ArchiveContent
+from farm.cache.archive_content import HINT, NAME_KEYS, ArchiveContent
 from farm.cache.blobs import PIECE
-from farm.cache.diff_ids import verify_layers, verify_layers_below
-from farm.cache.image_content import children, is_complete
+from farm.cache.image_content import children, is_complete, verify_layers, verify_layers_below
 from farm.cache.named_images import as_oci_root
 from farm.errors import CacheError
 from farm.model import Descriptor, Reference
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
 
     from farm.cache.blobs import Blobs
 
-_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
-
 
 @dataclass(frozen=True, slots=True)
 class LoadedImage:
@@ -48,11 +45,7 @@ class LoadedImage:
 
 
 def load(blobs: Blobs, archive: IO[bytes]) -> list[LoadedImage]:
-    """Store the blobs of an archive, without names in the cache; memory does not grow with the layers.
-
-    Raises:
-        CacheError: it is not an archive of images, truncated, or damaged.
-    """
+    """Store the blobs of an archive, without names in the cache; memory does not grow with the layers."""
     content = ArchiveContent(blobs)
     try:
         with tarfile.open(fileobj=archive, mode="r|", bufsize=PIECE) as tar:
@@ -78,9 +71,8 @@ def _from_layout(content: ArchiveContent) -> Iterator[LoadedImage]:
         root = _present_part(blobs, replace(named, annotations=()))
         verify_layers_below(blobs, root)
         root = as_oci_root(blobs, _with_oci_types(blobs, root))
-        yield LoadedImage(
-            root, tuple(dict.fromkeys(annotations[key] for key in _NAMES if key in annotations))
-        )
+        names = dict.fromkeys(annotations[key] for key in NAME_KEYS if key in annotations)
+        yield LoadedImage(root, tuple(names))
 
 
 def _present_part(blobs: Blobs, root: Descriptor) -> Descriptor:
@@ -118,11 +110,7 @@ def _from_docker(content: ArchiveContent) -> Iterator[LoadedImage]:
 
 
 def names_for(loaded: Sequence[LoadedImage], name: Reference | None = None) -> dict[str, Descriptor]:
-    """The names in the cache for the images of an archive: those of the archive, or one given name.
-
-    Raises:
-        CacheError: the archive has no names, or several images for one given name.
-    """
+    """The names in the cache for the images of an archive: those of the archive, or one given name."""
     if name and len(loaded) != 1:
         raise CacheError(
             f"the archive holds {len(loaded)} images, and they cannot all be {name}", hint="leave out --name"

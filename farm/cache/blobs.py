@@ -50,11 +50,7 @@ class BlobWriter:
         self._hash, self.size = hashlib.sha256(), 0
 
     def commit(self, media_type: str, expected: str | None = None) -> Descriptor:
-        """Put the blob in its place.
-
-        Raises:
-            CacheError: its digest is not `expected`.
-        """
+        """Put the blob in its place, if its digest is the expected one."""
         if expected not in (None, self.digest):
             raise CacheError(f"digest mismatch: expected {expected}, got {self.digest}")
         self.rename_to(self._directory / hex_of(self.digest))
@@ -76,11 +72,7 @@ class Blobs:
         """Unfinished blobs; `prune` removes those of killed processes."""
 
     def path(self, digest: str) -> Path:
-        """The file of a blob, which need not exist.
-
-        Raises:
-            CacheError: that is not a sha256 digest, and could therefore name any file.
-        """
+        """The file of a blob, which need not exist; what is not a sha256 digest could name any file."""
         if not DIGEST.fullmatch(digest):
             raise CacheError(f"invalid sha256 digest {digest!r}")
         return self.directory / hex_of(digest)
@@ -99,21 +91,13 @@ class Blobs:
         return self.has(blob)
 
     def pieces(self, digest: str) -> Iterator[bytes]:
-        """The bytes of a blob, a mebibyte at a time.
-
-        Raises:
-            CacheError: it is missing.
-        """
+        """The bytes of a blob, a mebibyte at a time."""
         with translate_disk_errors(self.directory), self._open(digest) as file:
             while piece := file.read(PIECE):
                 yield piece
 
     def read(self, blob: Descriptor) -> bytes:
-        """A small blob as a whole, its digest verified.
-
-        Raises:
-            CacheError: it is missing, too large, or damaged.
-        """
+        """A small blob as a whole, its digest verified."""
         if blob.size > LARGEST:
             raise CacheError(
                 f"{self.directory}: {blob.digest} has {blob.size} bytes, too many for a manifest"
@@ -138,12 +122,7 @@ class Blobs:
 
     @contextmanager
     def writing(self) -> Iterator[BlobWriter]:
-        """A writer for a new blob, which is removed at the end unless it was committed.
-
-        Raises:
-            DiskFullError: the disk is full.
-            CacheError: another error of the disk.
-        """
+        """A writer for a new blob, which is removed at the end unless it was committed."""
         with translate_disk_errors(self.directory):
             for folder in (self.directory, self.partial):
                 folder.mkdir(parents=True, exist_ok=True)
@@ -160,19 +139,17 @@ class Blobs:
         try:
             return self.path(digest).open("rb")
         except FileNotFoundError as error:
-            raise CacheError(
-                f"{self.directory}: the blob {digest} is missing", hint="pull or build the image again"
-            ) from error
+            raise self.missing(digest) from error
+
+    def missing(self, digest: str) -> CacheError:
+        """The error for a missing blob."""
+        message = f"{self.directory}: the blob {digest} is missing"
+        return CacheError(message, hint="pull or build the image again")
 
 
 @contextmanager
 def translate_disk_errors(path: Path) -> Iterator[None]:
-    """Report an OSError in one sentence.
-
-    Raises:
-        DiskFullError: the disk is full.
-        CacheError: anything else.
-    """
+    """Report an OSError in one sentence, as a DiskFullError or a CacheError."""
     try:
         yield
     except OSError as error:

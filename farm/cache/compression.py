@@ -7,12 +7,9 @@ import hashlib
 import zlib
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from farm.cache.blobs import PIECE
 from farm.model import digest_from_hex
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from farm.cache.blobs import BlobWriter
 
 isal_zlib: Any
@@ -54,21 +51,6 @@ class LayerCompressor:
     def close(self) -> None:
         """Write the end; nothing may follow."""
         self._into.write(self._compressor.flush())
-
-
-def compute_diff_id(path: Path) -> str | None:
-    """The digest of an uncompressed layer; None for a compression other than gzip.
-
-    Raises:
-        OSError: the file cannot be read.
-        DAMAGED: it is truncated or altered.
-    """
-    content = hashlib.sha256()
-    with path.open("rb") as raw:
-        file = open_uncompressed(raw)
-        while file and (piece := file.read(PIECE)):
-            content.update(piece)
-    return digest_from_hex(content.hexdigest()) if file else None
 
 
 def open_uncompressed(raw: IO[bytes]) -> IO[bytes] | None:

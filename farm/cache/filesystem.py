@@ -25,11 +25,7 @@ _OPAQUE_WHITEOUT = ".wh..wh..opq"
 
 
 def flatten(blobs: Blobs, image: Descriptor, into: IO[bytes]) -> None:
-    """Write the files of an image; memory grows with their number, not with their size.
-
-    Raises:
-        CacheError: a layer is missing, damaged, or not compressed with gzip.
-    """
+    """Write the files of an image; memory grows with their number, not with their size."""
     _, *layers = children(blobs, image)
     try:
         with tarfile.open(fileobj=into, mode="w|", bufsize=PIECE) as tar:

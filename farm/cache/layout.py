@@ -6,19 +6,20 @@ https://github.com/opencontainers/image-spec/blob/main/image-layout.md
 from __future__ import annotations
 
 import json
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from farm.cache.blobs import Blobs, translate_disk_errors
 from farm.cache.image_content import missing_blobs
-from farm.cache.lock import locked
 from farm.errors import CacheBusyError, CacheError
 from farm.model import Descriptor
 from farm.registry.oci import OCI_INDEX, read_descriptor
+from farm.system import locks
 from farm.system.files import sync_directory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from farm.model import Reference
@@ -28,7 +29,7 @@ NAME = "org.opencontainers.image.ref.name"
 
 https://github.com/opencontainers/image-spec/blob/main/annotations.md#pre-defined-annotation-keys
 """
-LOCK_TIMEOUT = 600.0
+_LOCK_TIMEOUT = 600.0
 """Seconds to wait for the lock; `linuxkit` holds it while it pulls an image."""
 _LAYOUT = '{\n    "imageLayoutVersion": "1.0.0"\n}'
 _EMPTY: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
@@ -37,21 +38,33 @@ Change = dict[str, Descriptor | None]
 """Names to what they are to refer to; None removes a name."""
 
 
+def locked(path: Path, patience: float, *, exclusive: bool = True) -> AbstractContextManager[int]:
+    """Hold the lock in a file, as `linuxkit` does with `.lock`; wait for its holder `patience` seconds."""
+    busy = CacheBusyError(
+        f"{path.parent}: the cache was locked for {patience:.0f} s",
+        hint=f"does a linuxkit pull into it? `fuser {path}` shows who has it open",
+    )
+    return locks.locked(
+        path, shared=not exclusive, timeout=patience, busy=busy, mode=0o644, operation=locks.posix_lock
+    )
+
+
 class Cache:
     """A cache directory, created when something is first written to it."""
 
-    def __init__(self, root: Path, *, lock_timeout: float = LOCK_TIMEOUT) -> None:
+    def __init__(self, root: Path, *, lock_timeout: float = _LOCK_TIMEOUT) -> None:
         self.root = root
         self.blobs = Blobs(root)
         self._lock_timeout = lock_timeout
 
     def names(self) -> dict[str, Descriptor]:
-        """All names and what they refer to, in the order of index.json.
-
-        Raises:
-            CacheError: index.json cannot be read.
-        """
-        with translate_disk_errors(self.root), self._reading():
+        """All names and what they refer to, in the order of index.json."""
+        # linuxkit rewrites index.json in place: without the lock, a reader could see half of it.
+        lock = self.root / ".lock"
+        with (
+            translate_disk_errors(self.root),
+            locked(lock, self._lock_timeout, exclusive=False) if lock.exists() else nullcontext(),
+        ):
             return self.names_under_lock()
 
     def find(self, reference: Reference) -> Descriptor | None:
@@ -62,18 +75,14 @@ class Cache:
         return names.get(str(reference.or_latest()))
 
     def change(self, decide: Callable[[Mapping[str, Descriptor]], Change]) -> Change:
-        """Change names in one step under the lock; return the change.
+        """Change names in one step under the lock, as `decide` does for the current names; return the change.
 
         A name is given only to complete images: a reader of the cache never finds a name without its blobs.
 
-        Args:
-            decide: returns the change for the current names.
-
         Raises:
             CacheBusyError: blobs were removed after they were written; write them again.
-            CacheError: an error of the disk, or index.json cannot be read.
         """
-        with translate_disk_errors(self.root), self.locked():
+        with self.locked():
             index = self._index()
             change = decide(_names(index))
             self._require_complete(change)
@@ -103,16 +112,6 @@ class Cache:
                 if not (self.root / "index.json").exists():
                     self._write("index.json", json.dumps(_EMPTY, indent=3))
                 yield
-
-    @contextmanager
-    def _reading(self) -> Iterator[None]:
-        # linuxkit rewrites index.json in place: without the lock, a reader could see half of it.
-        path = self.root / ".lock"
-        if not path.exists():
-            yield
-            return
-        with locked(path, self._lock_timeout, exclusive=False):
-            yield
 
     def _index(self) -> dict[str, Any]:
         """index.json, with all fields that other programs wrote."""

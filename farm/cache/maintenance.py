@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from farm.cache.blobs import translate_disk_errors
-from farm.cache.diff_ids import verify_layers_below
-from farm.cache.image_content import walk
+from farm.cache.image_content import verify_layers_below, walk
 from farm.errors import CacheError
 from farm.model import digest_from_hex, hex_of
 
@@ -48,20 +47,13 @@ class RemovedFiles:
 
 
 def verify(cache: Cache) -> list[CacheProblem]:
-    """Read every byte of the cache: compare blobs with their names, and layers with their configurations.
-
-    Raises:
-        CacheError: index.json cannot be read.
-    """
+    """Read every byte of the cache: compare blobs with their names, and layers with their configurations."""
     with translate_disk_errors(cache.root):
         damaged = {
             digest_from_hex(path.name) for path in _files(cache.blobs.directory) if not _is_intact(path)
         }
-    problems = [
-        CacheProblem(name, what)
-        for name, root in cache.names().items()
-        for what in _problems(cache, root, damaged)
-    ]
+    roots = cache.names().items()
+    problems = [CacheProblem(name, what) for name, root in roots for what in _problems(cache, root, damaged)]
     reported = " ".join(problem.what for problem in problems)
     unnamed = (digest for digest in sorted(damaged) if digest not in reported)
     return problems + [CacheProblem("", f"{digest} is damaged") for digest in unnamed]
@@ -69,16 +61,14 @@ def verify(cache: Cache) -> list[CacheProblem]:
 
 def _problems(cache: Cache, root: Descriptor, damaged: set[str]) -> Iterator[str]:
     """The problems of an image or index, each as a sentence."""
-    found = False
+    bad = 0
     try:
         for one in walk(cache.blobs, root):
-            if not cache.blobs.has(one):
-                found = True
-                yield f"{one.digest} is missing or truncated"
-            elif one.digest in damaged:
-                found = True
-                yield f"{one.digest} is damaged"
-        if not found:
+            is_missing = not cache.blobs.has(one)
+            if is_missing or one.digest in damaged:
+                bad += 1
+                yield f"{one.digest} is {'missing or truncated' if is_missing else 'damaged'}"
+        if not bad:
             verify_layers_below(cache.blobs, root)
     except CacheError as error:
         yield error.message
@@ -90,7 +80,7 @@ def prune(cache: Cache, *, grace: float = GRACE) -> RemovedFiles:
     Raises:
         CacheError: a manifest cannot be read, so that it is unknown what is needed; nothing was removed.
     """
-    with translate_disk_errors(cache.root), cache.locked():
+    with cache.locked():
         roots = cache.names_under_lock().values()
         needed = {hex_of(one.digest) for root in roots for one in walk(cache.blobs, root)}
         unneeded = [path for path in _files(cache.blobs.directory) if path.name not in needed]
@@ -105,7 +95,7 @@ def remove(cache: Cache, references: Iterable[Reference]) -> list[str]:
 
 def clean(cache: Cache) -> RemovedFiles:
     """Empty a cache in any state; a process that writes to it at the same time gets a CacheBusyError."""
-    with translate_disk_errors(cache.root), cache.locked():
+    with cache.locked():
         cache.remove_all_names()
         return _remove([*_files(cache.blobs.directory), *_files(cache.blobs.partial)], math.inf)
 

@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 
 def find_image(cache: Cache, reference: Reference, arch: str) -> ArchImage | None:
-    """The image of one architecture, if all of its blobs are present.
-
-    Args:
-        cache: where to look.
-        reference: NAME:TAG of the index, or of an image; NAME:TAG-ARCH is looked up as well.
-        arch: the architecture that the image must be for.
-    """
+    """The image of one architecture under NAME:TAG or NAME:TAG-ARCH, if all of its blobs are present."""
     names = cache.names()
     target = reference.for_arch(arch)
     for name in (str(reference), str(target)):
@@ -39,11 +33,7 @@ def find_image(cache: Cache, reference: Reference, arch: str) -> ArchImage | Non
 
 
 def index_of(blobs: Blobs, root: Descriptor) -> Index:
-    """What a name refers to as an index: itself, or one with the single image that it is.
-
-    Raises:
-        CacheError: it is neither, or cannot be read.
-    """
+    """What a name refers to as an index: itself, or one with the single image that it is."""
     if root.media_type in INDEXES:
         try:
             return Index.parse(blobs.read(root))
@@ -65,11 +55,7 @@ def as_oci_root(blobs: Blobs, root: Descriptor) -> Descriptor:
 def add_images(cache: Cache, reference: Reference, images: Sequence[ArchImage]) -> Descriptor:
     """Name present images: each NAME:TAG-ARCH, and the index NAME:TAG, which keeps other architectures.
 
-    Returns:
-        The index.
-
-    Raises:
-        CacheBusyError: another process removed a blob of them meanwhile.
+    Returns the index. If another process removed a blob of them meanwhile, it is a CacheBusyError.
     """
 
     def decide(names: Mapping[str, Descriptor]) -> Change:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from collections import Counter
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from farm.cache.image_content import all_blobs, is_complete
@@ -38,15 +38,7 @@ class CachePushResult:
 def pull_images(
     cache: Cache, registry: Registry, reference: Reference, arches: Sequence[str]
 ) -> dict[str, ArchImage]:
-    """Pull the published images of these architectures into the cache.
-
-    Returns:
-        Architecture to image, for those that are now in the cache.
-
-    Raises:
-        RegistryError: the registry cannot be asked, or sends damaged bytes.
-        CacheError: they cannot be stored.
-    """
+    """Pull the published images of these architectures into the cache; return them by architecture."""
     images = look_up_all(registry, {reference: arches})[reference].images
     for image in images.values():
         for one in image.descriptors:
@@ -61,10 +53,6 @@ def pull_all(cache: Cache, registry: Registry, reference: Reference) -> Descript
 
     Returns:
         What the name refers to in the cache: the same, or an OCI index if the registry has Docker's list.
-
-    Raises:
-        RegistryError: there is no such image, or it is not available.
-        CacheError: it cannot be stored.
     """
     root = registry.head(reference)
     if root is None:
@@ -105,16 +93,11 @@ def _pull_file(cache: Cache, registry: Registry, reference: Reference, blob: Des
 
 
 def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[BlobUpload]:
-    """Push an image of the cache to NAME:TAG-ARCH; return how many blobs were uploaded in which way.
-
-    Raises:
-        RegistryError: the registry refuses it, or cannot be reached.
-        CacheError: a blob is missing from the cache, or damaged.
-    """
+    """Push an image of the cache to NAME:TAG-ARCH; return how many blobs were uploaded in which way."""
     blobs = {one.digest: one for root in image.descriptors for one in all_blobs(cache.blobs, root)}
     manifests = [one for one in blobs.values() if one.media_type in MANIFESTS]
     files = [one for one in blobs.values() if one.media_type not in MANIFESTS]
-    sources = _MountSources(cache, image.reference)
+    elsewhere = functools.cache(lambda: _other_repositories(cache, image.reference))
 
     def push(blob: Descriptor) -> BlobUpload:
         return push_blob(
@@ -122,7 +105,7 @@ def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[Bl
             image.reference,
             blob,
             lambda: cache.blobs.pieces(blob.digest),
-            mounts=lambda: sources.of(blob),
+            mounts=lambda: elsewhere().get(blob.digest, []),
         )
 
     # The largest first: it takes longest.
@@ -144,7 +127,6 @@ def push_all(cache: Cache, registry: Registry, reference: Reference) -> CachePus
 
     Raises:
         CacheError: there is no such name in the cache, or none of its images is complete.
-        RegistryError: the registry refuses it, or cannot be reached.
     """
     root = cache.find(reference)
     if root is None:
@@ -165,36 +147,22 @@ def push_all(cache: Cache, registry: Registry, reference: Reference) -> CachePus
     return CachePushResult(index, uploads)
 
 
-class _MountSources:
-    """Which other repositories of a registry have a blob, according to the names in the cache."""
-
-    def __init__(self, cache: Cache, target: Reference) -> None:
-        self._cache, self._target = cache, target
-
-    def of(self, blob: Descriptor) -> list[str]:
-        """The repositories."""
-        return self._repositories.get(blob.digest, [])
-
-    @cached_property
-    def _repositories(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for name, root in self._cache.names().items():
-            reference = Reference.parse(name)
-            other = reference.registry == self._target.registry and reference.repository
-            if not other or other == self._target.repository or not is_complete(self._cache.blobs, root):
-                continue
-            for one in all_blobs(self._cache.blobs, root):
-                if other not in found.setdefault(one.digest, []):
-                    found[one.digest].append(other)
-        return found
+def _other_repositories(cache: Cache, target: Reference) -> dict[str, list[str]]:
+    """Digest to the registry's other repositories that have the blob, according to the names in the cache."""
+    found: dict[str, list[str]] = {}
+    for name, root in cache.names().items():
+        reference = Reference.parse(name)
+        other = reference.registry == target.registry and reference.repository
+        if not other or other == target.repository or not is_complete(cache.blobs, root):
+            continue
+        for one in all_blobs(cache.blobs, root):
+            if other not in found.setdefault(one.digest, []):
+                found[one.digest].append(other)
+    return found
 
 
 def published_names(cache: Cache, registry: Registry) -> list[Reference]:
-    """The names in the cache that refer to the same in their registries.
-
-    Raises:
-        RegistryError: a registry cannot be asked.
-    """
+    """The names in the cache that refer to the same in their registries."""
     names = [(Reference.parse(name), root) for name, root in cache.names().items()]
 
     def is_published(pair: tuple[Reference, Descriptor]) -> bool:

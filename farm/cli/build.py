@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from farm.errors import FarmError
     from farm.local_build.options import BuildOptions, LocalImage
     from farm.model import Package
-    from farm.package.tag_options import TagOptions
+    from farm.package.tags import TagOptions
     from farm.settings import Settings
 
 
@@ -107,16 +107,15 @@ def _read_in_order(
     settings: Settings, directories: Sequence[str], tags: TagOptions, options: BuildOptions
 ) -> tuple[list[Package], Mapping[str, Sequence[str]]]:
     """The packages, each after its dependencies, and the dependencies of each; prints the warnings."""
-    from farm.package.dockerfile import needs, stale_needs
+    from farm.package.dockerfile import needs
     from farm.package.read_packages import read_packages
-    from farm.planning.dependency_order import in_order
+    from farm.planning.decide import in_order
     from farm.planning.prepare_plan import refuse_other_build_yml
 
     packages = read_packages(directories, tags)
     refuse_other_build_yml(packages, tags)
-    arguments = dict(settings.build_args)
-    dependencies = needs(packages, arguments)
-    print_warnings((*stale_needs(packages, arguments), *options.skipped(packages, settings.arches)))
+    dependencies, warnings = needs(packages, dict(settings.build_args))
+    print_warnings((*warnings, *options.skipped(packages, settings.arches)))
     by_name = {package.image: package for package in packages}
     return [by_name[name] for name in in_order(by_name, dependencies)], dependencies
 

@@ -22,7 +22,7 @@ def guns_of(arguments: Sequence[str], org: str | None) -> list[str]:
         InputError: an argument is neither; a mistyped directory is never taken for a name.
     """
     from farm.package.read_packages import read_packages
-    from farm.package.tag_options import TagOptions
+    from farm.package.tags import TagOptions
 
     directories = [argument for argument in arguments if (Path(argument) / "build.yml").is_file()]
     names = {argument: _parse_gun(argument) for argument in arguments if argument not in directories}

@@ -12,8 +12,8 @@ from farm.cli.push import push_plan
 from farm.cli.push_flags import publish_options
 
 if TYPE_CHECKING:
-    from farm.package.tag_options import TagOptions
-    from farm.planning.push_options import PushOptions
+    from farm.package.tags import TagOptions
+    from farm.planning.plan import PushOptions
     from farm.settings import Settings
 
 
@@ -42,7 +42,7 @@ def publish_existing_images(
     as_json: bool = False,
 ) -> int:
     """Publish the indexes of images that exist; returns the exit code."""
-    from farm.planning.existing_images import plan_existing_images
+    from farm.planning.prepare_plan import plan_existing_images
 
     started = time.monotonic()
     plan = plan_existing_images(directories, tags, settings, options)

@@ -15,7 +15,7 @@ from farm.settings import FIELDS, environment, load_settings
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from farm.package.tag_options import TagOptions
+    from farm.package.tags import TagOptions
     from farm.settings import Settings
 
 F = TypeVar("F", bound="Callable[..., Any]")
@@ -135,7 +135,7 @@ package_options = _tag_options_decorator([*_TAG_FLAGS, *_BUILD_FLAGS])
 
 def _pop_tag_options(settings: Settings, options: dict[str, Any]) -> TagOptions:
     from farm.package.build_args import read_file
-    from farm.package.tag_options import TagOptions
+    from farm.package.tags import TagOptions
 
     return TagOptions(
         org=settings.org,
@@ -155,7 +155,7 @@ def _pop_tag_options(settings: Settings, options: dict[str, Any]) -> TagOptions:
 
 
 def _directories_below(directories: Sequence[str], build_yml: str) -> tuple[str, ...]:
-    from farm.package.discovery import directories_below
+    from farm.package.read_packages import directories_below
 
     return tuple(directories_below(directories, build_yml))
 

@@ -11,9 +11,8 @@ from farm.cli.output import print_json, print_warnings
 from farm.cli.push_flags import build_and_publish_options
 
 if TYPE_CHECKING:
-    from farm.package.tag_options import TagOptions
-    from farm.planning.plan import Plan
-    from farm.planning.push_options import PushOptions
+    from farm.package.tags import TagOptions
+    from farm.planning.plan import Plan, PushOptions
     from farm.settings import Settings
 
 

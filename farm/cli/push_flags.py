@@ -10,7 +10,7 @@ import click
 from farm.cli.options import refuse_unknown_arches
 from farm.errors import InputError
 from farm.model import Reference
-from farm.planning.push_options import PushOptions
+from farm.planning.plan import PushOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from farm.cli.output import print_json
 
 if TYPE_CHECKING:
     from farm.model import Package
-    from farm.package.tag_options import TagOptions
+    from farm.package.tags import TagOptions
     from farm.settings import Settings
 
 

@@ -17,9 +17,8 @@ from farm.local_build.archive_builder import ArchiveBuilder
 from farm.local_build.local_engine import LocalEngine
 from farm.local_build.options import LocalImage, Origin, native_arch
 from farm.model import ArchImage
-from farm.package.dirty_context import pack_dirty
 from farm.package.git_objects import commit_time
-from farm.package.pack_context import pack_context
+from farm.package.pack_context import pack_context, pack_dirty
 from farm.registry.index import members_of
 from farm.settings import environment
 from farm.system.files import spool

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from farm.builders import engine_images
 from farm.builders.docker_engine import Engine
 from farm.cache.archive_export import archive
-from farm.cache.lock import locked
+from farm.cache.layout import locked
 from farm.local_build.options import refuse_foreign
 from farm.model import Reference
 from farm.registry.index import is_attestation

@@ -2,7 +2,6 @@
 
 May import: syntax, system, settings, model, errors.
 Must not know: registries, builds, Redis.
-Public: read_packages (read_packages), TagOptions (tag_options), pack_context (pack_context),
-    verify_context (verify_context),
-    needs (dockerfile).
+Public: read_packages (read_packages), TagOptions (tags), pack_context (pack_context),
+    verify_context (verify_context), needs (dockerfile).
 """

@@ -31,13 +31,7 @@ def override(args: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_file(path: Path) -> tuple[str, ...]:
-    """The arguments in a file, one per line; blank lines, and lines that start with #, are ignored.
-
-    Directories in it are relative to the directory of the file.
-
-    Raises:
-        InputError: the file cannot be read, or a line is not NAME=VALUE.
-    """
+    """The arguments in a file, one per line, with # for comments; directories are relative to the file's."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -59,24 +53,12 @@ def _anchored(text: str, directory: Path, where: str) -> str:
     return text
 
 
-def resolve_tags(args: Sequence[str], directory: Path, find: Find) -> tuple[str, ...]:
-    """The arguments, with package directories replaced by the tags of the packages.
+def resolve_tags(text: str, directory: Path, find: Find) -> Iterator[str]:
+    """An argument, with package directories replaced by the tags of the packages.
 
     `A=@lkt:pkg:../foo` gets the tag of the package there; `%_TAG=@lkt:pkgs:../*` becomes one argument for
-    each package, such as LINUXKIT_FOO_TAG.
-
-    Args:
-        args: NAME=VALUE each.
-        directory: relative directories start here.
-        find: returns the packages of directories.
-
-    Raises:
-        InputError: a value or a name is invalid, or no package is there.
+    each package, such as LINUXKIT_FOO_TAG. Relative directories start at `directory`.
     """
-    return tuple(one for text in args for one in _resolve(text, directory, find))
-
-
-def _resolve(text: str, directory: Path, find: Find) -> Iterator[str]:
     name, _, value = text.partition("=")
     if value.startswith(_ONE):
         (package,) = find([(directory / value.removeprefix(_ONE)).resolve()])

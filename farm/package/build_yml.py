@@ -6,6 +6,7 @@ The fields are linuxkit's: https://github.com/linuxkit/linuxkit/blob/v1.8.2/docs
 from __future__ import annotations
 
 import posixpath
+from dataclasses import fields as fields_of
 from typing import TYPE_CHECKING
 
 from farm.errors import BuildYmlError, InputError
@@ -16,30 +17,12 @@ from farm.syntax.yaml_fields import Field, load
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FIELDS = (
-    "image",
-    "org",
-    "tag",
-    "dockerfile",
-    "arches",
-    "extra-sources",
-    "gitrepo",
-    "network",
-    "disable-content-trust",
-    "disable-cache",
-    "config",
-    "buildArgs",
-    "depends",
-)
+_FIELDS = [field.name.replace("build_args", "buildArgs").replace("_", "-") for field in fields_of(BuildYml)]
 _IMAGES_FIELDS = ("from-file", "list", "target", "target-dir")
 
 
 def read_build_yml(path: Path) -> BuildYml:
-    """Read and check a build.yml.
-
-    Raises:
-        BuildYmlError: it is missing or breaks a rule; the message is `FILE:LINE: FIELD: what is wrong`.
-    """
+    """Read and check a build.yml."""
     root = load(str(path), _read(path))
     fields = root.fields(_FIELDS)
     if not fields["image"].given or not fields["image"].text():
@@ -141,16 +124,13 @@ def _depends(field: Field, directory: Path) -> DockerImages | None:
             raise fields[other].wrong(f"{one} and {other} are mutually exclusive", hint="keep one of the two")
     from_file = _path(fields["from-file"])
     target, target_dir = _path(fields["target"]), _path(fields["target-dir"])
-    listed = (
-        _images_in_file(fields["from-file"], directory / from_file) if from_file else _images(fields["list"])
-    )
+    if from_file:
+        listed = _images_in_file(fields["from-file"], directory / from_file)
+    else:
+        listed = tuple(_pinned(item, item.text()) for item in fields["list"].items())
     if listed and not target and not target_dir:
         raise images.wrong("target or target-dir must name where the images go")
     return DockerImages(listed, from_file, target, target_dir)
-
-
-def _images(field: Field) -> tuple[str, ...]:
-    return tuple(_pinned(item, item.text()) for item in field.items())
 
 
 def _images_in_file(field: Field, file: Path) -> tuple[str, ...]:

@@ -1,16 +1,23 @@
-"""The base images of packages, and the dependencies between packages that follow from them."""
+"""The base images of Dockerfiles, and the dependencies between packages that follow from them.
+
+https://docs.docker.com/reference/dockerfile/
+"""
 
 from __future__ import annotations
 
 import posixpath
 import re
+from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from dockerfile_parse import DockerfileParser  # type: ignore[import-untyped]  # it has no types
+from dockerfile_parse.util import WordSplitter  # type: ignore[import-untyped]  # the same
 
 from farm.errors import InputError
 from farm.model import Reference
 from farm.package.git import read_files
-from farm.package.instructions import instructions, substitute, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,23 +26,26 @@ if TYPE_CHECKING:
 
 _FROM_FLAG = re.compile(r"--from=(\S+)")
 _MOUNT_FLAG = re.compile(r"--mount=(\S+)")
+_HEREDOC = re.compile(r"<<(-?)(['\"]?)([A-Za-z_][A-Za-z0-9_.]*)\2")
+_WITH_HEREDOC = re.compile(r"\s*(?:RUN|COPY|ADD)\s", re.IGNORECASE)
+_VARIABLE = re.compile(
+    r"\\(?P<escaped>.)"
+    r"|\$(?P<plain>[A-Za-z_]\w*)"
+    r"|\$\{(?P<name>[A-Za-z_]\w*)(?::?(?P<sign>[-+])(?P<word>[^}]*))?\}"
+)
 
 
 def images_of(text: str, args: Mapping[str, str]) -> tuple[str, ...]:
-    """The base images of a Dockerfile, as it names them, each once.
+    """The images of FROM, COPY --from and RUN --mount=from in a Dockerfile, but for `scratch` and own stages.
 
-    These are the images of FROM, COPY --from and RUN --mount=from, without `scratch` and without the
-    Dockerfile's own stages. Names of stages are case-insensitive: https://docs.docker.com/reference/dockerfile/#from
-
-    Args:
-        text: the Dockerfile.
-        args: build arguments. Those that the Dockerfile declares before its first FROM override the defaults;
-            only they count in a FROM: https://docs.docker.com/reference/dockerfile/#understand-how-arg-and-from-interact
+    Names of stages are case-insensitive: https://docs.docker.com/reference/dockerfile/#from
+    Only build arguments that are declared before the first FROM count in a FROM:
+    https://docs.docker.com/reference/dockerfile/#understand-how-arg-and-from-interact
     """
     known: dict[str, str] = {}
     stages: list[str] = []
-    images: dict[str, None] = {}
-    for name, value in instructions(text):
+    images: list[str] = []
+    for name, value in _instructions(text):
         named: list[str] = []
         if name == "ARG" and not stages:
             known.update(_declared(value, args, known))
@@ -44,27 +54,25 @@ def images_of(text: str, args: Mapping[str, str]) -> tuple[str, ...]:
             named = [image]
         elif name in ("COPY", "ADD", "RUN"):
             named = list(_copied_from(value, len(stages)))
-        images.update(
-            dict.fromkeys(image for image in named if image.lower() not in ("", "scratch", *stages))
-        )
+        images += [image for image in named if image.lower() not in ("", "scratch", *stages)]
         if name == "FROM":
             stages.append(stage)
-    return tuple(images)
+    return tuple(dict.fromkeys(images))
 
 
 def _declared(value: str, args: Mapping[str, str], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for word in words(value):
+    for word in _words(value):
         name, equals, default = word.partition("=")
         if name in args:
             yield name, args[name]
         elif equals:
-            yield name, substitute(default, known)
+            yield name, _substitute(default, known)
 
 
 def _from(value: str, known: Mapping[str, str]) -> tuple[str, str]:
     """The image of a FROM, and the lower-case name of its stage ("" for one without)."""
-    parts = [word for word in words(value) if not word.startswith("--")]
-    image = substitute(parts[0], known) if parts else ""
+    parts = [word for word in _words(value) if not word.startswith("--")]
+    image = _substitute(parts[0], known) if parts else ""
     named = parts[1:2] and parts[1].lower() == "as" and parts[2:]
     return image, parts[2].lower() if named else ""
 
@@ -74,69 +82,97 @@ def _copied_from(value: str, stages: int) -> Iterator[str]:
     mounts = [option for mount in _MOUNT_FLAG.findall(value) for option in mount.split(",")]
     named = [option.removeprefix("from=") for option in mounts if option.startswith("from=")]
     for image in (*_FROM_FLAG.findall(value), *named):
-        is_number = image.isdigit() and int(image) < stages
-        if not is_number:
+        if not (image.isdigit() and int(image) < stages):
             yield image
 
 
-def needs(packages: Sequence[Package], args: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Package name to its dependencies: the packages whose image, with its current tag, is a base image.
+def _instructions(text: str) -> list[tuple[str, str]]:
+    """The name (upper case) and value, on one line, of each instruction; without the content of heredocs."""
+    source = BytesIO("\n".join(_without_heredocs(text)).encode(errors="replace"))
+    return [
+        (step["instruction"], step["value"].strip())
+        for step in DockerfileParser(fileobj=source, env_replace=False).structure
+    ]
 
-    Args:
-        packages: what is submitted together.
-        args: build arguments of the settings; those of a package override them.
 
-    Raises:
-        InputError: a package has no Dockerfile.
-        GitError: git cannot read one.
+def _without_heredocs(text: str) -> Iterator[str]:
+    """The lines of a Dockerfile without the content of heredocs, which dockerfile-parse does not know.
+
+    https://docs.docker.com/reference/dockerfile/#here-documents
     """
-    makers = {package.reference: package.image for package in packages}
-    return {
-        package.image: tuple(
-            dict.fromkeys(
-                makers[image] for image in images if image in makers and makers[image] != package.image
-            )
+    ends: list[tuple[str, bool]] = []
+    within = False
+    for line in text.removeprefix("\ufeff").splitlines():
+        if ends and not within:
+            if (line.lstrip("\t") if ends[0][1] else line) == ends[0][0]:
+                ends.pop(0)
+            continue
+        if within or _WITH_HEREDOC.match(line):
+            ends += [(end, bool(dash)) for dash, _, end in _HEREDOC.findall(line)]
+            within = line.rstrip().endswith("\\")
+        yield line
+
+
+def _words(value: str) -> list[str]:
+    """The words of a value, without quotes."""
+    return [WordSplitter(word).dequote() for word in WordSplitter(value).split(dequote=False)]
+
+
+def _substitute(text: str, variables: Mapping[str, str]) -> str:
+    """The text with `$A`, `${A}`, `${A:-default}` and `${A:+other}` replaced; unknown variables are empty.
+
+    https://docs.docker.com/reference/dockerfile/#environment-replacement
+    """
+
+    def value(match: re.Match[str]) -> str:
+        if match["escaped"]:
+            return match["escaped"]
+        known = variables.get(match["plain"] or match["name"], "")
+        if match["sign"] == "-":
+            return known or _substitute(match["word"], variables)
+        if match["sign"] == "+":
+            return _substitute(match["word"], variables) if known else ""
+        return known
+
+    return _VARIABLE.sub(value, text)
+
+
+def needs(
+    packages: Sequence[Package], args: Mapping[str, str]
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Package name to its dependencies, and warnings; a package without a Dockerfile is an InputError.
+
+    A dependency is a package whose image, with its current tag, is a base image. A base image with another
+    tag of a package gives a warning: this push does not make it. A package's build arguments override `args`.
+    """
+    makers = {package.reference: package for package in packages}
+    by_name = {package.reference.name: package for package in packages}
+    dependencies: dict[str, tuple[str, ...]] = {}
+    warnings: list[str] = []
+    for package, images in _base_images(packages, args):
+        made = [makers[image].image for image in images if image in makers]
+        dependencies[package.image] = tuple(dict.fromkeys(name for name in made if name != package.image))
+        warnings += (
+            f"{package.image}: its base image is {image.familiar}, but this push makes "
+            f"{by_name[image.name].reference.familiar}"
+            for image in images
+            if by_name.get(image.name, package) is not package and image != by_name[image.name].reference
         )
-        for package, images in _base_images(packages, args)
-    }
-
-
-def stale_needs(packages: Sequence[Package], args: Mapping[str, str]) -> tuple[str, ...]:
-    """Warnings about base images that are packages of this push, but with a tag that it does not make.
-
-    Raises:
-        InputError: a package has no Dockerfile.
-        GitError: git cannot read one.
-    """
-    makers = {package.reference.name: package for package in packages}
-    return tuple(
-        f"{package.image}: its base image is {image.familiar}, but this push makes "
-        f"{makers[image.name].reference.familiar}"
-        for package, images in _base_images(packages, args)
-        for image in images
-        if image.name in makers
-        and makers[image.name] is not package
-        and image != makers[image.name].reference
-    )
+    return dependencies, tuple(warnings)
 
 
 def _base_images(
     packages: Sequence[Package], args: Mapping[str, str]
-) -> Iterator[tuple[Package, tuple[Reference, ...]]]:
+) -> Iterator[tuple[Package, list[Reference]]]:
     texts = _dockerfiles(packages)
     for package in packages:
         own = (text.partition("=") for text in package.yml.build_args)
         known = {**args, **{name: value for name, _, value in own}}
-        references = map(_reference, images_of(texts[package.image], known))
-        yield package, tuple(reference for reference in references if reference)
-
-
-def _reference(image: str) -> Reference | None:
-    """The reference of an image; None for a name that is not a valid reference."""
-    try:
-        return Reference.parse(image)
-    except InputError:
-        return None
+        images: list[Reference] = []
+        for image in images_of(texts[package.image], known):
+            with suppress(InputError):  # not a valid reference, so not one of a package
+                images.append(Reference.parse(image))
+        yield package, images
 
 
 def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
@@ -147,8 +183,13 @@ def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
         if package.commit and not package.dirty:
             path = posixpath.join(package.trees[0].path, package.yml.dockerfile)
             commits.setdefault((package.repository, package.commit), {})[path] = package
-        else:
-            texts[package.image] = _working_dockerfile(package)
+            continue
+        try:
+            texts[package.image] = (Path(package.directory) / package.yml.dockerfile).read_text(
+                errors="replace"
+            )
+        except OSError as error:
+            raise _missing(package) from error
     for (top, commit), paths in commits.items():
         found = read_files(top, commit, tuple(paths))
         for path, package in paths.items():
@@ -156,13 +197,6 @@ def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
                 raise _missing(package)
             texts[package.image] = found[path].decode(errors="replace")
     return texts
-
-
-def _working_dockerfile(package: Package) -> str:
-    try:
-        return (Path(package.directory) / package.yml.dockerfile).read_text(errors="replace")
-    except OSError as error:
-        raise _missing(package) from error
 
 
 def _missing(package: Package) -> InputError:

@@ -39,13 +39,6 @@ class Repository:
     commit: str | None
     """Hex; None if there are no commits yet."""
 
-    def relative(self, path: Path) -> str | None:
-        """The path from the top; "" for the top itself, None for a path outside."""
-        if not path.is_relative_to(self.top):
-            return None
-        relative = path.relative_to(self.top).as_posix()
-        return "" if relative == "." else relative
-
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -70,11 +63,7 @@ def top_of(directory: Path) -> Path | None:
 
 
 def open_repository(top: Path, revision: str = "HEAD") -> Repository:
-    """The repository whose working tree is `top`, at a commit.
-
-    Raises:
-        GitError: git is missing or cannot read the repository, or the revision names no commit.
-    """
+    """The repository whose working tree is `top`, at a commit."""
     if not revision or revision.startswith("-"):
         raise GitError(f"{revision!r} is not a commit")
     answer = _git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}")
@@ -138,7 +127,6 @@ def tags_on_head(directories: Iterable[str]) -> list[str]:
     """The git tags on HEAD of the repositories of these directories, sorted.
 
     Raises:
-        GitError: git is missing.
         InputError: the repositories have different tags, so none of them can be meant for all packages.
     """
     tops = dict.fromkeys(top_of(Path(directory).resolve()) for directory in directories)

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
+import stat
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.errors import GitError
+from farm.errors import GitError, InputError
 from farm.model import GitTree
-from farm.package.dirty_files import read_contents
-from farm.package.git import Changes, Repository, open_repository, read_changes, read_trees, top_of
+from farm.package.git import Changes, open_repository, read_changes, read_trees, top_of, tracked_files
 from farm.package.tags import combined_hash, dirty_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from farm.package.sources import PackageSource
-    from farm.package.tag_options import TagOptions
+    from farm.package.git import Repository
+    from farm.package.read_packages import PackageSource
+    from farm.package.tags import TagOptions
+
+_PIECE = 1 << 20
+_UNQUOTED = re.compile(rb"[ !#-\[\]-~]*")
+"""Names that `git ls-files` does not quote: printable ASCII without the quotation mark and the backslash.
+
+https://git-scm.com/docs/git-config#Documentation/git-config.txt-corequotePath
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +43,7 @@ class GitFacts:
         return any(self.changes.under(_relative(self.repository, source, path)) for path in source.covered)
 
     def trees_of(self, source: PackageSource, options: TagOptions) -> tuple[GitTree, ...]:
-        """The tree of the package, then those of its extra sources; none if one is missing and not needed.
-
-        Raises:
-            GitError: one is not in the commit, and no fixed hash is given.
-        """
+        """The tree of the package, then those of its extra sources; none if one is missing and not needed."""
         places = ("", *(extra.dst for extra in source.yml.extra_sources))
         trees = []
         for path, dst in zip((source.path, *source.extras), places, strict=True):
@@ -45,7 +51,8 @@ class GitFacts:
             if relative not in self.trees:
                 if options.fixed_hash:
                     return ()
-                raise self._not_in_git(source, f"{relative or path} " if dst else "", options)
+                subject = f"the extra source {relative or path} is" if dst else "is"
+                raise self._not_in_git(source, subject, options)
             trees.append(GitTree(relative, self.trees[relative], dst))
         return tuple(trees)
 
@@ -60,38 +67,55 @@ class GitFacts:
             return clean
         # Linuxkit does not read extra sources. Changed ones are read here, so that every change shows.
         changed = [tree.path for tree in trees[1:] if self.changes.under(tree.path)]
-        return dirty_hash(
-            clean,
-            (
-                piece
-                for path in (hashed, *changed)
-                for piece in read_contents(self.repository, path, self.changes)
-            ),
-        )
+        return dirty_hash(clean, (piece for path in (hashed, *changed) for piece in self._contents(path)))
 
-    def _not_in_git(self, source: PackageSource, extra: str, options: TagOptions) -> GitError:
+    def _contents(self, directory: str) -> Iterator[bytes]:
+        """The bytes of the tracked files of a directory, then of its untracked ones, in pieces.
+
+        Linuxkit leaves out symbolic links, and names that git quotes, because it does not unquote them:
+        https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/git.go (contentHash)
+        Here they are read if they are changed, so that every change shows in the tag; otherwise they are left
+        out, so that the tag is linuxkit's.
+        """
+        changed = set(self.changes.under(directory))
+        untracked = sorted(changed & self.changes.untracked)
+        for path in (*tracked_files(self.repository, directory), *untracked):
+            if path in changed or _UNQUOTED.fullmatch(path):
+                name = Path(os.fsdecode(os.fsencode(self.repository.top) + b"/" + path))
+                yield from _read_file(name, links=path in changed)
+
+    def _not_in_git(self, source: PackageSource, subject: str, options: TagOptions) -> GitError:
         if self.repository.commit is None:
             return GitError(
                 f"{source.directory}: its repository has no commits yet", hint="git add and git commit it"
             )
         at = f" at {options.hash_commit}" if options.other_commit else ""
-        subject = f"the extra source {extra}is" if extra else "is"
         return GitError(
             f"{source.directory}: {subject} not in git{at}",
             hint="git add and git commit it; a tag is made from git",
         )
 
 
-def read_facts(sources: Iterable[PackageSource], options: TagOptions) -> dict[Path | None, GitFacts]:
-    """What git says about these packages, by the top directory of their repository.
+def _read_file(name: Path, *, links: bool) -> Iterator[bytes]:
+    try:
+        kind = name.lstat().st_mode
+        if stat.S_ISLNK(kind) and links:
+            yield os.fsencode(name.readlink())
+        if stat.S_ISREG(kind):
+            with name.open("rb") as file:
+                while piece := file.read(_PIECE):
+                    yield piece
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
-    Raises:
-        GitError: git cannot read a repository, or a directory is outside the package's repository.
-    """
+
+def read_facts(sources: Iterable[PackageSource], options: TagOptions) -> dict[Path | None, GitFacts]:
+    """What git says about these packages, by the top directory of their repository."""
     groups: dict[Path, list[PackageSource]] = {}
     for source in sources:
-        top = top_of(source.path)
-        if top:
+        if top := top_of(source.path):
             groups.setdefault(top, []).append(source)
     return {top: _read_facts(top, group, options) for top, group in groups.items()}
 
@@ -107,7 +131,8 @@ def _read_facts(top: Path, sources: Sequence[PackageSource], options: TagOptions
 
 
 def _relative(repository: Repository, source: PackageSource, path: Path) -> str:
-    relative = repository.relative(path)
-    if relative is None:
+    """The path from the top; "" for the top itself."""
+    if not path.is_relative_to(repository.top):
         raise GitError(f"{source.directory}: {path} is outside its repository {repository.top}")
-    return relative
+    relative = path.relative_to(repository.top).as_posix()
+    return "" if relative == "." else relative

@@ -15,8 +15,8 @@ from git.exc import GitCommandError, ODBError
 from git.exc import GitError as GitPythonError
 
 from farm.errors import GitError
-from farm.package.object_ids import DIRECTORY, SYMLINK
 from farm.package.tarball import PIECE, Entry, printable
+from farm.package.tree_hash import DIRECTORY, SYMLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -33,21 +33,13 @@ def _commit_time(repository: str, commit: str) -> float:
 
 
 def commit_time(package: Package) -> float | None:
-    """The time of the package's commit, in seconds since 1970; None for a package outside git.
-
-    Raises:
-        GitError: git cannot read the commit.
-    """
+    """The time of the package's commit, in seconds since 1970; None for a package outside git."""
     return _commit_time(package.repository, package.commit) if package.commit else None
 
 
 @contextmanager
 def opened(repository: str) -> Iterator[Objects]:
-    """The objects of the repository with this working tree.
-
-    Raises:
-        GitError: git cannot read the repository or, within the `with` block, an object.
-    """
+    """The objects of the repository with this working tree; inside, git's errors become GitErrors."""
     try:
         with Repo(repository, expand_vars=False) as repo:
             objects = Objects(repo)
@@ -79,11 +71,7 @@ class Objects:
         return float(self._repo.commit(commit).committed_date)
 
     def last_change(self, commit: str, directories: Sequence[str]) -> int:
-        """The time of the last commit that changed the directories, in seconds since 1970.
-
-        Raises:
-            GitError: the clone is too shallow to contain that commit.
-        """
+        """The time of the last commit that changed the directories, in seconds since 1970."""
         paths = [f":(top,literal){directory}" if directory else ":(top)" for directory in directories]
         words = str(self._git("rev-list", "--max-count=1", "--timestamp", commit, "--", *paths)).split()
         seconds, changed = words or [str(int(self.commit_time(commit))), commit]
@@ -99,9 +87,6 @@ class Objects:
         """Every file, link and directory of a tree, as entries below a directory of the context.
 
         https://git-scm.com/docs/git-ls-tree#_output_format
-
-        Raises:
-            GitError: the tree contains a submodule.
         """
         prefix = below.encode(errors="surrogateescape") + b"/" if below else b""
         listing: bytes = self._git(
@@ -118,11 +103,7 @@ class Objects:
             yield self._entry(prefix + path, mode.lstrip("0"), oid, size)
 
     def content(self, oid: str) -> Iterator[bytes]:
-        """The content of a blob in pieces; read them all before the next call, which uses the same pipe.
-
-        Raises:
-            GitError: the blob is missing, as in a damaged repository.
-        """
+        """The content of a blob in pieces; read them all before the next call, which uses the same pipe."""
         try:
             stream = self._reading = self._repo.odb.stream(bytes.fromhex(oid))
         except (ValueError, OSError) as error:

@@ -2,33 +2,71 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from farm.errors import InputError
+from farm.errors import BuildYmlError, InputError, combine
 from farm.model import Package, Reference
 from farm.package.build_args import resolve_tags
+from farm.package.build_yml import read_build_yml
 from farm.package.git import top_of
 from farm.package.git_facts import read_facts
-from farm.package.sources import read_sources, refuse_same_image
-from farm.package.tag_options import TagOptions
-from farm.package.tags import render_tag
+from farm.package.tags import TagOptions, render_tag
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+    from farm.model import BuildYml
     from farm.package.git_facts import GitFacts
-    from farm.package.sources import PackageSource
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSource:
+    """A package directory and its build.yml, with options applied."""
+
+    directory: str
+    """As the user named it."""
+    path: Path
+    """Absolute, symbolic links resolved."""
+    hashed: Path
+    """The directory whose tree hash becomes the tag: `path`, or --hash-path."""
+    yml: BuildYml
+    extras: tuple[Path, ...]
+    """The absolute paths of the extra sources."""
+
+    @property
+    def covered(self) -> tuple[Path, ...]:
+        """The directories in which an uncommitted change makes the package dirty."""
+        return (self.hashed, *self.extras)
+
+
+def directories_below(directories: Iterable[str], build_yml: str) -> list[str]:
+    """The directories, at or below these, that contain a build.yml.
+
+    Raises:
+        InputError: there is none, or `build_yml` is not a path below a package directory.
+    """
+    name = Path(build_yml)
+    if not name.parts or name.is_absolute() or ".." in name.parts:
+        raise InputError(
+            f"--build-yml {build_yml}: must be a path below the package directory", hint="leave out --all"
+        )
+    found: list[str] = []
+    for directory in directories:
+        hits = sorted(Path(directory).rglob(build_yml))
+        found += [str(hit.parents[len(name.parts) - 1]) for hit in hits if ".git" not in hit.parts]
+    if not found:
+        raise InputError(
+            f"{', '.join(directories)}: no package found below", hint=f"a package has a {build_yml}"
+        )
+    return found
 
 
 def read_packages(directories: Sequence[str], options: TagOptions, *, apart: bool = False) -> list[Package]:
     """The packages of these directories, in order; a directory that is named twice counts once.
 
-    Args:
-        directories: of the packages.
-        options: what overrides their build.yml.
-        apart: whether two packages may make the same image.
+    Two packages may make the same image only if they are looked at `apart`.
 
     Raises:
         BuildYmlError: a build.yml is missing or breaks a rule.
@@ -38,9 +76,9 @@ def read_packages(directories: Sequence[str], options: TagOptions, *, apart: boo
     named: dict[Path, str] = {}
     for directory in directories:
         named.setdefault(Path(directory).resolve(), directory)
-    sources = read_sources(named, options)
+    sources = _read_sources(named, options)
     if not apart:
-        refuse_same_image(sources)
+        _refuse_same_image(sources)
     packages = _packages(sources, options)
     return [_with_resolved_args(package, packages) for package in packages]
 
@@ -50,17 +88,53 @@ def _with_resolved_args(package: Package, submitted: Sequence[Package]) -> Packa
 
     Submitted packages have the tag that they are submitted with, others that of their own build.yml.
     """
-    args = package.yml.build_args
     known = {Path(one.directory).resolve(): one for one in submitted}
 
     def find(directories: Sequence[Path]) -> list[Package]:
         others = {directory: str(directory) for directory in directories if directory not in known}
         options = TagOptions()
-        read = {Path(one.directory): one for one in _packages(read_sources(others, options), options)}
+        read = {Path(one.directory): one for one in _packages(_read_sources(others, options), options)}
         return [(known | read)[directory] for directory in directories]
 
-    resolved = resolve_tags(args, Path(package.directory).resolve(), find)
-    return package if resolved == args else replace(package, yml=replace(package.yml, build_args=resolved))
+    here, args = Path(package.directory).resolve(), package.yml.build_args
+    resolved = tuple(one for text in args for one in resolve_tags(text, here, find))
+    return replace(package, yml=replace(package.yml, build_args=resolved))
+
+
+def _read_sources(directories: Mapping[Path, str], options: TagOptions) -> list[PackageSource]:
+    """The sources of these directories: resolved path to the name that the user gave it."""
+    sources, errors = [], []
+    for path, directory in directories.items():
+        try:
+            sources.append(_read_source(directory, path, options))
+        except BuildYmlError as error:
+            errors.append(error)
+    if errors:
+        raise combine(errors)
+    return sources
+
+
+def _read_source(directory: str, path: Path, options: TagOptions) -> PackageSource:
+    yml = options.apply(read_build_yml(Path(directory) / options.build_yml))
+    hashed = Path(options.hash_path).resolve() if options.hash_path else path
+    if not path.is_relative_to(hashed):
+        raise InputError(
+            f"{directory}: is not below --hash-path {options.hash_path}",
+            hint="name a directory that contains the package",
+        )
+    extras = tuple((path / extra.src).resolve() for extra in yml.extra_sources)
+    return PackageSource(directory, path, hashed, yml, extras)
+
+
+def _refuse_same_image(sources: Iterable[PackageSource]) -> None:
+    seen: dict[str, str] = {}
+    for source in sources:
+        image = f"{source.yml.org}/{source.yml.image}"
+        first = seen.setdefault(image, source.directory)
+        if first != source.directory:
+            raise InputError(
+                f"{first} and {source.directory} both make {image}", hint="give one of them another image"
+            )
 
 
 def _packages(sources: Sequence[PackageSource], options: TagOptions) -> list[Package]:

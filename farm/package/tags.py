@@ -1,4 +1,4 @@
-"""From hashes to a package's tag, by the rules of linuxkit: pure functions.
+"""A package's tag: the flags that decide about it, and how it follows from hashes, by the rules of linuxkit.
 
 https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/pkglib.go (NewFromConfig)
 """
@@ -6,36 +6,88 @@ https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/pkglib.
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from farm.errors import InputError
+from farm.errors import DirtyError, InputError
+from farm.package.build_args import override
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from farm.model import BuildYml, Package
+
+_HEAD = "HEAD"
 _HASH = re.compile(r"\{\{\s*\.Hash\s*\}\}")
 _DIRTY_DIGITS = 7
 
 
-def combined_hash(hashes: Sequence[str]) -> str:
-    """The tree hash of a package, or sha1 over its own hash and those of its extra sources.
+@dataclass(frozen=True, slots=True)
+class TagOptions:
+    """What overrides build.yml: each field is a flag of `linuxkit pkg`; None keeps what build.yml says."""
 
-    Args:
-        hashes: hex tree hashes: the package's, then those of its extra sources in order.
-    """
+    org: str | None = None
+    hash: str | None = None
+    """The hash to use instead of git's."""
+    hash_commit: str = _HEAD
+    hash_path: str | None = None
+    """A directory that contains the packages; its tree hash is used instead of theirs."""
+    tag: str | None = None
+    """The tag template."""
+    dev: bool = False
+    """Organisation `user` and hash "dev", unless `org` and `hash` are given."""
+    user: str | None = None
+    force_dirty: bool = False
+    build_yml: str = "build.yml"
+    dockerfile: str | None = None
+    network: bool | None = None
+    disable_cache: bool | None = None
+    disable_content_trust: bool | None = None
+    build_args: tuple[str, ...] = ()
+    """NAME=VALUE each; they override those of the same name in build.yml."""
+
+    @property
+    def other_commit(self) -> bool:
+        """Whether content is taken from another commit than HEAD."""
+        return self.hash_commit != _HEAD
+
+    @property
+    def fixed_hash(self) -> str | None:
+        """The hash that replaces git's; None if git is asked."""
+        return self.hash or ("dev" if self.dev else None)
+
+    def apply(self, yml: BuildYml) -> BuildYml:
+        """A build.yml with what overrides it; refuses a Dockerfile outside the package."""
+        values = {
+            "org": self.org or (self.user if self.dev else None),
+            "tag": self.tag,
+            "dockerfile": _inside_package(self.dockerfile) if self.dockerfile else None,
+            "network": self.network,
+            "disable_cache": self.disable_cache,
+            "disable_content_trust": self.disable_content_trust,
+        }
+        given: dict[str, Any] = {name: value for name, value in values.items() if value not in (None, "")}
+        return replace(yml, build_args=override(yml.build_args, self.build_args), **given)
+
+
+def _inside_package(dockerfile: str) -> str:
+    path = posixpath.normpath(dockerfile)
+    if path.startswith(("/", "../")) or path in ("..", "."):
+        raise InputError(f"--dockerfile {dockerfile}: must be a file in the package's directory or below")
+    return path
+
+
+def combined_hash(hashes: Sequence[str]) -> str:
+    """The tree hash of a package, or sha1 over its own hash and those of its extra sources in order."""
     if len(hashes) == 1:
         return hashes[0]
     return hashlib.sha1("".join(hashes).encode(), usedforsecurity=False).hexdigest()
 
 
 def dirty_hash(clean: str, contents: Iterable[bytes]) -> str:
-    """The hash of a dirty package: HASH-dirty-XXXXXXX.
-
-    Args:
-        clean: the hash that the package has without its changes.
-        contents: the bytes of its files, in pieces of any size.
-    """
+    """HASH-dirty-XXXXXXX, from the hash without the changes and the files, in pieces of any size."""
     digest = hashlib.sha256()
     for piece in contents:
         digest.update(piece)
@@ -43,11 +95,19 @@ def dirty_hash(clean: str, contents: Iterable[bytes]) -> str:
 
 
 def render_tag(template: str, hash_: str) -> str:
-    """A tag template with `{{.Hash}}` replaced.
-
-    Raises:
-        InputError: the template contains another placeholder.
-    """
+    """A tag template with `{{.Hash}}` replaced; refuses other placeholders."""
     if "{{" in _HASH.sub("", template):
         raise InputError(f"invalid tag template {template!r}", hint="it may contain {{.Hash}} and plain text")
     return _HASH.sub(lambda _: hash_, template)
+
+
+def require_committed(package: Package) -> str:
+    """The commit of a package; a DirtyError for uncommitted changes, an InputError for one outside git."""
+    if package.dirty:
+        raise DirtyError(
+            f"{package.directory}: has uncommitted changes, but a tag names committed content",
+            hint="commit or stash them; `git status` shows which",
+        )
+    if not package.commit:
+        raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")
+    return package.commit

@@ -9,12 +9,13 @@ https://www.gnu.org/software/tar/manual/html_node/Standard.html
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass, replace
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError
 from farm.model import digest_from_hex
-from farm.package.object_ids import DIRECTORY, EXECUTABLE, FILE, GROUP_WRITABLE, SYMLINK, blob_id
+from farm.package.tree_hash import DIRECTORY, EXECUTABLE, FILE, GROUP_WRITABLE, SYMLINK, blob_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -50,48 +51,45 @@ class Entry:
     """The target of a link."""
 
 
+@dataclass(frozen=True, slots=True)
+class Context:
+    """A packed context: the digest (sha256:HEX) of the uncompressed tar, and its size in bytes."""
+
+    digest: str
+    size: int
+
+
 class TarWriter:
-    """Writes a tar; `digest` and `size` are those of the bytes written so far."""
+    """Writes a tar."""
 
     def __init__(self, into: IO[bytes], mtime: int) -> None:
-        self.size = 0
-        self._into, self._mtime, self._sha256 = into, mtime, hashlib.sha256()
-
-    @property
-    def digest(self) -> str:
-        """sha256:HEX of the bytes written so far."""
-        return digest_from_hex(self._sha256.hexdigest())
+        self._into, self._mtime, self._sha256, self._size = into, mtime, hashlib.sha256(), 0
 
     def add(self, entry: Entry, content: Iterable[bytes] = ()) -> None:
         """Write an entry; `content` is that of a file, in pieces whose sizes add up to its size."""
         self._write(header(entry, self._mtime))
         for piece in content:
             self._write(piece)
-        self._write(bytes(-self.size % _BLOCK))
+        self._write(bytes(-self._size % _BLOCK))
 
-    def close(self) -> None:
+    def close(self) -> Context:
         """Write the end of the tar; does not close the file."""
         self._write(bytes(2 * _BLOCK))
-        self._write(bytes(-self.size % _RECORD))
+        self._write(bytes(-self._size % _RECORD))
+        return Context(digest_from_hex(self._sha256.hexdigest()), self._size)
 
     def _write(self, data: bytes) -> None:
         self._into.write(data)
         self._sha256.update(data)
-        self.size += len(data)
+        self._size += len(data)
 
 
 def header(entry: Entry, mtime: int) -> bytes:
     """The header of an entry, after those of a long name or target; `mtime` is Unix time in seconds."""
     name = entry.path + b"/" if entry.mode == DIRECTORY else entry.path
     longs = [_long(b"K", entry.target), _long(b"L", name)]
-    block = _block(
-        _TYPES[entry.mode],
-        name,
-        size=entry.size,
-        bits=_BITS[entry.mode],
-        mtime=mtime,
-        target=entry.target,
-    )
+    kind, bits = _TYPES[entry.mode], _BITS[entry.mode]
+    block = _block(kind, name, size=entry.size, bits=bits, mtime=mtime, target=entry.target)
     return b"".join([*longs, block])
 
 
@@ -110,9 +108,8 @@ def _block(
     # magic and version. The rest (uname, gname, devices, prefix) is zero.
     front = name[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"%07o\0%07o\0%07o\0" % (bits, 0, 0)
     front += _number(size) + _number(mtime)
-    back = (kind + target[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"ustar  \0").ljust(
-        _BLOCK - len(front) - 8, b"\0"
-    )
+    back = kind + target[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"ustar  \0"
+    back = back.ljust(_BLOCK - len(front) - 8, b"\0")
     checksum = sum(front) + sum(back) + 8 * ord(" ")
     return front + b"%06o\0 " % checksum + back
 
@@ -122,21 +119,15 @@ def _number(value: int) -> bytes:
     return b"%011o\0" % value if value < _OCTAL_LIMIT else b"\x80" + value.to_bytes(11)
 
 
-def read_entries(tar: IO[bytes]) -> Iterator[Entry]:
-    """The entries of a tar in their order. Checks every byte; files are not kept in memory.
+class TarReader:
+    """Reads a tar as `TarWriter` writes it; any other is a ContextError. Files are not kept in memory."""
 
-    Raises:
-        ContextError: the tar is truncated, or not in the form that `TarWriter` writes.
-    """
-    return _TarReader(tar).entries()
-
-
-class _TarReader:
     def __init__(self, tar: IO[bytes]) -> None:
         self._tar = tar
         self._at = 0
 
     def entries(self) -> Iterator[Entry]:
+        """The entries in their order; checks every byte."""
         while any(block := self._take(_BLOCK)):
             yield self._entry(block)
         if any(self._take(_BLOCK + -(self._at + _BLOCK) % _RECORD)) or self._tar.read(1):
@@ -167,19 +158,17 @@ class _TarReader:
             raise ContextError(
                 f"the context contains an entry of type {kind!r}, mode {bits:o}: {printable(name)}"
             )
-        mode = _MODES[kind, bits]
-        if mode == DIRECTORY:
-            return Entry(name.removesuffix(b"/"), mode, size=self._size(block))
+        mode, size = _MODES[kind, bits], self._size(block)
         if mode == SYMLINK:
-            return Entry(name, mode, target=target or block[157:257].rstrip(b"\0"), size=self._size(block))
-        return Entry(name, mode, size=self._size(block))
+            return Entry(name, mode, target=target or block[157:257].rstrip(b"\0"), size=size)
+        return Entry(name.removesuffix(b"/") if mode == DIRECTORY else name, mode, size=size)
 
     def _with_content(self, entry: Entry) -> Entry:
-        if entry.mode in (DIRECTORY, SYMLINK):
-            if entry.size:
-                raise self._malformed(f"{printable(entry.path)} has content")
-            if entry.mode == DIRECTORY:
-                return entry
+        if entry.mode in (DIRECTORY, SYMLINK) and entry.size:
+            raise self._malformed(f"{printable(entry.path)} has content")
+        if entry.mode == DIRECTORY:
+            return entry
+        if entry.mode == SYMLINK:
             return replace(entry, oid=blob_id([entry.target], len(entry.target)))
         oid = blob_id(self._pieces(entry.size), entry.size)
         if any(self._take(-entry.size % _BLOCK)):
@@ -215,10 +204,8 @@ def _value(digits: bytes) -> int:
     if digits.startswith(b"\x80"):
         return int.from_bytes(digits[1:])
     octal = digits.rstrip(b"\0 ")
-    try:
-        return int(octal, 8) if octal.isdigit() else 0
-    except ValueError:  # an 8 or a 9: the comparison of the header will fail
-        return 0
+    # Of anything else than octal digits it is 0, and the comparison of the header will fail.
+    return int(octal, 8) if re.fullmatch(rb"[0-7]+", octal) else 0
 
 
 def printable(path: bytes) -> str:

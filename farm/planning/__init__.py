@@ -2,6 +2,5 @@
 
 May import: trust, state, registry, package, settings, syntax, system, model, errors.
 Must not know: builders, Celery, the command line.
-Public: prepare (prepare_plan), make_plan (decide), Plan (plan), PushOptions (push_options), make_run
-(make_run).
+Public: prepare (prepare_plan), make_plan (decide), Plan (plan), PushOptions (plan), make_run (make_run).
 """

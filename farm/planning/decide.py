@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
+from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError
-from farm.package.committed import require_committed
-from farm.planning.dependency_order import in_order
-from farm.planning.plan import PackagePlan, Plan, PublishedPackage
-from farm.planning.push_options import PushOptions, arches_of, is_signed
+from farm.planning.plan import PackagePlan, Plan, PublishedPackage, PushOptions, arches_of, is_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -16,15 +14,13 @@ if TYPE_CHECKING:
     from farm.model import Package
 
 
-def refuse_unpushable(packages: Sequence[Package]) -> None:
-    """Refuse packages whose tag does not name committed content.
-
-    Raises:
-        DirtyError: a package has uncommitted changes.
-        InputError: a package is not in git.
-    """
-    for package in packages:
-        require_committed(package)
+def in_order(names: Iterable[str], needs: Mapping[str, Sequence[str]]) -> list[str]:
+    """The names, each after those that it needs, otherwise in the given order; a cycle is an InputError."""
+    graph = TopologicalSorter({name: needs.get(name, ()) for name in names})
+    try:
+        return list(graph.static_order())
+    except CycleError as error:
+        raise InputError(f"packages depend on one another in a cycle: {' → '.join(error.args[1])}") from error
 
 
 def make_plan(
@@ -34,14 +30,7 @@ def make_plan(
     options: PushOptions,
     warnings: Sequence[str] = (),
 ) -> Plan:
-    """Decide what is left to do.
-
-    Args:
-        packages: what was submitted.
-        published: package name to what is published of it.
-        needs: package name to its dependencies among the packages.
-        options: what was asked for.
-        warnings: what the maintainer should know.
+    """Decide what is left to do; `published` and `needs` (other packages) are by package name.
 
     Raises:
         InputError: packages depend on one another in a cycle, a package is built for none of the

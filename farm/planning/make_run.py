@@ -1,15 +1,18 @@
-"""From a plan to the run that carries it out: pure functions."""
+"""Pure functions from a plan to the run that carries it out, and from that to the run that repeats it."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from farm.errors import StateError
 from farm.model import Copy, Job, PackageWork, Run
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from farm.planning.plan import PackagePlan, Plan
+    from farm.state.records import PackageRecord, RunRecord
 
     Pairs = tuple[tuple[str, str], ...]
 
@@ -24,16 +27,10 @@ def make_run(
     created: float,
     partial: bool = False,
 ) -> Run:
-    """The run that carries out a plan.
+    """The run that carries out a plan; `created` is Unix time in seconds.
 
-    Args:
-        plan: what is left to do.
-        contexts: package name to the digest of its build context.
-        arguments: package name to its (labels, build arguments).
-        run: its name.
-        submitter: USER@HOST.
-        created: Unix time, seconds.
-        partial: whether an index may be published while an architecture is missing.
+    The digests of the build contexts and the arguments (labels, build arguments) are by package name. With
+    `partial`, an index may be published while an architecture is missing.
     """
     works = tuple(
         _work(
@@ -96,3 +93,58 @@ def _work(
         partial=partial,
         images_only=plan.images_only,
     )
+
+
+def to_repeat(record: RunRecord, chosen: Sequence[str] = ()) -> dict[str, str]:
+    """What a retry repeats: the packages of a run, in its order, that failed or were cancelled.
+
+    If some are chosen, only those. Their dependencies that failed or were cancelled are added.
+
+    Returns:
+        Package to the package that needs it, or to "" if it was chosen.
+
+    Raises:
+        StateError: one of them needs a package that is still in progress.
+    """
+    asked = [
+        name
+        for name, package in record.packages.items()
+        if _unsuccessful(package) and (not chosen or name in chosen)
+    ]
+    needed = dict.fromkeys(asked, "")
+    unchecked = list(asked)
+    while unchecked:
+        name = unchecked.pop()
+        for need in record.packages[name].needs:
+            package = record.packages[need]
+            if not package.state.ended:
+                raise StateError(
+                    f"{name} needs {need}, which is still {package.state} in {record.id}",
+                    hint=f"farm retry {record.id} when that has ended",
+                )
+            if _unsuccessful(package) and need not in needed:
+                needed[need] = name
+                unchecked.append(need)
+    return {name: needed[name] for name in record.packages if name in needed}
+
+
+def _unsuccessful(package: PackageRecord) -> bool:
+    return package.state.ended and not package.state.succeeded
+
+
+def again(
+    record: RunRecord, works: Sequence[PackageWork], *, run: str, submitter: str, created: float
+) -> Run:
+    """The run that repeats of an ended run only what failed, was cancelled or was lost.
+
+    Its works are those for the packages of `to_repeat`; other packages that they need are published.
+    """
+    names = {work.package for work in works}
+    repeated = []
+    for work in works:
+        ended = record.packages[work.package].jobs
+        built = {arch: job.image for arch, job in ended.items() if job.state.succeeded and job.image}
+        jobs = tuple(replace(job, run=run) for job in work.jobs if job.arch not in built)
+        needs = tuple(need for need in work.needs if need in names)
+        repeated.append(replace(work, jobs=jobs, existing=tuple(built.values()), needs=needs))
+    return Run(run, submitter, created, tuple(repeated), retry_of=record.id)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError
-from farm.package.dockerfile import needs, stale_needs
+from farm.model import ARCHES
+from farm.package.dockerfile import needs
 from farm.package.git import read_files
 from farm.package.read_packages import read_packages
-from farm.planning.decide import make_plan, refuse_unpushable
-from farm.planning.lookup import look_up
+from farm.package.tags import require_committed
+from farm.planning.decide import make_plan
+from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_signed
+from farm.registry.index import holds
 from farm.registry.open_registry import open_registry
+from farm.registry.published_images import PublishedImages, look_up_all
 from farm.trust.choice import make_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
 
-    from farm.model import Package
-    from farm.package.tag_options import TagOptions
+    from farm.model import ArchImage, Descriptor, Package
+    from farm.package.tags import TagOptions
     from farm.planning.plan import Plan
-    from farm.planning.push_options import PushOptions
+    from farm.registry.client import Registry
     from farm.settings import Settings
+    from farm.trust.signer import Signature, Signer
 
 
 def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, options: PushOptions) -> Plan:
@@ -33,21 +41,17 @@ def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, op
         RegistryError, TrustError: what is published or signed cannot be read.
     """
     packages = read_packages(directories, tags)
-    refuse_unpushable(packages)
+    for package in packages:
+        require_committed(package)
     refuse_other_build_yml(packages, tags)
-    arguments = dict(settings.build_args)
-    dependencies = needs(packages, arguments)
+    dependencies, warnings = needs(packages, dict(settings.build_args))
     with open_registry(settings) as registry:
-        published = look_up(packages, registry, lambda: make_signer(settings, registry.credentials), options)
-    return make_plan(packages, published, dependencies, options, stale_needs(packages, arguments))
+        published = _look_up(packages, registry, lambda: make_signer(settings, registry.credentials), options)
+    return make_plan(packages, published, dependencies, options, warnings)
 
 
 def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> None:
-    """Refuse to build the content of another commit with the build.yml of the working directory.
-
-    Raises:
-        InputError: the build.yml of a package differs at that commit.
-    """
+    """Refuse to build the content of another commit if the working directory's build.yml differs from it."""
     if not tags.other_commit:
         return
     groups: dict[tuple[str, str], dict[str, Package]] = defaultdict(dict)
@@ -64,3 +68,93 @@ def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> Non
                     f"{package.directory}: {Path(path).name} is different at {tags.hash_commit}",
                     hint=f"git checkout {tags.hash_commit}, then push",
                 )
+
+
+def _look_up(
+    packages: Sequence[Package], registry: Registry, signer: Callable[[], Signer], options: PushOptions
+) -> dict[str, PublishedPackage]:
+    """Package name to what is published and signed of it: registry and signer are asked at the same time.
+
+    An error of one of them never means that nothing is there. The signer is made only if it is needed.
+    """
+    more = ARCHES if options.every_image else ()
+    arches = {one.reference: tuple(dict.fromkeys((*arches_of(one, options), *more))) for one in packages}
+    names = sorted({package.reference.name for package in packages if is_signed(package, options)})
+    with ThreadPoolExecutor(2) as pool:
+        images = pool.submit(look_up_all, registry, arches)
+        signed = pool.submit(signer().signed, names) if names else None
+        published, signatures = images.result(), signed.result() if signed else {}
+    targets = [package.reference.with_tag(options.release) for package in packages if options.release]
+    releases = registry.at_once(registry.head, targets) if targets else [None] * len(packages)
+    return {
+        package.image: _published(
+            published[package.reference],
+            signatures.get(package.reference.name, {}),
+            package,
+            options,
+            release,
+        )
+        for package, release in zip(packages, releases, strict=True)
+    }
+
+
+def _published(
+    images: PublishedImages,
+    signed: Mapping[str, Signature],
+    package: Package,
+    options: PushOptions,
+    release: Descriptor | None,
+) -> PublishedPackage:
+    def is_signed_as(descriptor: Descriptor | None, tag: str | None) -> bool:
+        signature = signed.get(str(tag))
+        return bool(signature and descriptor and signature.digest == descriptor.digest)
+
+    held = (arch for arch, image in images.images.items() if images.index and holds(images.index, image))
+    return PublishedPackage(
+        images=images.images,
+        index=images.descriptor,
+        indexed_arches=frozenset(held),
+        signed=is_signed_as(images.descriptor, package.reference.tag),
+        release_digest=release.digest if release else None,
+        release_signed=is_signed_as(release, options.release),
+    )
+
+
+def plan_existing_images(
+    directories: Sequence[str],
+    tags: TagOptions,
+    settings: Settings,
+    options: PushOptions,
+    expected: Mapping[str, Collection[ArchImage]] = MappingProxyType({}),
+) -> Plan:
+    """The plan that publishes the existing images of these packages, and builds none.
+
+    Without `only` in the options, images of all architectures are looked up. `expected` are images that will
+    exist when the plan is carried out, by package name.
+
+    Raises:
+        InputError: a package lacks an image, and its index would be partial or empty.
+        RegistryError, TrustError: the registry or the notary server cannot be asked.
+    """
+    plan = prepare(directories, tags, settings, replace(options, every_image=not options.only))
+    items = []
+    for item in plan.packages:
+        images = {image.arch: image for image in expected.get(item.package.image, ())}
+        existing = replace(item.published, images=item.published.images | images)
+        items.append(replace(item, published=existing))
+    return without_builds(replace(plan, packages=tuple(items)), partial=options.partial)
+
+
+def without_builds(plan: Plan, *, partial: bool) -> Plan:
+    """The same plan with nothing to build."""
+    kept = []
+    for planned in plan.packages:
+        item = replace(planned, force=False)
+        if not item.published.images or (item.build and not partial):
+            raise InputError(
+                f"{item.package.reference.familiar}: no image for {', '.join(item.build)}",
+                hint="build it with farm push, or publish without it: --partial",
+            )
+        arches = tuple(arch for arch in ARCHES if arch in item.published.images)
+        kept.append(replace(item, arches=arches, needs=()))
+    return replace(plan, packages=tuple(kept))

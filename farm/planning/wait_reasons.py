@@ -21,12 +21,7 @@ Waits = dict[tuple[str, str], str]
 
 
 def explain(record: RunRecord, lines: Mapping[str, QueuePosition]) -> Waits:
-    """Why each waiting package and job of a run waits.
-
-    Args:
-        record: the run.
-        lines: the queue of each architecture for which it has jobs waiting.
-    """
+    """Why each waiting package and job of a run waits; `lines` are the queues by architecture."""
     waits: Waits = {}
     before: Counter[str] = Counter()
     for name, package in record.packages.items():

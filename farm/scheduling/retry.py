@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.errors import StateError
-from farm.planning.retry_plan import again, to_repeat
+from farm.planning.make_run import again, to_repeat
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import keep_contexts

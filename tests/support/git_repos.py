@@ -64,6 +64,13 @@ def write(repository: Path, files: Mapping[str, str]) -> None:
     do(repository, [{"write": name, "text": text} for name, text in files.items()])
 
 
+def commit_files(repository: Path, files: Mapping[str, str]) -> Path:
+    """Make a repository of these text files, or add them to one, and commit everything."""
+    write(make_repository(repository), files)
+    commit(repository)
+    return repository
+
+
 def commit(repository: Path, message: str = "change", *, date: str = "2024-01-01T00:00:00Z") -> str:
     """Commit everything; returns the commit."""
     git(repository, "add", "-A")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.package.read_packages import read_packages
-from farm.package.tag_options import TagOptions
+from farm.package.tags import TagOptions
 from lab.checkout import EXAMPLES, copy_examples, why_unusable
 from lab.machine import ROOT
 from tests.support.git_repos import make_repository

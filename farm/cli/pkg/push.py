@@ -46,7 +46,7 @@ def push(request: PkgRequest) -> int:
 
 def _push_existing(request: PkgRequest, release: str) -> int:
     """Push the cache's images, unless --image=false, and publish the index, unless --manifest=false."""
-    from farm.planning.existing_images import plan_existing_images
+    from farm.planning.prepare_plan import plan_existing_images
 
     flags = request.flags
     note_build_only_flags(flags)

@@ -47,10 +47,11 @@ def _read_pushable(request: PkgRequest) -> list[Package]:
     """The packages that may be pushed, without those of which all architectures are skipped."""
     from farm.local_build.options import BuildOptions
     from farm.package.read_packages import read_packages
-    from farm.planning.decide import refuse_unpushable
+    from farm.package.tags import require_committed
 
     packages, default_arches = read_packages(request.directories, request.tags), request.settings.arches
-    refuse_unpushable(packages)
+    for package in packages:
+        require_committed(package)
     unskipped = BuildOptions(skip=request.skipped)
     if request.flags.manifest is False:
         print_warnings(unskipped.skipped(packages, default_arches))

@@ -14,7 +14,7 @@ from farm.syntax.setting_types import read_platforms, read_sbom
 
 if TYPE_CHECKING:
     from farm.cli.pkg.pkg_flags import PkgFlags
-    from farm.package.tag_options import TagOptions
+    from farm.package.tags import TagOptions
     from farm.settings import Settings
 
 
@@ -58,7 +58,7 @@ def _settings(flags: PkgFlags, config: Path | None) -> Settings:
 
 def _tag_options(flags: PkgFlags, settings: Settings) -> TagOptions:
     from farm.package.build_args import read_file
-    from farm.package.tag_options import TagOptions
+    from farm.package.tags import TagOptions
 
     return TagOptions(
         org=settings.org,

@@ -14,10 +14,9 @@ from hypothesis import strategies as st
 
 from farm.errors import ContextError
 from farm.model import BuildYml, GitTree, Job, Package, Reference
-from farm.package.object_ids import DIRECTORY, blob_id
 from farm.package.pack_context import pack_context
 from farm.package.tarball import Entry
-from farm.package.tree_hash import context_hash
+from farm.package.tree_hash import DIRECTORY, blob_id, context_hash
 from farm.package.verify_context import verify_context
 from tests.support.git_repos import git, make_repository
 

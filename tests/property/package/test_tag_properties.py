@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from farm.package.read_packages import read_packages
-from farm.package.tag_options import TagOptions
+from farm.package.tags import TagOptions
 from tests.support.git_repos import git, make_repository
 
 if TYPE_CHECKING:

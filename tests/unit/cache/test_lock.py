@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.cache.lock import locked
+from farm.cache.layout import locked
 from farm.errors import CacheBusyError
 
 if TYPE_CHECKING:

@@ -16,13 +16,13 @@ from farm.cli.options import tag_options, with_settings
 from farm.cli.output import print_json
 from farm.cli.push_flags import build_and_publish_options, make_push_options
 from farm.errors import InputError, TrustDeniedError, combine
-from farm.planning.push_options import PushOptions
+from farm.planning.plan import PushOptions
 from farm.settings import FIELDS, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from farm.package.tag_options import TagOptions
+    from farm.package.tags import TagOptions
 
 
 @click.command("probe")

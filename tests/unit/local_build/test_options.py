@@ -11,7 +11,7 @@ from farm.cli.build import select_arches
 from farm.errors import EngineError, InputError
 from farm.local_build.options import BuildOptions, refuse_foreign
 from farm.model import BuildYml, ExtraSource, Package, Reference
-from farm.package.dirty_context import pack_dirty
+from farm.package.pack_context import pack_dirty
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,27 +9,13 @@ import pytest
 from farm.errors import InputError
 from farm.package.build_args import override, read_file
 from farm.package.read_packages import read_packages
-from farm.package.tag_options import TagOptions
-from tests.support.git_repos import commit, make_repository, write
+from farm.package.tags import TagOptions
+from tests.support.git_repos import commit_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
 USING = "image: user\nbuildArgs:\n- BASE=@lkt:pkg:../base\n- PLAIN=a=b\n"
-
-
-@pytest.fixture
-def make(tmp_path: Path) -> Callable[[dict[str, str]], Path]:
-    """Makes a repository with these files committed."""
-
-    def made(files: dict[str, str]) -> Path:
-        repository = make_repository(tmp_path / "repo")
-        write(repository, files)
-        commit(repository)
-        return repository
-
-    return made
 
 
 def test_later_arguments_override_earlier_ones_of_the_same_name() -> None:
@@ -53,16 +39,14 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         read_file(tmp_path / "none")
 
 
-def test_an_argument_may_be_the_tag_of_another_package(make: Callable[[dict[str, str]], Path]) -> None:
-    repository = make({"user/build.yml": USING, "base/build.yml": "image: base\n"})
+def test_an_argument_may_be_the_tag_of_another_package(tmp_path: Path) -> None:
+    repository = commit_files(tmp_path, {"user/build.yml": USING, "base/build.yml": "image: base\n"})
     base, user = read_packages([f"{repository}/base", f"{repository}/user"], TagOptions())
     assert user.yml.build_args == (f"BASE={base.reference.familiar}", "PLAIN=a=b")
 
 
-def test_a_submitted_package_has_the_tag_that_it_is_submitted_with(
-    make: Callable[[dict[str, str]], Path],
-) -> None:
-    repository = make({"user/build.yml": USING, "base/build.yml": "image: base\n"})
+def test_a_submitted_package_has_the_tag_that_it_is_submitted_with(tmp_path: Path) -> None:
+    repository = commit_files(tmp_path, {"user/build.yml": USING, "base/build.yml": "image: base\n"})
     options = TagOptions(org="localhost:5000/me")
     base, user = read_packages([f"{repository}/base", f"{repository}/user"], options)
     (alone,) = read_packages([f"{repository}/user"], options)
@@ -70,15 +54,16 @@ def test_a_submitted_package_has_the_tag_that_it_is_submitted_with(
     assert alone.yml.build_args[0] == f"BASE=linuxkit/base:{base.hash}"
 
 
-def test_a_pattern_gives_an_argument_for_each_package(make: Callable[[dict[str, str]], Path]) -> None:
-    repository = make(
+def test_a_pattern_gives_an_argument_for_each_package(tmp_path: Path) -> None:
+    repository = commit_files(
+        tmp_path,
         {
             "user/build.yml": "image: user\nbuildArgs: ['%_TAG=@lkt:pkgs:../base/*']\n",
             "base/one-a/build.yml": "image: one-a\n",
             "base/two/build.yml": "image: two\n",
             "base/.hidden/build.yml": "image: hidden\n",
             "base/file": "no package",
-        }
+        },
     )
     (user,) = read_packages([f"{repository}/user"], TagOptions())
     assert [text.partition(":")[0] for text in user.yml.build_args] == [
@@ -87,8 +72,10 @@ def test_a_pattern_gives_an_argument_for_each_package(make: Callable[[dict[str, 
     ]
 
 
-def test_a_directory_in_a_file_is_relative_to_the_file(make: Callable[[dict[str, str]], Path]) -> None:
-    repository = make({"user/build.yml": "image: user\n", "base/build.yml": "image: base\n"})
+def test_a_directory_in_a_file_is_relative_to_the_file(tmp_path: Path) -> None:
+    repository = commit_files(
+        tmp_path, {"user/build.yml": "image: user\n", "base/build.yml": "image: base\n"}
+    )
     (repository / "lists").mkdir()
     (repository / "lists" / "args").write_text("BASE=@lkt:pkg:../base\n")
     options = TagOptions(build_args=read_file(repository / "lists" / "args"))
@@ -99,14 +86,16 @@ def test_a_directory_in_a_file_is_relative_to_the_file(make: Callable[[dict[str,
 @pytest.mark.parametrize(
     "arg", ["A=@lkt:other:x", "A=@lkt:pkgs:../*", "%A=@lkt:pkgs:../none*", "A=@lkt:pkg:../none"]
 )
-def test_a_value_that_names_no_package_is_refused(make: Callable[[dict[str, str]], Path], arg: str) -> None:
-    repository = make({"user/build.yml": f"image: user\nbuildArgs: ['{arg}']\n"})
+def test_a_value_that_names_no_package_is_refused(tmp_path: Path, arg: str) -> None:
+    repository = commit_files(tmp_path, {"user/build.yml": f"image: user\nbuildArgs: ['{arg}']\n"})
     with pytest.raises(InputError):
         read_packages([f"{repository}/user"], TagOptions())
 
 
-def test_options_override_build_yml(make: Callable[[dict[str, str]], Path]) -> None:
-    repository = make({"user/build.yml": "image: user\nnetwork: true\nbuildArgs: [A=1, B=2]\n"})
+def test_options_override_build_yml(tmp_path: Path) -> None:
+    repository = commit_files(
+        tmp_path, {"user/build.yml": "image: user\nnetwork: true\nbuildArgs: [A=1, B=2]\n"}
+    )
     options = TagOptions(
         network=False,
         disable_cache=True,
@@ -120,9 +109,7 @@ def test_options_override_build_yml(make: Callable[[dict[str, str]], Path]) -> N
 
 
 @pytest.mark.parametrize("dockerfile", ["../Dockerfile", "/etc/passwd", "."])
-def test_a_dockerfile_outside_the_package_is_refused(
-    make: Callable[[dict[str, str]], Path], dockerfile: str
-) -> None:
-    repository = make({"user/build.yml": "image: user\n"})
+def test_a_dockerfile_outside_the_package_is_refused(tmp_path: Path, dockerfile: str) -> None:
+    repository = commit_files(tmp_path, {"user/build.yml": "image: user\n"})
     with pytest.raises(InputError, match="in the package's directory"):
         read_packages([f"{repository}/user"], TagOptions(dockerfile=dockerfile))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import InputError
-from farm.package.discovery import directories_below
+from farm.package.read_packages import directories_below
 
 if TYPE_CHECKING:
     from pathlib import Path

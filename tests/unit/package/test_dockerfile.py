@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import InputError
-from farm.package.dockerfile import images_of, needs, stale_needs
+from farm.package.dockerfile import images_of, needs
 from farm.package.read_packages import read_packages
-from farm.package.tag_options import TagOptions
-from tests.support.git_repos import commit, make_repository, write
+from farm.package.tags import TagOptions
+from tests.support.git_repos import commit, commit_files, make_repository, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,9 +57,7 @@ _HELLO = {"hello/build.yml": "image: hello\n", "hello/Dockerfile": "FROM alpine\
 
 
 def _packages(path: Path, files: dict[str, str]) -> list[Package]:
-    make_repository(path)
-    write(path, files)
-    commit(path)
+    commit_files(path, files)
     return read_packages(sorted({str((path / name).parent) for name in files}), TagOptions())
 
 
@@ -78,13 +76,14 @@ def test_a_package_depends_on_the_package_of_its_base_image(tmp_path: Path) -> N
         "by-site/Dockerfile": "ARG BASE\nFROM $BASE\n",
     }
     packages = _packages(tmp_path / "two", files)
-    assert needs(packages, {"BASE": "alpine"}) == {
+    dependencies, warnings = needs(packages, {"BASE": "alpine"})
+    assert dependencies == {
         "linuxkit/by-args": ("linuxkit/hello",),
         "linuxkit/by-name": ("linuxkit/hello",),
         "linuxkit/by-site": (),
         "linuxkit/hello": (),
     }
-    assert stale_needs(packages, {"BASE": "alpine"}) == ()
+    assert warnings == ()
 
 
 def test_a_base_image_with_an_old_tag_of_another_package_is_a_warning(tmp_path: Path) -> None:
@@ -97,10 +96,11 @@ def test_a_base_image_with_an_old_tag_of_another_package_is_a_warning(tmp_path: 
     }
     packages = _packages(tmp_path, files)
     new = packages[1].reference.familiar
-    assert stale_needs(packages, {}) == (
+    dependencies, warnings = needs(packages, {})
+    assert warnings == (
         f"linuxkit/greeter: its base image is linuxkit/hello:0123, but this push makes {new}",
     )
-    assert not any(needs(packages, {}).values())
+    assert not any(dependencies.values())
 
 
 def test_the_dockerfile_of_a_clean_package_is_the_committed_one(tmp_path: Path) -> None:
@@ -108,9 +108,9 @@ def test_the_dockerfile_of_a_clean_package_is_the_committed_one(tmp_path: Path) 
     files = {**_HELLO, "x/build.yml": "image: x\n", "x/Dockerfile": f"FROM {_hello(tmp_path / 'one')}\n"}
     packages = _packages(tmp_path / "two", files)
     write(tmp_path / "two", {"x/Dockerfile": "FROM alpine\n"})
-    assert needs(packages, {})["linuxkit/x"] == ("linuxkit/hello",)
+    assert needs(packages, {})[0]["linuxkit/x"] == ("linuxkit/hello",)
     dirty = read_packages([str(tmp_path / "two" / name) for name in ("hello", "x")], TagOptions())
-    assert needs(dirty, {})["linuxkit/x"] == ()
+    assert needs(dirty, {})[0]["linuxkit/x"] == ()
 
 
 def test_a_dockerfile_may_be_a_link(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_dockerfile_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "x/Dockerfile").symlink_to("../common/Dockerfile")
     commit(tmp_path)
     packages = read_packages([str(tmp_path / "hello"), str(tmp_path / "x")], TagOptions())
-    assert len(stale_needs(packages, {})) == 1
+    assert len(needs(packages, {})[1]) == 1
 
 
 def test_a_package_without_a_dockerfile_is_refused(tmp_path: Path) -> None:

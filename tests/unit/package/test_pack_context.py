@@ -10,12 +10,11 @@ import pytest
 
 from farm.errors import ContextError, DirtyError, FarmError, GitError, InputError
 from farm.model import Job, Package, Reference
-from farm.package.object_ids import DIRECTORY, EXECUTABLE, FILE, SYMLINK, blob_id
 from farm.package.pack_context import Context, pack_context
 from farm.package.read_packages import read_packages
-from farm.package.tag_options import TagOptions
+from farm.package.tags import TagOptions
 from farm.package.tarball import Entry, TarWriter
-from farm.package.tree_hash import context_hash
+from farm.package.tree_hash import DIRECTORY, EXECUTABLE, FILE, SYMLINK, blob_id, context_hash
 from farm.package.verify_context import verify_context
 from tests.support.git_repos import commit, git, make_repository, write
 

@@ -8,7 +8,7 @@ import pytest
 from farm.errors import BuildYmlError, GitError, InputError
 from farm.package.git_objects import commit_time
 from farm.package.read_packages import read_packages
-from farm.package.tag_options import TagOptions
+from farm.package.tags import TagOptions
 from tests.support.git_repos import commit, do, git, make_repository, write
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import FarmError
 from farm.package.read_packages import read_packages
-from farm.package.tag_options import TagOptions
+from farm.package.tags import TagOptions
 from tests.support.git_repos import do
 from tests.unit.package.conftest import VECTORS
 

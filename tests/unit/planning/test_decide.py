@@ -6,14 +6,15 @@ import pytest
 
 from farm.errors import DirtyError, InputError
 from farm.model import BuildYml, GitTree, Package
-from farm.planning.decide import make_plan, refuse_unpushable
-from farm.planning.existing_images import without_builds
+from farm.package.tags import require_committed
+from farm.planning.decide import make_plan
 from farm.planning.make_run import make_run
-from farm.planning.plan import PackagePlan, PublishedPackage
-from farm.planning.push_options import PushOptions, arches_of
+from farm.planning.plan import PackagePlan, PublishedPackage, PushOptions, arches_of
+from farm.planning.prepare_plan import without_builds
 from tests.support.values import descriptor, digest, image, package
 
-OPTIONS = PushOptions(("amd64", "arm64"))
+BOTH = ("amd64", "arm64")
+OPTIONS = PushOptions(BOTH)
 INDEX = descriptor("index", None)
 
 
@@ -32,52 +33,51 @@ def planned(
     return make_plan([one], {one.image: what}, {}, options).packages[0]
 
 
-def test_only_what_is_missing_is_built() -> None:
-    plan = planned(published("amd64"))
-    assert (plan.build, plan.publish, plan.to_sign) == (("arm64",), True, True)
-    assert plan.why() == "build arm64; amd64 exists"
-
-
-def test_a_published_and_signed_package_is_up_to_date() -> None:
-    plan = planned(published("amd64", "arm64"))
-    assert plan.up_to_date
-    assert plan.why() == "published and signed"
-
-
-def test_an_unsigned_index_is_signed_and_not_published_again() -> None:
-    plan = planned(published("amd64", "arm64", signed=False))
-    assert (plan.build, plan.publish, plan.to_sign) == ((), False, True)
-    assert plan.why() == "published but not signed: sign it"
-
-
-def test_images_without_an_index_are_published_without_a_build() -> None:
-    plan = planned(published("amd64", "arm64", indexed=False, signed=False))
-    assert (plan.build, plan.publish) == ((), True)
-    assert plan.why() == "all images exist: publish the index and sign it"
-
-
-def test_an_index_with_more_architectures_than_asked_for_is_left_as_it_is() -> None:
-    assert planned(published("amd64", "arm64", "s390x")).up_to_date
+@pytest.mark.parametrize(
+    ("what", "build", "publish", "sign", "why"),
+    [
+        (published("amd64"), ("arm64",), True, True, "build arm64; amd64 exists"),
+        (published(*BOTH, signed=False), (), False, True, "published but not signed: sign it"),
+        (published(*BOTH, indexed=False), (), True, True, "all images exist: publish the index and sign it"),
+        (published(*BOTH), (), False, False, "published and signed"),
+        # An index with more architectures than asked for is left as it is.
+        (published(*BOTH, "s390x"), (), False, False, "published and signed"),
+    ],
+)
+def test_only_what_is_missing_is_built_published_and_signed(
+    what: PublishedPackage, build: tuple[str, ...], publish: bool, sign: bool, why: str
+) -> None:
+    plan = planned(what)
+    assert (plan.build, plan.publish, plan.to_sign, plan.why()) == (build, publish, sign, why)
+    assert plan.up_to_date == (not (build or publish or sign))
 
 
 def test_nothing_is_signed_that_is_not_to_be_signed() -> None:
     trustless = package(yml=BuildYml("foo", disable_content_trust=True))
-    unsigned = published("amd64", "arm64", signed=False)
+    unsigned = published(*BOTH, signed=False)
     assert planned(unsigned, one=trustless).why() == "published"
-    assert planned(unsigned, PushOptions(("amd64", "arm64"), sign=False)).up_to_date
+    assert planned(unsigned, PushOptions(BOTH, sign=False)).up_to_date
 
 
 def test_force_builds_images_that_exist() -> None:
-    plan = planned(published("amd64", "arm64"), PushOptions(("amd64", "arm64"), force=True))
-    assert plan.build == ("amd64", "arm64")
-    assert plan.to_sign
+    plan = planned(published(*BOTH), PushOptions(BOTH, force=True))
+    assert (plan.build, plan.to_sign) == (("amd64", "arm64"), True)
 
 
-def test_the_architectures_in_build_yml_override_those_of_the_settings() -> None:
-    own = package(arches=("s390x", "amd64"))
-    assert arches_of(own, OPTIONS) == ("s390x", "amd64")
-    assert arches_of(package(), OPTIONS) == ("amd64", "arm64")
-    assert arches_of(own, PushOptions(("arm64",), only=("amd64",))) == ("amd64",)
+@pytest.mark.parametrize(
+    ("own", "options", "arches"),
+    [
+        (("s390x", "amd64"), OPTIONS, ("s390x", "amd64")),
+        ((), OPTIONS, ("amd64", "arm64")),
+        (("s390x", "amd64"), PushOptions(("arm64",), only=("amd64",)), ("amd64",)),
+        (("s390x",), PushOptions(("amd64",), platforms=("arm64", "amd64")), ("arm64", "amd64")),
+        ((), PushOptions(BOTH, skip=("amd64",)), ("arm64",)),
+    ],
+)
+def test_architectures_are_those_of_the_platforms_else_of_build_yml_else_of_the_settings(
+    own: tuple[str, ...], options: PushOptions, arches: tuple[str, ...]
+) -> None:
+    assert arches_of(package(arches=own), options) == arches
 
 
 def test_a_package_with_none_of_the_architectures_asked_for_is_refused() -> None:
@@ -88,7 +88,7 @@ def test_a_package_with_none_of_the_architectures_asked_for_is_refused() -> None
 def test_a_package_comes_after_its_dependencies_and_waits_for_those_that_are_not_up_to_date() -> None:
     top, middle, base = package("top"), package("middle"), package("base")
     needs = {top.image: [middle.image, base.image], middle.image: [base.image]}
-    plan = make_plan([top, middle, base], {base.image: published("amd64", "arm64")}, needs, OPTIONS)
+    plan = make_plan([top, middle, base], {base.image: published(*BOTH)}, needs, OPTIONS)
     assert [item.package.image for item in plan.packages] == [base.image, middle.image, top.image]
     assert [item.needs for item in plan.packages] == [(), (), (middle.image,)]
     assert plan.packages[2].why() == "build amd64, arm64; after linuxkit/middle"
@@ -104,16 +104,16 @@ def test_packages_that_depend_on_one_another_are_refused_with_the_cycle() -> Non
 def test_a_plan_names_the_queues_that_workers_must_serve() -> None:
     todo = make_plan([package()], {}, {}, OPTIONS)
     assert todo.queues == {"amd64", "arm64", "publish"}
-    nothing = make_plan([package()], {package().image: published("amd64", "arm64")}, {}, OPTIONS)
+    nothing = make_plan([package()], {package().image: published(*BOTH)}, {}, OPTIONS)
     assert (nothing.todo, nothing.queues) == ((), set())
 
 
 def test_only_clean_committed_packages_are_pushed() -> None:
-    refuse_unpushable([package()])
+    assert require_committed(package()) == "c" * 40
     with pytest.raises(DirtyError, match="pkg/bad: has uncommitted changes"):
-        refuse_unpushable([package(), package("bad", dirty=True)])
+        require_committed(package("bad", dirty=True))
     with pytest.raises(InputError, match="pkg/bad: is not in git"):
-        refuse_unpushable([package("bad", commit=None)])
+        require_committed(package("bad", commit=None))
 
 
 def test_a_run_has_a_job_for_each_missing_image_and_names_those_that_exist() -> None:
@@ -122,7 +122,7 @@ def test_a_run_has_a_job_for_each_missing_image_and_names_those_that_exist() -> 
     one = package(yml=yml, trees=trees)
     plan = make_plan(
         [one, package("bar")],
-        {one.image: published("arm64"), "linuxkit/bar": published("amd64", "arm64")},
+        {one.image: published("arm64"), "linuxkit/bar": published(*BOTH)},
         {},
         OPTIONS,
     )
@@ -141,16 +141,15 @@ def test_a_run_has_a_job_for_each_missing_image_and_names_those_that_exist() -> 
 
 def test_the_json_of_a_plan_says_what_will_be_done_and_why() -> None:
     data = planned(published("amd64", indexed=False, signed=False)).to_json()
-    assert data["package"] == "linuxkit/foo"
-    assert (data["arches"], data["build"]) == (["amd64", "arm64"], ["arm64"])
+    assert (data["package"], data["arches"], data["build"]) == ("linuxkit/foo", ["amd64", "arm64"], ["arm64"])
     assert (data["publish"], data["sign"], data["index"], data["signed"]) == (True, True, None, False)
     assert data["why"] == "build arm64; amd64 exists"
 
 
 @pytest.mark.parametrize("force", [False, True])
 def test_a_manifest_of_images_that_exist_builds_nothing(force: bool) -> None:
-    options = PushOptions(("amd64", "arm64"), force=force)
-    plan = make_plan([package()], {package().image: published("amd64", "arm64", indexed=False)}, {}, options)
+    options = PushOptions(BOTH, force=force)
+    plan = make_plan([package()], {package().image: published(*BOTH, indexed=False)}, {}, options)
     (item,) = without_builds(plan, partial=False).packages
     assert (item.build, item.publish) == ((), True)
 
@@ -164,12 +163,6 @@ def test_a_manifest_with_a_missing_image_is_refused_unless_partial() -> None:
         without_builds(make_plan([package()], {}, {}, OPTIONS), partial=True)
 
 
-def test_given_platforms_override_those_of_build_yml() -> None:
-    own = package(yml=BuildYml("foo", arches=("s390x",)))
-    assert arches_of(own, PushOptions(("amd64",), platforms=("arm64", "amd64"))) == ("arm64", "amd64")
-    assert arches_of(package(), PushOptions(("amd64", "arm64"), skip=("amd64",))) == ("arm64",)
-
-
 def test_a_package_without_remaining_architectures_is_skipped_with_a_warning() -> None:
     one = package()
     plan = make_plan([one], {}, {}, PushOptions(("amd64",), skip=("amd64",)))
@@ -178,11 +171,11 @@ def test_a_package_without_remaining_architectures_is_skipped_with_a_warning() -
 
 
 def test_with_images_only_nothing_is_published_or_signed() -> None:
-    options = PushOptions(("amd64", "arm64"), images_only=True)
+    options = PushOptions(BOTH, images_only=True)
     plan = planned(published("amd64", indexed=False), options)
     assert (plan.build, plan.publish, plan.to_sign, plan.up_to_date) == (("arm64",), False, False, False)
     assert plan.why() == "build arm64; amd64 exists, and make no index"
-    complete = planned(published("amd64", "arm64", indexed=False), options)
+    complete = planned(published(*BOTH, indexed=False), options)
     assert (complete.up_to_date, complete.why()) == (True, "all images exist")
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from farm.errors import StateError
 from farm.model import JobState, PackageState, RunState
-from farm.planning.retry_plan import again, to_repeat
+from farm.planning.make_run import again, to_repeat
 from farm.state.records import JobRecord, PackageRecord, RunRecord
 from tests.support.values import image, work
 
