@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
+from tests.property.package.trees import NAMES, trees
 from tests.support.git_repos import git, make_repository
 
 if TYPE_CHECKING:
@@ -21,31 +22,11 @@ if TYPE_CHECKING:
 Leaves = dict[bytes, tuple[int, bytes]]
 """Path to mode and content; mode 0 for a symbolic link."""
 
-_BYTES = st.one_of(
-    st.sampled_from(b'ab-._ \xff\xc3\xa4\n"\\*?[:!#'),
-    st.integers(1, 255).filter(lambda byte: byte != 0x2F),
-)
-_NAMES = (
-    st.lists(_BYTES, min_size=1, max_size=6)
-    .map(bytes)
-    .filter(
-        lambda name: name not in (b".", b"..") and name.lower() != b".git" and b"git~" not in name.lower()
-    )
-)
-_PATHS = st.lists(_NAMES, min_size=1, max_size=4).map(b"/".join)
 _LEAVES = st.one_of(
     st.tuples(st.sampled_from([0o644, 0o755]), st.binary(max_size=20)),
     st.tuples(st.just(0), st.sampled_from([b"nowhere", b"..", b"/etc", b"build.yml", b"\xff"])),
 )
-
-
-def _fits(leaves: Leaves) -> Leaves:
-    """Without the files that would have to be directories as well."""
-    folders = {path[:at] for path in leaves for at in range(len(path)) if path[at : at + 1] == b"/"}
-    return {path: leaf for path, leaf in leaves.items() if path not in folders}
-
-
-_TREES = st.dictionaries(_PATHS, _LEAVES, min_size=1, max_size=6).map(_fits)
+_TREES = trees(NAMES, _LEAVES)
 _CHANGES = ("none", "write", "remove", "mode", "retarget", "turn", "add", "ignored", "elsewhere")
 
 
@@ -137,7 +118,7 @@ def _tag(repository: Path, places: list[str]) -> str:
 @given(
     own=_TREES,
     extra=st.none() | _TREES,
-    directory=_NAMES.filter(lambda name: b"\n" not in name),
+    directory=NAMES.filter(lambda name: b"\n" not in name),
     how=st.sampled_from(_CHANGES),
     in_extra=st.booleans(),
     staged=st.booleans(),

@@ -14,21 +14,17 @@ from farm.cache import compression
 from farm.cache.archive_export import archive, root_for
 from farm.cache.archive_import import load, names_for
 from farm.cache.filesystem import flatten
-from farm.cache.layout import Cache
 from farm.cache.maintenance import verify
 from farm.cache.named_images import add_images, find_image
 from farm.errors import CacheError
 from farm.model import Reference
 from farm.registry.oci import DOCKER_MANIFEST, OCI_MANIFEST
-from tests.support.images import NAME, add, config, digest, docker_archive, put, tar
+from tests.support.images import NAME, add, digest, docker_archive, put, tar
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", lock_timeout=60)
+    from farm.cache.layout import Cache
 
 
 DOCKER_NAMES = {
@@ -62,8 +58,7 @@ def test_a_layer_that_an_engine_wrote_as_a_link_is_imported_as_its_target(cache:
     assert layers[0] == layers[2] != layers[1]
 
 
-def test_the_same_archive_gives_the_same_image(cache: Cache, tmp_path: Path) -> None:
-    other = Cache(tmp_path / "other", lock_timeout=60)
+def test_the_same_archive_gives_the_same_image(cache: Cache, other: Cache) -> None:
     data = docker_archive([ONE, TWO], ["foo:1"])
     assert import_archive(cache, data) == import_archive(other, data)
 
@@ -76,41 +71,32 @@ def test_layers_are_compressed_by_zlib_if_isal_is_not_available(
     assert verify(cache) == []
 
 
-def mixed(layers: list[bytes], name: str, *, pure: bool = False) -> bytes:
-    """A layout with uncompressed layers, as engines from 25 on write it; `pure` without manifest.json."""
-    body = config(layers)
-    blobs = {digest(one): one for one in (*layers, body)}
-    manifest = {
-        "schemaVersion": 2,
-        "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "c", "digest": digest(body), "size": len(body)},
-        "layers": [{"mediaType": "l.tar", "digest": digest(one), "size": len(one)} for one in layers],
-    }
-    text = json.dumps(manifest).encode()
-    root = {"mediaType": manifest["mediaType"], "digest": digest(text), "size": len(text)}
-    named_ = {"annotations": {"org.opencontainers.image.ref.name": name}}
-    index = {"schemaVersion": 2, "manifests": [{**root, **named_}]}
+def edited(data: bytes, part: str, name: str = "") -> bytes:
+    """An archive in which the files with this part in their names are left out, or have another name."""
     packed = io.BytesIO()
-    with tarfile.open(fileobj=packed, mode="w") as out:
-        for name_, one in {**blobs, digest(text): text}.items():
-            put(out, f"blobs/sha256/{name_[7:]}", one)
-        put(out, "index.json", json.dumps(index).encode())
-        paths = [f"blobs/sha256/{digest(one)[7:]}" for one in layers]
-        item = {"Config": f"blobs/sha256/{digest(body)[7:]}", "RepoTags": [name], "Layers": paths}
-        if not pure:
-            put(out, "manifest.json", json.dumps([item]).encode())
+    with tarfile.open(fileobj=io.BytesIO(data)) as old, tarfile.open(fileobj=packed, mode="w") as new:
+        for entry in old:
+            if (part not in entry.name or name) and (file := old.extractfile(entry)):
+                put(new, name if part in entry.name else entry.name, file.read())
     return packed.getvalue()
 
 
-def test_the_layers_of_an_archive_of_a_newer_engine_are_compressed_too(cache: Cache) -> None:
-    (root,) = import_archive(cache, mixed([ONE, TWO], "foo:1")).values()
+def mixed(source: Cache, layers: list[bytes], *, pure: bool = False) -> bytes:
+    """A layout with uncompressed layers, as engines from 25 on write it; `pure` without manifest.json."""
+    root = add(source, layers, packed=layers).descriptors[0]
+    whole = b"".join(archive(source.blobs, root, [NAME]))
+    return edited(whole, "manifest.json") if pure else whole
+
+
+def test_the_layers_of_an_archive_of_a_newer_engine_are_compressed_too(cache: Cache, other: Cache) -> None:
+    (root,) = import_archive(cache, mixed(other, [ONE, TWO])).values()
     layers = json.loads(cache.blobs.read(root))["layers"]
     assert {layer["mediaType"] for layer in layers} == {"application/vnd.oci.image.layer.v1.tar+gzip"}
     assert verify(cache) == []
 
 
-def test_an_image_layout_with_uncompressed_layers_is_stored_unchanged(cache: Cache) -> None:
-    (root,) = import_archive(cache, mixed([ONE, TWO], "foo:1", pure=True)).values()
+def test_an_image_layout_with_uncompressed_layers_is_stored_unchanged(cache: Cache, other: Cache) -> None:
+    (root,) = import_archive(cache, mixed(other, [ONE, TWO], pure=True)).values()
     layers = json.loads(cache.blobs.read(root))["layers"]
     assert [cache.blobs.path(layer["digest"]).read_bytes() for layer in layers] == [ONE, TWO]
     assert verify(cache) == []
@@ -121,9 +107,8 @@ def exported(cache: Cache, name: Reference = NAME, arch: str | None = None) -> b
 
 
 @pytest.mark.parametrize("arch", ["amd64", "arm64", "all"])
-def test_an_exported_and_imported_image_is_the_same(cache: Cache, tmp_path: Path, arch: str) -> None:
+def test_an_exported_and_imported_image_is_the_same(cache: Cache, other: Cache, arch: str) -> None:
     add_images(cache, NAME, [add(cache, [ONE, TWO]), add(cache, [TWO], "arm64")])
-    other = Cache(tmp_path / "other", lock_timeout=60)
     names = import_archive(other, exported(cache, arch=arch))
     assert names[str(NAME)].digest == root_for(cache, NAME, arch).digest
     assert verify(other) == []
@@ -143,23 +128,16 @@ def test_the_only_architecture_is_exported_by_default(cache: Cache) -> None:
     assert root_for(cache, NAME, None).digest == image.descriptors[0].digest
 
 
-def test_an_archive_with_some_architectures_of_an_index_imports_those(cache: Cache, tmp_path: Path) -> None:
+def test_an_archive_with_some_architectures_of_an_index_imports_those(cache: Cache, other: Cache) -> None:
     """An engine with the containerd store saves such an archive after it pulled one image of an index."""
     add_images(cache, NAME, [add(cache, [ONE]), add(cache, [TWO], "arm64")])
-    whole, lost = exported(cache, arch="all"), root_for(cache, NAME, "arm64")
-    packed = io.BytesIO()
-    with tarfile.open(fileobj=io.BytesIO(whole)) as old, tarfile.open(fileobj=packed, mode="w") as new:
-        for entry in old:
-            if lost.digest[7:] not in entry.name and (file := old.extractfile(entry)):
-                put(new, entry.name, file.read())
-    other = Cache(tmp_path / "other", lock_timeout=60)
-    import_archive(other, packed.getvalue())
+    import_archive(other, edited(exported(cache, arch="all"), root_for(cache, NAME, "arm64").digest[7:]))
     assert find_image(other, NAME, "amd64") == find_image(cache, NAME, "amd64")
     assert find_image(other, NAME, "arm64") is None
     assert verify(other) == []
 
 
-def test_an_image_with_dockers_media_types_is_imported_with_ocis(cache: Cache, tmp_path: Path) -> None:
+def test_an_image_with_dockers_media_types_is_imported_with_ocis(cache: Cache, other: Cache) -> None:
     """An engine with the containerd store saves what it built in this form."""
     root = add(cache, [ONE]).descriptors[0]
     text = cache.blobs.read(root).decode()
@@ -167,43 +145,31 @@ def test_an_image_with_dockers_media_types_is_imported_with_ocis(cache: Cache, t
         text = text.replace(oci, old)
     old_root = cache.blobs.put(text.encode(), DOCKER_MANIFEST)
     data = b"".join(archive(cache.blobs, old_root, [NAME]))
-    other = Cache(tmp_path / "other", lock_timeout=60)
     names = import_archive(other, data)
     assert names[str(NAME)].media_type == OCI_MANIFEST
     assert other.blobs.read(names[str(NAME)]).count(b"oci") == 3
     assert verify(other) == []
 
 
-def wrong_layer() -> bytes:
-    data = docker_archive([ONE], ["foo:1"])
-    return data.replace(digest(ONE).encode(), digest(TWO).encode())
-
-
-def without_a_layer() -> bytes:
-    return docker_archive([ONE], ["foo:1"]).replace(b"0/layer.tar", b"0/lager.tar", 1)
-
-
-def misnamed_blob() -> bytes:
-    data = mixed([ONE, TWO], "foo:1")
-    return data.replace(f"blobs/sha256/{digest(TWO)[7:]}".encode(), b"blobs/sha256/" + b"0" * 64, 1)
-
-
+ARCHIVE = docker_archive([ONE, TWO], ["foo:1"])
 BAD = {
-    "a layer that does not match its configuration": wrong_layer,
-    "a layer that is missing": without_a_layer,
-    "a blob under the name of another": misnamed_blob,
-    "truncated": lambda: docker_archive([ONE, TWO], ["foo:1"])[:3000],
-    "not a tar": lambda: b"hello" * 1000,
-    "empty": lambda: b"",
-    "a tar without an image": lambda: tar({"readme": b"hello"}),
-    "no name": lambda: docker_archive([ONE], []),
+    "digest mismatch": ARCHIVE.replace(digest(ONE).encode(), digest(TWO).encode()),
+    "refers to the layer": edited(ARCHIVE, f"{0:064x}/layer.tar"),
+    "blobs/sha256/0000 of the archive: digest mismatch": edited(
+        ARCHIVE, f"{0:064x}/layer.tar", "blobs/sha256/0000"
+    ),
+    "cannot be read: unexpected end of data": ARCHIVE[:3000],
+    "cannot be read: bad checksum": b"hello" * 1000,
+    "cannot be read: empty": b"",
+    "has no manifest.json": tar({"readme": b"hello"}),
+    "has no names": docker_archive([ONE], []),
 }
 
 
-@pytest.mark.parametrize("make", BAD.values(), ids=BAD.keys())
-def test_a_bad_archive_is_refused_and_adds_no_name(cache: Cache, make: Any) -> None:
-    with pytest.raises(CacheError):
-        import_archive(cache, make())
+@pytest.mark.parametrize(("message", "data"), BAD.items(), ids=BAD.keys())
+def test_a_bad_archive_is_refused_and_adds_no_name(cache: Cache, message: str, data: bytes) -> None:
+    with pytest.raises(CacheError, match=message):
+        import_archive(cache, data)
     assert cache.names() == {}
 
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,14 +12,7 @@ from farm.errors import CacheBusyError, CacheError
 from farm.model import ArchImage, Descriptor, Platform
 from farm.registry.oci import DOCKER_MANIFEST, OCI_INDEX
 from tests.support.images import LAYER, NAME, add, tar
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", lock_timeout=60)
+from tests.unit.cache.conftest import layer_of
 
 
 def layers(text: str) -> list[bytes]:
@@ -55,17 +47,7 @@ def test_another_architecture_is_added_to_the_index(cache: Cache) -> None:
     assert len(cache.names()) == 4
 
 
-def test_a_rebuilt_architecture_replaces_the_old_one(cache: Cache) -> None:
-    add_images(cache, NAME, [add(cache, layers("old")), add(cache, layers("arm"), "arm64")])
-    new = add(cache, layers("new"))
-    add_images(cache, NAME, [new])
-    assert find_image(cache, NAME, "amd64") == new
-    assert find_image(cache, NAME, "arm64") is not None
-
-
-def test_a_single_image_that_linuxkit_pulled_becomes_a_member_of_the_index(
-    cache: Cache,
-) -> None:
+def test_a_single_image_that_linuxkit_pulled_becomes_a_member_of_the_index(cache: Cache) -> None:
     single = add(cache, layers("single"), "arm64").descriptors[0]
     bare = Descriptor(single.media_type, single.digest, single.size)
     cache.change(lambda _: {str(NAME): bare})
@@ -103,9 +85,7 @@ def test_the_entries_of_other_programs_are_kept(cache: Cache) -> None:
 def test_an_image_with_a_missing_blob_is_not_found(cache: Cache) -> None:
     image = add(cache, layers("one"))
     add_images(cache, NAME, [image])
-    next(
-        path for path in cache.blobs.directory.iterdir() if path.read_bytes().startswith(b"\x1f\x8b")
-    ).unlink()
+    layer_of(cache).unlink()
     assert find_image(cache, NAME, "amd64") is None
 
 
@@ -121,9 +101,7 @@ def test_a_member_that_another_program_removed_is_left_out_of_the_next_index(cac
 
 def test_an_incomplete_image_never_gets_a_name(cache: Cache) -> None:
     image = add(cache, layers("one"))
-    next(
-        path for path in cache.blobs.directory.iterdir() if path.read_bytes().startswith(b"\x1f\x8b")
-    ).unlink()
+    layer_of(cache).unlink()
     with pytest.raises(CacheBusyError):
         add_images(cache, NAME, [image])
     assert cache.names() == {}
@@ -148,6 +126,5 @@ def test_a_digest_cannot_name_a_file_outside_the_cache(cache: Cache, bad: str) -
 def test_a_damaged_index_is_reported_with_a_hint(cache: Cache, text: str) -> None:
     add_images(cache, NAME, [add(cache, layers("one"))])
     (cache.root / "index.json").write_text(text)
-    with pytest.raises(CacheError) as caught:
+    with pytest.raises(CacheError, match=r"index\.json"):
         cache.names()
-    assert "index.json" in str(caught.value)

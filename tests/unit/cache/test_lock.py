@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -26,6 +26,11 @@ fcntl.lockf(file, fcntl.LOCK_EX | (fcntl.LOCK_NB if sys.argv[2] == "try" else 0)
 print("held", flush=True)
 sys.stdin.read()
 """
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / ".lock"
 
 
 @contextmanager
@@ -53,33 +58,29 @@ def try_as_linuxkit(path: Path) -> bool:
     return done.returncode == 0
 
 
-def test_linuxkit_waits_while_the_farm_holds_the_lock(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
+def test_linuxkit_waits_while_the_farm_holds_the_lock(path: Path) -> None:
     with locked(path, 5):
         assert not try_as_linuxkit(path)
     assert try_as_linuxkit(path)
 
 
 def test_the_farm_waits_while_linuxkit_holds_the_lock_and_reports_it_after_the_timeout(
-    tmp_path: Path,
+    path: Path,
 ) -> None:
-    path = tmp_path / ".lock"
     with held_by_linuxkit(path), pytest.raises(CacheBusyError) as caught, locked(path, 0.1):
         pass
     assert caught.value.retryable
     assert "linuxkit" in str(caught.value.hint)
 
 
-def test_a_lock_is_released_when_its_holder_is_killed(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
+def test_a_lock_is_released_when_its_holder_is_killed(path: Path) -> None:
     with held_by_linuxkit(path) as process:
         process.send_signal(signal.SIGKILL)
         with locked(path, 30):
             pass
 
 
-def test_two_threads_exclude_each_other(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
+def test_two_threads_exclude_each_other(path: Path) -> None:
     inside, most = [0], [0]
 
     def work() -> None:
@@ -89,16 +90,13 @@ def test_two_threads_exclude_each_other(tmp_path: Path) -> None:
                 most[0] = max(most[0], inside[0])
                 inside[0] -= 1
 
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        for running in [pool.submit(work) for _ in range(4)]:
+            running.result()
     assert most == [1]
 
 
-def test_readers_share_the_lock_and_exclude_a_writer(tmp_path: Path) -> None:
-    path = tmp_path / ".lock"
+def test_readers_share_the_lock_and_exclude_a_writer(path: Path) -> None:
     path.touch()
     reading = locked(path, 1, exclusive=False)
     with reading, locked(path, 1, exclusive=False), pytest.raises(CacheBusyError), locked(path, 0.05):

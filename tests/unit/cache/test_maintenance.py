@@ -8,24 +8,21 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.cache.filesystem import flatten
-from farm.cache.layout import Cache
 from farm.cache.maintenance import clean, prune, remove, verify
 from farm.cache.named_images import add_images, find_image
 from farm.errors import CacheError
 from farm.model import Reference
 from tests.support.images import LAYER, NAME, add, tar
+from tests.unit.cache.conftest import layer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-
-@pytest.fixture
-def cache(tmp_path: Path) -> Cache:
-    return Cache(tmp_path / "cache", lock_timeout=60)
+    from farm.cache.layout import Cache
 
 
-def layer_of(cache: Cache) -> Path:
-    return next(path for path in cache.blobs.directory.iterdir() if path.read_bytes().startswith(b"\x1f\x8b"))
+def fill(cache: Cache) -> None:
+    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
 
 
 def age(path: Path, seconds: float = 7200) -> None:
@@ -33,21 +30,15 @@ def age(path: Path, seconds: float = 7200) -> None:
     os.utime(path, (when, when))
 
 
-def test_a_changed_byte_is_found_and_reported_by_name(cache: Cache) -> None:
-    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+def test_a_changed_byte_and_a_truncated_blob_are_found_and_reported_by_name(cache: Cache) -> None:
+    fill(cache)
     layer = layer_of(cache)
-    body = bytearray(layer.read_bytes())
-    body[-1] ^= 1
-    layer.write_bytes(body)
-    problems = verify(cache)
-    assert {problem.name for problem in problems} == {str(NAME), f"{NAME}-amd64"}
-    assert all(layer.name in problem.what for problem in problems)
-
-
-def test_a_truncated_blob_is_found(cache: Cache) -> None:
-    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
-    layer_of(cache).write_bytes(b"\x1f\x8b")
-    assert any("truncated" in problem.what for problem in verify(cache))
+    body = layer.read_bytes()
+    for content, what in ((body[:-1] + bytes([body[-1] ^ 1]), "is damaged"), (body[:2], "truncated")):
+        layer.write_bytes(content)
+        problems = verify(cache)
+        assert {problem.name for problem in problems} == {str(NAME), f"{NAME}-amd64"}
+        assert all(layer.name in problem.what and what in problem.what for problem in problems)
 
 
 def test_a_layer_that_does_not_match_its_configuration_is_found(cache: Cache) -> None:
@@ -81,7 +72,7 @@ def test_a_damaged_blob_without_a_name_is_reported_too(cache: Cache) -> None:
 
 
 def test_prune_keeps_named_and_recent_blobs(cache: Cache) -> None:
-    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+    fill(cache)
     young = cache.blobs.put(b"about to be named", LAYER)
     old = cache.blobs.put(b"left behind", LAYER)
     for path in cache.blobs.directory.iterdir():
@@ -123,10 +114,10 @@ def test_pruning_after_a_removed_name_frees_only_what_no_other_name_needs(cache:
 
 @pytest.mark.parametrize("text", [None, "{"])
 def test_a_cleaned_cache_is_empty_and_usable_even_if_it_was_damaged(cache: Cache, text: str | None) -> None:
-    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+    fill(cache)
     if text:
         (cache.root / "index.json").write_text(text)
     assert clean(cache).files > 0
     assert cache.names() == {}
-    add_images(cache, NAME, [add(cache, [tar({"a": b"1"})])])
+    fill(cache)
     assert verify(cache) == []

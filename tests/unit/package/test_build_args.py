@@ -39,18 +39,12 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
         read_file(tmp_path / "none")
 
 
-def test_an_argument_may_be_the_tag_of_another_package(tmp_path: Path) -> None:
-    repository = commit_files(tmp_path, {"user/build.yml": USING, "base/build.yml": "image: base\n"})
-    base, user = read_packages([f"{repository}/base", f"{repository}/user"], TagOptions())
-    assert user.yml.build_args == (f"BASE={base.reference.familiar}", "PLAIN=a=b")
-
-
 def test_a_submitted_package_has_the_tag_that_it_is_submitted_with(tmp_path: Path) -> None:
     repository = commit_files(tmp_path, {"user/build.yml": USING, "base/build.yml": "image: base\n"})
     options = TagOptions(org="localhost:5000/me")
     base, user = read_packages([f"{repository}/base", f"{repository}/user"], options)
     (alone,) = read_packages([f"{repository}/user"], options)
-    assert user.yml.build_args[0] == f"BASE={base.reference.familiar}"
+    assert user.yml.build_args == (f"BASE={base.reference.familiar}", "PLAIN=a=b")
     assert alone.yml.build_args[0] == f"BASE=linuxkit/base:{base.hash}"
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import ContextError, DirtyError, FarmError, GitError, InputError
+from farm.errors import ContextError, DirtyError, GitError, InputError
 from farm.model import Job, Package, Reference
-from farm.package.pack_context import Context, pack_context
+from farm.package.pack_context import pack_context
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
-from farm.package.tarball import Entry, TarWriter
-from farm.package.tree_hash import DIRECTORY, EXECUTABLE, FILE, SYMLINK, blob_id, context_hash
+from farm.package.tarball import Context, Entry, TarWriter
+from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK, blob_id, context_hash
 from farm.package.verify_context import verify_context
-from tests.support.git_repos import commit, git, make_repository, write
+from tests.support.git_repos import commit, git, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,29 +52,23 @@ def test_the_context_of_a_package_is_the_one_that_its_tag_names(name: str) -> No
 @pytest.mark.usefixtures("repository")
 def test_a_context_has_the_package_at_its_top_and_extra_sources_at_their_destinations() -> None:
     with tarfile.open(fileobj=_packed(_package("pkg/extra2"))) as tar:
-        assert [(item.name, item.mode, item.uid, item.gname) for item in tar] == [
-            ("Dockerfile", 0o644, 0, ""),
-            ("build.yml", 0o644, 0, ""),
-            ("lib", 0o755, 0, ""),
-            ("lib/a.c", 0o644, 0, ""),
-            ("lib/sub", 0o755, 0, ""),
-            ("lib/sub/b.c", 0o644, 0, ""),
-            ("vendor", 0o755, 0, ""),
-            ("vendor/plain", 0o755, 0, ""),
-            ("vendor/plain/.gitignore", 0o644, 0, ""),
-            ("vendor/plain/Dockerfile", 0o644, 0, ""),
-            ("vendor/plain/build.yml", 0o644, 0, ""),
-            ("vendor/plain/hello", 0o644, 0, ""),
+        assert tar.getnames() == [
+            "Dockerfile",
+            "build.yml",
+            "lib",
+            "lib/a.c",
+            "lib/sub",
+            "lib/sub/b.c",
+            "vendor",
+            "vendor/plain",
+            "vendor/plain/.gitignore",
+            "vendor/plain/Dockerfile",
+            "vendor/plain/build.yml",
+            "vendor/plain/hello",
         ]
-
-
-@pytest.mark.usefixtures("repository")
-def test_modes_links_and_names_are_kept() -> None:
-    with tarfile.open(fileobj=_packed(_package("pkg/tree"))) as tar:
-        assert tar.getmember("bin/run.sh").mode == 0o755
-        assert tar.getmember("lib").linkname == "etc"
-        assert tar.getmember("etc/ünï").isreg()
-        assert tar.extractfile("bin/run.sh").read() == b"#!/bin/sh\necho run\n"  # type: ignore[union-attr]
+        for item in tar:
+            mode = 0o755 if item.isdir() else 0o644
+            assert (item.mode, item.uid, item.gname) == (mode, 0, ""), item.name
 
 
 def test_the_working_directory_is_not_read(repository: Path) -> None:
@@ -93,22 +87,6 @@ def test_a_context_has_the_time_of_the_last_commit_that_changed_it(repository: P
     for name, date in (("plain", 1704067200), ("extra", 1706832000)):
         with tarfile.open(fileobj=_packed(_package(f"pkg/{name}"))) as tar:
             assert {item.mtime for item in tar} == {date}
-
-
-def test_names_of_any_length_are_kept(repository: Path) -> None:
-    deep = "/".join(["d" * 60] * 5)
-    write(
-        repository,
-        {f"pkg/plain/{deep}/{'n' * 200}": "x", f"pkg/plain/{'m' * 99}": "", f"pkg/plain/{'m' * 100}": ""},
-    )
-    (repository / "pkg/plain/link").symlink_to("t" * 300)
-    commit(repository)
-    package = _package("pkg/plain")
-    verify_context(tar := _packed(package), _job(package))
-    tar.seek(0)
-    with tarfile.open(fileobj=tar) as read:
-        assert {f"{deep}/{'n' * 200}", "m" * 99, "m" * 100} < set(read.getnames())
-        assert read.getmember("link").linkname == "t" * 300
 
 
 def test_uncommitted_changes_are_not_packed(repository: Path) -> None:
@@ -311,33 +289,9 @@ def test_a_tar_of_the_same_form_by_another_program_is_read() -> None:
 
 
 @pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 1024, 1536, 10239])
-def test_a_truncated_context_is_refused(length: int) -> None:
+def test_a_context_that_is_truncated_or_followed_by_data_is_refused(length: int) -> None:
+    whole = _tar([_TEXT]).getvalue()
     with pytest.raises(ContextError, match="truncated"):
-        verify_context(io.BytesIO(_tar([_TEXT]).getvalue()[:length]), _named("v1"))
-
-
-def test_data_after_the_end_is_refused() -> None:
+        verify_context(io.BytesIO(whole[:length]), _named("v1"))
     with pytest.raises(ContextError, match="data after its end"):
-        verify_context(io.BytesIO(_tar([_TEXT]).getvalue() + bytes(10240)), _named("v1"))
-
-
-def test_a_context_of_executables_and_links_hashes_as_in_git(tmp_path: Path) -> None:
-    entries = [
-        Entry(b"a", EXECUTABLE, _TEXT.oid, 1),
-        Entry(b"b", SYMLINK, blob_id([b"/etc"], 4), target=b"/etc"),
-    ]
-    make_repository(tmp_path)
-    (tmp_path / "a").write_text("x")
-    (tmp_path / "a").chmod(0o755)
-    (tmp_path / "b").symlink_to("/etc")
-    commit(tmp_path)
-    hash_ = git(tmp_path, "rev-parse", "HEAD^{tree}").decode()
-    assert context_hash(entries, ()) == hash_
-    verify_context(_tar(entries), _named(hash_))
-
-
-def test_an_error_is_a_single_line(tmp_path: Path) -> None:
-    (tmp_path / "x").write_bytes(b"not a tar" * 2000)
-    with (tmp_path / "x").open("rb") as tar, pytest.raises(FarmError) as error:
-        verify_context(tar, _named("v1"))
-    assert "\n" not in str(error.value)
+        verify_context(io.BytesIO(whole + bytes(10240)), _named("v1"))

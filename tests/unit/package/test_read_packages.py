@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import BuildYmlError, GitError, InputError
+from farm.errors import BuildYmlError, FarmError, GitError, InputError
 from farm.package.git_objects import commit_time
-from farm.package.read_packages import read_packages
+from farm.package.read_packages import directories_below, read_packages
 from farm.package.tags import TagOptions
-from tests.support.git_repos import commit, do, git, make_repository, write
+from tests.support.git_repos import commit, commit_files, do, git, make_repository, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -59,32 +59,6 @@ def test_each_change_of_an_extra_source_gives_another_tag(repository: Path) -> N
     assert _tag("pkg/extra") not in (first, _tag("pkg/plain"))
 
 
-def test_a_clean_extra_source_adds_nothing_to_a_dirty_tag(repository: Path) -> None:
-    write(repository, {"pkg/plain/hello": "changed\n"})
-    plain = _tag("pkg/plain").rpartition("-")[2]
-    write(repository, {"pkg/plain/build.yml": "image: plain\nextra-sources: [../../common/lib:lib]\n"})
-    with_extra = _tag("pkg/plain").rpartition("-")[2]
-    write(repository, {"common/lib/a.c": "int changed;\n"})
-    assert len({plain, with_extra, _tag("pkg/plain").rpartition("-")[2]}) == 3
-
-
-def test_a_changed_symbolic_link_shows_in_the_tag(repository: Path) -> None:
-    tags = {_tag("pkg/tree")}
-    for target in ("bin", "etc/empty"):
-        (repository / "pkg/tree/lib").unlink()
-        (repository / "pkg/tree/lib").symlink_to(target)
-        tags.add(_tag("pkg/tree"))
-    assert len(tags) == 3
-
-
-def test_a_change_of_a_file_with_any_name_shows_in_the_tag(repository: Path) -> None:
-    tags = {_tag("pkg/tree")}
-    for text in ("a", "b"):
-        write(repository, {"pkg/tree/etc/ünï": text})
-        tags.add(_tag("pkg/tree"))
-    assert len(tags) == 3
-
-
 def test_a_change_in_a_directory_with_a_similar_name_does_not_count(repository: Path) -> None:
     write(repository, {"pkg/plain2/x": "", "pkg/plain-x/y": "", "pkg/plain.z": "", "pkg/plain0": ""})
     assert not _one("pkg/plain").dirty
@@ -104,9 +78,7 @@ def test_a_revision_that_is_not_a_commit_is_refused(revision: str) -> None:
 
 
 def test_a_package_may_be_the_top_of_its_repository(tmp_path: Path) -> None:
-    top = make_repository(tmp_path / "top")
-    write(top, {"build.yml": "image: top\n", "Dockerfile": "FROM scratch\n"})
-    commit(top)
+    top = commit_files(tmp_path / "top", {"build.yml": "image: top\n", "Dockerfile": "FROM scratch\n"})
     package = _one(top)
     assert package.hash == git(top, "rev-parse", "HEAD^{tree}").decode()
     write(top, {"new": ""})
@@ -115,8 +87,7 @@ def test_a_package_may_be_the_top_of_its_repository(tmp_path: Path) -> None:
 
 def test_packages_of_several_repositories_can_be_read_together(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        write(make_repository(tmp_path / name), {"p/build.yml": f"image: {name}\n"})
-        commit(tmp_path / name)
+        commit_files(tmp_path / name, {"p/build.yml": f"image: {name}\n"})
     packages = read_packages([str(tmp_path / name / "p") for name in "ab"], TagOptions())
     assert [package.repository for package in packages] == [str(tmp_path / "a"), str(tmp_path / "b")]
 
@@ -133,14 +104,10 @@ def test_outside_git_the_tag_is_latest(tmp_path: Path) -> None:
     assert (package.reference.familiar, package.commit, package.trees) == ("linuxkit/x:latest", None, ())
 
 
-def test_a_repository_without_commits_is_an_error(tmp_path: Path) -> None:
+def test_a_repository_needs_a_commit_unless_the_hash_is_given(tmp_path: Path) -> None:
     write(make_repository(tmp_path / "new"), {"build.yml": "image: x\n"})
     with pytest.raises(GitError, match="has no commits yet"):
         _one(tmp_path / "new")
-
-
-def test_a_given_hash_needs_no_commit(tmp_path: Path) -> None:
-    write(make_repository(tmp_path / "new"), {"build.yml": "image: x\n"})
     package = _one(tmp_path / "new", hash="v1")
     assert (package.reference.tag, package.commit, package.dirty) == ("v1", None, True)
 
@@ -158,15 +125,18 @@ def test_an_extra_source_that_is_not_in_git_is_named(repository: Path) -> None:
         _one("pkg/extra")
 
 
-def test_an_extra_source_outside_the_repository_is_named(repository: Path) -> None:
-    write(repository, {"pkg/plain/build.yml": "image: plain\nextra-sources: [../../../out:out]\n"})
-    with pytest.raises(GitError, match="out is outside its repository"):
-        _one("pkg/plain")
-
-
-def test_an_invalid_name_is_reported_with_its_package(repository: Path) -> None:
-    write(repository, {"pkg/plain/build.yml": "image: Plain\n"})
-    with pytest.raises(InputError, match=r"^pkg/plain: invalid image reference 'linuxkit/Plain:.*'"):
+@pytest.mark.parametrize(
+    ("build_yml", "message"),
+    [
+        ("image: plain\nextra-sources: [../../../out:out]\n", r"^pkg/plain: .*out is outside its repository"),
+        ("image: Plain\n", r"^pkg/plain: invalid image reference 'linuxkit/Plain:.*'"),
+    ],
+)
+def test_what_is_wrong_with_a_package_is_reported_with_it(
+    build_yml: str, message: str, repository: Path
+) -> None:
+    write(repository, {"pkg/plain/build.yml": build_yml})
+    with pytest.raises(FarmError, match=message):
         _one("pkg/plain")
 
 
@@ -199,3 +169,29 @@ def test_the_errors_of_several_packages_are_reported_together(repository: Path) 
     with pytest.raises(BuildYmlError) as alone:
         read_packages(["pkg/one", "pkg/plain"], TagOptions())
     assert alone.value.parts == ()
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Packages at two depths, and a build.yml of git's."""
+    for name in ("b", "a/c", ".git/d", "b/deep"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / name / ("other.yml" if name == "b/deep" else "build.yml")).touch()
+    return tmp_path
+
+
+def test_every_package_below_a_directory_is_found(tree: Path) -> None:
+    assert directories_below([str(tree)], "build.yml") == [str(tree / "a/c"), str(tree / "b")]
+    assert directories_below([str(tree / "b")], "build.yml") == [str(tree / "b")]
+
+
+def test_a_build_yml_deeper_in_the_package_names_the_package(tree: Path) -> None:
+    assert directories_below([str(tree)], "deep/other.yml") == [str(tree / "b")]
+
+
+@pytest.mark.parametrize("name", ["none.yml", "/abs/build.yml", "../build.yml", ""])
+def test_finding_no_package_is_an_error(tree: Path, name: str) -> None:
+    with pytest.raises(
+        InputError, match=r"no package found below|must be a path below the package directory"
+    ):
+        directories_below([str(tree)], name)

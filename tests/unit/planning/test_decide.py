@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
-from farm.errors import DirtyError, InputError
-from farm.model import BuildYml, GitTree, Package
-from farm.package.tags import require_committed
+from farm.errors import InputError
+from farm.model import BuildYml, GitTree
 from farm.planning.decide import make_plan
 from farm.planning.make_run import make_run
 from farm.planning.plan import PackagePlan, PublishedPackage, PushOptions, arches_of
@@ -15,6 +16,8 @@ from tests.support.values import descriptor, digest, image, package
 
 BOTH = ("amd64", "arm64")
 OPTIONS = PushOptions(BOTH)
+UNSIGNED, FORCED = PushOptions(BOTH, sign=False), PushOptions(BOTH, force=True)
+IMAGES_ONLY = PushOptions(BOTH, images_only=True)
 INDEX = descriptor("index", None)
 
 
@@ -25,43 +28,36 @@ def published(*arches: str, indexed: bool = True, signed: bool = True) -> Publis
     return PublishedPackage(images, index, frozenset(arches) if indexed else frozenset(), signed)
 
 
-def planned(
-    what: PublishedPackage, options: PushOptions = OPTIONS, one: Package | None = None
-) -> PackagePlan:
+def planned(what: PublishedPackage, options: PushOptions = OPTIONS, **facts: Any) -> PackagePlan:
     """The plan for one package."""
-    one = one or package()
+    one = package(**facts)
     return make_plan([one], {one.image: what}, {}, options).packages[0]
 
 
+NO_INDEX, MISSING = published(*BOTH, indexed=False), "build arm64; amd64 exists"
+
+
 @pytest.mark.parametrize(
-    ("what", "build", "publish", "sign", "why"),
+    ("what", "options", "build", "publish", "sign", "why"),
     [
-        (published("amd64"), ("arm64",), True, True, "build arm64; amd64 exists"),
-        (published(*BOTH, signed=False), (), False, True, "published but not signed: sign it"),
-        (published(*BOTH, indexed=False), (), True, True, "all images exist: publish the index and sign it"),
-        (published(*BOTH), (), False, False, "published and signed"),
+        (published("amd64"), OPTIONS, ("arm64",), True, True, "build arm64; amd64 exists"),
+        (published(*BOTH, signed=False), OPTIONS, (), False, True, "published but not signed: sign it"),
+        (NO_INDEX, OPTIONS, (), True, True, "all images exist: publish the index and sign it"),
+        (published(*BOTH), OPTIONS, (), False, False, "published and signed"),
         # An index with more architectures than asked for is left as it is.
-        (published(*BOTH, "s390x"), (), False, False, "published and signed"),
+        (published(*BOTH, "s390x"), OPTIONS, (), False, False, "published and signed"),
+        (published(*BOTH, signed=False), UNSIGNED, (), False, False, "published"),
+        (published(*BOTH), FORCED, BOTH, True, True, "build amd64, arm64"),
+        (NO_INDEX, IMAGES_ONLY, (), False, False, "all images exist"),
+        (published("amd64"), IMAGES_ONLY, ("arm64",), False, False, f"{MISSING}, and make no index"),
     ],
 )
 def test_only_what_is_missing_is_built_published_and_signed(
-    what: PublishedPackage, build: tuple[str, ...], publish: bool, sign: bool, why: str
+    what: PublishedPackage, options: PushOptions, build: tuple[str, ...], publish: bool, sign: bool, why: str
 ) -> None:
-    plan = planned(what)
+    plan = planned(what, options)
     assert (plan.build, plan.publish, plan.to_sign, plan.why()) == (build, publish, sign, why)
     assert plan.up_to_date == (not (build or publish or sign))
-
-
-def test_nothing_is_signed_that_is_not_to_be_signed() -> None:
-    trustless = package(yml=BuildYml("foo", disable_content_trust=True))
-    unsigned = published(*BOTH, signed=False)
-    assert planned(unsigned, one=trustless).why() == "published"
-    assert planned(unsigned, PushOptions(BOTH, sign=False)).up_to_date
-
-
-def test_force_builds_images_that_exist() -> None:
-    plan = planned(published(*BOTH), PushOptions(BOTH, force=True))
-    assert (plan.build, plan.to_sign) == (("amd64", "arm64"), True)
 
 
 @pytest.mark.parametrize(
@@ -94,26 +90,11 @@ def test_a_package_comes_after_its_dependencies_and_waits_for_those_that_are_not
     assert plan.packages[2].why() == "build amd64, arm64; after linuxkit/middle"
 
 
-def test_packages_that_depend_on_one_another_are_refused_with_the_cycle() -> None:
-    one, two = package("one"), package("two")
-    with pytest.raises(InputError, match="cycle") as caught:
-        make_plan([one, two], {}, {one.image: [two.image], two.image: [one.image]}, OPTIONS)
-    assert {one.image, two.image} <= set(caught.value.message.replace("cycle: ", "→ ").split(" → "))
-
-
 def test_a_plan_names_the_queues_that_workers_must_serve() -> None:
     todo = make_plan([package()], {}, {}, OPTIONS)
     assert todo.queues == {"amd64", "arm64", "publish"}
     nothing = make_plan([package()], {package().image: published(*BOTH)}, {}, OPTIONS)
     assert (nothing.todo, nothing.queues) == ((), set())
-
-
-def test_only_clean_committed_packages_are_pushed() -> None:
-    assert require_committed(package()) == "c" * 40
-    with pytest.raises(DirtyError, match="pkg/bad: has uncommitted changes"):
-        require_committed(package("bad", dirty=True))
-    with pytest.raises(InputError, match="pkg/bad: is not in git"):
-        require_committed(package("bad", commit=None))
 
 
 def test_a_run_has_a_job_for_each_missing_image_and_names_those_that_exist() -> None:
@@ -149,7 +130,7 @@ def test_the_json_of_a_plan_says_what_will_be_done_and_why() -> None:
 @pytest.mark.parametrize("force", [False, True])
 def test_a_manifest_of_images_that_exist_builds_nothing(force: bool) -> None:
     options = PushOptions(BOTH, force=force)
-    plan = make_plan([package()], {package().image: published(*BOTH, indexed=False)}, {}, options)
+    plan = make_plan([package()], {package().image: NO_INDEX}, {}, options)
     (item,) = without_builds(plan, partial=False).packages
     assert (item.build, item.publish) == ((), True)
 
@@ -170,17 +151,9 @@ def test_a_package_without_remaining_architectures_is_skipped_with_a_warning() -
     assert plan.warnings == (f"{one.image}: skipped: no other architectures",)
 
 
-def test_with_images_only_nothing_is_published_or_signed() -> None:
-    options = PushOptions(BOTH, images_only=True)
-    plan = planned(published("amd64", indexed=False), options)
-    assert (plan.build, plan.publish, plan.to_sign, plan.up_to_date) == (("arm64",), False, False, False)
-    assert plan.why() == "build arm64; amd64 exists, and make no index"
-    complete = planned(published(*BOTH, indexed=False), options)
-    assert (complete.up_to_date, complete.why()) == (True, "all images exist")
-
-
-def test_work_with_images_only_asks_for_no_signature() -> None:
-    one = package()
-    plan = make_plan([one], {}, {}, PushOptions(("amd64",), images_only=True))
-    (work,) = make_run(plan, {}, {one.image: ((), ())}, run="r1", submitter="me", created=0.0).works
-    assert (work.images_only, work.sign, len(work.jobs)) == (True, False, 1)
+def test_nothing_is_signed_that_build_yml_or_images_only_exclude() -> None:
+    trustless = BuildYml("foo", disable_content_trust=True)
+    assert planned(published(*BOTH, signed=False), yml=trustless).why() == "published"
+    plan = make_plan([package()], {}, {}, IMAGES_ONLY)
+    (work,) = make_run(plan, {}, {package().image: ((), ())}, run="r1", submitter="me", created=0.0).works
+    assert (work.images_only, work.sign, len(work.jobs)) == (True, False, 2)
