@@ -14,22 +14,19 @@ from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     from lab.lab import Lab
 
 
-@pytest.fixture
-def new_cache(tmp_path: Path) -> Callable[[], Cache]:
-    """Makes empty caches."""
-    return lambda: Cache(tmp_path / f"cache-{secrets.token_hex(4)}", lock_timeout=60)
+def _empty(tmp_path: Path) -> Cache:
+    return Cache(tmp_path / f"cache-{secrets.token_hex(4)}", lock_timeout=60)
 
 
-@pytest.fixture
-def cache(new_cache: Callable[[], Cache]) -> Cache:
-    """An empty cache."""
-    return new_cache()
+cache = pytest.fixture(_empty, name="cache")
+other = pytest.fixture(_empty, name="other")
+fresh = pytest.fixture(_empty, name="fresh")
 
 
 @pytest.fixture

@@ -11,20 +11,43 @@ from farm.cache.maintenance import verify
 from farm.cache.named_images import add_images, find_image
 from farm.cache.transfer import published_names, pull_all, pull_images, push_all
 from farm.errors import CacheError, RegistryDeniedError, RegistryError, RegistryUnavailableError
-from farm.model import Reference
+from farm.model import Descriptor, Reference
 from farm.registry.blobs import BlobUpload, pull_blob, push_blob
 from farm.system.deadline import Deadline
 from tests.support.images import LAYER, add, tar
-from tests.support.proxy.tcp import proxy
+from tests.support.proxy.tcp import Proxy, proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Iterator
 
     from farm.cache.layout import Cache
     from farm.registry.client import Registry
     from lab.lab import Lab
 
 BIG = 8 << 20
+
+
+@pytest.fixture
+def name(org: str) -> Reference:
+    return Reference.parse(f"{org}/foo:1")
+
+
+@pytest.fixture
+def proxied(lab: Lab) -> Iterator[Proxy]:
+    with proxy(f"tcp://{lab.registry}") as proxied:
+        yield proxied
+
+
+@pytest.fixture
+def far(proxied: Proxy) -> Reference:
+    """A name in the registry, through the proxy."""
+    return Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
+
+
+@pytest.fixture
+def blob(cache: Cache) -> Descriptor:
+    """A large blob in the cache."""
+    return cache.blobs.put(secrets.token_bytes(BIG), LAYER)
 
 
 def fill(cache: Cache, name: Reference, arches: tuple[str, ...] = ("amd64",), size: int = 1000) -> None:
@@ -34,12 +57,10 @@ def fill(cache: Cache, name: Reference, arches: tuple[str, ...] = ("amd64",), si
 
 
 def test_a_pushed_and_pulled_image_is_the_same(
-    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
+    cache: Cache, other: Cache, registry: Registry, name: Reference
 ) -> None:
-    name = Reference.parse(f"{org}/foo:1")
     fill(cache, name, ("amd64", "arm64"))
     moved = push_all(cache, registry, name)
-    other = new_cache()
     assert pull_all(other, registry, name) == moved.root
     assert set(other.names()) == {str(name), f"{name}-amd64", f"{name}-arm64"}
     for arch in ("amd64", "arm64"):
@@ -49,12 +70,10 @@ def test_a_pushed_and_pulled_image_is_the_same(
 
 
 def test_architectures_can_be_pulled_one_after_another(
-    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
+    cache: Cache, other: Cache, registry: Registry, name: Reference
 ) -> None:
-    name = Reference.parse(f"{org}/foo:1")
     fill(cache, name, ("amd64", "arm64"))
     push_all(cache, registry, name)
-    other = new_cache()
     assert set(pull_images(other, registry, name, ["arm64", "riscv64"])) == {"arm64"}
     assert find_image(other, name, "amd64") is None
     assert verify(other) == []
@@ -62,8 +81,7 @@ def test_architectures_can_be_pulled_one_after_another(
     assert other.find(name) == cache.find(name)
 
 
-def test_a_second_push_sends_nothing(cache: Cache, registry: Registry, org: str) -> None:
-    name = Reference.parse(f"{org}/foo:1")
+def test_a_second_push_sends_nothing(cache: Cache, registry: Registry, name: Reference) -> None:
     fill(cache, name)
     assert push_all(cache, registry, name).blobs == {BlobUpload.SENT: 3}
     assert push_all(cache, registry, name).blobs == {BlobUpload.EXISTING: 3}
@@ -81,66 +99,52 @@ def test_a_layer_of_another_repository_is_mounted_and_not_sent(
 
 
 def test_an_architecture_that_somebody_else_pushed_is_kept_in_the_index(
-    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str
+    cache: Cache, other: Cache, fresh: Cache, registry: Registry, name: Reference
 ) -> None:
-    name = Reference.parse(f"{org}/foo:1")
-    other = new_cache()
     fill(cache, name, ("amd64",))
     fill(other, name, ("s390x",))
     push_all(cache, registry, name)
     push_all(other, registry, name)
-    assert set(pull_images(new_cache(), registry, name, ["amd64", "s390x"])) == {"amd64", "s390x"}
+    assert set(pull_images(fresh, registry, name, ["amd64", "s390x"])) == {"amd64", "s390x"}
 
 
-def test_a_registry_that_asks_for_a_login_gets_it(
-    cache: Cache, new_cache: Callable[[], Cache], guarded: Registry, lab: Lab
+def test_a_registry_that_asks_for_a_login_gets_it_and_nothing_without_it(
+    cache: Cache, other: Cache, registry: Registry, guarded: Registry, lab: Lab
 ) -> None:
     name = Reference.parse(f"{lab.guarded_registry}/{secrets.token_hex(4)}/foo:1")
     fill(cache, name)
+    with pytest.raises(RegistryDeniedError):
+        push_all(cache, registry, name)
     push_all(cache, guarded, name)
-    other = new_cache()
     pull_all(other, guarded, name)
     assert verify(other) == []
 
 
-def test_without_the_login_nothing_is_pushed(cache: Cache, registry: Registry, lab: Lab) -> None:
-    name = Reference.parse(f"{lab.guarded_registry}/foo/bar:1")
-    fill(cache, name)
-    with pytest.raises(RegistryDeniedError):
-        push_all(cache, registry, name)
-
-
-def test_a_broken_upload_is_restarted(cache: Cache, registry: Registry, lab: Lab) -> None:
-    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
-    with proxy(f"tcp://{lab.registry}") as proxied:
-        breaks = proxied.trip(lambda connection: connection.sent > BIG // 2, times=2, drop=True)
-        name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
-        upload = push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
-        assert (upload, breaks.hits) == (BlobUpload.SENT, 2)
-        with cache.blobs.writing() as writer:
-            pull_blob(registry, name, blob, writer)
+def test_a_broken_upload_is_restarted(
+    cache: Cache, blob: Descriptor, registry: Registry, proxied: Proxy, far: Reference
+) -> None:
+    breaks = proxied.trip(lambda connection: connection.sent > BIG // 2, times=2, drop=True)
+    upload = push_blob(registry, far, blob, lambda: cache.blobs.pieces(blob.digest))
+    assert (upload, breaks.hits) == (BlobUpload.SENT, 2)
+    with cache.blobs.writing() as writer:
+        pull_blob(registry, far, blob, writer)
 
 
 def test_a_lost_response_to_a_complete_upload_causes_no_second_upload(
-    cache: Cache, registry: Registry, lab: Lab
+    cache: Cache, blob: Descriptor, registry: Registry, proxied: Proxy, far: Reference
 ) -> None:
-    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
-    with proxy(f"tcp://{lab.registry}") as proxied:
-        loss = proxied.trip(lambda _: proxied.sent > BIG, answers=True, drop=True)
-        name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
-        push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
-        assert loss.hits == 1
-        assert proxied.sent < BIG + BIG // 2
+    loss = proxied.trip(lambda _: proxied.sent > BIG, answers=True, drop=True)
+    push_blob(registry, far, blob, lambda: cache.blobs.pieces(blob.digest))
+    assert loss.hits == 1
+    assert proxied.sent < BIG + BIG // 2
 
 
 def test_a_broken_download_is_resumed(
-    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, lab: Lab
+    cache: Cache, blob: Descriptor, other: Cache, registry: Registry, lab: Lab
 ) -> None:
-    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
     path = f"{secrets.token_hex(4)}/foo:1"
     home = Reference.parse(f"{lab.registry}/{path}")
     push_blob(registry, home, blob, lambda: cache.blobs.pieces(blob.digest))
-    other = new_cache()
     # More breaks than there are attempts without progress.
     with proxy(f"tcp://{lab.registry}") as proxied:
         breaks = proxied.trip(lambda one: one.received > BIG // 8, times=7, answers=True, drop=True)
@@ -151,33 +155,21 @@ def test_a_broken_download_is_resumed(
     assert other.blobs.has(blob)
 
 
-def test_a_connection_that_always_breaks_is_a_retryable_error(
-    cache: Cache, registry: Registry, lab: Lab
+@pytest.mark.parametrize("late", [False, True])
+def test_an_upload_that_always_breaks_is_a_retryable_error_at_once_after_the_deadline(
+    late: bool, cache: Cache, blob: Descriptor, registry: Registry, proxied: Proxy, far: Reference
 ) -> None:
-    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
-    with proxy(f"tcp://{lab.registry}") as proxied:
-        proxied.trip(lambda connection: connection.sent > BIG // 2, times=100, drop=True)
-        name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
-        with pytest.raises(RegistryUnavailableError) as caught:
-            push_blob(registry, name, blob, lambda: cache.blobs.pieces(blob.digest))
+    breaks = proxied.trip(lambda connection: connection.sent > BIG // 2, times=100, drop=True)
+    client = registry.within(Deadline.after(0)) if late else registry
+    with pytest.raises(RegistryUnavailableError) as caught:
+        push_blob(client, far, blob, lambda: cache.blobs.pieces(blob.digest))
     assert caught.value.retryable
-
-
-def test_an_upload_is_not_restarted_after_the_deadline(cache: Cache, registry: Registry, lab: Lab) -> None:
-    blob = cache.blobs.put(secrets.token_bytes(BIG), LAYER)
-    with proxy(f"tcp://{lab.registry}") as proxied:
-        breaks = proxied.trip(lambda connection: connection.sent > BIG // 2, times=100, drop=True)
-        name = Reference.parse(f"{proxied.address}/{secrets.token_hex(4)}/foo:1")
-        late = registry.within(Deadline.after(0))
-        with pytest.raises(RegistryUnavailableError):
-            push_blob(late, name, blob, lambda: cache.blobs.pieces(blob.digest))
-    assert breaks.hits == 1
+    assert (breaks.hits == 1) == late
 
 
 def test_a_blob_that_is_damaged_in_the_cache_is_not_published(
-    cache: Cache, registry: Registry, org: str
+    cache: Cache, registry: Registry, name: Reference
 ) -> None:
-    name = Reference.parse(f"{org}/foo:1")
     blob = cache.blobs.put(secrets.token_bytes(1000), LAYER)
     cache.blobs.path(blob.digest).write_bytes(bytes(1000))
     with pytest.raises(RegistryError):
@@ -187,16 +179,14 @@ def test_a_blob_that_is_damaged_in_the_cache_is_not_published(
 
 
 def test_a_blob_that_is_damaged_in_the_registry_is_refused(
-    cache: Cache, new_cache: Callable[[], Cache], registry: Registry, org: str, lab: Lab
+    cache: Cache, other: Cache, registry: Registry, name: Reference, lab: Lab
 ) -> None:
-    name = Reference.parse(f"{org}/foo:1")
     fill(cache, name)
     push_all(cache, registry, name)
     layer = max(cache.blobs.directory.iterdir(), key=lambda path: path.stat().st_size)
     stored = lab.directory / "registry" / "data" / "docker/registry/v2/blobs/sha256" / layer.name[:2]
     data = stored / layer.name / "data"
     data.write_bytes(bytes(data.stat().st_size))
-    other = new_cache()
     with pytest.raises(RegistryError, match="digest mismatch"):
         pull_all(other, registry, name)
     assert other.names() == {}

@@ -54,9 +54,12 @@ def test_a_cache_holds_the_last_image_of_each_name_and_architecture(
 
 _FOLDERS = ("p", "p/q", "r")
 _FILES = ("a", "b", "c")
-_ENTRY = st.tuples(
-    st.sampled_from([*_FILES, *(f"{folder}/{file}" for folder in _FOLDERS for file in _FILES)]),
-    st.one_of(st.binary(max_size=600), st.just("gone"), st.just("opaque")),
+_ENTRY = st.one_of(
+    st.tuples(
+        st.sampled_from([*_FILES, *(f"{folder}/{file}" for folder in _FOLDERS for file in _FILES)]),
+        st.one_of(st.binary(max_size=600), st.just("gone"), st.just("opaque")),
+    ),
+    st.tuples(st.sampled_from(_FOLDERS), st.sampled_from(["gone", "made"])),
 )
 
 
@@ -71,7 +74,9 @@ def put_layer(entries: list[tuple[str, bytes | str]], model: dict[str, bytes]) -
             files[path] = written[path] = what
         elif what == "gone":
             files[f"{folder}/.wh.{name}".lstrip("/")] = b""
-            hidden.append(path)
+            hidden += [path, f"{path}/"]
+        elif what == "made":
+            files[f"{path}/"] = None
         elif folder:
             files[f"{folder}/.wh..wh..opq"] = b""
             hidden.append(f"{folder}/")

@@ -16,8 +16,6 @@ from hypothesis import strategies as st
 from farm.errors import ContextError
 from farm.model import BuildYml, GitTree, Job, Package, Reference
 from farm.package.pack_context import pack_context
-from farm.package.tarball import Entry
-from farm.package.tree_hash import DIRECTORY, blob_id, context_hash
 from farm.package.verify_context import verify_context
 from tests.property.package.trees import NAMES, trees
 from tests.support.git_repos import git, make_repository
@@ -180,8 +178,3 @@ def test_garbage_is_refused_with_an_error_of_one_line(garbage: bytes) -> None:
     with pytest.raises(ContextError) as error:
         verify_context(io.BytesIO(garbage), _JOB)
     assert "\n" not in str(error.value)
-
-
-def test_directories_do_not_count_for_the_hash() -> None:
-    entries = [Entry(b"a", DIRECTORY), Entry(b"a/b", "100644", blob_id([], 0))]
-    assert context_hash(entries, ()) == context_hash(entries[1:], ())
