@@ -6,7 +6,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -27,6 +27,7 @@ _LEAVES = st.one_of(
     st.tuples(st.just(0), st.sampled_from([b"nowhere", b"..", b"/etc", b"build.yml", b"\xff"])),
 )
 _TREES = trees(NAMES, _LEAVES)
+_FILE: dict[str, Any] = {"own": {b"a": (0o644, b"")}, "extra": None, "in_extra": False, "staged": False}
 _CHANGES = ("none", "write", "remove", "mode", "retarget", "turn", "add", "ignored", "elsewhere")
 
 
@@ -123,15 +124,8 @@ def _tag(repository: Path, places: list[str]) -> str:
     in_extra=st.booleans(),
     staged=st.booleans(),
 )
-@example(own={b"a": (0o644, b"")}, extra=None, directory=b"\r", how="write", in_extra=False, staged=False)
-@example(
-    own={b"a": (0o644, b"")},
-    extra=None,
-    directory=b"\x0b\xe2\x80\xa8",
-    how="none",
-    in_extra=False,
-    staged=False,
-)
+@example(**_FILE, directory=b"\r", how="write")
+@example(**_FILE, directory=b"\x0b\xe2\x80\xa8", how="none")
 def test_a_tag_is_the_tree_hash_of_git_and_dirty_if_git_says_so(
     own: Leaves, extra: Leaves | None, directory: bytes, how: str, *, in_extra: bool, staged: bool
 ) -> None:

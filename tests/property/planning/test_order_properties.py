@@ -68,3 +68,6 @@ def test_a_package_waits_for_exactly_the_dependencies_that_are_not_up_to_date(
     assert {item.package.image for item in plan.todo} == set(needs) - up_to_date
     for item in plan.packages:
         assert set(item.needs) == set(needs[item.package.image]) - up_to_date
+        assert (
+            not item.needs or item.why() == f"build amd64; after {', '.join(item.needs)}" or item.up_to_date
+        )

@@ -172,13 +172,8 @@ def held_by_linuxkit(path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def try_as_linuxkit(path: Path) -> bool:
-    done = subprocess.run(
-        [sys.executable, "-c", LINUXKIT, str(path), "try"],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        timeout=60,
-        check=False,
-    )
+    command = [sys.executable, "-c", LINUXKIT, str(path), "try"]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60, check=False)
     return done.returncode == 0
 
 

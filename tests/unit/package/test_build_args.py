@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import InputError
-from farm.package.build_args import override, read_file
+from farm.package.build_args import read_file
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
 from tests.support.git_repos import commit_files
@@ -16,10 +16,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 USING = "image: user\nbuildArgs:\n- BASE=@lkt:pkg:../base\n- PLAIN=a=b\n"
-
-
-def test_later_arguments_override_earlier_ones_of_the_same_name() -> None:
-    assert override(["A=1", "B=2"], ["B=3", "C=4"]) == ("A=1", "B=3", "C=4")
 
 
 def test_a_file_has_one_argument_per_line_and_comments(tmp_path: Path) -> None:

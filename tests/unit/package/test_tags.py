@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from farm.errors import FarmError, InputError
 from farm.package.git import tags_on_head
 from farm.package.read_packages import read_packages
-from farm.package.tags import TagOptions, combined_hash, render_tag
+from farm.package.tags import TagOptions, render_tag
 from tests.support.git_repos import commit_files, do, git, make_repository
 from tests.unit.package.conftest import VECTORS
 
@@ -53,12 +52,6 @@ def test_tags_are_those_of_linuxkit(
             _answer(case["argv"])
     else:
         assert _answer(case["argv"]) == case["expect"]["stdout"]
-
-
-def test_the_hash_is_that_of_the_tree_or_of_all_trees_in_order() -> None:
-    assert combined_hash(["ab"]) == "ab"
-    assert combined_hash(["ab", "cd"]) == hashlib.sha1(b"abcd").hexdigest()
-    assert combined_hash(["ab", "cd"]) != combined_hash(["cd", "ab"])
 
 
 @pytest.mark.parametrize(

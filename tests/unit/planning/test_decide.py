@@ -81,15 +81,6 @@ def test_a_package_with_none_of_the_architectures_asked_for_is_refused() -> None
         planned(PublishedPackage(), PushOptions(("amd64",), only=("s390x",)))
 
 
-def test_a_package_comes_after_its_dependencies_and_waits_for_those_that_are_not_up_to_date() -> None:
-    top, middle, base = package("top"), package("middle"), package("base")
-    needs = {top.image: [middle.image, base.image], middle.image: [base.image]}
-    plan = make_plan([top, middle, base], {base.image: published(*BOTH)}, needs, OPTIONS)
-    assert [item.package.image for item in plan.packages] == [base.image, middle.image, top.image]
-    assert [item.needs for item in plan.packages] == [(), (), (middle.image,)]
-    assert plan.packages[2].why() == "build amd64, arm64; after linuxkit/middle"
-
-
 def test_a_plan_names_the_queues_that_workers_must_serve() -> None:
     todo = make_plan([package()], {}, {}, OPTIONS)
     assert todo.queues == {"amd64", "arm64", "publish"}
