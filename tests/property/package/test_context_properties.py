@@ -35,11 +35,13 @@ _LEAVES = st.one_of(
 # A header of a tar holds names of up to 99 bytes.
 _LONG = st.sampled_from([b"n" * 99, b"n" * 100, b"n" * 101, b"\xff" * 99])
 _TREES = trees(st.one_of(NAMES, _LONG), _LEAVES)
-_DEEP: Files = {
-    b"/".join([b"d" * 60] * 5) + b"/" + b"n" * 200: ("100755", b"x"),
+_SAMPLE: Files = {
+    b"/".join([b"d" * 60] * 5) + b"/" + b"n" * 200: ("100755", b"#!/bin/sh\n"),
+    b"etc/" + b"n" * 120: ("100644", b"x" * 600),
+    b"lib": ("120000", b"etc"),
+    b"link": ("120000", b"t" * 300),
     b"m" * 99: ("100644", b""),
     b"m" * 100: ("100644", b""),
-    b"link": ("120000", b"t" * 300),
 }
 
 
@@ -85,7 +87,7 @@ def _below(folder: bytes, files: Files) -> Files:
 
 @settings(max_examples=40, deadline=None)
 @given(files=_TREES)
-@example(files=_DEEP)
+@example(files=_SAMPLE)
 def test_the_context_of_any_tree_is_the_one_that_its_tag_names(files: Files) -> None:
     with tempfile.TemporaryDirectory() as folder:
         repository = make_repository(Path(folder))
@@ -139,16 +141,9 @@ def test_two_clones_give_the_same_bytes(files: Files) -> None:
 
 
 def _sample() -> tuple[bytes, Job]:
-    files: Files = {
-        b"bin/run": ("100755", b"#!/bin/sh\n"),
-        b"etc/" + b"n" * 120: ("100644", b"x" * 600),
-        b"empty": ("100644", b""),
-        b"lib": ("120000", b"etc"),
-        b"long": ("120000", b"t" * 130),
-    }
     with tempfile.TemporaryDirectory() as folder:
         repository = make_repository(Path(folder))
-        package = _package(repository, _commit(repository, _below(b"p", files)))
+        package = _package(repository, _commit(repository, _below(b"p", _SAMPLE)))
         return _packed(package), _job(package)
 
 
