@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from farm.builders.build_arguments import PROXIES, proxy_args
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.choice import choose_builder
 from farm.builders.depends_images import with_depends_images
 from farm.errors import FarmError, RegistryError

@@ -94,11 +94,7 @@ def native_arch() -> str:
 
 
 def refuse_foreign(arch: str, supported: Sequence[str]) -> None:
-    """Refuse an architecture that an engine neither has nor emulates.
-
-    Raises:
-        EngineError: the engine does not build for it.
-    """
+    """Refuse an architecture that an engine neither has nor emulates."""
     if arch not in supported:
         raise EngineError(
             f"the Docker Engine builds for {', '.join(supported)}, not for {arch}",

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.choice import choose_builder
 from farm.builders.docker_engine import Engine
 from farm.model import Reference

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import docker.errors
 import pytest
 
-from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import BuildSpec
 from farm.errors import (
     BuildFailedError,
     CancelledError,

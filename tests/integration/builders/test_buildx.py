@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.choice import check_builders, choose_builder, describe_builder
 from farm.builders.docker_engine import Engine
 from farm.builders.pruning import prune
@@ -123,7 +122,7 @@ def test_a_platform_is_built_on_the_engine_of_its_docker_context(
         Engine.connect(far, timeout=30.0) as engine,
     ):
         make_context(lab, bench.settings.docker_config, "far", far)
-        assert check_builders(bench.settings, bench.engine.info(), ["arm64"]) == ("arm64",)
+        assert check_builders(bench.settings, bench.engine.info, ["arm64"]) == ("arm64",)
         name = bench.build("FROM BASE\nRUN true\n", BuildSpec("arm64"))
         assert engine.inspect(str(name))["Architecture"] == "arm64"
         with pytest.raises(FarmError):
@@ -141,14 +140,14 @@ def test_a_missing_builder_is_reported_when_the_worker_starts(lab: Lab, tmp_path
         open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "none"),)) as bench,
         pytest.raises(InputError, match=r'^the builder none cannot be used: no builder "none" found'),
     ):
-        check_builders(bench.settings, bench.engine.info(), ["arm64"])
+        check_builders(bench.settings, bench.engine.info, ["arm64"])
 
 
 def test_a_builder_that_does_not_answer_is_reported_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
     with open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "gone"),)) as bench:
         make_context(lab, bench.settings.docker_config, "gone", f"unix://{tmp_path}/none")
         with pytest.raises(EngineUnavailableError, match=r"^the builder gone cannot be used: Cannot connect"):
-            check_builders(bench.settings, bench.engine.info(), ["arm64"])
+            check_builders(bench.settings, bench.engine.info, ["arm64"])
 
 
 def test_attestations_are_refused_when_the_worker_starts_where_its_engine_cannot_make_them(
@@ -158,7 +157,7 @@ def test_attestations_are_refused_when_the_worker_starts_where_its_engine_cannot
         open_bench(lab, lab.engine_url, tmp_path, sbom="true") as bench,
         pytest.raises(InputError, match=r"^this engine's image store does not support sbom"),
     ):
-        check_builders(bench.settings, bench.engine.info(), ["amd64"])
+        check_builders(bench.settings, bench.engine.info, ["amd64"])
 
 
 def test_an_unavailable_engine_can_be_retried(lab: Lab, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import BuildSpec
 from farm.builders.pruning import prune
 
 if TYPE_CHECKING:

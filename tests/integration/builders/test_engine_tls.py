@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from compose.certificates import make_ca, make_certificate
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.docker_engine import Engine
 from farm.builders.engine_builder import EngineBuilder
 from farm.builders.engine_images import remove_image

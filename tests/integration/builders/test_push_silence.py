@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.engine_push import push
 from farm.errors import RegistryUnavailableError
 from tests.support.proxy.http import http_proxy

@@ -4,13 +4,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.buildx_builder import run_buildx
 from farm.builders.buildx_plugin import Plugin
 from farm.errors import RegistryUnavailableError
 from farm.settings import Settings
-from tests.unit.builders.test_buildx_progress import RECORDINGS, REFERENCE
+from tests.unit.builders.test_buildx_process import RECORDINGS, REFERENCE
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
-from farm.builders.buildx_checks import check_secrets
+from farm.builders.builder import BuildSpec
 from farm.builders.buildx_command import command, to_registry
-from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for, client_environment
-from farm.builders.choice import buildx_reasons, describe_builder, uses_buildx
+from farm.builders.buildx_plugin import DEFAULT_BUILDER, builder_for, client_environment
+from farm.builders.choice import buildx_reasons, check_secrets, describe_builder, uses_buildx
 from farm.errors import InputError, SettingsError
 from farm.settings import Settings
 

@@ -10,14 +10,14 @@ import h2.events
 import h2.exceptions
 import pytest
 
-from farm.buildkit.fields import (
+from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server, frame, unframe
+from farm.buildkit.platforms import (
     LIST_WORKERS_RESPONSE_RECORD,
     PLATFORM_ARCHITECTURE,
     PLATFORM_OS,
     WORKER_RECORD_PLATFORMS,
+    parse_architectures,
 )
-from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server, frame, unframe
-from farm.buildkit.platforms import parse_architectures
 from farm.buildkit.protobuf import encode
 from farm.errors import EngineUnavailableError
 

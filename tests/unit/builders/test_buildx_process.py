@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from farm.builders.buildx_progress import LONGEST, OutputParser, read_status
-from farm.builders.buildx_result import BuildxResult
+from farm.builders.buildx_builder import BuildxResult
+from farm.builders.buildx_process import LONGEST, OutputParser, read_status
 from farm.errors import (
     BuildFailedError,
     DiskFullError,

@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.build_failures import build_failure
-from farm.builders.push_failures import push_failure
+from farm.builders.failures import build_failure, push_failure
 from farm.buildkit.progress import BuildStep
 from farm.buildkit.status_messages import Vertex, VertexLog
 from farm.errors import (
