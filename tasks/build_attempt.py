@@ -66,8 +66,7 @@ class ImageBuild:
             self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
             return image
         with ExitStack() as stack:
-            engine = self.context.engine()
-            stack.callback(engine.close)
+            engine = stack.enter_context(self.context.engine())
             disk = DiskSpace(self.context, engine, engine.info())
             stack.enter_context(disk.reserved(self.target))
             disk.build_with_room(lambda: self._build(engine), self.target, report=self.log.write)

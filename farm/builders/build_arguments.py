@@ -35,8 +35,8 @@ def build_args(
 ) -> Pairs:
     """Every build argument of a package: LinuxKit's, the settings' and the package's; the later win.
 
-    `commit_time` is in seconds since 1970; None leaves GOPKGVERSION out. A package with uncommitted changes has
-    neither that nor REVISION.
+    `commit_time` is in seconds since 1970; None leaves GOPKGVERSION out. A package with uncommitted changes
+    has neither that nor REVISION.
     """
     revision = _revision(package)
     standard = {

@@ -75,11 +75,6 @@ class BuildSpec:
         ]
 
 
-def never() -> bool:
-    """Return False: for work that only Ctrl-C cancels."""
-    return False
-
-
 @dataclass(frozen=True, slots=True)
 class Control:
     """How a caller follows and stops one build or push."""
@@ -88,23 +83,20 @@ class Control:
     """Receives the log, line by line."""
     timeout: float
     """Seconds that the whole call may take."""
-    cancelled: Callable[[], bool] = never
-    """Called a few times a second; True stops the call."""
+    cancelled: Callable[[], bool] = lambda: False
+    """Called a few times a second; True stops the call. By default, only Ctrl-C cancels it."""
 
 
 class Builder(Protocol):
     """One way to build. However a call ends, nothing that it started runs on afterwards.
 
-    Every method raises EngineUnavailableError if the engine or builder cannot be reached, or is lost meanwhile.
+    Every method raises EngineUnavailableError if the engine or builder cannot be reached, or is lost.
     """
 
     def build(self, spec: BuildSpec, context: IO[bytes], control: Control) -> str:
         """Build one image under the tags of its spec; return its identity for `has_image`.
 
-        Args:
-            spec: what to build.
-            context: an uncompressed tar in a file, seekable; read from its start, in chunks.
-            control: how to follow and stop the build.
+        The context is an uncompressed tar in a file, seekable; it is read from its start, in chunks.
 
         Raises:
             BuildFailedError: a step failed, the Dockerfile is wrong, or the build took too long.
@@ -120,10 +112,7 @@ class Builder(Protocol):
     def push(self, reference: Reference, control: Control, *, silence: float) -> None:
         """Return once the registry has the image that was built under a tag; `build` may have pushed it.
 
-        Args:
-            reference: the tag.
-            control: how to follow and stop the push.
-            silence: seconds that the push may make no progress.
+        `silence` is the number of seconds that the push may make no progress.
 
         Raises:
             RegistryDeniedError: the registry refuses the login, or the login may not push there.

@@ -35,18 +35,10 @@ _PUSH_STEP = "pushing "
 def run_buildx(
     plugin: Plugin, settings: Settings, spec: BuildSpec, output: str, context: IO[bytes], control: Control
 ) -> None:
-    """Build one image with the builder of its architecture, attestations included.
+    """Build one image with the builder of its architecture, attestations included, as `Builder.build` does.
 
-    Args:
-        plugin: the buildx program.
-        settings: the settings of this machine.
-        spec: what to build; its tags name it in messages and caches.
-        output: where the image goes: `to_registry`, `to_file` or `to_engine`.
-        context: an uncompressed tar in a file; read from its start.
-        control: how to follow and stop the build.
-
-    Raises:
-        FarmError: see `Builder.build`.
+    The tags of the spec name the image in messages and caches. `output` is where it goes: `to_registry`,
+    `to_file` or `to_engine`.
     """
     reference = Reference.parse(spec.tags[0])
     result = BuildxResult(control.log)
@@ -117,7 +109,7 @@ class BuildxResult(BuildLog):
         """Process a progress object, or a line of text."""
         if not isinstance(item, str):
             trace = self.write_trace(lambda: read_status(item))
-            names = [one.name for one in (*trace.vertexes, *trace.statuses)]
+            names = [*(one.name for one in trace.vertexes), *(one.name for one in trace.statuses)]
             self.pushing |= any(name.startswith(_PUSH_STEP) for name in names)
         elif item.startswith(_ERROR):
             self.error = [item.removeprefix(_ERROR)]

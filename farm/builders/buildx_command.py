@@ -23,8 +23,8 @@ def command(
 ) -> list[str]:
     """The arguments of `docker buildx`, which reads the context from its standard input.
 
-    `output` is `to_registry`, `to_file` or `to_engine`. From its `environment`, buildx takes proxies, which may
-    contain a password.
+    `output` is `to_registry`, `to_file` or `to_engine`. From its `environment`, buildx takes proxies, which
+    may contain a password.
     """
     switches = {"--pull": spec.pull, "--no-cache": spec.no_cache}
     return [
@@ -52,9 +52,8 @@ def command(
 def to_registry(spec: BuildSpec, settings: Settings) -> str:
     """Push the image under every tag."""
     insecure = any(Reference.parse(tag).registry in settings.insecure_registries for tag in spec.tags)
-    return f'type=image,"name={",".join(spec.tags)}",push=true' + (
-        ",registry.insecure=true" if insecure else ""
-    )
+    option = ",registry.insecure=true" if insecure else ""
+    return f'type=image,"name={",".join(spec.tags)}",push=true{option}'
 
 
 def to_file(file: Path) -> str:

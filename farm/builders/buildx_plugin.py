@@ -83,12 +83,7 @@ class Plugin:
         return [str(self.program), "buildx", *arguments]
 
     def arches(self, builder: str, environment: Mapping[str, str], *, timeout: float) -> tuple[str, ...]:
-        """The architectures that a builder, or the engine of a docker context, builds for.
-
-        Raises:
-            InputError: the builder does not exist.
-            EngineUnavailableError: the builder does not answer.
-        """
+        """The architectures that a builder, or the engine of a docker context, builds for."""
         done = run(self.command_line("inspect", "--bootstrap", builder), environment, timeout=timeout)
         named = _PLATFORM.findall("\n".join(_field(done.stdout, "Platforms")))
         if not named:
@@ -110,8 +105,8 @@ def run(
     """Run a short command, whose exit status may be any."""
     name = f"{Path(command[0]).name} {' '.join(command[1:])}"
     late = EngineUnavailableError(f"`{name}` did not answer within {timeout:.0f} s")
+    words = [*DIE_WITH_PARENT, *command]
     try:
-        words = [*DIE_WITH_PARENT, *command]
         return decoded(processes.run(words, timeout=timeout, late=late, environment=environment))
     except OSError as error:
         raise FarmError(f"{command[0]} cannot be run: {error.strerror}") from error

@@ -32,12 +32,9 @@ _EXIT_TIMEOUT = 10.0
 def start(
     command_line: Sequence[str], environment: Mapping[str, str], context: IO[bytes]
 ) -> Iterator[BuildxProcess]:
-    """Run buildx with a context, from its start, as standard input; leaving this early kills it.
-
-    That cancels the build.
-    """
+    """Run buildx with a context as standard input; leaving this early kills it, which cancels the build."""
     try:
-        # A second open file description, since the position in the file belongs to the description.
+        # A second open file description, at the start: the position in the file belongs to the description.
         with open(f"/proc/self/fd/{context.fileno()}", "rb") as stdin:  # noqa: PTH123 - no path, but a descriptor
             process = subprocess.Popen(
                 [*DIE_WITH_PARENT, *command_line],
@@ -128,34 +125,22 @@ def _parsed(lines: list[bytes]) -> list[dict[str, Any]] | list[str]:
 
 
 def read_status(data: dict[str, Any]) -> Trace:
-    """Read a progress object, a `SolveStatus`.
-
-    Raises:
-        ValueError: the object is not a progress message.
-    """
+    """Read a progress object, a `SolveStatus`; raises ValueError if it is none."""
     try:
         return Trace(
             tuple(_vertex(item) for item in data.get("vertexes") or ()),
             tuple(_status(item) for item in data.get("statuses") or ()),
             tuple(_log(item) for item in data.get("logs") or ()),
-            tuple(
-                VertexWarning(item["vertex"], _decoded(item.get("short")).decode(errors="replace"))
-                for item in data.get("warnings") or ()
-            ),
+            tuple(_warning(item) for item in data.get("warnings") or ()),
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a progress message: {error!r}") from error
 
 
 def _vertex(item: dict[str, Any]) -> Vertex:
-    return Vertex(
-        item["digest"],
-        item.get("name", ""),
-        bool(item.get("cached")),
-        _seconds(item.get("started")),
-        _seconds(item.get("completed")),
-        item.get("error", ""),
-    )
+    started, completed = _seconds(item.get("started")), _seconds(item.get("completed"))
+    cached, error = bool(item.get("cached")), item.get("error", "")
+    return Vertex(item["digest"], item.get("name", ""), cached, started, completed, error)
 
 
 def _status(item: dict[str, Any]) -> VertexStatus:
@@ -166,6 +151,10 @@ def _status(item: dict[str, Any]) -> VertexStatus:
 def _log(item: dict[str, Any]) -> VertexLog:
     seconds = _seconds(item.get("timestamp")) or 0.0
     return VertexLog(item["vertex"], seconds, _decoded(item.get("data")), item.get("stream", 1))
+
+
+def _warning(item: dict[str, Any]) -> VertexWarning:
+    return VertexWarning(item["vertex"], _decoded(item.get("short")).decode(errors="replace"))
 
 
 def _decoded(text: str | None) -> bytes:

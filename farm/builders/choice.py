@@ -58,12 +58,7 @@ def uses_buildx(settings: Settings) -> bool:
 
 
 def choose_builder(settings: Settings, engine: Engine, login_for: Callable[[str], Login | None]) -> Builder:
-    """The builder for a worker with these settings and this engine.
-
-    Raises:
-        SettingsError: see `uses_buildx`.
-        InputError: buildx is not installed, or too old.
-    """
+    """The builder for a worker with these settings and this engine; raises as `describe_builder` does."""
     if not uses_buildx(settings):
         return EngineBuilder(engine, login_for)
     plugin = Plugin.find(settings.docker_config, timeout=settings.http_timeout)
@@ -73,9 +68,7 @@ def choose_builder(settings: Settings, engine: Engine, login_for: Callable[[str]
 def describe_builder(settings: Settings) -> str:
     """The builder and the reasons for it, such as "engine" or "buildx 0.13.1 (for sbom)".
 
-    Raises:
-        SettingsError: see `uses_buildx`.
-        InputError: see `checked_plugin`.
+    Raises what `uses_buildx` and `checked_plugin` raise.
     """
     if not uses_buildx(settings):
         return "engine"

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     Archives = list[tuple[Reference, IO[bytes]]]
 
-_CHUNK = 1 << 20
 _MANIFEST = "manifest.json"
 _LISTS = (_MANIFEST, "repositories", "index.json", "oci-layout")
 """The files that list the images of an archive; a merged archive gets one new list, at the end."""
@@ -47,15 +46,8 @@ def with_depends_images(
     """The context with the images that the package depends on; the context itself if there are none.
 
     `target-dir` gets NAME@DIGEST.tar for each image; `target` is one archive of all. They replace what the
-    package has at that path.
-
-    Args:
-        context: a plain tar, seekable.
-        depends: the images, from build.yml.
-        arch: the architecture of the images.
-        engine: pulls and saves them.
-        registry: resolves an index to the architecture's image.
-        log: receives a line for each image.
+    package has at that path. The context is a plain tar, seekable. The engine pulls and saves the images; the
+    registry resolves an index to the architecture's image.
 
     Raises:
         RegistryError: an image does not exist, has no such architecture, or cannot be pulled.
@@ -151,7 +143,7 @@ def _saved(engine: Engine, registry: Registry, reference: Reference, arch: str) 
     _pull(engine, pinned, arch, registry.credentials.login_for(reference.registry))
     with spool() as archive:
         with save_image(engine, str(pinned)) as saved:
-            shutil.copyfileobj(saved, archive, _CHUNK)
+            shutil.copyfileobj(saved, archive)
         archive.seek(0)
         yield archive
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlencode, urlsplit
 
 import docker.errors
-import requests
 import urllib3.exceptions
 from docker import APIClient
 from docker.tls import TLSConfig
@@ -50,7 +49,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """A connected Docker Engine; close it, or use it as a context manager.
+    """A connected Docker Engine; a context manager.
 
     Every method raises EngineUnavailableError if the engine cannot be reached.
     """
@@ -84,22 +83,13 @@ class Engine:
         with translate_engine_errors(url):
             # docker-py leaks its socket if nothing answers, so try that first.
             open_socket(url, timeout, tls).close()
-            api = _ApiClient(
-                base_url=url,
-                version="auto",
-                timeout=cast("int", timeout),
-                tls=docker_tls,
-            )
+            api = _ApiClient(base_url=url, version="auto", timeout=cast("int", timeout), tls=docker_tls)
         return cls(api, url, tls, timeout)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close docker-py's connections to the engine."""
         self.api.close()
 
     def info(self) -> EngineInfo:
@@ -118,19 +108,12 @@ class Engine:
         """The engine's description of an image, by id or name.
 
         https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageInspect/
-
-        Raises:
-            EngineError: the engine has no such image.
         """
         with translate_engine_errors(self.url):
             return cast("dict[str, Any]", self.api.inspect_image(image))
 
     def emulated(self) -> tuple[str, ...]:
-        """The foreign architectures whose programs the engine runs by emulation.
-
-        Raises:
-            EngineUnavailableError: the engine has no BuildKit.
-        """
+        """The foreign architectures whose programs the engine runs by emulation."""
         own = self.info().architecture
         with self.connection() as connection, translate_connection_errors(self.url):
             return tuple(arch for arch in ask_architectures(connection) if arch != own)
@@ -205,12 +188,8 @@ def translate_engine_errors(url: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         kind = EngineUnavailableError if (error.status_code or 0) >= _SERVER_ERROR else EngineError
         raise kind(f"the Docker Engine at {url} refused the request: {error.explanation or error}") from error
-    except (
-        OSError,
-        requests.RequestException,
-        urllib3.exceptions.HTTPError,
-        docker.errors.DockerException,
-    ) as error:
+    # The errors of requests are OSErrors.
+    except (OSError, urllib3.exceptions.HTTPError, docker.errors.DockerException) as error:
         raise EngineUnavailableError(
             f"the Docker Engine at {url} does not answer",
             hint="is dockerd running, and may this user talk to it?",

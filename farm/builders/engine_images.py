@@ -1,6 +1,6 @@
 """Images in the engine: look up, tag and remove them; save and load them as archives, in chunks.
 
-Every function raises EngineUnavailableError if the engine cannot be reached.
+Every function raises EngineUnavailableError if the engine cannot be reached, and EngineError if it refuses.
 """
 
 from __future__ import annotations
@@ -56,9 +56,6 @@ def save_image(engine: Engine, image: str) -> io.BufferedReader:
     """Open the archive of an image, by name or id, for one sequential read, which may raise, too.
 
     An engine writes the whole archive to its disk before the first byte, so this engine needs a long timeout.
-
-    Raises:
-        EngineError: the engine has no such image.
     """
     with translate_engine_errors(engine.url):
         chunks = engine.api.get_image(image, chunk_size=_CHUNK)
@@ -72,12 +69,7 @@ def _translated(engine: Engine, chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def load_images(engine: Engine, archive: Iterable[bytes]) -> None:
-    """Load the images of an archive into the engine, under the names in the archive.
-
-    Raises:
-        EngineError: the engine refuses the archive.
-        DiskFullError: the engine's disk is full.
-    """
+    """Load the images of an archive into the engine, under the names in the archive."""
     with translate_engine_errors(engine.url):
         answer = list(engine.api.load_image(archive))
     for message in answer:
@@ -110,11 +102,7 @@ def names_in(engine: Engine, repository: Reference) -> list[Reference]:
 
 
 def tag_image(engine: Engine, image: str, name: Reference) -> None:
-    """Give an image, by name or id, another name; an image that had that name loses it.
-
-    Raises:
-        EngineError: the engine has no such image.
-    """
+    """Give an image, by name or id, another name; an image that had that name loses it."""
     with translate_engine_errors(engine.url):
         engine.api.tag(image, name.name, name.tag)
 

@@ -5,11 +5,11 @@ https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImagePush/
 
 from __future__ import annotations
 
+import base64
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from docker.auth import encode_header
 
 from farm.builders.failures import push_failure
 from farm.builders.message_stream import Limits, stream_messages
@@ -44,16 +44,12 @@ def push(
     result = _PushResult(reference, control.log)
     with engine.connection() as response:
         target = engine.target(f"/images/{reference.name}/push", [("tag", reference.tag or "latest")])
-        response.request("POST", target, [("X-Registry-Auth", _encoded(login))])
+        # The engine demands this header even for an anonymous push.
+        account = base64.urlsafe_b64encode(json.dumps(login.docker if login else {}).encode())
+        response.request("POST", target, [("X-Registry-Auth", account.decode())])
         for message in stream_messages(response, limits.check):
             result.take(message)
     result.check(response.status)
-
-
-def _encoded(login: Login | None) -> str:
-    """The value of X-Registry-Auth, which the engine demands even for an anonymous push."""
-    value = encode_header(login.docker if login else {})
-    return value.decode() if isinstance(value, bytes) else str(value)
 
 
 @dataclass(slots=True)

@@ -28,13 +28,11 @@ _POLL = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop waiting for a build or a push."""
+    """When to stop waiting for a build or a push, which messages call `work`; raises `error` then."""
 
     work: str
-    """The start of a sentence, such as "the build"."""
     control: Control
     error: type[FarmError]
-    """Raised when the work takes too long."""
     deadline: float
     """On the monotonic clock."""
     silence: float
@@ -112,7 +110,7 @@ class BuildLog:
     progress: Progress = field(default_factory=Progress)
 
     def write_trace(self, read: Callable[[], Trace]) -> Trace:
-        """Log what a progress message adds; if `read` raises ValueError, that adds a line and fails no build."""
+        """Log what a progress message adds; if `read` raises ValueError, add a line, and fail no build."""
         try:
             trace = read()
             lines = list(self.progress.feed(trace))

@@ -22,10 +22,7 @@ def prune(engine: Engine, *, keep: int, age: float | None = None) -> int:
     Args:
         engine: the engine.
         keep: bytes of cache that may stay.
-        age: seconds; cache that was not used for longer is removed regardless of `keep`. None: no such limit.
-
-    Raises:
-        EngineUnavailableError: the engine cannot be reached.
+        age: seconds; cache that was not used for longer is removed regardless of `keep`.
     """
     try:
         with translate_engine_errors(engine.url):

@@ -83,9 +83,6 @@ class Connection:
         """Switch the connection to HTTP/2, and return what has arrived of that already.
 
         https://docs.docker.com/reference/api/engine/version/v1.57/operations/Session/
-
-        Raises:
-            EngineUnavailableError: the engine closed the connection, or refuses.
         """
         self.request(method, target, [("Connection", "Upgrade"), ("Upgrade", "h2c"), *headers])
         with translate_connection_errors(self.engine):

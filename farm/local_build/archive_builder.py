@@ -42,12 +42,10 @@ class ArchiveBuilder:
     registry: Registry
 
     def check(self, arch: str) -> None:
-        """Raise unless the builder of an architecture is available, with all that its builds need.
-
-        This machine's engine is not needed where the settings name another builder.
-        """
+        """Raise unless the builder of an architecture is available, with all that its builds need."""
         if uses_buildx(self.settings):
             checked_plugin(self.settings)
+        # This machine's engine is not needed where the settings name another builder.
         if not check_builders(self.settings, lambda: self.local.info, [arch]):
             self.local.check(arch)
 

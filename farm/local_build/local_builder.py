@@ -37,12 +37,7 @@ if TYPE_CHECKING:
 class LocalBuilder:
     """Builds packages with this machine's cache and engine; a context manager.
 
-    Args:
-        settings: engine, time limits, build arguments.
-        cache: receives the images.
-        registry: may have the images already.
-        report: receives a line about each image.
-        log: receives the lines of builds.
+    `report` receives a line about each image, `log` the lines of builds.
     """
 
     def __init__(
@@ -72,10 +67,7 @@ class LocalBuilder:
     ) -> Iterator[LocalImage]:
         """Build packages in order; a failure stops only the dependents of the package that failed.
 
-        Args:
-            packages: each after its dependencies.
-            needs: package name to its dependencies among these packages.
-            options: which architectures, and how.
+        Each package comes after its dependencies among these packages, which `needs` names.
         """
         done: dict[str, LocalImage] = {}
         for package in packages:

@@ -98,16 +98,12 @@ class LocalEngine:
             return
         with locked(self._cache.root / ".lending", self._settings.build_timeout), ExitStack() as stack:
             for reference, image in images.items():
-                previous = engine_images.image_id(self.engine, reference)
-                stack.callback(self._restore, reference, previous)
+                if previous := engine_images.image_id(self.engine, reference):
+                    stack.callback(engine_images.tag_image, self.engine, previous, reference)
+                else:
+                    stack.callback(engine_images.remove_image, self.engine, reference)
                 self.load(image, [reference])
             yield
-
-    def _restore(self, reference: Reference, previous: str | None) -> None:
-        if previous:
-            engine_images.tag_image(self.engine, previous, reference)
-        else:
-            engine_images.remove_image(self.engine, reference)
 
 
 def without_attestations(image: ArchImage) -> Descriptor:

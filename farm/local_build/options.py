@@ -51,9 +51,8 @@ class BuildOptions:
     def unlisted(self, package: Package, default_arches: Sequence[str]) -> list[str]:
         """A message for each requested architecture that the package does not list."""
         listed = package.yml.arches or default_arches
-        name = package.reference.familiar
         return [
-            f"{name} {arch}: skipped: not one of its architectures"
+            f"{package.reference.familiar} {arch}: skipped: not one of its architectures"
             for arch in self.arches
             if arch not in listed and not self.platforms
         ]

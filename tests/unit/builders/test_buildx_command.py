@@ -122,14 +122,8 @@ def test_the_engine_builds_unless_a_setting_needs_buildx() -> None:
 @pytest.mark.parametrize(
     ("asking", "message"),
     [
-        (
-            {"build_secrets": (("npm", "/no/file"),)},
-            "build-secrets: npm: /no/file cannot be read",
-        ),
-        (
-            {"build_secrets": (("npm", "env:NONE"),)},
-            "build-secrets: npm: env:NONE cannot be read",
-        ),
+        ({"build_secrets": (("npm", "/no/file"),)}, "build-secrets: npm: /no/file cannot be read"),
+        ({"build_secrets": (("npm", "env:NONE"),)}, "build-secrets: npm: env:NONE cannot be read"),
         ({"build_ssh": ("default",)}, "build-ssh: default: no SSH agent, SSH_AUTH_SOCK is not set"),
         ({"build_ssh": ("k=/no/key",)}, "build-ssh: k=/no/key: /no/key does not exist"),
         ({"build_ssh": ("k=/,/no/key",)}, "build-ssh: k=/,/no/key: /no/key does not exist"),
