@@ -9,8 +9,7 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
 from farm.builders.build_arguments import PROXIES, proxy_args
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.choice import choose_builder
 from farm.builders.depends_images import with_depends_images
 from farm.errors import FarmError, RegistryError
@@ -67,8 +66,7 @@ class ImageBuild:
             self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
             return image
         with ExitStack() as stack:
-            engine = self.context.engine()
-            stack.callback(engine.close)
+            engine = stack.enter_context(self.context.engine())
             disk = DiskSpace(self.context, engine, engine.info())
             stack.enter_context(disk.reserved(self.target))
             disk.build_with_room(lambda: self._build(engine), self.target, report=self.log.write)

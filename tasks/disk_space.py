@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.builders.engine_images import remove_image
-from farm.builders.pruning import free_space, prune_unless_busy
+from farm.builders.pruning import free_space, prune
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
 from farm.state.leftover_images import forget_images, leftover_images, record_image
@@ -63,7 +63,7 @@ class DiskSpace:
         settings = self.context.settings
         self._remove_leftovers()
         if self.context.pruning_due():
-            prune_unless_busy(self.engine, keep=settings.cache_keep, age=settings.cache_age)
+            prune(self.engine, keep=settings.cache_keep, age=settings.cache_age)
         if not disk_trouble(settings, self.info.root):
             return
         self.clean_up()
@@ -73,7 +73,7 @@ class DiskSpace:
     def clean_up(self) -> None:
         """Remove everything that can be built again: the images of dead builds, and the whole cache."""
         self._remove_leftovers()
-        freed = prune_unless_busy(self.engine, keep=0)
+        freed = prune(self.engine, keep=0)
         log.warning("the engine's disk was full; pruning its cache freed %s", format_bytes(freed))
 
     def build_with_room(

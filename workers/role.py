@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for
+from farm.builders.buildx_plugin import DEFAULT_BUILDER, builder_for
 from farm.builders.choice import check_builders, describe_builder
 from farm.builders.docker_engine import Engine
 from farm.errors import InputError
@@ -76,7 +76,7 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
     here = tuple(arch for arch in wanted if builder_for(settings, arch) == DEFAULT_BUILDER)
     foreign = tuple(arch for arch in here if arch != info.architecture)
     check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
-    check_builders(settings, info, wanted)
+    check_builders(settings, lambda: info, wanted)
     return Role(wanted, publisher, info.version, foreign, info.root, builder)
 
 

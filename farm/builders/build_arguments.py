@@ -35,15 +35,19 @@ def build_args(
 ) -> Pairs:
     """Every build argument of a package: LinuxKit's, the settings' and the package's; the later win.
 
-    Args:
-        package: the package; one with uncommitted changes has no REVISION and no GOPKGVERSION.
-        site_args: arguments of the settings, for all packages.
-        commit_time: time of the commit, in seconds since 1970; None leaves GOPKGVERSION out.
+    `commit_time` is in seconds since 1970; None leaves GOPKGVERSION out. A package with uncommitted changes
+    has neither that nor REVISION.
     """
-    package_args = (text.partition("=") for text in package.yml.build_args)
-    args = (
-        _standard(package, commit_time) | dict(site_args) | {name: value for name, _, value in package_args}
-    )
+    revision = _revision(package)
+    standard = {
+        "SOURCE": package.yml.gitrepo,
+        "REVISION": revision,
+        "GOPKGVERSION": go_version(revision, commit_time) if revision and commit_time is not None else None,
+        "PKG_HASH": package.hash,
+        "PKG_IMAGE": package.reference.familiar,
+    }
+    args = {name: value for name, value in standard.items() if value} | dict(site_args)
+    args |= {name: value for name, _, value in (text.partition("=") for text in package.yml.build_args)}
     return tuple(args.items())
 
 
@@ -57,18 +61,6 @@ def labels(package: Package) -> Pairs:
         "org.mobyproject.linuxkit.revision": "unknown",
     }
     return tuple((name, value) for name, value in values.items() if value)
-
-
-def _standard(package: Package, commit_time: float | None) -> dict[str, str]:
-    revision = _revision(package)
-    values = {
-        "SOURCE": package.yml.gitrepo,
-        "REVISION": revision,
-        "GOPKGVERSION": go_version(revision, commit_time) if revision and commit_time is not None else None,
-        "PKG_HASH": package.hash,
-        "PKG_IMAGE": package.reference.familiar,
-    }
-    return {name: value for name, value in values.items() if value}
 
 
 def _revision(package: Package) -> str | None:

@@ -1,20 +1,78 @@
-"""The protocol of a builder: it turns a build context into an image, and pushes that to its registry."""
+"""The protocol of a builder, which turns a build context into an image and pushes that, and its arguments."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from farm.builders.build_spec import BuildSpec
-    from farm.model import Reference
+    from farm.builders.build_arguments import Pairs
+    from farm.model import Job, Reference
 
 
-def never() -> bool:
-    """Return False: for work that only Ctrl-C cancels."""
-    return False
+@dataclass(frozen=True, slots=True)
+class BuildSpec:
+    """What to build: one image for one architecture, without secrets."""
+
+    arch: str
+    """LinuxKit's name of it, such as amd64."""
+    tags: tuple[str, ...] = ()
+    """The names of the image in the engine."""
+    dockerfile: str = "Dockerfile"
+    target: str | None = None
+    """The stage to build; None for the last one."""
+    network: bool = False
+    """Whether RUN steps have a network."""
+    no_cache: bool = False
+    pull: bool = True
+    """Whether base images come from the registry even if the engine has an image of that name."""
+    labels: Pairs = ()
+    build_args: Pairs = ()
+    layouts: Pairs = ()
+    """Base images outside registries: name and oci-layout://DIRECTORY@DIGEST; only buildx takes them."""
+
+    @staticmethod
+    def of(job: Job, *, proxies: Pairs = ()) -> BuildSpec:
+        """The build of a job; the job's build arguments override the worker's proxies."""
+        return BuildSpec(
+            arch=job.arch,
+            tags=(str(job.reference.for_arch(job.arch)),),
+            dockerfile=job.dockerfile,
+            network=job.network,
+            no_cache=job.no_cache,
+            labels=job.labels,
+            build_args=tuple((dict(proxies) | dict(job.build_args)).items()),
+        )
+
+    @property
+    def platform(self) -> str:
+        """The OCI platform, such as linux/arm64."""
+        return f"linux/{self.arch}"
+
+    def query(self) -> list[tuple[str, str]]:
+        """The query parameters of POST /build that say what to build.
+
+        https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageBuild/
+        """
+        optional = {
+            "target": self.target,
+            "networkmode": None if self.network else "none",
+            "nocache": "1" if self.no_cache else None,
+            "pull": "1" if self.pull else None,
+        }
+        return [
+            ("version", "2"),  # BuildKit; 1 is the classic builder
+            ("rm", "1"),
+            ("platform", self.platform),
+            ("dockerfile", self.dockerfile),
+            ("labels", json.dumps(dict(self.labels))),
+            ("buildargs", json.dumps(dict(self.build_args))),
+            *(("t", tag) for tag in self.tags),
+            *((name, value) for name, value in optional.items() if value),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,56 +83,43 @@ class Control:
     """Receives the log, line by line."""
     timeout: float
     """Seconds that the whole call may take."""
-    cancelled: Callable[[], bool] = never
-    """Called a few times a second; True stops the call."""
+    cancelled: Callable[[], bool] = lambda: False
+    """Called a few times a second; True stops the call. By default, only Ctrl-C cancels it."""
 
 
 class Builder(Protocol):
-    """One way to build. However a call ends, nothing that it started runs on afterwards."""
+    """One way to build. However a call ends, nothing that it started runs on afterwards.
+
+    Every method raises EngineUnavailableError if the engine or builder cannot be reached, or is lost.
+    """
 
     def build(self, spec: BuildSpec, context: IO[bytes], control: Control) -> str:
         """Build one image under the tags of its spec; return its identity for `has_image`.
 
-        Args:
-            spec: what to build.
-            context: an uncompressed tar in a file, seekable; read from its start, in chunks.
-            control: how to follow and stop the build.
+        The context is an uncompressed tar in a file, seekable; it is read from its start, in chunks.
 
         Raises:
             BuildFailedError: a step failed, the Dockerfile is wrong, or the build took too long.
             DiskFullError: the disk of the builder is full.
-            EngineUnavailableError: the engine or builder cannot be reached, or was lost during the build.
             RegistryError: a registry cannot be reached or refuses; here or in `push`.
             CancelledError: the build was cancelled.
             ContextError: the context cannot be read.
         """
 
     def has_image(self, reference: Reference, image: str) -> bool:
-        """Whether a tag still names the image that an earlier `build` returned, so that `push` suffices.
-
-        Raises:
-            EngineUnavailableError: the engine cannot be reached.
-        """
+        """Whether a tag still names the image that an earlier `build` returned, so that `push` suffices."""
 
     def push(self, reference: Reference, control: Control, *, silence: float) -> None:
         """Return once the registry has the image that was built under a tag; `build` may have pushed it.
 
-        Args:
-            reference: the tag.
-            control: how to follow and stop the push.
-            silence: seconds that the push may make no progress.
+        `silence` is the number of seconds that the push may make no progress.
 
         Raises:
             RegistryDeniedError: the registry refuses the login, or the login may not push there.
             RegistryUnavailableError: the registry cannot be reached, cannot answer now, or makes no progress.
             RegistryError: the registry refuses the image.
-            EngineUnavailableError: the engine cannot be reached, or was lost during the push.
             CancelledError: the push was cancelled.
         """
 
     def remove_image(self, reference: Reference, arch: str) -> None:
-        """Remove a tag from where it was built, if it is there; the build cache keeps the layers.
-
-        Raises:
-            EngineUnavailableError: the engine cannot be reached.
-        """
+        """Remove a tag from where it was built, if it is there; the build cache keeps the layers."""

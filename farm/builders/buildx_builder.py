@@ -2,43 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Any
 
 from farm.builders import engine_images
 from farm.builders.buildx_command import command, to_registry
-from farm.builders.buildx_directory import config_directory
-from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for, client_environment, is_context
-from farm.builders.buildx_plugin import run
-from farm.builders.buildx_process import start
-from farm.builders.buildx_result import BuildxResult
-from farm.builders.message_stream import Limits, stream_messages
-from farm.errors import BuildFailedError, RegistryUnavailableError
+from farm.builders.buildx_plugin import (
+    DEFAULT_BUILDER,
+    builder_for,
+    client_environment,
+    config_directory,
+    is_context,
+    run,
+)
+from farm.builders.buildx_process import read_status, start
+from farm.builders.failures import build_failure, push_failure
+from farm.builders.message_stream import BuildLog, Limits, stream_messages
+from farm.buildkit.progress import readable
+from farm.errors import BuildFailedError, EngineUnavailableError, RegistryUnavailableError
 from farm.model import Reference
 
 if TYPE_CHECKING:
-    from farm.builders.build_spec import BuildSpec
-    from farm.builders.builder import Control
+    from farm.builders.builder import BuildSpec, Control
     from farm.builders.buildx_plugin import Plugin
     from farm.builders.docker_engine import Engine
     from farm.settings import Settings
+
+_ERROR = "ERROR: "
+_PUSH_STEP = "pushing "
 
 
 def run_buildx(
     plugin: Plugin, settings: Settings, spec: BuildSpec, output: str, context: IO[bytes], control: Control
 ) -> None:
-    """Build one image with the builder of its architecture, attestations included.
+    """Build one image with the builder of its architecture, attestations included, as `Builder.build` does.
 
-    Args:
-        plugin: the buildx program.
-        settings: the settings of this machine.
-        spec: what to build; its tags name it in messages and caches.
-        output: where the image goes: `to_registry`, `to_file` or `to_engine`.
-        context: an uncompressed tar in a file; read from its start.
-        control: how to follow and stop the build.
-
-    Raises:
-        FarmError: see `Builder.build`.
+    The tags of the spec name the image in messages and caches. `output` is where it goes: `to_registry`,
+    `to_file` or `to_engine`.
     """
     reference = Reference.parse(spec.tags[0])
     result = BuildxResult(control.log)
@@ -94,3 +94,39 @@ class BuildxBuilder:
         elif is_context(self.settings.docker_config, builder):
             remove = ["docker", "image", "rm", "--force", str(reference)]
             run(remove, client_environment(self.settings, builder), timeout=self.settings.http_timeout)
+
+
+@dataclass(slots=True)
+class BuildxResult(BuildLog):
+    """Logs what buildx prints, and knows why it failed."""
+
+    error: list[str] = field(default_factory=list)
+    """The last lines, from the one that begins with ERROR."""
+    pushing: bool = False
+    """Whether the push has begun."""
+
+    def take(self, item: dict[str, Any] | str) -> None:
+        """Process a progress object, or a line of text."""
+        if not isinstance(item, str):
+            trace = self.write_trace(lambda: read_status(item))
+            names = [*(one.name for one in trace.vertexes), *(one.name for one in trace.statuses)]
+            self.pushing |= any(name.startswith(_PUSH_STEP) for name in names)
+        elif item.startswith(_ERROR):
+            self.error = [item.removeprefix(_ERROR)]
+        elif self.error:
+            self.error.append(item)
+        elif item.strip():
+            self.log(readable(item))
+
+    def check(self, status: int, reference: Reference) -> None:
+        """Raise unless the image was built and is where it was to go; a negative status is a signal."""
+        step, message = self.finish(), "\n".join(self.error)
+        if status == 0:
+            return
+        if status < 0 and not message:
+            raise EngineUnavailableError(f"docker buildx was killed by signal {-status}")
+        if step and (
+            step.vertex.name.startswith(_PUSH_STEP) or step.vertex.error.startswith("failed to push ")
+        ):
+            raise push_failure(reference, step.vertex.error)
+        raise build_failure(message or f"docker buildx exited with status {status}", step)

@@ -14,21 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-    from farm.builders.build_spec import BuildSpec
+    from farm.builders.builder import BuildSpec
     from farm.settings import Settings
 
 
 def command(
     spec: BuildSpec, settings: Settings, builder: str, output: str, environment: Mapping[str, str]
 ) -> list[str]:
-    """The arguments of `docker buildx`; it reads the context from its standard input.
+    """The arguments of `docker buildx`, which reads the context from its standard input.
 
-    Args:
-        spec: what to build.
-        settings: the settings of this machine.
-        builder: the name of the buildx builder.
-        output: where the image goes: `to_registry`, `to_file` or `to_engine`.
-        environment: the environment of buildx, from which it takes proxies, which may contain a password.
+    `output` is `to_registry`, `to_file` or `to_engine`. From its `environment`, buildx takes proxies, which
+    may contain a password.
     """
     switches = {"--pull": spec.pull, "--no-cache": spec.no_cache}
     return [
@@ -56,9 +52,8 @@ def command(
 def to_registry(spec: BuildSpec, settings: Settings) -> str:
     """Push the image under every tag."""
     insecure = any(Reference.parse(tag).registry in settings.insecure_registries for tag in spec.tags)
-    return f'type=image,"name={",".join(spec.tags)}",push=true' + (
-        ",registry.insecure=true" if insecure else ""
-    )
+    option = ",registry.insecure=true" if insecure else ""
+    return f'type=image,"name={",".join(spec.tags)}",push=true{option}'
 
 
 def to_file(file: Path) -> str:
@@ -67,7 +62,7 @@ def to_file(file: Path) -> str:
 
 
 def to_engine(name: Reference) -> str:
-    """Load the image into the engine that builds it, under this name, without attestations."""
+    """Load the image into the engine that builds it, without attestations."""
     return f"type=docker,name={name}"
 
 

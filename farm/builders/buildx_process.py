@@ -1,21 +1,58 @@
-"""A docker-buildx process: start it, read its output as it arrives, wait for its end."""
+"""A docker-buildx process: start it, read its progress as it arrives, wait for its end.
+
+It prints BuildKit's progress as JSON objects, between lines of text:
+https://github.com/moby/buildkit/blob/master/client/graph.go (SolveStatus)
+"""
 
 from __future__ import annotations
 
+import base64
 import subprocess
 from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
-from farm.builders.buildx_progress import OutputParser
+from farm.buildkit.connection import json_object
+from farm.buildkit.status_messages import Trace, Vertex, VertexLog, VertexStatus, VertexWarning
 from farm.errors import ContextError
 from farm.system.processes import DIE_WITH_PARENT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+LONGEST = 1 << 24
+"""Bytes of one object; BuildKit sends a build's whole log in objects of some kilobytes."""
 _CHUNK = 1 << 16
 _EXIT_TIMEOUT = 10.0
 """Seconds that buildx may take to exit after it has closed its output."""
+
+
+@contextmanager
+def start(
+    command_line: Sequence[str], environment: Mapping[str, str], context: IO[bytes]
+) -> Iterator[BuildxProcess]:
+    """Run buildx with a context as standard input; leaving this early kills it, which cancels the build."""
+    try:
+        # A second open file description, at the start: the position in the file belongs to the description.
+        with open(f"/proc/self/fd/{context.fileno()}", "rb") as stdin:  # noqa: PTH123 - no path, but a descriptor
+            process = subprocess.Popen(
+                [*DIE_WITH_PARENT, *command_line],
+                env=dict(environment),
+                stdin=stdin,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+            )
+    except OSError as error:
+        raise ContextError(f"the build context cannot be read: {error}") from error
+    assert process.stderr is not None  # noqa: S101 - a pipe was asked for
+    with process.stderr as pipe:
+        try:
+            yield BuildxProcess(process, pipe)
+        finally:
+            process.kill()
+            process.wait()
 
 
 class BuildxProcess:
@@ -48,37 +85,82 @@ class BuildxProcess:
             return self._process.wait()
 
 
-@contextmanager
-def start(
-    command_line: Sequence[str], environment: Mapping[str, str], context: IO[bytes]
-) -> Iterator[BuildxProcess]:
-    """Run buildx; leaving this early kills it, which cancels the build.
+@dataclass(slots=True)
+class OutputParser:
+    """Splits the output, as it arrives, into objects (as dictionaries) and other lines (as text)."""
 
-    Args:
-        command_line: the program and its arguments.
-        environment: all of its variables.
-        context: its standard input, from the start of the file.
+    rest: bytes = b""
+    open_object: list[bytes] = field(default_factory=list)
+    """The lines of an incomplete object: buildx 0.13 writes one on several lines, later versions on one."""
+    open_size: int = 0
 
-    Raises:
-        ContextError: the context cannot be read.
-    """
+    def feed(self, data: bytes) -> Iterator[dict[str, Any] | str]:
+        """Yield the objects and lines that are complete now."""
+        *lines, self.rest = (self.rest + data).split(b"\n")
+        if len(self.rest) > LONGEST:
+            lines, self.rest = [*lines, self.rest], b""
+        for line in lines:
+            yield from self._line(line)
+
+    def flush(self) -> Iterator[dict[str, Any] | str]:
+        """Yield the incomplete rest as lines."""
+        lines, self.rest, self.open_object = [*self.open_object, self.rest], b"", []
+        yield from (line.decode(errors="replace") for line in lines if line.strip())
+
+    def _line(self, line: bytes) -> Iterator[dict[str, Any] | str]:
+        if not self.open_object and line.rstrip() != b"{":
+            yield from _parsed([line])
+            return
+        self.open_object.append(line)
+        self.open_size += len(line)
+        if line.rstrip() == b"}" or self.open_size > LONGEST:
+            lines, self.open_object, self.open_size = self.open_object, [], 0
+            yield from _parsed(lines)
+
+
+def _parsed(lines: list[bytes]) -> list[dict[str, Any]] | list[str]:
+    """The progress object of these lines; the lines if they are none."""
+    data = json_object(b"\n".join(lines)) if lines[0].startswith(b"{") else None
+    return [line.decode(errors="replace") for line in lines] if data is None else [data]
+
+
+def read_status(data: dict[str, Any]) -> Trace:
+    """Read a progress object, a `SolveStatus`; raises ValueError if it is none."""
     try:
-        # A second open file description, since the position in the file belongs to the description.
-        with open(f"/proc/self/fd/{context.fileno()}", "rb") as stdin:  # noqa: PTH123 - no path, but a descriptor
-            process = subprocess.Popen(
-                [*DIE_WITH_PARENT, *command_line],
-                env=dict(environment),
-                stdin=stdin,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.PIPE,
-                bufsize=0,
-            )
-    except OSError as error:
-        raise ContextError(f"the build context cannot be read: {error}") from error
-    assert process.stderr is not None  # noqa: S101 - a pipe was asked for
-    with process.stderr as pipe:
-        try:
-            yield BuildxProcess(process, pipe)
-        finally:
-            process.kill()
-            process.wait()
+        return Trace(
+            tuple(_vertex(item) for item in data.get("vertexes") or ()),
+            tuple(_status(item) for item in data.get("statuses") or ()),
+            tuple(_log(item) for item in data.get("logs") or ()),
+            tuple(_warning(item) for item in data.get("warnings") or ()),
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a progress message: {error!r}") from error
+
+
+def _vertex(item: dict[str, Any]) -> Vertex:
+    started, completed = _seconds(item.get("started")), _seconds(item.get("completed"))
+    cached, error = bool(item.get("cached")), item.get("error", "")
+    return Vertex(item["digest"], item.get("name", ""), cached, started, completed, error)
+
+
+def _status(item: dict[str, Any]) -> VertexStatus:
+    name = item["id"] or item.get("name", "")
+    return VertexStatus(item["vertex"], name, item.get("current", 0), _seconds(item.get("completed")))
+
+
+def _log(item: dict[str, Any]) -> VertexLog:
+    seconds = _seconds(item.get("timestamp")) or 0.0
+    return VertexLog(item["vertex"], seconds, _decoded(item.get("data")), item.get("stream", 1))
+
+
+def _warning(item: dict[str, Any]) -> VertexWarning:
+    return VertexWarning(item["vertex"], _decoded(item.get("short")).decode(errors="replace"))
+
+
+def _decoded(text: str | None) -> bytes:
+    return base64.b64decode(text or "")
+
+
+def _seconds(text: str | None) -> float | None:
+    """A time in Go's JSON format as seconds since 1970."""
+    return datetime.fromisoformat(text).timestamp() if text else None

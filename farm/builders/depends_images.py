@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
+import json
+import shutil
 import tarfile
 from contextlib import ExitStack, contextmanager
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
-from farm.builders.docker_archive import merge_archives
 from farm.builders.docker_engine import translate_engine_errors
-from farm.builders.push_failures import push_failure
-from farm.errors import RegistryError
+from farm.builders.engine_images import save_image
+from farm.builders.failures import push_failure
+from farm.errors import EngineError, RegistryError
 from farm.model import Reference
 from farm.registry.index import Index, members_of
 from farm.registry.oci import INDEXES
@@ -23,7 +26,11 @@ if TYPE_CHECKING:
     from farm.registry.client import Registry
     from farm.registry.credentials import Login
 
-_CHUNK = 1 << 20
+    Archives = list[tuple[Reference, IO[bytes]]]
+
+_MANIFEST = "manifest.json"
+_LISTS = (_MANIFEST, "repositories", "index.json", "oci-layout")
+"""The files that list the images of an archive; a merged archive gets one new list, at the end."""
 
 
 @contextmanager
@@ -39,15 +46,8 @@ def with_depends_images(
     """The context with the images that the package depends on; the context itself if there are none.
 
     `target-dir` gets NAME@DIGEST.tar for each image; `target` is one archive of all. They replace what the
-    package has at that path.
-
-    Args:
-        context: a plain tar, seekable.
-        depends: the images, from build.yml.
-        arch: the architecture of the images.
-        engine: pulls and saves them.
-        registry: resolves an index to the architecture's image.
-        log: receives a line for each image.
+    package has at that path. The context is a plain tar, seekable. The engine pulls and saves the images; the
+    registry resolves an index to the architecture's image.
 
     Raises:
         RegistryError: an image does not exist, has no such architecture, or cannot be pulled.
@@ -59,12 +59,10 @@ def with_depends_images(
         yield context
         return
     with ExitStack() as stack:
-        archives = []
-        for text in depends.images:
-            reference = Reference.parse(text)
+        archives: Archives = []
+        for reference in map(Reference.parse, depends.images):
             log(f"depends on {reference.familiar}")
-            archive = stack.enter_context(_saved(engine, registry, reference, arch))
-            archives.append((reference, archive))
+            archives.append((reference, stack.enter_context(_saved(engine, registry, reference, arch))))
         full = stack.enter_context(spool())
         with tarfile.open(fileobj=full, mode="w", format=tarfile.GNU_FORMAT) as tar:
             _copy_without(context, depends.target_dir or str(depends.target), tar)
@@ -73,43 +71,65 @@ def with_depends_images(
         yield full
 
 
-def file_name(reference: Reference) -> str:
-    """The name of an image's file in target-dir: NAME@DIGEST.tar, with the last part of its repository."""
-    return f"{reference.repository.rpartition('/')[2]}@{reference.digest}.tar"
-
-
-def _names(reference: Reference) -> list[str]:
-    return [reference.with_tag(reference.tag).familiar] if reference.tag else []
-
-
-def _add_archives(
-    archives: list[tuple[Reference, IO[bytes]]], depends: DockerImages, tar: tarfile.TarFile
-) -> None:
-    if not depends.target_dir:
-        _add(str(depends.target), [(archive, _names(reference)) for reference, archive in archives], tar)
-        return
-    folder = tarfile.TarInfo(depends.target_dir)
-    folder.type, folder.mode = tarfile.DIRTYPE, 0o755
-    tar.addfile(folder)
-    for reference, archive in archives:
-        _add(f"{depends.target_dir}/{file_name(reference)}", [(archive, _names(reference))], tar)
-
-
-def _add(name: str, archives: list[tuple[IO[bytes], list[str]]], tar: tarfile.TarFile) -> None:
-    with spool() as merged:
-        merge_archives(archives, merged)
-        entry = tarfile.TarInfo(name)
-        entry.size, entry.mode = merged.tell(), 0o644
-        merged.seek(0)
-        tar.addfile(entry, merged)
-
-
 def _copy_without(context: IO[bytes], path: str, into: tarfile.TarFile) -> None:
     """Copy a context without a path and what is below it."""
     with tarfile.open(fileobj=context, mode="r:") as tar:
         for entry in tar:
             if entry.name != path and not entry.name.startswith(f"{path}/"):
                 into.addfile(entry, tar.extractfile(entry) if entry.isreg() else None)
+
+
+def _add_archives(archives: Archives, depends: DockerImages, tar: tarfile.TarFile) -> None:
+    if not depends.target_dir:
+        _add_merged(str(depends.target), archives, tar)
+        return
+    folder = tarfile.TarInfo(depends.target_dir)
+    folder.type, folder.mode = tarfile.DIRTYPE, 0o755
+    tar.addfile(folder)
+    for reference, archive in archives:
+        name = f"{reference.repository.rpartition('/')[2]}@{reference.digest}.tar"
+        _add_merged(f"{depends.target_dir}/{name}", [(reference, archive)], tar)
+
+
+def _add_merged(name: str, archives: Archives, tar: tarfile.TarFile) -> None:
+    """Add one archive with the images of several; files that they share are written once."""
+    listed: list[dict[str, Any]] = []
+    copied: set[str] = set()
+    with spool() as merged:
+        with tarfile.open(fileobj=merged, mode="w") as into:
+            for reference, archive in archives:
+                names = [reference.with_tag(reference.tag).familiar] if reference.tag else None
+                listed += [{**image, "RepoTags": names} for image in _copy(archive, into, copied)]
+            body = json.dumps(listed).encode()
+            _add_file(_MANIFEST, len(body), io.BytesIO(body), into)
+        size = merged.tell()
+        merged.seek(0)
+        _add_file(name, size, merged, tar)
+
+
+def _add_file(name: str, size: int, content: IO[bytes], tar: tarfile.TarFile) -> None:
+    entry = tarfile.TarInfo(name)
+    entry.size, entry.mode = size, 0o644
+    tar.addfile(entry, content)
+
+
+def _copy(archive: IO[bytes], merged: tarfile.TarFile, copied: set[str]) -> list[dict[str, Any]]:
+    """Copy the files that are not in the merged archive yet; return the archive's list of images."""
+    listed: list[dict[str, Any]] | None = None
+    try:
+        with tarfile.open(fileobj=archive, mode="r:") as tar:
+            for entry in tar:
+                content = tar.extractfile(entry) if entry.isreg() else None
+                if entry.name == _MANIFEST and content:
+                    listed = json.load(content)
+                elif entry.name not in _LISTS and entry.name not in copied:
+                    copied.add(entry.name)
+                    merged.addfile(entry, content)
+    except (tarfile.TarError, ValueError) as error:
+        raise EngineError(f"the engine saved an image as an invalid archive: {error}") from error
+    if not listed:
+        raise EngineError(f"the engine saved an image without a {_MANIFEST}")
+    return listed
 
 
 @contextmanager
@@ -122,9 +142,8 @@ def _saved(engine: Engine, registry: Registry, reference: Reference, arch: str) 
     pinned = reference.with_digest(_digest_for(registry, reference, arch))
     _pull(engine, pinned, arch, registry.credentials.login_for(reference.registry))
     with spool() as archive:
-        with translate_engine_errors(engine.url):
-            for chunk in engine.api.get_image(str(pinned), chunk_size=_CHUNK):
-                archive.write(chunk)
+        with save_image(engine, str(pinned)) as saved:
+            shutil.copyfileobj(saved, archive)
         archive.seek(0)
         yield archive
 
@@ -142,13 +161,12 @@ def _digest_for(registry: Registry, reference: Reference, arch: str) -> str:
 
 
 def _pull(engine: Engine, reference: Reference, arch: str, login: Login | None) -> None:
-    account = login.docker if login else {}
     with translate_engine_errors(engine.url):
         messages = engine.api.pull(
             reference.name,
             tag=reference.digest,
             platform=f"linux/{arch}",
-            auth_config=account,
+            auth_config=login.docker if login else {},
             stream=True,
             decode=True,
         )

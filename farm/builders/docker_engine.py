@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import socket
 import ssl
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import urlencode, urlsplit
 
 import docker.errors
-import requests
 import urllib3.exceptions
 from docker import APIClient
 from docker.tls import TLSConfig
@@ -38,30 +37,29 @@ _SERVER_ERROR = 500
 class EngineInfo:
     """The engine's description of itself."""
 
-    name: str
     id: str
     version: str
     architecture: str
     """As LinuxKit names it."""
-    os: str
     root: str
     """The directory of its data, on its machine."""
     containerd: bool = False
     """Whether it stores images in containerd, and so can keep indexes, attestations and exported caches."""
 
 
+@dataclass(frozen=True, slots=True)
 class Engine:
-    """A connected Docker Engine; close it, or use it as a context manager.
+    """A connected Docker Engine; a context manager.
 
     Every method raises EngineUnavailableError if the engine cannot be reached.
     """
 
-    def __init__(self, api: APIClient, url: str, tls: ssl.SSLContext | None, timeout: float) -> None:
-        self.api = api
-        self.url = url
-        self.tls = tls
-        self.timeout = timeout
-        """Seconds that one request may take; builds and pushes have limits of their own."""
+    api: Any
+    """docker-py's client, whose type hints are incomplete."""
+    url: str
+    tls: ssl.SSLContext | None
+    timeout: float
+    """Seconds that one request may take; builds and pushes have limits of their own."""
 
     @classmethod
     def connect(cls, url: str | None, *, certs: Path | None = None, timeout: float) -> Engine:
@@ -81,26 +79,17 @@ class Engine:
             raise InputError(
                 f"engine: invalid Docker Engine URL {url}", hint="unix:///PATH or tcp://HOST:PORT"
             )
-        tls = _tls(certs) if certs and url.startswith("tcp://") else None
+        tls, docker_tls = _tls(certs) if certs and url.startswith("tcp://") else (None, False)
         with translate_engine_errors(url):
             # docker-py leaks its socket if nothing answers, so try that first.
             open_socket(url, timeout, tls).close()
-            api = _ApiClient(
-                base_url=url,
-                version="auto",
-                timeout=cast("int", timeout),
-                tls=_docker_tls(certs) if certs and tls else False,
-            )
+            api = _ApiClient(base_url=url, version="auto", timeout=cast("int", timeout), tls=docker_tls)
         return cls(api, url, tls, timeout)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close docker-py's connections to the engine."""
         self.api.close()
 
     def info(self) -> EngineInfo:
@@ -108,11 +97,9 @@ class Engine:
         with translate_engine_errors(self.url):
             data: dict[str, Any] = self.api.info()
         return EngineInfo(
-            name=data["Name"],
             id=data["ID"],
             version=data["ServerVersion"],
             architecture=arch_of_uname(data["Architecture"]),
-            os=data["OSType"],
             root=data["DockerRootDir"],
             containerd=["driver-type", "io.containerd.snapshotter.v1"] in (data.get("DriverStatus") or []),
         )
@@ -121,19 +108,12 @@ class Engine:
         """The engine's description of an image, by id or name.
 
         https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageInspect/
-
-        Raises:
-            EngineError: the engine has no such image.
         """
         with translate_engine_errors(self.url):
-            return cast("dict[str, Any]", cast("Any", self.api).inspect_image(image))
+            return cast("dict[str, Any]", self.api.inspect_image(image))
 
     def emulated(self) -> tuple[str, ...]:
-        """The foreign architectures whose programs the engine runs by emulation.
-
-        Raises:
-            EngineUnavailableError: the engine has no BuildKit.
-        """
+        """The foreign architectures whose programs the engine runs by emulation."""
         own = self.info().architecture
         with self.connection() as connection, translate_connection_errors(self.url):
             return tuple(arch for arch in ask_architectures(connection) if arch != own)
@@ -167,76 +147,49 @@ def _is_url(url: str) -> bool:
         return False
 
 
-def _tls(certs: Path) -> ssl.SSLContext:
-    """TLS with the engine's CA and this client's certificate, as `docker --tlsverify` uses it."""
+def _tls(certs: Path) -> tuple[ssl.SSLContext, TLSConfig]:
+    """The engine's CA and this client's certificate, as `docker --tlsverify` uses them, and for docker-py."""
+    ca, cert, key = (str(certs / name) for name in ("ca.pem", "cert.pem", "key.pem"))
     try:
-        context = ssl.create_default_context(cafile=str(certs / "ca.pem"))
-        context.load_cert_chain(certs / "cert.pem", certs / "key.pem")
+        context = ssl.create_default_context(cafile=ca)
+        context.load_cert_chain(cert, key)
     except OSError as error:
         raise InputError(
             f"engine-certs: {certs}: {error}", hint="it must hold ca.pem, cert.pem and key.pem"
         ) from error
     # TLS 1.3 sends session tickets at any time: a selector would wake for one, and the next read block.
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    return context
-
-
-def _docker_tls(certs: Path) -> TLSConfig:
-    """The same TLS for docker-py."""
-    pair = (str(certs / "cert.pem"), str(certs / "key.pem"))
-    return TLSConfig(client_cert=pair, ca_cert=str(certs / "ca.pem"), verify=True)
+    return context, TLSConfig(client_cert=(cert, key), ca_cert=ca, verify=True)
 
 
 def open_socket(url: str, timeout: float, tls: ssl.SSLContext | None = None) -> socket.socket:
-    """Return a socket that is connected to an engine.
-
-    Raises:
-        OSError: nothing answers.
-    """
+    """A socket that is connected to an engine; raises OSError if nothing answers."""
     parts = urlsplit(url)
-    if parts.scheme != "unix":
-        sock = socket.create_connection(
-            (parts.hostname or "", parts.port or (_TLS_PORT if tls else _PORT)), timeout
-        )
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return _with_tls(sock, parts.hostname or "", tls) if tls else sock
-    sock = socket.socket(socket.AF_UNIX)
-    try:
-        sock.settimeout(timeout)
-        sock.connect(parts.path)
-    except OSError:
-        sock.close()
-        raise
+    with ExitStack() as failed:
+        if parts.scheme == "unix":
+            sock = failed.enter_context(socket.socket(socket.AF_UNIX))
+            sock.settimeout(timeout)
+            sock.connect(parts.path)
+        else:
+            host, port = parts.hostname or "", parts.port or (_TLS_PORT if tls else _PORT)
+            sock = failed.enter_context(socket.create_connection((host, port), timeout))
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            if tls:
+                sock = tls.wrap_socket(sock, server_hostname=host)
+        failed.pop_all()
     return sock
-
-
-def _with_tls(sock: socket.socket, host: str, tls: ssl.SSLContext) -> ssl.SSLSocket:
-    try:
-        return tls.wrap_socket(sock, server_hostname=host)
-    except OSError:
-        sock.close()
-        raise
 
 
 @contextmanager
 def translate_engine_errors(url: str) -> Iterator[None]:
-    """Translate docker-py's errors to the farm's.
-
-    Raises:
-        EngineUnavailableError: the engine cannot be reached, or closed the connection.
-        EngineError: the engine answered with an error.
-    """
+    """Translate docker-py's errors: EngineError for an answer of the engine, else EngineUnavailableError."""
     try:
         yield
     except docker.errors.APIError as error:
         kind = EngineUnavailableError if (error.status_code or 0) >= _SERVER_ERROR else EngineError
         raise kind(f"the Docker Engine at {url} refused the request: {error.explanation or error}") from error
-    except (
-        OSError,
-        requests.RequestException,
-        urllib3.exceptions.HTTPError,
-        docker.errors.DockerException,
-    ) as error:
+    # The errors of requests are OSErrors.
+    except (OSError, urllib3.exceptions.HTTPError, docker.errors.DockerException) as error:
         raise EngineUnavailableError(
             f"the Docker Engine at {url} does not answer",
             hint="is dockerd running, and may this user talk to it?",

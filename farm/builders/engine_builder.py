@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
 from farm.builders import engine_images, engine_push
-from farm.builders.build_failures import build_failure
-from farm.builders.build_log import BuildLog
-from farm.builders.message_stream import Limits, stream_messages
+from farm.builders.failures import build_failure
+from farm.builders.message_stream import BuildLog, Limits, stream_messages
 from farm.buildkit.progress import readable
 from farm.buildkit.session import Session
 from farm.buildkit.status_messages import read_trace
@@ -22,8 +21,7 @@ from farm.errors import BuildFailedError, EngineError, EngineUnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from farm.builders.build_spec import BuildSpec
-    from farm.builders.builder import Control
+    from farm.builders.builder import BuildSpec, Control
     from farm.builders.docker_engine import Engine
     from farm.buildkit.connection import Connection
     from farm.model import Reference
@@ -87,10 +85,8 @@ def _build_request(engine: Engine, spec: BuildSpec, session: Session) -> Iterato
 
 
 def _cancel(engine: Engine, build_id: str) -> None:
-    """Cancel a build: https://github.com/moby/moby/blob/master/daemon/server/router/build/build.go.
-
-    Best effort, since the connection of the build is closed next, which has the same effect.
-    """
+    """Cancel a build: https://github.com/moby/moby/blob/master/daemon/server/router/build/build.go."""
+    # Best effort, since the connection of the build is closed next, which has the same effect.
     with suppress(EngineUnavailableError), engine.connection() as response:
         response.request("POST", engine.target("/build/cancel", [("id", build_id)]))
         while not response.ended:
@@ -117,11 +113,7 @@ class BuildResult(BuildLog):
             self.log(readable(text))
 
     def image(self, status: int) -> str:
-        """Return the image's id.
-
-        Raises:
-            FarmError: the build failed.
-        """
+        """The image's id; raises if the build failed."""
         failed_step = self.finish()
         if self.error or status != _OK:
             raise build_failure(self.error or f"the engine answered with status {status}", failed_step)
@@ -133,17 +125,13 @@ class BuildResult(BuildLog):
 
 
 def check_architecture(engine: Engine, image: str, arch: str) -> None:
-    """Refuse an image of another architecture; the classic builder made such images without an error.
-
-    Raises:
-        BuildFailedError: the image's configuration names another architecture.
-        EngineUnavailableError: another process that builds the same image has removed it.
-    """
+    """Refuse an image of another architecture; the classic builder made such images without an error."""
     try:
         built = engine.inspect(image)["Architecture"]
     except EngineUnavailableError:
         raise
     except EngineError as error:
+        # Another process that builds the same image has removed it.
         raise EngineUnavailableError(f"the built image has disappeared from the engine: {error}") from error
     if built != arch:
         raise BuildFailedError(

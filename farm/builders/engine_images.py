@@ -1,6 +1,6 @@
 """Images in the engine: look up, tag and remove them; save and load them as archives, in chunks.
 
-Every function raises EngineUnavailableError if the engine cannot be reached.
+Every function raises EngineUnavailableError if the engine cannot be reached, and EngineError if it refuses.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 import io
 from contextlib import suppress
 from itertools import chain
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import docker.errors
 
 from farm.builders.docker_engine import translate_engine_errors
+from farm.builders.failures import is_disk_full, quoted
 from farm.errors import DiskFullError, EngineError
 from farm.model import Reference
 
@@ -24,10 +25,9 @@ if TYPE_CHECKING:
     from farm.builders.docker_engine import Engine
 
 _CHUNK = 1 << 20
-_LONGEST_QUOTE = 300
 
 
-class ChunkReader(io.RawIOBase):
+class _ChunkReader(io.RawIOBase):
     """A file over chunks of any size."""
 
     def __init__(self, chunks: Iterable[bytes]) -> None:
@@ -56,14 +56,11 @@ def save_image(engine: Engine, image: str) -> io.BufferedReader:
     """Open the archive of an image, by name or id, for one sequential read, which may raise, too.
 
     An engine writes the whole archive to its disk before the first byte, so this engine needs a long timeout.
-
-    Raises:
-        EngineError: the engine has no such image.
     """
     with translate_engine_errors(engine.url):
-        chunks = cast("Any", engine.api).get_image(image, chunk_size=_CHUNK)
+        chunks = engine.api.get_image(image, chunk_size=_CHUNK)
         first = next(chunks, b"")  # docker-py sends the request only now
-    return io.BufferedReader(ChunkReader(_translated(engine, chain([first], chunks))), _CHUNK)
+    return io.BufferedReader(_ChunkReader(_translated(engine, chain([first], chunks))), _CHUNK)
 
 
 def _translated(engine: Engine, chunks: Iterable[bytes]) -> Iterator[bytes]:
@@ -72,19 +69,13 @@ def _translated(engine: Engine, chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def load_images(engine: Engine, archive: Iterable[bytes]) -> None:
-    """Load the images of an archive into the engine, under the names in the archive.
-
-    Raises:
-        EngineError: the engine refuses the archive.
-        DiskFullError: the engine's disk is full.
-    """
+    """Load the images of an archive into the engine, under the names in the archive."""
     with translate_engine_errors(engine.url):
-        answer = list(cast("Any", engine.api).load_image(archive))
+        answer = list(engine.api.load_image(archive))
     for message in answer:
         if text := str(message.get("error") or ""):
-            kind = DiskFullError if "no space left" in text.lower() else EngineError
-            quote = " ".join(text.split())[:_LONGEST_QUOTE]
-            raise kind(f"the Docker Engine refused the image: {quote}")
+            kind = DiskFullError if is_disk_full(text) else EngineError
+            raise kind(f"the Docker Engine refused the image: {quoted(text)}")
 
 
 def image_id(engine: Engine, name: Reference) -> str | None:
@@ -106,18 +97,14 @@ def has_image(engine: Engine, name: Reference, image: str) -> bool:
 def names_in(engine: Engine, repository: Reference) -> list[Reference]:
     """Every name that the engine has in a repository."""
     with translate_engine_errors(engine.url):
-        images = cast("Any", engine.api).images(name=str(repository))
+        images = engine.api.images(name=str(repository))
     return [Reference.parse(text) for image in images for text in image.get("RepoTags") or ()]
 
 
 def tag_image(engine: Engine, image: str, name: Reference) -> None:
-    """Give an image, by name or id, another name; an image that had that name loses it.
-
-    Raises:
-        EngineError: the engine has no such image.
-    """
+    """Give an image, by name or id, another name; an image that had that name loses it."""
     with translate_engine_errors(engine.url):
-        cast("Any", engine.api).tag(image, name.name, name.tag)
+        engine.api.tag(image, name.name, name.tag)
 
 
 def remove_image(engine: Engine, name: Reference) -> None:

@@ -5,15 +5,14 @@ https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImagePush/
 
 from __future__ import annotations
 
-import math
+import base64
+import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from docker.auth import encode_header
-
+from farm.builders.failures import push_failure
 from farm.builders.message_stream import Limits, stream_messages
-from farm.builders.push_failures import push_failure
 from farm.buildkit.progress import readable
 from farm.errors import EngineUnavailableError, RegistryUnavailableError
 
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from farm.registry.credentials import Login
 
 _OK = 200
-_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
+_DIGEST = re.compile(r"digest: sha256:[0-9a-f]{64}")
 _LOGGED = re.compile(
     r"^(Pushed|Layer already exists|Mounted from|The push refers)|digest: sha256", re.IGNORECASE
 )
@@ -34,44 +33,31 @@ _LOGGED = re.compile(
 
 
 def push(
-    engine: Engine, reference: Reference, login: Login | None, control: Control, *, silence: float = math.inf
-) -> str:
-    """Push the image that the engine knows as NAME:TAG to that name; return its digest, sha256:...
+    engine: Engine, reference: Reference, login: Login | None, control: Control, *, silence: float
+) -> None:
+    """Push the image that the engine knows as NAME:TAG to that name, as `Builder.push` demands.
 
-    Args:
-        engine: where the image is.
-        reference: its name, with a tag.
-        login: the account that pushes; None for a registry that needs none.
-        control: how to follow and stop the push.
-        silence: seconds that the push may make no progress; the engine itself has no such limit.
-
-    Raises:
-        FarmError: see `Builder.push`.
+    The engine itself has no limit like `silence`.
     """
     work = f"the push of {reference.familiar}"
     limits = Limits.start(work, control, RegistryUnavailableError, silence=silence)
     result = _PushResult(reference, control.log)
     with engine.connection() as response:
         target = engine.target(f"/images/{reference.name}/push", [("tag", reference.tag or "latest")])
-        response.request("POST", target, [("X-Registry-Auth", _encoded(login))])
+        # The engine demands this header even for an anonymous push.
+        account = base64.urlsafe_b64encode(json.dumps(login.docker if login else {}).encode())
+        response.request("POST", target, [("X-Registry-Auth", account.decode())])
         for message in stream_messages(response, limits.check):
             result.take(message)
-    return result.digest_of(response.status)
-
-
-def _encoded(login: Login | None) -> str:
-    """The value of X-Registry-Auth, which the engine demands even for an anonymous push."""
-    value = encode_header(login.docker if login else {})
-    return value.decode() if isinstance(value, bytes) else str(value)
+    result.check(response.status)
 
 
 @dataclass(slots=True)
 class _PushResult:
-    """The result of a push, from the messages of the engine's response."""
-
     reference: Reference
     log: Callable[[str], None]
-    digest: str = ""
+    pushed: bool = False
+    """Whether the engine has named the digest that was pushed."""
     error: str = ""
 
     def take(self, message: dict[str, Any]) -> None:
@@ -80,23 +66,17 @@ class _PushResult:
         if isinstance(text := message.get("error") or message.get("message"), str):
             self.error = text
         elif isinstance(aux, dict) and aux.get("Digest"):
-            self.digest = str(aux["Digest"])
+            self.pushed = True
         elif isinstance(status, str) and _LOGGED.search(status):
-            digest = _DIGEST.search(status)
-            self.digest = digest[1] if digest else self.digest
+            self.pushed |= bool(_DIGEST.search(status))
             self.log(readable(": ".join(filter(None, ("push", message.get("id"), status)))))
 
-    def digest_of(self, status: int) -> str:
-        """Return the digest that was pushed.
-
-        Raises:
-            FarmError: the push failed.
-        """
+    def check(self, status: int) -> None:
+        """Raise unless the image was pushed."""
         if self.error or status != _OK:
             raise push_failure(self.reference, self.error or f"the engine answered with status {status}")
-        if not self.digest:
+        if not self.pushed:
             raise EngineUnavailableError(
                 f"the Docker Engine ended the push of {self.reference.familiar} without a result",
                 hint="see the log of dockerd",
             )
-        return self.digest

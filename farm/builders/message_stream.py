@@ -1,19 +1,22 @@
-"""Read the messages of a build or push as they arrive, until it ends, is cancelled, or takes too long."""
+"""Read and log the messages of a build or push, until it ends, is cancelled, or takes too long."""
 
 from __future__ import annotations
 
 import math
 import selectors
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from farm.buildkit.progress import Progress
+from farm.buildkit.status_messages import Trace
 from farm.errors import CancelledError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from farm.builders.builder import Control
+    from farm.buildkit.progress import BuildStep
     from farm.buildkit.session import Session
     from farm.errors import FarmError
 
@@ -25,13 +28,11 @@ _POLL = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When to stop waiting for a build or a push."""
+    """When to stop waiting for a build or a push, which messages call `work`; raises `error` then."""
 
     work: str
-    """The start of a sentence, such as "the build"."""
     control: Control
     error: type[FarmError]
-    """Raised when the work takes too long."""
     deadline: float
     """On the monotonic clock."""
     silence: float
@@ -43,15 +44,7 @@ class Limits:
         return Limits(work, control, error, time.monotonic() + control.timeout, silence)
 
     def check(self, last_message: float) -> None:
-        """Raise if the work was cancelled or takes too long.
-
-        Args:
-            last_message: when the last message arrived, on the monotonic clock.
-
-        Raises:
-            CancelledError: the work was cancelled.
-            FarmError: of the class `error`: a limit has passed.
-        """
+        """Raise if the work was cancelled or takes too long; the last message came at this monotonic time."""
         if self.control.cancelled():
             raise CancelledError(f"{self.work} was cancelled")
         if time.monotonic() > last_message + self.silence:
@@ -81,14 +74,7 @@ def stream_messages(
 ) -> Iterator[T]:
     """Yield the messages of a source as they arrive, while the session serves the engine's requests.
 
-    Args:
-        source: the messages.
-        check: called a few times a second with the time of the last message; raises to stop, such as
-            `Limits.check`.
-        session: the build's session.
-
-    Raises:
-        EngineUnavailableError: the connection to the engine was lost.
+    `check` is called a few times a second with the time of the last message; it raises to stop.
     """
     with selectors.DefaultSelector() as selector:
         selector.register(source, selectors.EVENT_READ)
@@ -114,3 +100,28 @@ def _duration(seconds: float) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.3g} s"
+
+
+@dataclass(slots=True)
+class BuildLog:
+    """Writes the lines that progress messages add, and knows which step failed."""
+
+    log: Callable[[str], None]
+    progress: Progress = field(default_factory=Progress)
+
+    def write_trace(self, read: Callable[[], Trace]) -> Trace:
+        """Log what a progress message adds; if `read` raises ValueError, add a line, and fail no build."""
+        try:
+            trace = read()
+            lines = list(self.progress.feed(trace))
+        except ValueError as error:
+            trace, lines = Trace(), [f"(unreadable progress message: {error})"]
+        for line in lines:
+            self.log(line)
+        return trace
+
+    def finish(self) -> BuildStep | None:
+        """Log the rest of the output; return the step that failed, if one did."""
+        for line in self.progress.flush():
+            self.log(line)
+        return self.progress.failed()

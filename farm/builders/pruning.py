@@ -16,45 +16,28 @@ if TYPE_CHECKING:
 def prune(engine: Engine, *, keep: int, age: float | None = None) -> int:
     """Remove the oldest build cache, including the contexts of past builds; return the bytes freed.
 
-    The cache of builds in progress stays. Images, containers and volumes are not touched.
+    The cache of builds in progress stays. Images, containers and volumes are not touched. An engine that
+    refuses, as while it prunes for another worker, frees 0.
 
     Args:
         engine: the engine.
         keep: bytes of cache that may stay.
-        age: seconds; cache that was not used for longer is removed regardless of `keep`. None: no such limit.
-
-    Raises:
-        EngineUnavailableError: the engine cannot be reached.
-        EngineError: the engine refuses, as while it prunes already.
-    """
-    with translate_engine_errors(engine.url):
-        answers = [engine.api.prune_builds(keep_storage=keep, all=True)]
-        if age is not None:
-            answers.append(engine.api.prune_builds(filters={"until": f"{int(age)}s"}, all=True))
-    return sum(int(answer.get("SpaceReclaimed") or 0) for answer in answers)
-
-
-def prune_unless_busy(engine: Engine, *, keep: int, age: float | None = None) -> int:
-    """Prune; return 0 if the engine refuses, as while it prunes for another worker.
-
-    Raises:
-        EngineUnavailableError: the engine cannot be reached.
+        age: seconds; cache that was not used for longer is removed regardless of `keep`.
     """
     try:
-        return prune(engine, keep=keep, age=age)
+        with translate_engine_errors(engine.url):
+            answers = [engine.api.prune_builds(keep_storage=keep, all=True)]
+            if age is not None:
+                answers.append(engine.api.prune_builds(filters={"until": f"{int(age)}s"}, all=True))
     except EngineUnavailableError:
         raise
     except EngineError:
         return 0
+    return sum(int(answer.get("SpaceReclaimed") or 0) for answer in answers)
 
 
 def free_space(url: str | None, root: str) -> int | None:
-    """Bytes free on the disk of an engine's data; None if that disk is not on this machine.
-
-    Args:
-        url: the engine's; None for the local one.
-        root: the directory of its data, according to the engine.
-    """
+    """Bytes free at `root`, where an engine has its data; None if that disk is not on this machine."""
     if not (url or DEFAULT_URL).startswith("unix://") or not Path(root).is_dir():
         return None
     try:

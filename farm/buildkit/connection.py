@@ -28,11 +28,7 @@ _SWITCHING_PROTOCOLS = 101
 
 @contextmanager
 def translate_connection_errors(engine: str) -> Iterator[None]:
-    """Translate the errors of a connection to the farm's.
-
-    Raises:
-        EngineUnavailableError: the connection failed, was reset, or carried something other than HTTP.
-    """
+    """Translate the errors of a connection, one of which is bytes that are not HTTP, to the farm's."""
     try:
         yield
     except (OSError, h11.ProtocolError) as error:
@@ -87,9 +83,6 @@ class Connection:
         """Switch the connection to HTTP/2, and return what has arrived of that already.
 
         https://docs.docker.com/reference/api/engine/version/v1.57/operations/Session/
-
-        Raises:
-            EngineUnavailableError: the engine closed the connection, or refuses.
         """
         self.request(method, target, [("Connection", "Upgrade"), ("Upgrade", "h2c"), *headers])
         with translate_connection_errors(self.engine):
@@ -127,7 +120,7 @@ class Connection:
         # An error response is one object without a newline, so its end completes it.
         if self.ended or len(self._unfinished_line) > _LONGEST_LINE:
             lines, self._unfinished_line = [*lines, self._unfinished_line], b""
-        return [data for line in lines if (data := _parsed(line)) is not None]
+        return [data for line in lines if (data := json_object(line)) is not None]
 
     def _send(self, event: h11.Event) -> None:
         self._socket.sendall(self._http.send(event) or b"")
@@ -148,7 +141,7 @@ class Connection:
                 return
 
 
-def _parsed(line: bytes) -> dict[str, Any] | None:
+def json_object(line: bytes) -> dict[str, Any] | None:
     """A line as a JSON object; None for any other line, such as one of a proxy's HTML page."""
     try:
         data = json.loads(line)

@@ -34,13 +34,12 @@ class GrpcStatus(IntEnum):
     UNIMPLEMENTED = 12
 
 
+@dataclass(eq=False)
 class RefusedError(Exception):
     """Raised by a handler to answer with a status instead of messages."""
 
-    def __init__(self, status: GrpcStatus, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
+    status: GrpcStatus
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +83,7 @@ class Server:
         self._http.initiate_connection()
 
     def receive(self, data: bytes) -> Iterator[bytes]:
-        """Process what the engine sent; yield what to send back, in parts.
-
-        Raises:
-            EngineUnavailableError: the engine sent something other than HTTP/2.
-        """
+        """Process what the engine sent; yield what to send back, in parts."""
         try:
             for event in self._http.receive_data(data) if data else ():
                 self._dispatch(event)
@@ -142,11 +137,8 @@ class Server:
             call.answer = call.method.handle(call.headers, unframe(bytes(call.received)))
 
     def _send_answers(self) -> Iterator[bytes]:
-        """Send as much of each answer as flow control allows now.
-
-        A context of gigabytes is one answer: a handler yields its next message only when the last one is
-        sent, so neither the context nor a backlog is kept in memory.
-        """
+        # A context of gigabytes is one answer: a handler yields its next message only when the last one is
+        # sent, so neither the context nor a backlog is kept in memory.
         # A copy, because a call that ends leaves the table.
         for stream, call in list(self._calls.items()):
             if call.answer is None:
@@ -158,10 +150,7 @@ class Server:
             yield self._http.data_to_send()
 
     def _room(self, stream: int) -> int:
-        """Bytes that fit into the windows of stream and connection, and into one DATA frame.
-
-        https://www.rfc-editor.org/rfc/rfc9113#section-5.2, https://www.rfc-editor.org/rfc/rfc9113#section-4.2
-        """
+        # The windows of stream and connection (RFC 9113 section 5.2), and one DATA frame (section 4.2).
         return min(self._http.local_flow_control_window(stream), self._http.max_outbound_frame_size)
 
     def _fill(self, stream: int, call: _Call) -> bool:

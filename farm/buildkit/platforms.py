@@ -15,12 +15,6 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
-from farm.buildkit.fields import (
-    LIST_WORKERS_RESPONSE_RECORD,
-    PLATFORM_ARCHITECTURE,
-    PLATFORM_OS,
-    WORKER_RECORD_PLATFORMS,
-)
 from farm.buildkit.grpc import frame, unframe
 from farm.buildkit.protobuf import decode
 from farm.errors import EngineUnavailableError
@@ -31,6 +25,11 @@ if TYPE_CHECKING:
 
 # https://github.com/moby/buildkit/blob/master/api/services/control/control.proto
 _LIST_WORKERS = "/moby.buildkit.v1.Control/ListWorkers"
+LIST_WORKERS_RESPONSE_RECORD = 1
+# https://github.com/moby/buildkit/blob/master/api/types/worker.proto
+WORKER_RECORD_PLATFORMS = 3
+# https://github.com/moby/buildkit/blob/master/solver/pb/ops.proto
+PLATFORM_ARCHITECTURE, PLATFORM_OS = 1, 2
 
 
 def ask_architectures(connection: Connection) -> tuple[str, ...]:
@@ -43,7 +42,7 @@ def ask_architectures(connection: Connection) -> tuple[str, ...]:
     """
     received = connection.upgrade("POST", "/grpc")
     try:
-        return parse_architectures(_call(connection, received))
+        return parse_architectures(_list_workers(connection, received))
     except (h2.exceptions.ProtocolError, ValueError) as error:
         raise EngineUnavailableError(
             f"the BuildKit of the Docker Engine at {connection.engine} does not answer: {error}",
@@ -52,11 +51,7 @@ def ask_architectures(connection: Connection) -> tuple[str, ...]:
 
 
 def parse_architectures(answer: bytes) -> tuple[str, ...]:
-    """The Linux architectures of an encoded ListWorkersResponse that LinuxKit knows, in LinuxKit's order.
-
-    Raises:
-        ValueError: the answer is not such a message.
-    """
+    """The Linux architectures of an encoded ListWorkersResponse that LinuxKit knows, in LinuxKit's order."""
     named = {
         platform.text(PLATFORM_ARCHITECTURE)
         for worker in decode(answer).messages(LIST_WORKERS_RESPONSE_RECORD)
@@ -66,11 +61,13 @@ def parse_architectures(answer: bytes) -> tuple[str, ...]:
     return tuple(arch for arch in ARCHES if arch in named)
 
 
-def _call(connection: Connection, received: bytes) -> bytes:
-    """Call ListWorkers as a gRPC client; return the encoded answer."""
+def _list_workers(connection: Connection, received: bytes) -> bytes:
     http = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
     http.initiate_connection()
-    _send_request(http)
+    stream = http.get_next_available_stream_id()
+    headers = [(":method", "POST"), (":scheme", "http"), (":authority", "docker"), (":path", _LIST_WORKERS)]
+    http.send_headers(stream, [*headers, ("te", "trailers"), ("content-type", "application/grpc")])
+    http.send_data(stream, frame(b""), end_stream=True)
     connection.send(http.data_to_send())
     body = bytearray()
     while data := received or connection.read():
@@ -82,10 +79,3 @@ def _call(connection: Connection, received: bytes) -> bytes:
                 return unframe(bytes(body))
         connection.send(http.data_to_send())
     raise ValueError("it closed the connection")
-
-
-def _send_request(http: h2.connection.H2Connection) -> None:
-    stream = http.get_next_available_stream_id()
-    headers = [(":method", "POST"), (":scheme", "http"), (":authority", "docker"), (":path", _LIST_WORKERS)]
-    http.send_headers(stream, [*headers, ("te", "trailers"), ("content-type", "application/grpc")])
-    http.send_data(stream, frame(b""), end_stream=True)

@@ -106,15 +106,16 @@ class Progress:
 
     def _update(self, vertex: Vertex) -> Iterator[str]:
         step = self.steps.setdefault(vertex.digest, BuildStep(len(self.steps) + 1, vertex))
-        step.vertex = _merged(step.vertex, vertex)
+        # A message that says only "cancelled" does not repeat start and error.
+        started, error = vertex.started or step.vertex.started, vertex.error or step.vertex.error
+        step.vertex = replace(vertex, started=started, error=error)
         if vertex.started or vertex.completed or vertex.cached:
             yield from _header(step)
 
     def _status(self, step: BuildStep, status: VertexStatus) -> Iterator[str]:
-        key = (status.vertex, status.name)
-        if status.completed is None or key in self.completed:
+        if status.completed is None or (status.vertex, status.name) in self.completed:
             return
-        self.completed.add(key)
+        self.completed.add((status.vertex, status.name))
         size = f" {_size(status.current)}" if status.current else ""
         yield from _header(step)
         yield _line(step, f"{status.name}{size} done")
@@ -124,11 +125,6 @@ def readable(text: str) -> str:
     """Return a line without escapes and control characters, cut to LONGEST_LINE: safe for any terminal."""
     plain = _CONTROLS.sub("", _ESCAPES.sub("", text)).rstrip()
     return plain if len(plain) <= LONGEST_LINE else f"{plain[: LONGEST_LINE - 1]}…"
-
-
-def _merged(old: Vertex, new: Vertex) -> Vertex:
-    """The newer state; a message that says only "cancelled" does not repeat start and error."""
-    return replace(new, started=new.started or old.started, error=new.error or old.error)
 
 
 def _header(step: BuildStep) -> Iterator[str]:

@@ -9,21 +9,13 @@ Specification: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
-from farm.buildkit.fields import TIMESTAMP_NANOS, TIMESTAMP_SECONDS
-
+# https://protobuf.dev/programming-guides/encoding/#structure
+_VARINT, _LEN = 0, 2
+_SIZES = {1: 8, 5: 4}
+"""Bytes of a value by wire type: I64 and I32."""
 _LONGEST_VARINT = 10
 """Bytes: a 64-bit number in groups of 7 bits."""
-
-
-class WireType(IntEnum):
-    """How a field's value is encoded: https://protobuf.dev/programming-guides/encoding/#structure."""
-
-    VARINT = 0
-    I64 = 1
-    LEN = 2
-    I32 = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +41,15 @@ class Message:
         return [decode(value) for value in self.fields.get(field, ()) if isinstance(value, bytes)]
 
     def seconds(self, field: int) -> float | None:
-        """A google.protobuf.Timestamp as seconds since 1970; None if the field is absent."""
+        """A Timestamp as seconds since 1970; None if the field is absent.
+
+        https://protobuf.dev/reference/protobuf/google.protobuf/#timestamp
+        """
         if field not in self.fields:
             return None
         timestamp = decode(self.data(field))
-        return timestamp.number(TIMESTAMP_SECONDS) + timestamp.number(TIMESTAMP_NANOS) / 1e9
+        seconds, nanos = timestamp.number(1), timestamp.number(2)
+        return seconds + nanos / 1e9
 
     def _latest_first(self, field: int) -> tuple[int | bytes, ...]:
         # The last value wins: https://protobuf.dev/programming-guides/encoding/#last-one-wins
@@ -82,12 +78,12 @@ def encode(*fields: tuple[int, int | str | bytes]) -> bytes:
 
 
 def _value(data: bytes, at: int, wire_type: int) -> tuple[int | bytes, int]:
-    if wire_type == WireType.VARINT:
+    if wire_type == _VARINT:
         return _varint(data, at)
-    if wire_type == WireType.LEN:
+    if wire_type == _LEN:
         size, at = _varint(data, at)
-    elif wire_type in (WireType.I64, WireType.I32):
-        size = 8 if wire_type == WireType.I64 else 4
+    elif wire_type in _SIZES:
+        size = _SIZES[wire_type]
     else:
         raise ValueError(f"unknown wire type {wire_type}")
     if at + size > len(data):
@@ -98,21 +94,20 @@ def _value(data: bytes, at: int, wire_type: int) -> tuple[int | bytes, int]:
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     """Decode base-128: seven bits a byte, lowest first; the high bit says that more bytes follow."""
     number = 0
-    for position in range(_LONGEST_VARINT):
-        if at + position >= len(data):
-            raise ValueError("the message ends inside a number")
-        byte = data[at + position]
+    for position, byte in enumerate(data[at : at + _LONGEST_VARINT]):
         number |= (byte & 0x7F) << (7 * position)
         if not byte & 0x80:
             return number, at + position + 1
+    if len(data) < at + _LONGEST_VARINT:
+        raise ValueError("the message ends inside a number")
     raise ValueError("a number is longer than 64 bits")
 
 
 def _encoded(number: int, value: int | str | bytes) -> bytes:
     if isinstance(value, int):
-        return _encoded_varint(number << 3 | WireType.VARINT) + _encoded_varint(value)
+        return _encoded_varint(number << 3 | _VARINT) + _encoded_varint(value)
     data = value.encode() if isinstance(value, str) else value
-    return _encoded_varint(number << 3 | WireType.LEN) + _encoded_varint(len(data)) + data
+    return _encoded_varint(number << 3 | _LEN) + _encoded_varint(len(data)) + data
 
 
 def _encoded_varint(number: int) -> bytes:

@@ -8,14 +8,6 @@ from __future__ import annotations
 import secrets
 from typing import IO, TYPE_CHECKING, Self
 
-from farm.buildkit.fields import (
-    BYTES_MESSAGE_DATA,
-    CREDENTIALS_REQUEST_HOST,
-    CREDENTIALS_RESPONSE_SECRET,
-    CREDENTIALS_RESPONSE_USERNAME,
-    HEALTH_CHECK_RESPONSE_STATUS,
-    SERVING,
-)
 from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server
 from farm.buildkit.protobuf import decode, encode
 from farm.errors import ContextError
@@ -30,6 +22,13 @@ if TYPE_CHECKING:
     """User and password for a registry host; None for an anonymous user."""
 
 _CHUNK = 1 << 16
+# https://github.com/moby/buildkit/blob/master/session/upload/upload.proto
+_BYTES_MESSAGE_DATA = 1
+# https://github.com/moby/buildkit/blob/master/session/auth/auth.proto
+_CREDENTIALS_REQUEST_HOST = 1
+_CREDENTIALS_RESPONSE_USERNAME, _CREDENTIALS_RESPONSE_SECRET = 1, 2
+# https://github.com/grpc/grpc-proto/blob/master/grpc/health/v1/health.proto
+_HEALTH_CHECK_RESPONSE_STATUS, _SERVING = 1, 1
 # https://github.com/moby/buildkit/blob/master/session/auth/authprovider/authprovider.go
 _DOCKER_HUB = "registry-1.docker.io"
 """The name by which BuildKit asks for the login of docker.io."""
@@ -46,9 +45,7 @@ class Session:
             # BuildKit drops a session whose health checks fail, with the build:
             # https://github.com/moby/buildkit/blob/master/session/grpc.go
             "/grpc.health.v1.Health/Check": Method(_check_health),
-            # https://github.com/moby/buildkit/blob/master/session/upload/upload.proto
             "/moby.upload.v1.Upload/Pull": Method(self._upload(context), streaming=True),
-            # https://github.com/moby/buildkit/blob/master/session/auth/auth.proto
             "/moby.filesync.v1.Auth/Credentials": Method(_credentials(accounts)),
         }
         self._server = Server(self._methods)
@@ -72,13 +69,7 @@ class Session:
         return self._connection.fileno()
 
     def start(self) -> Self:
-        """Offer the session to the engine.
-
-        https://docs.docker.com/reference/api/engine/version/v1.57/operations/Session/
-
-        Raises:
-            EngineUnavailableError: the engine refuses, or closed the connection.
-        """
+        """Offer the session to the engine."""
         headers = [
             ("X-Docker-Expose-Session-Uuid", self.id),
             ("X-Docker-Expose-Session-Name", "farm"),
@@ -105,7 +96,7 @@ class Session:
             if headers.get("urlpath", "").strip("/") != self._path:
                 raise RefusedError(GrpcStatus.NOT_FOUND, "no such upload")
             for chunk in _chunks(context):
-                yield encode((BYTES_MESSAGE_DATA, chunk))
+                yield encode((_BYTES_MESSAGE_DATA, chunk))
 
         return pull
 
@@ -126,17 +117,17 @@ def _chunks(file: IO[bytes]) -> Iterator[bytes]:
 
 
 def _check_health(_: Mapping[str, str], __: bytes) -> Iterator[bytes]:
-    yield encode((HEALTH_CHECK_RESPONSE_STATUS, SERVING))
+    yield encode((_HEALTH_CHECK_RESPONSE_STATUS, _SERVING))
 
 
 def _credentials(accounts: Accounts) -> Callable[[Mapping[str, str], bytes], Iterator[bytes]]:
     def answer(_: Mapping[str, str], message: bytes) -> Iterator[bytes]:
-        host = decode(message).text(CREDENTIALS_REQUEST_HOST)
+        host = decode(message).text(_CREDENTIALS_REQUEST_HOST)
         account = accounts(DEFAULT_REGISTRY if host == _DOCKER_HUB else host)
         if account is None:
             yield b""  # anonymous access
         else:
             user, password = account
-            yield encode((CREDENTIALS_RESPONSE_USERNAME, user), (CREDENTIALS_RESPONSE_SECRET, password))
+            yield encode((_CREDENTIALS_RESPONSE_USERNAME, user), (_CREDENTIALS_RESPONSE_SECRET, password))
 
     return answer

@@ -1,7 +1,8 @@
 """BuildKit's progress messages as values, under BuildKit's own names.
 
-The engine sends each as base64 in the `aux` of a `moby.buildkit.trace` message of POST /build:
-https://github.com/moby/buildkit/blob/master/api/services/control/control.proto (StatusResponse)
+The engine sends each as base64 in the `aux` of a `moby.buildkit.trace` message of POST /build. The numbers of
+the fields are those of StatusResponse and what it contains:
+https://github.com/moby/buildkit/blob/master/api/services/control/control.proto
 """
 
 from __future__ import annotations
@@ -9,13 +10,6 @@ from __future__ import annotations
 import base64
 from dataclasses import dataclass
 
-from farm.buildkit.fields import (
-    StatusResponseField,
-    VertexField,
-    VertexLogField,
-    VertexStatusField,
-    VertexWarningField,
-)
 from farm.buildkit.protobuf import Message, decode
 
 STDOUT, STDERR = 1, 2
@@ -79,41 +73,31 @@ def read_trace(aux: str) -> Trace:
     """
     message = decode(base64.b64decode(aux, validate=True))
     return Trace(
-        tuple(_vertex(item) for item in message.messages(StatusResponseField.VERTEXES)),
-        tuple(_status(item) for item in message.messages(StatusResponseField.STATUSES)),
-        tuple(_log(item) for item in message.messages(StatusResponseField.LOGS)),
-        tuple(_warning(item) for item in message.messages(StatusResponseField.WARNINGS)),
+        vertexes=tuple(_vertex(item) for item in message.messages(1)),
+        statuses=tuple(_status(item) for item in message.messages(2)),
+        logs=tuple(_log(item) for item in message.messages(3)),
+        warnings=tuple(VertexWarning(vertex=item.text(1), text=item.text(3)) for item in message.messages(4)),
     )
 
 
 def _vertex(item: Message) -> Vertex:
     return Vertex(
-        digest=item.text(VertexField.DIGEST),
-        name=item.text(VertexField.NAME),
-        cached=bool(item.number(VertexField.CACHED)),
-        started=item.seconds(VertexField.STARTED),
-        completed=item.seconds(VertexField.COMPLETED),
-        error=item.text(VertexField.ERROR),
+        digest=item.text(1),
+        name=item.text(3),
+        cached=bool(item.number(4)),
+        started=item.seconds(5),
+        completed=item.seconds(6),
+        error=item.text(7),
     )
 
 
 def _status(item: Message) -> VertexStatus:
-    return VertexStatus(
-        vertex=item.text(VertexStatusField.VERTEX),
-        name=item.text(VertexStatusField.ID) or item.text(VertexStatusField.NAME),
-        current=item.number(VertexStatusField.CURRENT),
-        completed=item.seconds(VertexStatusField.COMPLETED),
-    )
+    # 1 is the id, 3 the name.
+    name = item.text(1) or item.text(3)
+    return VertexStatus(vertex=item.text(2), name=name, current=item.number(4), completed=item.seconds(8))
 
 
 def _log(item: Message) -> VertexLog:
     return VertexLog(
-        vertex=item.text(VertexLogField.VERTEX),
-        time=item.seconds(VertexLogField.TIMESTAMP) or 0.0,
-        data=item.data(VertexLogField.MSG),
-        stream=item.number(VertexLogField.STREAM),
+        vertex=item.text(1), time=item.seconds(2) or 0.0, data=item.data(4), stream=item.number(3)
     )
-
-
-def _warning(item: Message) -> VertexWarning:
-    return VertexWarning(item.text(VertexWarningField.VERTEX), item.text(VertexWarningField.SHORT))

@@ -121,7 +121,7 @@ def _builder(settings: Settings) -> str:
     with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
         info = engine.info()
     named = {platform.removeprefix("linux/"): name for platform, name in settings.builders}
-    check_builders(settings, info, {info.architecture, *named})
+    check_builders(settings, lambda: info, {info.architecture, *named})
     return ", ".join((found, *(f"{arch} by {name}" for arch, name in named.items())))
 
 

@@ -8,13 +8,11 @@ from typing import IO, TYPE_CHECKING
 
 from farm.builders.builder import Control
 from farm.builders.buildx_builder import run_buildx
-from farm.builders.buildx_checks import check_builder, check_image_store, checked_plugin
 from farm.builders.buildx_command import to_engine, to_file
-from farm.builders.buildx_directory import config_directory
-from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for
-from farm.builders.buildx_plugin import Plugin
-from farm.builders.choice import uses_buildx
+from farm.builders.buildx_plugin import DEFAULT_BUILDER, Plugin, builder_for, config_directory
+from farm.builders.choice import check_builders, checked_plugin, uses_buildx
 from farm.builders.engine_builder import EngineBuilder
+from farm.builders.engine_images import save_image
 from farm.errors import BuildFailedError, InputError, RegistryUnavailableError
 from farm.local_build.local_engine import without_attestations
 from farm.registry.published_images import read_index
@@ -22,7 +20,7 @@ from farm.registry.published_images import read_index
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
-    from farm.builders.build_spec import BuildSpec
+    from farm.builders.builder import BuildSpec
     from farm.cache.layout import Cache
     from farm.local_build.local_engine import LocalEngine
     from farm.model import ArchImage, Reference
@@ -30,7 +28,7 @@ if TYPE_CHECKING:
     from farm.settings import Settings
 
     Bases = Mapping[Reference, ArchImage]
-    """Base images from the cache."""
+    """Base images from the cache, published or not."""
     Log = Callable[[str], None]
 
 
@@ -44,37 +42,16 @@ class ArchiveBuilder:
     registry: Registry
 
     def check(self, arch: str) -> None:
-        """Make sure that the builder of an architecture is available, with all that its builds need.
-
-        This machine's engine is not needed where the settings name another builder.
-
-        Raises:
-            SettingsError: `builder: engine` contradicts settings that need buildx.
-            InputError: buildx, a builder, a secret or a key is missing or unsuitable.
-            EngineError: the engine does not build for this architecture.
-            EngineUnavailableError: the engine or a builder does not answer.
-        """
+        """Raise unless the builder of an architecture is available, with all that its builds need."""
         if uses_buildx(self.settings):
-            plugin = checked_plugin(self.settings)
-            if self._is_remote(arch):
-                check_builder(self.settings, plugin, builder_for(self.settings, arch), arch)
-                return
-            check_image_store(self.settings, self.local.info)
-        self.local.check(arch)
+            checked_plugin(self.settings)
+        # This machine's engine is not needed where the settings name another builder.
+        if not check_builders(self.settings, lambda: self.local.info, [arch]):
+            self.local.check(arch)
 
     @contextmanager
     def build(self, spec: BuildSpec, context: IO[bytes], bases: Bases, log: Log) -> Iterator[IO[bytes]]:
-        """Build, and yield the image as an archive, attestations included; the builder does not keep it.
-
-        Args:
-            spec: what to build.
-            context: an uncompressed tar in a file.
-            bases: base images to build with, published or not.
-            log: receives the build's log, line by line.
-
-        Raises:
-            FarmError: see `Builder.build`.
-        """
+        """Build, and yield the image as an archive, attestations included; the builder does not keep it."""
         # An engine with the old image store can neither write OCI archives nor read the cache.
         writes_archives = uses_buildx(self.settings) and (
             self._is_remote(spec.arch) or self.local.info.containerd
@@ -99,7 +76,7 @@ class ArchiveBuilder:
             else:
                 builder = EngineBuilder(self.local.engine, self.registry.credentials.login_for)
                 builder.build(replace(spec, tags=(str(name),)), context, control)
-            with self.local.saved(name) as archive:
+            with save_image(self.local.transfer_engine, str(name)) as archive:
                 yield archive
 
     def _refuse_unpublished(self, bases: Bases) -> None:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Self
 
 from farm.builders.build_arguments import PROXIES, build_args, labels, proxy_args
-from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import BuildSpec
 from farm.builders.depends_images import with_depends_images
 from farm.cache import archive_import
 from farm.cache.image_content import is_complete
@@ -36,12 +36,7 @@ if TYPE_CHECKING:
 class LocalBuilder:
     """Builds packages with this machine's cache and engine; a context manager.
 
-    Args:
-        settings: engine, time limits, build arguments.
-        cache: receives the images.
-        registry: may have the images already.
-        report: receives a line about each image.
-        log: receives the lines of builds.
+    `report` receives a line about each image, `log` the lines of builds.
     """
 
     def __init__(
@@ -64,17 +59,14 @@ class LocalBuilder:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._local.__exit__(*_)
+        self._local.close()
 
     def build_all(
         self, packages: Sequence[Package], needs: Mapping[str, Sequence[str]], options: BuildOptions
     ) -> Iterator[LocalImage]:
         """Build packages in order; a failure stops only the dependents of the package that failed.
 
-        Args:
-            packages: each after its dependencies.
-            needs: package name to its dependencies among these packages.
-            options: which architectures, and how.
+        Each package comes after its dependencies among these packages, which `needs` names.
         """
         done: dict[str, LocalImage] = {}
         for package in packages:
@@ -93,7 +85,8 @@ class LocalBuilder:
             try:
                 image, origin = self._get_image(package, arch, bases, options)
                 if options.docker:
-                    self._load_into_engine(package.reference, image)
+                    names = [package.reference] if arch == native_arch() else []
+                    self._local.load(image, [image.reference, *names])
             except FarmError as error:
                 self._report(f"{name} {arch}: failed: {error}")
                 return LocalImage(package, tuple(images), error)
@@ -143,13 +136,9 @@ class LocalBuilder:
             if not (depends := package.yml.depends):
                 yield context
                 return
+            engine = self._local.transfer_engine
             with with_depends_images(
-                context,
-                depends,
-                arch,
-                engine=self._local.transfer_engine,
-                registry=self._registry,
-                log=log,
+                context, depends, arch, engine=engine, registry=self._registry, log=log
             ) as full:
                 yield full
 
@@ -166,11 +155,7 @@ class LocalBuilder:
         )
 
     def _import(self, reference: Reference, arch: str, archive: IO[bytes]) -> ArchImage:
-        """Import a built image into the cache under its architecture tag.
-
-        Raises:
-            BuildFailedError: the image is for another architecture.
-        """
+        """Import a built image into the cache under its architecture tag."""
         (loaded,) = archive_import.load(self._cache.blobs, archive)
         members = [
             one
@@ -184,8 +169,3 @@ class LocalBuilder:
         image = ArchImage(arch, reference.for_arch(arch), tuple(members))
         add_images(self._cache, reference, [image])
         return image
-
-    def _load_into_engine(self, reference: Reference, image: ArchImage) -> None:
-        """Load an image of the cache into the engine, under LinuxKit's names."""
-        names = [image.reference, *([reference] if image.arch == native_arch() else [])]
-        self._local.load(image, names)

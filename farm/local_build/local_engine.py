@@ -6,7 +6,7 @@ import secrets
 import time
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from farm.builders import engine_images
 from farm.builders.docker_engine import Engine
@@ -18,7 +18,6 @@ from farm.registry.index import is_attestation
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from typing import IO
 
     from farm.builders.docker_engine import EngineInfo
     from farm.cache.layout import Cache
@@ -31,16 +30,14 @@ _DAY = 86400.0
 
 
 class LocalEngine:
-    """The engine, connected on first use; a context manager."""
+    """The engine, connected on first use; close it."""
 
     def __init__(self, settings: Settings, cache: Cache) -> None:
         self._settings, self._cache = settings, cache
         self._open = ExitStack()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Close the connections."""
         self._open.close()
 
     @cached_property
@@ -70,11 +67,7 @@ class LocalEngine:
         return self._open.enter_context(engine)
 
     def check(self, arch: str) -> None:
-        """Refuse an architecture that the engine neither has nor emulates.
-
-        Raises:
-            EngineError: the engine does not build for it.
-        """
+        """Refuse an architecture that the engine neither has nor emulates."""
         own = self.info.architecture
         if arch != own:
             refuse_foreign(arch, (own, *self.engine.emulated()))
@@ -87,12 +80,6 @@ class LocalEngine:
             yield name
         finally:
             engine_images.remove_image(self.engine, name)
-
-    @contextmanager
-    def saved(self, name: Reference) -> Iterator[IO[bytes]]:
-        """An image as an archive, for one sequential read."""
-        with engine_images.save_image(self.transfer_engine, str(name)) as saved:
-            yield saved
 
     def load(self, image: ArchImage, names: Sequence[Reference]) -> None:
         """Load an image of the cache into the engine, under these names."""
@@ -111,16 +98,12 @@ class LocalEngine:
             return
         with locked(self._cache.root / ".lending", self._settings.build_timeout), ExitStack() as stack:
             for reference, image in images.items():
-                previous = engine_images.image_id(self.engine, reference)
-                stack.callback(self._restore, reference, previous)
+                if previous := engine_images.image_id(self.engine, reference):
+                    stack.callback(engine_images.tag_image, self.engine, previous, reference)
+                else:
+                    stack.callback(engine_images.remove_image, self.engine, reference)
                 self.load(image, [reference])
             yield
-
-    def _restore(self, reference: Reference, previous: str | None) -> None:
-        if previous:
-            engine_images.tag_image(self.engine, previous, reference)
-        else:
-            engine_images.remove_image(self.engine, reference)
 
 
 def without_attestations(image: ArchImage) -> Descriptor:

@@ -51,9 +51,8 @@ class BuildOptions:
     def unlisted(self, package: Package, default_arches: Sequence[str]) -> list[str]:
         """A message for each requested architecture that the package does not list."""
         listed = package.yml.arches or default_arches
-        name = package.reference.familiar
         return [
-            f"{name} {arch}: skipped: not one of its architectures"
+            f"{package.reference.familiar} {arch}: skipped: not one of its architectures"
             for arch in self.arches
             if arch not in listed and not self.platforms
         ]
@@ -94,11 +93,7 @@ def native_arch() -> str:
 
 
 def refuse_foreign(arch: str, supported: Sequence[str]) -> None:
-    """Refuse an architecture that an engine neither has nor emulates.
-
-    Raises:
-        EngineError: the engine does not build for it.
-    """
+    """Refuse an architecture that an engine neither has nor emulates."""
     if arch not in supported:
         raise EngineError(
             f"the Docker Engine builds for {', '.join(supported)}, not for {arch}",

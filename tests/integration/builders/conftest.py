@@ -6,20 +6,20 @@ import gc
 import io
 import json
 import os
-import socket
 import tarfile
 import threading
-import time
 import uuid
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.choice import choose_builder
 from farm.builders.docker_engine import Engine
 from farm.model import Reference
@@ -27,12 +27,12 @@ from farm.registry.credentials import Credentials, Login
 from farm.settings import Secret, Settings
 from lab.engine import CONTAINERD, OVERLAY2
 from lab.services import GUARDED_LOGIN
+from tests.support import farm_command
 from tests.support.buildx import install_buildx
 from tests.support.proxy.loop import loop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterator
 
     from farm.builders.builder import Builder
     from lab.lab import Lab
@@ -42,13 +42,25 @@ LOGIN = Login(GUARDED_LOGIN[0], Secret(GUARDED_LOGIN[1]))
 WRONG_LOGIN = Login("farm", Secret("wrong"))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait for a condition; fail if it does not become true in time."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        pause.wait(0.02)
+wait_until = partial(farm_command.wait_until, seconds=10.0)
+
+
+def command_lines() -> Iterator[tuple[int, str]]:
+    """Every process of this machine, with its arguments between null characters."""
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            yield int(path.parent.name), path.read_bytes().decode(errors="replace")
+
+
+def is_running(mark: str) -> bool:
+    """Whether the process of a build step runs."""
+    return any(mark in line.split("\0") for _, line in command_lines())
+
+
+def sleeper() -> tuple[str, str]:
+    """A Dockerfile that sleeps longer than any test, and the argument that identifies the process."""
+    mark = str(100_000 + uuid.uuid4().int % 800_000)
+    return f"FROM BASE\nRUN sleep {mark}\n", mark
 
 
 def tar(files: dict[str, str]) -> BinaryIO:
@@ -164,6 +176,15 @@ def bench(lab: Lab, tmp_path: Path) -> Iterator[Bench]:
         yield bench
 
 
+OpenBench = Callable[..., AbstractContextManager[Bench]]
+
+
+@pytest.fixture
+def opened(lab: Lab, tmp_path: Path) -> OpenBench:
+    """Opens a bench with the lab's engine and further settings."""
+    return partial(open_bench, lab, lab.engine_url, tmp_path)
+
+
 @pytest.fixture(autouse=True)
 def no_leaks(lab: Lab) -> Iterator[None]:
     """No threads or sockets outlive a test."""
@@ -180,16 +201,3 @@ def _sockets() -> int:
     with os.scandir("/proc/self/fd") as entries:
         links = [os.readlink(entry.path) for entry in entries if os.path.islink(entry.path)]  # noqa: PTH114, PTH115 - descriptors come and go while they are listed
     return sum(link.startswith("socket:") for link in links)
-
-
-def free_port() -> int:
-    """A port on loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-@pytest.fixture
-def guarded(lab: Lab) -> str:
-    """The host:port of a registry that needs a login."""
-    return lab.guarded_registry

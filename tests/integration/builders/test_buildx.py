@@ -7,13 +7,13 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.choice import check_builders, choose_builder, describe_builder
 from farm.builders.docker_engine import Engine
 from farm.builders.pruning import prune
@@ -24,8 +24,16 @@ from farm.registry.index import is_attestation
 from farm.registry.published_images import arch_image
 from farm.settings import Settings
 from lab.engine import CONTAINERD
-from tests.integration.builders.conftest import Bench, open_bench, tar, wait_until
-from tests.integration.builders.steps import is_running, sleeper
+from tests.integration.builders.conftest import (
+    Bench,
+    OpenBench,
+    command_lines,
+    is_running,
+    open_bench,
+    sleeper,
+    tar,
+    wait_until,
+)
 from tests.support.buildx import install_buildx, make_context
 
 if TYPE_CHECKING:
@@ -39,17 +47,11 @@ READ = "FROM BASE\nRUN --mount=type=secret,id=one --mount=type=secret,id=two wc 
 
 def in_any_process(text: str) -> bool:
     """Whether a text is on the command line of any process."""
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            if text in path.read_bytes().decode(errors="replace"):
-                return True
-        except OSError:
-            continue
-    return False
+    return any(text in line for _, line in command_lines())
 
 
 def test_secrets_reach_only_the_steps_that_ask_for_them(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    opened: OpenBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "one, with a comma").write_text("first-word")
     monkeypatch.setenv("A_SECRET", "second-word!")
@@ -60,20 +62,20 @@ def test_secrets_reach_only_the_steps_that_ask_for_them(
         seen.extend(word for word in ("first-word", "second-word") if in_any_process(word))
         return False
 
-    with open_bench(lab, lab.engine_url, tmp_path, build_secrets=secrets) as bench:
+    with opened(build_secrets=secrets) as bench:
         name = bench.build(READ, BuildSpec("amd64", no_cache=True), cancelled=look)
         assert " 10 /run/secrets/one" in bench.printed()
         assert " 12 /run/secrets/two" in bench.printed()
-        image = f"{bench.image(name)}{cast('Any', bench.engine.api).history(str(name))}"
+        image = f"{bench.image(name)}{bench.engine.api.history(str(name))}"
     assert not seen
     assert not [word for word in ("first-word", "second-word") if word in image + bench.printed()]
 
 
-def test_steps_can_use_the_workers_ssh_key_without_a_copy_of_it(lab: Lab, tmp_path: Path) -> None:
+def test_steps_can_use_the_workers_ssh_key_without_a_copy_of_it(opened: OpenBench, tmp_path: Path) -> None:
     key = tmp_path / "key.pem"
     make = ["openssl", "genpkey", "-algorithm", "RSA", "-out", str(key)]
     subprocess.run(make, check=True, capture_output=True, timeout=60)
-    with open_bench(lab, lab.engine_url, tmp_path, build_ssh=(f"default={key}",)) as bench:
+    with opened(build_ssh=(f"default={key}",)) as bench:
         bench.build('FROM BASE\nRUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n')
         with pytest.raises(FarmError):
             bench.build('FROM BASE\nRUN test -S "$SSH_AUTH_SOCK"\n')
@@ -114,16 +116,15 @@ def test_attestations_are_pushed_with_the_image_under_its_architecture_tag(conta
 
 
 def test_a_platform_is_built_on_the_engine_of_its_docker_context(
-    lab: Lab, engines: Engines, tmp_path: Path
+    lab: Lab, engines: Engines, opened: OpenBench
 ) -> None:
     far = engines(CONTAINERD)
-    named = (("linux/arm64", "far"),)
     with (
-        open_bench(lab, lab.engine_url, tmp_path, builders=named) as bench,
+        opened(builders=(("linux/arm64", "far"),)) as bench,
         Engine.connect(far, timeout=30.0) as engine,
     ):
         make_context(lab, bench.settings.docker_config, "far", far)
-        assert check_builders(bench.settings, bench.engine.info(), ["arm64"]) == ("arm64",)
+        assert check_builders(bench.settings, bench.engine.info, ["arm64"]) == ("arm64",)
         name = bench.build("FROM BASE\nRUN true\n", BuildSpec("arm64"))
         assert engine.inspect(str(name))["Architecture"] == "arm64"
         with pytest.raises(FarmError):
@@ -131,50 +132,39 @@ def test_a_platform_is_built_on_the_engine_of_its_docker_context(
         bench.builder.remove_image(name, "arm64")
         with pytest.raises(FarmError):
             engine.inspect(str(name))
-        assert not (bench.settings.docker_config / "buildx").exists(), (
-            "buildx wrote to docker's configuration"
-        )
+        assert not (bench.settings.docker_config / "buildx").exists(), "buildx wrote to docker's own"
 
 
-def test_a_missing_builder_is_reported_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
-    with (
-        open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "none"),)) as bench,
-        pytest.raises(InputError, match=r'^the builder none cannot be used: no builder "none" found'),
-    ):
-        check_builders(bench.settings, bench.engine.info(), ["arm64"])
-
-
-def test_a_builder_that_does_not_answer_is_reported_when_the_worker_starts(lab: Lab, tmp_path: Path) -> None:
-    with open_bench(lab, lab.engine_url, tmp_path, builders=(("linux/arm64", "gone"),)) as bench:
-        make_context(lab, bench.settings.docker_config, "gone", f"unix://{tmp_path}/none")
-        with pytest.raises(EngineUnavailableError, match=r"^the builder gone cannot be used: Cannot connect"):
-            check_builders(bench.settings, bench.engine.info(), ["arm64"])
+@pytest.mark.parametrize(
+    ("builder", "kind", "reason"),
+    [("none", InputError, 'no builder "none" found'), ("gone", EngineUnavailableError, "Cannot connect")],
+)
+def test_a_builder_that_does_not_exist_or_answer_is_reported_when_the_worker_starts(
+    lab: Lab, opened: OpenBench, builder: str, kind: type[FarmError], reason: str
+) -> None:
+    with opened(builders=(("linux/arm64", builder),)) as bench:
+        make_context(lab, bench.settings.docker_config, "gone", "unix:///none")
+        with pytest.raises(kind, match=f"^the builder {builder} cannot be used: {reason}"):
+            check_builders(bench.settings, bench.engine.info, ["arm64"])
 
 
 def test_attestations_are_refused_when_the_worker_starts_where_its_engine_cannot_make_them(
-    lab: Lab, tmp_path: Path
+    opened: OpenBench,
 ) -> None:
     with (
-        open_bench(lab, lab.engine_url, tmp_path, sbom="true") as bench,
+        opened(sbom="true") as bench,
         pytest.raises(InputError, match=r"^this engine's image store does not support sbom"),
     ):
-        check_builders(bench.settings, bench.engine.info(), ["amd64"])
+        check_builders(bench.settings, bench.engine.info, ["amd64"])
 
 
-def test_an_unavailable_engine_can_be_retried(lab: Lab, tmp_path: Path) -> None:
-    with (
-        open_bench(lab, lab.engine_url, tmp_path, builder="buildx") as bench,
-        Engine.connect(lab.engine_url, timeout=30.0) as engine,
-    ):
-        gone = Settings(engine=f"unix://{tmp_path}/none", builder="buildx", **_homes(tmp_path))
-        bench.builder = choose_builder(gone, engine, lambda _: None)
+def test_an_unavailable_engine_can_be_retried(opened: OpenBench, tmp_path: Path) -> None:
+    with opened(builder="buildx") as bench:
+        gone = replace(bench.settings, engine=f"unix://{tmp_path}/none")
+        bench.builder = choose_builder(gone, bench.engine, lambda _: None)
         with pytest.raises(EngineUnavailableError) as caught:
             bench.build("FROM BASE\n")
     assert caught.value.retryable
-
-
-def _homes(home: Path) -> dict[str, Any]:
-    return {"docker_config": home / "docker", "state_dir": home / "state"}
 
 
 WORKER = """
@@ -187,7 +177,8 @@ test_buildx.build_until_killed(*sys.argv[1:])
 
 def build_until_killed(url: str, home: str, base: str, name: str, mark: str) -> None:
     """Build as a worker does, until killed."""
-    settings = Settings(engine=url, builder="buildx", **_homes(Path(home)))
+    docker_config, state_dir = Path(home, "docker"), Path(home, "state")
+    settings = Settings(engine=url, builder="buildx", docker_config=docker_config, state_dir=state_dir)
     with Engine.connect(url, timeout=30.0) as engine:
         builder = choose_builder(settings, engine, lambda _: None)
         context = tar({"Dockerfile": f"FROM {base}\nRUN sleep {mark.removeprefix('mark=')}\n"})
@@ -195,34 +186,36 @@ def build_until_killed(url: str, home: str, base: str, name: str, mark: str) -> 
         builder.build(spec, context, Control(lambda _: None, 600.0))
 
 
-def test_a_killed_workers_build_ends_and_its_directory_is_removed_later(lab: Lab, tmp_path: Path) -> None:
+def test_a_killed_workers_build_ends_and_its_directory_is_removed_later(
+    lab: Lab, opened: OpenBench, tmp_path: Path
+) -> None:
     install_buildx(tmp_path / "docker")
     _, mark = sleeper()
     words = [lab.engine_url, str(tmp_path), lab.base, f"{lab.registry}/test/killed:1", f"mark={mark}"]
     with subprocess.Popen([sys.executable, "-c", WORKER, *words]) as worker:
         try:
-            wait_until(lambda: is_running(mark), 60.0)
+            wait_until(lambda: is_running(mark), seconds=60.0)
         finally:
             worker.send_signal(signal.SIGKILL)
     wait_until(lambda: not in_any_process(f"{tmp_path}/docker/cli-plugins"))
     wait_until(lambda: not is_running(mark))
     (left,) = (tmp_path / "state" / "buildx").glob("*/")
-    with open_bench(lab, lab.engine_url, tmp_path, builder="buildx") as bench:
+    with opened(builder="buildx") as bench:
         bench.build("FROM BASE\n")
     assert not left.exists()
     assert not list((tmp_path / "state" / "buildx").glob("*/"))
 
 
-def test_a_killed_buildx_process_can_be_retried(lab: Lab, tmp_path: Path) -> None:
+def test_a_killed_buildx_process_can_be_retried(opened: OpenBench, tmp_path: Path) -> None:
     dockerfile, mark = sleeper()
 
     def kill() -> None:
         wait_until(lambda: is_running(mark))
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            if str(tmp_path / "docker" / "cli-plugins") in path.read_bytes().decode(errors="replace"):
-                os.kill(int(path.parent.name), signal.SIGKILL)
+        for process, line in command_lines():
+            if str(tmp_path / "docker" / "cli-plugins") in line:
+                os.kill(process, signal.SIGKILL)
 
-    with open_bench(lab, lab.engine_url, tmp_path, builder="buildx") as bench:
+    with opened(builder="buildx") as bench:
         killer = threading.Thread(target=kill)
         killer.start()
         with pytest.raises(EngineUnavailableError, match=r"^docker buildx was killed by signal 9$") as caught:
@@ -234,5 +227,5 @@ def test_a_killed_buildx_process_can_be_retried(lab: Lab, tmp_path: Path) -> Non
 
 def test_a_builder_is_described_with_its_version_and_reason(tmp_path: Path) -> None:
     install_buildx(tmp_path / "docker")
-    found = describe_builder(Settings(provenance="min", **_homes(tmp_path)))
-    assert found == "buildx 0.13.1 (for provenance)"
+    settings = Settings(provenance="min", docker_config=tmp_path / "docker")
+    assert describe_builder(settings) == "buildx 0.13.1 (for provenance)"

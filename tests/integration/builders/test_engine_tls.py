@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from compose.certificates import make_ca, make_certificate
-from farm.builders.build_spec import BuildSpec
-from farm.builders.builder import Control
+from farm.builders.builder import BuildSpec, Control
 from farm.builders.docker_engine import Engine
 from farm.builders.engine_builder import EngineBuilder
 from farm.builders.engine_images import remove_image
@@ -18,21 +17,15 @@ from farm.errors import EngineUnavailableError, InputError
 from farm.model import Reference
 from lab.directory import own_directory
 from lab.engine import own_engine
-from tests.integration.builders.conftest import free_port, tar
+from lab.process import free_port
+from tests.integration.builders.conftest import tar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
-@dataclass(frozen=True)
-class Guarded:
-    """An engine's URL, and certificates for its clients."""
-
-    url: str
-    certs: Path
-    other_certs: Path
-    """Certificates of another CA."""
+Guarded = tuple[str, Path, Path]
+"""An engine's URL, certificates for its clients, and certificates of another CA."""
 
 
 def make_client(directory: Path, name: str) -> Path:
@@ -57,7 +50,7 @@ def guarded_engine() -> Iterator[Guarded]:
         service = own_engine(home, options=["--tlsverify", *files, "--host", host]).service
         service.start()
         try:
-            yield Guarded(host, own / "client", other / "client")
+            yield host, own / "client", other / "client"
         finally:
             service.stop()
 
@@ -66,8 +59,8 @@ def test_a_build_works_over_tls(guarded_engine: Guarded) -> None:
     log: list[str] = []
     # More than one TLS record in both directions.
     packed = tar({"Dockerfile": "FROM scratch\nCOPY big /\n", "big": "x" * 300_000})
-    with packed, Engine.connect(guarded_engine.url, certs=guarded_engine.certs, timeout=60) as engine:
-        assert engine.info().os == "linux"
+    url, certs, _ = guarded_engine
+    with packed, Engine.connect(url, certs=certs, timeout=60) as engine:
         assert engine.emulated() is not None
         tag = Reference.parse("localhost:1/test/tls:1")
         spec = BuildSpec(engine.info().architecture, tags=(str(tag),))
@@ -77,9 +70,10 @@ def test_a_build_works_over_tls(guarded_engine: Guarded) -> None:
 
 
 def test_a_client_without_a_certificate_of_the_ca_is_refused(guarded_engine: Guarded) -> None:
-    for certs in (None, guarded_engine.other_certs):
+    url, _, other_certs = guarded_engine
+    for certs in (None, other_certs):
         with pytest.raises(EngineUnavailableError):
-            Engine.connect(guarded_engine.url, certs=certs, timeout=30)
+            Engine.connect(url, certs=certs, timeout=30)
 
 
 def test_a_missing_certificate_is_reported_with_the_three_file_names(tmp_path: Path) -> None:

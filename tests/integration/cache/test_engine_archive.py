@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -70,7 +69,7 @@ def test_an_engine_that_stops_during_an_export_leaves_no_name(
 ) -> None:
     with (
         proxy(lab.engine_url, socket=tmp_path / "engine.sock") as proxied,
-        closing(Engine.connect(proxied.address, timeout=60)) as engine,
+        Engine.connect(proxied.address, timeout=60) as engine,
         engine_images.save_image(engine, str(image)) as stream,
     ):
         stream.read(1000)

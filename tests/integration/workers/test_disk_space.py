@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import BuildSpec
 from farm.builders.docker_engine import Engine
 from farm.builders.engine_images import remove_image
 from farm.builders.pruning import free_space

@@ -5,7 +5,7 @@ from typing import Any
 
 from farm import __version__
 from farm.builders.build_arguments import build_args, go_version, labels, proxy_args
-from farm.builders.build_spec import BuildSpec
+from farm.builders.builder import BuildSpec
 from farm.model import BuildYml, Job, Package, Reference
 
 _COMMIT = "0123456789abcdef0123456789abcdef01234567"

@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.builders.build_spec import BuildSpec
-from farm.builders.buildx_checks import check_secrets
+from farm.builders.builder import BuildSpec
 from farm.builders.buildx_command import command, to_registry
-from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for, client_environment
-from farm.builders.choice import buildx_reasons, describe_builder, uses_buildx
+from farm.builders.buildx_plugin import DEFAULT_BUILDER, builder_for, client_environment
+from farm.builders.choice import buildx_reasons, check_secrets, describe_builder, uses_buildx
 from farm.errors import InputError, SettingsError
 from farm.settings import Settings
 
@@ -123,14 +122,8 @@ def test_the_engine_builds_unless_a_setting_needs_buildx() -> None:
 @pytest.mark.parametrize(
     ("asking", "message"),
     [
-        (
-            {"build_secrets": (("npm", "/no/file"),)},
-            "build-secrets: npm: /no/file cannot be read",
-        ),
-        (
-            {"build_secrets": (("npm", "env:NONE"),)},
-            "build-secrets: npm: env:NONE cannot be read",
-        ),
+        ({"build_secrets": (("npm", "/no/file"),)}, "build-secrets: npm: /no/file cannot be read"),
+        ({"build_secrets": (("npm", "env:NONE"),)}, "build-secrets: npm: env:NONE cannot be read"),
         ({"build_ssh": ("default",)}, "build-ssh: default: no SSH agent, SSH_AUTH_SOCK is not set"),
         ({"build_ssh": ("k=/no/key",)}, "build-ssh: k=/no/key: /no/key does not exist"),
         ({"build_ssh": ("k=/,/no/key",)}, "build-ssh: k=/,/no/key: /no/key does not exist"),

@@ -10,14 +10,14 @@ import h2.events
 import h2.exceptions
 import pytest
 
-from farm.buildkit.fields import (
+from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server, frame, unframe
+from farm.buildkit.platforms import (
     LIST_WORKERS_RESPONSE_RECORD,
     PLATFORM_ARCHITECTURE,
     PLATFORM_OS,
     WORKER_RECORD_PLATFORMS,
+    parse_architectures,
 )
-from farm.buildkit.grpc import GrpcStatus, Method, RefusedError, Server, frame, unframe
-from farm.buildkit.platforms import parse_architectures
 from farm.buildkit.protobuf import encode
 from farm.errors import EngineUnavailableError
 
@@ -84,22 +84,12 @@ def refuse(headers: Mapping[str, str], _: bytes) -> Iterator[bytes]:
     yield b""
 
 
-def test_a_call_is_answered_with_its_message_and_status_0() -> None:
-    client = Client(Server({"/x/Echo": Method(echo)}))
-    stream = client.call("/x/Echo", b"hello")
-    assert unframe(bytes(client.bodies[stream])) == b"hello"
-    assert client.statuses[stream] == "0"
-
-
-def test_a_method_that_is_not_served_is_unimplemented() -> None:
-    client = Client(Server({}))
-    assert client.statuses[client.call("/x/Other")] == "12"
-
-
-def test_a_handler_can_refuse_a_call_and_the_connection_stays_usable() -> None:
+@pytest.mark.parametrize(("path", "status"), [("/x/Echo", "0"), ("/x/No", "5"), ("/x/Other", "12")])
+def test_a_call_ends_with_its_status_and_the_connection_stays_usable(path: str, status: str) -> None:
     client = Client(Server({"/x/No": Method(refuse), "/x/Echo": Method(echo)}))
-    assert client.statuses[client.call("/x/No")] == "5"
-    assert client.statuses[client.call("/x/Echo")] == "0"
+    assert client.statuses[client.call(path)] == status
+    stream = client.call("/x/Echo", b"hello")
+    assert (unframe(bytes(client.bodies[stream])), client.statuses[stream]) == (b"hello", "0")
 
 
 def test_a_large_answer_is_produced_only_as_fast_as_the_engine_reads_it() -> None:
@@ -151,16 +141,10 @@ def test_bytes_that_are_not_http2_end_the_session_with_an_error() -> None:
 
 
 def test_an_engines_architectures_are_those_that_linuxkit_knows_in_its_order() -> None:
-    named = [
-        ("s390x", "linux"),
-        ("amd64", "linux"),
-        ("386", "linux"),
-        ("arm64", "windows"),
-        ("amd64", "linux"),
-    ]
+    named = ["linux/s390x", "linux/amd64", "linux/386", "windows/arm64", "linux/amd64"]
     platforms = [
         (WORKER_RECORD_PLATFORMS, encode((PLATFORM_ARCHITECTURE, arch), (PLATFORM_OS, system)))
-        for arch, system in named
+        for system, _, arch in (name.partition("/") for name in named)
     ]
     worker = encode((1, "worker"), *platforms)
     assert parse_architectures(encode((LIST_WORKERS_RESPONSE_RECORD, worker))) == ("amd64", "s390x")

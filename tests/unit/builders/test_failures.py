@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.build_failures import build_failure
-from farm.builders.push_failures import push_failure
+from farm.builders.engine_builder import BuildResult
+from farm.builders.failures import build_failure, push_failure
 from farm.buildkit.progress import BuildStep
 from farm.buildkit.status_messages import Vertex, VertexLog
 from farm.errors import (
@@ -32,76 +33,38 @@ def step(name: str, error: str, last_line: str = "") -> BuildStep:
     return BuildStep(1, Vertex("sha256:a", name, error=error), last=last)
 
 
-@pytest.mark.parametrize(
-    ("case", "kind", "sentence"),
-    [
-        ("failed-run", BuildFailedError, 'RUN step 3 of 4 failed with status 2: "make: cc: not found"'),
-        (
-            "failed-stage",
-            BuildFailedError,
-            "RUN step 2 of 2 failed with status 3 and printed nothing: exit 3",
-        ),
-        (
-            "failed-killed",
-            BuildFailedError,
-            "RUN step 2 of 2 failed with status 137 and printed nothing: exit 137",
-        ),
-        ("missing-base", BuildFailedError, "image localhost:5999/nope/nope:1 was not found"),
-        ("missing-tag", BuildFailedError, "image localhost:5999/base/busybox:nope was not found"),
-        (
-            "missing-architecture",
-            BuildFailedError,
-            "image localhost:5999/base/busybox:1 does not exist for this architecture",
-        ),
-        ("no-dockerfile", BuildFailedError, "the Dockerfile is not in the build context"),
-        ("empty-dockerfile", BuildFailedError, "the build failed: the Dockerfile cannot be empty"),
-    ],
-)
-def test_a_failure_is_one_sentence_on_every_engine(
-    replay: Callable[[str], Replay], case: str, kind: type[FarmError], sentence: str
-) -> None:
-    result, _ = replay(case)
-    with pytest.raises(FarmError) as caught:
-        result.image(200)
-    assert type(caught.value) is kind
-    assert caught.value.message == sentence
+SENTENCES = {
+    "failed-run": 'RUN step 3 of 4 failed with status 2: "make: cc: not found"$',
+    "failed-stage": "RUN step 2 of 2 failed with status 3 and printed nothing: exit 3$",
+    "failed-killed": "RUN step 2 of 2 failed with status 137 and printed nothing: exit 137$",
+    "missing-base": "image localhost:5999/nope/nope:1 was not found$",
+    "missing-tag": "image localhost:5999/base/busybox:nope was not found$",
+    "missing-architecture": "image localhost:5999/base/busybox:1 does not exist for this architecture$",
+    "missing-source": 'COPY step 2 of 2 failed: "/nope":? not found$',
+    "no-dockerfile": "the Dockerfile is not in the build context$",
+    "empty-dockerfile": "the build failed: the Dockerfile cannot be empty$",
+    "unknown-instruction": "syntax error in line 2 of the Dockerfile: unknown instruction: FOO",
+    "denied-base": "image .*: access denied, or it does not exist$",
+}
 
 
-def test_a_copy_of_a_missing_file_names_the_step_and_the_file(replay: Callable[[str], Replay]) -> None:
-    with pytest.raises(BuildFailedError, match=r'^COPY step 2 of 2 failed: "/nope":? not found$'):
-        replay("missing-source")[0].image(200)
-
-
-def test_an_unknown_instruction_is_reported_with_its_line(replay: Callable[[str], Replay]) -> None:
-    with pytest.raises(
-        BuildFailedError, match=r"^syntax error in line 2 of the Dockerfile: unknown instruction: FOO"
-    ):
-        replay("unknown-instruction")[0].image(200)
+@pytest.mark.parametrize("case", SENTENCES)
+def test_a_failure_is_one_sentence_on_every_engine(replay: Callable[[str], Replay], case: str) -> None:
+    with pytest.raises(BuildFailedError) as caught:
+        replay(case)[0].image(200)
+    assert re.match(SENTENCES[case], caught.value.message)
+    assert (caught.value.hint == "log in to the registry on the worker") is (case == "denied-base")
 
 
 def test_an_unreachable_registry_can_be_retried(replay: Callable[[str], Replay]) -> None:
-    with pytest.raises(
-        RegistryUnavailableError, match=r"^image localhost:1/nope/nope:1: the registry"
-    ) as caught:
+    with pytest.raises(RegistryUnavailableError, match=r"^image localhost:1/nope/nope:1: the reg") as caught:
         replay("unreachable-base")[0].image(200)
     assert caught.value.retryable
 
 
-def test_a_denied_image_is_distinguished_from_a_missing_one(
-    replay: Callable[[str], Replay],
-) -> None:
-    with pytest.raises(BuildFailedError, match="access denied") as caught:
-        replay("denied-base")[0].image(200)
-    assert caught.value.hint == "log in to the registry on the worker"
-
-
-def test_a_response_without_a_result_is_the_engines_fault_and_can_be_retried(
-    replay: Callable[[str], Replay],
-) -> None:
-    result, _ = replay("success")
-    result.id = ""
+def test_a_response_without_a_result_is_the_engines_fault_and_can_be_retried() -> None:
     with pytest.raises(EngineUnavailableError):
-        result.image(200)
+        BuildResult(print).image(200)
 
 
 @pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*/disk-full-*.jsonl")), ids=lambda path: path.stem)
@@ -148,9 +111,8 @@ def test_a_step_for_a_foreign_architecture_is_named_without_its_platform() -> No
 
 
 def test_a_killed_step_has_a_hint_about_memory() -> None:
-    error = build_failure(
-        "", step("[2/2] RUN make", 'process "make" did not complete successfully: exit code: 137', "cc1")
-    )
+    killed = step("[2/2] RUN make", 'process "make" did not complete successfully: exit code: 137', "cc1")
+    error = build_failure("", killed)
     assert error.hint == "killed, perhaps because it ran out of memory"
 
 

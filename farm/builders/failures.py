@@ -1,4 +1,4 @@
-"""Why a build failed, in one sentence: from the builder's message and the step that failed."""
+"""Why a build, push or pull failed, in one sentence: from the messages of the builder or the engine."""
 
 from __future__ import annotations
 
@@ -11,11 +11,14 @@ from farm.errors import (
     DiskFullError,
     EngineUnavailableError,
     FarmError,
+    RegistryDeniedError,
+    RegistryError,
     RegistryUnavailableError,
 )
 
 if TYPE_CHECKING:
     from farm.buildkit.progress import BuildStep
+    from farm.model import Reference
 
 USE_CONTAINERD = 'turn on the containerd image store: {"features": {"containerd-snapshotter": true}}'
 """A hint for an engine whose image store keeps neither indexes nor OCI archives."""
@@ -63,18 +66,22 @@ _PREFIXES = (
 )
 """What BuildKit's layers put in front of the message that matters."""
 _WRAPPERS = re.compile(rf"^(?:{'|'.join(_PREFIXES)}):\s*")
+_IMAGE_GONE = re.compile(r"does not exist locally|no such image", re.IGNORECASE)
+_TRANSFER_DENIED = re.compile(
+    r"denied|unauthorized|forbidden|authentication required|no basic auth|incorrect username", re.IGNORECASE
+)
+_TRANSFER_UNAVAILABLE = re.compile(
+    r"connection refused|connection reset|no such host|timeout|TLS handshake|\bEOF\b|toomanyrequests|"
+    r"network is unreachable|no route to host|server misbehaving|\b(?:429|50[0-9])\b",
+    re.IGNORECASE,
+)
 
 
 def build_failure(message: str, step: BuildStep | None) -> FarmError:
-    """Return the error that a failed build means.
-
-    Args:
-        message: the builder's final message.
-        step: the step that failed, if known.
-    """
+    """The error that the builder's final message, and the step that failed, if known, mean."""
     message = _COMMAND.sub("", message)
     messages = [message, *([_COMMAND.sub("", step.vertex.error), *step.tail] if step else [])]
-    if any(_DISK_FULL.search(text) for text in messages):
+    if any(map(is_disk_full, messages)):
         return DiskFullError(
             "the disk of the Docker Engine is full", hint="free some space, or prune its build cache"
         )
@@ -83,6 +90,37 @@ def build_failure(message: str, step: BuildStep | None) -> FarmError:
     if unsupported := _UNSUPPORTED.match(message):
         return BuildFailedError(f"not supported by the builder: {unsupported[0]}", hint=USE_CONTAINERD)
     return (_in_step(step) if step else None) or _in_dockerfile(message)
+
+
+def push_failure(reference: Reference, message: str, *, action: str = "push") -> FarmError:
+    """The error that the engine's message about a failed push or pull means."""
+    what, quote = f"{action} of {reference.familiar}", quoted(message)
+    if is_disk_full(message):
+        return DiskFullError(f"{what}: disk full: {quote}")
+    if _IMAGE_GONE.search(message):
+        return EngineUnavailableError(f"{what}: the image is gone from the engine: {quote}")
+    if _TRANSFER_DENIED.search(message):
+        return RegistryDeniedError(
+            f"{what}: access denied by {reference.registry}: {quote}",
+            hint=f"docker login {reference.registry}, as this user",
+        )
+    if _TRANSFER_UNAVAILABLE.search(message):
+        return RegistryUnavailableError(f"{what}: {reference.registry} cannot be reached: {quote}")
+    return RegistryError(f"{what}: {quote}")
+
+
+def is_disk_full(message: str) -> bool:
+    """Whether a message of the engine says that its disk is full."""
+    return bool(_DISK_FULL.search(message))
+
+
+def quoted(message: str) -> str:
+    """The start of a message, on one line."""
+    return _cut(" ".join(readable(" ".join(message.split())).split()))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 1]}…"
 
 
 def _in_step(step: BuildStep) -> FarmError | None:
@@ -108,7 +146,6 @@ def _run_failure(what: str, status: int, command: str, last_line: str) -> BuildF
 
 
 def _image_failure(name: str, error: str) -> FarmError:
-    """The error about an image that the Dockerfile takes from a registry."""
     if _DENIED.search(error):
         return BuildFailedError(
             f"image {name}: access denied, or it does not exist",
@@ -135,11 +172,7 @@ def _in_dockerfile(message: str) -> BuildFailedError:
 
 def _brief(text: str) -> str:
     """A message on one line, without the prefixes of the layers that it came through."""
-    brief = " ".join(readable(" ".join(text.split())).split())
+    brief = " ".join(text.split())
     while (shorter := _WRAPPERS.sub("", brief)) != brief:
         brief = shorter
-    return _cut(brief.replace("not found: not found", "not found"))
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST_QUOTE else f"{text[: _LONGEST_QUOTE - 1]}…"
+    return quoted(brief.replace("not found: not found", "not found"))
