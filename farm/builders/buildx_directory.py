@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
-from farm.system.private_directories import temporary_directory
+from farm.system.files import temporary_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

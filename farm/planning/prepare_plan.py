@@ -13,7 +13,7 @@ from farm.package.read_packages import read_packages
 from farm.planning.decide import make_plan, refuse_unpushable
 from farm.planning.lookup import look_up
 from farm.registry.open_registry import open_registry
-from farm.trust.choice import make_signer
+from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

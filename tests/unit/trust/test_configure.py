@@ -1,4 +1,4 @@
-"""The server, CA and key that the settings name."""
+"""The server, CA and key that the settings name, and files of an administrator that cannot be used."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from farm.errors import TrustDeniedError
+from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret, Settings
 from farm.trust.notary.configure import admin_trust_dir, notary_server, signing_key
-from farm.trust.notary.keys import SigningKey
+from farm.trust.notary.delegation import generate_delegation_key
+from farm.trust.notary.keys import SigningKey, certified_key_id
+from farm.trust.notary.limits import TrustDeadline
 
 
 def test_docker_hub_has_its_own_notary_server() -> None:
@@ -58,3 +60,18 @@ def test_the_passphrase_comes_from_the_settings_or_the_command() -> None:
 
 def test_a_key_shows_no_passphrase() -> None:
     assert "open sesame" not in repr(SigningKey(Path("x"), Secret("open sesame")))
+
+
+@pytest.mark.parametrize("place", ["/proc/farm/keys", "/dev/null/keys"])
+def test_a_directory_that_cannot_hold_a_key_is_named(place: str) -> None:
+    with pytest.raises(InputError, match=f"^{place}: the key cannot be written there"):
+        generate_delegation_key(Path(place), Secret("long enough"))
+
+
+def test_a_missing_certificate_and_an_invalid_one_have_different_errors(tmp_path: Path) -> None:
+    deadline = TrustDeadline.after(60, "reading it")
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        certified_key_id(tmp_path / "none.crt", deadline)
+    (tmp_path / "some.crt").write_text("no certificate")
+    with pytest.raises(TrustError, match=r"contains no X\.509 certificate"):
+        certified_key_id(tmp_path / "some.crt", deadline)

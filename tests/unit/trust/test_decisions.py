@@ -49,8 +49,8 @@ def known(*, targets: str = A, snapshot: str = B, delegated: str = C) -> Collect
 
 def test_only_the_roles_that_docker_trusts_count_in_a_listing() -> None:
     assert parse_list(LISTING, ("targets/releases", "targets")) == {
-        "v1": Signature(f"sha256:{A}", 528, "targets/releases"),
-        "v2": Signature(f"sha256:{B}", 1048576, "targets"),
+        "v1": Signature(f"sha256:{A}", 528),
+        "v2": Signature(f"sha256:{B}", 1048576),
     }
 
 
@@ -59,9 +59,7 @@ def test_an_empty_listing_has_no_tags() -> None:
 
 
 def test_only_what_differs_is_signed() -> None:
-    before = SignedTargets(
-        {tag: Signature(f"sha256:{A}", 7, "targets/releases") for tag in ("same", "digest", "size")}
-    )
+    before = SignedTargets({tag: Signature(f"sha256:{A}", 7) for tag in ("same", "digest", "size")})
     same = SignTarget(GUN, "same", f"sha256:{A}", 7)
     differ = [replace(same, tag="digest", digest=f"sha256:{B}"), replace(same, tag="size", size=8)]
     differ.append(replace(same, tag="new"))

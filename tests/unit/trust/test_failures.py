@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
-from farm.trust.notary.failures import error_of, incomplete_roles, is_conflict, is_unknown
+from farm.trust.notary.failures import CONFLICT, UNKNOWN, error_of, incomplete_roles
 
 GUN = "docker.io/linuxkit/foo"
 SERVER = "https://notary.example"
@@ -95,10 +95,10 @@ def test_only_an_unavailable_server_is_worth_a_retry() -> None:
 
 
 def test_a_lost_race_and_an_unknown_gun_are_recognised() -> None:
-    assert is_conflict("* fatal: trust server rejected operation.")
-    assert not is_conflict(OFFLINE)
-    assert is_unknown(f"* fatal: {SERVER} does not have trust data for {GUN}")
-    assert not is_unknown(OFFLINE)
+    assert CONFLICT.search("* fatal: trust server rejected operation.")
+    assert not CONFLICT.search(OFFLINE)
+    assert UNKNOWN.search(f"* fatal: {SERVER} does not have trust data for {GUN}")
+    assert not UNKNOWN.search(OFFLINE)
 
 
 def test_a_role_that_a_listing_left_out_is_noticed() -> None:

@@ -1,4 +1,4 @@
-"""Sizes: read as people write them, and shown in three digits."""
+"""Durations and sizes: read as people write them, and shown rounded."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from farm.errors import SettingsError
 from farm.settings import load_settings
-from farm.syntax.sizes import format_bytes
+from farm.syntax.quantities import format_bytes, format_duration
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,11 @@ def test_an_invalid_size_is_refused_with_the_name_of_the_setting(text: str) -> N
 )
 def test_a_size_is_shown_in_three_digits(size: int, text: str) -> None:
     assert format_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (40, "40 s"), (89, "89 s"), (90, "2 min"), (540, "9 min"), (7200, "2 h")],
+)
+def test_a_duration_is_rounded_to_its_largest_unit(seconds: float, words: str) -> None:
+    assert format_duration(seconds) == words
