@@ -21,6 +21,7 @@ from farm.private_farm.child_processes import (
     worker_child,
     worker_command,
 )
+from farm.private_farm.state_directory import StateDirectory
 from farm.system.processes import stop_with_parent
 from tests.support.farm_command import wait_until
 
@@ -146,10 +147,10 @@ def test_without_redis_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FarmError, match="redis-server is not installed"):
-        redis_child(tmp_path, tmp_path / "s", tmp_path / "l")
+        redis_child(StateDirectory(tmp_path))
 
 
 def test_the_private_redis_listens_on_no_port(tmp_path: Path) -> None:
-    words = " ".join(redis_child(tmp_path, tmp_path / "s", tmp_path / "l").command)
+    words = " ".join(redis_child(StateDirectory(tmp_path)).command)
     assert "--port 0" in words
     assert "--unixsocketperm 700" in words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 from farm.errors import EngineUnavailableError, SettingsError
 from farm.private_farm.state_directory import StateDirectory, fingerprint
 from farm.settings import Secret, Settings
+from farm.system.locks import locked, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -45,20 +47,21 @@ def test_a_directory_that_cannot_be_created_is_refused(
 
 def test_there_is_one_supervisor_at_a_time(directory: StateDirectory) -> None:
     assert not directory.has_supervisor()
-    lock = directory.become_supervisor()
+    lock = try_lock(directory.supervisor_lock)
     assert lock is not None
     assert directory.has_supervisor()
-    assert directory.become_supervisor() is None
+    assert try_lock(directory.supervisor_lock) is None
     os.close(lock)
     assert not directory.has_supervisor()
 
 
 def test_users_can_be_locked_out_only_when_the_last_one_has_left(directory: StateDirectory) -> None:
-    with directory.use():
-        with directory.use():
-            assert directory.lock_out_users() is None
-        assert directory.lock_out_users() is None
-    lock = directory.lock_out_users()
+    use = partial(locked, directory.users_lock, shared=True)
+    with use():
+        with use():
+            assert try_lock(directory.users_lock) is None
+        assert try_lock(directory.users_lock) is None
+    lock = try_lock(directory.users_lock)
     assert lock is not None
     os.close(lock)
 
