@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PUBLISHER = "publisher"
-BUILDER = "builder"
 STOP_WAIT = 20.0
 """Seconds that a process gets to finish before it is killed."""
 _LONGEST_PAUSE = 30.0
@@ -96,7 +94,7 @@ def worker_child(
     arches: Sequence[str], *, publish: bool, logs: Path, environment: Mapping[str, str]
 ) -> Child:
     """A worker for these architectures, or a publisher; the child has the worker's name."""
-    role = PUBLISHER if publish else BUILDER
+    role = "publisher" if publish else "builder"
     name = f"{role}@{host_name()}"
     return Child(name, worker_command(arches, publish=publish, name=name), logs / f"{role}.log", environment)
 

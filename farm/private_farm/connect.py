@@ -68,7 +68,7 @@ def host_workers(settings: Settings) -> Iterator[tuple[Settings, Store]]:
     with _in_use(directory, settings, builds=True):
         check_port(settings)
         _start(directory, settings)
-        late = StateError(f"the private farm does not start; its logs are in {directory.logs}")
+        late: FarmError = StateError(f"the private farm does not start; its logs are in {directory.logs}")
         with closing(Store(settings.broker) if settings.broker else _connect(directory)) as store:
             # A new supervisor removes the markers of an earlier one: create them only after that.
             _wait(directory.supervisor_ready, late, starting=directory)
@@ -99,11 +99,6 @@ def _matches(directory: StateDirectory, settings: Settings, *, builds: bool) -> 
         return True
     expected, actual = fingerprint(settings), directory.read_fingerprint()
     return actual == expected if builds else actual.get("broker") == expected["broker"]
-
-
-def stay_up(settings: Settings) -> None:
-    """Keep the private farm up even when nobody uses it."""
-    StateDirectory.at(settings.state_dir).stay_up.touch()
 
 
 def _start(directory: StateDirectory, settings: Settings) -> None:

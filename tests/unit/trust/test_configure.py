@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,29 +14,31 @@ from farm.trust.notary.delegation import generate_delegation_key
 from farm.trust.notary.keys import SigningKey, certified_key_id
 from farm.trust.notary.limits import TrustDeadline
 
-
-def test_docker_hub_has_its_own_notary_server() -> None:
-    assert notary_server(Settings(), "docker.io/linuxkit/foo").url == "https://notary.docker.io"
+CONFIGURED = "https://notary.example:4443"
 
 
-def test_another_registry_is_its_own_notary_server_as_for_docker() -> None:
-    assert notary_server(Settings(), "registry.example:5000/foo").url == "https://registry.example:5000"
-
-
-def test_the_configured_server_overrides_both() -> None:
-    settings = Settings(notary_server="https://notary.example:4443/")
-    assert notary_server(settings, "docker.io/linuxkit/foo").url == "https://notary.example:4443"
-    assert notary_server(settings, "registry.example/foo").url == "https://notary.example:4443"
+@pytest.mark.parametrize(
+    ("settings", "gun", "url"),
+    [
+        (Settings(), "docker.io/linuxkit/foo", "https://notary.docker.io"),
+        (Settings(), "registry.example:5000/foo", "https://registry.example:5000"),
+        (Settings(notary_server=f"{CONFIGURED}/"), "docker.io/linuxkit/foo", CONFIGURED),
+        (Settings(notary_server=f"{CONFIGURED}/"), "registry.example/foo", CONFIGURED),
+    ],
+)
+def test_a_registry_is_its_own_notary_server_unless_it_is_dockers_or_another_is_set(
+    settings: Settings, gun: str, url: str
+) -> None:
+    assert notary_server(settings, gun).url == url
 
 
 def test_the_ca_that_docker_keeps_for_the_server_is_found(tmp_path: Path) -> None:
     ca = tmp_path / "tls" / "notary.example:4443" / "ca.crt"
     ca.parent.mkdir(parents=True)
     ca.touch()
-    settings = Settings(notary_server="https://notary.example:4443", docker_config=tmp_path)
+    settings = Settings(notary_server=CONFIGURED, docker_config=tmp_path)
     assert notary_server(settings, "a/b").ca == ca
-    named = Settings(notary_server=settings.notary_server, docker_config=tmp_path, notary_ca=Path("other"))
-    assert notary_server(named, "a/b").ca == Path("other")
+    assert notary_server(replace(settings, notary_ca=Path("other")), "a/b").ca == Path("other")
 
 
 def test_private_directories_stay_under_the_state_directory(tmp_path: Path) -> None:

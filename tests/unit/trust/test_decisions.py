@@ -52,9 +52,6 @@ def test_only_the_roles_that_docker_trusts_count_in_a_listing() -> None:
         "v1": Signature(f"sha256:{A}", 528),
         "v2": Signature(f"sha256:{B}", 1048576),
     }
-
-
-def test_an_empty_listing_has_no_tags() -> None:
     assert parse_list("\r\nNo targets present in this repository.\r\n", ("targets",)) == {}
 
 
@@ -108,6 +105,7 @@ def test_headers_of_notary_and_docker_are_removed_and_added() -> None:
     marked = notary_block(plain, "targets/releases")
     assert "\nrole: targets/releases\n\nAAAA" in marked
     assert private_block(f"a comment\n{marked}") == plain
+    assert private_block(PUBLIC) is None
 
 
 def test_the_headers_of_a_traditionally_encrypted_key_are_kept() -> None:
@@ -116,7 +114,3 @@ def test_the_headers_of_a_traditionally_encrypted_key_are_kept() -> None:
         "-----END EC PRIVATE KEY-----\n"
     )
     assert private_block(old) == old
-
-
-def test_a_file_without_a_private_key_has_no_block() -> None:
-    assert private_block(PUBLIC) is None
