@@ -91,6 +91,8 @@ READ: dict[str, dict[str, object]] = {
     "emulate": {"true": True, "Yes": True, "on": True, "1": True, "False": False, "no": False, "off": False},
     "flower_port": {"65535": 65535},
     "arches": {"amd64,arm64": ("amd64", "arm64")},
+    "build_args": dict.fromkeys(["A=1,B=x=y", '{"A": "1", "B": "x=y"}'], (("A", "1"), ("B", "x=y"))),
+    "builders": dict.fromkeys(["linux/arm64=far", '{"linux/arm64": "far"}'], (("linux/arm64", "far"),)),
     "build_cache_to": {"'example.org/{name}:{arch}'": ("example.org/{name}:{arch}",)},
     "sbom": {"true": "true", "no": None, "max": "max"},
     "provenance": {"true": "min", "no": None, "max": "max", "min": "min"},
@@ -151,9 +153,9 @@ def test_an_invalid_value_is_refused_with_the_reason(
     assert refusal(tmp_path, **given) == f"{variable}: invalid value {text!r}: {problem}"
 
 
-@pytest.mark.parametrize("text", ["true", "[1]"])
-def test_a_duration_that_is_no_number_is_refused(tmp_path: Path, text: str) -> None:
-    assert "lease: " in refusal(tmp_path, f"lease: {text}\n")
+def test_a_duration_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    assert "lease: " in refusal(tmp_path, "lease: true\n")
+    assert "lease: " in refusal(tmp_path, "lease: [1]\n")
 
 
 def test_words_are_a_list_or_comma_separated(tmp_path: Path) -> None:
@@ -164,19 +166,6 @@ def test_words_are_a_list_or_comma_separated(tmp_path: Path) -> None:
 
 def test_a_farm_without_an_architecture_is_refused(tmp_path: Path) -> None:
     assert "must name an architecture" in refusal(tmp_path, "arches: []\n")
-
-
-def test_pairs_are_a_mapping_or_comma_separated(tmp_path: Path) -> None:
-    wanted = (("A", "1"), ("B", "x=y"))
-    assert loaded(tmp_path, "build-args: {A: '1', B: x=y}\n").build_args == wanted
-    assert loaded(tmp_path, FARM_BUILD_ARGS="A=1,B=x=y").build_args == wanted
-    assert loaded(tmp_path, FARM_BUILD_ARGS='{"A": "1", "B": "x=y"}').build_args == wanted
-
-
-def test_a_builder_is_named_for_a_platform(tmp_path: Path) -> None:
-    wanted = (("linux/arm64", "far"),)
-    assert loaded(tmp_path, "builders: {linux/arm64: far}\n").builders == wanted
-    assert loaded(tmp_path, FARM_BUILDERS="linux/arm64=far").builders == wanted
 
 
 def test_a_home_directory_is_written_as_in_a_shell(tmp_path: Path) -> None:
@@ -244,42 +233,29 @@ def test_equal_secrets_are_equal_and_differ_from_their_text() -> None:
     assert Secret("a") != "a"
 
 
-def in_child(settings: Settings, monkeypatch: pytest.MonkeyPatch, cwd: Path, **parent: str) -> Settings:
-    """The settings that a child reads in a directory with another farm.yml."""
-    for key, value in parent.items():
-        monkeypatch.setenv(key, value)
-    monkeypatch.chdir(cwd)
-    return load_settings({}, environ=child_environment(settings))
-
-
 def test_a_child_has_exactly_the_settings_of_its_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flag with the default value overrides file and variables in the worker as well."""
     (tmp_path / "farm.yml").write_text("sign: false\norg: other\nsigning-passphrase: 'not for builders'\n")
-    foreign = {"DOCKER_CONTENT_TRUST_SERVER": "https://other", "FARM_LEASE": "9", "DOCKER_HOST": "unix:///x"}
-    wanted = replace(Settings(), engine="unix:///mine", build_args=(("GOFLAGS", "-a, -b"), ("EMPTY", "")))
-    assert in_child(wanted, monkeypatch, tmp_path, **foreign) == wanted
-
-
-def test_a_child_gets_no_secret_that_its_settings_lack(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    variables = (
-        "FARM_SIGNING_PASSPHRASE",
-        "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE",
-        "FARM_ROOT_PASSPHRASE",
-    )
-    for name in variables:
-        monkeypatch.setenv(name, "hush")
     monkeypatch.chdir(tmp_path)
-    assert "hush" not in child_environment(Settings()).values()
+    foreign = {"DOCKER_CONTENT_TRUST_SERVER": "https://other", "FARM_LEASE": "9", "DOCKER_HOST": "unix:///x"}
+    for key, value in foreign.items():
+        monkeypatch.setenv(key, value)
+    wanted = replace(Settings(), engine="unix:///mine", build_args=(("GOFLAGS", "-a, -b"), ("EMPTY", "")))
+    assert load_settings({}, environ=child_environment(wanted)) == wanted
 
 
-def test_a_child_inherits_other_variables_and_gets_extra_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_gets_other_and_extra_variables_and_no_secret_that_its_settings_lack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secrets = "FARM_SIGNING_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE", "FARM_ROOT_PASSPHRASE"
+    for name in secrets:
+        monkeypatch.setenv(name, "hush")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
     made = child_environment(Settings(), {"FLOWER_PORT": "1"})
     assert (made["HTTPS_PROXY"], made["FLOWER_PORT"]) == ("http://proxy", "1")
+    assert "hush" not in made.values()
 
 
 def test_only_named_variables_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,23 +267,15 @@ def test_only_named_variables_are_read_from_the_environment(monkeypatch: pytest.
 def test_the_example_file_names_every_setting_with_its_default(tmp_path: Path) -> None:
     """Each commented key of config/farm.yml, uncommented, changes nothing."""
     lines = (ROOT / "config" / "farm.yml").read_text().splitlines()
-    keys = [
-        line[2:]
-        for line in lines
-        if line.startswith("# ") and line[2:].split(":")[0].replace("-", "_") in FIELDS
-    ]
-    assert {key.split(":")[0].replace("-", "_") for key in keys} == set(FIELDS)
-    assert yaml.safe_load("\n".join(keys))["org"] is None
-    assert loaded(tmp_path, "\n".join(keys)) == Settings()
+    keys = {line[2:].split(":")[0].replace("-", "_"): line[2:] for line in lines if line.startswith("# ")}
+    text = "\n".join(keys[name] for name in FIELDS)
+    assert yaml.safe_load(text)["org"] is None
+    assert loaded(tmp_path, text) == Settings()
 
 
 def test_the_farms_variables_override_linuxkits(tmp_path: Path) -> None:
-    linuxkit: dict[str, Any] = {
-        "LINUXKIT_PKG_ORG": "linuxkit",
-        "LINUXKIT_CACHE": "/cache",
-        "LINUXKIT_MIRROR": "a.org=http://m/x,https://all",
-    }
-    settings = loaded(tmp_path, **linuxkit)
+    linuxkit: dict[str, Any] = {"LINUXKIT_PKG_ORG": "linuxkit", "LINUXKIT_CACHE": "/cache"}
+    settings = loaded(tmp_path, LINUXKIT_MIRROR="a.org=http://m/x,https://all", **linuxkit)
     assert (settings.org, str(settings.cache)) == ("linuxkit", "/cache")
     assert settings.mirrors == (("a.org", "http://m/x"), ("*", "https://all"))
     assert loaded(tmp_path, **linuxkit, FARM_ORG="farm").org == "farm"

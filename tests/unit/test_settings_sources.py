@@ -21,13 +21,8 @@ def settings(environ: Mapping[str, str], config: Path | None = None) -> Settings
     return load_settings({}, config=config or Path("/dev/null"), environ=environ)
 
 
-def test_a_secret_is_read_from_the_file_that_a_variable_names(tmp_path: Path) -> None:
-    (tmp_path / "broker").write_text("redis://:pw@host:6379/0\n")
-    assert settings({"FARM_BROKER_FILE": f"{tmp_path}/broker"}).broker == Secret("redis://:pw@host:6379/0")
-
-
-def test_a_file_named_by_a_variable_overrides_the_secret_in_farm_yml(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("from the file")
+def test_a_secret_in_a_file_that_a_variable_names_overrides_farm_yml(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from the file\n")
     (tmp_path / "farm.yml").write_text("flower-password: from farm.yml\n")
     found = settings({"FARM_FLOWER_PASSWORD_FILE": f"{tmp_path}/password"}, tmp_path / "farm.yml")
     assert found.flower_password == Secret("from the file")

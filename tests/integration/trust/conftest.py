@@ -45,9 +45,6 @@ class Repository:
     def signed(self) -> dict[str, Signature]:
         return read_signatures([self.gun], self.server)[self.gun]
 
-    def digests(self) -> dict[str, str]:
-        return {tag: signature.digest for tag, signature in self.signed().items()}
-
     def through(self, **changes: Any) -> Repository:
         """The same repository, through a server that differs."""
         return replace(self, server=replace(self.server, **changes))

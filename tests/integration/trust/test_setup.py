@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 PASSPHRASE = Secret("long enough to be taken")
 
 
-@pytest.fixture
-def deadline() -> TrustDeadline:
-    return TrustDeadline.after(60.0, "the test")
-
-
 def test_initialising_twice_does_nothing_the_second_time(new_gun: NewGun, initialise: Initialise) -> None:
     gun = new_gun()
     assert initialise(gun) == (InitialisationStep.CREATE, InitialisationStep.DELEGATE)
@@ -81,24 +76,25 @@ def test_a_short_root_passphrase_is_refused_with_the_reason(
         initialise(new_gun(), trust_dir=tmp_path / "admin", root_passphrase=Secret("short"))
 
 
-def test_generating_a_delegation_key_twice_keeps_the_first(tmp_path: Path) -> None:
-    first = generate_delegation_key(tmp_path, PASSPHRASE)
-    before = first.key.read_text(), first.certificate.read_text()
-    second = generate_delegation_key(tmp_path, PASSPHRASE)
-    assert (second.key.read_text(), second.certificate.read_text()) == before
-    assert first.key.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_lost_certificate_is_made_again_for_the_same_key_with_its_passphrase(
-    tmp_path: Path, deadline: TrustDeadline
+def test_what_exists_of_a_delegation_key_and_its_certificate_is_kept_and_the_rest_made(
+    tmp_path: Path,
 ) -> None:
-    made = generate_delegation_key(tmp_path, PASSPHRASE)
-    before = certified_key_id(made.certificate, deadline)
-    made.certificate.unlink()
+    def files() -> list[str]:
+        made = generate_delegation_key(tmp_path, PASSPHRASE)
+        return [
+            made.key.read_text(),
+            certified_key_id(made.certificate, TrustDeadline.after(60.0, "the test")),
+        ]
+
+    first = files()
+    certificate = (tmp_path / "delegation.crt").read_text()
+    assert files() == first
+    assert (tmp_path / "delegation.crt").read_text() == certificate
+    assert (tmp_path / "delegation.pem").stat().st_mode & 0o777 == 0o600
+    (tmp_path / "delegation.crt").unlink()
     with pytest.raises(TrustDeniedError):
         generate_delegation_key(tmp_path, Secret("wrong-wrong"))
-    generate_delegation_key(tmp_path, PASSPHRASE)
-    assert certified_key_id(made.certificate, deadline) == before
+    assert files() == first
 
 
 def test_a_key_file_of_docker_or_notary_can_sign(repository: Repository, tmp_path: Path) -> None:
@@ -112,18 +108,13 @@ def test_a_key_file_of_docker_or_notary_can_sign(repository: Repository, tmp_pat
     ("algorithm", "choice"), [("RSA", "rsa_keygen_bits:2048"), ("EC", "ec_paramgen_curve:P-384")]
 )
 def test_a_key_made_with_openssl_can_be_allowed_to_sign(
-    tmp_path: Path,
-    initialise: Initialise,
-    repository: Repository,
-    deadline: TrustDeadline,
-    algorithm: str,
-    choice: str,
+    tmp_path: Path, initialise: Initialise, repository: Repository, algorithm: str, choice: str
 ) -> None:
     plain, certificate = tmp_path / "plain.pem", tmp_path / "plain.crt"
     made = ["openssl", "genpkey", "-quiet", "-algorithm", algorithm, "-pkeyopt", choice, "-out", str(plain)]
     subprocess.run(made, check=True)
     key = SigningKey(plain, None)
-    certificate.write_text(certificate_of(key, deadline))
+    certificate.write_text(certificate_of(key, TrustDeadline.after(60.0, "the test")))
     initialise(repository.gun, certificate=certificate)
     repository.sign(key=key)
     assert "v1" in repository.signed()

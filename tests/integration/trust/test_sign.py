@@ -77,7 +77,7 @@ def test_a_wrong_passphrase_is_reported_changes_nothing_and_is_not_shown(reposit
     with pytest.raises(TrustDeniedError, match="passphrase of the signing key is wrong") as caught:
         repository.sign(repository.target("v2"), key=wrong)
     assert "not-the-passphrase" not in "".join(traceback.format_exception(caught.value))
-    assert repository.digests() == {"v1": repository.target().digest}
+    assert repository.signed() == {"v1": signature(repository.target())}
 
 
 def test_a_key_that_nobody_allowed_is_refused(repository: Repository, tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_a_key_that_nobody_allowed_is_refused(repository: Repository, tmp_path: 
     made = generate_delegation_key(tmp_path / "other", passphrase)
     with pytest.raises(TrustDeniedError, match="not allowed to sign"):
         repository.sign(key=SigningKey(made.key, passphrase))
-    assert repository.digests() == {}
+    assert repository.signed() == {}
 
 
 def test_a_gun_that_nobody_initialised_is_refused_and_stays_uninitialised(new: Repository) -> None:
@@ -127,7 +127,7 @@ def test_concurrent_signings_of_one_gun_under_a_lock_lose_nothing(
 
     with ThreadPoolExecutor(len(targets)) as threads:
         list(threads.map(locked_sign, targets))
-    assert repository.digests() == {item.tag: item.digest for item in targets}
+    assert repository.signed() == {item.tag: signature(item) for item in targets}
 
 
 def test_without_a_lock_what_returned_is_signed_and_the_rest_can_be_retried(repository: Repository) -> None:
@@ -145,4 +145,4 @@ def test_without_a_lock_what_returned_is_signed_and_the_rest_can_be_retried(repo
         outcomes = list(threads.map(signed, targets))
     returned = {item.tag for item, done in zip(targets, outcomes, strict=True) if done}
     assert returned
-    assert returned <= repository.digests().keys()
+    assert returned <= repository.signed().keys()

@@ -112,18 +112,16 @@ def test_the_environment_of_a_child_is_not_shown(tmp_path: Path) -> None:
     assert "hush" not in repr(Child("c", [], tmp_path, {"FARM_SIGNING_PASSPHRASE": "hush"}))
 
 
-def test_the_error_of_a_worker_is_its_last_line_with_its_exit_code(new_child: NewChild) -> None:
-    child = ended(new_child("echo starting; echo 'farm worker: the key cannot be opened'; exit 4"))
-    error = why_ended(child)
+def test_the_error_of_a_worker_is_its_last_line_with_its_exit_code_or_names_its_log(
+    new_child: NewChild,
+) -> None:
+    error = why_ended(ended(new_child("echo starting; echo 'farm worker: the key cannot be opened'; exit 4")))
     assert (error.exit_code, error.message) == (4, "the key cannot be opened")
-
-
-def test_the_error_of_a_worker_without_output_names_its_log(new_child: NewChild) -> None:
-    child = ended(new_child("exit 77"))
-    error = why_ended(child)
+    silent = ended(new_child("exit 77"))
+    error = why_ended(silent)
     assert type(error) is FarmError
-    assert "child0 ended with status 77" in error.message
-    assert str(child.log) in str(error)
+    assert "child1 ended with status 77" in error.message
+    assert str(silent.log) in str(error)
 
 
 def test_the_command_line_of_a_worker_has_its_role_and_no_secret() -> None:

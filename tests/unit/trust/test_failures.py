@@ -9,6 +9,7 @@ from farm.trust.notary.failures import CONFLICT, UNKNOWN, error_of, incomplete_r
 
 GUN = "docker.io/linuxkit/foo"
 SERVER = "https://notary.example"
+GET = f'Get "{SERVER}/v2/":'
 OFFLINE = "\r\n* fatal: client is offline\r\n"
 
 
@@ -18,35 +19,27 @@ def reach(why: str) -> str:
 
 MESSAGES: dict[type[TrustError], dict[str, str]] = {
     TrustUnavailableError: {
-        reach(f'Get "{SERVER}/v2/": dial tcp: connect: connection refused'): (
-            f"{SERVER} cannot be reached: dial tcp: connect: connection refused"
-        ),
+        reach(
+            f"{GET} dial tcp: connection refused"
+        ): f"{SERVER} cannot be reached: dial tcp: connection refused",
         reach("503"): "cannot be reached: 503",
         "* fatal: EOF": f"{SERVER} closed the connection: EOF",
         OFFLINE: "cannot be reached",
         "* fatal: unable to reach trust server at this time: 500.": "cannot be reached",
-        reach(f'Get "{SERVER}/v2/": x509: certificate has expired or is not yet valid'): (
-            "certificate has expired"
-        ),
+        reach(f"{GET} x509: certificate has expired or is not yet valid"): "certificate has expired",
         "* fatal: trust server rejected operation.": "rejects what was published",
     },
     TrustDeniedError: {
         reach("403"): "refuses the login",
         "* fatal: unauthorized: authentication required": "refuses the login",
-        "* fatal: you are not authorized to perform this operation: server returned 401.": (
-            "refuses the login"
-        ),
+        "* fatal: you are not authorized to perform this operation: server returned": "refuses the login",
         "* fatal: could not find necessary signing keys, at least one of these must be available: 7673": (
             f"allowed to sign for {GUN}"
         ),
-        "Passphrase incorrect. Please retry.\r\n* fatal: password invalid, operation has failed.": (
-            "passphrase is wrong"
-        ),
+        "Passphrase incorrect. Please retry.\r\n* fatal: password invalid, operation": "passphrase is wrong",
     },
     TrustError: {
-        reach(f'Get "{SERVER}/v2/": x509: certificate signed by unknown authority'): (
-            "certificate signed by unknown authority"
-        ),
+        reach(f"{GET} x509: certificate signed by unknown authority"): "signed by unknown authority",
         '* fatal: unable to configure TLS: could not read CA certificate "x"': "notary-ca",
         "* fatal: tuf: invalid role targets/releases. delegation does not exist": "farm trust init",
         f"* fatal: {SERVER} does not have trust data for {GUN}": "is not initialised",
