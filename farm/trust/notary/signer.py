@@ -34,10 +34,8 @@ class NotarySigner:
         check_key(signing_key(self.settings), timeout=self.settings.trust_timeout)
         require("notary", *TIE_PROGRAM)
         for gun in dict.fromkeys(names):
-            server = self._server(gun)
-            with open_client(
-                gun, server, TrustDeadline.after(server.timeout, f"looking for {gun}")
-            ) as notary:
+            deadline = TrustDeadline.after(self.settings.trust_timeout, f"looking for {gun}")
+            with open_client(gun, self._server(gun), deadline) as notary:
                 read_initialised(notary)
 
     def sign(self, targets: Iterable[SignTarget]) -> None:
