@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from farm.errors import FarmError
 from farm.system.files import write_once
 from farm.system.processes import excerpt
-from farm.trust.notary.deadline import TrustDeadline
-from farm.trust.notary.openssl import openssl
+from farm.trust.notary.keys import openssl
+from farm.trust.notary.limits import TrustDeadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from compose.certificates import make_ca, make_certificate
 from farm.errors import InputError
 from farm.settings import Secret
-from farm.system.files import write_once
-from farm.system.private_directories import make_private
+from farm.system.files import make_private, write_once
 from farm.trust.notary.delegation import generate_delegation_key
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import click
 from docs.schema import DEFINITIONS, STATES, cases, type_name
 from farm.builders.build_arguments import PROXIES
 from farm.cli.main import VERBS, cli
-from farm.errors import FarmError, facts_of
+from farm.errors import FarmError
 from farm.settings import CONFIG_VARIABLE, FIELDS
 
 if TYPE_CHECKING:
@@ -147,9 +147,9 @@ def _exit_codes() -> Iterator[str]:
     ]
     by_code: dict[int, list[type[FarmError]]] = defaultdict(list)
     for kind in kinds:
-        by_code[facts_of(kind).exit_code].append(kind)
+        by_code[kind.exit_code].append(kind)
     rows = [
-        (str(code), f"`{kind.__name__}`", _prose(_first(kind)), "yes" if facts_of(kind).retryable else "")
+        (str(code), f"`{kind.__name__}`", _prose(_first(kind)), "yes" if kind.retryable else "")
         for code in sorted(by_code)
         for kind in by_code[code]
     ]

@@ -12,7 +12,7 @@ from docs.commands import commands_page
 from docs.packages import with_packages
 from docs.states import with_states
 from farm.settings import FIELDS
-from farm.syntax.sizes import format_bytes
+from farm.syntax.quantities import format_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
 

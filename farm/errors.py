@@ -1,12 +1,13 @@
 """The errors of the farm, with the exit code of each and whether a retry can help.
 
-An error is one line that says what happened, to what, and what to do next. `FACTS` is the only table of exit
-codes and of what can be retried.
+An error is one line that says what happened, to what, and what to do next.
+
+Exit codes: 1 a build or an operation failed; 2 wrong input or use; 3 a service cannot be reached; 4 a login,
+key or signature was refused. 130 is Ctrl-C. docs/commands.md repeats this for users.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
@@ -22,6 +23,10 @@ class FarmError(Exception):
     """
 
     registry: ClassVar[dict[str, type[FarmError]]] = {}
+    exit_code: ClassVar[int] = 1
+    """The exit code of a command that ends with this error."""
+    retryable: ClassVar[bool] = False
+    """Whether the same call may succeed later although nobody changed anything."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -30,22 +35,15 @@ class FarmError(Exception):
         self.parts: tuple[FarmError, ...] = ()
         """The errors that this one combines, if any; each is reported on its own line."""
 
-    def __init_subclass__(cls) -> None:
+    def __init_subclass__(cls, *, exit_code: int | None = None, retryable: bool | None = None) -> None:
+        """What a kind does not say is as in its base class."""
         super().__init_subclass__()
+        cls.exit_code = cls.exit_code if exit_code is None else exit_code
+        cls.retryable = cls.retryable if retryable is None else retryable
         FarmError.registry[cls.__name__] = cls
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
-
-    @property
-    def retryable(self) -> bool:
-        """Whether the same call may succeed later although nobody changed anything."""
-        return facts_of(type(self)).retryable
-
-    @property
-    def exit_code(self) -> int:
-        """The exit code of a command that ends with this error."""
-        return facts_of(type(self)).exit_code
 
     def to_json(self) -> dict[str, Any]:
         """The error for another process: {kind, message, hint}."""
@@ -72,7 +70,7 @@ def combine(errors: Sequence[FarmError]) -> FarmError:
     return whole
 
 
-class InputError(FarmError):
+class InputError(FarmError, exit_code=2):
     """The input is invalid; nothing was changed."""
 
 
@@ -92,7 +90,7 @@ class SettingsError(InputError):
     """A setting is invalid; the message names it and its source."""
 
 
-class NoWorkerError(FarmError):
+class NoWorkerError(FarmError, exit_code=3):
     """No worker serves a queue that the run needs."""
 
 
@@ -100,15 +98,15 @@ class RegistryError(FarmError):
     """The registry answered with an error that a retry does not change."""
 
 
-class RegistryUnavailableError(RegistryError):
+class RegistryUnavailableError(RegistryError, exit_code=3, retryable=True):
     """The registry cannot be reached, or is overloaded or failing (429, 5xx)."""
 
 
-class RegistryDamagedError(RegistryError):
+class RegistryDamagedError(RegistryError, retryable=True):
     """The registry's content does not match its digest; a proxy may have damaged it, and a retry may help."""
 
 
-class RegistryDeniedError(RegistryError):
+class RegistryDeniedError(RegistryError, exit_code=4):
     """The registry refused the login, or the login lacks permission (401, 403)."""
 
 
@@ -116,7 +114,7 @@ class EngineError(FarmError):
     """The Docker Engine answered with an error that a retry does not change."""
 
 
-class EngineUnavailableError(EngineError):
+class EngineUnavailableError(EngineError, exit_code=3, retryable=True):
     """The Docker Engine cannot be reached, or closed the connection during a call."""
 
 
@@ -124,15 +122,15 @@ class BuildFailedError(FarmError):
     """A step of the Dockerfile failed; the message names the step and its exit status."""
 
 
-class DiskFullError(FarmError):
+class DiskFullError(FarmError, retryable=True):
     """The disk of the worker is full; pruning the build cache may free space."""
 
 
-class DiskTooSmallError(DiskFullError):
+class DiskTooSmallError(DiskFullError, retryable=False):
     """A build filled the disk of the worker again, right after the build cache was pruned."""
 
 
-class TemporaryFullError(FarmError):
+class TemporaryFullError(FarmError, retryable=True):
     """The temporary directory is full; the farm does not delete files of others there."""
 
 
@@ -144,15 +142,15 @@ class CacheError(FarmError):
     """The LinuxKit cache cannot be read or written, or its content is damaged."""
 
 
-class CacheBusyError(CacheError):
+class CacheBusyError(CacheError, retryable=True):
     """Another process holds the lock of the cache, or removed a blob that was about to be tagged."""
 
 
-class TrustError(FarmError):
+class TrustError(FarmError, exit_code=4):
     """The signature could not be made, or is not valid."""
 
 
-class TrustUnavailableError(TrustError):
+class TrustUnavailableError(TrustError, exit_code=3, retryable=True):
     """The notary server cannot be reached, or did not answer in time."""
 
 
@@ -160,7 +158,7 @@ class TrustDeniedError(TrustError):
     """The passphrase is wrong, the key is missing, or the notary server refused the login."""
 
 
-class StateUnavailableError(FarmError):
+class StateUnavailableError(FarmError, exit_code=3, retryable=True):
     """Redis, the broker and the state store, cannot be reached."""
 
 
@@ -178,46 +176,3 @@ class CancelledError(FarmError):
 
 class RunFailedError(FarmError):
     """A run ended with failed packages; each was reported when it failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Facts:
-    """The exit code of a command that ends with an error, and whether a retry can help."""
-
-    exit_code: int
-    retryable: bool = False
-
-
-# Exit codes: 1 a build or an operation failed; 2 wrong input or use; 3 a service cannot be reached;
-# 4 a login, key or signature was refused. 130 is Ctrl-C. docs/commands.md repeats this for users.
-FACTS: dict[type[FarmError], Facts] = {
-    FarmError: Facts(1),
-    InputError: Facts(2),
-    NoWorkerError: Facts(3),
-    RegistryError: Facts(1),
-    RegistryUnavailableError: Facts(3, retryable=True),
-    RegistryDamagedError: Facts(1, retryable=True),
-    RegistryDeniedError: Facts(4),
-    EngineError: Facts(1),
-    EngineUnavailableError: Facts(3, retryable=True),
-    BuildFailedError: Facts(1),
-    DiskFullError: Facts(1, retryable=True),
-    DiskTooSmallError: Facts(1),
-    TemporaryFullError: Facts(1, retryable=True),
-    ContextError: Facts(1),
-    CacheError: Facts(1),
-    CacheBusyError: Facts(1, retryable=True),
-    TrustError: Facts(4),
-    TrustUnavailableError: Facts(3, retryable=True),
-    TrustDeniedError: Facts(4),
-    StateUnavailableError: Facts(3, retryable=True),
-    StateError: Facts(1),
-    LeaseLostError: Facts(1),
-    CancelledError: Facts(1),
-    RunFailedError: Facts(1),
-}
-
-
-def facts_of(kind: type[FarmError]) -> Facts:
-    """The facts of a class, or of its nearest ancestor with an entry in `FACTS`."""
-    return next(FACTS[base] for base in kind.__mro__ if base in FACTS)

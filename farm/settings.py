@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from farm.errors import BuildYmlError, SettingsError
-from farm.syntax.durations import read_seconds
+from farm.syntax.quantities import Size, read_bytes, read_seconds
 from farm.syntax.setting_types import (
-    BUILDERS,
     SECRET_READERS,
     Secret,
     read_boolean,
@@ -39,14 +38,13 @@ from farm.syntax.setting_types import (
     read_text,
     read_words,
 )
-from farm.syntax.sizes import Size, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 DEFAULT_NOTARY = "https://notary.docker.io"
 CONFIG_VARIABLE = "FARM_CONFIG"
-__all__ = ["BUILDERS", "Secret"]
+__all__ = ["Secret"]
 
 
 def _setting(

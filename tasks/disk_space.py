@@ -12,7 +12,7 @@ from farm.builders.pruning import free_space, prune
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
 from farm.state.leftover_images import forget_images, leftover_images, record_image
-from farm.syntax.sizes import format_bytes
+from farm.syntax.quantities import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

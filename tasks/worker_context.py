@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from farm.builders.docker_engine import Engine
 from farm.registry.open_registry import open_registry
 from farm.state.store import Store
-from farm.trust.choice import make_signer
+from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from farm.registry.client import Registry

@@ -13,7 +13,7 @@ from farm.model import ARCHES
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
 from farm.system.identity import host_name
-from farm.trust.choice import make_signer
+from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

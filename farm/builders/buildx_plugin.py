@@ -15,7 +15,7 @@ from farm.errors import EngineUnavailableError, FarmError, InputError
 from farm.model import ARCHES
 from farm.settings import buildx_environment
 from farm.system import processes
-from farm.system.private_directories import temporary_directory
+from farm.system.files import temporary_directory
 from farm.system.processes import DIE_WITH_PARENT, decoded
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from farm.cli.options import json_option, with_settings
 from farm.cli.output import print_json
 from farm.errors import CacheError, InputError
 from farm.model import Reference
-from farm.syntax.sizes import format_bytes
+from farm.syntax.quantities import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -50,7 +50,7 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
 def _read_signature(
     settings: Settings, description: Description, credentials: Credentials
 ) -> Signature | None:
-    from farm.trust.choice import make_signer
+    from farm.trust.signer import make_signer
 
     reference = description.reference
     if not settings.sign or not reference.tag:

@@ -32,7 +32,7 @@ def command(settings: Settings, references: tuple[str, ...], only_print: bool, a
     farm sign --print linuxkit/foo:HASH
     """
     from farm.registry.open_registry import open_registry
-    from farm.trust.choice import make_signer
+    from farm.trust.signer import make_signer
 
     with open_registry(settings) as registry:
         signer = make_signer(settings, registry.credentials)

@@ -99,11 +99,9 @@ def _initialise(
         initialise(
             gun,
             certificate,
-            configure.notary_server(settings, gun),
+            configure.notary_server(settings, gun, registry.credentials.login_for(gun.partition("/")[0])),
             trust_dir=configure.admin_trust_dir(settings),
             root_passphrase=root_passphrase,
             role=settings.signing_role,
-            login=registry.credentials.login_for(gun.partition("/")[0]),
-            timeout=settings.trust_timeout,
         )
     )

@@ -26,7 +26,8 @@ def command(settings: Settings, detach: bool) -> int:
     its settings: verbs that need workers are refused with other settings until it is down.
     """
     from farm.cli.flower import print_login
-    from farm.private_farm.connect import host_workers, stay_up
+    from farm.private_farm.connect import host_workers
+    from farm.private_farm.state_directory import StateDirectory
     from farm.state.workers import workers
 
     signal.signal(signal.SIGTERM, _interrupt)
@@ -37,7 +38,7 @@ def command(settings: Settings, detach: bool) -> int:
                 click.echo(f"{worker.name}: {serves}")
             print_login(connected)
             if detach:
-                stay_up(settings)
+                StateDirectory.at(settings.state_dir).stay_up.touch()
                 click.echo("the farm is up in the background; stop it: farm down")
                 return 0
             click.echo("the farm is up; stop it: Ctrl-C")

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from farm.builders.choice import check_builders, describe_builder, uses_buildx
 from farm.builders.docker_engine import Engine
-from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, facts_of, internal_error
+from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, internal_error
 from farm.model import Reference
 from farm.registry.open_registry import open_registry
 from farm.state.store import Store
 from farm.state.workers import served, workers
-from farm.trust.choice import make_signer
+from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,7 +68,7 @@ def run_check(part: str, check: Callable[[Settings], str], settings: Settings) -
 
 def exit_code(findings: list[Finding]) -> int:
     """The exit code of the first check that failed, else 0."""
-    return next((facts_of(type(one.error)).exit_code for one in findings if one.error), 0)
+    return next((one.error.exit_code for one in findings if one.error), 0)
 
 
 def _git(_: Settings) -> str:

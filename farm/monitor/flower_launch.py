@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputError, SettingsError
 from farm.settings import Secret, child_environment
-from farm.system.files import write_once
-from farm.system.private_directories import make_private
+from farm.system.files import make_private, write_once
 
 if TYPE_CHECKING:
     from farm.settings import Settings

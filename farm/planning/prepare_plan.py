@@ -20,7 +20,7 @@ from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_sign
 from farm.registry.index import holds
 from farm.registry.open_registry import open_registry
 from farm.registry.published_images import PublishedImages, look_up_all
-from farm.trust.choice import make_signer
+from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence

@@ -8,7 +8,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING
 
 from farm.model import JobState, PackageState
-from farm.syntax.durations import format_duration
+from farm.syntax.quantities import format_duration
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

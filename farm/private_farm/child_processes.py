@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from farm.errors import FarmError, facts_of
+from farm.errors import FarmError
 from farm.system import processes
 from farm.system.identity import host_name
 
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from farm.private_farm.state_directory import StateDirectory
+
 log = logging.getLogger(__name__)
 
-PUBLISHER = "publisher"
-BUILDER = "builder"
 STOP_WAIT = 20.0
 """Seconds that a process gets to finish before it is killed."""
 _LONGEST_PAUSE = 30.0
@@ -77,28 +77,24 @@ def stop(children: Sequence[Child]) -> None:
     processes.stop([child.process for child in children if child.process], wait=STOP_WAIT)
 
 
-def redis_child(directory: Path, socket: Path, log_file: Path) -> Child:
-    """A Redis that listens on a unix socket only and keeps an append-only file.
-
-    Raises:
-        FarmError: redis-server is not installed.
-    """
+def redis_child(directory: StateDirectory) -> Child:
+    """A Redis that listens on a unix socket only and keeps an append-only file."""
     program = shutil.which("redis-server")
     if program is None:
         raise FarmError(
             "the program redis-server is not installed",
             hint="apt-get install redis-server, or set FARM_BROKER to a running Redis",
         )
-    command = [program, "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700"]
-    command += ["--dir", str(directory), "--appendonly", "yes", "--save", "", "--daemonize", "no"]
-    return Child("redis", command, log_file, {"PATH": os.defpath, "LC_ALL": "C"})
+    command = [program, "--port", "0", "--unixsocket", str(directory.socket), "--unixsocketperm", "700"]
+    command += ["--dir", str(directory.directory), "--appendonly", "yes", "--save", "", "--daemonize", "no"]
+    return Child("redis", command, directory.logs / "redis.log", {"PATH": os.defpath, "LC_ALL": "C"})
 
 
 def worker_child(
     arches: Sequence[str], *, publish: bool, logs: Path, environment: Mapping[str, str]
 ) -> Child:
     """A worker for these architectures, or a publisher; the child has the worker's name."""
-    role = PUBLISHER if publish else BUILDER
+    role = "publisher" if publish else "builder"
     name = f"{role}@{host_name()}"
     return Child(name, worker_command(arches, publish=publish, name=name), logs / f"{role}.log", environment)
 
@@ -118,7 +114,7 @@ def why_ended(child: Child) -> FarmError:
     """The error of a worker that ended at its start, from its exit code and the last line of its log."""
     message = child.last_line().removeprefix("farm worker: ")
     code = child.process.returncode if child.process else 1
-    kinds = (kind for kind in FarmError.registry.values() if facts_of(kind).exit_code == code)
+    kinds = (kind for kind in FarmError.registry.values() if kind.exit_code == code)
     return next(kinds, FarmError)(
         message or f"the {child.name} ended with status {code}", hint=f"see {child.log}"
     )

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from farm.settings import child_environment
 from farm.state.store import Store
 from farm.state.workers import served, workers
 from farm.system import files
+from farm.system.locks import locked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,21 +46,15 @@ def connect_farm(settings: Settings, *, builds: bool = False) -> Iterator[tuple[
         StateError: a private farm with other settings is running.
     """
     if settings.broker is not None:
-        store = Store(settings.broker)
-        try:
+        with closing(Store(settings.broker)) as store:
             store.ping()
             yield settings, store
-        finally:
-            store.close()
         return
     directory = StateDirectory.at(settings.state_dir)
     with _in_use(directory, settings, builds=builds):
         _start(directory, settings)
-        store = _connect(directory)
-        try:
+        with closing(_connect(directory)) as store:
             yield replace(settings, broker=directory.broker), store
-        finally:
-            store.close()
 
 
 @contextmanager
@@ -73,37 +68,23 @@ def host_workers(settings: Settings) -> Iterator[tuple[Settings, Store]]:
     with _in_use(directory, settings, builds=True):
         check_port(settings)
         _start(directory, settings)
-        store = Store(settings.broker) if settings.broker else _connect(directory)
-        # A new supervisor removes the markers of an earlier one: create them only after that.
-        _wait_for_start(
-            directory,
-            directory.supervisor_ready,
-            StateError(f"the private farm does not start; its logs are in {directory.logs}"),
-        )
-        try:
-            connected = settings if settings.broker else replace(settings, broker=directory.broker)
+        late: FarmError = StateError(f"the private farm does not start; its logs are in {directory.logs}")
+        with closing(Store(settings.broker) if settings.broker else _connect(directory)) as store:
+            # A new supervisor removes the markers of an earlier one: create them only after that.
+            _wait(directory.supervisor_ready, late, starting=directory)
             files.write_once(directory.flower_wanted, str(settings.flower_port))
             directory.workers_wanted.touch()
-            _wait_for_start(
-                directory,
-                directory.workers_up.exists,
-                NoWorkerError("the workers do not start", hint=f"see their logs in {directory.logs}"),
-            )
-            yield connected, store
-        finally:
-            store.close()
+            late = NoWorkerError("the workers do not start", hint=f"see their logs in {directory.logs}")
+            _wait(directory.workers_up.exists, late, starting=directory)
+            yield replace(settings, broker=settings.broker or directory.broker), store
 
 
 @contextmanager
 def _in_use(directory: StateDirectory, settings: Settings, *, builds: bool) -> Iterator[None]:
-    """Keep up the farm that exists or that the body starts; wait for one with other settings to stop.
-
-    Raises:
-        StateError: it does not stop.
-    """
+    """Keep up the farm that exists or that the body starts; wait for one with other settings to stop."""
     deadline = time.monotonic() + _STOP_DELAY
     while True:
-        with directory.use():
+        with locked(directory.users_lock, shared=True):
             if _matches(directory, settings, builds=builds):
                 yield
                 return
@@ -118,11 +99,6 @@ def _matches(directory: StateDirectory, settings: Settings, *, builds: bool) -> 
         return True
     expected, actual = fingerprint(settings), directory.read_fingerprint()
     return actual == expected if builds else actual.get("broker") == expected["broker"]
-
-
-def stay_up(settings: Settings) -> None:
-    """Keep the private farm up even when nobody uses it."""
-    StateDirectory.at(settings.state_dir).stay_up.touch()
 
 
 def _start(directory: StateDirectory, settings: Settings) -> None:
@@ -154,30 +130,16 @@ def _connect(directory: StateDirectory) -> Store:
         return True
 
     late = StateUnavailableError(f"the private Redis does not answer; its logs are in {directory.logs}")
-    _wait_for_start(directory, answers, late)
+    _wait(answers, late, starting=directory)
     return store
 
 
-def _wait_for_start(directory: StateDirectory, ready: Callable[[], bool], late: FarmError) -> None:
-    """Wait until the private farm is as far as that.
-
-    Raises:
-        FarmError: what the supervisor reported, or `late` after START_WAIT seconds.
-    """
-
-    def ready_or_failed() -> bool:
-        if ready():
-            return True
-        if error := directory.read_failure():
-            raise error
-        return False
-
-    _wait(ready_or_failed, late)
-
-
-def _wait(condition: Callable[[], bool], late: FarmError) -> None:
+def _wait(condition: Callable[[], bool], late: FarmError, *, starting: StateDirectory | None = None) -> None:
+    """Wait; raise what the supervisor reported at its start, or `late` after START_WAIT seconds."""
     deadline = time.monotonic() + START_WAIT
     while not condition():
+        if starting and (error := starting.read_failure()):
+            raise error
         if time.monotonic() > deadline:
             raise late
         time.sleep(_PAUSE)

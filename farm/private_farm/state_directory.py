@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import FarmError, SettingsError
 from farm.settings import FIELDS, SECRET_FILES, Secret
-from farm.system.locks import is_locked, locked, try_lock
-from farm.system.private_directories import make_private
+from farm.system.files import make_private
+from farm.system.locks import is_locked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from farm.settings import Settings
@@ -28,11 +25,32 @@ _LONGEST_SOCKET = 100
 """Bytes of a unix socket's path: the kernel allows 107, and redis-server adds a suffix while it starts."""
 
 
-@dataclass(frozen=True, slots=True)
 class StateDirectory:
     """The files of one private farm, all in one directory that only its owner can enter."""
 
-    directory: Path
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.socket = directory / "redis.sock"
+        self.broker = Secret(f"unix://{self.socket}")
+        self.logs = directory / "logs"
+        """A log file for each process."""
+        self.users_lock = directory / "users.lock"
+        """Shared by those who keep the farm up; a supervisor that stops has it alone, and new users wait."""
+        self.supervisor_lock = directory / "supervisor.lock"
+        """Held by the supervisor."""
+        self.pid_file = directory / "supervisor.pid"
+        """The supervisor's process ID."""
+        self.workers_wanted = directory / "workers.wanted"
+        """Exists when a command needs workers, not only Redis."""
+        self.workers_up = directory / "workers.up"
+        """Exists when all workers have sent a heartbeat."""
+        self.flower_wanted = directory / "flower.wanted"
+        """Exists when Flower is to run; holds its port."""
+        self.stay_up = directory / "kept"
+        """Exists when the farm is to stay up even if nobody uses it."""
+        self.failure = directory / "failure.json"
+        """Why the workers could not start, as the error's JSON."""
+        self._fingerprint = directory / "supervisor.settings"
 
     @staticmethod
     def at(state_dir: Path) -> StateDirectory:
@@ -54,51 +72,6 @@ class StateDirectory:
             raise SettingsError(f"state-dir: {state_dir} cannot be used: {error.strerror}") from error
         return found
 
-    @property
-    def socket(self) -> Path:
-        """The socket of the private Redis."""
-        return self.directory / "redis.sock"
-
-    @property
-    def broker(self) -> Secret:
-        """The URL of the private Redis."""
-        return Secret(f"unix://{self.socket}")
-
-    @property
-    def logs(self) -> Path:
-        """A log file for each process."""
-        return self.directory / "logs"
-
-    @property
-    def pid_file(self) -> Path:
-        """The supervisor's process ID."""
-        return self.directory / "supervisor.pid"
-
-    @property
-    def workers_wanted(self) -> Path:
-        """Exists when a command needs workers, not only Redis."""
-        return self.directory / "workers.wanted"
-
-    @property
-    def workers_up(self) -> Path:
-        """Exists when all workers have sent a heartbeat."""
-        return self.directory / "workers.up"
-
-    @property
-    def stay_up(self) -> Path:
-        """Exists when the farm is to stay up even if nobody uses it."""
-        return self.directory / "kept"
-
-    @property
-    def flower_wanted(self) -> Path:
-        """Exists when Flower is to run; holds its port."""
-        return self.directory / "flower.wanted"
-
-    @property
-    def failure(self) -> Path:
-        """Why the workers could not start, as the error's JSON."""
-        return self.directory / "failure.json"
-
     def write_fingerprint(self, settings: Settings) -> None:
         """Record with which settings the farm is up."""
         self._fingerprint.write_text(json.dumps(fingerprint(settings)))
@@ -106,10 +79,6 @@ class StateDirectory:
     def read_fingerprint(self) -> dict[str, str]:
         """The `fingerprint` of the farm that is up; empty before it was written."""
         return _read_json(self._fingerprint)
-
-    @property
-    def _fingerprint(self) -> Path:
-        return self.directory / "supervisor.settings"
 
     def write_failure(self, error: FarmError) -> None:
         """Report an error to the commands that wait for the farm."""
@@ -119,20 +88,6 @@ class StateDirectory:
         """The error that the supervisor reported, if any."""
         failure = _read_json(self.failure)
         return FarmError.from_json(failure) if failure else None
-
-    @contextmanager
-    def use(self) -> Iterator[None]:
-        """Keep the farm up while the body runs; wait while a supervisor is stopping it."""
-        with locked(self.directory / "users.lock", shared=True):
-            yield
-
-    def lock_out_users(self) -> int | None:
-        """Keep new users waiting if nobody uses the farm; return the descriptor that does so, else None."""
-        return try_lock(self.directory / "users.lock")
-
-    def become_supervisor(self) -> int | None:
-        """Return the descriptor that makes this process the supervisor; None if there is one."""
-        return try_lock(self.directory / "supervisor.lock")
 
     def supervisor_ready(self) -> bool:
         """Whether a supervisor has removed the files of an earlier one, and written its process ID."""
@@ -144,7 +99,7 @@ class StateDirectory:
 
     def has_supervisor(self) -> bool:
         """Whether a supervisor runs."""
-        return is_locked(self.directory / "supervisor.lock")
+        return is_locked(self.supervisor_lock)
 
 
 def fingerprint(settings: Settings) -> dict[str, str]:

@@ -23,6 +23,7 @@ from farm.settings import child_environment
 from farm.state.runs import count_open_runs
 from farm.state.store import Store
 from farm.state.workers import workers
+from farm.system.locks import try_lock
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -43,16 +44,17 @@ class Supervisor:
         self.directory = StateDirectory.at(settings.state_dir)
         self.own_redis = settings.broker is None
         self.given = settings
-        self.settings = replace(settings, broker=settings.broker or self.directory.broker)
+        broker = settings.broker or self.directory.broker
+        self.settings = replace(settings, broker=broker)
+        self.store = Store(broker)
         self.children: list[Child] = []
         self.workers: list[Child] = []
         self.flower: Child | None = None
         self.stopped = threading.Event()
-        self.store: Store | None = None
 
     def run(self) -> int:
         """Keep the farm up until a signal comes or nobody needs it; returns the exit code."""
-        lock = self.directory.become_supervisor()
+        lock = try_lock(self.directory.supervisor_lock)
         if lock is None:
             # Two commands started one each: the other supervisor serves both.
             return 0
@@ -79,27 +81,22 @@ class Supervisor:
         self.directory.pid_file.write_text(str(os.getpid()))
         self.directory.write_fingerprint(self.given)
         if self.own_redis:
-            child = redis_child(
-                self.directory.directory, self.directory.socket, self.directory.logs / "redis.log"
-            )
-            child.start()
-            self.children.append(child)
-        self.store = self._connect()
+            self.children.append(redis_child(self.directory))
+            self.children[0].start()
+        self._wait_for_redis()
 
-    def _connect(self) -> Store:
-        assert self.settings.broker is not None  # noqa: S101 - __init__ has set it
-        store = Store(self.settings.broker)
+    def _wait_for_redis(self) -> None:
         deadline = time.monotonic() + _REDIS_TIMEOUT
         while True:
             try:
-                store.ping()
+                self.store.ping()
             except StateUnavailableError:
                 # Redis also refuses commands while it loads its append-only file.
                 if time.monotonic() > deadline or self.stopped.is_set():
                     raise
                 time.sleep(0.02)
             else:
-                return store
+                return
 
     def _watch(self) -> None:
         while not self.stopped.wait(_TICK):
@@ -110,7 +107,7 @@ class Supervisor:
             for child in self.children:
                 child.revive()
             self._watch_workers()
-            if self.directory.stay_up.exists() or (lock := self.directory.lock_out_users()) is None:
+            if self.directory.stay_up.exists() or (lock := try_lock(self.directory.users_lock)) is None:
                 continue
             if self._idle():
                 # Keep the lock until this process ends: a command that comes now waits for that, and then
@@ -120,7 +117,7 @@ class Supervisor:
 
     def _idle(self) -> bool:
         """Whether no run is open; those of a shared broker do not count."""
-        if self.store is None or not self.own_redis:
+        if not self.own_redis:
             return True
         try:
             return count_open_runs(self.store) == 0
@@ -134,10 +131,11 @@ class Supervisor:
             elsewhere = (platform.removeprefix("linux/") for platform, _ in self.settings.builders)
             arches = list(dict.fromkeys((engine.info().architecture, *engine.emulated(), *elsewhere)))
         slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MAX_SLOTS))
-        builder = replace(self.settings, emulate=True, concurrency=slots)
-        # A build runs code of its package: keep the passphrases from the process that builds.
         builder = replace(
-            builder,
+            self.settings,
+            emulate=True,
+            concurrency=slots,
+            # A build runs code of its package: keep the passphrases from the process that builds.
             signing_key=None,
             signing_passphrase=None,
             signing_passphrase_command=None,
@@ -165,7 +163,6 @@ class Supervisor:
             self.directory.workers_up.exists() and all(child.running for child in self.workers)
         ):
             return
-        assert self.store is not None  # noqa: S101 - _start has set it
         present = {worker.name for worker in workers(self.store)}
         for child in self.workers:
             if not child.running and not self.directory.workers_up.exists():
@@ -178,14 +175,7 @@ class Supervisor:
         # Workers first: they hand their jobs back through Redis.
         stop(self.workers)
         stop(self.children)
-        if self.store:
-            self.store.close()
-        directory = self.directory
-        for marker in (
-            directory.workers_up,
-            directory.workers_wanted,
-            directory.flower_wanted,
-            directory.stay_up,
-        ):
-            marker.unlink(missing_ok=True)
-        directory.pid_file.unlink(missing_ok=True)
+        self.store.close()
+        own = self.directory
+        for file in (own.workers_up, own.workers_wanted, own.flower_wanted, own.stay_up, own.pid_file):
+            file.unlink(missing_ok=True)

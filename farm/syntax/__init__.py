@@ -2,5 +2,5 @@
 
 May import: errors.
 Must not know: which settings and fields exist.
-Public: Field (yaml_fields), Secret (setting_types), read_seconds (durations), format_bytes (sizes).
+Public: Field (yaml_fields), Secret (setting_types), read_seconds (quantities), format_bytes (quantities).
 """

@@ -63,16 +63,8 @@ class Field:
                 raise item.wrong("a list item is empty")
             yield item
 
-    def texts(self) -> tuple[str, ...]:
-        """A list of strings."""
-        return tuple(item.text() for item in self.items())
-
     def fields(self, known: Collection[str]) -> dict[str, Field]:
-        """Every known field of a mapping, given or not.
-
-        Raises:
-            BuildYmlError: this is not a mapping, or contains an unknown field.
-        """
+        """Every known field of a mapping, given or not; any other field is an error."""
         found = {name: Field(self.file, self._below(name), None, self.line) for name in known}
         if not self.given:
             return found
@@ -100,22 +92,14 @@ class Field:
             raise self.wrong(f"cannot be converted to JSON: {_one_line(error)}") from error
 
     def value(self) -> Any:
-        """The value as YAML constructs it.
-
-        Raises:
-            BuildYmlError: YAML cannot construct it, such as an impossible date.
-        """
+        """The value as YAML constructs it; an error for an impossible date, for instance."""
         try:
             return yaml.constructor.SafeConstructor().construct_document(self.node) if self.given else None
         except (ValueError, RecursionError, yaml.YAMLError) as error:
             raise self.wrong(f"bad YAML: {_one_line(error)}") from error
 
     def path(self) -> str:
-        """A path below the package, normalised.
-
-        Raises:
-            BuildYmlError: it is absolute, outside of the package, or the package itself.
-        """
+        """A path below the package, normalised."""
         text = self.text()
         path = posixpath.normpath(text) if text else "."
         if path.startswith("/"):
@@ -131,11 +115,7 @@ class Field:
 
 
 def load(file: str, text: bytes) -> Field:
-    """The one document of a YAML file.
-
-    Raises:
-        BuildYmlError: it is not valid YAML, or a field is given twice.
-    """
+    """The one document of a YAML file; a field that is given twice is an error."""
     try:
         node = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:

@@ -2,5 +2,5 @@
 
 May import: errors.
 Must not know: settings, packages, services.
-Public: locked (locks), temporary_directory (private_directories), write_once (files), run (processes).
+Public: locked (locks), temporary_directory (files), write_once (files), run (processes).
 """

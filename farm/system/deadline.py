@@ -24,11 +24,6 @@ class Deadline:
         return Deadline(min(self.at, time.monotonic() + seconds))
 
     @property
-    def left(self) -> float:
-        """The seconds that remain, 0 or more."""
-        return max(0.0, self.at - time.monotonic())
-
-    @property
     def passed(self) -> bool:
         """Whether no time is left."""
         return time.monotonic() >= self.at

@@ -1,21 +1,29 @@
-"""Files that are written whole or not at all, and temporary files."""
+"""Files that are written whole or not at all, temporary files, and directories for their owner only."""
 
 from __future__ import annotations
 
 import errno
 import io
+import math
 import os
+import shutil
 import tempfile
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import FarmError, TemporaryFullError
 from farm.system.identity import host_name
-from farm.system.locks import locked
+from farm.system.locks import is_locked, locked
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _typeshed import ReadableBuffer, WriteableBuffer
+
+_LOCK = ".lock"
+_IN_USE = ".in-use"
+"""The lock of one temporary directory; buildx has a `.lock` of its own in the directory it is given."""
 
 
 def write_once(path: Path, text: str, mode: int = 0o600) -> None:
@@ -60,12 +68,7 @@ def _replace_empty(path: Path, new: Path) -> None:
 
 
 def spool() -> IO[bytes]:
-    """An unnamed temporary file, deleted when it is closed; its errors are FarmErrors.
-
-    Raises:
-        TemporaryFullError: here or in a write: the temporary directory is full.
-        FarmError: the file system refuses otherwise.
-    """
+    """An unnamed temporary file, deleted when it is closed; its errors, of writing too, are FarmErrors."""
     try:
         with tempfile.TemporaryFile(buffering=0) as file:
             return io.BufferedRandom(_Spool(os.dup(file.fileno()), "rb+"))
@@ -97,3 +100,30 @@ def _farm_error(error: OSError) -> FarmError:
         )
     where = tempfile.tempdir or "no temporary file can be created"
     return FarmError(f"{where}: {error.strerror or error}", hint="TMPDIR names the temporary directory")
+
+
+def make_private(path: Path) -> None:
+    """Create a directory with mode 0700, and missing parents; an existing one keeps its mode."""
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+@contextmanager
+def temporary_directory(
+    parent: Path, *, prefix: str, timeout: float = math.inf, busy: Exception | None = None
+) -> Iterator[Path]:
+    """An empty private directory in `parent`, which is created if it is missing; removed at the end.
+
+    Those that killed processes left there under the same prefix are removed first. `timeout` and `busy` limit
+    the wait for other processes that do so.
+    """
+    make_private(parent)
+    with ExitStack() as stack:
+        # A new directory without its lock looks abandoned: one process at a time creates or removes them.
+        with locked(parent / _LOCK, timeout=timeout, busy=busy):
+            for path in parent.glob(f"{prefix}*/"):
+                if not is_locked(path / _IN_USE):
+                    shutil.rmtree(path, ignore_errors=True)
+            path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
+            stack.enter_context(locked(path / _IN_USE))
+        stack.callback(shutil.rmtree, path, ignore_errors=True)
+        yield path

@@ -46,13 +46,8 @@ def locked(
 ) -> Iterator[int]:
     """Hold the lock in a file, which is created with `mode` if it is missing; yields its descriptor.
 
-    Args:
-        path: the file.
-        shared: share the lock with other readers.
-        timeout: seconds to wait for it; `busy` is raised after that.
-        busy: None for the kernel's own BlockingIOError.
-        mode: permissions of a new file.
-        operation: `fcntl.flock` or `posix_lock`.
+    After `timeout` seconds `busy` is raised, or the kernel's own BlockingIOError. `operation` may be
+    `posix_lock` instead. Readers share a lock.
     """
     # Over NFS, the kernel turns flock(2) into a lock that needs write access to be exclusive.
     descriptor = os.open(path, (os.O_RDONLY if shared else os.O_RDWR) | _OPEN, mode)

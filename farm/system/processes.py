@@ -27,11 +27,7 @@ TIE_PROGRAM = DIE_WITH_PARENT[:1]
 
 
 def require(*names: str) -> None:
-    """Make sure that programs are installed.
-
-    Raises:
-        FarmError: one is not; the hint names the Debian package.
-    """
+    """Make sure that programs are installed; the error's hint names the Debian package of one that is not."""
     for name in names:
         if shutil.which(name) is None:
             raise FarmError(
@@ -54,18 +50,11 @@ def run(
     environment: Mapping[str, str] | None = None,
     own_session: bool = False,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run a short program to its end.
+    """Run a short program to its end; `given` is its standard input.
 
-    Args:
-        command: its command line.
-        timeout: seconds that it may take.
-        late: what to raise after that; the program is dead by then.
-        given: its standard input.
-        environment: all of its variables; None for those of this process.
-        own_session: give it a session, and kill all that it started along with it; it has no terminal then.
-
-    Raises:
-        OSError: it cannot be started.
+    After `timeout` seconds it is killed and `late` is raised. `environment` has all of its variables; None is
+    for those of this process. With `own_session`, all that it started is killed along with it; it has no
+    terminal then. OSError: it cannot be started.
     """
     with subprocess.Popen(
         command,

@@ -2,5 +2,5 @@
 
 May import: registry, system, settings, model, errors.
 Must not know: packages, plans, Redis, Celery.
-Public: Signer (signer), SignTarget (signer), Signature (signer), make_signer (choice).
+Public: Signer (signer), SignTarget (signer), Signature (signer), make_signer (signer).
 """

@@ -1,4 +1,4 @@
-"""The Signer protocol: what the farm needs of whatever signs its indexes."""
+"""The Signer protocol: what the farm needs of whatever signs its indexes, and which signer that is."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from farm.model import Descriptor, Reference
+    from farm.registry.credentials import Credentials
+    from farm.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +32,10 @@ class SignTarget:
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """What a tag is signed to be: digest (sha256:HEX) and size in bytes; and by whom."""
+    """What a tag is signed to be: digest (sha256:HEX) and size in bytes."""
 
     digest: str
     size: int
-    signed_by: str
-    """In the signer's own terms; with notary, the role."""
 
 
 class Signer(Protocol):
@@ -68,3 +68,15 @@ class Signer(Protocol):
 
     def command_line(self, target: SignTarget) -> Sequence[str]:
         """The command with which a person would sign a target."""
+
+
+def make_signer(settings: Settings, credentials: Credentials | None = None) -> Signer:
+    """The signer of this farm. Notary is the only one; the choice of another belongs here.
+
+    Args:
+        settings: keys, servers and time limits.
+        credentials: the registry logins, which notary takes too; None loads docker's when one is needed.
+    """
+    from farm.trust.notary.signer import NotarySigner  # noqa: PLC0415 - start-up time counts without signing, too
+
+    return NotarySigner(settings, credentials)

@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from farm.settings import FIELDS, SECRET_FILES, load_settings
-from farm.trust.notary.deadline import TrustDeadline
-from farm.trust.notary.openssl import openssl
+from farm.trust.notary.keys import openssl
+from farm.trust.notary.limits import TrustDeadline
 from lab.machine import ARCHES, ROOT
 from tests.support.clone import HOST, Clone
 

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from farm.errors import FarmError, InputError
 from farm.model import ARCHES, ArchImage, Descriptor, Job, PackageWork, Platform, Reference
-from farm.settings import BUILDERS, Secret, Settings, child_environment, load_settings
+from farm.settings import Secret, Settings, child_environment, load_settings
+from farm.syntax.setting_types import BUILDERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

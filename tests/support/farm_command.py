@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farm.private_farm.state_directory import StateDirectory
+from farm.system.locks import locked
 from tests.support.git_repos import git
 from tests.support.http import send
 
@@ -109,7 +110,7 @@ class Workspace:
     @contextmanager
     def held_up(self) -> Iterator[Workspace]:
         """Keep the private farm up between commands, once one has started it."""
-        with StateDirectory.at(Path(self.variables["FARM_STATE_DIR"])).use():
+        with locked(StateDirectory.at(Path(self.variables["FARM_STATE_DIR"])).users_lock, shared=True):
             yield self
 
     def write(self, package: str, **files: str) -> None:

@@ -17,7 +17,7 @@ from lab.machine import ROOT
 def loaded(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None, **environ: str) -> Settings:
     """The settings from a farm.yml, flags and variables alone."""
     config = tmp_path / "farm.yml"
-    config.write_text(text)
+    config.write_text(text, errors="surrogateescape")
     return load_settings(flags or {}, config=config, environ=environ)
 
 
@@ -86,125 +86,86 @@ def test_the_nearest_file_is_the_only_one_that_is_read(
     assert (made.org, made.lease) == ("near", Settings().lease)
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90.0), ("0.5", 0.5), ("30s", 30.0), ("5m", 300.0), ("4h", 14400.0), ("7d", 604800.0)],
+READ: dict[str, dict[str, object]] = {
+    "lease": {"90": 90.0, "0.5": 0.5, "30s": 30.0, "5m": 300.0, "4h": 14400.0, "7d": 604800.0},
+    "emulate": {"true": True, "Yes": True, "on": True, "1": True, "False": False, "no": False, "off": False},
+    "flower_port": {"65535": 65535},
+    "arches": {"amd64,arm64": ("amd64", "arm64")},
+    "build_args": dict.fromkeys(["A=1,B=x=y", '{"A": "1", "B": "x=y"}'], (("A", "1"), ("B", "x=y"))),
+    "builders": dict.fromkeys(["linux/arm64=far", '{"linux/arm64": "far"}'], (("linux/arm64", "far"),)),
+    "build_cache_to": {"'example.org/{name}:{arch}'": ("example.org/{name}:{arch}",)},
+    "sbom": {"true": "true", "no": None, "max": "max"},
+    "provenance": {"true": "min", "no": None, "max": "max", "min": "min"},
+}
+"""By setting: what is written, and what it means."""
+NOT_A_SIZE, NOT_A_NUMBER, NOT_A_PAIR = (
+    "must be bytes, such as 500MB or 20GiB",
+    "must be a whole number",
+    "must be KEY=VALUE",
 )
-def test_a_duration_is_in_seconds_or_has_a_unit(tmp_path: Path, text: str, seconds: float) -> None:
-    assert loaded(tmp_path, f"lease: {text}\n").lease == seconds
-    assert loaded(tmp_path, FARM_LEASE=text).lease == seconds
+REFUSED = {
+    "FARM_CONCURRENCY": {"many": NOT_A_NUMBER, "1.5": NOT_A_NUMBER, "0": "must be 1 or more"},
+    "FARM_FLOWER_PORT": {"many": NOT_A_NUMBER, "-3": "must be 1 or more", "65536": "must be 65535 or less"},
+    "FARM_LEASE": dict.fromkeys(
+        ["soon", "5w", "m"], "must be seconds, or a number with s, m, h or d, such as 90 or 4h"
+    )
+    | dict.fromkeys(["0", "-1", "inf", "nan", "1e30"], "must be more than 0, and at most 3650d"),
+    "FARM_CACHE_KEEP": dict.fromkeys(["much", "inf", "1e400", "5 stones", "MiB"], NOT_A_SIZE)
+    | {"-1": "must not be less than 0"},
+    "FARM_SIGN": {"maybe": "must be true or false"},
+    "FARM_BUILD_ARGS": dict.fromkeys(["A", "A=1,B", "=1"], NOT_A_PAIR)
+    | dict.fromkeys(["{", '{"A"'], f"{NOT_A_PAIR}, or a JSON object")
+    | {'{"A": 1}': "must be text, in quotes"},
+    "FARM_BUILDERS": {"arm64=far": "must be linux/ARCH=NAME"},
+    "FARM_BUILDER": {"kaniko": "must be one of auto, engine, buildx"},
+    "FARM_BUILD_CACHE_TO": {
+        "example.org/cache": "must contain {name} and {arch}, or builds would overwrite each other's cache"
+    },
+    "FARM_PROVENANCE": {"all": "must be min, max or false"},
+    "LINUXKIT_MIRROR": dict.fromkeys(
+        ["a.org=m", "ftp://m", "a.org=https://m?x", "a.org="],
+        "must be REGISTRY=http://... or REGISTRY=https://...",
+    ),
+}
+"""By variable: what is written, and why it is refused."""
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "value"),
+    [(name, text, value) for name, values in READ.items() for text, value in values.items()],
+)
+def test_a_value_means_the_same_in_the_file_and_in_a_variable(
+    tmp_path: Path, setting: str, text: str, value: object
+) -> None:
+    variable: dict[str, Any] = {f"FARM_{setting.upper()}": text.strip("'")}
+    assert getattr(loaded(tmp_path, f"{setting}: {text}\n"), setting) == value
+    assert getattr(loaded(tmp_path, **variable), setting) == value
 
 
 @pytest.mark.parametrize(
     ("variable", "text", "problem"),
-    [
-        ("FARM_CONCURRENCY", "many", "must be a whole number"),
-        ("FARM_FLOWER_PORT", "many", "must be a whole number"),
-        ("FARM_LEASE", "soon", "must be seconds, or a number with s, m, h or d, such as 90 or 4h"),
-        ("FARM_CACHE_KEEP", "much", "must be bytes, such as 500MB or 20GiB"),
-        ("FARM_CACHE_KEEP", "inf", "must be bytes, such as 500MB or 20GiB"),
-        ("FARM_BUILD_ARGS", "{", "must be KEY=VALUE, or a JSON object"),
-    ],
+    [(name, text, problem) for name, texts in REFUSED.items() for text, problem in texts.items()],
 )
-def test_the_error_says_what_a_number_must_be(tmp_path: Path, variable: str, text: str, problem: str) -> None:
+def test_an_invalid_value_is_refused_with_the_reason(
+    tmp_path: Path, variable: str, text: str, problem: str
+) -> None:
     given: dict[str, Any] = {variable: text}
     assert refusal(tmp_path, **given) == f"{variable}: invalid value {text!r}: {problem}"
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "soon", "5w", "m", "inf", "nan", "1e30", "true", "[1]"])
-def test_an_invalid_duration_is_refused(tmp_path: Path, text: str) -> None:
-    assert "lease: " in refusal(tmp_path, f"lease: {text}\n")
-
-
-@pytest.mark.parametrize("text", ["-1", "inf", "1e400", "5 stones", "MiB"])
-def test_an_invalid_size_is_refused(tmp_path: Path, text: str) -> None:
-    assert refusal(tmp_path, FARM_CACHE_KEEP=text).startswith(f"FARM_CACHE_KEEP: invalid value '{text}'")
-
-
-@pytest.mark.parametrize("text", ["0", "-3", "1.5", "many"])
-def test_an_invalid_count_is_refused(tmp_path: Path, text: str) -> None:
-    assert refusal(tmp_path, FARM_CONCURRENCY=text).startswith(f"FARM_CONCURRENCY: invalid value '{text}'")
-
-
-def test_a_port_above_65535_is_refused(tmp_path: Path) -> None:
-    assert "must be 65535 or less" in refusal(tmp_path, flags={"flower_port": "65536"})
-    assert loaded(tmp_path, flags={"flower_port": "65535"}).flower_port == 65535
-
-
-@pytest.mark.parametrize(
-    ("text", "value"),
-    [
-        ("true", True),
-        ("Yes", True),
-        ("on", True),
-        ("1", True),
-        ("False", False),
-        ("no", False),
-        ("off", False),
-    ],
-)
-def test_a_boolean_has_its_usual_names(tmp_path: Path, text: str, value: bool) -> None:
-    assert loaded(tmp_path, FARM_EMULATE=text).emulate is value
-    assert loaded(tmp_path, f"emulate: {text}\n").emulate is value
-
-
-def test_an_invalid_boolean_is_refused(tmp_path: Path) -> None:
-    assert "must be true or false" in refusal(tmp_path, FARM_SIGN="maybe")
+def test_a_duration_that_is_no_number_is_refused(tmp_path: Path) -> None:
+    assert "lease: " in refusal(tmp_path, "lease: true\n")
+    assert "lease: " in refusal(tmp_path, "lease: [1]\n")
 
 
 def test_words_are_a_list_or_comma_separated(tmp_path: Path) -> None:
     wanted = ("amd64", "arm64")
     assert loaded(tmp_path, "arches: [amd64, arm64]\n").arches == wanted
-    assert loaded(tmp_path, "arches: amd64,arm64\n").arches == wanted
     assert loaded(tmp_path, FARM_ARCHES=" amd64 , arm64 ,").arches == wanted
 
 
 def test_a_farm_without_an_architecture_is_refused(tmp_path: Path) -> None:
     assert "must name an architecture" in refusal(tmp_path, "arches: []\n")
-
-
-def test_pairs_are_a_mapping_or_comma_separated(tmp_path: Path) -> None:
-    wanted = (("A", "1"), ("B", "x=y"))
-    assert loaded(tmp_path, "build-args: {A: '1', B: x=y}\n").build_args == wanted
-    assert loaded(tmp_path, FARM_BUILD_ARGS="A=1,B=x=y").build_args == wanted
-    assert loaded(tmp_path, FARM_BUILD_ARGS='{"A": "1", "B": "x=y"}').build_args == wanted
-
-
-@pytest.mark.parametrize("text", ["A", "A=1,B", "=1", '{"A": 1}', '{"A"'])
-def test_an_invalid_pair_is_refused(tmp_path: Path, text: str) -> None:
-    assert "FARM_BUILD_ARGS" in refusal(tmp_path, FARM_BUILD_ARGS=text)
-
-
-def test_a_builder_is_named_for_a_platform(tmp_path: Path) -> None:
-    wanted = (("linux/arm64", "far"),)
-    assert loaded(tmp_path, "builders: {linux/arm64: far}\n").builders == wanted
-    assert loaded(tmp_path, FARM_BUILDERS="linux/arm64=far").builders == wanted
-    assert "must be linux/ARCH=NAME" in refusal(tmp_path, FARM_BUILDERS="arm64=far")
-
-
-def test_an_unknown_builder_is_refused(tmp_path: Path) -> None:
-    assert "must be one of auto, engine, buildx" in refusal(tmp_path, "builder: kaniko\n")
-
-
-def test_a_cache_name_that_packages_would_share_is_refused(tmp_path: Path) -> None:
-    assert "must contain {name} and {arch}" in refusal(tmp_path, "build-cache-to: example.org/cache\n")
-    kept = loaded(tmp_path, "build-cache-to: 'example.org/{name}:{arch}'\n").build_cache_to
-    assert kept == ("example.org/{name}:{arch}",)
-
-
-@pytest.mark.parametrize(
-    ("text", "sbom", "provenance"),
-    [("true", "true", "min"), ("no", None, None), ("max", "max", "max"), ("'min'", "min", "min")],
-)
-def test_attestations_are_enabled_or_specified(
-    tmp_path: Path, text: str, sbom: str | None, provenance: str | None
-) -> None:
-    assert loaded(tmp_path, f"sbom: {text}\n").sbom == sbom
-    assert loaded(tmp_path, f"provenance: {text}\n").provenance == provenance
-
-
-def test_provenance_is_min_or_max(tmp_path: Path) -> None:
-    assert "must be min, max or false" in refusal(tmp_path, FARM_PROVENANCE="all")
 
 
 def test_a_home_directory_is_written_as_in_a_shell(tmp_path: Path) -> None:
@@ -238,18 +199,13 @@ def test_an_invalid_secret_is_not_shown(tmp_path: Path) -> None:
         ("org: a\nlease: 9\norg: b\n", "farm.yml:3: org: is given twice, first in line 1"),
         ("org: 2024-13-45\n", "bad YAML"),
         ("a: [\n", "bad YAML"),
+        ("org: \udcff\n", "bad YAML"),
     ],
 )
 def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, text: str, problem: str) -> None:
     answer = refusal(tmp_path, text)
     assert problem in answer
     assert answer.startswith(str(tmp_path / "farm.yml"))
-
-
-def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "farm.yml").write_bytes(b"org: \xff\xfe\n")
-    with pytest.raises(SettingsError, match="bad YAML"):
-        load_settings({}, config=tmp_path / "farm.yml", environ={})
 
 
 def test_a_missing_file_is_refused_where_it_was_named(tmp_path: Path) -> None:
@@ -277,42 +233,29 @@ def test_equal_secrets_are_equal_and_differ_from_their_text() -> None:
     assert Secret("a") != "a"
 
 
-def in_child(settings: Settings, monkeypatch: pytest.MonkeyPatch, cwd: Path, **parent: str) -> Settings:
-    """The settings that a child reads in a directory with another farm.yml."""
-    for key, value in parent.items():
-        monkeypatch.setenv(key, value)
-    monkeypatch.chdir(cwd)
-    return load_settings({}, environ=child_environment(settings))
-
-
 def test_a_child_has_exactly_the_settings_of_its_parent(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A flag with the default value overrides file and variables in the worker as well."""
     (tmp_path / "farm.yml").write_text("sign: false\norg: other\nsigning-passphrase: 'not for builders'\n")
-    foreign = {"DOCKER_CONTENT_TRUST_SERVER": "https://other", "FARM_LEASE": "9", "DOCKER_HOST": "unix:///x"}
-    wanted = replace(Settings(), engine="unix:///mine", build_args=(("GOFLAGS", "-a, -b"), ("EMPTY", "")))
-    assert in_child(wanted, monkeypatch, tmp_path, **foreign) == wanted
-
-
-def test_a_child_gets_no_secret_that_its_settings_lack(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    variables = (
-        "FARM_SIGNING_PASSPHRASE",
-        "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE",
-        "FARM_ROOT_PASSPHRASE",
-    )
-    for name in variables:
-        monkeypatch.setenv(name, "hush")
     monkeypatch.chdir(tmp_path)
-    assert "hush" not in child_environment(Settings()).values()
+    foreign = {"DOCKER_CONTENT_TRUST_SERVER": "https://other", "FARM_LEASE": "9", "DOCKER_HOST": "unix:///x"}
+    for key, value in foreign.items():
+        monkeypatch.setenv(key, value)
+    wanted = replace(Settings(), engine="unix:///mine", build_args=(("GOFLAGS", "-a, -b"), ("EMPTY", "")))
+    assert load_settings({}, environ=child_environment(wanted)) == wanted
 
 
-def test_a_child_inherits_other_variables_and_gets_extra_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_gets_other_and_extra_variables_and_no_secret_that_its_settings_lack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    secrets = "FARM_SIGNING_PASSPHRASE", "DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE", "FARM_ROOT_PASSPHRASE"
+    for name in secrets:
+        monkeypatch.setenv(name, "hush")
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy")
     made = child_environment(Settings(), {"FLOWER_PORT": "1"})
     assert (made["HTTPS_PROXY"], made["FLOWER_PORT"]) == ("http://proxy", "1")
+    assert "hush" not in made.values()
 
 
 def test_only_named_variables_are_read_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,32 +267,18 @@ def test_only_named_variables_are_read_from_the_environment(monkeypatch: pytest.
 def test_the_example_file_names_every_setting_with_its_default(tmp_path: Path) -> None:
     """Each commented key of config/farm.yml, uncommented, changes nothing."""
     lines = (ROOT / "config" / "farm.yml").read_text().splitlines()
-    keys = [
-        line[2:]
-        for line in lines
-        if line.startswith("# ") and line[2:].split(":")[0].replace("-", "_") in FIELDS
-    ]
-    assert {key.split(":")[0].replace("-", "_") for key in keys} == set(FIELDS)
-    assert yaml.safe_load("\n".join(keys))["org"] is None
-    assert loaded(tmp_path, "\n".join(keys)) == Settings()
+    keys = {line[2:].split(":")[0].replace("-", "_"): line[2:] for line in lines if line.startswith("# ")}
+    text = "\n".join(keys[name] for name in FIELDS)
+    assert yaml.safe_load(text)["org"] is None
+    assert loaded(tmp_path, text) == Settings()
 
 
 def test_the_farms_variables_override_linuxkits(tmp_path: Path) -> None:
-    linuxkit: dict[str, Any] = {
-        "LINUXKIT_PKG_ORG": "linuxkit",
-        "LINUXKIT_CACHE": "/cache",
-        "LINUXKIT_MIRROR": "a.org=http://m/x,https://all",
-    }
-    settings = loaded(tmp_path, **linuxkit)
+    linuxkit: dict[str, Any] = {"LINUXKIT_PKG_ORG": "linuxkit", "LINUXKIT_CACHE": "/cache"}
+    settings = loaded(tmp_path, LINUXKIT_MIRROR="a.org=http://m/x,https://all", **linuxkit)
     assert (settings.org, str(settings.cache)) == ("linuxkit", "/cache")
     assert settings.mirrors == (("a.org", "http://m/x"), ("*", "https://all"))
     assert loaded(tmp_path, **linuxkit, FARM_ORG="farm").org == "farm"
-
-
-@pytest.mark.parametrize("text", ["a.org=m", "ftp://m", "a.org=https://m?x", "a.org="])
-def test_an_invalid_mirror_is_refused(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsError):
-        loaded(tmp_path, LINUXKIT_MIRROR=text)
 
 
 def test_every_other_source_overrides_linuxkits_passphrase_command(tmp_path: Path) -> None:

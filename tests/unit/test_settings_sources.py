@@ -21,22 +21,28 @@ def settings(environ: Mapping[str, str], config: Path | None = None) -> Settings
     return load_settings({}, config=config or Path("/dev/null"), environ=environ)
 
 
-def test_a_secret_is_read_from_the_file_that_a_variable_names(tmp_path: Path) -> None:
-    (tmp_path / "broker").write_text("redis://:pw@host:6379/0\n")
-    assert settings({"FARM_BROKER_FILE": f"{tmp_path}/broker"}).broker == Secret("redis://:pw@host:6379/0")
-
-
-def test_a_file_named_by_a_variable_overrides_the_secret_in_farm_yml(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("from the file")
+def test_a_secret_in_a_file_that_a_variable_names_overrides_farm_yml(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from the file\n")
     (tmp_path / "farm.yml").write_text("flower-password: from farm.yml\n")
     found = settings({"FARM_FLOWER_PASSWORD_FILE": f"{tmp_path}/password"}, tmp_path / "farm.yml")
     assert found.flower_password == Secret("from the file")
 
 
-def test_a_secret_and_its_file_in_one_source_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"FARM_BROKER": "redis://b", "FARM_BROKER_FILE": "broker"}, "broker is given twice"),
+        ({"FARM_BROKER_FILE": "none"}, "FARM_BROKER_FILE: the file cannot be read"),
+        ({"FARM_ORG_FILE": "broker"}, "unknown setting FARM_ORG_FILE"),
+    ],
+)
+def test_a_file_without_a_secret_of_its_own_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "broker").write_text("redis://a")
-    with pytest.raises(SettingsError, match="broker is given twice"):
-        settings({"FARM_BROKER": "redis://b", "FARM_BROKER_FILE": f"{tmp_path}/broker"})
+    with pytest.raises(SettingsError, match=problem):
+        settings(environ)
 
 
 @pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe"])
@@ -45,16 +51,6 @@ def test_a_file_without_exactly_one_secret_is_refused_and_not_shown(tmp_path: Pa
     with pytest.raises(SettingsError) as refused:
         settings({"FARM_SIGNING_PASSPHRASE_FILE": f"{tmp_path}/secret"})
     assert "two" not in str(refused.value)
-
-
-def test_the_error_names_the_variable_of_a_missing_file(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="FARM_BROKER_FILE: the file cannot be read"):
-        settings({"FARM_BROKER_FILE": f"{tmp_path}/none"})
-
-
-def test_only_secrets_have_files() -> None:
-    with pytest.raises(SettingsError, match="unknown setting FARM_ORG_FILE"):
-        settings({"FARM_ORG_FILE": "/etc/org"})
 
 
 def test_paths_in_farm_yml_are_relative_to_its_folder(tmp_path: Path) -> None:

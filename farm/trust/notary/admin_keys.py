@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.errors import TrustDeniedError
-from farm.system.files import write_once
-from farm.system.private_directories import make_private
+from farm.system.files import make_private, write_once
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,11 +54,7 @@ def save_new_keys(work: Path, trust_dir: Path) -> None:
 
 
 def private_directory_of(trust_dir: Path) -> Path:
-    """The directory of the private keys, created if missing.
-
-    Raises:
-        TrustDeniedError: it cannot be created.
-    """
+    """The directory of the private keys, created if missing."""
     private = trust_dir / "private"
     try:
         make_private(private)

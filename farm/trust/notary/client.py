@@ -7,7 +7,7 @@ import re
 import signal
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,15 +15,15 @@ import pexpect
 
 from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret, environment
+from farm.system.files import temporary_directory
 from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, require
-from farm.trust.notary.directory import private_directory
 from farm.trust.notary.failures import error_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from farm.registry.credentials import Login
-    from farm.trust.notary.deadline import TrustDeadline
+    from farm.trust.notary.limits import TrustDeadline
 
 # The prompts of notary are in
 # https://github.com/theupdateframework/notary/blob/v0.7.0/passphrase/passphrase.go
@@ -45,7 +45,7 @@ Passphrases = Mapping[str, Sequence[Secret]]
 
 @dataclass(frozen=True, slots=True)
 class NotaryServer:
-    """A notary server, and the files with which this machine uses it."""
+    """A notary server, and how this machine uses it."""
 
     url: str
     """https://HOST[:PORT]."""
@@ -55,14 +55,10 @@ class NotaryServer:
     """A PEM file; None for the system's certificate authorities."""
     client: tuple[Path, Path] | None = None
     """Certificate and key with which this machine authenticates itself to the server."""
-
-
-@dataclass(frozen=True, slots=True)
-class ClientResult:
-    """The exit status of one run of the client, and all its output."""
-
-    status: int
-    output: str
+    login: Login | None = None
+    """The registry account, for notary's token service."""
+    timeout: float = 60.0
+    """Seconds that one operation may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +69,15 @@ class Notary:
     server: NotaryServer
     trust_dir: Path
     deadline: TrustDeadline
-    login: Login | None = None
     passphrases: Passphrases = field(default_factory=dict)
 
-    def attempt(self, *arguments: str) -> ClientResult:
-        """Run one command and answer its prompts; the caller checks the exit status.
+    def run(self, *arguments: str, expected: re.Pattern[str] | None = None) -> str | None:
+        """Run one command and answer its prompts; returns its output, None if it failed as expected.
 
         Raises:
             TrustDeniedError: it asks for a login, or for a passphrase that is unknown or wrong.
             TrustUnavailableError: the deadline passed; the client has been killed.
-            FarmError: the client is not installed.
+            TrustError: it failed otherwise; the kinds are those of `error_of`.
         """
         with _child(command(self.server, self.trust_dir, arguments), self._environment()) as child:
             try:
@@ -90,22 +85,11 @@ class Notary:
             except pexpect.TIMEOUT:
                 # No cause: it would show the terminal's buffer.
                 raise self.deadline.missed() from None
-        return ClientResult(child.exitstatus if child.exitstatus is not None else -1, output)
-
-    def run(self, *arguments: str) -> str:
-        """Run one command that must succeed, and return what it printed.
-
-        Raises:
-            TrustError: it failed; the kinds are those of `attempt` and `error_of`.
-        """
-        result = self.attempt(*arguments)
-        if result.status != 0:
-            raise self.error(result)
-        return result.output
-
-    def error(self, result: ClientResult) -> TrustError:
-        """The error for a run that failed."""
-        return error_of(result.output, self.gun, self.server.url)
+        if child.exitstatus == 0:
+            return output
+        if expected and expected.search(output):
+            return None
+        raise error_of(output, self.gun, self.server.url)
 
     def _environment(self) -> dict[str, str]:
         """The environment of the client; the login goes into it, so that no prompt asks for one.
@@ -113,8 +97,8 @@ class Notary:
         Almost nothing is inherited: NOTARY_* would override the passphrases, and ~/.notary/config.json the
         server: https://github.com/theupdateframework/notary/blob/v0.7.0/cmd/notary/main.go
         """
-        variables = environment(_INHERITED) | {"HOME": str(self.trust_dir)}
-        return variables | ({"NOTARY_AUTH": self.login.basic} if self.login else {})
+        variables, login = environment(_INHERITED) | {"HOME": str(self.trust_dir)}, self.server.login
+        return variables | ({"NOTARY_AUTH": login.basic} if login else {})
 
     def _converse(self, child: pexpect.spawn[str]) -> str:
         """Answer the client's prompts until it ends; returns its output."""
@@ -160,16 +144,17 @@ def command(server: NotaryServer, trust_dir: Path, arguments: Sequence[str]) -> 
 
 
 @contextmanager
-def open_client(
-    gun: str, server: NotaryServer, deadline: TrustDeadline, login: Login | None = None
-) -> Iterator[Notary]:
-    """The client with an empty trust directory, so that all it reports comes from the server.
-
-    Raises:
-        TrustError: as `private_directory`.
-    """
-    with private_directory(server.work, deadline) as trust_dir:
-        yield Notary(gun, server, trust_dir, deadline, login)
+def open_client(gun: str, server: NotaryServer, deadline: TrustDeadline) -> Iterator[Notary]:
+    """The client with an empty trust directory, so that all it reports comes from the server."""
+    directory = temporary_directory(
+        server.work, prefix="trust-", timeout=deadline.left(), busy=deadline.missed()
+    )
+    with ExitStack() as stack:
+        try:
+            trust_dir = stack.enter_context(directory)
+        except OSError as error:
+            raise TrustError(f"{server.work}: no trust directory can be made: {error.strerror}") from error
+        yield Notary(gun, server, trust_dir, deadline)
 
 
 @contextmanager

@@ -8,11 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError, TrustDeniedError, TrustError
-from farm.system.files import write_once
-from farm.system.private_directories import make_private
-from farm.trust.notary.deadline import TrustDeadline
-from farm.trust.notary.keys import ENCRYPTION, SigningKey, readable, wrong_passphrase_error
-from farm.trust.notary.openssl import openssl
+from farm.system.files import make_private, write_once
+from farm.trust.notary.keys import ENCRYPTION, SigningKey, openssl, use_key
+from farm.trust.notary.limits import TrustDeadline
 
 if TYPE_CHECKING:
     from farm.settings import Secret
@@ -36,11 +34,7 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
     """Make delegation.pem, an encrypted EC key, and its certificate delegation.crt.
 
     Existing files are kept: a second call, or one after a kill, completes the pair and changes nothing else.
-
-    Args:
-        directory: where the files go; created if missing, accessible to its owner only.
-        passphrase: encrypts the key; notary and docker refuse fewer than 8 characters.
-        timeout: seconds that it may take.
+    The directory is created if missing. Notary and docker refuse passphrases of fewer than 8 characters.
 
     Raises:
         TrustDeniedError: the passphrase is too short, or a key exists already and has another passphrase.
@@ -68,17 +62,9 @@ def certificate_of(key: SigningKey, deadline: TrustDeadline) -> str:
     """A self-signed certificate of the key, as PEM: the form in which `notary delegation add` takes keys.
 
     https://docs.docker.com/engine/security/trust/trust_delegation/
-
-    Raises:
-        TrustDeniedError: the key cannot be read, or its passphrase is wrong.
     """
     content = ["-days", str(_DAYS), "-subj", "/CN=LinuxKit farm delegation"]
-    with tempfile.TemporaryDirectory(prefix="farm-") as scratch, readable(key.path, Path(scratch)) as source:
-        options = ["-x509", "-new", "-sha256", "-key", str(source), "-passin", "stdin", *content]
-        result = openssl(["req", *options], deadline, [key.passphrase_line])
-    if result.returncode != 0:
-        raise wrong_passphrase_error(key)
-    return result.stdout
+    return use_key(key, ["req", "-x509", "-new", "-sha256", *content, "-key"], deadline)
 
 
 def _new_key(passphrase: Secret, deadline: TrustDeadline) -> str:

@@ -12,8 +12,10 @@ from dataclasses import dataclass
 
 from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
 
-_UNKNOWN = re.compile(r"does not have trust data for")
-_CONFLICT = re.compile(r"trust server rejected operation|could not rotate trust to a new trusted root")
+UNKNOWN = re.compile(r"does not have trust data for")
+"""The server has no trust data for the GUN."""
+CONFLICT = re.compile(r"trust server rejected operation|could not rotate trust to a new trusted root")
+"""The server rejected the publication, as it does when another client published first."""
 _INCOMPLETE = re.compile(r"Error getting (?P<role>[^\s:\"]+): (?P<why>[^\r\n\"]*)")
 _FATAL = re.compile(r"\* fatal: (.*)")
 
@@ -74,7 +76,7 @@ _FAILURES = (
         "the administrator allows one with `farm trust init`",
     ),
     Failure(
-        _UNKNOWN,
+        UNKNOWN,
         TrustError,
         "{gun} is not initialised on {server}",
         "the administrator does it once with `farm trust init`",
@@ -103,7 +105,7 @@ _FAILURES = (
         "{server} cannot be reached",
     ),
     Failure(
-        _CONFLICT,
+        CONFLICT,
         TrustUnavailableError,
         "{server} rejects what was published for {gun}",
         "another client may be publishing there; the server's log has the reason",
@@ -112,13 +114,7 @@ _FAILURES = (
 
 
 def error_of(output: str, gun: str, server: str) -> TrustError:
-    """The error for a failed run of the client.
-
-    Args:
-        output: all that the client printed, both streams.
-        gun: the repository.
-        server: URL of the notary server.
-    """
+    """The error for a failed run of the client; `output` has both its streams."""
     for failure in _FAILURES:
         match = failure.pattern.search(output)
         if match:
@@ -128,16 +124,6 @@ def error_of(output: str, gun: str, server: str) -> TrustError:
     fatal = _FATAL.findall(output)
     said = (fatal or output.split("\n") or [""])[-1].strip() or "it printed nothing"
     return TrustError(f"notary failed on {gun}: {said}")
-
-
-def is_unknown(output: str) -> bool:
-    """Whether the server has no trust data for the GUN."""
-    return bool(_UNKNOWN.search(output))
-
-
-def is_conflict(output: str) -> bool:
-    """Whether the server rejected the publication, as it does when another client published first."""
-    return bool(_CONFLICT.search(output))
 
 
 def incomplete_roles(output: str) -> dict[str, str]:

@@ -13,9 +13,10 @@ import json
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from farm.errors import TrustError
+from farm.system.locks import locked
 from farm.trust.notary.admin_keys import (
     StoredKey,
     copy_keys_for,
@@ -24,20 +25,16 @@ from farm.trust.notary.admin_keys import (
     stored_keys,
 )
 from farm.trust.notary.client import Notary, NotaryServer, open_client
-from farm.trust.notary.conflict_retry import until_true
-from farm.trust.notary.deadline import TrustDeadline
-from farm.trust.notary.directory import locked
-from farm.trust.notary.failures import is_conflict, is_unknown
+from farm.trust.notary.failures import CONFLICT, UNKNOWN
 from farm.trust.notary.keys import certified_key_id
+from farm.trust.notary.limits import TrustDeadline, until_true
 from farm.trust.notary.verify import RELEASES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from farm.registry.credentials import Login
     from farm.settings import Secret
-    from farm.trust.notary.client import Passphrases
 
 _KEY_ID = re.compile(r"\b[0-9a-f]{64}\b")
 
@@ -62,19 +59,6 @@ class Collection:
     delegated: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class _Delegation:
-    """What has to be set up: a role of a GUN, and the key that may sign for it."""
-
-    role: str
-    certificate: Path
-    key: str
-    """The id of the certificate's key."""
-    trust_dir: Path
-    """The administrator's."""
-    passphrases: Passphrases
-
-
 def initialise(
     gun: str,
     certificate: Path,
@@ -82,10 +66,7 @@ def initialise(
     *,
     trust_dir: Path,
     root_passphrase: Secret,
-    repository_passphrase: Secret | None = None,
     role: str = RELEASES,
-    login: Login | None = None,
-    timeout: float,
 ) -> tuple[InitialisationStep, ...]:
     """Make sure that a GUN exists and that a delegation key may sign for it; returns the steps taken.
 
@@ -99,56 +80,36 @@ def initialise(
         server: where to create the GUN.
         trust_dir: the administrator's keys (~/.docker/trust); root and targets keys are made if missing.
         root_passphrase: of the root key; new targets keys get the same one.
-        repository_passphrase: of targets keys that docker made with another passphrase.
         role: the delegation.
-        login: the registry account, for notary's token service.
-        timeout: seconds for all of it.
 
     Raises:
         TrustError: the GUN exists, and its targets key is not in `trust_dir`.
         TrustDeniedError: a passphrase is wrong or too short, or the login is refused.
         TrustUnavailableError: the server cannot be reached or does not answer.
     """
-    deadline = TrustDeadline.after(timeout, f"initialising {gun}")
-    passphrases = [root_passphrase, *([repository_passphrase] if repository_passphrase else [])]
-    answers = {"root": [root_passphrase], "targets": passphrases, "snapshot": passphrases}
-    key = certified_key_id(certificate, deadline)
-    delegation = _Delegation(role, certificate, key, trust_dir, answers)
+    deadline = TrustDeadline.after(server.timeout, f"initialising {gun}")
+    passphrases = {name: [root_passphrase] for name in ("root", "targets", "snapshot")}
+    delegate = certified_key_id(certificate, deadline)
     taken: list[InitialisationStep] = []
 
-    def attempt() -> bool:
-        with open_client(gun, server, deadline, login) as notary:
-            return _take_next_step(notary, delegation, taken)
+    def take_next_step() -> bool:
+        with open_client(gun, server, deadline) as reader:
+            step = next_step(gun, read_collection(reader, role), stored_keys(trust_dir), delegate)
+            notary = dataclasses.replace(reader, passphrases=passphrases)
+            if step and _take(step, notary, role, certificate, trust_dir):
+                taken.append(step)
+            return step is None
 
     private_directory_of(trust_dir)
-    with locked(trust_dir / "farm.lock", deadline):
-        until_true(attempt, f"{gun} could not be initialised on {server.url}")
+    with locked(trust_dir / "farm.lock", timeout=deadline.left(), busy=deadline.missed()):
+        until_true(take_next_step, f"{gun} could not be initialised on {server.url}")
     return tuple(taken)
-
-
-def _take_next_step(notary: Notary, delegation: _Delegation, taken: list[InitialisationStep]) -> bool:
-    """Take one step and add it to `taken`, unless another client published first; True if none is missing."""
-    collection = read_collection(notary, delegation.role)
-    step = next_step(notary.gun, collection, stored_keys(delegation.trust_dir), delegation.key)
-    if step and _take(step, notary, delegation):
-        taken.append(step)
-    return step is None
 
 
 def next_step(
     gun: str, collection: Collection | None, keys: Iterable[StoredKey], delegate: str
 ) -> InitialisationStep | None:
-    """The next step for a GUN; None when nothing is missing.
-
-    Args:
-        gun: its name.
-        collection: what the server has; None when it does not know the GUN.
-        keys: the administrator's.
-        delegate: id of the key that is to be allowed to sign.
-
-    Raises:
-        TrustError: somebody else initialised it.
-    """
+    """The next step for a GUN, whose collection is None when the server does not know it; None when done."""
     if collection is None:
         return InitialisationStep.CREATE
     local = {key.id for key in keys}
@@ -169,17 +130,14 @@ def read_collection(notary: Notary, role: str) -> Collection | None:
 
     The client prints no key ids of root, but it saves root.json, whose `signed.roles` has them:
     https://theupdateframework.github.io/specification/latest/#file-formats-root
-
-    Raises:
-        TrustError: as `farm.trust.notary.verify.read_signatures`.
     """
-    result = notary.attempt("delegation", "list", notary.gun)
-    if result.status != 0 and is_unknown(result.output):
+    output = notary.run("delegation", "list", notary.gun, expected=UNKNOWN)
+    if output is None:
         return None
-    if result.status != 0:
-        raise notary.error(result)
     root = json.loads((notary.trust_dir / "tuf" / notary.gun / "metadata" / "root.json").read_text())
-    return Collection(_ids(root, "targets"), _ids(root, "snapshot"), delegated_keys(result.output, role))
+    roles = root["signed"]["roles"]
+    targets, snapshot = (frozenset(roles[name]["keyids"]) for name in ("targets", "snapshot"))
+    return Collection(targets, snapshot, delegated_keys(output, role))
 
 
 def delegated_keys(output: str, role: str) -> frozenset[str]:
@@ -196,25 +154,15 @@ def delegated_keys(output: str, role: str) -> frozenset[str]:
     return frozenset(ids)
 
 
-def _ids(root: dict[str, Any], role: str) -> frozenset[str]:
-    return frozenset(root["signed"]["roles"][role]["keyids"])
-
-
-def _take(step: InitialisationStep, reader: Notary, delegation: _Delegation) -> bool:
+def _take(step: InitialisationStep, notary: Notary, role: str, certificate: Path, trust_dir: Path) -> bool:
     """Take a step; False when another client published first."""
-    notary = dataclasses.replace(reader, passphrases=delegation.passphrases)
-    copy_keys_for(notary.gun, delegation.trust_dir, notary.trust_dir)
-    if step is InitialisationStep.DELEGATE:
-        certificate = str(delegation.certificate.absolute())
-        words = ["delegation", "add", "-p", notary.gun, delegation.role, certificate, "--all-paths"]
-    else:
-        # This also publishes a new GUN. With a snapshot key on the server, publishers need no key but that of
-        # their delegation.
-        words = ["key", "rotate", notary.gun, "snapshot", "-r"]
+    copy_keys_for(notary.gun, trust_dir, notary.trust_dir)
     if step is InitialisationStep.CREATE:
         notary.run("init", notary.gun)
-        save_new_keys(notary.trust_dir, delegation.trust_dir)
-    result = notary.attempt(*words)
-    if result.status != 0 and not is_conflict(result.output):
-        raise notary.error(result)
-    return result.status == 0
+        save_new_keys(notary.trust_dir, trust_dir)
+    # This also publishes a new GUN. With a snapshot key on the server, publishers need no key but that of
+    # their delegation.
+    words = ["key", "rotate", notary.gun, "snapshot", "-r"]
+    if step is InitialisationStep.DELEGATE:
+        words = ["delegation", "add", "-p", notary.gun, role, str(certificate.absolute()), "--all-paths"]
+    return notary.run(*words, expected=CONFLICT) is not None

@@ -12,21 +12,20 @@ import hashlib
 import json
 import re
 import secrets
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError, TrustDeniedError, TrustError
-from farm.settings import Secret
-from farm.system.private_directories import make_private
-from farm.trust.notary.deadline import TrustDeadline
-from farm.trust.notary.openssl import openssl
+from farm.settings import Secret, environment
+from farm.system.files import make_private
+from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, decoded, require, run
+from farm.trust.notary.limits import TrustDeadline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
+    import subprocess
+    from collections.abc import Iterable, Sequence
 
 _PRIVATE = re.compile(r"-----BEGIN ([A-Z ]*PRIVATE KEY)-----\n.*?-----END \1-----\n?", re.DOTALL)
 _PUBLIC = re.compile(r"-----BEGIN PUBLIC KEY-----\n(.*?)-----END PUBLIC KEY-----", re.DOTALL)
@@ -53,23 +52,77 @@ class SigningKey:
     passphrase: Secret | None
     role: str = "targets/releases"
 
-    @property
-    def passphrase_line(self) -> Secret:
-        """What openssl reads from stdin: without any line, it would fail on a key that is not encrypted."""
-        return self.passphrase or Secret(secrets.token_hex(8))
+
+def openssl(
+    arguments: Sequence[str], deadline: TrustDeadline, answers: Iterable[Secret] = ()
+) -> subprocess.CompletedProcess[str]:
+    """Run one openssl command; `-passin stdin`, then `-passout stdin`, each read one of the answers.
+
+    Secrets go through stdin because other users can see command lines:
+    https://docs.openssl.org/master/man1/openssl-passphrase-options/
+
+    Raises:
+        TrustUnavailableError: the deadline passed; the process has been killed.
+        FarmError: openssl is not installed.
+    """
+    require("openssl", *TIE_PROGRAM)
+    lines = "".join(f"{secret.reveal()}\n" for secret in answers)
+    command = [*DIE_WITH_PARENT, "openssl", *arguments]
+    limit, late, variables = deadline.left(), deadline.missed(), environment(["PATH"])
+    return decoded(run(command, timeout=limit, late=late, given=lines.encode(), environment=variables))
+
+
+def use_key(
+    key: SigningKey,
+    arguments: Sequence[str],
+    deadline: TrustDeadline,
+    *,
+    scratch: Path | None = None,
+    new_passphrase: Secret | None = None,
+) -> str:
+    """What an openssl command prints; its last argument is the option that takes the file of the key.
+
+    Raises:
+        TrustDeniedError: the key cannot be read, or its passphrase is wrong.
+    """
+    # Without any line on stdin, openssl would fail on a key that is not encrypted.
+    answers = [key.passphrase or Secret(secrets.token_hex(8)), *([new_passphrase] if new_passphrase else [])]
+    with TemporaryDirectory(prefix="farm-", dir=scratch) as directory:
+        source = str(_readable(key.path, Path(directory)))
+        done = openssl([*arguments, source, "-passin", "stdin"], deadline, answers)
+    if done.returncode == 0:
+        return done.stdout
+    if key.passphrase is None:
+        raise TrustDeniedError(
+            f"{key.path}: the signing key is encrypted, and its passphrase is not set",
+            hint="set signing-passphrase-command, or FARM_SIGNING_PASSPHRASE",
+        )
+    raise TrustDeniedError(f"{key.path}: the passphrase of the signing key is wrong, or the file is damaged")
+
+
+def _readable(path: Path, directory: Path) -> Path:
+    """The key in a file that openssl can read: `path`, or a copy without the headers of notary and docker."""
+    try:
+        text = path.read_text().replace("\r\n", "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise TrustDeniedError(f"{path}: the signing key cannot be read: {error}") from error
+    block = private_block(text)
+    if block is None:
+        raise TrustDeniedError(f"{path}: contains no private key in PEM")
+    if block in text:
+        return path
+    # Notary and docker add headers to encrypted keys only, so the copy is never in the clear.
+    copy = directory / "source.pem"
+    copy.touch(mode=0o600)
+    copy.write_text(block)
+    return copy
 
 
 def key_id(public: str) -> str:
-    """The id of a key: the sha256 of its canonical JSON, with `private` set to null.
+    """The id of a public key in PEM: the sha256 of its canonical JSON, with `private` set to null.
 
     https://theupdateframework.github.io/specification/latest/#keyid, in notary's own form of the key:
     https://github.com/theupdateframework/notary/blob/v0.7.0/tuf/data/keys.go (TUFKey.ID)
-
-    Args:
-        public: the public key as PEM, such as openssl prints it.
-
-    Raises:
-        TrustError: it is neither an EC nor an RSA key.
     """
     found = _PUBLIC.search(public)
     body = "".join(found[1].split()) if found else ""
@@ -97,26 +150,16 @@ def notary_block(block: str, role: str) -> str:
 
 
 def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secret:
-    """Copy the key into a trust directory, encrypted with a new random passphrase.
+    """Copy the key into a trust directory, encrypted with a new random passphrase, which is returned.
 
     So only openssl sees the real passphrase, any key that openssl can read works, and nobody can open a copy
     that a killed process leaves behind.
-
-    Returns:
-        The passphrase of the copy.
-
-    Raises:
-        TrustDeniedError: the key cannot be read, or its passphrase is wrong.
     """
     private = trust_dir / "private"
     make_private(private)
-    passphrase = Secret(secrets.token_hex(32))
-    with readable(key.path, private) as source:
-        copy = private / "copy.pem"
-        options = ["-topk8", "-in", str(source), "-passin", "stdin", "-passout", "stdin", "-out", str(copy)]
-        answers = [key.passphrase_line, passphrase]
-        if openssl(["pkcs8", *options, *ENCRYPTION], deadline, answers).returncode != 0:
-            raise wrong_passphrase_error(key)
+    passphrase, copy = Secret(secrets.token_hex(32)), private / "copy.pem"
+    arguments = ["pkcs8", "-topk8", *ENCRYPTION, "-passout", "stdin", "-out", str(copy), "-in"]
+    use_key(key, arguments, deadline, scratch=private, new_passphrase=passphrase)
     public = openssl(["pkey", "-in", str(copy), "-passin", "stdin", "-pubout"], deadline, [passphrase])
     copy.write_text(notary_block(copy.read_text(), key.role))
     copy.rename(private / f"{key_id(public.stdout)}.key")
@@ -124,25 +167,12 @@ def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secr
 
 
 def check_key(key: SigningKey, *, timeout: float) -> None:
-    """Make sure that the key can be opened, before anything is built that it has to sign.
-
-    Raises:
-        TrustDeniedError: the key cannot be read, or its passphrase is wrong.
-    """
-    deadline = TrustDeadline.after(timeout, "opening the signing key")
-    with TemporaryDirectory(prefix="farm-") as scratch, readable(key.path, Path(scratch)) as source:
-        options = ["-in", str(source), "-passin", "stdin", "-noout"]
-        if openssl(["pkey", *options], deadline, [key.passphrase_line]).returncode != 0:
-            raise wrong_passphrase_error(key)
+    """Make sure that the key can be opened, before anything is built that it has to sign."""
+    use_key(key, ["pkey", "-noout", "-in"], TrustDeadline.after(timeout, "opening the signing key"))
 
 
 def certified_key_id(certificate: Path, deadline: TrustDeadline) -> str:
-    """The id of the key in an X.509 certificate.
-
-    Raises:
-        InputError: the file cannot be read.
-        TrustError: it contains no certificate in PEM, or its key is neither EC nor RSA.
-    """
+    """The id of the key in an X.509 certificate."""
     try:
         certificate.read_bytes()
     except OSError as error:
@@ -151,40 +181,3 @@ def certified_key_id(certificate: Path, deadline: TrustDeadline) -> str:
     if public.returncode != 0:
         raise TrustError(f"{certificate}: contains no X.509 certificate in PEM")
     return key_id(public.stdout)
-
-
-@contextmanager
-def readable(path: Path, directory: Path) -> Iterator[Path]:
-    """The key in a file that openssl can read: `path`, or a copy without the headers of notary and docker.
-
-    Raises:
-        TrustDeniedError: the file cannot be read, or contains no private key.
-    """
-    try:
-        text = path.read_text().replace("\r\n", "\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise TrustDeniedError(f"{path}: the signing key cannot be read: {error}") from error
-    block = private_block(text)
-    if block is None:
-        raise TrustDeniedError(f"{path}: contains no private key in PEM")
-    if block in text:
-        yield path
-        return
-    # Notary and docker add headers to encrypted keys only, so the copy is never in the clear.
-    source = directory / "source.pem"
-    source.touch(mode=0o600)
-    source.write_text(block)
-    try:
-        yield source
-    finally:
-        source.unlink()
-
-
-def wrong_passphrase_error(key: SigningKey) -> TrustDeniedError:
-    """The error for a key that openssl cannot open."""
-    if key.passphrase is None:
-        return TrustDeniedError(
-            f"{key.path}: the signing key is encrypted, and its passphrase is not set",
-            hint="set signing-passphrase-command, or FARM_SIGNING_PASSPHRASE",
-        )
-    return TrustDeniedError(f"{key.path}: the passphrase of the signing key is wrong, or the file is damaged")

@@ -104,7 +104,7 @@ def _assert_consistent(rig: Rig, package: Package, state: dict[str, Any]) -> Non
             assert image is not None
             assert members_of(index, arch) == image.descriptors == recorded[arch]
     server = NotaryServer(rig.lab.notary_url, rig.home / "trust", rig.lab.notary_ca)
-    signed = read_signatures([reference.name], server, timeout=60)[reference.name][str(reference.tag)]
+    signed = read_signatures([reference.name], server)[reference.name][str(reference.tag)]
     assert (signed.digest, signed.size) == (found.digest, found.size)
 
 

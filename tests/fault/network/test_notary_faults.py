@@ -49,7 +49,7 @@ def sign_another_tag(farm: Rig, package: Package) -> None:
     """Publish in a package's collection, as a client other than the farm."""
     key = SigningKey(farm.lab.signing_key, Secret(farm.lab.signing_passphrase))
     target = replace(OTHER, name=Reference.parse(package.reference).name)
-    sign_targets([target], key, server_of(farm), timeout=60)
+    sign_targets([target], key, server_of(farm))
 
 
 def test_signing_survives_every_temporary_fault_of_a_notary_server(farm: Rig, services: Services) -> None:
@@ -64,7 +64,7 @@ def test_signing_survives_every_temporary_fault_of_a_notary_server(farm: Rig, se
     assert down.hits == DOWN
     assert_published(farm, *packages.values())
     gun = Reference.parse(conflict.reference).name
-    signed = read_signatures([gun], server_of(farm), timeout=60)[gun]
+    signed = read_signatures([gun], server_of(farm))[gun]
     assert signed.keys() == {conflict.tag, OTHER.tag}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,37 @@ from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.initialise import InitialisationStep
 from farm.trust.notary.initialise import initialise as initialise_gun
 from farm.trust.notary.keys import SigningKey
+from farm.trust.notary.sign_targets import sign_targets
+from farm.trust.notary.verify import read_signatures
+from farm.trust.signer import Signature, SignTarget
 
-TIMEOUT = 60.0
 NewGun = Callable[[], str]
 Initialise = partial[tuple[InitialisationStep, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A GUN, its server, and a key that signs for it."""
+
+    gun: str
+    server: NotaryServer
+    key: SigningKey
+
+    def target(self, tag: str = "v1", content: str = "index") -> SignTarget:
+        """The target that signs a tag to be an index with that content."""
+        digest = hashlib.sha256(content.encode()).hexdigest()
+        return SignTarget(self.gun, tag, f"sha256:{digest}", len(content))
+
+    def sign(self, *targets: SignTarget, key: SigningKey | None = None) -> None:
+        """Sign these targets, or v1 if there are none."""
+        sign_targets(targets or [self.target()], key or self.key, self.server)
+
+    def signed(self) -> dict[str, Signature]:
+        return read_signatures([self.gun], self.server)[self.gun]
+
+    def through(self, **changes: Any) -> Repository:
+        """The same repository, through a server that differs."""
+        return replace(self, server=replace(self.server, **changes))
 
 
 @pytest.fixture
@@ -57,23 +86,18 @@ def initialise(lab: Any, certificate: Path, server: NotaryServer, admin: Path) -
         server=server,
         trust_dir=admin,
         root_passphrase=Secret(lab.root_passphrase),
-        timeout=TIMEOUT,
     )
 
 
 @pytest.fixture
-def make_gun(new_gun: NewGun, initialise: Initialise) -> NewGun:
-    """Makes GUNs for which the key may sign."""
-
-    def make() -> str:
-        gun = new_gun()
-        initialise(gun)
-        return gun
-
-    return make
+def new(new_gun: NewGun, server: NotaryServer, key: SigningKey) -> Repository:
+    """A repository that no server knows."""
+    return Repository(new_gun(), server, key)
 
 
 @pytest.fixture
-def gun(make_gun: NewGun) -> str:
-    """A GUN for which the key may sign."""
-    return make_gun()
+def repository(new_gun: NewGun, server: NotaryServer, key: SigningKey, initialise: Initialise) -> Repository:
+    """A repository for which the key may sign."""
+    made = Repository(new_gun(), server, key)
+    initialise(made.gun)
+    return made

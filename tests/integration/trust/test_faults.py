@@ -22,13 +22,11 @@ from urllib3 import encode_multipart_formdata
 from farm.errors import FarmError, TrustDeniedError, TrustError, TrustUnavailableError
 from farm.registry.credentials import Login
 from farm.settings import Secret
-from farm.trust.notary.client import NotaryServer, open_client
-from farm.trust.notary.deadline import TrustDeadline
-from farm.trust.notary.initialise import initialise as initialise_gun
-from farm.trust.notary.sign_targets import sign_targets
-from farm.trust.notary.verify import read_signatures
-from farm.trust.signer import SignTarget
+from farm.system.locks import locked
+from farm.trust.notary.client import open_client
+from farm.trust.notary.limits import TrustDeadline
 from lab.process import free_port
+from tests.support.farm_command import wait_until
 from tests.support.http import send
 from tests.support.proxy.http import http_proxy
 from tests.support.proxy.tcp import proxy
@@ -36,18 +34,14 @@ from tests.support.proxy.tcp import proxy
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
+    from farm.trust.notary.client import NotaryServer
     from farm.trust.notary.keys import SigningKey
     from lab.lab import Lab
-    from tests.integration.trust.conftest import Initialise, NewGun
+    from tests.integration.trust.conftest import Initialise, NewGun, Repository
     from tests.support.proxy.http import Exchange
     from tests.support.proxy.tripwire import Tripwire
 
-TIMEOUT = 60.0
 NOBODY = f"https://localhost:{free_port()}"
-
-
-def target(gun: str, tag: str = "v1") -> SignTarget:
-    return SignTarget(gun, tag, f"sha256:{'ab' * 32}", 7)
 
 
 @contextlib.contextmanager
@@ -82,128 +76,120 @@ def processes(word: str) -> list[str]:
     return [line for line in found if word in line]
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        threading.Event().wait(0.01)
-
-
 def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stalled: Tripwire) -> None:
     """Run an action in a process of its own, and kill the process when the connection stalls."""
     process = multiprocessing.get_context("spawn").Process(target=action, kwargs=arguments)
     process.start()
-    wait_for(lambda: stalled.tripped or not process.is_alive())
+    wait_until(lambda: stalled.tripped or not process.is_alive())
     process.kill()
     process.join()
 
 
 def test_a_server_that_is_down_is_reported_as_unavailable(
-    gun: str, key: SigningKey, server: NotaryServer
+    repository: Repository,
 ) -> None:
-    down = dataclasses.replace(server, url=NOBODY)
+    down = repository.through(url=NOBODY)
     with pytest.raises(TrustUnavailableError, match="connection refused"):
-        sign_targets([target(gun)], key, down, timeout=TIMEOUT)
+        down.sign()
+    # A signature that was read before does not count.
+    repository.sign()
     with pytest.raises(TrustUnavailableError, match="connection refused"):
-        read_signatures([gun], down, timeout=TIMEOUT)
+        down.signed()
 
 
-def test_signatures_that_were_read_before_do_not_count_when_the_server_is_down(
-    gun: str, key: SigningKey, server: NotaryServer
-) -> None:
-    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
-    with pytest.raises(TrustUnavailableError):
-        read_signatures([gun], dataclasses.replace(server, url=NOBODY), timeout=TIMEOUT)
-
-
-def test_a_silent_server_ends_at_the_deadline_and_no_client_process_remains(
-    gun: str, key: SigningKey, server: NotaryServer
-) -> None:
-    with stalling(server.url, 0) as (url, _):
+def test_a_silent_server_ends_at_the_deadline_and_no_client_process_remains(repository: Repository) -> None:
+    with stalling(repository.server.url, 0) as (url, _):
         begun = time.monotonic()
         with pytest.raises(TrustUnavailableError, match=r"took longer than 0\.5 s"):
-            sign_targets([target(gun)], key, dataclasses.replace(server, url=url), timeout=0.5)
+            repository.through(url=url, timeout=0.5).sign()
         assert time.monotonic() - begun < 3
         assert processes(url) == []
 
 
-def test_a_certificate_of_an_unknown_ca_names_the_setting(
-    gun: str, server: NotaryServer, certificate: Path
+@pytest.mark.parametrize("ca", ["of-another.crt", "none"])
+def test_a_ca_that_cannot_be_used_names_the_setting(
+    repository: Repository, certificate: Path, tmp_path: Path, ca: str
 ) -> None:
+    (tmp_path / "of-another.crt").write_bytes(certificate.read_bytes())
     with pytest.raises(TrustError, match="notary-ca") as caught:
-        read_signatures([gun], dataclasses.replace(server, ca=certificate), timeout=TIMEOUT)
+        repository.through(ca=tmp_path / ca).signed()
     assert not caught.value.retryable
 
 
-def test_a_missing_ca_file_names_the_setting(gun: str, server: NotaryServer, tmp_path: Path) -> None:
-    with pytest.raises(TrustError, match="notary-ca"):
-        read_signatures([gun], dataclasses.replace(server, ca=tmp_path / "none"), timeout=TIMEOUT)
+def test_a_place_that_cannot_be_written_is_an_explained_error(new: Repository) -> None:
+    with pytest.raises(TrustError, match="no trust directory can be made"):
+        new.through(work=Path("/proc/farm")).signed()
+
+
+def test_a_lock_that_stays_taken_ends_at_the_deadline(new: Repository) -> None:
+    new.server.work.mkdir()
+    with (
+        locked(new.server.work / ".lock"),
+        pytest.raises(TrustUnavailableError, match=r"longer than 0\.05 s"),
+    ):
+        new.through(timeout=0.05).signed()
 
 
 @pytest.mark.parametrize("status", [200, 401])
 def test_a_refused_login_is_an_error_and_only_the_token_service_has_seen_it(
-    lab: Lab, server: NotaryServer, status: int
+    lab: Lab, new: Repository, status: int
 ) -> None:
     login = Login("maintainer", Secret("hunter22"))
     with (
         token_server(lab, status) as (url, logins),
         pytest.raises(TrustDeniedError, match="refuses the login"),
     ):
-        read_signatures(["localhost:5000/a"], NotaryServer(url, server.work), timeout=TIMEOUT, login=login)
+        new.through(url=url, login=login).signed()
     shown = f"Basic {base64.b64encode(b'maintainer:hunter22').decode()}"
     assert shown in logins or status == 401
 
 
 def test_expired_signatures_are_not_reported_as_missing_and_the_next_signing_renews_them(
-    gun: str, key: SigningKey, server: NotaryServer
+    repository: Repository,
 ) -> None:
-    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
-    expire(gun, key, server)
+    repository.sign()
+    expire(repository)
 
     def expired() -> bool:
         try:
-            read_signatures([gun], server, timeout=TIMEOUT)
+            repository.signed()
         except TrustError as error:
             return "have expired" in str(error)
         return False
 
-    wait_for(expired)
-    sign_targets([target(gun, "v2")], key, server, timeout=TIMEOUT)
-    assert read_signatures([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
+    wait_until(expired)
+    repository.sign(repository.target("v2"))
+    assert repository.signed().keys() == {"v1", "v2"}
 
 
 @pytest.mark.parametrize("chunks", [0, 2, 4, 6, 9, 12, 15, 18, 22, 26])
-def test_a_signing_killed_at_any_point_does_not_block_the_next(
-    gun: str, key: SigningKey, server: NotaryServer, chunks: int
-) -> None:
-    with stalling(server.url, chunks) as (url, stalled):
-        slow = dataclasses.replace(server, url=url)
-        arguments = {"targets": [target(gun)], "key": key, "server": slow, "timeout": TIMEOUT}
-        run_and_kill(sign_targets, arguments, stalled)
-        wait_for(lambda: not processes(url))
-    sign_targets([target(gun, "v2")], key, server, timeout=TIMEOUT)
-    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
-    assert read_signatures([gun], server, timeout=TIMEOUT)[gun].keys() == {"v1", "v2"}
-    assert [path.name for path in server.work.iterdir()] == [".lock"]
+def test_a_signing_killed_at_any_point_does_not_block_the_next(repository: Repository, chunks: int) -> None:
+    with stalling(repository.server.url, chunks) as (url, stalled):
+        run_and_kill(repository.through(url=url).sign, {}, stalled)
+        wait_until(lambda: not processes(url))
+    repository.sign(repository.target("v2"))
+    repository.sign()
+    assert repository.signed().keys() == {"v1", "v2"}
+    assert [path.name for path in repository.server.work.iterdir()] == [".lock"]
 
 
 @pytest.mark.parametrize("chunks", [0, 2, 5, 8, 11, 14, 17, 20, 24, 28, 32])
 def test_an_initialisation_killed_at_any_point_is_completed_by_the_next(
-    initialise: Initialise, key: SigningKey, server: NotaryServer, tmp_path: Path, chunks: int
+    initialise: Initialise, new: Repository, tmp_path: Path, chunks: int
 ) -> None:
-    gun = f"localhost:5000/{tmp_path.name.lower()}"
-    with stalling(server.url, chunks) as (url, stalled):
-        slow = {"server": dataclasses.replace(server, url=url), "trust_dir": tmp_path / "admin"}
-        run_and_kill(initialise_gun, {**initialise.keywords, **slow, "gun": gun}, stalled)
-    initialise(gun, trust_dir=tmp_path / "admin")
-    sign_targets([target(gun)], key, server, timeout=TIMEOUT)
-    assert initialise(gun, trust_dir=tmp_path / "admin") == ()
+    own = {"gun": new.gun, "trust_dir": tmp_path / "admin"}
+    with stalling(new.server.url, chunks) as (url, stalled):
+        run_and_kill(initialise, {**own, "server": new.through(url=url).server}, stalled)
+    initialise(**own)
+    new.sign()
+    assert initialise(**own) == ()
 
 
 def test_no_secret_appears_in_any_command_line(
-    new_gun: NewGun, initialise: Initialise, key: SigningKey, server: NotaryServer, tmp_path: Path
+    new: Repository, initialise: Initialise, tmp_path: Path
 ) -> None:
     login = Login("maintainer", Secret("a-registry-password"))
+    with_login = new.through(login=login)
     seen: set[str] = set()
     over = threading.Event()
 
@@ -214,46 +200,47 @@ def test_no_secret_appears_in_any_command_line(
     watcher = threading.Thread(target=watch)
     watcher.start()
     try:
-        gun = new_gun()
-        initialise(gun, trust_dir=tmp_path / "admin", login=login)
-        sign_targets([target(gun)], key, server, login=login, timeout=TIMEOUT)
+        initialise(new.gun, trust_dir=tmp_path / "admin", server=with_login.server)
+        with_login.sign()
     finally:
         over.set()
         watcher.join()
     assert any("addhash" in line for line in seen)
     assert any("openssl pkcs8" in line for line in seen)
-    assert key.passphrase is not None
+    assert new.key.passphrase is not None
     root: Secret = initialise.keywords["root_passphrase"]
-    secrets = [key.passphrase.reveal(), root.reveal(), login.password.reveal(), login.basic]
+    secrets = [new.key.passphrase.reveal(), root.reveal(), login.password.reveal(), login.basic]
     assert not [line for line in seen if any(secret in line for secret in secrets)]
 
 
 def test_no_passphrase_is_echoed_by_the_terminal(new_gun: NewGun, server: NotaryServer) -> None:
+    deadline = TrustDeadline.after(60.0, "the test")
     secret = Secret("seen-by-nobody")
     answers = {role: [secret] for role in ("root", "targets", "snapshot")}
     for _ in range(20):
-        with open_client(new_gun(), server, TrustDeadline.after(TIMEOUT, "the test")) as client:
-            outcome = dataclasses.replace(client, passphrases=answers).attempt("init", client.gun)
-        assert outcome.status == 0
-        assert secret.reveal() not in outcome.output
+        with open_client(new_gun(), server, deadline) as client:
+            output = dataclasses.replace(client, passphrases=answers).run("init", client.gun)
+        assert output is not None
+        assert secret.reveal() not in output
 
 
 def test_the_error_for_a_missing_program_names_the_package_to_install(
-    gun: str, key: SigningKey, server: NotaryServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FarmError, match="apt-get install notary"):
-        sign_targets([target(gun)], key, server, timeout=TIMEOUT)
+        repository.sign()
 
 
-def expire(gun: str, key: SigningKey, server: NotaryServer) -> None:
+def expire(repository: Repository) -> None:
     """Publish the current targets so that they expire in two seconds; the server refuses expired ones."""
-    url, tls = f"{server.url}/v2/{gun}/_trust/tuf/", ssl.create_default_context(cafile=server.ca)
+    server = repository.server
+    url, tls = f"{server.url}/v2/{repository.gun}/_trust/tuf/", ssl.create_default_context(cafile=server.ca)
     metadata = send("GET", f"{url}targets/releases.json", tls=tls).json()
     metadata["signed"]["version"] += 1
     ends = datetime.now(UTC) + timedelta(seconds=2)
     metadata["signed"]["expires"] = ends.strftime("%Y-%m-%dT%H:%M:%SZ")
-    signed = signature(compact(metadata["signed"]), key)
+    signed = signature(compact(metadata["signed"]), repository.key)
     metadata["signatures"][0]["sig"] = base64.b64encode(signed).decode()
     part = ("targets/releases", compact(metadata), "application/octet-stream")
     body, content_type = encode_multipart_formdata({"files": part})

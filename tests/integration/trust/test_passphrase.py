@@ -11,7 +11,7 @@ import pytest
 
 from farm.errors import SettingsError, TrustDeniedError, TrustUnavailableError
 from farm.settings import Secret
-from farm.trust.notary.passphrase import passphrase_of
+from farm.trust.notary.configure import passphrase_of
 
 
 def shell(script: str) -> str:

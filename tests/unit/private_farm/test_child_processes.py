@@ -21,24 +21,24 @@ from farm.private_farm.child_processes import (
     worker_child,
     worker_command,
 )
+from farm.private_farm.state_directory import StateDirectory
 from farm.system.processes import stop_with_parent
 from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_ENVIRONMENT = {"PATH": os.defpath}
+    NewChild = Callable[[str], Child]
 
 
 @pytest.fixture
-def new_child(tmp_path: Path) -> Iterator[Callable[..., Child]]:
+def new_child(tmp_path: Path) -> Iterator[NewChild]:
     """A function that starts children that run a line of shell; none outlives the test."""
     made: list[Child] = []
 
     def make(line: str) -> Child:
-        made.append(
-            Child(f"child{len(made)}", ["sh", "-c", line], tmp_path / f"{len(made)}.log", _ENVIRONMENT)
-        )
+        name = f"child{len(made)}"
+        made.append(Child(name, ["sh", "-c", line], tmp_path / f"{name}.log", {"PATH": os.defpath}))
         made[-1].start()
         return made[-1]
 
@@ -53,50 +53,45 @@ def ended(child: Child) -> Child:
     return child
 
 
-def test_the_output_of_a_child_goes_to_its_log(new_child: Callable[..., Child]) -> None:
+def assert_not_started_again(child: Child) -> None:
+    before = child.process
+    child.revive()
+    assert child.process is before
+
+
+def test_the_output_of_a_child_goes_to_its_log(new_child: NewChild, tmp_path: Path) -> None:
     child = ended(new_child("echo one; echo two >&2"))
     assert child.log.read_text() == "one\ntwo\n"
     assert child.last_line() == "two"
-
-
-def test_a_child_without_output_has_no_last_line(tmp_path: Path) -> None:
     assert Child("c", ["true"], tmp_path / "none.log", {}).last_line() == ""
 
 
-def test_a_child_that_ended_is_started_again_with_growing_pauses(new_child: Callable[..., Child]) -> None:
+def test_a_child_that_ended_is_started_again_with_growing_pauses(new_child: NewChild) -> None:
     child = ended(new_child("echo up"))
     child.revive()
     assert child.log.read_text().count("up") <= 2
     assert child.failures == 1
     ended(child)
-    before = child.process
-    child.revive()
-    assert child.process is before
     assert child.not_before > time.monotonic()
+    assert_not_started_again(child)
 
 
-def test_a_running_child_is_not_started_again(new_child: Callable[..., Child]) -> None:
+def test_a_running_child_is_not_started_again(new_child: NewChild) -> None:
     child = new_child("exec sleep 60")
-    before = child.process
-    child.revive()
-    assert child.process is before
+    assert_not_started_again(child)
     assert child.running
 
 
-def test_stop_lets_each_child_finish(new_child: Callable[..., Child]) -> None:
+def test_stop_lets_a_child_finish_and_kills_one_that_does_not(
+    new_child: NewChild, monkeypatch: pytest.MonkeyPatch
+) -> None:
     polite = new_child("trap 'echo bye; exit 0' TERM; echo ready; while :; do sleep 0.05; done")
-    wait_until(lambda: "ready" in polite.log.read_text())
+    deaf = new_child("trap '' TERM; echo ready; while :; do sleep 0.05; done")
+    wait_until(lambda: all("ready" in child.log.read_text() for child in (polite, deaf)))
     stop([polite])
     assert polite.last_line() == "bye"
     assert not polite.running
-
-
-def test_stop_kills_a_child_that_does_not_finish(
-    new_child: Callable[..., Child], monkeypatch: pytest.MonkeyPatch
-) -> None:
     monkeypatch.setattr("farm.private_farm.child_processes.STOP_WAIT", 0.2)
-    deaf = new_child("trap '' TERM; echo ready; while :; do sleep 0.05; done")
-    wait_until(lambda: "ready" in deaf.log.read_text())
     stop([deaf])
     assert deaf.process is not None
     assert deaf.process.returncode == -signal.SIGKILL
@@ -117,18 +112,16 @@ def test_the_environment_of_a_child_is_not_shown(tmp_path: Path) -> None:
     assert "hush" not in repr(Child("c", [], tmp_path, {"FARM_SIGNING_PASSPHRASE": "hush"}))
 
 
-def test_the_error_of_a_worker_is_its_last_line_with_its_exit_code(new_child: Callable[..., Child]) -> None:
-    child = ended(new_child("echo starting; echo 'farm worker: the key cannot be opened'; exit 4"))
-    error = why_ended(child)
+def test_the_error_of_a_worker_is_its_last_line_with_its_exit_code_or_names_its_log(
+    new_child: NewChild,
+) -> None:
+    error = why_ended(ended(new_child("echo starting; echo 'farm worker: the key cannot be opened'; exit 4")))
     assert (error.exit_code, error.message) == (4, "the key cannot be opened")
-
-
-def test_the_error_of_a_worker_without_output_names_its_log(new_child: Callable[..., Child]) -> None:
-    child = ended(new_child("exit 77"))
-    error = why_ended(child)
+    silent = ended(new_child("exit 77"))
+    error = why_ended(silent)
     assert type(error) is FarmError
-    assert "child0 ended with status 77" in error.message
-    assert str(child.log) in str(error)
+    assert "child1 ended with status 77" in error.message
+    assert str(silent.log) in str(error)
 
 
 def test_the_command_line_of_a_worker_has_its_role_and_no_secret() -> None:
@@ -146,10 +139,10 @@ def test_without_redis_the_error_says_what_to_install(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(FarmError, match="redis-server is not installed"):
-        redis_child(tmp_path, tmp_path / "s", tmp_path / "l")
+        redis_child(StateDirectory(tmp_path))
 
 
 def test_the_private_redis_listens_on_no_port(tmp_path: Path) -> None:
-    words = " ".join(redis_child(tmp_path, tmp_path / "s", tmp_path / "l").command)
+    words = " ".join(redis_child(StateDirectory(tmp_path)).command)
     assert "--port 0" in words
     assert "--unixsocketperm 700" in words

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import pytest
 from farm.errors import EngineUnavailableError, SettingsError
 from farm.private_farm.state_directory import StateDirectory, fingerprint
 from farm.settings import Secret, Settings
+from farm.system.locks import locked, try_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,38 +29,34 @@ def directory() -> Iterator[StateDirectory]:
 def test_only_its_owner_can_enter_it(directory: StateDirectory) -> None:
     assert directory.directory.stat().st_mode & 0o777 == 0o700
     assert directory.logs.is_dir()
+    assert directory.broker.reveal() == f"unix://{directory.directory}/redis.sock"
 
 
-def test_a_path_that_is_too_long_for_a_socket_is_refused_at_once(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="is too long for a socket"):
-        StateDirectory.at(tmp_path / ("x" * 100))
-
-
-def test_a_directory_that_cannot_be_created_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("file").write_text("")
-    with pytest.raises(SettingsError, match="cannot be used"):
-        StateDirectory.at(Path("/proc/farm"))
+@pytest.mark.parametrize(
+    ("path", "problem"), [("x" * 100, "is too long for a socket"), ("/proc/farm", "cannot be used")]
+)
+def test_a_path_that_cannot_be_used_is_refused_at_once(path: str, problem: str) -> None:
+    with pytest.raises(SettingsError, match=problem):
+        StateDirectory.at(Path(path))
 
 
 def test_there_is_one_supervisor_at_a_time(directory: StateDirectory) -> None:
     assert not directory.has_supervisor()
-    lock = directory.become_supervisor()
+    lock = try_lock(directory.supervisor_lock)
     assert lock is not None
     assert directory.has_supervisor()
-    assert directory.become_supervisor() is None
+    assert try_lock(directory.supervisor_lock) is None
     os.close(lock)
     assert not directory.has_supervisor()
 
 
 def test_users_can_be_locked_out_only_when_the_last_one_has_left(directory: StateDirectory) -> None:
-    with directory.use():
-        with directory.use():
-            assert directory.lock_out_users() is None
-        assert directory.lock_out_users() is None
-    lock = directory.lock_out_users()
+    use = partial(locked, directory.users_lock, shared=True)
+    with use():
+        with use():
+            assert try_lock(directory.users_lock) is None
+        assert try_lock(directory.users_lock) is None
+    lock = try_lock(directory.users_lock)
     assert lock is not None
     os.close(lock)
 
@@ -69,15 +67,8 @@ def test_a_failure_reaches_the_commands_that_wait(directory: StateDirectory) -> 
     failure = directory.read_failure()
     assert isinstance(failure, EngineUnavailableError)
     assert str(failure) == "no engine answers (start one)"
-
-
-def test_a_half_written_failure_is_not_read(directory: StateDirectory) -> None:
     directory.failure.write_text('{"kind": "Farm')
-    assert directory.read_failure() is None
-
-
-def test_the_broker_is_the_redis_behind_the_socket(directory: StateDirectory) -> None:
-    assert directory.broker.reveal() == f"unix://{directory.directory}/redis.sock"
+    assert directory.read_failure() is None  # only half of it is written
 
 
 def test_a_fingerprint_covers_the_broker_and_the_workers_settings_and_holds_no_secret(

@@ -1,39 +1,44 @@
-"""The server, CA and key that the settings name."""
+"""The server, CA and key that the settings name, and files of an administrator that cannot be used."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from farm.errors import TrustDeniedError
+from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret, Settings
 from farm.trust.notary.configure import admin_trust_dir, notary_server, signing_key
-from farm.trust.notary.keys import SigningKey
+from farm.trust.notary.delegation import generate_delegation_key
+from farm.trust.notary.keys import SigningKey, certified_key_id
+from farm.trust.notary.limits import TrustDeadline
+
+CONFIGURED = "https://notary.example:4443"
 
 
-def test_docker_hub_has_its_own_notary_server() -> None:
-    assert notary_server(Settings(), "docker.io/linuxkit/foo").url == "https://notary.docker.io"
-
-
-def test_another_registry_is_its_own_notary_server_as_for_docker() -> None:
-    assert notary_server(Settings(), "registry.example:5000/foo").url == "https://registry.example:5000"
-
-
-def test_the_configured_server_overrides_both() -> None:
-    settings = Settings(notary_server="https://notary.example:4443/")
-    assert notary_server(settings, "docker.io/linuxkit/foo").url == "https://notary.example:4443"
-    assert notary_server(settings, "registry.example/foo").url == "https://notary.example:4443"
+@pytest.mark.parametrize(
+    ("settings", "gun", "url"),
+    [
+        (Settings(), "docker.io/linuxkit/foo", "https://notary.docker.io"),
+        (Settings(), "registry.example:5000/foo", "https://registry.example:5000"),
+        (Settings(notary_server=f"{CONFIGURED}/"), "docker.io/linuxkit/foo", CONFIGURED),
+        (Settings(notary_server=f"{CONFIGURED}/"), "registry.example/foo", CONFIGURED),
+    ],
+)
+def test_a_registry_is_its_own_notary_server_unless_it_is_dockers_or_another_is_set(
+    settings: Settings, gun: str, url: str
+) -> None:
+    assert notary_server(settings, gun).url == url
 
 
 def test_the_ca_that_docker_keeps_for_the_server_is_found(tmp_path: Path) -> None:
     ca = tmp_path / "tls" / "notary.example:4443" / "ca.crt"
     ca.parent.mkdir(parents=True)
     ca.touch()
-    settings = Settings(notary_server="https://notary.example:4443", docker_config=tmp_path)
+    settings = Settings(notary_server=CONFIGURED, docker_config=tmp_path)
     assert notary_server(settings, "a/b").ca == ca
-    named = Settings(notary_server=settings.notary_server, docker_config=tmp_path, notary_ca=Path("other"))
-    assert notary_server(named, "a/b").ca == Path("other")
+    assert notary_server(replace(settings, notary_ca=Path("other")), "a/b").ca == Path("other")
 
 
 def test_private_directories_stay_under_the_state_directory(tmp_path: Path) -> None:
@@ -58,3 +63,18 @@ def test_the_passphrase_comes_from_the_settings_or_the_command() -> None:
 
 def test_a_key_shows_no_passphrase() -> None:
     assert "open sesame" not in repr(SigningKey(Path("x"), Secret("open sesame")))
+
+
+@pytest.mark.parametrize("place", ["/proc/farm/keys", "/dev/null/keys"])
+def test_a_directory_that_cannot_hold_a_key_is_named(place: str) -> None:
+    with pytest.raises(InputError, match=f"^{place}: the key cannot be written there"):
+        generate_delegation_key(Path(place), Secret("long enough"))
+
+
+def test_a_missing_certificate_and_an_invalid_one_have_different_errors(tmp_path: Path) -> None:
+    deadline = TrustDeadline.after(60, "reading it")
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        certified_key_id(tmp_path / "none.crt", deadline)
+    (tmp_path / "some.crt").write_text("no certificate")
+    with pytest.raises(TrustError, match=r"contains no X\.509 certificate"):
+        certified_key_id(tmp_path / "some.crt", deadline)

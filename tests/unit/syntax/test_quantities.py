@@ -1,12 +1,10 @@
-"""Sizes: read as people write them, and shown in three digits."""
+"""Durations and sizes: read as people write them, and shown rounded."""
 
 from __future__ import annotations
 
 import pytest
 
-from farm.errors import SettingsError
-from farm.settings import load_settings
-from farm.syntax.sizes import format_bytes
+from farm.syntax.quantities import format_bytes, format_duration, read_bytes
 
 
 @pytest.mark.parametrize(
@@ -23,13 +21,13 @@ from farm.syntax.sizes import format_bytes
     ],
 )
 def test_a_size_is_read_with_and_without_a_unit(text: str, size: int) -> None:
-    assert load_settings({"disk_free": text}, environ={}).disk_free == size
+    assert read_bytes(text) == size
 
 
 @pytest.mark.parametrize("text", ["", "GiB", "5XB", "five", "-1", "1GiBi"])
-def test_an_invalid_size_is_refused_with_the_name_of_the_setting(text: str) -> None:
-    with pytest.raises(SettingsError, match="disk-free"):
-        load_settings({"disk_free": text}, environ={})
+def test_an_invalid_size_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="must"):
+        read_bytes(text)
 
 
 @pytest.mark.parametrize(
@@ -45,3 +43,11 @@ def test_an_invalid_size_is_refused_with_the_name_of_the_setting(text: str) -> N
 )
 def test_a_size_is_shown_in_three_digits(size: int, text: str) -> None:
     assert format_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (40, "40 s"), (89, "89 s"), (90, "2 min"), (540, "9 min"), (7200, "2 h")],
+)
+def test_a_duration_is_rounded_to_its_largest_unit(seconds: float, words: str) -> None:
+    assert format_duration(seconds) == words
