@@ -103,6 +103,9 @@ class RegistryError(FarmError):
 class RegistryUnavailableError(RegistryError):
     """The registry cannot be reached, or is overloaded or failing (429, 5xx)."""
 
+    pause: float | None = None
+    """Seconds after which the registry wants the request again, if it said so."""
+
 
 class RegistryDamagedError(RegistryError):
     """The registry's content does not match its digest; a proxy may have damaged it, and a retry may help."""

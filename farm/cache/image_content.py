@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import CacheError, RegistryError
-from farm.registry import oci
+from farm.registry import index, oci
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -36,7 +36,7 @@ def children(blobs: Blobs, blob: Descriptor) -> tuple[Descriptor, ...]:
     if blob.media_type not in (*oci.INDEXES, *oci.MANIFESTS):
         return ()
     with _as_cache_error(blob):
-        return oci.children(blob.media_type, blobs.read(blob))
+        return index.children(blob.media_type, blobs.read(blob))
 
 
 def read_json(blobs: Blobs, blob: Descriptor) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from farm.package.git import read_files
 from farm.package.read_packages import read_packages
 from farm.planning.decide import make_plan, refuse_unpushable
 from farm.planning.lookup import look_up
-from farm.registry.open_registry import open_registry
+from farm.registry.client import open_registry
 from farm.trust.choice import make_signer
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import pytest
 from farm.builders.depends_images import with_depends_images
 from farm.errors import TemporaryFullError
 from farm.model import DockerImages
-from farm.registry.open_registry import open_registry
+from farm.registry.client import open_registry
 from tests.integration.builders.conftest import tar
 from tests.support.small_disk import small_disk
 

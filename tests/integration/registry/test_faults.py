@@ -7,13 +7,13 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from farm.registry.transport import ATTEMPTS
 
 from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.publish_index import IndexPublication, put
 from farm.registry.published_images import arch_image, look_up_all, read_index
-from farm.registry.request_retry import ATTEMPTS
 from farm.system.deadline import Deadline
 from lab.process import free_port
 from tests.support.proxy.http_faults import (

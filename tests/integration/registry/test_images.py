@@ -10,11 +10,10 @@ import pytest
 
 from farm.errors import RegistryError
 from farm.model import DEFAULT_REGISTRY, Descriptor
-from farm.registry.describe import describe
 from farm.registry.index import Index
 from farm.registry.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
 from farm.registry.publish_index import IndexPublication
-from farm.registry.published_images import arch_image, look_up_all, read_index
+from farm.registry.published_images import arch_image, describe, look_up_all, read_index
 from farm.registry.transport import is_loopback
 from tests.support.values import digest
 

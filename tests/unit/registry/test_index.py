@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -11,6 +12,7 @@ from farm.model import Descriptor, Platform
 from farm.registry.index import (
     Index,
     assemble,
+    children,
     holds,
     is_attestation,
     members_of,
@@ -18,7 +20,15 @@ from farm.registry.index import (
     platforms,
     subject,
 )
-from farm.registry.oci import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
+from farm.registry.oci import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    ImageManifest,
+)
 from tests.support.values import attestation, descriptor, digest, image
 
 AMD, ARM = descriptor("amd", "amd64"), descriptor("arm", "arm64")
@@ -103,27 +113,29 @@ def test_the_body_is_an_oci_index_and_the_descriptor_matches_it() -> None:
     assert (named.digest, named.size) == (digest(index.body().decode()), len(index.body()))
 
 
-def test_a_docker_manifest_list_is_read_as_an_index() -> None:
-    text = json.dumps({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [AMD.to_json()]})
-    assert Index.parse(text.encode()) == Index((AMD,))
+@pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
+def test_an_index_or_a_docker_manifest_list_refers_to_its_members(media_type: str) -> None:
+    body = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": [AMD.to_json()]}).encode()
+    assert Index.parse(body) == Index((AMD,))
+    assert children(media_type, body) == (AMD,)
+
+
+@pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
+def test_a_manifest_refers_to_its_configuration_and_layers(media_type: str) -> None:
+    config, layer = Descriptor(OCI_CONFIG, digest("config"), 2), Descriptor(OCI_LAYER, digest("layer"), 3)
+    assert children(media_type, ImageManifest.body(config, [layer])) == (config, layer)
+
+
+def test_an_unknown_kind_of_manifest_is_refused() -> None:
+    """It may refer to blobs that nothing would copy."""
+    with pytest.raises(RegistryError, match=f"unsupported media type {re.escape(OCI_LAYER)}"):
+        children(OCI_LAYER, b"\x1f\x8b")
 
 
 @pytest.mark.parametrize(
     "body",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"manifests": null}',
-        b'{"manifests": {}}',
-        b'{"manifests": ""}',
-        b'{"manifests": [1]}',
-        b'{"manifests": [{}]}',
-        b'{"manifests": [], "annotations": [1]}',
-        b"\xff",
-    ],
+    [b"", b"{", b"[]", b"null", b"{}", b"\xff", b'{"manifests": [], "annotations": [1]}']
+    + [b'{"manifests": %s}' % value for value in (b"null", b"{}", b'""', b"[1]", b"[{}]")],
 )
 def test_an_invalid_index_is_an_error_and_never_an_empty_index(body: bytes) -> None:
     with pytest.raises(RegistryError, match="invalid index"):
