@@ -104,8 +104,7 @@ def proxy_for(url: str) -> str | None:
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - a registry on loopback needs none
 
     parts = urlsplit(url)
-    # NO_PROXY has IPv6 addresses without brackets.
-    host = parts.hostname or ""
+    host = parts.hostname or ""  # without brackets, as NO_PROXY has IPv6 addresses
     if proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
         return None
     proxies = getproxies()

@@ -155,7 +155,8 @@ class Description:
 def describe(registry: Registry, reference: Reference) -> Description:
     """Read an index and all its manifests, or a single manifest."""
     manifest = registry.existing(reference)
-    members, manifests = (manifest.descriptor,), [manifest]
+    members: tuple[Descriptor, ...] = (manifest.descriptor,)
+    manifests = [manifest]
     with naming(reference):
         if manifest.descriptor.media_type in INDEXES:
             members = Index.parse(manifest.body).manifests

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,31 +20,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    clients: set[tuple[str, int]]
-
-    def do_GET(self) -> None:
-        self.clients.add(self.client_address)
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @contextmanager
-def server() -> Iterator[tuple[str, set[tuple[str, int]]]]:
-    """The URL of an HTTP server, and the clients that connected to it."""
-    Handler.clients = set()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        httpd.daemon_threads = True
-        thread = threading.Thread(target=httpd.serve_forever)
+def server(
+    answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+) -> Iterator[tuple[str, list[bytes]]]:
+    """HOST:PORT of a server with one answer to everything, and the first request of each connection."""
+    first: list[bytes] = []
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            first.append(self.request.recv(65536))
+            self.request.sendall(answer)
+            while self.request.recv(65536):
+                self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as tcp:
+        tcp.daemon_threads = True
+        thread = threading.Thread(target=tcp.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}/", Handler.clients
-        httpd.shutdown()
+        yield f"127.0.0.1:{tcp.server_address[1]}", first
+        tcp.shutdown()
         thread.join()
 
 
@@ -66,10 +60,10 @@ def test_a_connection_is_reused_unless_it_was_idle(
 ) -> None:
     monkeypatch.setattr(connections, "_LONGEST_IDLE", idle)
     pool = new_pool()
-    with server() as (url, clients):
-        assert [get(pool, url) for _ in range(3)] == [b"ok"] * 3
+    with server() as (place, connected):
+        assert [get(pool, f"http://{place}/") for _ in range(3)] == [b"ok"] * 3
         pool.close()
-    assert len(clients) == expected
+    assert len(connected) == expected
 
 
 @pytest.fixture
@@ -116,21 +110,10 @@ def test_a_scheme_has_its_own_proxy_or_that_of_all(proxies: pytest.MonkeyPatch) 
 
 
 def test_a_proxy_gets_the_login_of_its_url(proxies: pytest.MonkeyPatch) -> None:
-    received: list[bytes] = []
-
-    def refuse(listener: socket.socket) -> None:
-        client, _ = listener.accept()
-        with client:
-            received.append(client.recv(65536))
-            client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=refuse, args=(listener,))
-        thread.start()
-        proxies.setenv("https_proxy", f"http://ann:p%40ss@127.0.0.1:{listener.getsockname()[1]}")
+    with server(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (place, received):
+        proxies.setenv("https_proxy", f"http://ann:p%40ss@{place}")
         with pytest.raises(HTTPError) as caught:
             get(new_pool(), "https://a.org/v2/", "a.org")
-        thread.join()
     assert isinstance(caught.value, ProxyError) or "403" in str(caught.value)
     assert received[0].startswith(b"CONNECT a.org:443 ")
     assert b"Proxy-Authorization: Basic YW5uOnBAc3M=\r\n" in received[0]
@@ -138,8 +121,8 @@ def test_a_proxy_gets_the_login_of_its_url(proxies: pytest.MonkeyPatch) -> None:
 
 def test_a_registry_without_tls_is_reached_directly(proxies: pytest.MonkeyPatch) -> None:
     proxies.setenv("http_proxy", "http://127.0.0.1:9")
-    with server() as (url, _):
-        assert get(new_pool(), url) == b"ok"
+    with server() as (place, _):
+        assert get(new_pool(), f"http://{place}/") == b"ok"
 
 
 def test_an_unsupported_proxy_is_an_error_of_the_settings(proxies: pytest.MonkeyPatch) -> None:

@@ -32,14 +32,14 @@ from farm.registry.oci import (
 from tests.support.values import attestation, descriptor, digest, image
 
 AMD, ARM = descriptor("amd", "amd64"), descriptor("arm", "arm64")
+ABOUT_AMD, ABOUT_ARM = attestation("a1", AMD), attestation("a2", ARM)
+PUBLISHED = Index((AMD, ARM, ABOUT_AMD, ABOUT_ARM))
 
 
 def test_a_new_image_replaces_only_the_old_one_and_its_attestation() -> None:
-    about_amd, about_arm = attestation("a1", AMD), attestation("a2", ARM)
-    published = Index((AMD, ARM, about_amd, about_arm))
     newer = descriptor("newer amd", "amd64")
-    index = assemble([image("amd64", newer, attestation("a3", newer))], published)
-    assert set(index.manifests) == {newer, ARM, attestation("a3", newer), about_arm}
+    index = assemble([image("amd64", newer, attestation("a3", newer))], PUBLISHED)
+    assert set(index.manifests) == {newer, ARM, attestation("a3", newer), ABOUT_ARM}
 
 
 def test_other_architectures_and_the_annotations_of_the_index_are_kept() -> None:
@@ -91,10 +91,7 @@ def test_missing_architectures_are_listed_in_the_requested_order() -> None:
 
 
 def test_the_members_of_an_architecture_are_its_image_and_the_attestations() -> None:
-    about_amd, about_arm = attestation("a1", AMD), attestation("a2", ARM)
-    index = Index((AMD, ARM, about_amd, about_arm))
-    assert members_of(index, "arm64") == (ARM, about_arm)
-    assert members_of(index, "s390x") == ()
+    assert (members_of(PUBLISHED, "arm64"), members_of(PUBLISHED, "s390x")) == ((ARM, ABOUT_ARM), ())
 
 
 def test_an_index_holds_an_image_only_together_with_its_attestations() -> None:
