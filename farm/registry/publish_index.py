@@ -59,7 +59,7 @@ class IndexPublication:
         # The first round has published what was built here; a later replacement of it is newer.
         later = replace(self, built=(), existing=(*self.existing, *self.built))
         for number in range(_ROUNDS):
-            pause = random.uniform(0, min(_FIRST_PAUSE * 2**number, _LONGEST_PAUSE))  # noqa: S311 - no secret
+            pause = random.uniform(0, min(_FIRST_PAUSE * 2 ** (number - 1), _LONGEST_PAUSE))  # noqa: S311 - no secret
             if number and (self.registry.deadline.passed or stop.wait(pause)):
                 break
             published = (later if number else self).publish_once(check_lease, sign)
