@@ -14,7 +14,7 @@ from farm.model import ArchImage, Descriptor, Platform, Reference, digest_of
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import Index
-from farm.registry.oci import OCI_INDEX, OCI_MANIFEST
+from farm.registry.oci import DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from farm.registry.published_images import PublishedImages, arch_image, look_up_all
 from lab.images import push_bytes
 from tests.support.proxy.http import HttpProxy, http_proxy
@@ -25,10 +25,7 @@ if TYPE_CHECKING:
 
     from lab.lab import Lab
 
-_CONFIGS = {
-    OCI_MANIFEST: "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json": "application/vnd.docker.container.image.v1+json",
-}
+_CONFIGS = {OCI_MANIFEST: OCI_CONFIG, DOCKER_MANIFEST: "application/vnd.docker.container.image.v1+json"}
 
 
 @dataclass(frozen=True)
