@@ -101,6 +101,9 @@ class RegistryError(FarmError):
 class RegistryUnavailableError(RegistryError, exit_code=3, retryable=True):
     """The registry cannot be reached, or is overloaded or failing (429, 5xx)."""
 
+    pause: float | None = None
+    """Seconds after which the registry wants the request again, if it said so."""
+
 
 class RegistryDamagedError(RegistryError, retryable=True):
     """The registry's content does not match its digest; a proxy may have damaged it, and a retry may help."""

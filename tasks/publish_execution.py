@@ -9,8 +9,8 @@ from celery.exceptions import Ignore
 
 from farm.errors import LeaseLostError
 from farm.model import PackageState
+from farm.registry.copies import prepare_release, release
 from farm.registry.publish_index import IndexPublication
-from farm.registry.release_tags import prepare_release, release
 from farm.scheduling import coordinator
 from farm.state import leases, transitions
 from farm.state.record_patches import PackagePatch

@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from farm.builders.docker_engine import Engine
-from farm.registry.open_registry import open_registry
+from farm.registry.client import open_registry
 from farm.state.store import Store
 from farm.trust.signer import make_signer
 

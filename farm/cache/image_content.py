@@ -15,7 +15,7 @@ from farm.cache.blobs import PIECE
 from farm.cache.compression import DAMAGED, open_uncompressed
 from farm.errors import CacheError, RegistryError
 from farm.model import digest_from_hex
-from farm.registry import oci
+from farm.registry import index, oci
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -40,7 +40,7 @@ def children(blobs: Blobs, blob: Descriptor) -> tuple[Descriptor, ...]:
     if blob.media_type not in (*oci.INDEXES, *oci.MANIFESTS):
         return ()
     with _as_cache_error(blob):
-        return oci.children(blob.media_type, blobs.read(blob))
+        return index.children(blob.media_type, blobs.read(blob))
 
 
 def walk(blobs: Blobs, root: Descriptor, depth: int = 0) -> Iterator[Descriptor]:

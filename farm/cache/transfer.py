@@ -13,8 +13,8 @@ from farm.cache.named_images import add_images, arch_root, as_oci_root, find_ima
 from farm.errors import CacheError, RegistryError
 from farm.model import ArchImage, Descriptor, Reference
 from farm.registry.blobs import CONCURRENT_BLOBS, BlobUpload, pull_blob, push_blob
-from farm.registry.index import assemble, members_of, platforms
-from farm.registry.oci import INDEXES, MANIFESTS, OCI_INDEX, children
+from farm.registry.index import assemble, children, members_of, platforms
+from farm.registry.oci import INDEXES, MANIFESTS, OCI_INDEX
 from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import look_up_all
 
@@ -71,9 +71,7 @@ def pull_all(cache: Cache, registry: Registry, reference: Reference) -> Descript
 
 def _pull(cache: Cache, registry: Registry, reference: Reference, root: Descriptor) -> None:
     """Store a manifest or index and everything below it, children first."""
-    manifest = registry.manifest(reference.with_digest(root.digest))
-    if manifest is None:
-        raise RegistryError(f"{reference.familiar}: its member {root.digest} is not in the registry")
+    manifest = registry.member(reference, root)
     below = children(root.media_type, manifest.body)
     for one in below:
         if one.media_type in (*INDEXES, *MANIFESTS):

@@ -77,7 +77,7 @@ def build_locally(
     """Build packages into the LinuxKit cache, and print the progress; returns the exit code."""
     from farm.cache.layout import Cache
     from farm.local_build.local_builder import LocalBuilder
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
 
     started = time.monotonic()
     packages, dependencies = _read_in_order(settings, directories, tags, options)

@@ -107,7 +107,7 @@ def import_(settings: Settings, file: str, new_name: str | None, as_json: bool) 
 def pull(settings: Settings, name: str) -> None:
     """Pull an image or a whole index from its registry into the cache."""
     from farm.cache.transfer import pull_all
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
 
     reference = Reference.parse(name).or_latest()
     with open_registry(settings, mirrored=True) as registry:
@@ -121,7 +121,7 @@ def pull(settings: Settings, name: str) -> None:
 def push(settings: Settings, name: str) -> None:
     """Push an image from the cache: each architecture's image, then the index. Signs nothing."""
     from farm.cache.transfer import push_all
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
 
     reference = Reference.parse(name).or_latest()
     with open_registry(settings) as registry:
@@ -195,7 +195,7 @@ def clean(settings: Settings, published_only: bool) -> None:
     from farm.cache.maintenance import prune as prune_cache
     from farm.cache.maintenance import remove
     from farm.cache.transfer import published_names
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
 
     cache = Cache(settings.cache)
     if published_only:

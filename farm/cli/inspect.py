@@ -12,7 +12,7 @@ from farm.cli.output import print_json
 if TYPE_CHECKING:
     from farm.model import Descriptor
     from farm.registry.credentials import Credentials
-    from farm.registry.describe import Description, ImageDescription
+    from farm.registry.published_images import Description, ImageDescription
     from farm.settings import Settings
     from farm.trust.signer import Signature
 
@@ -28,8 +28,8 @@ def command(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
     --no-sign does not ask the notary server.
     """
     from farm.model import Reference
-    from farm.registry.describe import describe
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
+    from farm.registry.published_images import describe
 
     parsed = Reference.parse(reference).or_latest()
     with open_registry(settings) as registry:

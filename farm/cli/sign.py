@@ -31,7 +31,7 @@ def command(settings: Settings, references: tuple[str, ...], only_print: bool, a
     farm sign linuxkit/foo:HASH linuxkit/foo:HASH-arm64
     farm sign --print linuxkit/foo:HASH
     """
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
     from farm.trust.signer import make_signer
 
     with open_registry(settings) as registry:

@@ -65,7 +65,7 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
     Do this once for each name, with the passphrase of the root key (FARM_ROOT_PASSPHRASE). The root and
     targets keys are kept in docker's trust directory. Repeating it changes nothing.
     """
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
 
     if settings.root_passphrase is None:
         raise SettingsError("the root key's passphrase is not set", hint="set FARM_ROOT_PASSPHRASE")

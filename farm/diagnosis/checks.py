@@ -11,7 +11,7 @@ from farm.builders.choice import check_builders, describe_builder, uses_buildx
 from farm.builders.docker_engine import Engine
 from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, internal_error
 from farm.model import Reference
-from farm.registry.open_registry import open_registry
+from farm.registry.client import open_registry
 from farm.state.store import Store
 from farm.state.workers import served, workers
 from farm.trust.signer import make_signer

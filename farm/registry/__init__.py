@@ -2,6 +2,6 @@
 
 May import: system, settings, model, errors.
 Must not know: packages, builds, Redis, the LinuxKit cache.
-Public: open_registry (open_registry), Registry (client), look_up_all (published_images), IndexPublication
+Public: open_registry (client), Registry (client), look_up_all (published_images), IndexPublication
 (publish_index), Index (index), Credentials (credentials).
 """

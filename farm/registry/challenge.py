@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlencode, urlsplit
 
 from farm.errors import RegistryError
+from farm.registry.http_exchange import HttpRequest
 
 if TYPE_CHECKING:
     from farm.registry.credentials import Login
-    from farm.registry.response import Response
+    from farm.registry.http_exchange import Response
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
 
@@ -29,23 +30,10 @@ class Challenge:
 
     @staticmethod
     def parse(header: str) -> Challenge:
-        """Read a header such as `Bearer realm="https://auth.example.com/token",service="example.com"`.
-
-        https://distribution.github.io/distribution/spec/auth/token/#how-to-authenticate
-        """
+        """Read a header: https://distribution.github.io/distribution/spec/auth/token/#how-to-authenticate."""
         scheme, _, rest = header.partition(" ")
         parameters = dict(_PARAMETER.findall(rest))
         return Challenge(scheme.lower(), parameters.get("realm", ""), parameters.get("service", ""))
-
-
-@dataclass(frozen=True, slots=True)
-class TokenRequest:
-    """A request to a token service."""
-
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes | None = None
 
 
 def direct_answer(challenge: Challenge, login: Login | None) -> str | None:
@@ -55,8 +43,8 @@ def direct_answer(challenge: Challenge, login: Login | None) -> str | None:
     return f"Basic {login.basic}" if login and challenge.scheme == "basic" else None
 
 
-def token_request(challenge: Challenge, scope: str, login: Login | None) -> TokenRequest:
-    """The request for a token: GET with the account, or POST with an identity token.
+def token_request(challenge: Challenge, scope: str, login: Login | None) -> HttpRequest:
+    """GET with the account, or POST with an identity token.
 
     https://distribution.github.io/distribution/spec/auth/token/#requesting-a-token
     https://distribution.github.io/distribution/spec/auth/oauth/#getting-a-token
@@ -71,21 +59,15 @@ def token_request(challenge: Challenge, scope: str, login: Login | None) -> Toke
             "client_id": "farm",
         }
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return TokenRequest("POST", challenge.realm, headers, urlencode(form).encode())
+        return HttpRequest("POST", challenge.realm, headers, urlencode(form).encode())
     query = urlencode([*service, *(("scope", word) for word in scope.split())])
     separator = "&" if urlsplit(challenge.realm).query else "?"
     headers = {"Authorization": f"Basic {login.basic}"} if login else {}
-    return TokenRequest("GET", f"{challenge.realm}{separator}{query}" if query else challenge.realm, headers)
+    return HttpRequest("GET", f"{challenge.realm}{separator}{query}" if query else challenge.realm, headers)
 
 
 def read_token(registry: str, response: Response) -> str:
-    """The token in a token service's response.
-
-    https://distribution.github.io/distribution/spec/auth/token/#token-response-fields
-
-    Raises:
-        RegistryError: it contains no token.
-    """
+    """The token in a response: https://distribution.github.io/distribution/spec/auth/token/#token-response-fields."""
     try:
         answer = json.loads(response.body)
         token = answer.get("token") or answer.get("access_token")

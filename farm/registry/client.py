@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, TypeVar
 
 from farm.errors import RegistryDamagedError, RegistryError, RegistryUnavailableError
 from farm.model import Descriptor, digest_of
-from farm.registry.connections import THREADS
-from farm.registry.oci import ACCEPT, blob_path, manifest_path, pull_scope, push_scope
-from farm.registry.transport import Request, Transport
-from farm.registry.urls import authority
+from farm.registry.connections import THREADS, Connections
+from farm.registry.credentials import Credentials
+from farm.registry.http_exchange import authority
+from farm.registry.oci import ACCEPT
+from farm.registry.transport import PUSH, Request, Transport, retried
 from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -23,8 +24,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from farm.model import Reference
-    from farm.registry.credentials import Credentials
-    from farm.registry.response import Response
+    from farm.registry.http_exchange import Response
+    from farm.settings import Settings
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -43,13 +44,15 @@ class Manifest:
 class Registry:
     """All registries, each with the login that docker has for it; safe to share between threads.
 
+    Methods raise RegistryError; its subclasses in farm.errors say why.
+
     Args:
         credentials: the logins.
         insecure: registries (HOST[:PORT]) without TLS, in addition to those on loopback.
         certs: directory of CA certificates, HOST[:PORT]/*.crt, trusted for that registry alone.
         authorities: CA certificates trusted for every registry.
         mirrors: registry, or "*" for all others, to the URL that is read from first.
-        timeout: seconds that one response may take.
+        timeout: seconds that one response may take, and after which a request is not repeated.
     """
 
     def __init__(
@@ -68,19 +71,15 @@ class Registry:
         self._mirrors = dict(mirrors)
         self._unavailable: set[str] = set()
         """URLs of mirrors that did not answer, and are not used again."""
-        self._transport = Transport(
-            credentials, insecure=tuple(insecure), certs=certs, authorities=authorities, timeout=timeout
-        )
+        self._timeout = timeout
+        self._connections = Connections(certs=certs, authorities=authorities, timeout=timeout)
+        self._transport = Transport(credentials, self._connections, insecure)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close all connections."""
-        self._transport.close()
+        self._connections.close()
 
     def within(self, deadline: Deadline) -> Registry:
         """The same client, with the same connections, for an operation with a deadline."""
@@ -89,16 +88,12 @@ class Registry:
         return client
 
     def ping(self, registry: str) -> None:
-        """Return if a registry answers and accepts the login.
-
-        Raises:
-            RegistryError: it does not; here and below its subclasses in farm.errors say why.
-        """
-        self.send(Request("GET", registry, "/v2/"))
+        """Return if a registry answers and accepts the login."""
+        self._send(Request("GET", registry, "/v2/"))
 
     def head(self, reference: Reference) -> Descriptor | None:
         """The descriptor of a tag or digest; None only if the registry says that there is no such thing."""
-        response = self._read(_manifest_request("HEAD", reference))
+        response = self._mirror_first(manifest_request("HEAD", reference), self._send)
         if response.status in NOT_FOUND:
             return None
         digest, size = (response.headers.get(name) for name in ("Docker-Content-Digest", "Content-Length"))
@@ -109,7 +104,7 @@ class Registry:
 
     def manifest(self, reference: Reference) -> Manifest | None:
         """The manifest or index of a tag or digest, its digest verified; None if there is none."""
-        response = self._read(_manifest_request("GET", reference))
+        response = self._mirror_first(manifest_request("GET", reference), self._send)
         if response.status in NOT_FOUND:
             return None
         body, actual = response.body, digest_of(response.body)
@@ -118,79 +113,60 @@ class Registry:
                 raise digest_mismatch(reference, str(expected), actual)
         return Manifest(Descriptor(_media_type(response), actual, len(body)), body)
 
+    def existing(self, reference: Reference) -> Manifest:
+        """The manifest or index of a tag or digest, as `manifest`; an error if there is none."""
+        if manifest := self.manifest(reference):
+            return manifest
+        what = f"{reference.familiar}: the registry holds no such image"
+        raise RegistryError(what, hint="is the name right?")
+
+    def member(self, reference: Reference, member: Descriptor) -> Manifest:
+        """The manifest of a member of the index that a reference refers to."""
+        if manifest := self.manifest(reference.with_digest(member.digest)):
+            return manifest
+        what = f"{reference.familiar}: its member {member.digest} is not in the registry"
+        raise RegistryError(what, hint="push it again")
+
     def put_manifest(self, reference: Reference, media_type: str, body: bytes) -> Descriptor:
         """Store a manifest or an index under a tag or its digest; a repetition changes nothing."""
-        headers = {"Content-Type": media_type}
-        scope = push_scope(reference.repository)
-        self.send(Request("PUT", reference.registry, manifest_path(reference), scope, headers, body))
+        request = manifest_request("PUT", reference, PUSH)
+        self._send(replace(request, headers={"Content-Type": media_type}, content=body, missing=()))
         return Descriptor(media_type, digest_of(body), len(body))
 
     def blob(self, reference: Reference, digest: str) -> bytes:
         """A small blob of a repository, such as an image's configuration, its digest verified."""
-        path, scope = blob_path(reference, digest), pull_scope(reference.repository)
-        body = self._read(Request("GET", reference.registry, path, scope)).body
+        body = self._mirror_first(Request.to(reference, "GET", f"blobs/{digest}"), self._send).body
         if digest_of(body) != digest:
             raise digest_mismatch(reference, digest, digest_of(body))
         return body
 
-    def send(self, request: Request) -> Response:
-        """Send a request to the registry itself, again after failures that may pass.
-
-        Raises:
-            RegistryError: as for `Transport.send`.
-        """
-        return self._transport.send(request, self.deadline)
-
-    @contextmanager
-    def upload(self, request: Request) -> Iterator[Response]:
-        """Send a request to the registry itself, once.
-
-        Raises:
-            RegistryError: as for `Transport.stream`.
-        """
-        with self._transport.stream(request) as response:
-            yield response
+    def once(self, request: Request) -> Response:
+        """Send a request to the registry itself, once: for operations that are `retried` as a whole."""
+        return self._transport.once(request)
 
     @contextmanager
     def download(self, request: Request) -> Iterator[Response]:
-        """The response of a mirror that has what is asked for, else of the registry; its body is unread.
-
-        Raises:
-            RegistryError: as for `Transport.stream`.
-        """
+        """The response of a mirror that has what is asked for, else of the registry; its body is unread."""
         with ExitStack() as stack:
-            response = None
-            if mirrored := self._mirrored(request):
-                with self._mirror_may_fail(mirrored):
-                    response = stack.enter_context(self._transport.stream(mirrored))
-            if response is None or not response.ok:
-                response = stack.enter_context(self._transport.stream(request))
-            yield response
+            yield self._mirror_first(request, lambda one: stack.enter_context(self._transport.stream(one)))
 
-    def _read(self, request: Request) -> Response:
+    def _send(self, request: Request) -> Response:
+        return retried(lambda: self._transport.once(request), self.deadline.or_after(self._timeout))
+
+    def _mirror_first(self, request: Request, send: Callable[[Request], Response]) -> Response:
         """The response of a mirror that has what is asked for, else of the registry."""
-        response = None
-        if mirrored := self._mirrored(request):
-            with self._mirror_may_fail(mirrored):
-                response = self.send(mirrored)
-        return response if response is not None and response.ok else self.send(request)
-
-    def _mirrored(self, request: Request) -> Request | None:
-        """The same request to a mirror; None if there is no available one."""
         base = self._mirrors.get(request.registry) or self._mirrors.get("*")
-        if not base or base in self._unavailable:
-            return None
-        return replace(request, registry=authority(base), base=base)
-
-    @contextmanager
-    def _mirror_may_fail(self, mirrored: Request) -> Iterator[None]:
-        try:
-            yield
-        except RegistryUnavailableError:
-            self._unavailable.add(mirrored.base)
-        except RegistryError:
-            # The mirror refused only this request; the registry may answer it.
-            return
+        if base and base not in self._unavailable:
+            try:
+                response = send(replace(request, registry=authority(base), base=base))
+            except RegistryUnavailableError:
+                self._unavailable.add(base)
+            except RegistryError:
+                pass  # The mirror refused only this request; the registry may answer it.
+            else:
+                if response.ok:
+                    return response
+        return send(request)
 
     def at_once(self, call: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> list[R]:
         """Call a function for each item, many at a time; after an error, which is raised, start no more."""
@@ -203,6 +179,18 @@ class Registry:
                     future.cancel()
 
 
+def open_registry(settings: Settings, *, mirrored: bool = False) -> Registry:
+    """A client with these settings; mirrors, if used, must not decide what is built, published or signed."""
+    return Registry(
+        Credentials.load(settings.docker_config, settings.registry_creds),
+        insecure=settings.insecure_registries,
+        certs=settings.registry_certs,
+        authorities=settings.registry_ca,
+        mirrors=settings.mirrors if mirrored else (),
+        timeout=settings.http_timeout,
+    )
+
+
 def digest_mismatch(reference: Reference, expected: str, actual: str) -> RegistryDamagedError:
     """The error for content that is not what its digest says."""
     return RegistryDamagedError(
@@ -211,9 +199,10 @@ def digest_mismatch(reference: Reference, expected: str, actual: str) -> Registr
     )
 
 
-def _manifest_request(method: str, reference: Reference) -> Request:
-    path, scope = manifest_path(reference), pull_scope(reference.repository)
-    return Request(method, reference.registry, path, scope, headers=ACCEPT, missing=NOT_FOUND)
+def manifest_request(method: str, reference: Reference, actions: str = "pull") -> Request:
+    """A request for what a tag or digest refers to; a digest takes precedence."""
+    path = f"manifests/{reference.digest or reference.tag or 'latest'}"
+    return replace(Request.to(reference, method, path, actions), headers=ACCEPT, missing=NOT_FOUND)
 
 
 def _media_type(response: Response) -> str:

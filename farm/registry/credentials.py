@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DOCKER_HUB = "https://index.docker.io/v1/"
+_HELPERS = ("credHelpers", "credsStore")
 _DOCKER_HUBS = (DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io")
 
 
@@ -41,10 +42,7 @@ class Login:
 
     @property
     def docker(self) -> dict[str, str]:
-        """The account as the engine's API expects it.
-
-        https://docs.docker.com/reference/api/engine/version/v1.47/#section/Authentication
-        """
+        """As in https://docs.docker.com/reference/api/engine/version/v1.47/#section/Authentication."""
         if self.is_identity:
             return {"identitytoken": self.password.reveal()}
         if self.is_token:
@@ -69,14 +67,10 @@ class Credentials:
 
     @staticmethod
     def load(directory: Path, given: Secret | None = None) -> Credentials:
-        """The logins of the config.json in a directory; none if there is no such file.
-
-        Args:
-            directory: docker's.
-            given: logins that override them, see `read_logins`.
+        """The logins of the config.json in docker's directory, if it exists, overridden by `given` ones.
 
         Raises:
-            SettingsError: the file cannot be read, or is not a docker configuration.
+            SettingsError: the file cannot be read, or is not a docker configuration; or see `read_logins`.
         """
         path = directory / "config.json"
         return Credentials(path, _read_config(path), dict(read_logins(given)) if given else {})
@@ -94,14 +88,17 @@ class Credentials:
             return self._known[registry]
 
     def _resolve(self, registry: str) -> Login | None:
-        if not any(self.config.get(key) for key in ("auths", "credHelpers", "credsStore")):
+        if not any(self.config.get(key) for key in ("auths", *_HELPERS)):
             return None
         import docker.auth  # noqa: PLC0415 - 100 ms, and most registries need no login
         import docker.errors  # noqa: PLC0415
 
         name = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
         try:
-            auths = docker.auth.AuthConfig(_sections(docker.auth, self.config))
+            # Logins are decoded here, because docker-py would ignore an invalid one.
+            parsed = docker.auth.AuthConfig.parse_auth(self.config.get("auths") or {}, raise_on_error=True)
+            others = {key: self.config[key] for key in _HELPERS if self.config.get(key)}
+            auths = docker.auth.AuthConfig({"auths": parsed, **others})
             with warnings.catch_warnings():
                 # A missing helper is an error below, so a warning is not needed.
                 warnings.simplefilter("ignore")
@@ -118,13 +115,8 @@ class Credentials:
 
 
 def read_logins(given: Secret) -> dict[str, Login]:
-    """Registry (HOST[:PORT]) to login, from comma-separated REGISTRY=USER:PASSWORD and REGISTRY=TOKEN.
-
-    As with `linuxkit`, a registry may be written as a URL, and docker.io as docker writes it.
-
-    Raises:
-        SettingsError: an entry is neither; the message shows none of them.
-    """
+    """Registry (HOST[:PORT]) to login, from comma-separated REGISTRY=USER:PASSWORD and REGISTRY=TOKEN."""
+    # As with `linuxkit`, a registry may be written as a URL, and docker.io as docker writes it.
     logins: dict[str, Login] = {}
     for entry in filter(None, map(str.strip, given.reveal().split(","))):
         place, _, account = entry.partition("=")
@@ -161,10 +153,3 @@ def _login(entry: dict[str, Any]) -> Login | None:
     if "registrytoken" in fields:
         return Login("", Secret(fields["registrytoken"]))
     return Login(fields.get("username", ""), Secret(fields["password"])) if "password" in fields else None
-
-
-def _sections(auth: Any, config: dict[str, Any]) -> dict[str, Any]:
-    """The configuration as docker-py's AuthConfig expects it: logins decoded, the rest unchanged."""
-    parsed = auth.AuthConfig.parse_auth(config.get("auths") or {}, raise_on_error=True)
-    others = {key: config[key] for key in ("credHelpers", "credsStore") if config.get(key)}
-    return {"auths": parsed, **others}

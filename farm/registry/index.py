@@ -1,4 +1,4 @@
-"""The multi-architecture index: pure functions over descriptors."""
+"""The multi-architecture index, and what an index or manifest refers to: pure functions over descriptors."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from farm.errors import RegistryError
 from farm.model import Descriptor, digest_of
-from farm.registry.oci import OCI_INDEX, read_index
+from farm.registry.oci import INDEXES, MANIFESTS, OCI_INDEX, ImageManifest, read_descriptors, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from farm.model import ArchImage, Platform
 
@@ -28,12 +29,13 @@ class Index:
 
     @staticmethod
     def parse(body: bytes) -> Index:
-        """Read an OCI index or a Docker manifest list.
-
-        Raises:
-            RegistryError: the bytes are neither.
-        """
-        return Index(*read_index(body))
+        """Read an OCI index or a Docker manifest list; RegistryError if the bytes are neither."""
+        # https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions
+        with reading("index"):
+            data = json.loads(body)
+            return Index(
+                read_descriptors(data["manifests"]), tuple(sorted((data.get("annotations") or {}).items()))
+            )
 
     def body(self) -> bytes:
         """The index as it is stored: the same members give the same bytes."""
@@ -50,6 +52,15 @@ class Index:
         """The descriptor of the index."""
         body = self.body()
         return Descriptor(OCI_INDEX, digest_of(body), len(body))
+
+
+def children(media_type: str, body: bytes) -> tuple[Descriptor, ...]:
+    """What a manifest or index refers to and what is stored with it; RegistryError for anything else."""
+    if media_type in INDEXES:
+        return Index.parse(body).manifests
+    if media_type in MANIFESTS:
+        return ImageManifest.parse(body).stored
+    raise RegistryError(f"unsupported media type {media_type}: neither an image nor an index")
 
 
 def is_attestation(member: Descriptor) -> bool:
@@ -95,11 +106,14 @@ def _order(member: Descriptor) -> tuple[bool, tuple[str, str, str], str]:
 
 def platforms(index: Index) -> frozenset[str]:
     """The architectures that an index has images for."""
-    return frozenset(
-        member.platform.architecture
-        for member in index.manifests
-        if member.platform and not is_attestation(member)
-    )
+    return frozenset(arch for arch, _ in _images(index))
+
+
+def _images(index: Index) -> Iterator[tuple[str, Descriptor]]:
+    """The images of known platforms, each after its architecture."""
+    for member in index.manifests:
+        if member.platform and not is_attestation(member):
+            yield member.platform.architecture, member
 
 
 def missing(index: Index, arches: Iterable[str]) -> tuple[str, ...]:
@@ -110,11 +124,7 @@ def missing(index: Index, arches: Iterable[str]) -> tuple[str, ...]:
 
 def members_of(index: Index, arch: str) -> tuple[Descriptor, ...]:
     """The images of one architecture, and the attestations about them."""
-    images = [
-        member
-        for member in index.manifests
-        if member.platform and member.platform.architecture == arch and not is_attestation(member)
-    ]
+    images = [member for one, member in _images(index) if one == arch]
     digests = {image.digest for image in images}
     about = [member for member in index.manifests if is_attestation(member) and subject(member) in digests]
     return (*images, *about)

@@ -1,4 +1,4 @@
-"""OCI documents and addresses: media types, descriptors, what a manifest or index refers to, paths, scopes.
+"""OCI documents: media types, descriptors, manifests, platforms.
 
 Docker's types (schema 2) have the same fields as OCI's: https://distribution.github.io/distribution/spec/manifest-v2-2/
 """
@@ -64,27 +64,19 @@ class ImageManifest:
 
     @staticmethod
     def parse(body: bytes) -> ImageManifest:
-        """Read a manifest.
-
-        Raises:
-            RegistryError: the bytes are not a manifest.
-        """
-        with _reading("manifest"):
+        """Read a manifest; RegistryError if the bytes are none."""
+        with reading("manifest"):
             data = json.loads(body)
-            layers = _list(data.get("layers") or [])
+            layers = data.get("layers") or []
             return ImageManifest(
                 config=read_descriptor(data["config"]) if data.get("config") else None,
-                layers=tuple(read_descriptor(layer) for layer in layers),
+                layers=read_descriptors(layers),
                 foreign=frozenset(layer["digest"] for layer in layers if layer.get("urls")),
             )
 
     @property
     def stored(self) -> tuple[Descriptor, ...]:
-        """The configuration and the layers, which must be in the same repository.
-
-        Raises:
-            RegistryError: there is no configuration.
-        """
+        """The configuration and the layers, which must be in the same repository."""
         if self.config is None:
             raise RegistryError("invalid manifest: it has no configuration")
         return (self.config, *(layer for layer in self.layers if layer.digest not in self.foreign))
@@ -101,40 +93,11 @@ class ImageManifest:
         return json.dumps(data, separators=(",", ":")).encode()
 
 
-def read_index(body: bytes) -> tuple[tuple[Descriptor, ...], tuple[tuple[str, str], ...]]:
-    """The members and the annotations of an index.
-
-    https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions
-
-    Raises:
-        RegistryError: the bytes are neither an OCI index nor a Docker manifest list.
-    """
-    with _reading("index"):
-        data = json.loads(body)
-        members = tuple(read_descriptor(item) for item in _list(data["manifests"]))
-        return members, tuple(sorted((data.get("annotations") or {}).items()))
-
-
-def children(media_type: str, body: bytes) -> tuple[Descriptor, ...]:
-    """What a manifest or index refers to and what is stored with it.
-
-    Raises:
-        RegistryError: the media type is neither, or the bytes are not what it says.
-    """
-    if media_type in INDEXES:
-        return read_index(body)[0]
-    if media_type in MANIFESTS:
-        return ImageManifest.parse(body).stored
-    raise RegistryError(f"unsupported media type {media_type}: neither an image nor an index")
-
-
 def read_descriptor(data: Any) -> Descriptor:
-    """Check and read a descriptor.
-
-    https://github.com/opencontainers/image-spec/blob/main/descriptor.md#properties
+    """Check and read a descriptor: https://github.com/opencontainers/image-spec/blob/main/descriptor.md#properties.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: it is none; the caller knows of what it is a part.
+        ValueError, KeyError, TypeError, AttributeError: it is none; see `reading`.
     """
     descriptor = Descriptor.from_json(data)
     valid = (
@@ -149,20 +112,22 @@ def read_descriptor(data: Any) -> Descriptor:
     return descriptor
 
 
+def read_descriptors(value: Any) -> tuple[Descriptor, ...]:
+    """The descriptors in a field that must be a list; see `reading`."""
+    if not isinstance(value, list):
+        raise TypeError(f"{value!r} is not a list")
+    return tuple(read_descriptor(item) for item in value)
+
+
 def read_platform(config: bytes) -> Platform:
-    """The platform in an image's configuration.
-
-    https://github.com/opencontainers/image-spec/blob/main/config.md#properties
-
-    Raises:
-        RegistryError: it names none.
-    """
-    with _reading("image configuration"):
+    """The platform in an image's configuration: https://github.com/opencontainers/image-spec/blob/main/config.md."""
+    with reading("image configuration"):
         return Platform.from_json({"variant": None, **json.loads(config)})
 
 
 @contextmanager
-def _reading(what: str) -> Iterator[None]:
+def reading(what: str) -> Iterator[None]:
+    """Report an unexpected field of a document as an invalid document."""
     try:
         yield
     except KeyError as error:
@@ -171,35 +136,12 @@ def _reading(what: str) -> Iterator[None]:
         raise RegistryError(f"invalid {what}: {error}") from error
 
 
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is not a list")
-    return value
-
-
-def manifest_path(reference: Reference) -> str:
-    """Where a registry has the manifest or index of a tag or digest.
-
-    https://github.com/opencontainers/distribution-spec/blob/main/spec.md#endpoints
-    """
-    return f"/v2/{reference.repository}/manifests/{reference.digest or reference.tag or 'latest'}"
-
-
-def blob_path(reference: Reference, digest: str) -> str:
-    """Where a registry has a blob."""
-    return f"/v2/{reference.repository}/blobs/{digest}"
-
-
-def uploads_path(reference: Reference) -> str:
-    """Where the upload of a blob starts."""
-    return f"/v2/{reference.repository}/blobs/uploads/"
-
-
-def pull_scope(repository: str) -> str:
-    """What a token must allow for a download: https://distribution.github.io/distribution/spec/auth/scope/."""
-    return f"repository:{repository}:pull"
-
-
-def push_scope(repository: str) -> str:
-    """What a token must allow for an upload, which begins with a look-up."""
-    return f"repository:{repository}:pull,push"
+@contextmanager
+def naming(reference: Reference) -> Iterator[None]:
+    """Let an error about what a reference refers to name the reference."""
+    try:
+        yield
+    except RegistryError as error:
+        if reference.familiar in error.message:
+            raise
+        raise type(error)(f"{reference.familiar}: {error.message}", hint=error.hint) from error

@@ -8,18 +8,9 @@ for as long as they call for one. The last publisher to push has then seen the i
 
 from __future__ import annotations
 
-import itertools
+import random
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
-
-from tenacity import (
-    Retrying,
-    retry_if_result,
-    sleep_using_event,
-    stop_after_attempt,
-    stop_when_event_set,
-    wait_random_exponential,
-)
 
 from farm.errors import RegistryError, RegistryUnavailableError
 from farm.model import ARCHES
@@ -36,6 +27,8 @@ if TYPE_CHECKING:
     from farm.registry.index import Index
 
 _ROUNDS = 8
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 3.0
+"""Seconds between two rounds at most."""
 _READ_BACKS = 3
 
 
@@ -55,35 +48,27 @@ class IndexPublication:
     def publish(
         self, *, check_lease: Callable[[], None], sign: Callable[[Descriptor], None], stop: threading.Event
     ) -> Descriptor:
-        """Publish an index of all images under NAME:TAG, and sign it.
+        """Publish an index of all images under NAME:TAG, and sign it; `stop` ends the publication.
 
-        Args:
-            check_lease: raises if another publisher has the lease; called before each push and signature.
-            sign: signs what was pushed.
-            stop: set when the publication should end.
+        `check_lease` is called before each push and signature, and raises if another publisher has the lease.
 
         Raises:
             RegistryUnavailableError: others kept publishing under this name.
             RegistryError: a required architecture is missing, or the registry refuses the index.
         """
-        deadline = self.registry.deadline
-        retrying = Retrying(
-            retry=retry_if_result(lambda published: published is None and not deadline.passed),
-            stop=stop_after_attempt(_ROUNDS) | stop_when_event_set(stop),
-            wait=wait_random_exponential(multiplier=0.1, max=3.0),
-            sleep=sleep_using_event(stop),
-            retry_error_callback=lambda _: None,
-        )
         # The first round has published what was built here; a later replacement of it is newer.
         later = replace(self, built=(), existing=(*self.existing, *self.built))
-        rounds = itertools.chain([self], itertools.repeat(later))
-        published: Descriptor | None = retrying(lambda: next(rounds).publish_once(check_lease, sign))
-        if published is None:
-            raise RegistryUnavailableError(
-                f"{self.reference.familiar}: another client kept overwriting the index",
-                hint="find out who else pushes this tag, then push again",
-            )
-        return published
+        for number in range(_ROUNDS):
+            pause = random.uniform(0, min(_FIRST_PAUSE * 2 ** (number - 1), _LONGEST_PAUSE))  # noqa: S311 - no secret
+            if number and (self.registry.deadline.passed or stop.wait(pause)):
+                break
+            published = (later if number else self).publish_once(check_lease, sign)
+            if published:
+                return published
+        raise RegistryUnavailableError(
+            f"{self.reference.familiar}: another client kept overwriting the index",
+            hint="find out who else pushes this tag, then push again",
+        )
 
     def publish_once(
         self, check_lease: Callable[[], None], sign: Callable[[Descriptor], None]
@@ -119,18 +104,8 @@ class IndexPublication:
 
 
 def put(registry: Registry, reference: Reference, wanted: Manifest) -> bool:
-    """Put a manifest or an index under a tag; return whether the tag then refers to these bytes.
-
-    They are read back more than once, because a registry with several replicas may need a moment.
-    """
+    """Put a manifest or an index under a tag; return whether the tag then refers to these bytes."""
+    # They are read back more than once, because a registry with several replicas may need a moment.
     registry.put_manifest(reference, wanted.descriptor.media_type, wanted.body)
     manifests = (registry.manifest(reference) for _ in range(_READ_BACKS))
     return any(manifest is not None and manifest.body == wanted.body for manifest in manifests)
-
-
-def overwritten(reference: Reference) -> RegistryUnavailableError:
-    """The error for a tag that somebody else changed between a push and its verification."""
-    return RegistryUnavailableError(
-        f"{reference.familiar}: another client overwrote the tag right after the push",
-        hint="find out who else pushes this tag, then push again",
-    )

@@ -1,14 +1,14 @@
-"""What a registry has of a package: the index under its tag, and the images under its architecture tags."""
+"""What a registry holds: the index under a tag, the images under its architecture tags, and their parts."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from farm.errors import RegistryError
 from farm.model import ArchImage
-from farm.registry.index import Index, members_of, platforms
-from farm.registry.oci import INDEXES, MANIFESTS, ImageManifest, read_platform
+from farm.registry.index import Index, is_attestation, members_of, platforms, subject
+from farm.registry.oci import INDEXES, MANIFESTS, ImageManifest, naming, read_platform
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,19 +35,16 @@ def look_up_all(
 
     The indexes are requested at once, then every NAME:TAG-ARCH. An image without an architecture tag counts
     as published if the index has it.
-
-    Raises:
-        RegistryError: the registry cannot be asked, or a tag refers to something unexpected.
     """
     indexes = dict(zip(wanted, registry.at_once(lambda one: read_index(registry, one), wanted), strict=True))
     pairs = [(reference, arch) for reference, arches in wanted.items() for arch in arches]
 
     def find(pair: tuple[Reference, str]) -> ArchImage | None:
-        reference, arch = pair
-        index = indexes[reference][0]
-        return arch_image(registry, reference.for_arch(arch), arch, index) or _in_index(
-            index, reference, arch
-        )
+        (index, _), target, arch = indexes[pair[0]], pair[0].for_arch(pair[1]), pair[1]
+        if found := arch_image(registry, target, arch, index):
+            return found
+        members = members_of(index, arch) if index else ()
+        return ArchImage(arch, target, members) if members else None
 
     images = dict(zip(pairs, registry.at_once(find, pairs), strict=True))
     return {
@@ -72,7 +69,8 @@ def read_index(registry: Registry, reference: Reference) -> tuple[Index | None, 
             f"{reference.familiar} holds a single image, not an index ({manifest.descriptor.media_type})",
             hint="somebody else pushed it; delete that tag, or use another organisation or tag",
         )
-    return Index.parse(manifest.body), manifest.descriptor
+    with naming(reference):
+        return Index.parse(manifest.body), manifest.descriptor
 
 
 def arch_image(
@@ -80,20 +78,15 @@ def arch_image(
 ) -> ArchImage | None:
     """The image under NAME:TAG-ARCH with its attestations; None if there is none.
 
-    Args:
-        registry: where to look.
-        reference: NAME:TAG-ARCH.
-        arch: the architecture that the image must be for.
-        index: an index that may contain the image's platform, which saves a round trip.
-
-    Raises:
-        RegistryError: the tag refers to an image for another architecture, or to something else.
+    An index may contain the image's platform, which saves a round trip. A tag of an image for another
+    architecture is an error.
     """
     manifest = registry.manifest(reference)
     if manifest is None:
         return None
     if manifest.descriptor.media_type in INDEXES:
-        found = Index.parse(manifest.body)
+        with naming(reference):
+            found = Index.parse(manifest.body)
         members, present = members_of(found, arch), platforms(found)
     else:
         platform = _platform(registry, reference, manifest, index)
@@ -108,19 +101,69 @@ def arch_image(
 
 
 def _platform(registry: Registry, reference: Reference, manifest: Manifest, index: Index | None) -> Platform:
-    digest = manifest.descriptor.digest
     for member in index.manifests if index else ():
-        if member.digest == digest and member.platform:
+        if member.digest == manifest.descriptor.digest and member.platform:
             return member.platform
     if manifest.descriptor.media_type not in MANIFESTS:
         raise RegistryError(f"{reference.familiar} is not an image: {manifest.descriptor.media_type}")
-    config, *_ = ImageManifest.parse(manifest.body).stored
-    try:
+    with naming(reference):
+        config, *_ = ImageManifest.parse(manifest.body).stored
         return read_platform(registry.blob(reference, config.digest))
-    except RegistryError as error:
-        raise type(error)(f"{reference.familiar}: {error.message}", hint=error.hint) from error
 
 
-def _in_index(index: Index | None, reference: Reference, arch: str) -> ArchImage | None:
-    members = members_of(index, arch) if index else ()
-    return ArchImage(arch, reference.for_arch(arch), members) if members else None
+@dataclass(frozen=True, slots=True)
+class ImageDescription:
+    """One image, or one attestation: its manifest, configuration and layers."""
+
+    manifest: Descriptor
+    config: Descriptor | None
+    layers: tuple[Descriptor, ...]
+
+    @property
+    def about(self) -> str | None:
+        """The digest of the image that an attestation is about; None for an image."""
+        return subject(self.manifest) if is_attestation(self.manifest) else None
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            **self.manifest.to_json(),
+            "config": self.config.to_json() if self.config else None,
+            "layers": [layer.to_json() for layer in self.layers],
+            "attestationOf": self.about,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """A reference, what it refers to, and the images in that."""
+
+    reference: Reference
+    descriptor: Descriptor
+    body: bytes
+    images: tuple[ImageDescription, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """What `--json` prints."""
+        return {
+            "reference": str(self.reference),
+            **self.descriptor.to_json(),
+            "images": [image.to_json() for image in self.images],
+        }
+
+
+def describe(registry: Registry, reference: Reference) -> Description:
+    """Read an index and all its manifests, or a single manifest."""
+    manifest = registry.existing(reference)
+    members: tuple[Descriptor, ...] = (manifest.descriptor,)
+    manifests = [manifest]
+    with naming(reference):
+        if manifest.descriptor.media_type in INDEXES:
+            members = Index.parse(manifest.body).manifests
+            manifests = registry.at_once(lambda member: registry.member(reference, member), members)
+        images = (ImageManifest.parse(one.body) for one in manifests)
+        described = tuple(
+            ImageDescription(member, image.config, image.layers)
+            for member, image in zip(members, images, strict=True)
+        )
+    return Description(reference, manifest.descriptor, manifest.body, described)

@@ -30,7 +30,7 @@ def push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
     """
     from farm.cache.layout import Cache
     from farm.cache.transfer import push_image
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
 
     packages = _read_pushable(request)
     cache, dry_run = Cache(request.settings.cache), request.flags.is_dry_run

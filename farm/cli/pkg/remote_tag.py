@@ -26,8 +26,8 @@ def command(request: PkgRequest, source: str, target: str) -> None:
     Within one repository this adds a tag; into another, everything that the image refers to is copied too.
     """
     from farm.model import Reference
-    from farm.registry.copy_image import CopyResult, copy
-    from farm.registry.open_registry import open_registry
+    from farm.registry.client import open_registry
+    from farm.registry.copies import CopyResult, copy
 
     if request.flags.release:
         print_note("--release: has no effect on remote-tag")

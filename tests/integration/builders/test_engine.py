@@ -23,7 +23,7 @@ from farm.errors import (
     TemporaryFullError,
 )
 from farm.model import DockerImages
-from farm.registry.open_registry import open_registry
+from farm.registry.client import open_registry
 from tests.integration.builders.conftest import Bench, is_running, sleeper, tar, wait_until
 from tests.support.proxy.http import http_proxy
 from tests.support.proxy.http_faults import silence

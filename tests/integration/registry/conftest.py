@@ -14,7 +14,8 @@ from farm.model import ArchImage, Descriptor, Platform, Reference, digest_of
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import Index
-from farm.registry.oci import OCI_INDEX, OCI_MANIFEST
+from farm.registry.oci import DOCKER_MANIFEST, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from farm.registry.published_images import PublishedImages, arch_image, look_up_all
 from lab.images import push_bytes
 from tests.support.proxy.http import HttpProxy, http_proxy
 
@@ -24,10 +25,7 @@ if TYPE_CHECKING:
 
     from lab.lab import Lab
 
-_CONFIGS = {
-    OCI_MANIFEST: "application/vnd.oci.image.config.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json": "application/vnd.docker.container.image.v1+json",
-}
+_CONFIGS = {OCI_MANIFEST: OCI_CONFIG, DOCKER_MANIFEST: "application/vnd.docker.container.image.v1+json"}
 
 
 @dataclass(frozen=True)
@@ -63,13 +61,19 @@ class Repository:
     def attest(self, image: Descriptor) -> Descriptor:
         """Push an attestation of an image as BuildKit does; return its descriptor in the index."""
         made = self.push("unknown", tag="attestation")
-        facts = {
-            "vnd.docker.reference.digest": image.digest,
-            "vnd.docker.reference.type": "attestation-manifest",
-        }
-        return replace(
-            made, platform=Platform("unknown", "unknown"), annotations=tuple(sorted(facts.items()))
+        facts = (
+            ("vnd.docker.reference.digest", image.digest),
+            ("vnd.docker.reference.type", "attestation-manifest"),
         )
+        return replace(made, platform=Platform("unknown", "unknown"), annotations=facts)
+
+    def find(self, arch: str) -> ArchImage | None:
+        """The image under NAME:TAG-ARCH."""
+        return arch_image(self.registry, self.reference.for_arch(arch), arch)
+
+    def look_up(self, *arches: str) -> PublishedImages:
+        """What is published under NAME:TAG, and for these architectures."""
+        return look_up_all(self.registry, {self.reference: arches})[self.reference]
 
     def image(self, arch: str, *members: Descriptor) -> ArchImage:
         """The image that a build would return."""
@@ -80,13 +84,16 @@ class Repository:
         return replace(self.reference, registry=host)
 
 
-def logins(directory: Path, **accounts: str) -> Credentials:
-    """The logins of a docker configuration: HOST=USER:PASSWORD."""
-    auths = {
-        host: {"auth": base64.b64encode(account.encode()).decode()} for host, account in accounts.items()
-    }
-    (directory / "config.json").write_text(json.dumps({"auths": auths}))
+def configured(directory: Path, **config: object) -> Credentials:
+    """The logins of docker's config.json with this content."""
+    (directory / "config.json").write_text(json.dumps(config))
     return Credentials.load(directory)
+
+
+def logins(directory: Path, **accounts: str) -> Credentials:
+    """The logins HOST=USER:PASSWORD as `docker login` writes them."""
+    encoded = {host: base64.b64encode(account.encode()).decode() for host, account in accounts.items()}
+    return configured(directory, auths={host: {"auth": word} for host, word in encoded.items()})
 
 
 def _reference(host: str) -> Reference:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,10 +13,12 @@ import pytest
 from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
+from farm.registry.oci import OCI_INDEX
 from farm.registry.publish_index import IndexPublication, put
-from farm.registry.published_images import arch_image, look_up_all, read_index
-from farm.registry.request_retry import ATTEMPTS
+from farm.registry.published_images import arch_image, describe, look_up_all, read_index
+from farm.registry.transport import ATTEMPTS
 from farm.system.deadline import Deadline
+from lab.images import push_bytes
 from lab.process import free_port
 from tests.support.proxy.http_faults import (
     answer,
@@ -31,61 +35,65 @@ from tests.support.proxy.http_faults import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Awaitable, Iterator
     from pathlib import Path
 
     from farm.model import Descriptor, Reference
     from tests.integration.registry.conftest import Repository
-    from tests.support.proxy.http import Act, HttpProxy
+    from tests.support.proxy.http import Act, Exchange, HttpProxy
 
 ALWAYS = float("inf")
 
 
+@dataclass(frozen=True)
+class Line:
+    """A registry behind a proxy, with an image and an index that holds it."""
+
+    repository: Repository
+    proxy: HttpProxy
+    pushed: Descriptor
+    registry: Registry
+    """A client that waits for a response for at most two seconds."""
+
+    @property
+    def index(self) -> Reference:
+        """NAME:TAG by way of the proxy."""
+        return self.repository.at(self.proxy.address)
+
+    @property
+    def target(self) -> Reference:
+        """NAME:TAG-amd64 by way of the proxy."""
+        return self.index.for_arch("amd64")
+
+
 @pytest.fixture
-def pushed(repository: Repository) -> Descriptor:
-    """An image, and an index that holds it."""
+def line(repository: Repository, proxy: HttpProxy, tmp_path: Path) -> Iterator[Line]:
+    """The registry, and the way to it."""
     image = repository.push("amd64")
     repository.push_index(image)
-    return image
-
-
-@pytest.fixture
-def registry(tmp_path: Path) -> Iterator[Registry]:
-    """A client that waits for a response for at most two seconds."""
     with Registry(Credentials(tmp_path / "none"), timeout=2) as registry:
-        yield registry
+        yield Line(repository, proxy, image, registry)
 
 
-@pytest.fixture
-def target(repository: Repository, proxy: HttpProxy, pushed: Descriptor) -> Reference:
-    """NAME:TAG-amd64 by way of the proxy."""
-    assert pushed
-    return repository.at(proxy.address).for_arch("amd64")
+FAULTS = {
+    "500": answer(500),
+    "502": answer(502),
+    "503": answer(503, retry_after=0),
+    "429": answer(429, retry_after=1),
+    "reset": reset(),
+    "reset in the answer": reset_answer(after=20),
+    "no answer": lost_answer(),
+    "cut off": truncated(keep=20),
+}
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        answer(500),
-        answer(502),
-        answer(503, retry_after=0),
-        answer(429, retry_after=1),
-        reset(),
-        reset_answer(after=20),
-        lost_answer(),
-        truncated(keep=20),
-    ],
-    ids=["500", "502", "503", "429", "reset", "reset in the answer", "no answer", "cut off"],
-)
-def test_a_temporary_failure_is_retried(
-    registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor, fault: Act
-) -> None:
-    broken = proxy.breaks("GET", "/manifests/", fault, times=2)
-    found = registry.manifest(target)
-    assert found is not None
-    assert found.descriptor.digest == pushed.digest
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS)
+def test_a_temporary_failure_is_retried(line: Line, fault: Act) -> None:
+    broken = line.proxy.breaks("GET", "/manifests/", fault, times=2)
+    found = line.registry.existing(line.target)
+    assert found.descriptor.digest == line.pushed.digest
     assert broken.hits == 2
-    assert proxy.seen("GET", "/manifests/") == 3
+    assert line.proxy.seen("GET", "/manifests/") == 3
 
 
 @pytest.mark.parametrize(
@@ -93,173 +101,161 @@ def test_a_temporary_failure_is_retried(
     [answer(500), answer(503), answer(429), reset(), truncated(keep=20), silence()],
     ids=["500", "503", "429", "reset", "cut off", "silence"],
 )
-def test_a_permanent_failure_is_reported_as_unavailable_after_some_attempts(
-    registry: Registry, proxy: HttpProxy, target: Reference, fault: Act
-) -> None:
-    broken = proxy.breaks("GET", "/manifests/", fault, times=ALWAYS)
+def test_a_permanent_failure_is_reported_as_unavailable_after_some_attempts(line: Line, fault: Act) -> None:
+    broken = line.proxy.breaks("GET", "/manifests/", fault, times=ALWAYS)
     begun = time.monotonic()
     with pytest.raises(RegistryUnavailableError) as caught:
-        registry.manifest(target)
+        line.registry.manifest(line.target)
     assert caught.value.retryable
-    assert proxy.address in str(caught.value)
+    assert line.proxy.address in str(caught.value)
     assert 1 <= broken.hits <= ATTEMPTS
     assert time.monotonic() - begun < 30
 
 
-def test_nothing_is_retried_after_the_deadline_of_the_operation(
-    registry: Registry, proxy: HttpProxy, target: Reference
-) -> None:
-    broken = proxy.breaks("GET", "/manifests/", answer(500), times=ALWAYS)
+def test_nothing_is_retried_after_the_deadline_of_the_operation(line: Line) -> None:
+    broken = line.proxy.breaks("GET", "/manifests/", answer(500), times=ALWAYS)
     with pytest.raises(RegistryUnavailableError):
-        registry.within(Deadline.after(0)).manifest(target)
+        line.registry.within(Deadline.after(0)).manifest(line.target)
     assert broken.hits == 1
 
 
-def test_no_round_of_publication_begins_after_the_deadline(
-    registry: Registry, proxy: HttpProxy, repository: Repository, pushed: Descriptor
-) -> None:
-    proxy.breaks("PUT", "/manifests/1$", answer(201, says=""), times=ALWAYS)
-    built = [repository.image("amd64", pushed), repository.image("arm64", repository.push("arm64"))]
-    late = registry.within(Deadline.after(0))
+def test_no_round_of_publication_begins_after_the_deadline(line: Line) -> None:
+    line.proxy.breaks("PUT", "/manifests/1$", answer(201, says=""), times=ALWAYS)
+    built = [
+        line.repository.image("amd64", line.pushed),
+        line.repository.image("arm64", line.repository.push("arm64")),
+    ]
+    late = line.registry.within(Deadline.after(0))
     with pytest.raises(RegistryUnavailableError, match="kept overwriting the index"):
-        IndexPublication(late, repository.at(proxy.address), built).publish(
+        IndexPublication(late, line.index, built).publish(
             check_lease=lambda: None, sign=lambda _: None, stop=threading.Event()
         )
-    assert proxy.seen("PUT", "/manifests/1$") == 1
+    assert line.proxy.seen("PUT", "/manifests/1$") == 1
 
 
-def test_a_pause_is_as_long_as_the_registry_asks_for(
-    registry: Registry, proxy: HttpProxy, target: Reference
-) -> None:
-    proxy.breaks("GET", "/manifests/", answer(429, retry_after=1), times=1)
+def test_a_pause_is_as_long_as_the_registry_asks_for(line: Line) -> None:
+    line.proxy.breaks("GET", "/manifests/", answer(429, retry_after=1), times=1)
     begun = time.monotonic()
-    assert registry.manifest(target)
+    assert line.registry.manifest(line.target)
     assert time.monotonic() - begun >= 1
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (400, RegistryError),
-        (401, RegistryDeniedError),
-        (403, RegistryDeniedError),
-        (405, RegistryError),
-        (418, RegistryError),
+        *((status, RegistryError) for status in (400, 405, 418)),
+        *((status, RegistryDeniedError) for status in (401, 403)),
     ],
 )
 def test_an_error_that_a_retry_cannot_change_is_not_retried(
-    registry: Registry, proxy: HttpProxy, target: Reference, status: int, kind: type[RegistryError]
+    line: Line, status: int, kind: type[RegistryError]
 ) -> None:
-    broken = proxy.breaks(".*", "/manifests/", answer(status, says="not like that"), times=ALWAYS)
+    broken = line.proxy.breaks(".*", "/manifests/", answer(status, says="not like that"), times=ALWAYS)
     with pytest.raises(RegistryError) as caught:
-        registry.head(target)
+        line.registry.head(line.target)
     assert type(caught.value) is kind
     assert not caught.value.retryable
     assert broken.hits == 1
     with pytest.raises(RegistryError, match="not like that"):
-        registry.manifest(target)
+        line.registry.manifest(line.target)
 
 
 @pytest.mark.parametrize("status", [400, 403, 500])
-def test_an_error_never_counts_as_a_missing_image(
-    registry: Registry, proxy: HttpProxy, repository: Repository, pushed: Descriptor, status: int
-) -> None:
-    assert pushed
-    proxy.breaks(".*", "/manifests/1", answer(status), times=ALWAYS)
-    nowhere = repository.at(proxy.address)
-    for ask in (registry.head, registry.manifest, lambda one: read_index(registry, one)):
+def test_an_error_never_counts_as_a_missing_image(line: Line, status: int) -> None:
+    line.proxy.breaks(".*", "/manifests/1", answer(status), times=ALWAYS)
+    nowhere = line.index
+    for ask in (
+        line.registry.head,
+        line.registry.manifest,
+        lambda one: read_index(line.registry, one),
+        lambda one: arch_image(line.registry, one.for_arch("amd64"), "amd64"),
+        lambda one: look_up_all(line.registry, {one: ["amd64"]}),
+    ):
         with pytest.raises(RegistryError):
             ask(nowhere)
-    with pytest.raises(RegistryError):
-        arch_image(registry, nowhere.for_arch("amd64"), "amd64")
-    with pytest.raises(RegistryError):
-        look_up_all(registry, {nowhere: ["amd64"]})
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [other_bytes(), other_digest(), truncated(keep=20, admits=True)],
-    ids=["other bytes", "other digest", "cut off and admitted"],
+    ("path", "fault"),
+    [
+        ("/manifests/", other_bytes()),
+        ("/manifests/", other_digest()),
+        ("/manifests/", truncated(keep=20, admits=True)),
+        ("/blobs/", other_bytes()),
+    ],
+    ids=["other bytes", "other digest", "cut off and admitted", "other configuration"],
 )
-def test_a_manifest_with_another_digest_is_refused(
-    registry: Registry, proxy: HttpProxy, target: Reference, fault: Act
-) -> None:
-    proxy.breaks("GET", "/manifests/", fault, times=ALWAYS)
+def test_content_with_another_digest_is_refused(line: Line, path: str, fault: Act) -> None:
+    line.proxy.breaks("GET", path, fault, times=ALWAYS)
     with pytest.raises(RegistryDamagedError, match="digest mismatch"):
-        registry.manifest(target)
+        arch_image(line.registry, line.target, "amd64")
 
 
-def test_a_damaged_configuration_is_refused(registry: Registry, proxy: HttpProxy, target: Reference) -> None:
-    proxy.breaks("GET", "/blobs/", other_bytes(), times=ALWAYS)
-    with pytest.raises(RegistryError, match="digest mismatch"):
-        arch_image(registry, target, "amd64")
-
-
-def test_a_digest_is_verified_even_if_the_registry_sends_none(
-    registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor
-) -> None:
-    proxy.breaks(".*", "/manifests/", changed_header("Docker-Content-Digest", None), times=ALWAYS)
-    head = registry.head(target)
+@pytest.mark.parametrize("header", ["Docker-Content-Digest", "Content-Length"])
+def test_a_manifest_is_read_and_verified_if_a_head_response_lacks_a_header(line: Line, header: str) -> None:
+    methods = "HEAD" if header == "Content-Length" else ".*"
+    line.proxy.breaks(methods, "/manifests/", changed_header(header, None), times=ALWAYS)
+    head = line.registry.head(line.target)
     assert head is not None
-    assert (head.digest, head.size) == (pushed.digest, pushed.size)
-    by_digest = registry.manifest(target.with_digest(pushed.digest))
-    assert by_digest is not None
-    assert by_digest.descriptor.digest == pushed.digest
+    assert (head.digest, head.size) == (line.pushed.digest, line.pushed.size)
+    by_digest = line.registry.existing(line.target.with_digest(line.pushed.digest))
+    assert by_digest.descriptor.digest == line.pushed.digest
 
 
-def test_a_manifest_is_downloaded_if_a_head_response_has_no_length(
-    registry: Registry, proxy: HttpProxy, target: Reference, pushed: Descriptor
-) -> None:
-    proxy.breaks("HEAD", "/manifests/", changed_header("Content-Length", None), times=ALWAYS)
-    head = registry.head(target)
-    assert head is not None
-    assert (head.digest, head.size) == (pushed.digest, pushed.size)
+@pytest.mark.parametrize(("tag", "what"), [("1", "index"), ("1-amd64", "manifest")])
+def test_an_error_in_a_document_names_the_reference(line: Line, tag: str, what: str) -> None:
+    media_type = OCI_INDEX if what == "index" else line.pushed.media_type
+
+    def nonsense(exchange: Exchange) -> Awaitable[None]:
+        return exchange.answer(200, {"Content-Type": media_type}, b"[]")
+
+    line.proxy.breaks("GET", "/manifests/", nonsense, times=ALWAYS)
+    reference = line.index.with_tag(tag)
+    match = f"^{re.escape(reference.familiar)}: invalid {what}"
+    with pytest.raises(RegistryError, match=match):
+        describe(line.registry, reference)
+    with pytest.raises(RegistryError, match=match):
+        arch_image(line.registry, reference, "amd64")
 
 
-def test_an_endless_answer_is_not_read_to_its_end(
-    registry: Registry, proxy: HttpProxy, target: Reference
-) -> None:
-    proxy.breaks(
+def test_the_requests_of_a_blob_are_repeated_by_one_loop(line: Line) -> None:
+    broken = line.proxy.breaks("HEAD", "/blobs/", answer(500), times=ALWAYS)
+    with pytest.raises(RegistryUnavailableError):
+        push_bytes(line.registry, line.target, b"blob")
+    assert broken.hits == ATTEMPTS
+
+
+def test_an_endless_answer_is_not_read_to_its_end(line: Line) -> None:
+    line.proxy.breaks(
         "GET", "/manifests/", lambda exchange: exchange.answer(200, {}, bytes(9 << 20)), times=ALWAYS
     )
     with pytest.raises(RegistryError, match="more than 8 MiB"):
-        registry.manifest(target)
+        line.registry.manifest(line.target)
 
 
-def test_an_index_is_stored_once_although_the_response_was_lost(
-    registry: Registry, repository: Repository, proxy: HttpProxy, pushed: Descriptor
-) -> None:
-    broken = proxy.breaks("PUT", "/manifests/", lost_answer(), times=1)
-    manifest = repository.registry.manifest(repository.reference)
-    assert manifest is not None
-    other = repository.at(proxy.address).with_tag("again")
-    assert put(registry, other, manifest)
+def test_an_index_is_stored_once_although_the_response_was_lost(line: Line) -> None:
+    broken = line.proxy.breaks("PUT", "/manifests/", lost_answer(), times=1)
+    manifest = line.repository.registry.existing(line.repository.reference)
+    assert put(line.registry, line.index.with_tag("again"), manifest)
     assert broken.hits == 1
-    assert pushed
 
 
-def test_a_tag_that_another_client_overwrites_at_once_is_noticed(
-    registry: Registry, repository: Repository, proxy: HttpProxy, pushed: Descriptor
-) -> None:
-    mine = repository.registry.manifest(repository.reference)
-    assert mine is not None
-    other = repository.push("arm64")
-    proxy.breaks("GET", "/manifests/", preceded_by(lambda: repository.push_index(pushed, other)), times=1)
-    assert not put(registry, repository.at(proxy.address), mine)
+def test_a_tag_that_another_client_overwrites_at_once_is_noticed(line: Line) -> None:
+    mine = line.repository.registry.existing(line.repository.reference)
+    other = line.repository.push("arm64")
+    line.proxy.breaks(
+        "GET", "/manifests/", preceded_by(lambda: line.repository.push_index(line.pushed, other)), times=1
+    )
+    assert not put(line.registry, line.index, mine)
 
 
-def test_a_slow_registry_is_waited_for_within_the_time_limit(
-    registry: Registry, proxy: HttpProxy, target: Reference
-) -> None:
-    proxy.breaks("GET", "/manifests/", delayed(0.5), times=1)
-    assert registry.manifest(target)
-    assert proxy.seen("GET", "/manifests/") == 1
+def test_a_slow_registry_is_waited_for_within_the_time_limit(line: Line) -> None:
+    line.proxy.breaks("GET", "/manifests/", delayed(0.5), times=1)
+    assert line.registry.manifest(line.target)
+    assert line.proxy.seen("GET", "/manifests/") == 1
 
 
-def test_an_unreachable_registry_is_reported_as_unavailable(
-    registry: Registry, repository: Repository
-) -> None:
-    with pytest.raises(RegistryUnavailableError, match="cannot be reached"):
-        registry.head(repository.at(f"localhost:{free_port()}"))
-    with pytest.raises(RegistryUnavailableError, match="cannot be reached"):
-        registry.head(repository.at("no-such-host.invalid"))
+def test_an_unreachable_registry_is_reported_as_unavailable(line: Line) -> None:
+    for host in (f"localhost:{free_port()}", "no-such-host.invalid"):
+        with pytest.raises(RegistryUnavailableError, match="cannot be reached"):
+            line.registry.head(line.repository.at(host))

@@ -10,11 +10,10 @@ import pytest
 
 from farm.errors import RegistryError
 from farm.model import DEFAULT_REGISTRY, Descriptor
-from farm.registry.describe import describe
 from farm.registry.index import Index
 from farm.registry.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
 from farm.registry.publish_index import IndexPublication
-from farm.registry.published_images import arch_image, look_up_all, read_index
+from farm.registry.published_images import describe, look_up_all, read_index
 from farm.registry.transport import is_loopback
 from tests.support.values import digest
 
@@ -33,8 +32,8 @@ def test_an_unknown_repository_has_no_images(repository: Repository) -> None:
     assert repository.registry.manifest(repository.reference) is None
     assert repository.registry.head(repository.reference) is None
     assert read_index(repository.registry, repository.reference) == (None, None)
-    assert arch_image(repository.registry, repository.reference.for_arch("amd64"), "amd64") is None
-    found = look_up_all(repository.registry, {repository.reference: ["amd64"]})[repository.reference]
+    assert repository.find("amd64") is None
+    found = repository.look_up("amd64")
     assert (found.index, found.descriptor, found.images) == (None, None, {})
 
 
@@ -43,8 +42,7 @@ def test_a_single_image_is_found_with_the_platform_of_its_configuration(
     repository: Repository, media_type: str
 ) -> None:
     pushed = repository.push("arm64", media_type=media_type, variant="v8")
-    found = arch_image(repository.registry, repository.reference.for_arch("arm64"), "arm64")
-    assert found == repository.image("arm64", pushed)
+    assert repository.find("arm64") == repository.image("arm64", pushed)
     assert repository.registry.head(repository.reference.for_arch("arm64")) == Descriptor(
         media_type, pushed.digest, pushed.size
     )
@@ -54,17 +52,16 @@ def test_an_image_is_found_together_with_its_attestation(repository: Repository)
     image = repository.push("amd64", tag="plain")
     about = repository.attest(image)
     repository.push_index(image, about, tag="1-amd64")
-    found = arch_image(repository.registry, repository.reference.for_arch("amd64"), "amd64")
-    assert found == repository.image("amd64", image, about)
+    assert repository.find("amd64") == repository.image("amd64", image, about)
 
 
 def test_an_image_for_another_architecture_under_the_tag_is_an_error(repository: Repository) -> None:
     repository.push("arm64", tag="1-amd64")
     with pytest.raises(RegistryError, match="is for arm64, not for amd64"):
-        arch_image(repository.registry, repository.reference.for_arch("amd64"), "amd64")
+        repository.find("amd64")
     repository.push_index(repository.push("s390x"), tag="1-amd64")
     with pytest.raises(RegistryError, match="is for s390x, not for amd64"):
-        arch_image(repository.registry, repository.reference.for_arch("amd64"), "amd64")
+        repository.find("amd64")
 
 
 def test_a_single_image_under_the_tag_of_the_index_is_an_error_and_is_not_overwritten(
@@ -73,9 +70,7 @@ def test_a_single_image_under_the_tag_of_the_index_is_an_error_and_is_not_overwr
     pushed = repository.push("amd64", tag="1")
     with pytest.raises(RegistryError, match="holds a single image, not an index"):
         publish(repository, "amd64")
-    now = repository.registry.manifest(repository.reference)
-    assert now is not None
-    assert now.descriptor.digest == pushed.digest
+    assert repository.registry.existing(repository.reference).descriptor.digest == pushed.digest
 
 
 def test_looking_up_many_packages_finds_exactly_the_published_images(repository: Repository) -> None:
@@ -96,14 +91,13 @@ def test_an_image_without_its_own_tag_is_found_in_the_index(repository: Reposito
     amd64 = repository.push("amd64", tag="elsewhere")
     about = repository.attest(amd64)
     repository.push_index(amd64, about)
-    found = look_up_all(repository.registry, {repository.reference: ["amd64", "arm64"]})[repository.reference]
+    found = repository.look_up("amd64", "arm64")
     assert found.images == {"amd64": repository.image("amd64", amd64, about)}
 
 
 def test_a_published_index_is_read_back_unchanged(repository: Repository) -> None:
     published = publish(repository, "amd64", "arm64")
-    manifest = repository.registry.manifest(repository.reference)
-    assert manifest is not None
+    manifest = repository.registry.existing(repository.reference)
     assert (manifest.descriptor, Index.parse(manifest.body).body()) == (published, manifest.body)
 
 
@@ -149,8 +143,7 @@ def test_a_description_lists_every_image_with_its_configuration(repository: Repo
     assert described.descriptor == index
     assert [one.about for one in described.images] == [None, image.digest]
     assert described.images[0].config is not None
-    data = described.to_json()
-    assert data["images"][1]["attestationOf"] == image.digest
+    assert described.to_json()["images"][1]["attestationOf"] == image.digest
     single = describe(repository.registry, repository.reference.with_digest(image.digest))
     assert [one.manifest.digest for one in single.images] == [image.digest]
 
@@ -171,9 +164,10 @@ def test_the_first_error_of_concurrent_calls_is_raised(repository: Repository) -
         repository.registry.at_once(call, range(40))
 
 
-def test_only_loopback_is_used_without_tls_by_default() -> None:
-    assert all(is_loopback(host) for host in ("localhost", "localhost:1", "127.0.0.1:5000", "[::1]:5"))
-    assert not any(
-        is_loopback(host)
-        for host in (DEFAULT_REGISTRY, "localhost.evil.org", "127.0.0.1.evil.org", "10.0.0.1")
-    )
+@pytest.mark.parametrize(
+    ("host", "plain"),
+    [(host, True) for host in ("localhost", "localhost:1", "127.0.0.1:5000", "[::1]:5")]
+    + [(host, False) for host in (DEFAULT_REGISTRY, "localhost.evil.org", "127.0.0.1.evil.org", "10.0.0.1")],
+)
+def test_only_loopback_is_used_without_tls_by_default(host: str, plain: bool) -> None:
+    assert is_loopback(host) is plain

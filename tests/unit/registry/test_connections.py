@@ -1,11 +1,10 @@
-"""Connections are reused unless they were idle; a proxy gets its own login; TLS settings are checked."""
+"""Connections are reused unless idle; the environment names their proxies; TLS settings are checked."""
 
 from __future__ import annotations
 
-import socket
 import threading
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,46 +13,45 @@ from urllib3.exceptions import HTTPError, ProxyError
 from farm.errors import SettingsError
 from farm.registry import connections
 from farm.registry.connections import Connections
-from farm.registry.response import Response
+from farm.registry.http_exchange import HttpRequest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 
-class Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    clients: set[tuple[str, int]]
-
-    def do_GET(self) -> None:
-        self.clients.add(self.client_address)
-        self.send_response(200)
-        self.send_header("Content-Length", "2")
-        self.end_headers()
-        self.wfile.write(b"ok")
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @contextmanager
-def server() -> Iterator[tuple[str, set[tuple[str, int]]]]:
-    """The URL of an HTTP server, and the clients that connected to it."""
-    Handler.clients = set()
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as httpd:
-        httpd.daemon_threads = True
-        thread = threading.Thread(target=httpd.serve_forever)
+def server(
+    answer: bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+) -> Iterator[tuple[str, list[bytes]]]:
+    """HOST:PORT of a server with one answer to everything, and the first request of each connection."""
+    first: list[bytes] = []
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            first.append(self.request.recv(65536))
+            self.request.sendall(answer)
+            while self.request.recv(65536):
+                self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as tcp:
+        tcp.daemon_threads = True
+        thread = threading.Thread(target=tcp.serve_forever)
         thread.start()
-        yield f"http://127.0.0.1:{httpd.server_port}/", Handler.clients
-        httpd.shutdown()
+        yield f"127.0.0.1:{tcp.server_address[1]}", first
+        tcp.shutdown()
         thread.join()
 
 
 def get(pool: Connections, url: str, registry: str | None = None) -> bytes:
-    response = Response(url, pool.request("GET", url, registry=registry, headers={}, body=None))
-    response.read("a.org")
+    response = pool.request(HttpRequest("GET", url), registry)
+    response.read()
     response.close()
     return response.body
+
+
+def new_pool(certs: Path | None = None, authorities: Sequence[Path] = ()) -> Connections:
+    return Connections(certs=certs, authorities=authorities, timeout=10)
 
 
 @pytest.mark.parametrize(("idle", "expected"), [(60.0, 1), (-1.0, 3)])
@@ -61,46 +59,76 @@ def test_a_connection_is_reused_unless_it_was_idle(
     monkeypatch: pytest.MonkeyPatch, idle: float, expected: int
 ) -> None:
     monkeypatch.setattr(connections, "_LONGEST_IDLE", idle)
-    pool = Connections(certs=None, authorities=(), timeout=10)
-    with server() as (url, clients):
-        assert [get(pool, url) for _ in range(3)] == [b"ok"] * 3
+    pool = new_pool()
+    with server() as (place, connected):
+        assert [get(pool, f"http://{place}/") for _ in range(3)] == [b"ok"] * 3
         pool.close()
-    assert len(clients) == expected
+    assert len(connected) == expected
 
 
-def test_a_proxy_gets_the_login_of_its_url(monkeypatch: pytest.MonkeyPatch) -> None:
-    received: list[bytes] = []
+@pytest.fixture
+def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """An environment without proxies."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return monkeypatch
 
-    def refuse(listener: socket.socket) -> None:
-        client, _ = listener.accept()
-        with client:
-            received.append(client.recv(65536))
-            client.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n")
 
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=refuse, args=(listener,))
-        thread.start()
-        monkeypatch.setenv("https_proxy", f"http://ann:p%40ss@127.0.0.1:{listener.getsockname()[1]}")
-        monkeypatch.delenv("no_proxy", raising=False)
-        monkeypatch.delenv("NO_PROXY", raising=False)
+@pytest.mark.parametrize(
+    ("entry", "exempted", "others"),
+    [
+        ("example.com", ["example.com", "www.example.com", "example.com:8443"], ["notexample.com"]),
+        (".example.com", ["www.example.com", "example.com"], ["notexample.com"]),
+        ("EXAMPLE.com", ["example.com"], []),
+        ("example.com:8443", ["example.com:8443"], ["example.com"]),
+        ("10.0.0.1", ["10.0.0.1", "10.0.0.1:5000"], ["10.0.0.10", "110.0.0.1"]),
+        ("10.0.0.0/8", [], ["10.0.0.1"]),
+        ("::1", ["[::1]", "[::1]:5000"], ["[::2]"]),
+        ("localhost", ["localhost:5000"], ["localhost.org"]),
+        ("a.org, b.org ,", ["a.org", "b.org"], ["c.org"]),
+        ("*", ["example.com", "10.0.0.1"], []),
+        ("example.com:port", [], ["example.com"]),
+    ],
+)
+def test_no_proxy_exempts_hosts(
+    proxies: pytest.MonkeyPatch, entry: str, exempted: list[str], others: list[str]
+) -> None:
+    proxies.setenv("HTTPS_PROXY", "http://proxy:3128")
+    proxies.setenv("NO_PROXY", entry)
+    found = {host: connections.proxy_for(f"https://{host}/v2/") for host in (*exempted, *others)}
+    assert found == dict.fromkeys(exempted) | dict.fromkeys(others, "http://proxy:3128")
+
+
+def test_a_scheme_has_its_own_proxy_or_that_of_all(proxies: pytest.MonkeyPatch) -> None:
+    proxies.setenv("http_proxy", "http://other:1")
+    assert connections.proxy_for("https://a.org") is None
+    proxies.setenv("ALL_PROXY", "proxy:3128")
+    assert connections.proxy_for("http://a.org") == "http://other:1"
+    # The scheme of a proxy may be left out.
+    assert connections.proxy_for("https://a.org") == "http://proxy:3128"
+
+
+def test_a_proxy_gets_the_login_of_its_url(proxies: pytest.MonkeyPatch) -> None:
+    with server(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (place, received):
+        proxies.setenv("https_proxy", f"http://ann:p%40ss@{place}")
         with pytest.raises(HTTPError) as caught:
-            get(Connections(certs=None, authorities=(), timeout=10), "https://a.org/v2/", "a.org")
-        thread.join()
+            get(new_pool(), "https://a.org/v2/", "a.org")
     assert isinstance(caught.value, ProxyError) or "403" in str(caught.value)
     assert received[0].startswith(b"CONNECT a.org:443 ")
     assert b"Proxy-Authorization: Basic YW5uOnBAc3M=\r\n" in received[0]
 
 
-def test_a_registry_without_tls_is_reached_directly(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
-    with server() as (url, _):
-        assert get(Connections(certs=None, authorities=(), timeout=10), url) == b"ok"
+def test_a_registry_without_tls_is_reached_directly(proxies: pytest.MonkeyPatch) -> None:
+    proxies.setenv("http_proxy", "http://127.0.0.1:9")
+    with server() as (place, _):
+        assert get(new_pool(), f"http://{place}/") == b"ok"
 
 
-def test_an_unsupported_proxy_is_an_error_of_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("https_proxy", "socks5://ann:secret@proxy:1080")
+def test_an_unsupported_proxy_is_an_error_of_the_settings(proxies: pytest.MonkeyPatch) -> None:
+    proxies.setenv("https_proxy", "socks5://ann:secret@proxy:1080")
     with pytest.raises(SettingsError, match="unsupported proxy socks5://proxy:1080"):
-        get(Connections(certs=None, authorities=(), timeout=10), "https://a.org/v2/", "a.org")
+        get(new_pool(), "https://a.org/v2/", "a.org")
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "certs", "authorities"])
@@ -114,4 +142,4 @@ def test_a_file_without_certificates_is_an_error_of_the_settings(
         monkeypatch.setenv(name, str(file))
     certs, authorities = tmp_path if name == "certs" else None, [file] if name == "authorities" else []
     with pytest.raises(SettingsError, match=r"ca\.crt"):
-        get(Connections(certs=certs, authorities=authorities, timeout=10), "https://a.org/v2/", "a.org")
+        get(new_pool(certs, authorities), "https://a.org/v2/", "a.org")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -11,6 +12,7 @@ from farm.model import Descriptor, Platform
 from farm.registry.index import (
     Index,
     assemble,
+    children,
     holds,
     is_attestation,
     members_of,
@@ -18,18 +20,26 @@ from farm.registry.index import (
     platforms,
     subject,
 )
-from farm.registry.oci import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST
+from farm.registry.oci import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    ImageManifest,
+)
 from tests.support.values import attestation, descriptor, digest, image
 
 AMD, ARM = descriptor("amd", "amd64"), descriptor("arm", "arm64")
+ABOUT_AMD, ABOUT_ARM = attestation("a1", AMD), attestation("a2", ARM)
+PUBLISHED = Index((AMD, ARM, ABOUT_AMD, ABOUT_ARM))
 
 
 def test_a_new_image_replaces_only_the_old_one_and_its_attestation() -> None:
-    about_amd, about_arm = attestation("a1", AMD), attestation("a2", ARM)
-    published = Index((AMD, ARM, about_amd, about_arm))
     newer = descriptor("newer amd", "amd64")
-    index = assemble([image("amd64", newer, attestation("a3", newer))], published)
-    assert set(index.manifests) == {newer, ARM, attestation("a3", newer), about_arm}
+    index = assemble([image("amd64", newer, attestation("a3", newer))], PUBLISHED)
+    assert set(index.manifests) == {newer, ARM, attestation("a3", newer), ABOUT_ARM}
 
 
 def test_other_architectures_and_the_annotations_of_the_index_are_kept() -> None:
@@ -81,10 +91,7 @@ def test_missing_architectures_are_listed_in_the_requested_order() -> None:
 
 
 def test_the_members_of_an_architecture_are_its_image_and_the_attestations() -> None:
-    about_amd, about_arm = attestation("a1", AMD), attestation("a2", ARM)
-    index = Index((AMD, ARM, about_amd, about_arm))
-    assert members_of(index, "arm64") == (ARM, about_arm)
-    assert members_of(index, "s390x") == ()
+    assert (members_of(PUBLISHED, "arm64"), members_of(PUBLISHED, "s390x")) == ((ARM, ABOUT_ARM), ())
 
 
 def test_an_index_holds_an_image_only_together_with_its_attestations() -> None:
@@ -103,27 +110,29 @@ def test_the_body_is_an_oci_index_and_the_descriptor_matches_it() -> None:
     assert (named.digest, named.size) == (digest(index.body().decode()), len(index.body()))
 
 
-def test_a_docker_manifest_list_is_read_as_an_index() -> None:
-    text = json.dumps({"schemaVersion": 2, "mediaType": DOCKER_LIST, "manifests": [AMD.to_json()]})
-    assert Index.parse(text.encode()) == Index((AMD,))
+@pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
+def test_an_index_or_a_docker_manifest_list_refers_to_its_members(media_type: str) -> None:
+    body = json.dumps({"schemaVersion": 2, "mediaType": media_type, "manifests": [AMD.to_json()]}).encode()
+    assert Index.parse(body) == Index((AMD,))
+    assert children(media_type, body) == (AMD,)
+
+
+@pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
+def test_a_manifest_refers_to_its_configuration_and_layers(media_type: str) -> None:
+    config, layer = Descriptor(OCI_CONFIG, digest("config"), 2), Descriptor(OCI_LAYER, digest("layer"), 3)
+    assert children(media_type, ImageManifest.body(config, [layer])) == (config, layer)
+
+
+def test_an_unknown_kind_of_manifest_is_refused() -> None:
+    """It may refer to blobs that nothing would copy."""
+    with pytest.raises(RegistryError, match=f"unsupported media type {re.escape(OCI_LAYER)}"):
+        children(OCI_LAYER, b"\x1f\x8b")
 
 
 @pytest.mark.parametrize(
     "body",
-    [
-        b"",
-        b"{",
-        b"[]",
-        b"null",
-        b"{}",
-        b'{"manifests": null}',
-        b'{"manifests": {}}',
-        b'{"manifests": ""}',
-        b'{"manifests": [1]}',
-        b'{"manifests": [{}]}',
-        b'{"manifests": [], "annotations": [1]}',
-        b"\xff",
-    ],
+    [b"", b"{", b"[]", b"null", b"{}", b"\xff", b'{"manifests": [], "annotations": [1]}']
+    + [b'{"manifests": %s}' % value for value in (b"null", b"{}", b'""', b"[1]", b"[{}]")],
 )
 def test_an_invalid_index_is_an_error_and_never_an_empty_index(body: bytes) -> None:
     with pytest.raises(RegistryError, match="invalid index"):

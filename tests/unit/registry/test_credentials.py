@@ -24,11 +24,13 @@ if TYPE_CHECKING:
         ("a.org=x:y, b.org=dG9rZW4=", "b.org", "", "dG9rZW4="),
     ],
 )
-def test_a_login_is_found_by_the_host_of_its_registry(
+def test_a_login_is_found_by_the_host_of_its_registry_and_given_to_the_engine(
     text: str, registry: str, user: str, password: str
 ) -> None:
     login = read_logins(Secret(text))[registry]
     assert (login.user, login.password.reveal(), login.is_token) == (user, password, not user)
+    engines = {"username": user, "password": password} if user else {"registrytoken": password}
+    assert login.docker == engines
 
 
 @pytest.mark.parametrize("text", ["hunter2", "=u:hunter2", "a.org=:hunter2", "a.org=u:", "a.org="])
@@ -43,10 +45,5 @@ def test_a_given_login_overrides_dockers(tmp_path: Path) -> None:
     given = Credentials.load(tmp_path, Secret("a.org=farm:new")).login_for("a.org")
     usual = Credentials.load(tmp_path).login_for("a.org")
     assert given
-    assert (given.user, given.docker) == ("farm", {"username": "farm", "password": "new"})
     assert usual
-    assert usual.user == "docker"
-
-
-def test_the_engine_gets_a_token_as_a_token() -> None:
-    assert read_logins(Secret("a.org=dG9rZW4="))["a.org"].docker == {"registrytoken": "dG9rZW4="}
+    assert (given.user, given.password.reveal(), usual.user) == ("farm", "new", "docker")
