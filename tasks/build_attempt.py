@@ -20,7 +20,7 @@ from farm.registry.published_images import arch_image
 from farm.settings import environment
 from farm.state import build_times
 from farm.state.contexts import get_context
-from farm.state.record_patches import JobPatch
+from farm.state.records import Patch
 from tasks.disk_space import DiskSpace
 from tasks.retries import wait_for_redis, within_attempt
 
@@ -45,7 +45,7 @@ class ImageBuild:
     job: Job
     held: HeldLease
     log: LogWriter
-    move: Callable[[JobState, JobPatch], None]
+    move: Callable[[JobState, Patch], None]
     """Records a transition of the job."""
     built: list[str] = field(default_factory=list)
     """The image that was built, by the engine's name for it; a later failure leaves it in the engine."""
@@ -64,7 +64,7 @@ class ImageBuild:
             None if rebuild else arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
         )
         if image:
-            self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
+            self.move(JobState.BUILT if self.built else JobState.EXISTS, Patch(image=image))
             return image
         with ExitStack() as stack:
             engine = self.context.engine()
@@ -79,7 +79,7 @@ class ImageBuild:
                 f"{self.target.familiar} was pushed, but the registry does not have it",
                 hint="is a clean-up running?",
             )
-        self.move(JobState.BUILT, JobPatch(image=image))
+        self.move(JobState.BUILT, Patch(image=image))
         return image
 
     def _builder(self, engine: Engine) -> Builder:
@@ -104,7 +104,7 @@ class ImageBuild:
             wait_for_redis(lambda: get_context(context.store, job.context), stop=self.held.stopped)
         )
         verify_context(tar, job)
-        self.move(JobState.BUILDING, JobPatch())
+        self.move(JobState.BUILDING, Patch())
         with_images = with_depends_images(
             tar, job.depends, job.arch, engine=engine, registry=context.sources, log=self.log.write
         )
@@ -129,7 +129,7 @@ class ImageBuild:
             _log.warning("%s: its duration is not recorded: %s", self.job.title, error)
 
     def _push(self, engine: Engine) -> None:
-        self.move(JobState.PUSHING, JobPatch())
+        self.move(JobState.PUSHING, Patch())
         builder = self._builder(engine)
         settings = self.context.settings
         builder.push(self.target, self._control(settings.build_timeout), silence=settings.push_silence)

@@ -15,7 +15,7 @@ from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling.coordinator import queue_job, settle
 from farm.state import leases, transitions
 from farm.state.logs import LogWriter
-from farm.state.record_patches import JobPatch
+from farm.state.records import Patch
 from farm.state.run_handles import JobHandle
 from farm.state.run_reader import read_job
 from tasks.build_attempt import ImageBuild
@@ -49,7 +49,7 @@ class BuildExecution:
 
     def wait_for(self, holder: str) -> None:
         """Record that the job waits for another task that builds the same image."""
-        patch = JobPatch(waiting_for=holder, lease=leases.job_lease(self.job))
+        patch = Patch(waiting_for=holder, lease=leases.job_lease(self.job))
         transitions.move_job(self.handle, JobState.QUEUED, patch, expected_states=[JobState.QUEUED])
 
     def run(self, held: HeldLease) -> ArchImage:
@@ -72,7 +72,7 @@ class BuildExecution:
     def _accept(self, held: HeldLease) -> ArchImage | None:
         """Accept the job; returns its image if an earlier execution of this task recorded one."""
         job, token = self.job, held.lease.token
-        patch = JobPatch(
+        patch = Patch(
             worker=self.context.worker,
             task=self.task,
             started=time.time(),
@@ -112,7 +112,7 @@ class BuildExecution:
                 lambda: wait_for_redis(build.attempt, stop=held.stopped), stop=held.stopped, report=log.write
             )
 
-    def _move(self, to: JobState, patch: JobPatch, held: HeldLease) -> None:
+    def _move(self, to: JobState, patch: Patch, held: HeldLease) -> None:
         handle, token = self.handle, held.lease.token
         record_step(
             lambda: transitions.move_job(handle, to, patch, expected_token=token),
@@ -126,7 +126,7 @@ class BuildExecution:
         if held.stopped.is_set() and self._cancelled():
             return CancelledError(f"{self.handle}: cancelled")
         recorded = type(error)(f"{self.handle}: {error}", hint=f"farm logs {self.job.run} {self.handle}")
-        self._move(JobState.FAILED, JobPatch(error=recorded), held)
+        self._move(JobState.FAILED, Patch(error=recorded), held)
         wait_for_redis(lambda: settle(self.handle.package), stop=held.stopped)
         return recorded
 

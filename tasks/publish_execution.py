@@ -13,7 +13,7 @@ from farm.registry.publish_index import IndexPublication
 from farm.registry.release_tags import prepare_release, release
 from farm.scheduling import coordinator
 from farm.state import leases, transitions
-from farm.state.record_patches import PackagePatch
+from farm.state.records import Patch
 from farm.state.run_reader import read_package
 from farm.trust.signer import SignTarget
 from tasks.lease_execution import record_step, run_recorded, still_owned
@@ -42,7 +42,7 @@ class PublishExecution:
 
     def wait_for(self, holder: str) -> None:
         """Record that the package waits for another one that is published to the same repository."""
-        patch = PackagePatch(waiting_for=holder, token="", lease=leases.index_lease(self.work.reference))
+        patch = Patch(waiting_for=holder, token="", lease=leases.index_lease(self.work.reference))
         transitions.move_package(
             self.handle, PackageState.BUILDING, patch, expected_states=[PackageState.BUILDING]
         )
@@ -63,19 +63,19 @@ class PublishExecution:
                 title=str(self.handle),
                 hint=_TRACEBACK,
             )
-            self._move(self._success, PackagePatch(index=descriptor), held)
+            self._move(self._success, Patch(index=descriptor), held)
         except LeaseLostError as error:
             raise Ignore(str(error)) from error
         return descriptor
 
     def _accept(self, held: HeldLease) -> None:
         token = held.lease.token
-        patch = PackagePatch(token=token, lease=held.lease.name)
+        patch = Patch(token=token, lease=held.lease.name)
         if not transitions.move_package(self.handle, PackageState.PUBLISHING, patch):
             raise LeaseLostError(f"{self.handle}: was published or cancelled meanwhile")
         held.renew_while(lambda: still_owned(read_package(self.handle), token))
 
-    def _move(self, to: PackageState, patch: PackagePatch, held: HeldLease) -> None:
+    def _move(self, to: PackageState, patch: Patch, held: HeldLease) -> None:
         token = held.lease.token
         record_step(
             lambda: transitions.move_package(self.handle, to, patch, expected_token=token),
@@ -87,7 +87,7 @@ class PublishExecution:
 
     def _fail(self, error: FarmError, held: HeldLease) -> FarmError:
         recorded = type(error)(f"{self.handle}: {error.message}", hint=error.hint)
-        self._move(PackageState.FAILED, PackagePatch(error=recorded), held)
+        self._move(PackageState.FAILED, Patch(error=recorded), held)
         coordinator.end_dependents(self.handle)
         return recorded
 

@@ -12,8 +12,7 @@ from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
 from farm.scheduling.dispatch import send_package
 from farm.state import transitions
-from farm.state.record_patches import JobPatch
-from farm.state.records import failure_of
+from farm.state.records import Patch, failure_of
 from farm.state.run_handles import JobHandle
 from farm.state.run_reader import all_succeeded, dependents, read_jobs, read_package, read_work
 from farm.state.runs import create_run
@@ -86,7 +85,7 @@ def queue_job(
     return transitions.move_job(
         job,
         JobState.QUEUED,
-        JobPatch(token="", lost=lost, resent=resent),
+        Patch(token="", lost=lost, resent=resent),
         expected_states=expected_states,
         expected_token=expected_token,
     )

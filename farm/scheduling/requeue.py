@@ -18,8 +18,7 @@ from farm.scheduling.loss_limits import (
     never_accepted_error,
 )
 from farm.state import runs, transitions
-from farm.state.record_patches import JobPatch, PackagePatch
-from farm.state.records import failure_of
+from farm.state.records import Patch, failure_of
 from farm.state.run_handles import JobHandle
 from farm.state.run_reader import read_jobs, read_package, read_work
 
@@ -112,7 +111,7 @@ class RunReconciler:
     def _give_up(self, job: JobHandle, error: FarmError, states: Sequence[JobState], token: str = "") -> bool:
         """Fail a job, unless it has moved on from these states and this holder since it was read."""
         moved = transitions.move_job(
-            job, JobState.FAILED, JobPatch(error=error), expected_states=states, expected_token=token
+            job, JobState.FAILED, Patch(error=error), expected_states=states, expected_token=token
         )
         if moved:
             coordinator.settle(job.package)
@@ -156,11 +155,11 @@ class RunReconciler:
         if not message_lost(since, self.heads.get(PUBLISH_QUEUE), self.now, resent=resent):
             return False
         if resent == MAX_RESENT:
-            patch = PackagePatch(error=never_accepted_error(f"{package} index", "publisher"))
+            patch = Patch(error=never_accepted_error(f"{package} index", "publisher"))
             if transitions.move_package(package, PackageState.FAILED, patch, expected_states=_BUILDING):
                 coordinator.end_dependents(package)
             return True
-        patch = PackagePatch(resent=resent + 1)
+        patch = Patch(resent=resent + 1)
         if not transitions.move_package(package, PackageState.BUILDING, patch, expected_states=_BUILDING):
             return False
         self._warn(f"the message of {package}'s index was lost; dispatched again")
@@ -173,7 +172,7 @@ class RunReconciler:
         moved = transitions.move_package(
             package,
             PackageState.BUILDING,
-            PackagePatch(token="", lost=item.record.lost + bool(token)),
+            Patch(token="", lost=item.record.lost + bool(token)),
             expected_states=[PackageState.PUBLISHING] if token else _BUILDING,
             expected_token=token,
         )

@@ -176,7 +176,7 @@ class Chaos:
     def failed(self) -> list[str]:
         """Runs that failed, and the last push if it failed."""
         reasons = [
-            f"{run}: {package.why}"
+            f"{run}: {package.error}"
             for run in self._runs(RunState.FAILED)
             for package in read_run(RunHandle(self.rig.store, run)).packages.values()
             if package.error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeVar
 
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS
-from farm.state.record_patches import JobPatch, PackagePatch
+from farm.state.records import Patch
 from farm.state.run_reader import read_job, read_package
 from farm.state.transitions import move_job, move_package
 
@@ -20,26 +20,24 @@ if TYPE_CHECKING:
 S = TypeVar("S", bound="StrEnum")
 
 
-def drive_job(job: JobHandle, to: JobState, patch: JobPatch | None = None) -> JobRecord:
+def drive_job(job: JobHandle, to: JobState, patch: Patch | None = None) -> JobRecord:
     """Move a job to a state by as few transitions as possible; the last one writes the patch."""
     record = read_job(job)
     assert record is not None
     *between, last = shortest(JOB_TRANSITIONS, record.state, to)
     for state in between:
         assert move_job(job, state)
-    moved = move_job(job, last, patch or JobPatch())
+    moved = move_job(job, last, patch or Patch())
     assert moved is not None
     return moved
 
 
-def drive_package(
-    package: PackageHandle, to: PackageState, patch: PackagePatch | None = None
-) -> PackageRecord:
+def drive_package(package: PackageHandle, to: PackageState, patch: Patch | None = None) -> PackageRecord:
     """Move a package to a state by as few transitions as possible; the last one writes the patch."""
     *between, last = shortest(PACKAGE_TRANSITIONS, read_package(package).state, to)
     for state in between:
         assert move_package(package, state)
-    moved = move_package(package, last, patch or PackagePatch())
+    moved = move_package(package, last, patch or Patch())
     assert moved is not None
     return moved
 

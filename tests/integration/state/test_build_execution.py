@@ -56,7 +56,7 @@ def test_an_internal_error_is_recorded_at_once_and_does_not_count_as_a_lost_work
     with pytest.raises(FarmError, match="internal error: TypeError: unexpected"):
         execute(store, redis_url, TypeError("unexpected"), monkeypatch)
     assert record(foo).state is JobState.FAILED
-    assert "linuxkit/foo amd64: internal error: TypeError: unexpected" in record(foo).why
+    assert "linuxkit/foo amd64: internal error: TypeError: unexpected" in str(record(foo).error)
     assert read_package(foo).state is PackageState.FAILED
 
 

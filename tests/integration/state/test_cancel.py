@@ -14,7 +14,7 @@ from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.overdue import read_overdue
-from farm.state.record_patches import JobPatch
+from farm.state.records import Patch
 from farm.state.run_handles import RunHandle
 from farm.state.run_reader import read_run, read_work
 from farm.state.store import Store
@@ -152,7 +152,7 @@ def test_a_cancel_that_was_cut_off_after_its_first_step_leaves_nothing_in_progre
     reconcile_all(store, queues)
     record = read_run(r1)
     assert (record.state, package_states(r1)) == (RunState.CANCELLED, all_of_it(PackageState.CANCELLED))
-    assert f"{FOO} amd64: cancelled by me@here" in record.packages[FOO].why
+    assert f"{FOO} amd64: cancelled by me@here" in str(record.packages[FOO].error)
     assert read_overdue(store, grace=0)[1] == []
 
 
@@ -183,21 +183,21 @@ def test_a_running_job_of_a_package_that_has_ended_can_be_cancelled(
 def test_a_failure_before_the_cancel_remains_the_reason_cut_off_or_not(
     store: Store, queues: Queues, foo: PackageHandle, r1: RunHandle, cut_off: CutOff, steps: int
 ) -> None:
-    assert move_job(foo.job("amd64"), JobState.FAILED, JobPatch(error=BuildFailedError("make failed")))
+    assert move_job(foo.job("amd64"), JobState.FAILED, Patch(error=BuildFailedError("make failed")))
     cut_off.steps = steps
     try:
         cancel(RunHandle(cut_off, "r1"), by="me@here")
     except KeyboardInterrupt:
         reconcile_all(store, queues)
     assert package_states(r1) == {FOO: "failed", BAR: "failed", ASIDE: "cancelled"}
-    assert read_run(r1).packages[FOO].why == "make failed; arm64 cancelled too"
+    assert str(read_run(r1).packages[FOO].error) == "make failed; arm64 cancelled too"
 
 
 @pytest.mark.usefixtures("sent")
 def test_a_job_that_was_built_stays_built_when_its_package_is_cancelled(
     foo: PackageHandle, r1: RunHandle
 ) -> None:
-    drive_job(foo.job("amd64"), JobState.BUILT, JobPatch(image=image("amd64")))
+    drive_job(foo.job("amd64"), JobState.BUILT, Patch(image=image("amd64")))
     done = cancel(r1, package="foo", by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR], JOBS[1:3])
     assert read_run(r1).packages[FOO].jobs["amd64"].state is JobState.BUILT

@@ -12,7 +12,7 @@ from farm.model import JobState, PackageState
 from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
 from farm.state import leases
-from farm.state.record_patches import JobPatch
+from farm.state.records import Patch
 from farm.state.run_reader import read_package
 from farm.state.store import lease_key
 from tasks.publish_execution import PublishExecution
@@ -51,7 +51,7 @@ def publish(package: PackageHandle, redis_url: str, error: Exception, *, suspend
 def built(store: Store, queues: Queues, foo: PackageHandle) -> None:
     """r1, which builds foo for amd64, was submitted and its image built."""
     coordinator.submit_run(queues.app, store, run_of(work(FOO, "amd64")))
-    drive_job(foo.job("amd64"), JobState.BUILT, JobPatch(image=image("amd64")))
+    drive_job(foo.job("amd64"), JobState.BUILT, Patch(image=image("amd64")))
 
 
 @pytest.mark.parametrize(

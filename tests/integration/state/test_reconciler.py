@@ -17,7 +17,7 @@ from farm.scheduling.reconciler import keep_reconciling, reconcile
 from farm.settings import Secret, Settings
 from farm.state import leases, runs
 from farm.state.overdue import read_overdue
-from farm.state.record_patches import JobPatch, PackagePatch
+from farm.state.records import Patch
 from farm.state.run_reader import read_jobs, read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
@@ -79,13 +79,13 @@ def state(package: PackageHandle) -> PackageState:
 def build_all(foo: PackageHandle) -> None:
     """Both of foo's jobs succeed."""
     for arch in ("amd64", "arm64"):
-        drive_job(foo.job(arch), JobState.BUILT, JobPatch(image=image(arch)))
+        drive_job(foo.job(arch), JobState.BUILT, Patch(image=image(arch)))
 
 
 def begin(foo: PackageHandle) -> leases.Lease:
     """A worker accepts foo's job for amd64."""
     lease = leases.take(foo.store, leases.job_lease(job()), duration=60, holder="r1 w1")
-    patch = JobPatch(token=lease.token, lease=lease.name, worker="w1")
+    patch = Patch(token=lease.token, lease=lease.name, worker="w1")
     drive_job(foo.job("amd64"), JobState.BUILDING, patch)
     return lease
 
@@ -182,7 +182,7 @@ def test_a_job_whose_holder_is_alive_is_left_alone_however_long_it_takes(
 ) -> None:
     queues.arches("amd64", "arm64")
     lease = begin(foo)
-    drive_job(foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
+    drive_job(foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
     assert reconcile_after(store, queues, after=10_000) == 0
     assert leases.renew(store, lease)
     assert record(foo).state is JobState.BUILDING
@@ -203,9 +203,7 @@ def test_a_lost_worker_that_returns_records_nothing(store: Store, queues: Queues
     lease = begin(foo)
     leases.release(store, lease)
     reconcile_after(store, queues)
-    late = move_job(
-        foo.job("amd64"), JobState.BUILT, JobPatch(image=image("amd64")), expected_token=lease.token
-    )
+    late = move_job(foo.job("amd64"), JobState.BUILT, Patch(image=image("amd64")), expected_token=lease.token)
     assert late is None
 
 
@@ -231,8 +229,8 @@ def test_a_job_with_which_one_worker_after_another_is_lost_is_given_up(
     leases.release(store, begin(foo))
     assert reconcile_after(store, queues) >= 1
     assert record(foo).state is JobState.FAILED
-    assert "linuxkit/foo amd64" in record(foo).why
-    assert "workers were lost while they worked on it" in record(foo).why
+    assert "linuxkit/foo amd64" in str(record(foo).error)
+    assert "workers were lost while they worked on it" in str(record(foo).error)
     assert queues.arches("amd64") == []
 
 
@@ -249,7 +247,7 @@ def test_a_message_that_no_worker_accepts_is_sent_again_after_growing_pauses_and
     assert queues.arches("amd64") == BOTH[:1]
     reconcile_after(store, queues, after=1000)
     assert record(foo).state is JobState.FAILED
-    assert "linuxkit/foo amd64: dispatched 9 times, no worker accepted it" in record(foo).why
+    assert "linuxkit/foo amd64: dispatched 9 times, no worker accepted it" in str(record(foo).error)
     assert queues.arches("amd64") == []
 
 
@@ -273,7 +271,7 @@ def test_an_index_that_no_publisher_accepts_is_given_up(
         reconcile_after(store, queues, after=1000)
         assert queues.indexes() == [FOO]
     reconcile_after(store, queues, after=1000)
-    assert "dispatched 9 times, no publisher accepted it" in read_package(foo).why
+    assert "dispatched 9 times, no publisher accepted it" in str(read_package(foo).error)
 
 
 @pytest.mark.usefixtures("sent")
@@ -282,7 +280,7 @@ def test_a_job_that_waits_for_a_holder_that_died_is_sent_again(
 ) -> None:
     queues.arches("amd64")
     lease = leases.take(store, leases.job_lease(job()), duration=60, holder="r0 w")
-    move_job(foo.job("amd64"), JobState.QUEUED, JobPatch(waiting_for="r0 w", lease=lease.name))
+    move_job(foo.job("amd64"), JobState.QUEUED, Patch(waiting_for="r0 w", lease=lease.name))
     assert reconcile_after(store, queues) == 0
     leases.release(store, lease)
     assert reconcile_after(store, queues) == 1
@@ -305,7 +303,7 @@ def test_a_callback_that_was_lost_is_sent_again_once_with_every_image(
 def test_a_callback_is_not_sent_while_a_job_is_in_progress(
     store: Store, queues: Queues, foo: PackageHandle
 ) -> None:
-    drive_job(foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
+    drive_job(foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
     begin(foo)
     reconcile_after(store, queues)
     assert queues.indexes() == []
@@ -315,14 +313,14 @@ def test_a_callback_is_not_sent_while_a_job_is_in_progress(
 def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(
     store: Store, queues: Queues, foo: PackageHandle, bar: PackageHandle, r1: RunHandle
 ) -> None:
-    drive_job(foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
-    move_job(foo.job("amd64"), JobState.FAILED, JobPatch(error=BuildFailedError("make failed")))
+    drive_job(foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    move_job(foo.job("amd64"), JobState.FAILED, Patch(error=BuildFailedError("make failed")))
     assert reconcile_after(store, queues) >= 1
     assert (state(foo), state(bar)) == (PackageState.FAILED, PackageState.FAILED)
     ended = read_run(r1)
     assert ended.state is RunState.FAILED
-    assert "make failed" in ended.packages[FOO].why
-    assert FOO in ended.packages[BAR].why
+    assert "make failed" in str(ended.packages[FOO].error)
+    assert FOO in str(ended.packages[BAR].error)
     assert queues.indexes() == []
 
 
@@ -332,11 +330,11 @@ def test_an_index_whose_publisher_died_is_sent_again_and_given_up(
 ) -> None:
     build_all(foo)
     for times in range(MAX_LOST + 1):
-        move_package(foo, PackageState.PUBLISHING, PackagePatch(token=f"t{times}", lease="index of foo"))
+        move_package(foo, PackageState.PUBLISHING, Patch(token=f"t{times}", lease="index of foo"))
         assert reconcile_after(store, queues) >= 1
         assert queues.indexes() == ([FOO] if times < MAX_LOST else [])
     assert state(foo) is PackageState.FAILED
-    assert "publishers were lost while they worked on it" in read_package(foo).why
+    assert "publishers were lost while they worked on it" in str(read_package(foo).error)
 
 
 @pytest.mark.usefixtures("sent")
@@ -345,7 +343,7 @@ def test_dependents_are_started_although_the_publisher_died_before(
 ) -> None:
     queues.arches("amd64", "arm64")
     build_all(foo)
-    drive_package(foo, PackageState.SIGNED, PackagePatch(index=descriptor("index", None)))
+    drive_package(foo, PackageState.SIGNED, Patch(index=descriptor("index", None)))
     assert reconcile_after(store, queues) == 1
     assert queues.arches("amd64") == [f"{BAR} amd64"]
     assert reconcile_after(store, queues, after=0) == 0

@@ -11,7 +11,7 @@ from farm.model import JobState
 from farm.scheduling import coordinator, reconciler
 from farm.scheduling.reconciler import keep_reconciling, reconcile
 from farm.state import leases
-from farm.state.record_patches import JobPatch
+from farm.state.records import Patch
 from tests.integration.state.conftest import let_time_pass
 from tests.integration.state.steps import drive_job
 from tests.support.farm_command import wait_until
@@ -38,7 +38,7 @@ def lost(store: Store, queues: Queues) -> None:
 def begin(foo: PackageHandle) -> None:
     """A worker accepts r1's job."""
     lease = leases.take(foo.store, leases.job_lease(job()), duration=60, holder="r1 w1")
-    patch = JobPatch(token=lease.token, lease=lease.name, worker="w1")
+    patch = Patch(token=lease.token, lease=lease.name, worker="w1")
     drive_job(foo.job("amd64"), JobState.BUILDING, patch)
 
 

@@ -13,7 +13,7 @@ from farm.settings import Secret
 from farm.state import runs
 from farm.state.following import run_events
 from farm.state.overdue import read_overdue
-from farm.state.record_patches import JobPatch, PackagePatch
+from farm.state.records import Patch
 from farm.state.run_handles import RunHandle
 from farm.state.run_reader import all_succeeded, dependents, read_jobs, read_package, read_run, read_work
 from farm.state.store import Store
@@ -109,8 +109,8 @@ def test_of_many_that_make_the_same_transition_at_once_one_succeeds(foo: Package
 
 
 def test_only_the_holder_of_a_jobs_lease_records_anything(job: JobHandle) -> None:
-    drive_job(job, JobState.LEASED, JobPatch(token="new", worker="w2"))
-    built = JobPatch(image=image("amd64"))
+    drive_job(job, JobState.LEASED, Patch(token="new", worker="w2"))
+    built = Patch(image=image("amd64"))
     assert move_job(job, JobState.BUILT, built, expected_token="old") is None
     assert (read(job).state, read(job).worker, read(job).image) == (JobState.LEASED, "w2", None)
     assert move_job(job, JobState.BUILT, built, expected_token="new")
@@ -118,8 +118,8 @@ def test_only_the_holder_of_a_jobs_lease_records_anything(job: JobHandle) -> Non
 
 
 def test_only_the_holder_of_an_indexs_lease_records_anything(foo: PackageHandle) -> None:
-    drive_package(foo, PackageState.PUBLISHING, PackagePatch(token="new"))
-    signed = PackagePatch(index=descriptor("index", None))
+    drive_package(foo, PackageState.PUBLISHING, Patch(token="new"))
+    signed = Patch(index=descriptor("index", None))
     assert move_package(foo, PackageState.SIGNED, signed, expected_token="old") is None
     record = move_package(foo, PackageState.SIGNED, signed, expected_token="new")
     assert record is not None
@@ -135,7 +135,7 @@ def test_a_job_that_has_ended_stays_as_it_ended(job: JobHandle, end: JobState) -
 
 
 def test_a_field_stays_until_a_later_transition_replaces_it(store: Store, job: JobHandle) -> None:
-    drive_job(job, JobState.LEASED, JobPatch(worker="w1", token="t", started=12.5))
+    drive_job(job, JobState.LEASED, Patch(worker="w1", token="t", started=12.5))
     moved = move_job(job, JobState.BUILDING)
     assert moved is not None
     assert (moved.worker, moved.token, moved.started) == ("w1", "t", 12.5)
@@ -144,7 +144,7 @@ def test_a_field_stays_until_a_later_transition_replaces_it(store: Store, job: J
 
 def test_a_failure_is_kept_with_its_kind_and_hint(job: JobHandle) -> None:
     error = BuildFailedError('step 3 failed: "é\n"', hint="see the log")
-    drive_job(job, JobState.FAILED, JobPatch(error=error))
+    drive_job(job, JobState.FAILED, Patch(error=error))
     kept = read(job).error
     assert isinstance(kept, BuildFailedError)
     assert (kept.message, kept.hint) == (error.message, error.hint)
@@ -166,7 +166,7 @@ def test_a_job_waits_in_its_queue_then_under_a_lease_and_then_nowhere(store: Sto
     move_job(job, JobState.QUEUED)
     assert [handle for handle, _ in overdue(store).queued] == [job]
     for state in (JobState.LEASED, JobState.BUILDING, JobState.PUSHING):
-        move_job(job, state, JobPatch(token="t", lease="l"))
+        move_job(job, state, Patch(token="t", lease="l"))
         assert overdue(store).queued == ()
         assert [item.handle for item in overdue(store).in_progress] == [job]
     move_job(job, JobState.BUILT)
@@ -174,7 +174,7 @@ def test_a_job_waits_in_its_queue_then_under_a_lease_and_then_nowhere(store: Sto
 
 
 def test_a_job_that_waits_for_another_build_of_its_image_is_in_progress(store: Store, job: JobHandle) -> None:
-    drive_job(job, JobState.QUEUED, JobPatch(waiting_for="r0 w", lease="l"))
+    drive_job(job, JobState.QUEUED, Patch(waiting_for="r0 w", lease="l"))
     (item,) = overdue(store).in_progress
     assert (item.handle, item.record.state) == (job, JobState.QUEUED)
     assert overdue(store).queued == ()
