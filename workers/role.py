@@ -9,7 +9,7 @@ from farm.builders.buildx_environment import DEFAULT_BUILDER, builder_for
 from farm.builders.choice import check_builders, describe_builder
 from farm.builders.docker_engine import Engine
 from farm.errors import InputError
-from farm.model import ARCHES
+from farm.model import refuse_unknown_arches
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
 from farm.system.identity import host_name
@@ -84,9 +84,7 @@ def check_arches(
     wanted: Sequence[str], foreign: Sequence[str], emulated: Sequence[str], *, settings: Settings, own: str
 ) -> None:
     """Refuse architectures that are foreign to this engine, unless emulation is enabled and works."""
-    for arch in wanted:
-        if arch not in ARCHES:
-            raise InputError(f"unknown architecture {arch!r}", hint=f"one of {', '.join(ARCHES)}")
+    refuse_unknown_arches(wanted)
     for arch in foreign:
         if not settings.emulate:
             raise InputError(
