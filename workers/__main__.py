@@ -22,8 +22,7 @@ from tasks.disk_space import disk_trouble
 from tasks.worker_context import configure, leaving
 from workers.graceful_shutdown import GracefulShutdown
 from workers.heartbeat import Heartbeat
-from workers.queue_control import QueueControl
-from workers.reconnect import Consumer
+from workers.queue_control import Consumer, QueueControl
 from workers.role import Role, default_name, find_role
 
 if TYPE_CHECKING:
@@ -98,11 +97,7 @@ def run(settings: Settings, role: Role, name: str) -> NoReturn:
 
 
 def await_redis(store: Store) -> None:
-    """Return when Redis answers, however long that takes: a machine may boot before its network is up.
-
-    Raises:
-        StateError: Redis answers, but refuses the login.
-    """
+    """Return when Redis answers, however long that takes: a machine may boot before its network is up."""
 
     def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None

@@ -58,11 +58,7 @@ class Role:
 def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> Role:
     """The role of a worker for these architectures; none means that of the engine.
 
-    Raises:
-        InputError: this machine cannot build one of them, or only by emulation, which is not allowed; or a
-            program that the builder needs is missing.
-        EngineUnavailableError: the Docker Engine or a configured builder does not answer.
-        TrustDeniedError: the publisher's signing key cannot be opened.
+    It is an error if the engine, a builder or the signing key cannot be used for them.
     """
     if publisher and settings.sign:
         make_signer(settings).ready([])

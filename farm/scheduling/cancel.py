@@ -30,16 +30,10 @@ class CancelResult:
 
 
 def cancel(run: RunHandle, *, package: str | None = None, arch: str | None = None, by: str) -> CancelResult:
-    """Cancel what has not ended of a run; if it is cut off at any line, the same call again finishes it.
+    """Cancel what has not ended of a run, or of one package or architecture of it.
 
-    Args:
-        run: the run.
-        package: only this one of its packages, by its name or the last part of it.
-        arch: only this architecture's jobs; the others continue, and no index is published.
-        by: who cancels, for people.
-
-    Raises:
-        StateError: there is no such run, package, or architecture.
+    If it is cut off at any line, the same call again finishes it. `package` is a name or the last part of
+    it. Jobs of other architectures continue, but no index is published. `by` says to people who cancels.
     """
     record = read_run(run)
     chosen = [record.packages[record.find_package(package)]] if package else list(record.packages.values())

@@ -34,9 +34,6 @@ def submit_run(app: Celery, store: Store, run: Run) -> RunHandle:
     """Store a run, then start the packages without dependencies; returns its handle.
 
     A broker that becomes unavailable once the run is stored is only a warning: a publisher continues the run.
-
-    Raises:
-        StateUnavailableError: Redis became unavailable before the run was stored.
     """
     handle = create_run(store, run)
     try:

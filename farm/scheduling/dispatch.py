@@ -23,11 +23,7 @@ if TYPE_CHECKING:
 
 
 def send_package(app: Celery, run: str, work: PackageWork) -> None:
-    """Send a package's jobs as one chord, or its publication where there is nothing to build.
-
-    Raises:
-        StateUnavailableError: the broker does not answer; some of the messages may have been sent.
-    """
+    """Send a package's jobs as one chord, or its publication where there is nothing to build."""
     with _translate_broker_errors():
         if work.jobs:
             builds = [build_signature(app, job) for job in work.jobs]

@@ -86,10 +86,7 @@ def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
 def get_context(store: Store, digest: str) -> IO[bytes]:
     """Return the uncompressed tar of a context, as an unnamed temporary file at its start.
 
-    Raises:
-        ContextError: it is not stored (any more), or does not have its digest.
-        StateUnavailableError: Redis does not answer.
-        TemporaryFullError: the directory for temporary files is full.
+    It is a ContextError if it is not stored (any more), or does not have its digest.
     """
     unpacked = spool()
     unpacker, summary = zlib.decompressobj(), hashlib.sha256()

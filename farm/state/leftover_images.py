@@ -7,7 +7,7 @@ removed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from farm.state.store import Store, lease_key, translate_redis_errors
 
@@ -39,11 +39,8 @@ def forget_images(store: Store, engine: str, references: Iterable[str]) -> None:
         store.text.srem(_key(engine), *names)
 
 
-@translate_redis_errors
 def leftover_images(store: Store, engine: str) -> list[str]:
     """The images in an engine whose lease nobody holds: those of dead and failed builds."""
-    names = sorted(cast("set[str]", store.text.smembers(_key(engine))))
-    pipeline = store.text.pipeline(transaction=False)
-    for name in names:
-        pipeline.exists(lease_key(name, "lease"))
-    return [name for name, held in zip(names, pipeline.execute(), strict=True) if not held]
+    (names,) = store.ask([("smembers", _key(engine))])
+    held = store.ask(("exists", lease_key(name, "lease")) for name in sorted(names))
+    return [name for name, is_held in zip(sorted(names), held, strict=True) if not is_held]

@@ -25,18 +25,10 @@ if TYPE_CHECKING:
     from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
 
 
-@translate_redis_errors
 def read_run(run: RunHandle) -> RunRecord:
-    """Read a run with all its packages and jobs, in one round trip.
-
-    Raises:
-        StateError: there is no such run.
-    """
-    pipeline = run.store.text.pipeline(transaction=False)
-    pipeline.hgetall(run.key("meta"))
-    pipeline.hgetall(run.key("records"))
-    pipeline.hgetall(run.key("works"))
-    meta, records, works = pipeline.execute()
+    """Read a run with all its packages and jobs, in one round trip; StateError if there is no such run."""
+    parts = ("meta", "records", "works")
+    meta, records, works = run.store.ask(("hgetall", run.key(part)) for part in parts)
     if not meta:
         raise StateError(f"there is no run {run}", hint="`farm status` lists them")
     names = json.loads(meta["packages"])
@@ -58,15 +50,8 @@ def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> Packag
 
 @translate_redis_errors
 def read_work(package: PackageHandle) -> PackageWork:
-    """Read what a run has to do for one package.
-
-    Raises:
-        StateError: the run has no such package, or is unknown.
-    """
-    text = package.store.text.hget(package.run.key("works"), package.name)
-    if text is None:
-        raise _no_package(package)
-    return PackageWork.from_json(json.loads(cast("str", text)))
+    """Read what a run has to do for one package; StateError if the run has no such package."""
+    return PackageWork.from_json(json.loads(_read(package, "works", package.name)))
 
 
 @translate_redis_errors
@@ -78,20 +63,16 @@ def read_works(run: RunHandle, packages: Sequence[str]) -> list[PackageWork]:
 
 @translate_redis_errors
 def read_package(package: PackageHandle) -> PackageRecord:
-    """Read the record of one package, without its jobs.
-
-    Raises:
-        StateError: the run has no such package, or is unknown.
-    """
-    text = package.store.text.hget(package.run.key("records"), package.field)
-    if text is None:
-        raise _no_package(package)
-    return parse_package(cast("str", text))
+    """Read the record of one package, without its jobs; StateError if the run has no such package."""
+    return parse_package(_read(package, "records", package.field))
 
 
-def _no_package(package: PackageHandle) -> StateError:
+def _read(package: PackageHandle, part: str, field: str) -> str:
     run = package.run
-    return StateError(f"run {run} has no package {package}", hint=f"`farm status {run}` lists them")
+    text = run.store.text.hget(run.key(part), field)
+    if text is None:
+        raise StateError(f"run {run} has no package {package}", hint=f"`farm status {run}` lists them")
+    return cast("str", text)
 
 
 @translate_redis_errors

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
 
@@ -32,9 +32,6 @@ def create_run(store: Store, run: Run) -> RunHandle:
 
     So the reconciler starts a stored run even where the caller dies right after this. The packages without
     dependencies are due.
-
-    Raises:
-        StateUnavailableError: Redis became unavailable before the run was stored.
     """
     handle = RunHandle(store, run.id)
     try:
@@ -131,16 +128,12 @@ def is_known(run: RunHandle) -> bool:
     return bool(run.store.text.exists(run.key("meta")))
 
 
-@translate_redis_errors
 def list_runs(store: Store, most: int = 20) -> list[dict[str, Any]]:
     """The newest runs: {run, state, submitter, created, finished, packages}."""
-    names = cast("list[str]", store.text.zrevrange(RUNS, 0, most - 1))
-    pipeline = store.text.pipeline(transaction=False)
-    for name in names:
-        pipeline.hgetall(run_key(name, "meta"))
-        pipeline.hlen(run_key(name, "works"))
-    answers = pipeline.execute()
-    rows = zip(names, answers[::2], answers[1::2], strict=True)
+    (names,) = store.ask([("zrevrange", RUNS, 0, most - 1)])
+    metas = store.ask(("hgetall", run_key(name, "meta")) for name in names)
+    counts = store.ask(("hlen", run_key(name, "works")) for name in names)
+    rows = zip(names, metas, counts, strict=True)
     return [_row(name, meta, count) for name, meta, count in rows if meta]
 
 
@@ -155,7 +148,6 @@ def _row(name: str, meta: dict[str, str], packages: int) -> dict[str, Any]:
     }
 
 
-@translate_redis_errors
 def count_open_runs(store: Store) -> int:
     """How many of the newest 100 runs have not ended."""
     return sum(row["state"] == RunState.OPEN for row in list_runs(store, 100))

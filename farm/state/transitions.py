@@ -37,15 +37,8 @@ def move_job(
 ) -> JobRecord | None:
     """Change a job's state; returns the new record, or None where the job is not as expected.
 
-    Args:
-        job: the job.
-        to: the new state.
-        patch: further fields of the record.
-        expected_states: the states that the job may be in: all from which `to` may follow, or some of them.
-        expected_token: the fencing token that the record must carry; "" for any.
-
-    Raises:
-        ValueError: `to` never follows one of the expected states.
+    The states that it may be in are those that `to` may follow, or the `expected_states` among them. The
+    expected fencing token "" stands for any.
     """
     text = _move(job, to, patch, expected_states, expected_token)
     return parse_job(text) if text else None
@@ -59,7 +52,7 @@ def move_package(
     expected_states: Collection[PackageState] | None = None,
     expected_token: str = "",
 ) -> PackageRecord | None:
-    """Change a package's state; arguments, result and errors are those of `move_job`."""
+    """Change a package's state, as `move_job` does a job's."""
     text = _move(package, to, patch, expected_states, expected_token)
     return parse_package(text) if text else None
 

@@ -13,7 +13,7 @@ from farm.settings import Secret, Settings
 from farm.state import leases
 from farm.state.run_reader import read_jobs, read_package
 from tasks import build_attempt, retries
-from tasks.build_execution import BuildExecution
+from tasks.build_and_push import BuildExecution
 from tasks.worker_context import SharedFlag, WorkerContext
 from tests.support.values import job, run_of, work
 

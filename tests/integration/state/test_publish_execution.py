@@ -15,7 +15,7 @@ from farm.state import leases
 from farm.state.records import Patch
 from farm.state.run_reader import read_package
 from farm.state.store import lease_key
-from tasks.publish_execution import PublishExecution
+from tasks.publish_manifest import PublishExecution
 from tasks.worker_context import SharedFlag, WorkerContext
 from tests.integration.state.steps import drive_job
 from tests.support.values import image, run_of, work

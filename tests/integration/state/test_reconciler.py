@@ -12,8 +12,8 @@ from farm.errors import BuildFailedError, StateError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.scheduling import coordinator, dispatch
 from farm.scheduling.celery_app import make_app
-from farm.scheduling.loss_limits import MAX_LOST, MAX_RESENT
 from farm.scheduling.reconciler import keep_reconciling, reconcile
+from farm.scheduling.requeue import MAX_LOST, MAX_RESENT
 from farm.settings import Secret, Settings
 from farm.state import leases, runs
 from farm.state.overdue import read_overdue
