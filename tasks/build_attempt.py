@@ -18,7 +18,7 @@ from farm.model import JobState
 from farm.package.verify_context import verify_context
 from farm.registry.published_images import arch_image
 from farm.settings import environment
-from farm.state import build_times
+from farm.state import earlier_builds
 from farm.state.contexts import get_context
 from farm.state.records import Patch
 from tasks.disk_space import DiskSpace
@@ -60,10 +60,7 @@ class ImageBuild:
     def attempt(self) -> ArchImage:
         """Build and push what is missing, and record it."""
         rebuild = self.job.force and not self.pushed
-        image = (
-            None if rebuild else arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
-        )
-        if image:
+        if image := None if rebuild else self._published():
             self.move(JobState.BUILT if self.built else JobState.EXISTS, Patch(image=image))
             return image
         with ExitStack() as stack:
@@ -73,14 +70,16 @@ class ImageBuild:
             stack.enter_context(disk.reserved(self.target))
             disk.build_with_room(lambda: self._build(engine), self.target, report=self.log.write)
             self._push(engine)
-        image = arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
-        if image is None:
+        if (image := self._published()) is None:
             raise RegistryError(
                 f"{self.target.familiar} was pushed, but the registry does not have it",
                 hint="is a clean-up running?",
             )
         self.move(JobState.BUILT, Patch(image=image))
         return image
+
+    def _published(self) -> ArchImage | None:
+        return arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
 
     def _builder(self, engine: Engine) -> Builder:
         return choose_builder(self.context.settings, engine, self.context.credentials.login_for)
@@ -115,15 +114,15 @@ class ImageBuild:
 
     def _time_limit(self) -> float:
         settings = self.context.settings
-        past = build_times.durations(self.context.store, self.job)
-        limit = build_times.time_limit(settings.build_timeout, past, settings.build_patience)
+        past = earlier_builds.durations(self.context.store, self.job)
+        limit = earlier_builds.time_limit(settings.build_timeout, past, settings.build_patience)
         if limit < settings.build_timeout:
             self.log.write(f"time limit: {limit:.0f} s, as its longest recent build took {max(past):.0f} s")
         return limit
 
     def _record_duration(self, seconds: float) -> None:
         try:
-            build_times.record_duration(self.context.store, self.job, seconds)
+            earlier_builds.record_duration(self.context.store, self.job, seconds)
         except FarmError as error:
             # Only later time limits and estimates depend on it.
             _log.warning("%s: its duration is not recorded: %s", self.job.title, error)

@@ -11,7 +11,7 @@ from farm.builders.engine_images import remove_image
 from farm.builders.pruning import free_space, prune_unless_busy
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
-from farm.state.leftover_images import forget_images, leftover_images, record_image
+from farm.state.earlier_builds import forget_images, leftover_images, record_image
 from farm.syntax.sizes import format_bytes
 
 if TYPE_CHECKING:

@@ -83,11 +83,8 @@ class RunReconciler:
             error = _lost_too_often(str(handle), lost, "worker", record.worker)
             return self._give_up(handle, error, states, token)
         # With the token as expected: the job may have gone on with another holder since it was read.
-        if not coordinator.queue_job(handle, expected_states=states, expected_token=token, lost=lost):
-            return False
-        self._warn(f"{job.title} was lost with {record.worker or 'its worker'}; dispatched again")
-        dispatch.send_job(self.app, job)
-        return True
+        queued = coordinator.queue_job(handle, expected_states=states, expected_token=token, lost=lost)
+        return self._send_job(job, queued, f"{job.title} was lost with {record.worker or 'its worker'}")
 
     def _reconcile_queued(self, handle: JobHandle, since: float) -> bool:
         head = self.heads.get(build_queue(handle.arch))
@@ -101,11 +98,13 @@ class RunReconciler:
         queued = coordinator.queue_job(
             handle, expected_states=[JobState.QUEUED], lost=record.lost, resent=record.resent + 1
         )
-        if not queued:
-            return False
-        self._warn(f"the message of {job.title} was lost; dispatched again")
-        dispatch.send_job(self.app, job)
-        return True
+        return self._send_job(job, queued, f"the message of {job.title} was lost")
+
+    def _send_job(self, job: Job, queued: JobRecord | None, why: str) -> bool:
+        if queued:
+            log.warning("%s: %s; dispatched again", self.overdue.handle, why)
+            dispatch.send_job(self.app, job)
+        return bool(queued)
 
     def _give_up(self, job: JobHandle, error: FarmError, states: Sequence[JobState], token: str = "") -> bool:
         """Fail a job, unless it has moved on from these states and this holder since it was read."""
@@ -161,8 +160,7 @@ class RunReconciler:
         patch = Patch(resent=resent + 1)
         if not transitions.move_package(package, PackageState.BUILDING, patch, expected_states=_BUILDING):
             return False
-        self._warn(f"the message of {package}'s index was lost; dispatched again")
-        self._send_publication(work, records)
+        self._send_publication(work, records, f"the message of {package}'s index was lost")
         return True
 
     def _publish_abandoned(self, package: PackageHandle, item: LeasedRecord) -> bool:
@@ -180,18 +178,16 @@ class RunReconciler:
         if moved.lost > MAX_LOST:
             coordinator.end_package(package, _lost_too_often(str(package), moved.lost, "publisher"))
             return True
-        self._warn(f"the index of {package} was lost with its publisher; dispatched again")
         work = read_work(package)
-        self._send_publication(work, read_jobs(package, work.arches))
+        records = read_jobs(package, work.arches)
+        self._send_publication(work, records, f"the index of {package} was lost with its publisher")
         return True
 
-    def _send_publication(self, work: PackageWork, records: list[JobRecord]) -> None:
+    def _send_publication(self, work: PackageWork, records: list[JobRecord], why: str) -> None:
+        log.warning("%s: %s; dispatched again", self.overdue.handle, why)
         built = {job.arch for job in work.jobs}
         images = [record.image for record in records if record.image and record.arch in built]
         dispatch.send_publication(self.app, self.overdue.handle.id, work, images)
-
-    def _warn(self, what: str) -> None:
-        log.warning("%s: %s", self.overdue.handle, what)
 
 
 def _read(handle: JobHandle) -> tuple[Job, JobRecord]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.model import JobState
-from farm.state.build_times import durations_by_arch
+from farm.state.earlier_builds import durations_by_arch
 from farm.state.records import arch_of
 from farm.state.store import OPEN_RUNS, Store, run_key
 from farm.state.workers import workers

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import WatchError
 
 from farm.errors import StateUnavailableError
-from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
+from farm.model import ARCHES, JobState, PackageState, Run, RunState
 from farm.state.records import job_field, package_field
 from farm.state.run_handles import RunHandle
 from farm.state.store import OPEN_RUNS, RUN_NUMBER, RUNS, Store, run_key, translate_redis_errors
@@ -93,16 +93,12 @@ def _first_records(run: Run) -> dict[str, dict[str, Any]]:
             "state": PackageState.WAITING,
             "at": run.created,
         }
+        images = {image.arch: {"image": json.dumps(image.to_json())} for image in work.existing}
         for arch in work.arches:
-            records[job_field(work.package, arch)] = _first_job(work, arch, run.created)
+            state = JobState.EXISTS if arch in images else JobState.WAITING
+            job = {"arch": arch, "state": state, "at": run.created}
+            records[job_field(work.package, arch)] = job | images.get(arch, {})
     return records
-
-
-def _first_job(work: PackageWork, arch: str, now: float) -> dict[str, Any]:
-    existing = next((image for image in work.existing if image.arch == arch), None)
-    if existing:
-        return {"arch": arch, "state": JobState.EXISTS, "at": now, "image": json.dumps(existing.to_json())}
-    return {"arch": arch, "state": JobState.WAITING, "at": now}
 
 
 @translate_redis_errors
