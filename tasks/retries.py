@@ -50,8 +50,8 @@ def retry_temporary(
 ) -> R:
     """Call until it succeeds, fails for good, or was tried `ATTEMPTS` times; the last error is raised.
 
-    It does not wait for a Redis that is away: `wait_for_redis` has done so before. Before each pause
-    `report` is told its reason and length.
+    It does not wait for a Redis that is away: `wait_for_redis` has done so before. `report` is
+    called before each pause, with its reason and length.
     """
 
     def temporary(error: BaseException) -> bool:

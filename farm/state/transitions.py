@@ -38,7 +38,7 @@ def move_job(
     """Change a job's state; returns the new record, or None where the job is not as expected.
 
     The states that it may be in are those that `to` may follow, or the `expected_states` among them. The
-    expected fencing token "" stands for any.
+    expected fencing token "" is any one.
     """
     text = _move(job, to, patch, expected_states, expected_token)
     return parse_job(text) if text else None
