@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
+from farm.scheduling import coordinator
 from farm.scheduling.celery_app import make_app
+from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret, Settings
 from farm.state.run_handles import PackageHandle, RunHandle
+from farm.state.run_reader import read_work
 from farm.state.store import OPEN_RUNS, Store
+from tests.support.values import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from celery import Celery
 
+    from farm.model import PackageWork
     from lab.lab import Lab
 
+KEEP = 600.0
+"""Seconds for which a run that has ended is kept."""
 # Acceptance tests count from 1 upwards; the lab's Redis has 1000.
 _numbers = itertools.count(999, -1)
 
@@ -61,10 +68,27 @@ def bar(r1: RunHandle) -> PackageHandle:
 
 
 class Queues:
-    """The real broker, and the messages in its queues; no worker consumes them."""
+    """The real broker, the messages in its queues, and a coordinator; no worker consumes them."""
 
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, store: Store) -> None:
         self.app = app
+        self.store = store
+
+    def submit(self, *works: PackageWork, run: str = "r1") -> None:
+        """Submit a run."""
+        coordinator.submit_run(self.app, self.store, run_of(*works, run=run))
+
+    def start(self, package: PackageHandle) -> bool:
+        """Start a package."""
+        return coordinator.start_package(self.app, package.run, read_work(package))
+
+    def reconcile(
+        self, *runs: str, after: float = 60.0, steady: bool = True, reported: set[str] | None = None
+    ) -> int:
+        """Reconcile once, after a time without any change of r1 or these runs; returns the steps taken."""
+        for run in runs or ("r1",):
+            let_time_pass(self.store, run, after)
+        return reconcile(self.app, self.store, keep=KEEP, steady=steady, reported=reported)
 
     def take(self, queue: str) -> list[dict[str, Any]]:
         """Remove every message from a queue; returns them as {task, args, kwargs, shown}."""
@@ -88,10 +112,10 @@ class Queues:
 
 
 @pytest.fixture
-def queues(redis_url: str) -> Iterator[Queues]:
+def queues(redis_url: str, store: Store) -> Iterator[Queues]:
     """The broker in the same database."""
     app: Any = make_app(Settings(broker=Secret(redis_url)))
-    yield Queues(app)
+    yield Queues(app, store)
     app.backend.client.close()
     app.close()
 

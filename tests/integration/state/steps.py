@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVar
 
+from farm.model import JobState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS
+from farm.state import leases
 from farm.state.records import Patch
 from farm.state.run_reader import read_job, read_package
 from farm.state.transitions import move_job, move_package
+from tests.support.values import work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from enum import StrEnum
 
-    from farm.model import JobState, PackageState
+    from farm.model import PackageState
     from farm.state.records import JobRecord, PackageRecord
     from farm.state.run_handles import JobHandle, PackageHandle
 
@@ -40,6 +43,19 @@ def drive_package(package: PackageHandle, to: PackageState, patch: Patch | None 
     moved = move_package(package, last, patch or Patch())
     assert moved is not None
     return moved
+
+
+def begin(job: JobHandle) -> leases.Lease:
+    """A worker accepts the job."""
+    name = f"{work(job.package.name, job.arch).reference.for_arch(job.arch)}"
+    lease = leases.take(job.store, name, duration=60, holder="r1 w1")
+    drive_job(job, JobState.BUILDING, Patch(token=lease.token, lease=lease.name, worker="w1"))
+    return lease
+
+
+def begin_and_die(job: JobHandle) -> None:
+    """A worker accepts the job, dies, and loses its lease."""
+    leases.release(job.store, begin(job))
 
 
 def shortest(transitions: Mapping[S, Mapping[S, str]], start: S, end: S) -> list[S]:

@@ -8,14 +8,13 @@ import pytest
 
 from farm.errors import FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
-from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
 from farm.state import leases
 from farm.state.run_reader import read_jobs, read_package
 from tasks import build_attempt, retries
 from tasks.build_and_push import BuildExecution
 from tasks.worker_context import SharedFlag, WorkerContext
-from tests.support.values import job, run_of, work
+from tests.support.values import job, work
 
 if TYPE_CHECKING:
     from farm.state.records import JobRecord
@@ -27,9 +26,9 @@ FOO = "linuxkit/foo"
 
 
 @pytest.fixture
-def sent(store: Store, queues: Queues) -> None:
+def sent(queues: Queues) -> None:
     """r1, which builds foo for amd64, was submitted."""
-    coordinator.submit_run(queues.app, store, run_of(work(FOO, "amd64")))
+    queues.submit(work(FOO, "amd64"))
 
 
 def execute(store: Store, redis_url: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -8,18 +8,15 @@ import pytest
 
 from farm.errors import BuildFailedError
 from farm.model import JobState, PackageState, RunState
-from farm.scheduling import coordinator
 from farm.scheduling.cancel import cancel
-from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.overdue import read_overdue
 from farm.state.records import Patch
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run, read_work
+from farm.state.run_reader import read_run
 from farm.state.store import Store
 from farm.state.transitions import end_packages, move_job
-from tests.integration.state.conftest import Queues, let_time_pass
 from tests.integration.state.steps import drive_job
 from tests.support.values import image, run_of, work
 
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from farm.state.run_handles import PackageHandle
+    from tests.integration.state.conftest import Queues
 
 FOO, BAR, ASIDE = "linuxkit/foo", "linuxkit/bar", "linuxkit/aside"
 JOBS = [(FOO, "amd64"), (FOO, "arm64"), (BAR, "amd64"), (ASIDE, "amd64")]
@@ -71,14 +69,13 @@ def sent(queues: Queues, r1: RunHandle, made: None) -> None:
     """r1, started."""
     del made
     for package in (FOO, ASIDE):
-        assert coordinator.start_package(queues.app, r1, read_work(r1.package(package)))
+        assert queues.start(r1.package(package))
 
 
-def reconcile_all(store: Store, queues: Queues) -> None:
+def reconcile_all(queues: Queues) -> None:
     """Reconcile until there is nothing left to do."""
     for _ in range(4):
-        let_time_pass(store, "r1")
-        reconcile(queues.app, store, keep=600.0)
+        queues.reconcile()
 
 
 def job_states(run: RunHandle, *packages: str) -> set[JobState]:
@@ -130,13 +127,13 @@ def test_a_cancel_that_was_cut_off_is_finished_by_another(r1: RunHandle, cut_off
 @pytest.mark.usefixtures("sent")
 @pytest.mark.parametrize("steps", range(1, 10))
 def test_a_cancel_of_a_package_that_was_cut_off_is_finished_by_the_reconciler(
-    store: Store, queues: Queues, r1: RunHandle, cut_off: CutOff, steps: int
+    queues: Queues, r1: RunHandle, cut_off: CutOff, steps: int
 ) -> None:
     cut_off.steps = steps
     try:
         cancel(RunHandle(cut_off, "r1"), package="foo", by="me@here")
     except KeyboardInterrupt:
-        reconcile_all(store, queues)
+        reconcile_all(queues)
     assert package_states(r1) == {FOO: "cancelled", BAR: "cancelled", ASIDE: "building"}
     assert job_states(r1, FOO, BAR) == {JobState.CANCELLED}
 
@@ -149,7 +146,7 @@ def test_a_cancel_that_was_cut_off_after_its_first_step_leaves_nothing_in_progre
     with pytest.raises(KeyboardInterrupt):
         cancel(RunHandle(cut_off, "r1"), by="me@here")
     assert job_states(r1) == {JobState.CANCELLED}
-    reconcile_all(store, queues)
+    reconcile_all(queues)
     record = read_run(r1)
     assert (record.state, package_states(r1)) == (RunState.CANCELLED, all_of_it(PackageState.CANCELLED))
     assert f"{FOO} amd64: cancelled by me@here" in str(record.packages[FOO].error)
@@ -158,12 +155,12 @@ def test_a_cancel_that_was_cut_off_after_its_first_step_leaves_nothing_in_progre
 
 @pytest.mark.usefixtures("made")
 def test_a_job_that_was_cancelled_before_its_package_started_is_never_sent(
-    store: Store, queues: Queues, r1: RunHandle, cut_off: CutOff
+    queues: Queues, r1: RunHandle, cut_off: CutOff
 ) -> None:
     cut_off.steps = 1
     with pytest.raises(KeyboardInterrupt):
         cancel(RunHandle(cut_off, "r1"), by="me@here")
-    reconcile_all(store, queues)
+    reconcile_all(queues)
     assert queues.arches("amd64", "arm64") == []
     assert package_states(r1) == all_of_it(PackageState.CANCELLED)
 
@@ -181,14 +178,14 @@ def test_a_running_job_of_a_package_that_has_ended_can_be_cancelled(
 @pytest.mark.usefixtures("sent")
 @pytest.mark.parametrize("steps", range(1, 9))
 def test_a_failure_before_the_cancel_remains_the_reason_cut_off_or_not(
-    store: Store, queues: Queues, foo: PackageHandle, r1: RunHandle, cut_off: CutOff, steps: int
+    queues: Queues, foo: PackageHandle, r1: RunHandle, cut_off: CutOff, steps: int
 ) -> None:
     assert move_job(foo.job("amd64"), JobState.FAILED, Patch(error=BuildFailedError("make failed")))
     cut_off.steps = steps
     try:
         cancel(RunHandle(cut_off, "r1"), by="me@here")
     except KeyboardInterrupt:
-        reconcile_all(store, queues)
+        reconcile_all(queues)
     assert package_states(r1) == {FOO: "failed", BAR: "failed", ASIDE: "cancelled"}
     assert str(read_run(r1).packages[FOO].error) == "make failed; arm64 cancelled too"
 

@@ -9,7 +9,6 @@ from celery.exceptions import Ignore
 
 from farm.errors import FarmError, InputError, TrustUnavailableError
 from farm.model import JobState, PackageState
-from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
 from farm.state import leases
 from farm.state.records import Patch
@@ -18,11 +17,10 @@ from farm.state.store import lease_key
 from tasks.publish_manifest import PublishExecution
 from tasks.worker_context import SharedFlag, WorkerContext
 from tests.integration.state.steps import drive_job
-from tests.support.values import image, run_of, work
+from tests.support.values import image, work
 
 if TYPE_CHECKING:
     from farm.state.run_handles import PackageHandle
-    from farm.state.store import Store
     from tests.integration.state.conftest import Queues
 
 FOO = "linuxkit/foo"
@@ -48,9 +46,9 @@ def publish(package: PackageHandle, redis_url: str, error: Exception, *, suspend
 
 
 @pytest.fixture(autouse=True)
-def built(store: Store, queues: Queues, foo: PackageHandle) -> None:
+def built(queues: Queues, foo: PackageHandle) -> None:
     """r1, which builds foo for amd64, was submitted and its image built."""
-    coordinator.submit_run(queues.app, store, run_of(work(FOO, "amd64")))
+    queues.submit(work(FOO, "amd64"))
     drive_job(foo.job("amd64"), JobState.BUILT, Patch(image=image("amd64")))
 
 

@@ -23,7 +23,7 @@ from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
 from lab.process import free_port
 from tests.integration.state.conftest import Queues, let_time_pass
-from tests.integration.state.steps import drive_job, drive_package
+from tests.integration.state.steps import begin, begin_and_die, drive_job, drive_package
 from tests.support.farm_command import wait_until
 from tests.support.proxy.tcp import proxy
 from tests.support.proxy.tripwire import Hold, containing
@@ -52,20 +52,7 @@ def made(store: Store) -> None:
 def sent(queues: Queues, foo: PackageHandle, made: None) -> None:
     """r1, started."""
     del made
-    assert coordinator.start_package(queues.app, foo.run, read_work(foo))
-
-
-def reconcile_after(
-    store: Store,
-    queues: Queues,
-    *,
-    after: float = 60.0,
-    steady: bool = True,
-    reported: set[str] | None = None,
-) -> int:
-    """Reconcile once, after a time without any change; returns the number of steps that were taken."""
-    let_time_pass(store, "r1", after)
-    return reconcile(queues.app, store, keep=KEEP, steady=steady, reported=reported)
+    assert queues.start(foo)
 
 
 def record(package: PackageHandle, arch: str = "amd64") -> JobRecord:
@@ -82,20 +69,10 @@ def build_all(foo: PackageHandle) -> None:
         drive_job(foo.job(arch), JobState.BUILT, Patch(image=image(arch)))
 
 
-def begin(foo: PackageHandle) -> leases.Lease:
-    """A worker accepts foo's job for amd64."""
-    lease = leases.take(foo.store, leases.job_lease(job()), duration=60, holder="r1 w1")
-    patch = Patch(token=lease.token, lease=lease.name, worker="w1")
-    drive_job(foo.job("amd64"), JobState.BUILDING, patch)
-    return lease
-
-
 def test_a_submission_sends_each_job_to_its_queue_once_and_nothing_that_has_to_wait(
-    store: Store, queues: Queues, foo: PackageHandle, bar: PackageHandle
+    queues: Queues, foo: PackageHandle, bar: PackageHandle
 ) -> None:
-    coordinator.submit_run(
-        queues.app, store, run_of(work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,)))
-    )
+    queues.submit(work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,)))
     assert queues.arches("amd64", "arm64", "s390x") == BOTH
     assert queues.indexes() == []
     assert (state(foo), state(bar)) == (PackageState.BUILDING, PackageState.WAITING)
@@ -109,70 +86,70 @@ def test_a_submitter_subscribes_to_no_results(store: Store) -> None:
 
 @pytest.mark.usefixtures("sent")
 def test_a_package_is_started_once(queues: Queues, foo: PackageHandle) -> None:
-    assert not coordinator.start_package(queues.app, foo.run, read_work(foo))
+    assert not queues.start(foo)
     assert queues.arches("amd64", "arm64") == BOTH
 
 
-def test_a_package_with_nothing_to_build_is_published_at_once(store: Store, queues: Queues) -> None:
+def test_a_package_with_nothing_to_build_is_published_at_once(queues: Queues) -> None:
     existing = work(FOO, arches=("amd64",), existing=(image("amd64"),))
-    coordinator.submit_run(queues.app, store, run_of(existing))
+    queues.submit(existing)
     assert queues.indexes() == [FOO]
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_job_that_waits_in_its_queue_is_left_there(store: Store, queues: Queues) -> None:
-    assert reconcile_after(store, queues) == 0
+def test_a_job_that_waits_in_its_queue_is_left_there(queues: Queues) -> None:
+    assert queues.reconcile() == 0
     assert queues.arches("amd64", "arm64") == BOTH
 
 
 @pytest.mark.usefixtures("made")
 def test_a_coordinator_that_died_before_it_started_anything_is_replaced(
-    store: Store, queues: Queues, foo: PackageHandle
+    queues: Queues, foo: PackageHandle
 ) -> None:
-    assert reconcile_after(store, queues) == 1
+    assert queues.reconcile() == 1
     assert queues.arches("amd64", "arm64") == BOTH
     assert state(foo) is PackageState.BUILDING
 
 
 @pytest.mark.usefixtures("made")
-def test_a_coordinator_that_is_alive_is_given_time(store: Store, queues: Queues) -> None:
-    assert reconcile(queues.app, store, keep=KEEP) == 0
+def test_a_coordinator_that_is_alive_is_given_time(queues: Queues) -> None:
+    assert queues.reconcile(after=0) == 0
     assert queues.arches("amd64", "arm64") == []
 
 
 @pytest.mark.usefixtures("made")
 def test_a_coordinator_that_died_before_its_messages_were_sent_is_replaced(
-    store: Store, queues: Queues, foo: PackageHandle
+    queues: Queues, foo: PackageHandle
 ) -> None:
     move_package(foo, PackageState.BUILDING)
     coordinator.queue_job(foo.job("amd64"), expected_states=[JobState.WAITING])
-    wait_for_all = [reconcile_after(store, queues) for _ in range(2)]
+    wait_for_all = [queues.reconcile() for _ in range(2)]
     assert sum(wait_for_all) >= 1
     assert sorted(queues.arches("amd64", "arm64")) == BOTH
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_message_that_was_lost_is_sent_again_once(store: Store, queues: Queues, foo: PackageHandle) -> None:
+def test_a_message_that_was_lost_is_sent_again_once(queues: Queues, foo: PackageHandle) -> None:
     assert queues.arches("amd64") == BOTH[:1]
-    assert reconcile_after(store, queues) == 1
-    assert reconcile_after(store, queues) == 0
+    assert queues.reconcile() == 1
+    assert queues.reconcile() == 0
     assert queues.arches("amd64", "arm64") == BOTH
     assert record(foo).lost == 0
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_message_in_transit_is_given_time(store: Store, queues: Queues) -> None:
+def test_a_message_in_transit_is_given_time(queues: Queues) -> None:
     queues.arches("amd64")
-    assert reconcile(queues.app, store, keep=KEEP) == 0
-    assert reconcile_after(store, queues, after=2.5) == 0
+    assert queues.reconcile(after=0) == 0
+    assert queues.reconcile(after=2.5) == 0
 
 
 @pytest.mark.usefixtures("sent")
-def test_foreign_messages_do_not_prevent_reconciliation(store: Store, queues: Queues) -> None:
+def test_foreign_messages_do_not_prevent_reconciliation(queues: Queues) -> None:
     queues.take("build.amd64")
     queues.take("build.arm64")
     queues.app.send_task("somebody.elses", args=[1], queue="build.amd64")
-    assert reconcile_after(store, queues) == 1
+    assert queues.reconcile() == 1
     assert queues.arches("arm64") == BOTH[1:]
 
 
@@ -181,53 +158,53 @@ def test_a_job_whose_holder_is_alive_is_left_alone_however_long_it_takes(
     store: Store, queues: Queues, foo: PackageHandle
 ) -> None:
     queues.arches("amd64", "arm64")
-    lease = begin(foo)
+    lease = begin(foo.job("amd64"))
     drive_job(foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
-    assert reconcile_after(store, queues, after=10_000) == 0
+    assert queues.reconcile(after=10_000) == 0
     assert leases.renew(store, lease)
     assert record(foo).state is JobState.BUILDING
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_job_whose_worker_died_is_sent_again_once(store: Store, queues: Queues, foo: PackageHandle) -> None:
+def test_a_job_whose_worker_died_is_sent_again_once(queues: Queues, foo: PackageHandle) -> None:
     queues.arches("amd64")
-    leases.release(store, begin(foo))
-    assert reconcile_after(store, queues) == 1
-    assert reconcile_after(store, queues) == 0
+    begin_and_die(foo.job("amd64"))
+    assert queues.reconcile() == 1
+    assert queues.reconcile() == 0
     assert queues.arches("amd64") == BOTH[:1]
     assert (record(foo).state, record(foo).lost) == (JobState.QUEUED, 1)
 
 
 @pytest.mark.usefixtures("sent")
 def test_a_lost_worker_that_returns_records_nothing(store: Store, queues: Queues, foo: PackageHandle) -> None:
-    lease = begin(foo)
+    lease = begin(foo.job("amd64"))
     leases.release(store, lease)
-    reconcile_after(store, queues)
+    queues.reconcile()
     late = move_job(foo.job("amd64"), JobState.BUILT, Patch(image=image("amd64")), expected_token=lease.token)
     assert late is None
 
 
 @pytest.mark.usefixtures("sent")
 def test_leases_that_expired_while_redis_was_away_mean_no_lost_worker(
-    store: Store, queues: Queues, foo: PackageHandle
+    queues: Queues, foo: PackageHandle
 ) -> None:
     queues.arches("amd64")
-    leases.release(store, begin(foo))
-    assert reconcile_after(store, queues, steady=False) == 0
+    begin_and_die(foo.job("amd64"))
+    assert queues.reconcile(steady=False) == 0
     assert record(foo).state is JobState.BUILDING
 
 
 @pytest.mark.usefixtures("sent")
 def test_a_job_with_which_one_worker_after_another_is_lost_is_given_up(
-    store: Store, queues: Queues, foo: PackageHandle
+    queues: Queues, foo: PackageHandle
 ) -> None:
     for _ in range(MAX_LOST):
-        leases.release(store, begin(foo))
-        assert reconcile_after(store, queues) == 1
+        begin_and_die(foo.job("amd64"))
+        assert queues.reconcile() == 1
         assert record(foo).state is JobState.QUEUED
     queues.arches("amd64")
-    leases.release(store, begin(foo))
-    assert reconcile_after(store, queues) >= 1
+    begin_and_die(foo.job("amd64"))
+    assert queues.reconcile() >= 1
     assert record(foo).state is JobState.FAILED
     assert "linuxkit/foo amd64" in str(record(foo).error)
     assert "workers were lost while they worked on it" in str(record(foo).error)
@@ -236,41 +213,37 @@ def test_a_job_with_which_one_worker_after_another_is_lost_is_given_up(
 
 @pytest.mark.usefixtures("sent")
 def test_a_message_that_no_worker_accepts_is_sent_again_after_growing_pauses_and_given_up(
-    store: Store, queues: Queues, foo: PackageHandle
+    queues: Queues, foo: PackageHandle
 ) -> None:
     for resent in range(MAX_RESENT):
         assert queues.arches("amd64") == BOTH[:1]
         # The pause after each time is twice as long.
         pause = 3 * 2**resent
-        assert reconcile_after(store, queues, after=pause - 1) == 0
-        assert reconcile_after(store, queues, after=2) == 1
+        assert queues.reconcile(after=pause - 1) == 0
+        assert queues.reconcile(after=2) == 1
     assert queues.arches("amd64") == BOTH[:1]
-    reconcile_after(store, queues, after=1000)
+    queues.reconcile(after=1000)
     assert record(foo).state is JobState.FAILED
     assert "linuxkit/foo amd64: dispatched 9 times, no worker accepted it" in str(record(foo).error)
     assert queues.arches("amd64") == []
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_message_that_was_accepted_may_be_lost_as_often_again(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
+def test_a_message_that_was_accepted_may_be_lost_as_often_again(queues: Queues, foo: PackageHandle) -> None:
     queues.arches("amd64")
-    reconcile_after(store, queues)
+    queues.reconcile()
     assert record(foo).resent == 1
-    begin(foo)
+    begin(foo.job("amd64"))
     assert record(foo).resent == 0
 
 
 @pytest.mark.usefixtures("sent")
-def test_an_index_that_no_publisher_accepts_is_given_up(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
+def test_an_index_that_no_publisher_accepts_is_given_up(queues: Queues, foo: PackageHandle) -> None:
     build_all(foo)
     for _ in range(MAX_RESENT):
-        reconcile_after(store, queues, after=1000)
+        queues.reconcile(after=1000)
         assert queues.indexes() == [FOO]
-    reconcile_after(store, queues, after=1000)
+    queues.reconcile(after=1000)
     assert "dispatched 9 times, no publisher accepted it" in str(read_package(foo).error)
 
 
@@ -281,41 +254,39 @@ def test_a_job_that_waits_for_a_holder_that_died_is_sent_again(
     queues.arches("amd64")
     lease = leases.take(store, leases.job_lease(job()), duration=60, holder="r0 w")
     move_job(foo.job("amd64"), JobState.QUEUED, Patch(waiting_for="r0 w", lease=lease.name))
-    assert reconcile_after(store, queues) == 0
+    assert queues.reconcile() == 0
     leases.release(store, lease)
-    assert reconcile_after(store, queues) == 1
+    assert queues.reconcile() == 1
     assert queues.arches("amd64") == BOTH[:1]
 
 
 @pytest.mark.usefixtures("sent")
 def test_a_callback_that_was_lost_is_sent_again_once_with_every_image(
-    store: Store, queues: Queues, foo: PackageHandle
+    queues: Queues, foo: PackageHandle
 ) -> None:
     build_all(foo)
-    assert reconcile_after(store, queues) == 1
-    assert reconcile_after(store, queues) == 0
+    assert queues.reconcile() == 1
+    assert queues.reconcile() == 0
     (message,) = queues.take("publish")
     assert message["kwargs"] == {"run": "r1", "package": FOO}
     assert message["args"] == [[image("amd64").to_json(), image("arm64").to_json()]]
 
 
 @pytest.mark.usefixtures("sent")
-def test_a_callback_is_not_sent_while_a_job_is_in_progress(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
+def test_a_callback_is_not_sent_while_a_job_is_in_progress(queues: Queues, foo: PackageHandle) -> None:
     drive_job(foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
-    begin(foo)
-    reconcile_after(store, queues)
+    begin(foo.job("amd64"))
+    queues.reconcile()
     assert queues.indexes() == []
 
 
 @pytest.mark.usefixtures("sent")
 def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(
-    store: Store, queues: Queues, foo: PackageHandle, bar: PackageHandle, r1: RunHandle
+    queues: Queues, foo: PackageHandle, bar: PackageHandle, r1: RunHandle
 ) -> None:
     drive_job(foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
     move_job(foo.job("amd64"), JobState.FAILED, Patch(error=BuildFailedError("make failed")))
-    assert reconcile_after(store, queues) >= 1
+    assert queues.reconcile() >= 1
     assert (state(foo), state(bar)) == (PackageState.FAILED, PackageState.FAILED)
     ended = read_run(r1)
     assert ended.state is RunState.FAILED
@@ -325,13 +296,11 @@ def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(
 
 
 @pytest.mark.usefixtures("sent")
-def test_an_index_whose_publisher_died_is_sent_again_and_given_up(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
+def test_an_index_whose_publisher_died_is_sent_again_and_given_up(queues: Queues, foo: PackageHandle) -> None:
     build_all(foo)
     for times in range(MAX_LOST + 1):
         move_package(foo, PackageState.PUBLISHING, Patch(token=f"t{times}", lease="index of foo"))
-        assert reconcile_after(store, queues) >= 1
+        assert queues.reconcile() >= 1
         assert queues.indexes() == ([FOO] if times < MAX_LOST else [])
     assert state(foo) is PackageState.FAILED
     assert "publishers were lost while they worked on it" in str(read_package(foo).error)
@@ -339,21 +308,21 @@ def test_an_index_whose_publisher_died_is_sent_again_and_given_up(
 
 @pytest.mark.usefixtures("sent")
 def test_dependents_are_started_although_the_publisher_died_before(
-    store: Store, queues: Queues, foo: PackageHandle
+    queues: Queues, foo: PackageHandle
 ) -> None:
     queues.arches("amd64", "arm64")
     build_all(foo)
     drive_package(foo, PackageState.SIGNED, Patch(index=descriptor("index", None)))
-    assert reconcile_after(store, queues) == 1
+    assert queues.reconcile() == 1
     assert queues.arches("amd64") == [f"{BAR} amd64"]
-    assert reconcile_after(store, queues, after=0) == 0
+    assert queues.reconcile(after=0) == 0
 
 
 def test_a_package_with_two_dependencies_waits_for_both(
-    store: Store, queues: Queues, foo: PackageHandle, bar: PackageHandle
+    queues: Queues, foo: PackageHandle, bar: PackageHandle
 ) -> None:
     works = (work(FOO, "amd64"), work(BAR, "amd64"), work("linuxkit/top", "arm64", needs=(FOO, BAR)))
-    coordinator.submit_run(queues.app, store, run_of(*works))
+    queues.submit(*works)
     drive_package(foo, PackageState.PUBLISHED)
     assert coordinator.start_dependents(queues.app, foo) == []
     drive_package(bar, PackageState.SIGNED)
@@ -403,7 +372,7 @@ def test_a_run_whose_storing_lost_its_answer_is_not_stored_twice(
         far.close()
         assert loss.hits == 1
     assert state(foo) is PackageState.WAITING
-    assert reconcile_after(store, queues) == 1
+    assert queues.reconcile() == 1
     assert len(store.text.zrange("farm:open-runs", 0, -1)) == 1
 
 
@@ -419,33 +388,33 @@ def test_a_run_that_could_not_be_stored_is_an_error(r1: RunHandle, redis_url: st
 
 @pytest.mark.usefixtures("made")
 def test_a_run_that_is_open_is_never_forgotten(store: Store, queues: Queues) -> None:
-    reconcile_after(store, queues, after=10_000_000)
+    queues.reconcile(after=10_000_000)
     assert [one.handle.id for one in read_overdue(store, grace=0)[1]] == ["r1"]
 
 
 def test_a_run_whose_submitter_was_suspended_before_it_was_stored_is_started(
-    redis_url: str, store: Store, queues: Queues, monkeypatch: pytest.MonkeyPatch
+    redis_url: str, queues: Queues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suspended = Store(Secret(redis_url))
     pipeline = suspended.text.pipeline()
     store_all = pipeline.execute
 
     def be_suspended() -> list[Any]:
-        reconcile_after(store, queues, after=10_000)
+        queues.reconcile(after=10_000)
         return store_all()
 
     monkeypatch.setattr(pipeline, "execute", be_suspended)
     monkeypatch.setattr(suspended.text, "pipeline", lambda: pipeline)
     runs.create_run(suspended, run_of(work(FOO, "amd64")))
     suspended.close()
-    assert reconcile_after(store, queues) == 1
+    assert queues.reconcile() == 1
     assert queues.arches("amd64") == BOTH[:1]
 
 
 def test_an_open_run_that_has_expired_is_forgotten(store: Store, queues: Queues, made: None) -> None:
     del made
     store.text.delete(*store.text.scan_iter("farm:{r1}:*"))
-    assert reconcile_after(store, queues) == 0
+    assert queues.reconcile() == 0
     assert read_overdue(store, grace=0)[1] == []
 
 
@@ -481,12 +450,12 @@ def away() -> Iterator[Celery]:
 
 @pytest.mark.usefixtures("made")
 def test_a_broker_that_is_away_is_an_error_and_the_reconciler_starts_the_run(
-    store: Store, queues: Queues, foo: PackageHandle, away: Celery
+    queues: Queues, foo: PackageHandle, away: Celery
 ) -> None:
     with pytest.raises(StateUnavailableError, match="broker"):
         coordinator.start_package(away, foo.run, read_work(foo))
     for _ in range(2):
-        reconcile_after(store, queues)
+        queues.reconcile()
     assert queues.arches("amd64", "arm64") == BOTH
 
 
@@ -498,5 +467,5 @@ def test_a_stored_run_counts_as_submitted_with_a_warning_although_the_broker_is_
     assert [record.levelname for record in warnings] == ["WARNING"]
     assert "r1 is stored, but not all sent: the broker does not answer" in warnings[0].getMessage()
     for _ in range(2):
-        reconcile_after(store, queues)
+        queues.reconcile()
     assert queues.arches("amd64") == BOTH[:1]

@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from farm.model import JobState
-from farm.scheduling import coordinator, reconciler
-from farm.scheduling.reconciler import keep_reconciling, reconcile
-from farm.state import leases
-from farm.state.records import Patch
+from farm.scheduling import reconciler
+from farm.scheduling.reconciler import keep_reconciling
 from tests.integration.state.conftest import let_time_pass
-from tests.integration.state.steps import drive_job
+from tests.integration.state.steps import begin
 from tests.support.farm_command import wait_until
-from tests.support.values import job, run_of, work
+from tests.support.values import work
 
 if TYPE_CHECKING:
     from farm.state.run_handles import PackageHandle
@@ -28,25 +25,16 @@ MALFORMED = ['{"arch": "amd64", "state": "of-a-later-version"}', "no JSON", "[]"
 
 
 @pytest.fixture(autouse=True)
-def lost(store: Store, queues: Queues) -> None:
+def lost(queues: Queues) -> None:
     """r1 and r2 were sent, and all of their messages lost."""
-    coordinator.submit_run(queues.app, store, run_of(work(FOO, "amd64")))
-    coordinator.submit_run(queues.app, store, run_of(work(BAR, "arm64", run="r2"), run="r2"))
+    queues.submit(work(FOO, "amd64"))
+    queues.submit(work(BAR, "arm64", run="r2"), run="r2")
     assert len(queues.arches("amd64", "arm64")) == 2
 
 
-def begin(foo: PackageHandle) -> None:
-    """A worker accepts r1's job."""
-    lease = leases.take(foo.store, leases.job_lease(job()), duration=60, holder="r1 w1")
-    patch = Patch(token=lease.token, lease=lease.name, worker="w1")
-    drive_job(foo.job("amd64"), JobState.BUILDING, patch)
-
-
-def reconcile_after_a_minute(store: Store, queues: Queues, reported: set[str]) -> list[str]:
+def reconcile_both(queues: Queues, reported: set[str]) -> list[str]:
     """Reconcile once, after a minute without any change; returns what of r2 was sent again."""
-    for run in ("r1", "r2"):
-        let_time_pass(store, run)
-    reconcile(queues.app, store, keep=600, reported=reported)
+    queues.reconcile("r1", "r2", reported=reported)
     return queues.arches("arm64")
 
 
@@ -56,8 +44,8 @@ def test_a_malformed_queued_record_is_reported_once_and_the_other_run_is_reconci
 ) -> None:
     store.text.hset(*RECORD, malformed)
     reported: set[str] = set()
-    assert reconcile_after_a_minute(store, queues, reported) == [f"{BAR} arm64"]
-    reconcile_after_a_minute(store, queues, reported)
+    assert reconcile_both(queues, reported) == [f"{BAR} arm64"]
+    reconcile_both(queues, reported)
     assert caplog.text.count("r1 was not reconciled") == 1
 
 
@@ -65,12 +53,12 @@ def test_a_malformed_queued_record_is_reported_once_and_the_other_run_is_reconci
 def test_a_malformed_record_in_progress_is_reported_and_the_other_run_is_reconciled(
     store: Store, queues: Queues, foo: PackageHandle, caplog: pytest.LogCaptureFixture, malformed: str | None
 ) -> None:
-    begin(foo)
+    begin(foo.job("amd64"))
     if malformed is None:
         store.text.hdel(*RECORD)
     else:
         store.text.hset(*RECORD, malformed)
-    assert reconcile_after_a_minute(store, queues, set()) == [f"{BAR} arm64"]
+    assert reconcile_both(queues, set()) == [f"{BAR} arm64"]
     assert "r1 was not reconciled" in caplog.text
 
 
@@ -78,7 +66,7 @@ def test_a_run_in_an_unknown_state_is_reported_and_the_other_run_is_reconciled(
     store: Store, queues: Queues, caplog: pytest.LogCaptureFixture
 ) -> None:
     store.text.hset("farm:{r1}:meta", "state", "paused")
-    assert reconcile_after_a_minute(store, queues, set()) == [f"{BAR} arm64"]
+    assert reconcile_both(queues, set()) == [f"{BAR} arm64"]
     assert "r1 was not reconciled: ValueError: unknown state of a run: paused" in caplog.text
 
 
