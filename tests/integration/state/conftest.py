@@ -13,7 +13,7 @@ from farm.scheduling.celery_app import make_app
 from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret, Settings
 from farm.state.run_handles import PackageHandle, RunHandle
-from farm.state.run_reader import read_work
+from farm.state.run_reader import read_jobs, read_work
 from farm.state.store import OPEN_RUNS, Store
 from tests.support.values import run_of
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from farm.model import PackageWork
+    from farm.state.records import JobRecord
     from lab.lab import Lab
 
 KEEP = 600.0
@@ -67,12 +68,21 @@ def bar(r1: RunHandle) -> PackageHandle:
     return r1.package("linuxkit/bar")
 
 
-class Queues:
-    """The real broker, the messages in its queues, and a coordinator; no worker consumes them."""
+class Farm:
+    """A farm without workers: the state, the real broker with its queues, and a coordinator."""
 
     def __init__(self, app: Celery, store: Store) -> None:
         self.app = app
         self.store = store
+        self.r1 = RunHandle(store, "r1")
+        self.foo = self.r1.package("linuxkit/foo")
+        self.bar = self.r1.package("linuxkit/bar")
+        self.job = self.foo.job("amd64")
+
+    @property
+    def record(self) -> JobRecord:
+        """The record of foo's job for amd64."""
+        return read_jobs(self.foo, ["amd64"])[0]
 
     def submit(self, *works: PackageWork, run: str = "r1") -> None:
         """Submit a run."""
@@ -112,10 +122,10 @@ class Queues:
 
 
 @pytest.fixture
-def queues(redis_url: str, store: Store) -> Iterator[Queues]:
-    """The broker in the same database."""
+def farm(redis_url: str, store: Store) -> Iterator[Farm]:
+    """A farm in the same database."""
     app: Any = make_app(Settings(broker=Secret(redis_url)))
-    yield Queues(app, store)
+    yield Farm(app, store)
     app.backend.client.close()
     app.close()
 

@@ -21,7 +21,7 @@ from tests.support.values import image, work
 
 if TYPE_CHECKING:
     from farm.state.run_handles import PackageHandle
-    from tests.integration.state.conftest import Queues
+    from tests.integration.state.conftest import Farm
 
 FOO = "linuxkit/foo"
 
@@ -46,10 +46,10 @@ def publish(package: PackageHandle, redis_url: str, error: Exception, *, suspend
 
 
 @pytest.fixture(autouse=True)
-def built(queues: Queues, foo: PackageHandle) -> None:
+def built(farm: Farm) -> None:
     """r1, which builds foo for amd64, was submitted and its image built."""
-    queues.submit(work(FOO, "amd64"))
-    drive_job(foo.job("amd64"), JobState.BUILT, Patch(image=image("amd64")))
+    farm.submit(work(FOO, "amd64"))
+    drive_job(farm.job, JobState.BUILT, Patch(image=image("amd64")))
 
 
 @pytest.mark.parametrize(
