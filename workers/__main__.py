@@ -111,15 +111,12 @@ def await_redis(store: Store) -> None:
 def _start_when_ready(app: Celery, heartbeat: Heartbeat, queues: QueueControl) -> None:
     """Start heartbeats, queue control and signal handlers when the worker begins to accept tasks."""
 
-    def prepare(**_: Any) -> None:
-        queues.prepare(app)
-
     def start(sender: Any, **_: Any) -> None:
         queues.attach(sender)
         GracefulShutdown(worker_context().leaving, heartbeat.stop).install()
         heartbeat.start()
 
-    celeryd_after_setup.connect(prepare, weak=False)
+    celeryd_after_setup.connect(lambda **_: queues.prepare(app), weak=False)
     worker_ready.connect(start, weak=False)
 
 
@@ -134,14 +131,8 @@ def _reconcile_when_ready(app: Celery, store: Store, name: str, settings: Settin
         daemon=True,
     )
 
-    def start(**_: Any) -> None:
-        reconciler.start()
-
-    def stop(**_: Any) -> None:
-        stopped.set()
-
-    worker_ready.connect(start, weak=False)
-    worker_shutting_down.connect(stop, weak=False)
+    worker_ready.connect(lambda **_: reconciler.start(), weak=False)
+    worker_shutting_down.connect(lambda **_: stopped.set(), weak=False)
 
 
 if __name__ == "__main__":

@@ -126,7 +126,7 @@ def end_dependents(package: PackageHandle) -> None:
             hint=f"farm retry {package.run}, once that is fixed",
         )
         # Jobs first: a package that has ended is not looked at again, and its jobs would wait forever.
-        jobs = dependent.jobs(job.arch for job in read_work(dependent).jobs)
-        transitions.cancel_jobs(package.run, dict.fromkeys(jobs, error))
+        jobs = read_work(dependent).jobs
+        transitions.cancel_jobs(package.run, {dependent.job(job.arch): error for job in jobs})
         end_package(dependent, error)
     transitions.clear_due(package, handled=handled)

@@ -78,8 +78,7 @@ def _read(package: PackageHandle, part: str, field: str) -> str:
 @translate_redis_errors
 def read_jobs(package: PackageHandle, arches: Sequence[str]) -> list[JobRecord]:
     """Read the records of one package's jobs, in the order of `arches`; unknown ones are left out."""
-    fields = [job.field for job in package.jobs(arches)]
-    texts = _records(package.run, fields)
+    texts = _records(package.run, [package.job(arch).field for arch in arches])
     return [parse_job(text) for text in texts if text is not None]
 
 

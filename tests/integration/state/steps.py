@@ -10,7 +10,7 @@ from farm.state import leases
 from farm.state.records import Patch
 from farm.state.run_reader import read_job, read_package
 from farm.state.transitions import move_job, move_package
-from tests.support.values import work
+from tests.support import values
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +47,7 @@ def drive_package(package: PackageHandle, to: PackageState, patch: Patch | None 
 
 def begin(job: JobHandle) -> leases.Lease:
     """A worker accepts the job."""
-    name = f"{work(job.package.name, job.arch).reference.for_arch(job.arch)}"
+    name = leases.job_lease(values.job(job.arch, package=job.package.name))
     lease = leases.take(job.store, name, duration=60, holder="r1 w1")
     drive_job(job, JobState.BUILDING, Patch(token=lease.token, lease=lease.name, worker="w1"))
     return lease

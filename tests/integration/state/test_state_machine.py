@@ -129,7 +129,7 @@ class StateMachine(RuleBasedStateMachine):
         foo = work(FOO, arches=ARCHES[FOO], jobs=jobs, existing=(image("s390x"),))
         self.run = create_run(store, run_of(foo, work(BAR, "amd64", run=name, needs=(FOO,)), run=name))
         self.packages = [self.run.package(package) for package in ARCHES]
-        self.jobs = [job for package in self.packages for job in package.jobs(ARCHES[package.name])]
+        self.jobs = [package.job(arch) for package in self.packages for arch in ARCHES[package.name]]
         waiting: list[PackageHandle | JobHandle] = [*self.packages, *self.jobs]
         self.model = Model(
             {handle.field: ModelRecord("waiting") for handle in waiting}
