@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pytest
 
 from tests.acceptance.conftest import add_examples
 from tests.support.farm_command import Workspace, wait_until
@@ -15,26 +16,25 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
+    from tests.acceptance.conftest import NewWorkspace
+
 ARCHES = ("amd64", "arm64", "s390x")
 FROM_BUSYBOX = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 ONE_ARCH = "image: big\narches: [amd64]\n"
 PACKAGES = ("hello", "motd", "greeter")
 
 
-@contextmanager
-def workers(
-    workspace: Workspace, broker: str, arches: tuple[str, ...]
-) -> Iterator[dict[str, subprocess.Popen[str]]]:
+@pytest.fixture(scope="module")
+def workers(new_workspace: NewWorkspace, module_broker: str) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """A worker for each architecture and a publisher, all up; stopped by SIGTERM afterwards."""
+    workspace, broker = new_workspace(), {"FARM_BROKER": module_broker}
+    roles = {arch: ("--arch", arch, "--emulate") for arch in ARCHES} | {"publish": ("--publish",)}
     started = {
-        arch: workspace.start(
-            "worker", "--arch", arch, "--emulate", "--name", f"{arch}@test", FARM_BROKER=broker
-        )
-        for arch in arches
+        name: workspace.start("worker", *words, "--name", f"{name}@test", **broker)
+        for name, words in roles.items()
     }
-    started["publish"] = workspace.start("worker", "--publish", "--name", "publish@test", FARM_BROKER=broker)
     try:
-        wait_until(lambda: len(workspace.done("workers", "--json", FARM_BROKER=broker).json) == len(started))
+        wait_until(lambda: len(workspace.done("workers", "--json", **broker).json) == len(started))
         yield started
         for process in started.values():
             process.send_signal(signal.SIGTERM)
@@ -50,14 +50,14 @@ def workers(
             process.communicate()
 
 
+@pytest.mark.usefixtures("workers")
 def test_three_workers_build_each_its_own_architecture_and_one_publishes(
-    workspace: Workspace, broker: str
+    workspace: Workspace, module_broker: str
 ) -> None:
     add_examples(workspace)
     workspace.done("trust", "init", *PACKAGES)
-    with workers(workspace, broker, ARCHES):
-        run = workspace.done("push", "--json", *PACKAGES, FARM_BROKER=broker).json
-        status = workspace.done("status", run["run"], "--json", FARM_BROKER=broker).json
+    run = workspace.done("push", "--json", *PACKAGES, FARM_BROKER=module_broker).json
+    status = workspace.done("status", run["run"], "--json", FARM_BROKER=module_broker).json
     assert run["state"] == status["state"] == "done"
     jobs = [job for package in run["packages"] for job in package["jobs"]]
     assert len(jobs) == len(PACKAGES) * len(ARCHES)
@@ -84,20 +84,21 @@ def test_a_worker_reports_what_it_lacks(workspace: Workspace, broker: str) -> No
     assert (engine.code, "/no/such/engine.sock" in engine.err) == (3, True)
 
 
-def test_two_maintainers_who_push_the_same_tree_share_one_build(workspace: Workspace, broker: str) -> None:
+@pytest.mark.usefixtures("workers")
+def test_two_maintainers_who_push_the_same_tree_share_one_build(
+    workspace: Workspace, module_broker: str
+) -> None:
     slow = f"{FROM_BUSYBOX}RUN sleep 3; date +%N > /stamp\n"
     workspace.write("shared", Dockerfile=slow, build_yml=ONE_ARCH.replace("big", "shared"))
-    with workers(workspace, broker, ("amd64",)):
-        both = [
-            workspace.start("push", "--no-sign", "--json", "shared", FARM_BROKER=broker, FARM_STATE_DIR=state)
-            for state in (workspace.variables["FARM_STATE_DIR"], workspace.variables["FARM_STATE_DIR"] + "2")
-        ]
-        answers = [(process.communicate(timeout=100)[0], process.returncode) for process in both]
-        runs = [
-            workspace.done("status", run["run"], "--json", FARM_BROKER=broker).json
-            for run in workspace.done("status", "--json", FARM_BROKER=broker).json
-        ]
+    broker = {"FARM_BROKER": module_broker}
+    both = [
+        workspace.start("push", "--no-sign", "--json", "shared", **broker, FARM_STATE_DIR=state)
+        for state in (workspace.variables["FARM_STATE_DIR"], workspace.variables["FARM_STATE_DIR"] + "2")
+    ]
+    answers = [(process.communicate(timeout=100)[0], process.returncode) for process in both]
     assert [code for _, code in answers] == [0, 0], answers
+    newest = workspace.done("status", "--json", **broker).json[:2]
+    runs = [workspace.done("status", run["run"], "--json", **broker).json for run in newest]
     assert sorted(run["packages"][0]["jobs"][0]["state"] for run in runs) == ["built", "exists"]
 
 
@@ -109,16 +110,15 @@ def peaks(process: subprocess.Popen[str]) -> list[int]:
 
 
 def test_a_worker_builds_a_package_of_500_mb_in_less_than_200_mb_of_memory(
-    workspace: Workspace, broker: str
+    workspace: Workspace, module_broker: str, workers: dict[str, subprocess.Popen[str]]
 ) -> None:
     """64 MiB of it pass through Redis with the build context; the build generates the rest."""
     more = "RUN yes | head -c 450000000 > /text\n"
     workspace.write("big", Dockerfile=f"{FROM_BUSYBOX}COPY noise /noise\n{more}", build_yml=ONE_ARCH)
     (workspace.directory / "big" / "noise").write_bytes(os.urandom(64 << 20))
     workspace.commit()
-    with workers(workspace, broker, ("amd64",)) as started:
-        workspace.done("push", "--no-sign", "big", FARM_BROKER=broker)
-        taken = [kib for process in started.values() for kib in peaks(process)]
+    workspace.done("push", "--no-sign", "big", FARM_BROKER=module_broker)
+    taken = [kib for name in ("amd64", "publish") for kib in peaks(workers[name])]
     image = workspace.done("inspect", f"{workspace.reference('big')}-amd64", "--json").json["images"][0]
     assert sum(layer["size"] for layer in image["layers"]) > 64 << 20
     assert len(taken) >= 4
