@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.errors import BuildFailedError
-from farm.model import JobState, PackageState, RunState
+from farm.model import JobState, RunState
 from farm.scheduling.cancel import cancel
 from farm.settings import Secret
 from farm.state import runs
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.integration.state.conftest import Farm
 
 FOO, BAR, ASIDE = "linuxkit/foo", "linuxkit/bar", "linuxkit/aside"
+ALL_CANCELLED = dict.fromkeys((FOO, BAR, ASIDE), "cancelled")
 JOBS = [(FOO, "amd64"), (FOO, "arm64"), (BAR, "amd64"), (ASIDE, "amd64")]
 
 
@@ -41,6 +42,15 @@ class CutOff(Store):
     def run_scripts(self, *words: Any) -> list[list[Any]]:
         self._step()
         return super().run_scripts(*words)
+
+    def cancel(self, steps: int, **chosen: str) -> bool:
+        """Cancel r1; returns whether that was cut off after these steps."""
+        self.steps = steps
+        try:
+            cancel(RunHandle(self, "r1"), by="me@here", **chosen)
+        except KeyboardInterrupt:
+            return True
+        return False
 
     def _step(self) -> None:
         if not self.steps:
@@ -87,17 +97,10 @@ def package_states(run: RunHandle) -> dict[str, str]:
     return {name: str(one.state) for name, one in read_run(run).packages.items()}
 
 
-def all_of_it(state: PackageState) -> dict[str, str]:
-    return dict.fromkeys((FOO, BAR, ASIDE), str(state))
-
-
 def test_cancel_returns_everything_that_it_cancelled(sent: Farm) -> None:
     done = cancel(sent.r1, by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR, ASIDE], JOBS)
-    assert (package_states(sent.r1), job_states(sent.r1)) == (
-        all_of_it(PackageState.CANCELLED),
-        {JobState.CANCELLED},
-    )
+    assert (package_states(sent.r1), job_states(sent.r1)) == (ALL_CANCELLED, {JobState.CANCELLED})
     again = cancel(sent.r1, by="me@here")
     assert (again.packages, again.jobs) == ((), ())
 
@@ -110,25 +113,16 @@ def test_cancel_of_a_package_returns_its_dependents_too(sent: Farm) -> None:
 
 @pytest.mark.parametrize("steps", range(3))
 def test_a_cancel_that_was_cut_off_is_finished_by_another(sent: Farm, cut_off: CutOff, steps: int) -> None:
-    cut_off.steps = steps
-    try:
-        cancel(RunHandle(cut_off, "r1"), by="me@here")
-    except KeyboardInterrupt:
+    if cut_off.cancel(steps):
         cancel(sent.r1, by="me@here")
-    assert (package_states(sent.r1), job_states(sent.r1)) == (
-        all_of_it(PackageState.CANCELLED),
-        {JobState.CANCELLED},
-    )
+    assert (package_states(sent.r1), job_states(sent.r1)) == (ALL_CANCELLED, {JobState.CANCELLED})
 
 
 @pytest.mark.parametrize("steps", range(1, 10))
 def test_a_cancel_of_a_package_that_was_cut_off_is_finished_by_the_reconciler(
     sent: Farm, cut_off: CutOff, steps: int
 ) -> None:
-    cut_off.steps = steps
-    try:
-        cancel(RunHandle(cut_off, "r1"), package="foo", by="me@here")
-    except KeyboardInterrupt:
+    if cut_off.cancel(steps, package="foo"):
         reconcile_all(sent)
     assert package_states(sent.r1) == {FOO: "cancelled", BAR: "cancelled", ASIDE: "building"}
     assert job_states(sent.r1, FOO, BAR) == {JobState.CANCELLED}
@@ -137,13 +131,11 @@ def test_a_cancel_of_a_package_that_was_cut_off_is_finished_by_the_reconciler(
 def test_a_cancel_that_was_cut_off_after_its_first_step_leaves_nothing_in_progress(
     sent: Farm, cut_off: CutOff
 ) -> None:
-    cut_off.steps = 1
-    with pytest.raises(KeyboardInterrupt):
-        cancel(RunHandle(cut_off, "r1"), by="me@here")
+    assert cut_off.cancel(1)
     assert job_states(sent.r1) == {JobState.CANCELLED}
     reconcile_all(sent)
     record = read_run(sent.r1)
-    assert (record.state, package_states(sent.r1)) == (RunState.CANCELLED, all_of_it(PackageState.CANCELLED))
+    assert (record.state, package_states(sent.r1)) == (RunState.CANCELLED, ALL_CANCELLED)
     assert f"{FOO} amd64: cancelled by me@here" in str(record.packages[FOO].error)
     assert read_overdue(sent.store, grace=0)[1] == []
 
@@ -151,12 +143,10 @@ def test_a_cancel_that_was_cut_off_after_its_first_step_leaves_nothing_in_progre
 def test_a_job_that_was_cancelled_before_its_package_started_is_never_sent(
     made: Farm, cut_off: CutOff
 ) -> None:
-    cut_off.steps = 1
-    with pytest.raises(KeyboardInterrupt):
-        cancel(RunHandle(cut_off, "r1"), by="me@here")
+    assert cut_off.cancel(1)
     reconcile_all(made)
     assert made.arches("amd64", "arm64") == []
-    assert package_states(made.r1) == all_of_it(PackageState.CANCELLED)
+    assert package_states(made.r1) == ALL_CANCELLED
 
 
 def test_a_running_job_of_a_package_that_has_ended_can_be_cancelled(sent: Farm) -> None:
@@ -171,10 +161,7 @@ def test_a_failure_before_the_cancel_remains_the_reason_cut_off_or_not(
     sent: Farm, cut_off: CutOff, steps: int
 ) -> None:
     assert move_job(sent.job, JobState.FAILED, Patch(error=BuildFailedError("make failed")))
-    cut_off.steps = steps
-    try:
-        cancel(RunHandle(cut_off, "r1"), by="me@here")
-    except KeyboardInterrupt:
+    if cut_off.cancel(steps):
         reconcile_all(sent)
     assert package_states(sent.r1) == {FOO: "failed", BAR: "failed", ASIDE: "cancelled"}
     assert str(read_run(sent.r1).packages[FOO].error) == "make failed; arm64 cancelled too"
@@ -190,9 +177,7 @@ def test_a_job_that_was_built_stays_built_when_its_package_is_cancelled(sent: Fa
 def test_a_cancel_of_an_architecture_that_was_cut_off_is_finished_by_another(
     sent: Farm, cut_off: CutOff
 ) -> None:
-    cut_off.steps = 1
-    with pytest.raises(KeyboardInterrupt):
-        cancel(RunHandle(cut_off, "r1"), package="aside", arch="amd64", by="me@here")
+    assert cut_off.cancel(1, package="aside", arch="amd64")
     done = cancel(sent.r1, package="aside", arch="amd64", by="me@here")
     assert (done.packages, done.jobs) == ((ASIDE,), ())
     assert package_states(sent.r1)[FOO] == "building"
