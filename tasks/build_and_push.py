@@ -20,7 +20,7 @@ from farm.state import leases, transitions
 from farm.state.logs import LogWriter
 from farm.state.records import Patch
 from farm.state.run_handles import JobHandle
-from farm.state.run_reader import read_job
+from farm.state.runs import read_job
 from tasks.build_attempt import ImageBuild
 from tasks.lease_execution import message_of, record_step, run_recorded, still_owned, under_lease
 from tasks.retries import retry_temporary, wait_for_redis

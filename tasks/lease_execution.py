@@ -13,7 +13,7 @@ from farm.errors import CancelledError, FarmError, LeaseLostError, StateUnavaila
 from farm.scheduling.dispatch import send_again
 from farm.state import leases
 from farm.state.run_handles import JobHandle
-from farm.state.run_reader import read_job, read_package
+from farm.state.runs import read_job, read_package
 from farm.state.transitions import move_job, move_package
 from tasks.retries import wait_for_redis
 

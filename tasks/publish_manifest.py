@@ -18,7 +18,7 @@ from farm.scheduling.celery_app import PUBLISH, SETTLE
 from farm.state import leases, transitions
 from farm.state.records import Patch
 from farm.state.run_handles import PackageHandle, RunHandle
-from farm.state.run_reader import read_package, read_work
+from farm.state.runs import read_package, read_work
 from farm.trust.signer import SignTarget
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.retries import retry_temporary, wait_for_redis, within_attempt

@@ -17,7 +17,7 @@ from farm.state import following
 from farm.state.following import RunView
 from farm.state.logs import read_log
 from farm.state.queue_positions import read_queue_positions
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -13,7 +13,7 @@ from farm.errors import CancelledError, StateError
 from farm.model import JobState, PackageState
 from farm.scheduling import coordinator
 from farm.state import transitions
-from farm.state.run_reader import all_succeeded, read_run
+from farm.state.runs import all_succeeded, read_run
 
 if TYPE_CHECKING:
     from farm.state.records import PackageRecord, RunRecord

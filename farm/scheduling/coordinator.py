@@ -14,8 +14,7 @@ from farm.scheduling.dispatch import send_package
 from farm.state import transitions
 from farm.state.records import Patch, failure_of
 from farm.state.run_handles import JobHandle
-from farm.state.run_reader import all_succeeded, dependents, read_jobs, read_package, read_work
-from farm.state.runs import create_run
+from farm.state.runs import all_succeeded, create_run, dependents, read_jobs, read_package, read_work
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -14,7 +14,7 @@ from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state import runs, transitions
 from farm.state.records import Patch, failure_of
 from farm.state.run_handles import JobHandle
-from farm.state.run_reader import read_jobs, read_package, read_work
+from farm.state.runs import read_jobs, read_package, read_work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -15,8 +15,7 @@ from farm.planning.retry_plan import again, to_repeat
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import keep_contexts, put_context
-from farm.state.run_reader import read_run, read_works
-from farm.state.runs import next_run
+from farm.state.runs import next_run, read_run, read_works
 from farm.system.files import spool
 from farm.system.identity import user_at_host
 

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING, cast
 
 from farm.errors import FarmError
-from farm.state.run_reader import read_job
+from farm.state.runs import read_job
 from farm.state.store import follow_stream, translate_redis_errors
 
 if TYPE_CHECKING:

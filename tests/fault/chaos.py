@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from farm.model import RunState
 from farm.state import runs
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from lab.lab import running_lab
 from tests.fault.outcome import check_images, plan_of
 from tests.fault.rig import ARCHES, LEASE, Backend, Rig, running_rig

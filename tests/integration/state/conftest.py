@@ -13,7 +13,7 @@ from farm.scheduling.celery_app import make_app
 from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret, Settings
 from farm.state.run_handles import PackageHandle, RunHandle
-from farm.state.run_reader import read_jobs, read_work
+from farm.state.runs import read_jobs, read_work
 from farm.state.store import OPEN_RUNS, Store
 from tests.support.values import run_of
 

@@ -8,7 +8,7 @@ from farm.model import JobState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS
 from farm.state import leases
 from farm.state.records import Patch
-from farm.state.run_reader import read_job, read_package
+from farm.state.runs import read_job, read_package
 from farm.state.transitions import move_job, move_package
 from tests.support import values
 

@@ -10,7 +10,7 @@ from farm.errors import FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
 from farm.settings import Secret, Settings
 from farm.state import leases
-from farm.state.run_reader import read_package
+from farm.state.runs import read_package
 from tasks import build_attempt, retries
 from tasks.build_and_push import BuildExecution
 from tasks.worker_context import SharedFlag, WorkerContext

@@ -14,7 +14,7 @@ from farm.state import runs
 from farm.state.overdue import read_overdue
 from farm.state.records import Patch
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from farm.state.store import Store
 from farm.state.transitions import end_packages, move_job
 from tests.integration.state.steps import drive_job

@@ -12,7 +12,7 @@ from farm.model import JobState, PackageState
 from farm.settings import Secret, Settings
 from farm.state import leases
 from farm.state.records import Patch
-from farm.state.run_reader import read_package
+from farm.state.runs import read_package
 from farm.state.store import lease_key
 from tasks.publish_manifest import PublishExecution
 from tasks.worker_context import SharedFlag, WorkerContext

@@ -18,7 +18,7 @@ from farm.settings import Secret, Settings
 from farm.state import leases, runs
 from farm.state.overdue import read_overdue
 from farm.state.records import Patch
-from farm.state.run_reader import read_package, read_run, read_work
+from farm.state.runs import read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
 from lab.process import free_port

@@ -15,7 +15,7 @@ from farm.state.following import run_events
 from farm.state.overdue import read_overdue
 from farm.state.records import Patch
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import all_succeeded, dependents, read_jobs, read_package, read_run, read_work
+from farm.state.runs import all_succeeded, dependents, read_jobs, read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import clear_due, move_job, move_package
 from lab.process import free_port
