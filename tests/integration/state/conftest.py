@@ -12,7 +12,7 @@ from farm.scheduling import coordinator
 from farm.scheduling.celery_app import make_app
 from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret, Settings
-from farm.state.run_handles import PackageHandle, RunHandle
+from farm.state.run_handles import RunHandle
 from farm.state.runs import read_jobs, read_work
 from farm.state.store import OPEN_RUNS, Store
 from tests.support.values import run_of
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from farm.model import PackageWork
     from farm.state.records import JobRecord
+    from farm.state.run_handles import PackageHandle
     from lab.lab import Lab
 
 KEEP = 600.0
@@ -48,24 +49,6 @@ def store(redis_url: str) -> Iterator[Store]:
     store = Store(Secret(redis_url))
     yield store
     store.close()
-
-
-@pytest.fixture
-def r1(store: Store) -> RunHandle:
-    """The run of most tests."""
-    return RunHandle(store, "r1")
-
-
-@pytest.fixture
-def foo(r1: RunHandle) -> PackageHandle:
-    """Its first package."""
-    return r1.package("linuxkit/foo")
-
-
-@pytest.fixture
-def bar(r1: RunHandle) -> PackageHandle:
-    """Its second package, which depends on the first."""
-    return r1.package("linuxkit/bar")
 
 
 class Farm:

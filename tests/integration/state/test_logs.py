@@ -24,7 +24,6 @@ from tests.support.values import run_of, work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.state.run_handles import PackageHandle
 
 FIRST, SECOND = "1 a@test", "2 b@test"
 """Tokens of two holders of the job, one after the other."""
@@ -37,9 +36,9 @@ def run(store: Store) -> None:
 
 
 @pytest.fixture
-def job(foo: PackageHandle) -> JobHandle:
+def job(store: Store) -> JobHandle:
     """The job whose log it is."""
-    return foo.job("amd64")
+    return RunHandle(store, "r1").package("linuxkit/foo").job("amd64")
 
 
 def take(job: JobHandle, token: str = FIRST, *, keep: float = 600) -> LogWriter:
@@ -215,7 +214,7 @@ def test_a_redis_that_does_not_answer_delays_no_line_and_the_end_only_briefly(
     store.close()
 
 
-def test_each_job_of_a_run_has_its_own_log(foo: PackageHandle, job: JobHandle, writer: LogWriter) -> None:
+def test_each_job_of_a_run_has_its_own_log(job: JobHandle, writer: LogWriter) -> None:
     writer.write("amd64's")
     wait_until(lambda: read_log(job) == ["amd64's"])
-    assert read_log(foo.job("arm64")) == []
+    assert read_log(job.package.job("arm64")) == []

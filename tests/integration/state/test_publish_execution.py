@@ -56,17 +56,15 @@ def built(farm: Farm) -> None:
     "error", [TrustUnavailableError("notary did not answer in time"), TypeError("unexpected")]
 )
 def test_an_error_after_the_lease_is_lost_fails_no_package(
-    foo: PackageHandle, redis_url: str, error: Exception
+    farm: Farm, redis_url: str, error: Exception
 ) -> None:
     with pytest.raises(Ignore):
-        publish(foo, redis_url, error, suspended=True)
-    assert read_package(foo).state is PackageState.PUBLISHING
+        publish(farm.foo, redis_url, error, suspended=True)
+    assert read_package(farm.foo).state is PackageState.PUBLISHING
 
 
 @pytest.mark.parametrize("suspended", [False, True])
-def test_a_permanent_error_fails_the_package_at_once(
-    foo: PackageHandle, redis_url: str, suspended: bool
-) -> None:
+def test_a_permanent_error_fails_the_package_at_once(farm: Farm, redis_url: str, suspended: bool) -> None:
     with pytest.raises(FarmError, match="no such key"):
-        publish(foo, redis_url, InputError("no such key"), suspended=suspended)
-    assert read_package(foo).state is PackageState.FAILED
+        publish(farm.foo, redis_url, InputError("no such key"), suspended=suspended)
+    assert read_package(farm.foo).state is PackageState.FAILED

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from farm.state.run_handles import PackageHandle, RunHandle
+    from farm.state.run_handles import PackageHandle
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
 BOTH = [f"{FOO} amd64", f"{FOO} arm64"]
@@ -58,10 +58,10 @@ def state(package: PackageHandle) -> PackageState:
     return read_package(package).state
 
 
-def build_all(foo: PackageHandle) -> None:
+def build_all(farm: Farm) -> None:
     """Both of foo's jobs succeed."""
     for arch in ("amd64", "arm64"):
-        drive_job(foo.job(arch), JobState.BUILT, Patch(image=image(arch)))
+        drive_job(farm.foo.job(arch), JobState.BUILT, Patch(image=image(arch)))
 
 
 def test_a_submission_sends_each_job_to_its_queue_once_and_nothing_that_has_to_wait(farm: Farm) -> None:
@@ -203,7 +203,7 @@ def test_a_message_that_was_accepted_may_be_lost_as_often_again(sent: Farm) -> N
 
 
 def test_an_index_that_no_publisher_accepts_is_given_up(sent: Farm) -> None:
-    build_all(sent.foo)
+    build_all(sent)
     for _ in range(MAX_RESENT):
         sent.reconcile(after=1000)
         assert sent.indexes() == [FOO]
@@ -222,7 +222,7 @@ def test_a_job_that_waits_for_a_holder_that_died_is_sent_again(sent: Farm) -> No
 
 
 def test_a_callback_that_was_lost_is_sent_again_once_with_every_image(sent: Farm) -> None:
-    build_all(sent.foo)
+    build_all(sent)
     assert sent.reconcile() == 1
     assert sent.reconcile() == 0
     (message,) = sent.take("publish")
@@ -250,7 +250,7 @@ def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(sent: Far
 
 
 def test_an_index_whose_publisher_died_is_sent_again_and_given_up(sent: Farm) -> None:
-    build_all(sent.foo)
+    build_all(sent)
     for times in range(MAX_LOST + 1):
         move_package(sent.foo, PackageState.PUBLISHING, Patch(token=f"t{times}", lease="index of foo"))
         assert sent.reconcile() >= 1
@@ -261,7 +261,7 @@ def test_an_index_whose_publisher_died_is_sent_again_and_given_up(sent: Farm) ->
 
 def test_dependents_are_started_although_the_publisher_died_before(sent: Farm) -> None:
     sent.arches("amd64", "arm64")
-    build_all(sent.foo)
+    build_all(sent)
     drive_package(sent.foo, PackageState.SIGNED, Patch(index=descriptor("index", None)))
     assert sent.reconcile() == 1
     assert sent.arches("amd64") == [f"{BAR} amd64"]
@@ -319,14 +319,14 @@ def test_a_run_whose_storing_lost_its_answer_is_not_stored_twice(farm: Farm, red
     assert len(farm.store.text.zrange("farm:open-runs", 0, -1)) == 1
 
 
-def test_a_run_that_could_not_be_stored_is_an_error(r1: RunHandle, redis_url: str) -> None:
+def test_a_run_that_could_not_be_stored_is_an_error(farm: Farm, redis_url: str) -> None:
     with proxy(redis_url) as proxied:
         far = Store(Secret(proxied.in_place_of(redis_url)))
         proxied.trip(containing("open-runs"), drop=True)
         with pytest.raises(StateUnavailableError, match="became unavailable while the run was stored"):
             runs.create_run(far, run_of(work(FOO, "amd64")))
         far.close()
-    assert not runs.is_known(r1)
+    assert not runs.is_known(farm.r1)
 
 
 def test_a_run_that_is_open_is_never_forgotten(made: Farm) -> None:
