@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farm.state.store import Store, lease_key, translate_redis_errors
+from farm.state.store import Store, lease_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -65,21 +65,15 @@ def _images_key(engine: str) -> str:
     return f"farm:images:{engine}"
 
 
-@translate_redis_errors
 def record_image(store: Store, engine: str, reference: str) -> None:
     """Record that an engine, by its id, is about to have an image of that name."""
-    pipeline = store.text.pipeline()
-    pipeline.sadd(_images_key(engine), reference)
-    pipeline.expire(_images_key(engine), _IMAGES_LIFE)
-    pipeline.execute()
+    key = _images_key(engine)
+    store.ask([("sadd", key, reference), ("expire", key, _IMAGES_LIFE)])
 
 
-@translate_redis_errors
 def forget_images(store: Store, engine: str, references: Iterable[str]) -> None:
     """Record that an engine no longer has these images."""
-    names = list(references)
-    if names:
-        store.text.srem(_images_key(engine), *names)
+    store.ask(("srem", _images_key(engine), reference) for reference in references)
 
 
 def leftover_images(store: Store, engine: str) -> list[str]:

@@ -112,27 +112,22 @@ def _first_records(run: Run) -> dict[str, dict[str, Any]]:
     return records
 
 
-@translate_redis_errors
 def forget(run: RunHandle) -> None:
     """Remove a run from the open ones."""
-    run.store.text.zrem(OPEN_RUNS, run.id)
+    run.store.ask([("zrem", OPEN_RUNS, run.id)])
 
 
-@translate_redis_errors
 def retire(run: RunHandle, *, keep: float) -> None:
     """Let a run that has ended expire in `keep` seconds, and drop the oldest runs from the list."""
-    pipeline = run.store.text.pipeline()
-    for part in (*_PARTS, *(f"queued:{arch}" for arch in ARCHES)):
-        pipeline.expire(run.key(part), int(keep))
-    pipeline.execute()
-    run.store.text.zremrangebyrank(RUNS, 0, -_MAX_RUNS - 1)
+    parts = (*_PARTS, *(f"queued:{arch}" for arch in ARCHES))
+    run.store.ask(("expire", run.key(part), int(keep)) for part in parts)
+    run.store.ask([("zremrangebyrank", RUNS, 0, -_MAX_RUNS - 1)])
     forget(run)
 
 
-@translate_redis_errors
 def is_known(run: RunHandle) -> bool:
     """Whether the run is stored and has not expired."""
-    return bool(run.store.text.exists(run.key("meta")))
+    return bool(run.store.ask([("exists", run.key("meta"))])[0])
 
 
 def list_runs(store: Store, most: int = 20) -> list[dict[str, Any]]:

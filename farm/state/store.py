@@ -116,7 +116,11 @@ class Store:
         pipeline = self.text.pipeline(transaction=False)
         for method, *arguments in commands:
             getattr(pipeline, method)(*arguments)
-        return pipeline.execute()
+        answers = pipeline.execute(raise_on_error=False)
+        # The error that redis-py would raise repeats the command with its arguments.
+        if error := next((answer for answer in answers if isinstance(answer, Exception)), None):
+            raise error
+        return answers
 
     @translate_redis_errors
     def ping(self) -> None:

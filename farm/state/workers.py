@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import StateError
-from farm.state.store import DRAINED, WORKERS, Store, translate_redis_errors, unix_time
+from farm.state.store import DRAINED, WORKERS, Store, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,56 +102,50 @@ class WorkerInfo:
         return data
 
 
-@translate_redis_errors
 def record_heartbeat(store: Store, worker: WorkerInfo) -> bool:
     """Store a heartbeat; returns whether the worker is drained."""
     now, drained = store.ask([("time",), ("hexists", DRAINED, worker.name)])
-    store.text.hset(WORKERS, worker.name, json.dumps(asdict(replace(worker, seen=unix_time(now)))))
+    record = json.dumps(asdict(replace(worker, seen=unix_time(now))))
+    store.ask([("hset", WORKERS, worker.name, record)])
     return bool(drained)
 
 
-@translate_redis_errors
 def deregister(store: Store, name: str) -> None:
     """Remove a worker that has stopped."""
-    store.text.hdel(WORKERS, name)
+    store.ask([("hdel", WORKERS, name)])
 
 
-@translate_redis_errors
 def forget_silent(store: Store) -> None:
     """Remove the workers that are no longer shown."""
-    now = store.now()
-    records = store.text.hgetall(WORKERS)
-    old = [name for name, record in records.items() if now - json.loads(record)["seen"] >= FORGOTTEN]
-    if old:
-        store.text.hdel(WORKERS, *old)
+    time, records = store.ask([("time",), ("hgetall", WORKERS)])
+    before = unix_time(time) - FORGOTTEN
+    old = [name for name, record in records.items() if json.loads(record)["seen"] <= before]
+    store.ask(("hdel", WORKERS, name) for name in old)
 
 
-@translate_redis_errors
 def drain(store: Store, name: str, by: str) -> None:
     """Let a worker accept no new job until it is resumed, also after a restart."""
     if not is_drained(store, name):
         _require_known(store, name)
-    store.text.hset(DRAINED, name, by)
+    store.ask([("hset", DRAINED, name, by)])
 
 
-@translate_redis_errors
 def resume(store: Store, name: str) -> bool:
     """Let a worker accept jobs again; False if it was not drained."""
-    resumed = bool(store.text.hdel(DRAINED, name))
+    resumed = bool(store.ask([("hdel", DRAINED, name)])[0])
     if not resumed:
         _require_known(store, name)
     return resumed
 
 
 def _require_known(store: Store, name: str) -> None:
-    if not store.text.hexists(WORKERS, name):
+    if not store.ask([("hexists", WORKERS, name)])[0]:
         raise StateError(f"there is no worker {name}", hint="`farm workers` lists them")
 
 
-@translate_redis_errors
 def is_drained(store: Store, name: str) -> bool:
     """Whether a worker is drained."""
-    return bool(store.text.hexists(DRAINED, name))
+    return bool(store.ask([("hexists", DRAINED, name)])[0])
 
 
 def known_workers(store: Store) -> list[WorkerInfo]:
