@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,17 +25,20 @@ ONE_ARCH = "image: big\narches: [amd64]\n"
 PACKAGES = ("hello", "motd", "greeter")
 
 
-@pytest.fixture(scope="module")
-def workers(new_workspace: NewWorkspace, module_broker: str) -> Iterator[dict[str, subprocess.Popen[str]]]:
+@contextmanager
+def workers(
+    workspace: Workspace, broker: str, arches: tuple[str, ...]
+) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """A worker for each architecture and a publisher, all up; stopped by SIGTERM afterwards."""
-    workspace, broker = new_workspace(), {"FARM_BROKER": module_broker}
-    roles = {arch: ("--arch", arch, "--emulate") for arch in ARCHES} | {"publish": ("--publish",)}
     started = {
-        name: workspace.start("worker", *words, "--name", f"{name}@test", **broker)
-        for name, words in roles.items()
+        arch: workspace.start(
+            "worker", "--arch", arch, "--emulate", "--name", f"{arch}@test", FARM_BROKER=broker
+        )
+        for arch in arches
     }
+    started["publish"] = workspace.start("worker", "--publish", "--name", "publish@test", FARM_BROKER=broker)
     try:
-        wait_until(lambda: len(workspace.done("workers", "--json", **broker).json) == len(started))
+        wait_until(lambda: len(workspace.done("workers", "--json", FARM_BROKER=broker).json) == len(started))
         yield started
         for process in started.values():
             process.send_signal(signal.SIGTERM)
@@ -50,7 +54,14 @@ def workers(new_workspace: NewWorkspace, module_broker: str) -> Iterator[dict[st
             process.communicate()
 
 
-@pytest.mark.usefixtures("workers")
+@pytest.fixture(scope="module")
+def started(new_workspace: NewWorkspace, module_broker: str) -> Iterator[dict[str, subprocess.Popen[str]]]:
+    """A worker for each architecture and a publisher."""
+    with workers(new_workspace(), module_broker, ARCHES) as started:
+        yield started
+
+
+@pytest.mark.usefixtures("started")
 def test_three_workers_build_each_its_own_architecture_and_one_publishes(
     workspace: Workspace, module_broker: str
 ) -> None:
@@ -84,7 +95,7 @@ def test_a_worker_reports_what_it_lacks(workspace: Workspace, broker: str) -> No
     assert (engine.code, "/no/such/engine.sock" in engine.err) == (3, True)
 
 
-@pytest.mark.usefixtures("workers")
+@pytest.mark.usefixtures("started")
 def test_two_maintainers_who_push_the_same_tree_share_one_build(
     workspace: Workspace, module_broker: str
 ) -> None:
@@ -110,7 +121,7 @@ def peaks(process: subprocess.Popen[str]) -> list[int]:
 
 
 def test_a_worker_builds_a_package_of_260_mb_in_less_than_200_mb_of_memory(
-    workspace: Workspace, module_broker: str, workers: dict[str, subprocess.Popen[str]]
+    workspace: Workspace, module_broker: str, started: dict[str, subprocess.Popen[str]]
 ) -> None:
     """64 MiB of it pass through Redis with the build context; the build generates the rest."""
     more = "RUN yes | head -c 200000000 > /text\n"
@@ -118,7 +129,7 @@ def test_a_worker_builds_a_package_of_260_mb_in_less_than_200_mb_of_memory(
     (workspace.directory / "big" / "noise").write_bytes(os.urandom(64 << 20))
     workspace.commit()
     workspace.done("push", "--no-sign", "big", FARM_BROKER=module_broker)
-    taken = [kib for name in ("amd64", "publish") for kib in peaks(workers[name])]
+    taken = [kib for name in ("amd64", "publish") for kib in peaks(started[name])]
     image = workspace.done("inspect", f"{workspace.reference('big')}-amd64", "--json").json["images"][0]
     assert sum(layer["size"] for layer in image["layers"]) > 64 << 20
     assert len(taken) >= 4
