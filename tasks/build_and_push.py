@@ -2,31 +2,142 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import closing
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
+from celery.exceptions import Ignore
 
-from farm.errors import FarmError
-from farm.model import Job
+from farm.errors import CancelledError, FarmError, LeaseLostError
+from farm.model import ArchImage, Job, JobState
+from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling.celery_app import BUILD
+from farm.scheduling.coordinator import queue_job, settle
 from farm.scheduling.dispatch import send_again
-from farm.state import leases
-from tasks.build_execution import BuildExecution, HandedBackError
-from tasks.lease_execution import message_of, under_lease
+from farm.state import leases, transitions
+from farm.state.logs import LogWriter
+from farm.state.records import Patch
+from farm.state.run_handles import JobHandle
+from farm.state.runs import read_job
+from tasks.build_attempt import ImageBuild
+from tasks.lease_execution import message_of, record_step, run_recorded, still_owned, under_lease
+from tasks.retries import retry_temporary, wait_for_redis
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
     from celery import Task
 
+    from farm.state.leases import HeldLease
+    from tasks.worker_context import WorkerContext
+
+
+class HandedBackError(Ignore):
+    """This worker stops, and its job was put back into the queue."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildExecution:
+    """One job on one worker."""
+
+    context: WorkerContext
+    job: Job
+    task: str
+    """The id of the Celery task."""
+
+    @property
+    def handle(self) -> JobHandle:
+        """The job's record."""
+        return JobHandle.of(self.context.store, self.job)
+
+    def wait_for(self, holder: str) -> None:
+        """Record that the job waits for another task that builds the same image."""
+        patch = Patch(waiting_for=holder, lease=leases.job_lease(self.job))
+        transitions.move_job(self.handle, JobState.QUEUED, patch, expected_states=[JobState.QUEUED])
+
+    def run(self, held: HeldLease) -> ArchImage:
+        """Do the job under a lease, and record how it ended; Ignore if it was taken over or handed back."""
+        try:
+            return wait_for_redis(lambda: self._accept(held), stop=held.stopped) or run_recorded(
+                lambda: self._attempt(held),
+                lambda error: self._fail(error, held),
+                stopped=held.stopped,
+                title=self.job.title,
+                hint="its traceback is in the worker's log",
+            )
+        except LeaseLostError as error:
+            if self._cancelled():
+                raise CancelledError(f"{self.handle}: cancelled") from error
+            if self._hand_back(held):
+                raise HandedBackError(f"{self.job.title} went back to its queue") from error
+            raise Ignore(str(error)) from error
+
+    def _accept(self, held: HeldLease) -> ArchImage | None:
+        """Accept the job; returns its image if an earlier execution of this task recorded one."""
+        job, token = self.job, held.lease.token
+        patch = Patch(
+            worker=self.context.worker,
+            task=self.task,
+            started=time.time(),
+            token=token,
+            lease=held.lease.name,
+        )
+        if transitions.move_job(self.handle, JobState.LEASED, patch):
+            held.renew_while(
+                lambda: not self.context.leaving.is_set and still_owned(read_job(self.handle), token)
+            )
+            return None
+        record = read_job(self.handle)
+        if record is None:
+            raise LeaseLostError(f"{job.title}: run {job.run} is unknown")
+        if record.image and record.state.succeeded:
+            return record.image
+        raise record.error or CancelledError(f"{self.handle}: cancelled")
+
+    def _attempt(self, held: HeldLease) -> ArchImage:
+        """Build until it succeeds or fails for good; an attempt continues where the last one failed."""
+        writer = LogWriter(self.handle, token=held.lease.token, keep=self.context.settings.keep)
+        # Closed before a failure is recorded, so that whoever reads of it finds all lines.
+        with closing(writer) as log:
+            build = ImageBuild(
+                self.context, self.job, held, log, lambda to, patch: self._move(to, patch, held)
+            )
+            return retry_temporary(
+                lambda: wait_for_redis(build.attempt, stop=held.stopped), stop=held.stopped, report=log.write
+            )
+
+    def _move(self, to: JobState, patch: Patch, held: HeldLease) -> None:
+        record_step(self.handle, to, patch, held, title=self.job.title)
+
+    def _fail(self, error: FarmError, held: HeldLease) -> FarmError:
+        if held.stopped.is_set() and self._cancelled():
+            return CancelledError(f"{self.handle}: cancelled")
+        recorded = type(error)(f"{self.handle}: {error}", hint=f"farm logs {self.job.run} {self.handle}")
+        self._move(JobState.FAILED, Patch(error=recorded), held)
+        wait_for_redis(lambda: settle(self.handle.package), stop=held.stopped)
+        return recorded
+
+    def _cancelled(self) -> bool:
+        record = read_job(self.handle)
+        return record is not None and record.state is JobState.CANCELLED
+
+    def _hand_back(self, held: HeldLease) -> bool:
+        """Put the job back if this worker stops; False if it does not, or another holder has the job."""
+        record = read_job(self.handle) if self.context.leaving.is_set else None
+        return record is not None and bool(
+            queue_job(
+                self.handle,
+                expected_states=JOBS_IN_PROGRESS,
+                expected_token=held.lease.token,
+                lost=record.lost,
+            )
+        )
+
 
 @shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
 def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, Any]:
-    """Build and push, unless that was done before; returns the ArchImage as JSON.
-
-    Raises:
-        FarmError: why it failed, as the job's record says.
-        Ignore: another task builds this image; this one is sent again when that one ends.
-    """
+    """Build and push, unless that was done before; returns the ArchImage as JSON."""
     execution = BuildExecution(worker_context(), Job.from_json(job), str(task.request.id))
     name = leases.job_lease(execution.job)
     try:

@@ -17,9 +17,9 @@ from farm.model import JobState
 from farm.package.verify_context import verify_context
 from farm.registry.published_images import arch_image
 from farm.settings import environment
-from farm.state import build_times
+from farm.state import earlier_builds
 from farm.state.contexts import get_context
-from farm.state.record_patches import JobPatch
+from farm.state.records import Patch
 from tasks.disk_space import DiskSpace
 from tasks.retries import wait_for_redis, within_attempt
 
@@ -44,7 +44,7 @@ class ImageBuild:
     job: Job
     held: HeldLease
     log: LogWriter
-    move: Callable[[JobState, JobPatch], None]
+    move: Callable[[JobState, Patch], None]
     """Records a transition of the job."""
     built: list[str] = field(default_factory=list)
     """The image that was built, by the engine's name for it; a later failure leaves it in the engine."""
@@ -59,11 +59,8 @@ class ImageBuild:
     def attempt(self) -> ArchImage:
         """Build and push what is missing, and record it."""
         rebuild = self.job.force and not self.pushed
-        image = (
-            None if rebuild else arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
-        )
-        if image:
-            self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
+        if image := None if rebuild else self._published():
+            self.move(JobState.BUILT if self.built else JobState.EXISTS, Patch(image=image))
             return image
         with ExitStack() as stack:
             engine = stack.enter_context(self.context.engine())
@@ -71,14 +68,16 @@ class ImageBuild:
             stack.enter_context(disk.reserved(self.target))
             disk.build_with_room(lambda: self._build(engine), self.target, report=self.log.write)
             self._push(engine)
-        image = arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
-        if image is None:
+        if (image := self._published()) is None:
             raise RegistryError(
                 f"{self.target.familiar} was pushed, but the registry does not have it",
                 hint="is a clean-up running?",
             )
-        self.move(JobState.BUILT, JobPatch(image=image))
+        self.move(JobState.BUILT, Patch(image=image))
         return image
+
+    def _published(self) -> ArchImage | None:
+        return arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
 
     def _builder(self, engine: Engine) -> Builder:
         return choose_builder(self.context.settings, engine, self.context.credentials.login_for)
@@ -102,7 +101,7 @@ class ImageBuild:
             wait_for_redis(lambda: get_context(context.store, job.context), stop=self.held.stopped)
         )
         verify_context(tar, job)
-        self.move(JobState.BUILDING, JobPatch())
+        self.move(JobState.BUILDING, Patch())
         with_images = with_depends_images(
             tar, job.depends, job.arch, engine=engine, registry=context.sources, log=self.log.write
         )
@@ -113,21 +112,21 @@ class ImageBuild:
 
     def _time_limit(self) -> float:
         settings = self.context.settings
-        past = build_times.durations(self.context.store, self.job)
-        limit = build_times.time_limit(settings.build_timeout, past, settings.build_patience)
+        past = earlier_builds.durations(self.context.store, self.job)
+        limit = earlier_builds.time_limit(settings.build_timeout, past, settings.build_patience)
         if limit < settings.build_timeout:
             self.log.write(f"time limit: {limit:.0f} s, as its longest recent build took {max(past):.0f} s")
         return limit
 
     def _record_duration(self, seconds: float) -> None:
         try:
-            build_times.record_duration(self.context.store, self.job, seconds)
+            earlier_builds.record_duration(self.context.store, self.job, seconds)
         except FarmError as error:
             # Only later time limits and estimates depend on it.
             _log.warning("%s: its duration is not recorded: %s", self.job.title, error)
 
     def _push(self, engine: Engine) -> None:
-        self.move(JobState.PUSHING, JobPatch())
+        self.move(JobState.PUSHING, Patch())
         builder = self._builder(engine)
         settings = self.context.settings
         builder.push(self.target, self._control(settings.build_timeout), silence=settings.push_silence)

@@ -11,7 +11,7 @@ from farm.builders.engine_images import remove_image
 from farm.builders.pruning import free_space, prune
 from farm.errors import DiskFullError, DiskTooSmallError
 from farm.model import Reference
-from farm.state.leftover_images import forget_images, leftover_images, record_image
+from farm.state.earlier_builds import forget_images, leftover_images, record_image
 from farm.syntax.quantities import format_bytes
 
 if TYPE_CHECKING:
@@ -45,9 +45,6 @@ class DiskSpace:
         """Make room for an image, and record it until the body has pushed it and removed it from the engine.
 
         After an error the record stays, so that the next build removes the image.
-
-        Raises:
-            DiskFullError: too little space is free, even after a clean-up.
         """
         self.make_room()
         record_image(self.context.store, self.info.id, str(target))
@@ -55,11 +52,7 @@ class DiskSpace:
         forget_images(self.context.store, self.info.id, [str(target)])
 
     def make_room(self) -> None:
-        """Remove the images of dead builds, prune the cache if that is due, and check the free space.
-
-        Raises:
-            DiskFullError: too little space is free, even without the cache.
-        """
+        """Remove the images of dead builds, prune the cache if that is due, and check the free space."""
         settings = self.context.settings
         self._remove_leftovers()
         if self.context.pruning_due():
@@ -79,11 +72,7 @@ class DiskSpace:
     def build_with_room(
         self, build: Callable[[], None], target: Reference, *, report: Callable[[str], None]
     ) -> None:
-        """Build; if that fills the disk, clean up, `report` it, and build again.
-
-        Raises:
-            DiskTooSmallError: the second build filled the disk, too.
-        """
+        """Build; if that fills the disk, clean up, `report` it, and build again."""
         try:
             build()
         except DiskFullError as full:

@@ -12,6 +12,9 @@ from celery.exceptions import Ignore
 from farm.errors import CancelledError, FarmError, LeaseLostError, StateUnavailableError, internal_error
 from farm.scheduling.dispatch import send_again
 from farm.state import leases
+from farm.state.run_handles import JobHandle
+from farm.state.runs import read_job, read_package
+from farm.state.transitions import move_job, move_package
 from tasks.retries import wait_for_redis
 
 if TYPE_CHECKING:
@@ -20,8 +23,10 @@ if TYPE_CHECKING:
 
     from celery import Task
 
+    from farm.model import JobState, PackageState
     from farm.state.leases import HeldLease
-    from farm.state.records import JobRecord, PackageRecord
+    from farm.state.records import JobRecord, PackageRecord, Patch
+    from farm.state.run_handles import PackageHandle
     from tasks.worker_context import WorkerContext
 
 R = TypeVar("R")
@@ -40,15 +45,8 @@ def under_lease(
 ) -> Iterator[HeldLease]:
     """Hold a lease while the body runs, then send the tasks that waited for it.
 
-    Args:
-        task: the running task.
-        context: of this process.
-        name: of the lease.
-        run: for which run it is taken.
-        wait: records that the task waits for the present holder.
-
-    Raises:
-        Ignore: another task has the lease; this one is sent again when that one releases it.
+    If another task has the lease, `wait` records that this one waits for that holder, and this one ends with
+    Ignore: it is sent again when the lease is released.
     """
     try:
         lease = leases.take(
@@ -71,30 +69,22 @@ def still_owned(record: JobRecord | PackageRecord | None, token: str) -> bool:
 
 
 def record_step(
-    move: Callable[[], JobRecord | PackageRecord | None],
-    read: Callable[[], JobRecord | PackageRecord | None],
-    to: str,
+    handle: JobHandle | PackageHandle,
+    to: JobState | PackageState,
+    patch: Patch,
     held: HeldLease,
     *,
     title: str,
 ) -> None:
-    """Record a transition, however long Redis is away.
-
-    Args:
-        move: makes the transition.
-        read: reads the record.
-        to: the new state.
-        held: the lease under which the work is done.
-        title: names the work.
-
-    Raises:
-        LeaseLostError: the record has another token: the work was taken over or cancelled.
-    """
+    """Record a transition, however long Redis is away; LeaseLostError if the record has another token."""
+    token = held.lease.token
+    move: Any = move_job if isinstance(handle, JobHandle) else move_package
+    read: Any = read_job if isinstance(handle, JobHandle) else read_package
 
     def attempt() -> bool:
         # A failed move may have been recorded: the answer to an earlier attempt was lost.
-        record = move() or read()
-        return record is not None and (record.state, record.token) == (to, held.lease.token)
+        record = move(handle, to, patch, expected_token=token) or read(handle)
+        return record is not None and (record.state, record.token) == (to, token)
 
     if not wait_for_redis(attempt, stop=held.stopped):
         raise LeaseLostError(f"{title}: was taken over or cancelled")
@@ -108,19 +98,10 @@ def run_recorded(
     title: str,
     hint: str,
 ) -> R:
-    """Do work, and record its failure.
+    """Do work; `fail` records an error and returns it as it was recorded.
 
-    Args:
-        work: what to do.
-        fail: records an error, and returns it as it was recorded.
-        stopped: set when the work must stop.
-        title: names the work.
-        hint: where the traceback of an internal error is.
-
-    Raises:
-        LeaseLostError: the work was taken over, cancelled or stopped; nothing was recorded.
-        StateUnavailableError: Redis stayed away, so nothing was recorded; the reconciler requeues the work.
-        FarmError: the error that was recorded.
+    Nothing is recorded if the work was taken over, cancelled or stopped, or if Redis stayed away: then the
+    reconciler requeues it. The hint of an internal error says where its traceback is.
     """
     try:
         return work()

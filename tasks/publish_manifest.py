@@ -3,28 +3,136 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm.errors import FarmError, StateUnavailableError
-from farm.model import ArchImage
+from farm.errors import FarmError, LeaseLostError, StateUnavailableError
+from farm.model import ArchImage, PackageState
+from farm.registry.publish_index import IndexPublication
+from farm.registry.copies import prepare_release, release
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import PUBLISH, SETTLE
-from farm.state import leases
+from farm.state import leases, transitions
+from farm.state.records import Patch
 from farm.state.run_handles import PackageHandle, RunHandle
-from farm.state.run_reader import read_package, read_work
-from tasks.lease_execution import under_lease
-from tasks.publish_execution import PublishExecution
+from farm.state.runs import read_package, read_work
+from farm.trust.signer import SignTarget
+from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
+from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
     from celery import Task
 
+    from farm.model import Descriptor, PackageWork, Reference
+    from farm.state.leases import HeldLease
     from farm.state.records import PackageRecord
+    from farm.trust.signer import Signer
+    from tasks.worker_context import WorkerContext
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishExecution:
+    """One package on one publisher."""
+
+    context: WorkerContext
+    handle: PackageHandle
+    work: PackageWork
+    built: tuple[ArchImage, ...]
+    """The images that this run built."""
+
+    def wait_for(self, holder: str) -> None:
+        """Record that the package waits for another one that is published to the same repository."""
+        patch = Patch(waiting_for=holder, token="", lease=leases.index_lease(self.work.reference))
+        transitions.move_package(
+            self.handle, PackageState.BUILDING, patch, expected_states=[PackageState.BUILDING]
+        )
+
+    def run(self, held: HeldLease) -> Descriptor | None:
+        """Publish under a lease, and record how it ended; returns the index, if one was asked for."""
+        try:
+            self._accept(held)
+            descriptor = run_recorded(
+                lambda: self._attempts(held),
+                lambda error: self._fail(error, held),
+                stopped=held.stopped,
+                title=str(self.handle),
+                hint="its traceback is in the publisher's log",
+            )
+            self._move(self._success, Patch(index=descriptor), held)
+        except LeaseLostError as error:
+            raise Ignore(str(error)) from error
+        return descriptor
+
+    def _accept(self, held: HeldLease) -> None:
+        token = held.lease.token
+        patch = Patch(token=token, lease=held.lease.name)
+        if not transitions.move_package(self.handle, PackageState.PUBLISHING, patch):
+            raise LeaseLostError(f"{self.handle}: was published or cancelled meanwhile")
+        held.renew_while(lambda: still_owned(read_package(self.handle), token))
+
+    def _move(self, to: PackageState, patch: Patch, held: HeldLease) -> None:
+        record_step(self.handle, to, patch, held, title=str(self.handle))
+
+    def _fail(self, error: FarmError, held: HeldLease) -> FarmError:
+        recorded = type(error)(f"{self.handle}: {error.message}", hint=error.hint)
+        self._move(PackageState.FAILED, Patch(error=recorded), held)
+        coordinator.end_dependents(self.handle)
+        return recorded
+
+    @property
+    def _success(self) -> PackageState:
+        if self.work.images_only:
+            return PackageState.PUSHED
+        return PackageState.SIGNED if self.work.sign else PackageState.PUBLISHED
+
+    def _attempts(self, held: HeldLease) -> Descriptor | None:
+        if self.work.images_only:
+            return None
+        return retry_temporary(lambda: self._attempt(held), stop=held.stopped)
+
+    def _attempt(self, held: HeldLease) -> Descriptor:
+        signer = self.context.signer
+        # The images of a release are signed under its tag, and a package's under its own.
+        to_sign = [copy.target for copy in self.work.copies if copy.sign] or [self.work.reference]
+        if self.work.sign:
+            signer.ready(reference.name for reference in to_sign)
+        return self._release(held, signer, to_sign) if self.work.copies else self._publish(held, signer)
+
+    def _release(self, held: HeldLease, signer: Signer, to_sign: list[Reference]) -> Descriptor:
+        """Publish every index under its release tag, or none; then sign them."""
+        registry = within_attempt(self.context.registry)
+        found = prepare_release(registry, self.work.copies)
+        self._check(held)
+        released = release(registry, found)
+        if self.work.sign:
+            self._check(held)
+            signer.sign(SignTarget.of(reference, released[reference]) for reference in to_sign)
+        return next(iter(released.values()))
+
+    def _publish(self, held: HeldLease, signer: Signer) -> Descriptor:
+        publication = IndexPublication(
+            within_attempt(self.context.registry),
+            self.work.reference,
+            self.built,
+            self.work.existing,
+            () if self.work.partial else self.work.arches,
+        )
+        target = self.work.reference
+        return publication.publish(
+            check_lease=lambda: self._check(held),
+            sign=lambda index: signer.sign([SignTarget.of(target, index)]) if self.work.sign else None,
+            stop=held.stopped,
+        )
+
+    def _check(self, held: HeldLease) -> None:
+        """Check that the lease is still held, right before something is published."""
+        wait_for_redis(held.check, stop=held.stopped)
 
 
 @shared_task(name=PUBLISH, bind=True, max_retries=1, throws=(FarmError,))
@@ -34,10 +142,6 @@ def publish_manifest(
     """Publish a package whose jobs have all succeeded; returns the index's descriptor as JSON.
 
     If no index is asked for, it only records that the images are pushed, and returns an empty object.
-
-    Raises:
-        FarmError: why it failed, as the package's record says.
-        Ignore: another task publishes to this repository; this one is sent again when that one ends.
     """
     context = worker_context()
     handle = RunHandle(context.store, run).package(package)

@@ -45,21 +45,13 @@ def within_attempt(registry: Registry) -> Registry:
     return registry.within(Deadline.after(ATTEMPT_TIME))
 
 
-def _ignore(_: str) -> None:
-    """Report nothing."""
-
-
 def retry_temporary(
-    call: Callable[[], R], *, stop: threading.Event, report: Callable[[str], None] = _ignore
+    call: Callable[[], R], *, stop: threading.Event, report: Callable[[str], None] = lambda _: None
 ) -> R:
     """Call until it succeeds, fails for good, or was tried `ATTEMPTS` times; the last error is raised.
 
-    It does not wait for a Redis that is away: `wait_for_redis` has done so before.
-
-    Args:
-        call: what to try.
-        stop: set when the work must stop.
-        report: is called before each pause with its reason and length.
+    It does not wait for a Redis that is away: `wait_for_redis` has done so before. `report` is
+    called before each pause, with its reason and length.
     """
 
     def temporary(error: BaseException) -> bool:
@@ -84,11 +76,7 @@ def retry_temporary(
 
 
 def wait_for_redis(call: Callable[[], R], *, stop: threading.Event) -> R:
-    """Call again while Redis is away, so that an outage does not cost a finished build.
-
-    Raises:
-        StateUnavailableError: it stayed away for `MAX_OUTAGE` seconds, or the work must stop.
-    """
+    """Call again while Redis is away, for `MAX_OUTAGE` seconds, so that an outage costs no finished build."""
     retrying = Retrying(
         retry=retry_if_exception_type(StateUnavailableError),
         wait=wait_exponential_jitter(multiplier=0.2, max=3, jitter=1),

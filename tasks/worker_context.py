@@ -49,7 +49,7 @@ class WorkerContext:
         self.settings = settings
         self.worker = worker
         self.leaving = leaving
-        """Set when jobs in progress must go back to their queues."""
+        """Set when jobs in progress must go back to their queues, in every pool process of this worker."""
         self.pid = os.getpid()
         self._pruned: float | None = None
 
@@ -111,8 +111,3 @@ def worker_context() -> WorkerContext:
     if known.pid != os.getpid():
         _configured[:] = [WorkerContext(known.settings, known.worker, known.leaving)]
     return _configured[0]
-
-
-def leaving() -> SharedFlag:
-    """The flag that makes every pool process of this worker put its job back."""
-    return _configured[0].leaving

@@ -16,15 +16,13 @@ from farm.errors import FarmError, StateUnavailableError
 from farm.scheduling.celery_app import make_app
 from farm.scheduling.reconciler import keep_reconciling
 from farm.settings import load_settings
-from farm.state.store import Store
 from farm.state.workers import is_drained
 from tasks.disk_space import disk_trouble
-from tasks.worker_context import configure, leaving
+from tasks.worker_context import configure, worker_context
 from workers.graceful_shutdown import GracefulShutdown
 from workers.heartbeat import Heartbeat
-from workers.queue_control import QueueControl
-from workers.reconnect import Consumer
-from workers.role import Role, default_name, find_role
+from workers.queue_control import Consumer, QueueControl
+from workers.role import Role, find_role
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from farm.settings import Settings
+    from farm.state.store import Store
 
 log = logging.getLogger("farm.worker")
 
@@ -45,8 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     try:
         settings = load_settings({})
-        role = find_role(settings, options.arch, publisher=options.publish)
-        return run(settings, role, options.name or default_name(role))
+        return run(settings, find_role(settings, options.arch, publisher=options.publish, name=options.name))
     except FarmError as error:
         if options.debug:
             raise
@@ -58,27 +56,25 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m workers", description="Started by `farm worker`.")
     parser.add_argument("--arch", action="append", default=[])
     parser.add_argument("--publish", action="store_true")
-    parser.add_argument("--name")
+    parser.add_argument("--name", default="")
     parser.add_argument("--debug", action="store_true")
     return parser.parse_args(arguments)
 
 
-def run(settings: Settings, role: Role, name: str) -> NoReturn:
+def run(settings: Settings, role: Role) -> NoReturn:
     """Consume the role's queues until a signal ends the process (see `workers.graceful_shutdown`)."""
-    app = make_app(settings)
-    if settings.broker is None:
-        raise StateUnavailableError("no broker")
-    store = Store(settings.broker)
-    await_redis(store)
+    app, name = make_app(settings), role.worker.name
     app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__name__}"
     configure(settings, name)
+    store = worker_context().store
+    await_redis(store)
     app.loader.import_module("tasks.build_and_push")
     app.loader.import_module("tasks.publish_manifest")
     queues = QueueControl(role.queues, open_=not is_drained(store, name))
     find_trouble = functools.partial(disk_trouble, settings, role.engine_root)
-    heartbeat = Heartbeat(store, role.info(name, settings.concurrency), queues, find_trouble)
+    heartbeat = Heartbeat(store, role.worker, queues, find_trouble)
     _start_when_ready(app, heartbeat, queues)
-    if role.publisher:
+    if role.worker.publisher:
         _reconcile_when_ready(app, store, name, settings)
     log.info("%s consumes %s", name, ", ".join(role.queues) if queues.open else "nothing: it is drained")
     try:
@@ -98,11 +94,7 @@ def run(settings: Settings, role: Role, name: str) -> NoReturn:
 
 
 def await_redis(store: Store) -> None:
-    """Return when Redis answers, however long that takes: a machine may boot before its network is up.
-
-    Raises:
-        StateError: Redis answers, but refuses the login.
-    """
+    """Return when Redis answers, however long that takes: a machine may boot before its network is up."""
 
     def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -119,15 +111,12 @@ def await_redis(store: Store) -> None:
 def _start_when_ready(app: Celery, heartbeat: Heartbeat, queues: QueueControl) -> None:
     """Start heartbeats, queue control and signal handlers when the worker begins to accept tasks."""
 
-    def prepare(**_: Any) -> None:
-        queues.prepare(app)
-
     def start(sender: Any, **_: Any) -> None:
         queues.attach(sender)
-        GracefulShutdown(leaving(), heartbeat.stop).install()
+        GracefulShutdown(worker_context().leaving, heartbeat.stop).install()
         heartbeat.start()
 
-    celeryd_after_setup.connect(prepare, weak=False)
+    celeryd_after_setup.connect(lambda **_: queues.prepare(app), weak=False)
     worker_ready.connect(start, weak=False)
 
 
@@ -142,14 +131,8 @@ def _reconcile_when_ready(app: Celery, store: Store, name: str, settings: Settin
         daemon=True,
     )
 
-    def start(**_: Any) -> None:
-        reconciler.start()
-
-    def stop(**_: Any) -> None:
-        stopped.set()
-
-    worker_ready.connect(start, weak=False)
-    worker_shutting_down.connect(stop, weak=False)
+    worker_ready.connect(lambda **_: reconciler.start(), weak=False)
+    worker_shutting_down.connect(lambda **_: stopped.set(), weak=False)
 
 
 if __name__ == "__main__":

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.builders.buildx_plugin import DEFAULT_BUILDER, builder_for
 from farm.builders.choice import check_builders, describe_builder
 from farm.builders.docker_engine import Engine
 from farm.errors import InputError
-from farm.model import ARCHES
+from farm.model import refuse_unknown_arches
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
 from farm.system.identity import host_name
@@ -23,51 +23,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """The architectures that a worker builds, and whether it publishes."""
+    """A worker as its heartbeats describe it, and where its engine keeps its data."""
 
-    arches: tuple[str, ...]
-    publisher: bool
-    engine: str = ""
-    """Version of its Docker Engine; "" for a publisher that builds nothing."""
-    emulated: tuple[str, ...] = ()
+    worker: WorkerInfo
     engine_root: str = ""
-    """The engine's data directory, on the engine's machine."""
-    builder: str = ""
-    """The builder, and why it was chosen, such as `buildx 0.13.1 (for sbom)`."""
+    """The engine's data directory, on the engine's machine; "" for a publisher that builds nothing."""
 
     @property
     def queues(self) -> tuple[str, ...]:
         """The queues that the worker consumes."""
-        publish = (PUBLISH_QUEUE,) if self.publisher else ()
-        return (*(build_queue(arch) for arch in self.arches), *publish)
-
-    def info(self, name: str, slots: int) -> WorkerInfo:
-        """The description that the worker's heartbeats carry."""
-        return WorkerInfo(
-            name,
-            self.arches,
-            self.publisher,
-            slots,
-            self.engine,
-            self.emulated,
-            builder=self.builder,
-            host=host_name(),
-        )
+        publish = (PUBLISH_QUEUE,) if self.worker.publisher else ()
+        return (*(build_queue(arch) for arch in self.worker.arches), *publish)
 
 
-def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> Role:
+def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool, name: str = "") -> Role:
     """The role of a worker for these architectures; none means that of the engine.
 
-    Raises:
-        InputError: this machine cannot build one of them, or only by emulation, which is not allowed; or a
-            program that the builder needs is missing.
-        EngineUnavailableError: the Docker Engine or a configured builder does not answer.
-        TrustDeniedError: the publisher's signing key cannot be opened.
+    It is an error if the engine, a builder or the signing key cannot be used for them.
     """
     if publisher and settings.sign:
         make_signer(settings).ready([])
+    worker = WorkerInfo(name, tuple(arches), publisher, settings.concurrency, engine="", host=host_name())
     if publisher and not arches:
-        return Role((), publisher=True)
+        return Role(replace(worker, name=name or default_name(worker)))
     certs, timeout = settings.engine_certs, settings.http_timeout
     with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
         info, emulated = engine.info(), engine.emulated()
@@ -77,16 +55,15 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool) -> 
     foreign = tuple(arch for arch in here if arch != info.architecture)
     check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
     check_builders(settings, lambda: info, wanted)
-    return Role(wanted, publisher, info.version, foreign, info.root, builder)
+    worker = replace(worker, arches=wanted, engine=info.version, emulated=foreign, builder=builder)
+    return Role(replace(worker, name=name or default_name(worker)), info.root)
 
 
 def check_arches(
     wanted: Sequence[str], foreign: Sequence[str], emulated: Sequence[str], *, settings: Settings, own: str
 ) -> None:
     """Refuse architectures that are foreign to this engine, unless emulation is enabled and works."""
-    for arch in wanted:
-        if arch not in ARCHES:
-            raise InputError(f"unknown architecture {arch!r}", hint=f"one of {', '.join(ARCHES)}")
+    refuse_unknown_arches(wanted)
     for arch in foreign:
         if not settings.emulate:
             raise InputError(
@@ -100,6 +77,6 @@ def check_arches(
             )
 
 
-def default_name(role: Role) -> str:
+def default_name(worker: WorkerInfo) -> str:
     """The worker's role and machine, such as amd64@host or publish@host."""
-    return f"{'-'.join((*role.arches, *(['publish'] if role.publisher else [])))}@{host_name()}"
+    return f"{'-'.join((*worker.arches, *(['publish'] if worker.publisher else [])))}@{worker.host}"

@@ -14,15 +14,16 @@ from farm.cli.run_table import run_table
 from farm.model import RunState
 from farm.planning.wait_reasons import explain
 from farm.state import following
+from farm.state.following import RunView
 from farm.state.logs import read_log
 from farm.state.queue_positions import read_queue_positions
+from farm.state.runs import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.planning.plan import PackagePlan
     from farm.planning.wait_reasons import Waits
-    from farm.state.following import RunView
     from farm.state.records import RunRecord
     from farm.state.run_handles import JobHandle, RunHandle
     from farm.state.store import Store
@@ -69,7 +70,7 @@ def exit_code(record: RunRecord) -> int:
 
 
 def _show_progress(run: RunHandle, *, quiet: bool) -> RunView:
-    view = following.open_view(run)
+    view = RunView(read_run(run))
     if not quiet and sys.stdout.isatty():
         _draw_table(run, view)
         return view

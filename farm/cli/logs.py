@@ -25,7 +25,7 @@ def command(settings: Settings, run: str, package: str, arch: str, following: bo
     from farm.errors import StateError
     from farm.state.logs import follow_log, read_log
     from farm.state.run_handles import RunHandle
-    from farm.state.run_reader import read_run
+    from farm.state.runs import read_run
 
     with attached(settings) as (_, store):
         handle = RunHandle(store, run)

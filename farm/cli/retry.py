@@ -38,7 +38,7 @@ def command(
     from farm.cli.farm_connection import attached
     from farm.cli.follow import follow, print_run_name
     from farm.private_farm.connect import require_workers
-    from farm.scheduling.retry import plan_retry, submit_retry
+    from farm.scheduling.submission import plan_retry, submit_retry
     from farm.state.run_handles import RunHandle
 
     with attached(settings, builds=True) as (connected, store):

@@ -47,7 +47,7 @@ def command(settings: Settings, run: str | None, following: bool, as_json: bool)
 def _show_run(run: RunHandle, *, as_json: bool) -> int:
     from farm.cli.follow import exit_code, print_result, why_waiting
     from farm.cli.run_table import run_table
-    from farm.state.run_reader import read_run
+    from farm.state.runs import read_run
 
     record = read_run(run)
     waits = why_waiting(run.store, record)

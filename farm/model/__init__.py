@@ -5,11 +5,17 @@ Must not know: services, files, settings.
 Public: Package (package), Reference (reference), Descriptor (images), Job (run), JobState (states).
 """
 
-from farm.model.arches import ARCHES, UNAME, arch_of_uname
-from farm.model.digest import DIGEST, digest_from_hex, digest_of, hex_of
-from farm.model.images import ArchImage, Descriptor, Platform
+from farm.model.images import (
+    ARCHES,
+    UNAME,
+    ArchImage,
+    Descriptor,
+    Platform,
+    arch_of_uname,
+    refuse_unknown_arches,
+)
 from farm.model.package import BuildYml, DockerImages, ExtraSource, GitTree, Package
-from farm.model.reference import DEFAULT_REGISTRY, Reference
+from farm.model.reference import DEFAULT_REGISTRY, DIGEST, Reference, digest_from_hex, digest_of, hex_of
 from farm.model.run import Copy, Job, PackageWork, Run
 from farm.model.states import JobState, PackageState, RunState
 
@@ -38,4 +44,5 @@ __all__ = [
     "digest_from_hex",
     "digest_of",
     "hex_of",
+    "refuse_unknown_arches",
 ]

@@ -1,16 +1,18 @@
 """References to images: registry, repository, tag, digest.
 
-The grammar is docker's: https://github.com/distribution/reference/blob/v0.6.0/reference.go
+The grammar of references is docker's: https://github.com/distribution/reference/blob/v0.6.0/reference.go
+Digests: https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 
 from farm.errors import InputError
-from farm.model.digest import DIGEST
 
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_REGISTRY = "docker.io"
 _ALIASES = {"index.docker.io": DEFAULT_REGISTRY}
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -18,6 +20,21 @@ _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,5}})?")
+
+
+def digest_of(content: bytes) -> str:
+    """The digest of bytes in memory."""
+    return digest_from_hex(hashlib.sha256(content).hexdigest())
+
+
+def digest_from_hex(hexadecimal: str) -> str:
+    """The digest with this hexadecimal SHA-256."""
+    return f"sha256:{hexadecimal}"
+
+
+def hex_of(digest: str) -> str:
+    """The hexadecimal part of a digest, which names files and signatures."""
+    return digest.removeprefix("sha256:")
 
 
 def is_host(word: str) -> bool:
@@ -36,11 +53,7 @@ class Reference:
 
     @staticmethod
     def parse(text: str) -> Reference:
-        """Read a reference as docker does: `alpine` is docker.io/library/alpine.
-
-        Raises:
-            InputError: the text is not a valid reference.
-        """
+        """Read a reference as docker does: `alpine` is docker.io/library/alpine."""
         rest, _, digest = text.partition("@")
         host, slash, path = rest.partition("/")
         named = bool(slash) and is_host(host)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from farm.errors import InputError
-from farm.model.images import ArchImage
+from farm.model.images import ArchImage, fields_as_json
 from farm.model.package import DockerImages
 from farm.model.reference import Reference
 
@@ -44,31 +44,11 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """The job as a message contains it."""
-        return {
-            "run": self.run,
-            "package": self.package,
-            "reference": str(self.reference),
-            "arch": self.arch,
-            "hash": self.hash,
-            "tag": self.tag,
-            "context": self.context,
-            "destinations": list(self.destinations),
-            "dockerfile": self.dockerfile,
-            "network": self.network,
-            "no_cache": self.no_cache,
-            "force": self.force,
-            "labels": dict(self.labels),
-            "build_args": dict(self.build_args),
-            "depends": self.depends.to_json() if self.depends else None,
-        }
+        return fields_as_json(self) | {"labels": dict(self.labels), "build_args": dict(self.build_args)}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Job:
-        """The inverse of `to_json`.
-
-        Raises:
-            InputError: it has unknown fields; without them it would build another image.
-        """
+        """The inverse of `to_json`; unknown fields are an error, as without them another image is built."""
         if unknown := data.keys() - {known.name for known in fields(Job)}:
             names = ", ".join(sorted(unknown))
             raise InputError(
@@ -102,7 +82,7 @@ class Copy:
 
     def to_json(self) -> dict[str, Any]:
         """The copy as Redis stores it."""
-        return {"source": str(self.source), "tag": self.tag, "sign": self.sign}
+        return fields_as_json(self)
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Copy:
@@ -133,18 +113,7 @@ class PackageWork:
 
     def to_json(self) -> dict[str, Any]:
         """The work as Redis stores it."""
-        return {
-            "package": self.package,
-            "reference": str(self.reference),
-            "arches": list(self.arches),
-            "jobs": [job.to_json() for job in self.jobs],
-            "existing": [image.to_json() for image in self.existing],
-            "needs": list(self.needs),
-            "sign": self.sign,
-            "partial": self.partial,
-            "images_only": self.images_only,
-            "copies": [copy.to_json() for copy in self.copies],
-        }
+        return fields_as_json(self)
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> PackageWork:
@@ -171,7 +140,7 @@ class Run:
     submitter: str
     created: float
     """Unix time, seconds."""
-    works: tuple[PackageWork, ...] = field(default=())
+    works: tuple[PackageWork, ...] = ()
     retry_of: str = ""
     """The run that this one repeats, "" for none."""
 

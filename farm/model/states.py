@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+from typing import TypeAlias, TypeVar
 
 S = TypeVar("S", bound=StrEnum)
+Transitions: TypeAlias = Mapping[S, Mapping[S, str]]
 
 
 class JobState(StrEnum):
@@ -103,13 +102,13 @@ class RunState(StrEnum):
         return not RUN_TRANSITIONS[self]
 
 
-# State to the states that may follow it, each with the reason. A record carries a fencing token only while
-# it is in progress and after that, so whatever follows in the name of a lease's holder starts from a state
-# in progress. A replica of Redis that takes over may lack the last second: then a holder may skip the
-# states that were lost.
+# State to the states that may follow it, each with the reason; a state without a row of its own is final.
+# A record carries a fencing token only while it is in progress and after that, so whatever follows in the
+# name of a lease's holder starts from a state in progress. A replica of Redis that takes over may lack the
+# last second: then a holder may skip the states that were lost.
 _FAILOVER = "a Redis failover lost the states between"
 
-JOB_TRANSITIONS: Mapping[JobState, Mapping[JobState, str]] = {
+JOB_TRANSITIONS: Transitions[JobState] = {state: {} for state in JobState} | {
     JobState.WAITING: {
         JobState.QUEUED: "dispatch",
         JobState.LEASED: _FAILOVER,
@@ -150,13 +149,9 @@ JOB_TRANSITIONS: Mapping[JobState, Mapping[JobState, str]] = {
         JobState.FAILED: "",
         JobState.CANCELLED: "",
     },
-    JobState.BUILT: {},
-    JobState.EXISTS: {},
-    JobState.FAILED: {},
-    JobState.CANCELLED: {},
 }
 
-PACKAGE_TRANSITIONS: Mapping[PackageState, Mapping[PackageState, str]] = {
+PACKAGE_TRANSITIONS: Transitions[PackageState] = {state: {} for state in PackageState} | {
     PackageState.WAITING: {
         PackageState.BUILDING: "dependencies succeeded",
         PackageState.PUBLISHING: _FAILOVER,
@@ -178,23 +173,15 @@ PACKAGE_TRANSITIONS: Mapping[PackageState, Mapping[PackageState, str]] = {
         PackageState.FAILED: "",
         PackageState.CANCELLED: "",
     },
-    PackageState.PUSHED: {},
-    PackageState.PUBLISHED: {},
-    PackageState.SIGNED: {},
-    PackageState.FAILED: {},
-    PackageState.CANCELLED: {},
 }
 
-RUN_TRANSITIONS: Mapping[RunState, Mapping[RunState, str]] = {
+RUN_TRANSITIONS: Transitions[RunState] = {state: {} for state in RunState} | {
     RunState.OPEN: {RunState.DONE: "", RunState.FAILED: "", RunState.CANCELLED: ""},
-    RunState.DONE: {},
-    RunState.FAILED: {},
-    RunState.CANCELLED: {},
 }
 
 JOBS_IN_PROGRESS = tuple(state for state in JobState if state.in_progress)
 
 
-def sources(transitions: Mapping[S, Mapping[S, str]], target: S) -> tuple[S, ...]:
+def sources(transitions: Transitions[S], target: S) -> tuple[S, ...]:
     """The states that `target` may follow."""
     return tuple(state for state, targets in transitions.items() if target in targets)

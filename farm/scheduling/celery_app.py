@@ -1,4 +1,4 @@
-"""The Celery application: its queues, and the settings with which no work is lost."""
+"""The Celery application: its queues, settings with which no work is lost, and changes to its classes."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
+from celery.app.amqp import AMQP
+from celery.backends.redis import RedisBackend
 from kombu import Queue
 
 from farm.errors import SettingsError
@@ -48,24 +50,12 @@ QUEUES: tuple[str, ...] = (*(build_queue(arch) for arch in ARCHES), PUBLISH_QUEU
 
 
 def make_app(settings: Settings, *, tries: int = _WORKER_TRIES) -> Celery:
-    """Make the Celery application of a farm whose broker is set.
-
-    Args:
-        settings: the settings of the farm.
-        tries: attempts to reach Redis; few for a command, because a person waits for it.
-
-    Raises:
-        SettingsError: no broker is set.
-    """
+    """Make the Celery application of a farm; few `tries` to reach Redis where a person waits for it."""
     if settings.broker is None:
         raise SettingsError("no broker is set", hint="set FARM_BROKER=redis://HOST:6379/0")
     url = _kombu_url(settings.broker)
-    app = Celery(
-        "farm", broker=url, backend=url, amqp="farm.scheduling.celery_compat:Messages", set_as_current=True
-    )
-    app.loader.override_backends = dict.fromkeys(
-        ("redis", "rediss", "redis+socket"), "farm.scheduling.celery_compat:Results"
-    )
+    app = Celery("farm", broker=url, backend=url, amqp=f"{__name__}:Messages", set_as_current=True)
+    app.loader.override_backends = dict.fromkeys(("redis", "rediss", "redis+socket"), f"{__name__}:Results")
     app.conf.update(_configuration(settings, tries))
     return app
 
@@ -74,6 +64,36 @@ def _kombu_url(broker: Secret) -> str:
     """The URL as Celery spells it: a Redis on a unix socket has another scheme there."""
     url = broker.reveal()
     return f"redis+socket://{url.removeprefix('unix://')}" if url.startswith("unix://") else url
+
+
+class Messages(AMQP):
+    """Celery's messages, with the task's title as its name in the event `task-sent` too.
+
+    Celery puts the name of the function there. Flower keeps the name of the last event: if `task-sent`
+    arrived after the worker's events, Flower forgot which package and architecture a task is for.
+    """
+
+    def as_task_v2(self, *args: Any, **options: Any) -> Any:
+        """Return the message of a task, with its event."""
+        message = super().as_task_v2(*args, **options)
+        if message.sent_event and message.headers["shadow"]:
+            message.sent_event["name"] = message.headers["shadow"]
+        return message
+
+
+class Results(RedisBackend):
+    """Celery's result backend, without subscriptions: the farm reads results from its own state.
+
+    A subscription ends when Python collects garbage, or when the sender exits. While Redis was away that
+    blocked the sender for minutes, and printed errors after the last line of a command.
+    """
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Do nothing, where Celery subscribes to a single task."""
+
+    def add_pending_result(self, result: Any, *_: Any, **__: Any) -> Any:
+        """Do nothing, where Celery subscribes to each task of a chord."""
+        return result
 
 
 def _configuration(settings: Settings, tries: int) -> dict[str, Any]:

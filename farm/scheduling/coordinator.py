@@ -12,11 +12,9 @@ from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
 from farm.scheduling.dispatch import send_package
 from farm.state import transitions
-from farm.state.record_patches import JobPatch
-from farm.state.records import failure_of
+from farm.state.records import Patch, failure_of
 from farm.state.run_handles import JobHandle
-from farm.state.run_reader import all_succeeded, dependents, read_jobs, read_package, read_work
-from farm.state.runs import create_run
+from farm.state.runs import all_succeeded, create_run, dependents, read_jobs, read_package, read_work
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -35,9 +33,6 @@ def submit_run(app: Celery, store: Store, run: Run) -> RunHandle:
     """Store a run, then start the packages without dependencies; returns its handle.
 
     A broker that becomes unavailable once the run is stored is only a warning: a publisher continues the run.
-
-    Raises:
-        StateUnavailableError: Redis became unavailable before the run was stored.
     """
     handle = create_run(store, run)
     try:
@@ -86,7 +81,7 @@ def queue_job(
     return transitions.move_job(
         job,
         JobState.QUEUED,
-        JobPatch(token="", lost=lost, resent=resent),
+        Patch(token="", lost=lost, resent=resent),
         expected_states=expected_states,
         expected_token=expected_token,
     )
@@ -130,7 +125,7 @@ def end_dependents(package: PackageHandle) -> None:
             hint=f"farm retry {package.run}, once that is fixed",
         )
         # Jobs first: a package that has ended is not looked at again, and its jobs would wait forever.
-        jobs = dependent.jobs(job.arch for job in read_work(dependent).jobs)
-        transitions.cancel_jobs(package.run, dict.fromkeys(jobs, error))
+        jobs = read_work(dependent).jobs
+        transitions.cancel_jobs(package.run, {dependent.job(job.arch): error for job in jobs})
         end_package(dependent, error)
     transitions.clear_due(package, handled=handled)

@@ -22,38 +22,48 @@ if TYPE_CHECKING:
     from farm.model import ArchImage, Job, PackageWork
 
 
+@contextmanager
+def _translate_broker_errors() -> Iterator[None]:
+    try:
+        yield
+    # Celery raises a RuntimeError when it gives up its result backend.
+    except (OperationalError, RedisError, RuntimeError) as error:
+        raise StateUnavailableError(f"the broker does not answer: {error}") from error
+    except AttributeError as error:
+        # kombu closes a channel whose connection broke, then uses the `client` of the closed channel.
+        if (error.name, error.obj) != ("client", None):
+            raise
+        raise StateUnavailableError("the broker does not answer: the connection broke") from error
+
+
+@_translate_broker_errors()
 def send_package(app: Celery, run: str, work: PackageWork) -> None:
-    """Send a package's jobs as one chord, or its publication where there is nothing to build.
-
-    Raises:
-        StateUnavailableError: the broker does not answer; some of the messages may have been sent.
-    """
-    with _translate_broker_errors():
-        if work.jobs:
-            builds = [build_signature(app, job) for job in work.jobs]
-            chord(builds, app=app)(publish_signature(app, run, work))
-        else:
-            publish_signature(app, run, work, images=[]).apply_async()
+    """Send a package's jobs as one chord, or its publication where there is nothing to build."""
+    if work.jobs:
+        builds = [build_signature(app, job) for job in work.jobs]
+        chord(builds, app=app)(publish_signature(app, run, work))
+    else:
+        publish_signature(app, run, work, images=[]).apply_async()
 
 
+@_translate_broker_errors()
 def send_job(app: Celery, job: Job) -> None:
     """Send one job outside a chord, for one that was lost; the reconciler sends the publication after it."""
-    with _translate_broker_errors():
-        build_signature(app, job).apply_async()
+    build_signature(app, job).apply_async()
 
 
+@_translate_broker_errors()
 def send_publication(app: Celery, run: str, work: PackageWork, images: Sequence[ArchImage]) -> None:
     """Send the publication of a package whose jobs have succeeded, for one that was lost."""
-    with _translate_broker_errors():
-        publish_signature(app, run, work, images=[image.to_json() for image in images]).apply_async()
+    publish_signature(app, run, work, images=[image.to_json() for image in images]).apply_async()
 
 
+@_translate_broker_errors()
 def send_again(app: Celery, message: str) -> None:
     """Send the message of a task that waited for a lease: the same task, so that its chord counts it."""
     task = app.signature(json.loads(message))
-    with _translate_broker_errors():
-        # A signature made from a running task lacks kwargsrepr; without it Flower shows all arguments.
-        task.apply_async(kwargsrepr=task.options["shadow"])
+    # A signature made from a running task lacks kwargsrepr; without it Flower shows all arguments.
+    task.apply_async(kwargsrepr=task.options["shadow"])
 
 
 def build_signature(app: Celery, job: Job) -> Signature[Any]:
@@ -84,17 +94,3 @@ def publish_signature(
         immutable=True,
     )
     return app.signature(PUBLISH, kwargs=arguments, options=options).on_error(settle)
-
-
-@contextmanager
-def _translate_broker_errors() -> Iterator[None]:
-    try:
-        yield
-    # Celery raises a RuntimeError when it gives up its result backend.
-    except (OperationalError, RedisError, RuntimeError) as error:
-        raise StateUnavailableError(f"the broker does not answer: {error}") from error
-    except AttributeError as error:
-        # kombu closes a channel whose connection broke, then uses the `client` of the closed channel.
-        if (error.name, error.obj) != ("client", None):
-            raise
-        raise StateUnavailableError("the broker does not answer: the connection broke") from error

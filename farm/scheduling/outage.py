@@ -29,14 +29,9 @@ class OutageDetector:
     def is_over(self, now: float, *, waited: float, local_time: float, redis_time: float) -> bool:
         """Whether an expired lease means that its holder is gone.
 
-        Args:
-            now: by the monotonic clock, which stops while the machine is suspended.
-            waited: seconds that the last answer took.
-            local_time: Unix time by this machine's clock.
-            redis_time: Unix time by Redis' clock.
+        `now` is by the monotonic clock, which stops while the machine is suspended: then the offsets of the
+        wall clocks grow. `waited` are the seconds that the last answer took.
         """
-        # The offsets grow where a wall clock went on while the monotonic one did not: the machine was
-        # suspended.
         offsets = local_time - now, redis_time - now
         before, self._offsets = self._offsets or offsets, offsets
         jumped = any(new - old > MAX_CLOCK_JUMP for old, new in zip(before, offsets, strict=True))

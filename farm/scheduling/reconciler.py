@@ -42,12 +42,8 @@ def reconcile(
 ) -> int:
     """Reconcile every open run once; returns the number of steps that were taken.
 
-    Args:
-        app: the application that sends the tasks.
-        store: the state.
-        keep: seconds for which a run that has ended is kept.
-        steady: whether an expired lease means that its holder is gone, as `OutageDetector` says.
-        reported: the failures that were reported; each is reported once.
+    A run that has ended is kept for `keep` seconds. `steady` says whether an expired lease means that its
+    holder is gone. Failures that are in `reported` are not reported again.
     """
     reported = set() if reported is None else reported
     begun = time.time()
@@ -81,15 +77,7 @@ def _reconcile_run(reconciler: RunReconciler, reported: set[str]) -> int:
 
 
 def keep_reconciling(app: Celery, store: Store, *, name: str, keep: float, stop: threading.Event) -> None:
-    """Reconcile once a second; of all publishers that do so, one does each round.
-
-    Args:
-        app: the application that sends the tasks.
-        store: the state.
-        name: who does it, for people.
-        keep: seconds for which a run that has ended is kept.
-        stop: set to end it.
-    """
+    """Reconcile once a second until `stop` is set; of all publishers that do so, one does each round."""
     outage, reported = OutageDetector(time.monotonic()), set[str]()
     while not stop.wait(INTERVAL):
         try:

@@ -6,29 +6,21 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from farm.errors import FarmError
 from farm.model import JobState, PackageState, RunState
 from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling import coordinator, dispatch
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
-from farm.scheduling.loss_limits import (
-    MAX_LOST,
-    MAX_RESENT,
-    lost_too_often_error,
-    message_lost,
-    never_accepted_error,
-)
 from farm.state import runs, transitions
-from farm.state.record_patches import JobPatch, PackagePatch
-from farm.state.records import failure_of
+from farm.state.records import Patch, failure_of
 from farm.state.run_handles import JobHandle
-from farm.state.run_reader import read_jobs, read_package, read_work
+from farm.state.runs import read_jobs, read_package, read_work
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from celery import Celery
 
-    from farm.errors import FarmError
     from farm.model import Job, PackageWork
     from farm.state.overdue import LeasedRecord, OverdueRun
     from farm.state.records import JobRecord
@@ -36,6 +28,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+MAX_LOST = 3
+"""Losses of a worker that a job survives; after one more the job counts as the cause."""
+MAX_RESENT = 8
+"""Losses of a message that a job survives; with their growing pauses they span over a quarter of an hour."""
+_TRANSIT = 3.0
+"""Seconds that a message may take from its sender to its queue, or from its queue to a lease."""
 _BUILDING = [PackageState.BUILDING]
 
 
@@ -82,37 +80,36 @@ class RunReconciler:
         lost = record.lost + bool(token)
         states = JOBS_IN_PROGRESS if token else [JobState.QUEUED]
         if lost > MAX_LOST:
-            error = lost_too_often_error(str(handle), lost, "worker", record.worker)
+            error = _lost_too_often(str(handle), lost, "worker", record.worker)
             return self._give_up(handle, error, states, token)
         # With the token as expected: the job may have gone on with another holder since it was read.
-        if not coordinator.queue_job(handle, expected_states=states, expected_token=token, lost=lost):
-            return False
-        self._warn(f"{job.title} was lost with {record.worker or 'its worker'}; dispatched again")
-        dispatch.send_job(self.app, job)
-        return True
+        queued = coordinator.queue_job(handle, expected_states=states, expected_token=token, lost=lost)
+        return self._send_job(job, queued, f"{job.title} was lost with {record.worker or 'its worker'}")
 
     def _reconcile_queued(self, handle: JobHandle, since: float) -> bool:
         head = self.heads.get(build_queue(handle.arch))
-        if not message_lost(since, head, self.now):
+        if not _message_lost(since, head, self.now):
             return False
         job, record = _read(handle)
-        if not message_lost(since, head, self.now, resent=record.resent):
+        if not _message_lost(since, head, self.now, resent=record.resent):
             return False
         if record.resent == MAX_RESENT:
-            return self._give_up(handle, never_accepted_error(str(handle), "worker"), [JobState.QUEUED])
+            return self._give_up(handle, _never_accepted(str(handle), "worker"), [JobState.QUEUED])
         queued = coordinator.queue_job(
             handle, expected_states=[JobState.QUEUED], lost=record.lost, resent=record.resent + 1
         )
-        if not queued:
-            return False
-        self._warn(f"the message of {job.title} was lost; dispatched again")
-        dispatch.send_job(self.app, job)
-        return True
+        return self._send_job(job, queued, f"the message of {job.title} was lost")
+
+    def _send_job(self, job: Job, queued: JobRecord | None, why: str) -> bool:
+        if queued:
+            log.warning("%s: %s; dispatched again", self.overdue.handle, why)
+            dispatch.send_job(self.app, job)
+        return bool(queued)
 
     def _give_up(self, job: JobHandle, error: FarmError, states: Sequence[JobState], token: str = "") -> bool:
         """Fail a job, unless it has moved on from these states and this holder since it was read."""
         moved = transitions.move_job(
-            job, JobState.FAILED, JobPatch(error=error), expected_states=states, expected_token=token
+            job, JobState.FAILED, Patch(error=error), expected_states=states, expected_token=token
         )
         if moved:
             coordinator.settle(job.package)
@@ -153,18 +150,17 @@ class RunReconciler:
     ) -> bool:
         """Send the publication again if its message was lost."""
         resent = read_package(package).resent
-        if not message_lost(since, self.heads.get(PUBLISH_QUEUE), self.now, resent=resent):
+        if not _message_lost(since, self.heads.get(PUBLISH_QUEUE), self.now, resent=resent):
             return False
         if resent == MAX_RESENT:
-            patch = PackagePatch(error=never_accepted_error(f"{package} index", "publisher"))
+            patch = Patch(error=_never_accepted(f"{package} index", "publisher"))
             if transitions.move_package(package, PackageState.FAILED, patch, expected_states=_BUILDING):
                 coordinator.end_dependents(package)
             return True
-        patch = PackagePatch(resent=resent + 1)
+        patch = Patch(resent=resent + 1)
         if not transitions.move_package(package, PackageState.BUILDING, patch, expected_states=_BUILDING):
             return False
-        self._warn(f"the message of {package}'s index was lost; dispatched again")
-        self._send_publication(work, records)
+        self._send_publication(work, records, f"the message of {package}'s index was lost")
         return True
 
     def _publish_abandoned(self, package: PackageHandle, item: LeasedRecord) -> bool:
@@ -173,30 +169,52 @@ class RunReconciler:
         moved = transitions.move_package(
             package,
             PackageState.BUILDING,
-            PackagePatch(token="", lost=item.record.lost + bool(token)),
+            Patch(token="", lost=item.record.lost + bool(token)),
             expected_states=[PackageState.PUBLISHING] if token else _BUILDING,
             expected_token=token,
         )
         if not moved:
             return False
         if moved.lost > MAX_LOST:
-            coordinator.end_package(package, lost_too_often_error(str(package), moved.lost, "publisher"))
+            coordinator.end_package(package, _lost_too_often(str(package), moved.lost, "publisher"))
             return True
-        self._warn(f"the index of {package} was lost with its publisher; dispatched again")
         work = read_work(package)
-        self._send_publication(work, read_jobs(package, work.arches))
+        records = read_jobs(package, work.arches)
+        self._send_publication(work, records, f"the index of {package} was lost with its publisher")
         return True
 
-    def _send_publication(self, work: PackageWork, records: list[JobRecord]) -> None:
+    def _send_publication(self, work: PackageWork, records: list[JobRecord], why: str) -> None:
+        log.warning("%s: %s; dispatched again", self.overdue.handle, why)
         built = {job.arch for job in work.jobs}
         images = [record.image for record in records if record.image and record.arch in built]
         dispatch.send_publication(self.app, self.overdue.handle.id, work, images)
-
-    def _warn(self, what: str) -> None:
-        log.warning("%s: %s", self.overdue.handle, what)
 
 
 def _read(handle: JobHandle) -> tuple[Job, JobRecord]:
     work = read_work(handle.package)
     job = next(job for job in work.jobs if job.arch == handle.arch)
     return job, read_jobs(handle.package, [handle.arch])[0]
+
+
+def _message_lost(since: float, head: float | None, now: float, *, resent: int = 0) -> bool:
+    """Whether the message of a record that waits since `since` is no longer in its queue.
+
+    A queue is first in, first out: if its oldest message, which waits since `head`, was sent after this one,
+    this one is gone. Each time that it was sent again doubles the time that it may take.
+    """
+    return head is not None and since + _TRANSIT * 2**resent < min(head, now)
+
+
+def _lost_too_often(what: str, lost: int, kind: str, last: str = "") -> FarmError:
+    named = f", the last one {last}" if last else ""
+    return FarmError(
+        f"{what}: {lost} {kind}s were lost while they worked on it{named}",
+        hint=f"that {kind}'s log says whether it died or exceeded its time limit; check its memory first",
+    )
+
+
+def _never_accepted(what: str, kind: str) -> FarmError:
+    return FarmError(
+        f"{what}: dispatched {MAX_RESENT + 1} times, no {kind} accepted it",
+        hint=f"the logs of the {kind}s say why; does one run an older version of the farm?",
+    )

@@ -2,5 +2,5 @@
 
 May import: model, system, settings, errors.
 Must not know: Celery, registries, builders, why a transition is made.
-Public: Store (store), RunHandle (run_handles), move_job (transitions), read_run (run_reader), take (leases).
+Public: Store (store), RunHandle (run_handles), move_job (transitions), read_run (runs), take (leases).
 """

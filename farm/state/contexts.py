@@ -64,13 +64,10 @@ def _rename(store: Store, upload: str, digest: str, *, keep: float) -> None:
             raise
 
 
-@translate_redis_errors
 def keep_contexts(store: Store, digests: Sequence[str], *, keep: float) -> tuple[str, ...]:
     """Let stored contexts expire in `keep` seconds; returns those that are not stored any more."""
-    pipeline = store.binary.pipeline(transaction=False)
-    for digest in digests:
-        pipeline.expire(_key(digest), int(keep))
-    return tuple(digest for digest, exists in zip(digests, pipeline.execute(), strict=True) if not exists)
+    found = store.ask(("expire", _key(digest), int(keep)) for digest in digests)
+    return tuple(digest for digest, exists in zip(digests, found, strict=True) if not exists)
 
 
 def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
@@ -86,10 +83,7 @@ def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
 def get_context(store: Store, digest: str) -> IO[bytes]:
     """Return the uncompressed tar of a context, as an unnamed temporary file at its start.
 
-    Raises:
-        ContextError: it is not stored (any more), or does not have its digest.
-        StateUnavailableError: Redis does not answer.
-        TemporaryFullError: the directory for temporary files is full.
+    It is a ContextError if it is not stored (any more), or does not have its digest.
     """
     unpacked = spool()
     unpacker, summary = zlib.decompressobj(), hashlib.sha256()

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from farm.errors import StateError, StateUnavailableError
 from farm.model import RunState
 from farm.state.records import arch_of, package_of, parse_job, parse_package
-from farm.state.run_reader import read_run
 from farm.state.runs import is_known
 from farm.state.store import follow_stream
 
@@ -52,24 +51,10 @@ class RunView:
         return replace(self._record, state=self.state, packages=dict(self._packages), finished=finished)
 
 
-def open_view(run: RunHandle) -> RunView:
-    """Read a run in order to follow it.
-
-    Raises:
-        StateError: there is no such run.
-    """
-    return RunView(read_run(run))
-
-
 def follow(run: RunHandle, view: RunView) -> Iterator[str]:
     """Apply each event to the view until the run ends; waits for a Redis that is away.
 
-    Yields:
-        The field of each record that changed; "" after each second without an event.
-
-    Raises:
-        StateError: Redis lost the run.
-        StateUnavailableError: Redis stayed away for `_MAX_OUTAGE` seconds.
+    Yields the field of each record that changed, and "" after each second without an event.
     """
     away_since: float | None = None
     while True:

@@ -69,17 +69,9 @@ class LeaseBusyError(Exception):
 
 
 def take(store: Store, name: str, *, duration: float, holder: str, message: str = "") -> Lease:
-    """Take a lease.
+    """Take a lease for some seconds; LeaseBusyError if another holder has it.
 
-    Args:
-        store: where it is kept.
-        name: from `job_lease` or `index_lease`.
-        duration: seconds after which it expires unless it is renewed.
-        holder: who takes it, for people.
-        message: what `release` returns to the present holder if the lease is busy; "" to queue nothing.
-
-    Raises:
-        LeaseBusyError: another holder has it.
+    Then `release` will return the message to the present holder, unless it is "". `holder` is for people.
     """
     # Random for each call, so that a process that takes the same lease again is another holder.
     token = f"{secrets.token_hex(8)} {holder}"
@@ -92,10 +84,8 @@ def take(store: Store, name: str, *, duration: float, holder: str, message: str 
 
 def renew(store: Store, lease: Lease) -> bool:
     """Renew a lease, also one that expired and that nobody took; False when another holder has it."""
-    milliseconds = int(lease.duration * 1000)
-    return bool(
-        store.run_script("lease_renew", [lease_key(lease.name, "lease")], [lease.token, milliseconds])
-    )
+    key, milliseconds = lease_key(lease.name, "lease"), int(lease.duration * 1000)
+    return bool(store.run_script("lease_renew", [key], [lease.token, milliseconds]))
 
 
 def release(store: Store, lease: Lease) -> list[str]:
@@ -140,9 +130,7 @@ class HeldLease:
     def check(self) -> None:
         """Check that the record still has this lease's token, and renew the lease.
 
-        Raises:
-            LeaseLostError: it has not, or another holder has the lease; nothing of this work may be recorded.
-            StateUnavailableError: Redis does not answer, so nothing is known.
+        After a LeaseLostError nothing of this work may be recorded.
         """
         # In this order: `lease_renew` relies on the record having been checked first.
         if self.stopped.is_set() or not self._still_owned() or not renew(self._store, self.lease):

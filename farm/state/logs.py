@@ -9,11 +9,11 @@ import logging
 import queue
 import threading
 import time
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
-from farm.state.run_reader import read_job
-from farm.state.store import follow_stream, translate_redis_errors
+from farm.state.runs import read_job
+from farm.state.store import follow_stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,12 +101,11 @@ class LogWriter:
         return lines, True
 
 
-@translate_redis_errors
 def read_log(job: JobHandle, *, last: int | None = None) -> list[str]:
     """The lines of a log so far; only the `last` ones, if given."""
     # One more, since the last entry may be the end.
     count = None if last is None else last + 1
-    entries = cast("list[tuple[str, dict[str, str]]]", job.store.text.xrevrange(log_key(job), count=count))
+    (entries,) = job.store.ask([("xrevrange", log_key(job), "+", "-", count)])
     lines = [fields["line"] for _, fields in reversed(entries) if "line" in fields]
     return lines if last is None else lines[-last:]
 

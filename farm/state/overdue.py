@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from farm.errors import FarmError
 from farm.model import ARCHES, RunState
@@ -20,10 +20,10 @@ from farm.state.records import (
     parse_package,
 )
 from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
-from farm.state.store import OPEN_RUNS, Store, lease_key, run_key, translate_redis_errors
+from farm.state.store import OPEN_RUNS, Store, lease_key, run_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 _MAX_RECORDS = 200
 """Records of one sorted set that are read at a time, oldest first; the rest follow in later rounds."""
@@ -61,40 +61,43 @@ class OverdueRun:
     """Why the run cannot be read; all else is empty then."""
 
 
-@translate_redis_errors
 def read_overdue(store: Store, *, grace: float) -> tuple[float, list[OverdueRun]]:
     """The time by Redis' clock, and what has waited in each open run for `grace` seconds."""
     now = store.now()
-    runs = [RunHandle(store, name) for name in cast("list[str]", store.text.zrange(OPEN_RUNS, 0, -1))]
+    (names,) = store.ask([("zrange", OPEN_RUNS, 0, -1)])
+    runs = [RunHandle(store, name) for name in names]
+    states = store.ask(("hget", run.key("meta"), "state") for run in runs)
+    in_progress = store.ask(("zrangebyscore", run.key("in-progress"), "-inf", now - grace) for run in runs)
+    leased = _leased(store, dict(zip(runs, in_progress, strict=True)))
     waiting = ("due", *(f"queued:{arch}" for arch in ARCHES))
-    pipeline = store.text.pipeline(transaction=False)
-    for run in runs:
-        pipeline.hget(run.key("meta"), "state")
-        pipeline.zrangebyscore(run.key("in-progress"), "-inf", now - grace)
-        for part in waiting:
-            pipeline.zrangebyscore(run.key(part), "-inf", now - grace, 0, _MAX_RECORDS, withscores=True)
-    answers = pipeline.execute()
-    width = 2 + len(waiting)
-    rows = [answers[at : at + width] for at in range(0, len(answers), width)]
-    leased = _leased(store, {run: row[1] for run, row in zip(runs, rows, strict=True)})
-    return now, [_overdue(run, row, leased[run]) for run, row in zip(runs, rows, strict=True)]
+    found = iter(
+        store.ask(
+            ("zrangebyscore", run.key(part), "-inf", now - grace, 0, _MAX_RECORDS, True)
+            for run in runs
+            for part in waiting
+        )
+    )
+    return now, [
+        _overdue(run, state, leased[run], [next(found) for _ in waiting])
+        for run, state in zip(runs, states, strict=True)
+    ]
 
 
-def _overdue(run: RunHandle, row: Sequence[Any], leased: Sequence[LeasedRecord | Exception]) -> OverdueRun:
-    state, _, due, *queues = row
+def _overdue(
+    run: RunHandle, state: str | None, leased: Sequence[LeasedRecord | Exception], waiting: Sequence[Any]
+) -> OverdueRun:
     malformed = next((item for item in leased if isinstance(item, Exception)), None)
-    known = not state or state in list(RunState)
-    if malformed or not known:
-        return OverdueRun(run, None, malformed=malformed or ValueError(f"unknown state of a run: {state}"))
+    if malformed is None and state and state not in list(RunState):
+        malformed = ValueError(f"unknown state of a run: {state}")
+    if malformed:
+        return OverdueRun(run, None, malformed=malformed)
+    due, *queues = waiting
+    queued = [(field, at) for queue in queues for field, at in queue]
     return OverdueRun(
         run,
         RunState(state) if state else None,
         tuple(item for item in leased if isinstance(item, LeasedRecord)),
-        tuple(
-            (run.package(package_of(field)).job(arch_of(field)), at)
-            for queue in queues
-            for field, at in queue
-        ),
+        tuple((run.package(package_of(field)).job(arch_of(field)), at) for field, at in queued),
         tuple((run.package(package_of(field)), at) for field, at in due),
     )
 
@@ -104,10 +107,10 @@ def _leased(
 ) -> dict[RunHandle, list[LeasedRecord | Exception]]:
     """The records with the holders of their leases, by run; for one that cannot be parsed, the error."""
     pairs = [(run, field) for run, names in fields.items() for field in names]
-    texts = _pipelined(store, "hget", [(run.key("records"), field) for run, field in pairs])
+    texts = store.ask(("hget", run.key("records"), field) for run, field in pairs)
     records = [_parse(text) for text in texts]
     names = ["" if isinstance(record, Exception) else record.lease for record in records]
-    holders = _pipelined(store, "get", [(lease_key(name, "lease"),) for name in names])
+    holders = store.ask(("get", lease_key(name, "lease")) for name in names)
     found: dict[RunHandle, list[LeasedRecord | Exception]] = {run: [] for run in fields}
     for (run, field), record, holder in zip(pairs, records, holders, strict=True):
         if isinstance(record, Exception):
@@ -126,25 +129,15 @@ def _parse(text: str | None) -> JobRecord | PackageRecord | Exception:
         return error
 
 
-def _pipelined(store: Store, command: str, arguments: Iterable[Sequence[str | int]]) -> list[Any]:
-    pipeline = store.text.pipeline(transaction=False)
-    for words in arguments:
-        getattr(pipeline, command)(*words)
-    return pipeline.execute()
-
-
-@translate_redis_errors
 def queue_heads(store: Store, queues: Mapping[str, str]) -> dict[str, float | None]:
     """Since when the oldest message of each queue has waited; `inf` for an empty queue, None if unknown.
 
-    Args:
-        store: the Redis that is the broker too.
-        queues: Celery queue to the part of a run's keys in which the records of its messages wait.
+    `queues` maps Celery's queues to the part of a run's keys in which the records of their messages wait.
     """
     lists = [(queue, name) for queue in queues for name in _lists(queue)]
-    messages = _pipelined(store, "lindex", [(name, -1) for _, name in lists])
+    messages = store.ask(("lindex", name, -1) for _, name in lists)
     heads = [(queue, *_record_of(text)) for (queue, _), text in zip(lists, messages, strict=True) if text]
-    since = _pipelined(store, "zscore", [(run_key(run, queues[queue]), field) for queue, run, field in heads])
+    since = store.ask(("zscore", run_key(run, queues[queue]), field) for queue, run, field in heads)
     oldest: dict[str, float | None] = dict.fromkeys(queues, float("inf"))
     for (queue, _, _), at in zip(heads, since, strict=True):
         known = oldest[queue]

@@ -1,15 +1,15 @@
-"""What is ahead of a run's waiting jobs, read in two round trips however many jobs there are."""
+"""What is ahead of a run's waiting jobs, read in a few round trips however many jobs there are."""
 
 from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from farm.model import JobState
-from farm.state.build_times import durations_by_arch
+from farm.state.earlier_builds import durations_by_arch
 from farm.state.records import arch_of
-from farm.state.store import OPEN_RUNS, Store, run_key, translate_redis_errors
+from farm.state.store import OPEN_RUNS, Store, run_key
 from farm.state.workers import workers
 
 if TYPE_CHECKING:
@@ -32,7 +32,6 @@ class QueuePosition:
     """Seconds that the last builds of the architecture took."""
 
 
-@translate_redis_errors
 def read_queue_positions(store: Store, record: RunRecord) -> dict[str, QueuePosition]:
     """The queue of each architecture for which a run has jobs waiting."""
     first: dict[str, float] = {}
@@ -56,17 +55,14 @@ def read_queue_positions(store: Store, record: RunRecord) -> dict[str, QueuePosi
 
 def _count(store: Store, own: str, first: dict[str, float]) -> tuple[Counter[str], Counter[str]]:
     """The jobs ahead of the run `own` and those in progress, by architecture."""
-    runs = cast("list[str]", store.text.zrange(OPEN_RUNS, 0, -1))
-    pipeline = store.text.pipeline(transaction=False)
-    for run in runs:
-        pipeline.zrange(run_key(run, "in-progress"), 0, -1)
-        for arch, at in first.items():
-            pipeline.zcount(run_key(run, f"queued:{arch}"), "-inf", f"({at}" if run != own else "(0")
-    answers = iter(pipeline.execute())
+    (runs,) = store.ask([("zrange", OPEN_RUNS, 0, -1)])
+    leased = store.ask(("zrange", run_key(run, "in-progress"), 0, -1) for run in runs)
+    in_progress = Counter(arch_of(field) for fields in leased for field in fields if field.startswith(_JOB))
+    queues = [(arch, run) for arch in first for run in runs if run != own]
+    counts = store.ask(
+        ("zcount", run_key(run, f"queued:{arch}"), "-inf", f"({first[arch]}") for arch, run in queues
+    )
     ahead: Counter[str] = Counter()
-    in_progress: Counter[str] = Counter()
-    for _ in runs:
-        in_progress.update(arch_of(field) for field in next(answers) if field.startswith(_JOB))
-        for arch in first:
-            ahead[arch] += next(answers)
+    for (arch, _), count in zip(queues, counts, strict=True):
+        ahead[arch] += count
     return ahead, in_progress

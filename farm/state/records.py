@@ -1,44 +1,48 @@
-"""The records of jobs, packages and runs, and what follows from them: values and pure functions."""
+"""The records of jobs, packages and runs, what a transition writes to them, and what follows from them."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Any
 
 from farm.errors import CancelledError, FarmError, StateError
 from farm.model import ArchImage, Descriptor, JobState, PackageState, RunState
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-@dataclass(frozen=True, slots=True)
-class JobRecord:
-    """The state of one job, and its reason."""
 
-    arch: str
-    state: JobState
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Record:
+    """What the records of jobs and packages have in common."""
+
     at: float = 0.0
     """Unix time of the last change, seconds."""
     token: str = ""
     """Fencing token of the lease under which it is, or was, in progress; "" before that."""
+    lease: str = ""
+    """Name of that lease, or of the one for which it waits."""
+    lost: int = 0
+    """How often its worker or publisher was lost."""
+    resent: int = 0
+    """How often in a row its message was lost."""
+    waiting_for: str = ""
+    """The holder of the lease for which it waits, "" for none."""
+    error: FarmError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord(_Record):
+    """The state of one job, and its reason."""
+
+    arch: str
+    state: JobState
     worker: str = ""
     task: str = ""
     """The Celery task that does it."""
     started: float = 0.0
-    lease: str = ""
-    """Name of that lease, or of the one for which it waits."""
-    waiting_for: str = ""
-    """The holder of the lease for which it waits, "" for none."""
-    lost: int = 0
-    """How often its worker was lost."""
-    resent: int = 0
-    """How often in a row its message was lost."""
     image: ArchImage | None = None
-    error: FarmError | None = None
-
-    @property
-    def why(self) -> str:
-        """The error in one sentence, "" where there is none."""
-        return str(self.error) if self.error else ""
 
     def to_json(self) -> dict[str, Any]:
         """The JSON output."""
@@ -57,34 +61,17 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class PackageRecord:
+class PackageRecord(_Record):
     """The state of one package, and its reason."""
 
     package: str
     reference: str
     state: PackageState
-    at: float = 0.0
-    token: str = ""
-    """Fencing token of the lease under which it is, or was, published; "" before that."""
-    lease: str = ""
-    """Name of that lease, or of the one for which it waits."""
-    lost: int = 0
-    """How often its publisher was lost."""
-    resent: int = 0
-    """How often in a row its message was lost."""
-    waiting_for: str = ""
-    """The holder of the lease for which it waits, "" for none."""
     needs: tuple[str, ...] = ()
     """Its dependencies, by name."""
     index: Descriptor | None = None
-    error: FarmError | None = None
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     """Architecture to job, in the order of the package's architectures."""
-
-    @property
-    def why(self) -> str:
-        """The error in one sentence, "" where there is none."""
-        return str(self.error) if self.error else ""
 
     def to_json(self) -> dict[str, Any]:
         """The JSON output."""
@@ -115,11 +102,7 @@ class RunRecord:
     """The run that this one repeats, "" for none."""
 
     def find_package(self, name: str) -> str:
-        """Return the full name of the package with this name, or with this last part of its name.
-
-        Raises:
-            StateError: there is none, or more than one.
-        """
+        """The package with this name or this last part of it; StateError for none or several."""
         found = [one for one in self.packages if one == name] or [
             one for one in self.packages if one.endswith(f"/{name}")
         ]
@@ -139,6 +122,36 @@ class RunRecord:
             "finished": self.finished,
             "packages": [package.to_json() for package in self.packages.values()],
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patch:
+    """What a transition writes to a record beside its state; None leaves a field as it is.
+
+    The last three belong to one state only: a transition that does not set them clears them.
+    """
+
+    token: str | None = None
+    lease: str | None = None
+    lost: int | None = None
+    worker: str | None = None
+    task: str | None = None
+    started: float | None = None
+    image: ArchImage | None = None
+    index: Descriptor | None = None
+    waiting_for: str = ""
+    resent: int = 0
+    error: FarmError | None = None
+
+    def to_json(self) -> dict[str, str | float]:
+        """The fields to write, each as a string or number.
+
+        Redis' cjson does not keep nested values: it turns an empty array into an object.
+        https://redis.io/docs/latest/develop/programmability/lua-api/#cjson-library
+        """
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        nested = {name: json.dumps(values[name].to_json()) for name in _NESTED if values[name]}
+        return {name: value for name, value in (values | {"error": ""} | nested).items() if value is not None}
 
 
 def job_field(package: str, arch: str) -> str:
@@ -163,42 +176,35 @@ def package_of(record_field: str) -> str:
 
 
 def parse_job(text: str) -> JobRecord:
-    """Parse a job's record from its stored JSON; fields of a later version are ignored."""
-    data = json.loads(text)
-    return JobRecord(
-        arch=data["arch"],
-        state=JobState(data["state"]),
-        at=data.get("at", 0.0),
-        token=data.get("token", ""),
-        worker=data.get("worker", ""),
-        task=data.get("task", ""),
-        started=data.get("started", 0.0),
-        lease=data.get("lease", ""),
-        waiting_for=data.get("waiting_for", ""),
-        lost=data.get("lost", 0),
-        resent=data.get("resent", 0),
-        image=ArchImage.from_json(json.loads(data["image"])) if data.get("image") else None,
-        error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
-    )
+    """Parse a job's record from its stored JSON."""
+    data = _stored_fields(JobRecord, text)
+    return JobRecord(**data | {"state": JobState(data["state"])})
 
 
 def parse_package(text: str, jobs: dict[str, JobRecord] | None = None) -> PackageRecord:
-    """Parse a package's record from its stored JSON; fields of a later version are ignored."""
+    """Parse a package's record from its stored JSON."""
+    data = _stored_fields(PackageRecord, text)
+    return PackageRecord(**data | {"state": PackageState(data["state"]), "jobs": jobs or {}})
+
+
+_NESTED: dict[str, Callable[[dict[str, Any]], object]] = {
+    "image": ArchImage.from_json,
+    "index": Descriptor.from_json,
+    "error": FarmError.from_json,
+}
+"""Fields that are stored as JSON in a string; "" for None."""
+
+
+def _stored_fields(kind: type[_Record], text: str) -> dict[str, Any]:
+    """The stored fields that this version knows; those of a later version are ignored."""
     data = json.loads(text)
-    return PackageRecord(
-        package=data["package"],
-        reference=data["reference"],
-        state=PackageState(data["state"]),
-        at=data.get("at", 0.0),
-        token=data.get("token", ""),
-        lease=data.get("lease", ""),
-        lost=data.get("lost", 0),
-        resent=data.get("resent", 0),
-        waiting_for=data.get("waiting_for", ""),
-        index=Descriptor.from_json(json.loads(data["index"])) if data.get("index") else None,
-        error=FarmError.from_json(json.loads(data["error"])) if data.get("error") else None,
-        jobs=jobs or {},
-    )
+    known = {item.name: data[item.name] for item in fields(kind) if item.name in data}
+    nested = {
+        name: from_json(json.loads(known[name])) if known[name] else None
+        for name, from_json in _NESTED.items()
+        if name in known
+    }
+    return known | nested
 
 
 def failure_of(package: str, jobs: list[JobRecord]) -> FarmError | None:

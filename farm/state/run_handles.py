@@ -9,8 +9,6 @@ from farm.state.records import job_field, package_field
 from farm.state.store import run_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from farm.model import Job
     from farm.state.store import Store
 
@@ -57,10 +55,6 @@ class PackageHandle:
     def job(self, arch: str) -> JobHandle:
         """One job of the package."""
         return JobHandle(self, arch)
-
-    def jobs(self, arches: Iterable[str]) -> list[JobHandle]:
-        """The jobs of the package for these architectures."""
-        return [self.job(arch) for arch in arches]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,20 +1,31 @@
-"""Runs in Redis: numbered, stored, listed and, once they have ended, left to expire."""
+"""Runs in Redis: numbered, stored, read, listed and, once they have ended, left to expire."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
 
-from farm.errors import StateUnavailableError
+from farm.errors import StateError, StateUnavailableError
 from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
-from farm.state.records import job_field, package_field
+from farm.state.records import (
+    JobRecord,
+    PackageRecord,
+    RunRecord,
+    job_field,
+    package_field,
+    parse_job,
+    parse_package,
+)
 from farm.state.run_handles import RunHandle
 from farm.state.store import OPEN_RUNS, RUN_NUMBER, RUNS, Store, run_key, translate_redis_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
+
+    from farm.state.run_handles import JobHandle, PackageHandle
 
 _PARTS = ("meta", "records", "works", "dependents", "left", "events", "in-progress", "due")
 _MAX_RUNS = 10_000
@@ -32,9 +43,6 @@ def create_run(store: Store, run: Run) -> RunHandle:
 
     So the reconciler starts a stored run even where the caller dies right after this. The packages without
     dependencies are due.
-
-    Raises:
-        StateUnavailableError: Redis became unavailable before the run was stored.
     """
     handle = RunHandle(store, run.id)
     try:
@@ -96,51 +104,38 @@ def _first_records(run: Run) -> dict[str, dict[str, Any]]:
             "state": PackageState.WAITING,
             "at": run.created,
         }
+        images = {image.arch: {"image": json.dumps(image.to_json())} for image in work.existing}
         for arch in work.arches:
-            records[job_field(work.package, arch)] = _first_job(work, arch, run.created)
+            state = JobState.EXISTS if arch in images else JobState.WAITING
+            job = {"arch": arch, "state": state, "at": run.created}
+            records[job_field(work.package, arch)] = job | images.get(arch, {})
     return records
 
 
-def _first_job(work: PackageWork, arch: str, now: float) -> dict[str, Any]:
-    existing = next((image for image in work.existing if image.arch == arch), None)
-    if existing:
-        return {"arch": arch, "state": JobState.EXISTS, "at": now, "image": json.dumps(existing.to_json())}
-    return {"arch": arch, "state": JobState.WAITING, "at": now}
-
-
-@translate_redis_errors
 def forget(run: RunHandle) -> None:
     """Remove a run from the open ones."""
-    run.store.text.zrem(OPEN_RUNS, run.id)
+    run.store.ask([("zrem", OPEN_RUNS, run.id)])
 
 
-@translate_redis_errors
 def retire(run: RunHandle, *, keep: float) -> None:
     """Let a run that has ended expire in `keep` seconds, and drop the oldest runs from the list."""
-    pipeline = run.store.text.pipeline()
-    for part in (*_PARTS, *(f"queued:{arch}" for arch in ARCHES)):
-        pipeline.expire(run.key(part), int(keep))
-    pipeline.execute()
-    run.store.text.zremrangebyrank(RUNS, 0, -_MAX_RUNS - 1)
+    parts = (*_PARTS, *(f"queued:{arch}" for arch in ARCHES))
+    run.store.ask(("expire", run.key(part), int(keep)) for part in parts)
+    run.store.ask([("zremrangebyrank", RUNS, 0, -_MAX_RUNS - 1)])
     forget(run)
 
 
-@translate_redis_errors
 def is_known(run: RunHandle) -> bool:
     """Whether the run is stored and has not expired."""
-    return bool(run.store.text.exists(run.key("meta")))
+    return bool(run.store.ask([("exists", run.key("meta"))])[0])
 
 
-@translate_redis_errors
 def list_runs(store: Store, most: int = 20) -> list[dict[str, Any]]:
     """The newest runs: {run, state, submitter, created, finished, packages}."""
-    names = cast("list[str]", store.text.zrevrange(RUNS, 0, most - 1))
-    pipeline = store.text.pipeline(transaction=False)
-    for name in names:
-        pipeline.hgetall(run_key(name, "meta"))
-        pipeline.hlen(run_key(name, "works"))
-    answers = pipeline.execute()
-    rows = zip(names, answers[::2], answers[1::2], strict=True)
+    (names,) = store.ask([("zrevrange", RUNS, 0, most - 1)])
+    metas = store.ask(("hgetall", run_key(name, "meta")) for name in names)
+    counts = store.ask(("hlen", run_key(name, "works")) for name in names)
+    rows = zip(names, metas, counts, strict=True)
     return [_row(name, meta, count) for name, meta, count in rows if meta]
 
 
@@ -155,7 +150,81 @@ def _row(name: str, meta: dict[str, str], packages: int) -> dict[str, Any]:
     }
 
 
-@translate_redis_errors
 def count_open_runs(store: Store) -> int:
     """How many of the newest 100 runs have not ended."""
     return sum(row["state"] == RunState.OPEN for row in list_runs(store, 100))
+
+
+def read_run(run: RunHandle) -> RunRecord:
+    """Read a run with all its packages and jobs, in one round trip; StateError if there is no such run."""
+    parts = ("meta", "records", "works")
+    meta, records, works = run.store.ask(("hgetall", run.key(part)) for part in parts)
+    if not meta:
+        raise StateError(f"there is no run {run}", hint="`farm status` lists them")
+    names = json.loads(meta["packages"])
+    return RunRecord(
+        run.id,
+        RunState(meta["state"]),
+        meta["submitter"],
+        float(meta["created"]),
+        float(meta["finished"]) if "finished" in meta else None,
+        {name: _package(name, json.loads(works[name]), records) for name in names},
+        meta.get("retry_of", ""),
+    )
+
+
+def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> PackageRecord:
+    jobs = {arch: parse_job(records[job_field(name, arch)]) for arch in work["arches"]}
+    return replace(parse_package(records[package_field(name)], jobs), needs=tuple(work["needs"]))
+
+
+def read_work(package: PackageHandle) -> PackageWork:
+    """Read what a run has to do for one package; StateError if the run has no such package."""
+    return PackageWork.from_json(json.loads(_require(package, "works", package.name)))
+
+
+def read_works(run: RunHandle, packages: Sequence[str]) -> list[PackageWork]:
+    """Read what a run has to do for each of these packages of it."""
+    return [PackageWork.from_json(json.loads(str(text))) for text in _read(run, "works", packages)]
+
+
+def read_package(package: PackageHandle) -> PackageRecord:
+    """Read the record of one package, without its jobs; StateError if the run has no such package."""
+    return parse_package(_require(package, "records", package.field))
+
+
+def read_jobs(package: PackageHandle, arches: Sequence[str]) -> list[JobRecord]:
+    """Read the records of one package's jobs, in the order of `arches`; unknown ones are left out."""
+    texts = _read(package.run, "records", [package.job(arch).field for arch in arches])
+    return [parse_job(text) for text in texts if text is not None]
+
+
+def read_job(job: JobHandle) -> JobRecord | None:
+    """Read the record of one job; None where it is unknown."""
+    return next(iter(read_jobs(job.package, [job.arch])), None)
+
+
+def dependents(package: PackageHandle) -> list[PackageHandle]:
+    """The packages of the run that depend on this one."""
+    (text,) = _read(package.run, "dependents", [package.name])
+    return [package.run.package(name) for name in json.loads(text or "[]")]
+
+
+def all_succeeded(run: RunHandle, packages: Sequence[str]) -> bool:
+    """Whether all of these packages of a run have succeeded."""
+    texts = _read(run, "records", [package_field(name) for name in packages])
+    return all(text is not None and parse_package(text).state.succeeded for text in texts)
+
+
+def _require(package: PackageHandle, part: str, field: str) -> str:
+    run = package.run
+    (text,) = _read(run, part, [field])
+    if text is None:
+        raise StateError(f"run {run} has no package {package}", hint=f"`farm status {run}` lists them")
+    return text
+
+
+def _read(run: RunHandle, part: str, fields: Sequence[str]) -> list[str | None]:
+    """Fields of one of the run's hashes; None for those that it does not have."""
+    found: list[str | None] = run.store.ask([("hmget", run.key(part), fields)])[0] if fields else []
+    return found

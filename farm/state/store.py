@@ -28,7 +28,7 @@ from redis.retry import Retry
 from farm.errors import StateError, StateUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from farm.settings import Secret
 
@@ -42,6 +42,7 @@ R = TypeVar("R")
 _LUA = Path(__file__).parent / "lua"
 _TIMEOUT = 10.0
 """Longest wait for one answer of Redis, seconds."""
+_FOLLOW_MS, _FOLLOW_ENTRIES = 1000, 500
 _BATCH = 500
 """Calls of a script in one round trip."""
 _TEMPORARY = (ReadOnlyError, OutOfMemoryError, ClusterDownError, TryAgainError)
@@ -71,9 +72,6 @@ def translate_redis_errors(call: Callable[P, R]) -> Callable[P, R]:
             raise StateError(f"Redis refused: {error}") from error
 
     return guarded
-
-
-_FOLLOW_MS = 1000
 
 
 class Store:
@@ -113,19 +111,26 @@ class Store:
         return self._scripts[name]
 
     @translate_redis_errors
-    def ping(self) -> None:
-        """Return when Redis answers.
+    def ask(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """The answers to commands, (method of redis-py, argument, ...) each, in one round trip."""
+        pipeline = self.text.pipeline(transaction=False)
+        for method, *arguments in commands:
+            getattr(pipeline, method)(*arguments)
+        answers = pipeline.execute(raise_on_error=False)
+        # The error that redis-py would raise repeats the command with its arguments.
+        if error := next((answer for answer in answers if isinstance(answer, Exception)), None):
+            raise error
+        return answers
 
-        Raises:
-            StateUnavailableError: it does not.
-        """
+    @translate_redis_errors
+    def ping(self) -> None:
+        """Return when Redis answers; StateUnavailableError when it does not."""
         self.text.ping()
 
     @translate_redis_errors
     def now(self) -> float:
         """The time by Redis' clock, which all machines of the farm share: Unix time, seconds."""
-        seconds, micro = self.text.time()
-        return seconds + micro / 1e6
+        return unix_time(self.text.time())
 
     def close(self) -> None:
         """Close all connections."""
@@ -133,22 +138,23 @@ class Store:
         self.text.close()
 
 
+def unix_time(answer: tuple[int, int]) -> float:
+    """The answer of Redis' TIME as seconds."""
+    seconds, micro = answer
+    return seconds + micro / 1e6
+
+
 def follow_stream(store: Store, key: str, start: str = "0") -> Iterator[dict[str, str] | None]:
     """The entries of a stream after the id `start`, as they arrive; None after each second without one."""
     last = start
     while True:
-        entries = _read_stream(store, key, last)
+        (answer,) = store.ask([("xread", {key: last}, _FOLLOW_ENTRIES, _FOLLOW_MS)])
+        entries = dict(answer)[key] if answer else []
         for entry, fields in entries:
             last = entry
             yield fields
         if not entries:
             yield None
-
-
-@translate_redis_errors
-def _read_stream(store: Store, key: str, last: str) -> list[tuple[str, dict[str, str]]]:
-    answer = cast("Any", store.text.xread({key: last}, block=_FOLLOW_MS, count=500))
-    return list(dict(answer)[key]) if answer else []
 
 
 def run_key(run: str, part: str) -> str:

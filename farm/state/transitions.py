@@ -8,79 +8,67 @@ take). The reconciler reads there what was lost.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from farm.errors import CancelledError
 from farm.model import JobState, PackageState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS, sources
-from farm.state.record_patches import JobPatch, PackagePatch
-from farm.state.records import JobRecord, PackageRecord, parse_job, parse_package
+from farm.state.records import JobRecord, PackageRecord, Patch, parse_job, parse_package
+from farm.state.run_handles import JobHandle, PackageHandle
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from farm.errors import FarmError
-    from farm.state.record_patches import Patch
-    from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
-    from farm.state.store import Call, Store
+    from farm.state.run_handles import RunHandle
+    from farm.state.store import Call
 
 _MAX_EVENTS = 200_000
-_NO_JOB_FIELDS = JobPatch()
-_NO_PACKAGE_FIELDS = PackagePatch()
+_NO_FIELDS = Patch()
 
 
 def move_job(
     job: JobHandle,
     to: JobState,
-    patch: JobPatch = _NO_JOB_FIELDS,
+    patch: Patch = _NO_FIELDS,
     *,
     expected_states: Collection[JobState] | None = None,
     expected_token: str = "",
 ) -> JobRecord | None:
     """Change a job's state; returns the new record, or None where the job is not as expected.
 
-    Args:
-        job: the job.
-        to: the new state.
-        patch: further fields of the record.
-        expected_states: the states that the job may be in: all from which `to` may follow, or some of them.
-        expected_token: the fencing token that the record must carry; "" for any.
-
-    Raises:
-        ValueError: `to` never follows one of the expected states.
+    The states that it may be in are those that `to` may follow, or the `expected_states` among them. The
+    expected fencing token "" is any one.
     """
-    text = _run(job.store, _job_call(job, to, patch, expected_states, expected_token))
+    text = _move(job, to, patch, expected_states, expected_token)
     return parse_job(text) if text else None
 
 
 def move_package(
     package: PackageHandle,
     to: PackageState,
-    patch: PackagePatch = _NO_PACKAGE_FIELDS,
+    patch: Patch = _NO_FIELDS,
     *,
     expected_states: Collection[PackageState] | None = None,
     expected_token: str = "",
 ) -> PackageRecord | None:
-    """Change a package's state; arguments, result and errors are those of `move_job`."""
-    text = _run(package.store, _package_call(package, to, patch, expected_states, expected_token))
+    """Change a package's state, as `move_job` does a job's."""
+    text = _move(package, to, patch, expected_states, expected_token)
     return parse_package(text) if text else None
 
 
-def cancel_jobs(run: RunHandle, errors: Mapping[JobHandle, FarmError]) -> list[JobHandle]:
-    """Cancel jobs, each for a reason, in few round trips; returns those that had not ended."""
-    calls = [_job_call(job, JobState.CANCELLED, JobPatch(error=error)) for job, error in errors.items()]
-    answers = run.store.run_scripts("transition", calls)
-    return [job for job, (moved, _) in zip(errors, answers, strict=True) if moved]
+def cancel_jobs(run: RunHandle, errors: Mapping[JobHandle, FarmError]) -> None:
+    """Cancel the jobs that have not ended, each for a reason, in few round trips."""
+    run.store.run_scripts(
+        "transition",
+        [_call(job, JobState.CANCELLED, Patch(error=error)) for job, error in errors.items()],
+    )
 
 
-def end_packages(run: RunHandle, errors: Mapping[PackageHandle, FarmError]) -> list[PackageHandle]:
-    """Cancel packages for a CancelledError, fail them for any other; returns those that had not ended."""
-    calls = [
-        _package_call(package, _end_state(error), PackagePatch(error=error))
-        for package, error in errors.items()
-    ]
-    answers = run.store.run_scripts("transition", calls)
-    return [package for package, (moved, _) in zip(errors, answers, strict=True) if moved]
+def end_packages(run: RunHandle, errors: Mapping[PackageHandle, FarmError]) -> bool:
+    """Cancel packages for a CancelledError, fail them for any other; returns whether one had not ended."""
+    calls = [_call(package, _end_state(error), Patch(error=error)) for package, error in errors.items()]
+    return any(moved for moved, _ in run.store.run_scripts("transition", calls))
 
 
 def _end_state(error: FarmError) -> PackageState:
@@ -92,75 +80,53 @@ def clear_due(package: PackageHandle, *, handled: float) -> None:
     package.store.run_script("clear_due", [package.run.key("due")], [package.field, handled])
 
 
-def _job_call(
-    job: JobHandle,
-    to: JobState,
-    patch: JobPatch,
-    expected_states: Collection[JobState] | None = None,
-    expected_token: str = "",
-) -> Call:
-    allowed = sources(JOB_TRANSITIONS, to)
-    # A queued job that waits for a lease has no message in its queue, so it must not look lost there.
-    under_lease = to.in_progress or patch.waiting_for
-    queue = "queued" if to is JobState.QUEUED else ""
-    request = {
-        "field": job.field,
-        "package": job.package.field,
-        "expected_states": _narrowed(allowed, expected_states, to),
-        "ends": to.ended,
-        "waits_in": "in_progress" if under_lease else queue,
-    }
-    return _call(job.run, request, to, patch, expected_token, arch=job.arch)
+def _move(
+    handle: JobHandle | PackageHandle,
+    to: JobState | PackageState,
+    patch: Patch,
+    expected_states: Collection[str] | None,
+    expected_token: str,
+) -> str:
+    """Make a transition; returns the new record, "" where nothing was changed."""
+    call = _call(handle, to, patch, expected_states, expected_token)
+    moved, text = handle.store.run_script("transition", *call)
+    return str(text) if moved else ""
 
 
-def _package_call(
-    package: PackageHandle,
-    to: PackageState,
-    patch: PackagePatch,
-    expected_states: Collection[PackageState] | None = None,
+def _call(
+    handle: JobHandle | PackageHandle,
+    to: JobState | PackageState,
+    patch: Patch,
+    expected_states: Collection[str] | None = None,
     expected_token: str = "",
 ) -> Call:
-    allowed = sources(PACKAGE_TRANSITIONS, to)
-    request = {
-        "field": package.field,
-        "package": "",
-        "expected_states": _narrowed(allowed, expected_states, to),
-        "ends": to.ended,
+    job = handle if isinstance(handle, JobHandle) else None
+    table: Mapping[Any, Mapping[Any, str]] = JOB_TRANSITIONS if job else PACKAGE_TRANSITIONS
+    if to.in_progress or patch.waiting_for:
+        # A queued job that waits for a lease has no message in its queue, so it must not look lost there.
+        waits_in = "in_progress"
+    elif job:
+        waits_in = "queued" if to is JobState.QUEUED else ""
+    else:
         # Also when it has ended: its dependents must be started or ended.
-        "waits_in": "in_progress" if to.in_progress or patch.waiting_for else "due",
+        waits_in = "due"
+    request = {
+        "field": handle.field,
+        "package": job.package.field if job else "",
+        "expected_states": _narrowed(sources(table, to), expected_states, to),
+        "expected_token": expected_token,
+        "patch": {"state": to, **patch.to_json()},
+        "ends": to.ended,
+        "waits_in": waits_in,
+        "max_events": _MAX_EVENTS,
     }
-    return _call(package.run, request, to, patch, expected_token)
+    queue = f"queued:{job.arch if job else ''}"
+    parts = ("meta", "records", "events", "left", queue, "in-progress", "due")
+    return [handle.run.key(part) for part in parts], [json.dumps(request)]
 
 
 def _narrowed(allowed: tuple[str, ...], chosen: Collection[str] | None, to: str) -> list[str]:
     # Never more than the table allows: it stays the only place that says what may follow what.
-    if chosen is None:
-        return list(allowed)
-    if unknown := [state for state in chosen if state not in allowed]:
+    if unknown := [state for state in chosen or () if state not in allowed]:
         raise ValueError(f"no transition leads from {', '.join(unknown)} to {to}: see farm.model.states")
-    return list(chosen)
-
-
-def _call(
-    run: RunHandle,
-    request: Mapping[str, object],
-    to: JobState | PackageState,
-    patch: Patch,
-    expected_token: str,
-    *,
-    arch: str = "",
-) -> Call:
-    parts = ("meta", "records", "events", "left", f"queued:{arch}", "in-progress", "due")
-    whole = {
-        **request,
-        "expected_token": expected_token,
-        "patch": {"state": to, **patch.to_json()},
-        "max_events": _MAX_EVENTS,
-    }
-    return [run.key(part) for part in parts], [json.dumps(whole)]
-
-
-def _run(store: Store, call: Call) -> str | None:
-    """The new record; None where nothing was changed."""
-    moved, text = store.run_script("transition", *call)
-    return str(text) if moved else None
+    return list(allowed if chosen is None else chosen)

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import StateError
-from farm.state.store import DRAINED, WORKERS, Store, translate_redis_errors
+from farm.state.store import DRAINED, WORKERS, Store, unix_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,86 +102,59 @@ class WorkerInfo:
         return data
 
 
-@translate_redis_errors
 def record_heartbeat(store: Store, worker: WorkerInfo) -> bool:
     """Store a heartbeat; returns whether the worker is drained."""
-    pipeline = store.text.pipeline(transaction=False)
-    pipeline.time()
-    pipeline.hexists(DRAINED, worker.name)
-    (seconds, micro), drained = pipeline.execute()
-    record = asdict(replace(worker, seen=seconds + micro / 1e6))
-    store.text.hset(WORKERS, worker.name, json.dumps(record))
+    now, drained = store.ask([("time",), ("hexists", DRAINED, worker.name)])
+    record = json.dumps(asdict(replace(worker, seen=unix_time(now))))
+    store.ask([("hset", WORKERS, worker.name, record)])
     return bool(drained)
 
 
-@translate_redis_errors
 def deregister(store: Store, name: str) -> None:
     """Remove a worker that has stopped."""
-    store.text.hdel(WORKERS, name)
+    store.ask([("hdel", WORKERS, name)])
 
 
-@translate_redis_errors
 def forget_silent(store: Store) -> None:
     """Remove the workers that are no longer shown."""
-    now = store.now()
-    records = store.text.hgetall(WORKERS)
-    old = [name for name, record in records.items() if now - json.loads(record)["seen"] >= FORGOTTEN]
-    if old:
-        store.text.hdel(WORKERS, *old)
+    time, records = store.ask([("time",), ("hgetall", WORKERS)])
+    before = unix_time(time) - FORGOTTEN
+    old = [name for name, record in records.items() if json.loads(record)["seen"] <= before]
+    store.ask(("hdel", WORKERS, name) for name in old)
 
 
-@translate_redis_errors
 def drain(store: Store, name: str, by: str) -> None:
-    """Let a worker accept no new job until it is resumed, also after a restart.
-
-    Raises:
-        StateError: it is unknown.
-    """
-    if not (store.text.hexists(WORKERS, name) or store.text.hexists(DRAINED, name)):
-        raise _unknown(name)
-    store.text.hset(DRAINED, name, by)
+    """Let a worker accept no new job until it is resumed, also after a restart."""
+    if not is_drained(store, name):
+        _require_known(store, name)
+    store.ask([("hset", DRAINED, name, by)])
 
 
-@translate_redis_errors
 def resume(store: Store, name: str) -> bool:
-    """Let a worker accept jobs again; False if it was not drained.
-
-    Raises:
-        StateError: it is unknown.
-    """
-    if store.text.hdel(DRAINED, name):
-        return True
-    if not store.text.hexists(WORKERS, name):
-        raise _unknown(name)
-    return False
+    """Let a worker accept jobs again; False if it was not drained."""
+    resumed = bool(store.ask([("hdel", DRAINED, name)])[0])
+    if not resumed:
+        _require_known(store, name)
+    return resumed
 
 
-def _unknown(name: str) -> StateError:
-    return StateError(f"there is no worker {name}", hint="`farm workers` lists them")
+def _require_known(store: Store, name: str) -> None:
+    if not store.ask([("hexists", WORKERS, name)])[0]:
+        raise StateError(f"there is no worker {name}", hint="`farm workers` lists them")
 
 
-@translate_redis_errors
 def is_drained(store: Store, name: str) -> bool:
     """Whether a worker is drained."""
-    return bool(store.text.hexists(DRAINED, name))
+    return bool(store.ask([("hexists", DRAINED, name)])[0])
 
 
-@translate_redis_errors
 def known_workers(store: Store) -> list[WorkerInfo]:
     """The workers with a heartbeat in the last hour, by name, in one round trip."""
-    pipeline = store.text.pipeline(transaction=False)
-    pipeline.time()
-    pipeline.hgetall(WORKERS)
-    pipeline.hgetall(DRAINED)
-    (seconds, micro), records, drained = pipeline.execute()
-    now = seconds + micro / 1e6
-    described = [_worker(json.loads(record), drained) for record in records.values()]
+    time, records, drained = store.ask([("time",), ("hgetall", WORKERS), ("hgetall", DRAINED)])
+    now = unix_time(time)
+    described = [_worker(json.loads(record), drained, now) for record in records.values()]
     recent = [worker for worker in described if now - worker.seen < FORGOTTEN]
-    found = [
-        replace(worker, state=WorkerState.SILENT) if now - worker.seen >= SILENCE else worker
-        for worker in recent
-    ]
-    return sorted(found, key=lambda worker: worker.name)
+    return sorted(recent, key=lambda worker: worker.name)
 
 
 def workers(store: Store) -> list[WorkerInfo]:
@@ -189,22 +162,24 @@ def workers(store: Store) -> list[WorkerInfo]:
     return [worker for worker in known_workers(store) if worker.live]
 
 
-def _worker(data: dict[str, Any], drained: dict[str, str]) -> WorkerInfo:
+def _worker(data: dict[str, Any], drained: dict[str, str], now: float) -> WorkerInfo:
     # A worker of a later version may have fields that this one does not know.
     known = {item.name: data[item.name] for item in fields(WorkerInfo) if item.name in data}
     worker = WorkerInfo(
-        **{
-            **known,
+        **known
+        | {
             "arches": tuple(data["arches"]),
             "emulated": tuple(data["emulated"]),
             "jobs": tuple(RunningJob(**job) for job in data.get("jobs", ())),
             "drained_by": drained.get(data["name"], ""),
         }
     )
-    return replace(worker, state=_state(worker))
+    return replace(worker, state=_state(worker, now))
 
 
-def _state(worker: WorkerInfo) -> WorkerState:
+def _state(worker: WorkerInfo, now: float) -> WorkerState:
+    if now - worker.seen >= SILENCE:
+        return WorkerState.SILENT
     if worker.leaving:
         return WorkerState.LEAVING
     if not worker.drained_by:

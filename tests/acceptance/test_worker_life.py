@@ -15,7 +15,7 @@ import pytest
 
 from farm.settings import Secret
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from farm.state.store import Store
 from farm.state.workers import WorkerState, known_workers
 from tests.support.engines import another_engine

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from farm.model import RunState
 from farm.state import runs
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from lab.lab import running_lab
 from tests.fault.outcome import check_images, plan_of
 from tests.fault.rig import ARCHES, LEASE, Backend, Rig, running_rig
@@ -176,7 +176,7 @@ class Chaos:
     def failed(self) -> list[str]:
         """Runs that failed, and the last push if it failed."""
         reasons = [
-            f"{run}: {package.why}"
+            f"{run}: {package.error}"
             for run in self._runs(RunState.FAILED)
             for package in read_run(RunHandle(self.rig.store, run)).packages.values()
             if package.error

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from tests.fault.rig import ARCHES
 from tests.support.farm_command import wait_until
 from tests.support.http import send

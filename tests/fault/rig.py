@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from farm.state.store import Store
 from lab import services
 from tests.fault.process import Process, descendants, process_of_connection

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 from urllib.parse import quote
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -118,29 +119,11 @@ def test_an_architectures_tag_stands_in_the_same_repository(reference: Reference
     assert beside.tag == f"{reference.tag}-{arch}"
 
 
-@given(PLATFORMS)
-def test_a_platform_comes_back(platform: Platform) -> None:
-    assert through_json(platform) == platform
-
-
-@given(DESCRIPTORS)
-def test_a_descriptor_comes_back(descriptor: Descriptor) -> None:
-    assert through_json(descriptor) == descriptor
-
-
-@given(_IMAGES)
-def test_an_image_comes_back(image: ArchImage) -> None:
-    assert through_json(image) == image
-
-
-@given(_JOBS)
-def test_a_job_comes_back(job: Job) -> None:
-    assert through_json(job) == job
-
-
-@given(_WORKS)
-def test_the_work_of_a_package_comes_back(work: PackageWork) -> None:
-    assert through_json(work) == work
+@pytest.mark.parametrize("values", [PLATFORMS, DESCRIPTORS, _IMAGES, _JOBS, _WORKS], ids=str)
+@given(data=st.data())
+def test_a_value_comes_back(values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    value = data.draw(values)
+    assert through_json(value) == value
 
 
 @given(st.sampled_from([FarmError, *FarmError.registry.values()]), _TEXTS, st.none() | _TEXTS)

@@ -13,7 +13,7 @@ import pytest
 
 from farm.model import JobState
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from tests.fault.network.conftest import IMPATIENT
 from tests.fault.network.far import PUBLISHER, WORKER, Far, far_farm
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from tests.fault.network.outcome import ARCHES, assert_done, assert_published, write
 from tests.support.farm_command import wait_until
 

@@ -8,18 +8,27 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
+from farm.scheduling import coordinator
 from farm.scheduling.celery_app import make_app
+from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret, Settings
-from farm.state.run_handles import PackageHandle, RunHandle
+from farm.state.run_handles import RunHandle
+from farm.state.runs import read_jobs, read_work
 from farm.state.store import OPEN_RUNS, Store
+from tests.support.values import run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from celery import Celery
 
+    from farm.model import PackageWork
+    from farm.state.records import JobRecord
+    from farm.state.run_handles import PackageHandle
     from lab.lab import Lab
 
+KEEP = 600.0
+"""Seconds for which a run that has ended is kept."""
 # Acceptance tests count from 1 upwards; the lab's Redis has 1000.
 _numbers = itertools.count(999, -1)
 
@@ -42,29 +51,37 @@ def store(redis_url: str) -> Iterator[Store]:
     store.close()
 
 
-@pytest.fixture
-def r1(store: Store) -> RunHandle:
-    """The run of most tests."""
-    return RunHandle(store, "r1")
+class Farm:
+    """A farm without workers: the state, the real broker with its queues, and a coordinator."""
 
-
-@pytest.fixture
-def foo(r1: RunHandle) -> PackageHandle:
-    """Its first package."""
-    return r1.package("linuxkit/foo")
-
-
-@pytest.fixture
-def bar(r1: RunHandle) -> PackageHandle:
-    """Its second package, which depends on the first."""
-    return r1.package("linuxkit/bar")
-
-
-class Queues:
-    """The real broker, and the messages in its queues; no worker consumes them."""
-
-    def __init__(self, app: Celery) -> None:
+    def __init__(self, app: Celery, store: Store) -> None:
         self.app = app
+        self.store = store
+        self.r1 = RunHandle(store, "r1")
+        self.foo = self.r1.package("linuxkit/foo")
+        self.bar = self.r1.package("linuxkit/bar")
+        self.job = self.foo.job("amd64")
+
+    @property
+    def record(self) -> JobRecord:
+        """The record of foo's job for amd64."""
+        return read_jobs(self.foo, ["amd64"])[0]
+
+    def submit(self, *works: PackageWork, run: str = "r1") -> None:
+        """Submit a run."""
+        coordinator.submit_run(self.app, self.store, run_of(*works, run=run))
+
+    def start(self, package: PackageHandle) -> bool:
+        """Start a package."""
+        return coordinator.start_package(self.app, package.run, read_work(package))
+
+    def reconcile(
+        self, *runs: str, after: float = 60.0, steady: bool = True, reported: set[str] | None = None
+    ) -> int:
+        """Reconcile once, after a time without any change of r1 or these runs; returns the steps taken."""
+        for run in runs or ("r1",):
+            let_time_pass(self.store, run, after)
+        return reconcile(self.app, self.store, keep=KEEP, steady=steady, reported=reported)
 
     def take(self, queue: str) -> list[dict[str, Any]]:
         """Remove every message from a queue; returns them as {task, args, kwargs, shown}."""
@@ -88,10 +105,10 @@ class Queues:
 
 
 @pytest.fixture
-def queues(redis_url: str) -> Iterator[Queues]:
-    """The broker in the same database."""
+def farm(redis_url: str, store: Store) -> Iterator[Farm]:
+    """A farm in the same database."""
     app: Any = make_app(Settings(broker=Secret(redis_url)))
-    yield Queues(app)
+    yield Farm(app, store)
     app.backend.client.close()
     app.close()
 

@@ -7,28 +7,26 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.errors import BuildFailedError
-from farm.model import JobState, PackageState, RunState
-from farm.scheduling import coordinator
+from farm.model import JobState, RunState
 from farm.scheduling.cancel import cancel
-from farm.scheduling.reconciler import reconcile
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.overdue import read_overdue
-from farm.state.record_patches import JobPatch
+from farm.state.records import Patch
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run, read_work
+from farm.state.runs import read_run
 from farm.state.store import Store
 from farm.state.transitions import end_packages, move_job
-from tests.integration.state.conftest import Queues, let_time_pass
 from tests.integration.state.steps import drive_job
 from tests.support.values import image, run_of, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.state.run_handles import PackageHandle
+    from tests.integration.state.conftest import Farm
 
 FOO, BAR, ASIDE = "linuxkit/foo", "linuxkit/bar", "linuxkit/aside"
+ALL_CANCELLED = dict.fromkeys((FOO, BAR, ASIDE), "cancelled")
 JOBS = [(FOO, "amd64"), (FOO, "arm64"), (BAR, "amd64"), (ASIDE, "amd64")]
 
 
@@ -45,6 +43,15 @@ class CutOff(Store):
         self._step()
         return super().run_scripts(*words)
 
+    def cancel(self, steps: int, **chosen: str) -> bool:
+        """Cancel r1; returns whether that was cut off after these steps."""
+        self.steps = steps
+        try:
+            cancel(RunHandle(self, "r1"), by="me@here", **chosen)
+        except KeyboardInterrupt:
+            return True
+        return False
+
     def _step(self) -> None:
         if not self.steps:
             raise KeyboardInterrupt
@@ -60,25 +67,25 @@ def cut_off(redis_url: str) -> Iterator[CutOff]:
 
 
 @pytest.fixture
-def made(store: Store) -> None:
+def made(farm: Farm) -> Farm:
     """r1, stored and not started: foo for two architectures, bar after it, and another beside them."""
     works = (work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,)), work(ASIDE, "amd64"))
-    runs.create_run(store, run_of(*works))
+    runs.create_run(farm.store, run_of(*works))
+    return farm
 
 
 @pytest.fixture
-def sent(queues: Queues, r1: RunHandle, made: None) -> None:
+def sent(made: Farm) -> Farm:
     """r1, started."""
-    del made
     for package in (FOO, ASIDE):
-        assert coordinator.start_package(queues.app, r1, read_work(r1.package(package)))
+        assert made.start(made.r1.package(package))
+    return made
 
 
-def reconcile_all(store: Store, queues: Queues) -> None:
+def reconcile_all(farm: Farm) -> None:
     """Reconcile until there is nothing left to do."""
     for _ in range(4):
-        let_time_pass(store, "r1")
-        reconcile(queues.app, store, keep=600.0)
+        farm.reconcile()
 
 
 def job_states(run: RunHandle, *packages: str) -> set[JobState]:
@@ -90,126 +97,87 @@ def package_states(run: RunHandle) -> dict[str, str]:
     return {name: str(one.state) for name, one in read_run(run).packages.items()}
 
 
-def all_of_it(state: PackageState) -> dict[str, str]:
-    return dict.fromkeys((FOO, BAR, ASIDE), str(state))
-
-
-@pytest.mark.usefixtures("sent")
-def test_cancel_returns_everything_that_it_cancelled(r1: RunHandle) -> None:
-    done = cancel(r1, by="me@here")
+def test_cancel_returns_everything_that_it_cancelled(sent: Farm) -> None:
+    done = cancel(sent.r1, by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR, ASIDE], JOBS)
-    assert (package_states(r1), job_states(r1)) == (
-        all_of_it(PackageState.CANCELLED),
-        {JobState.CANCELLED},
-    )
-    again = cancel(r1, by="me@here")
+    assert (package_states(sent.r1), job_states(sent.r1)) == (ALL_CANCELLED, {JobState.CANCELLED})
+    again = cancel(sent.r1, by="me@here")
     assert (again.packages, again.jobs) == ((), ())
 
 
-@pytest.mark.usefixtures("sent")
-def test_cancel_of_a_package_returns_its_dependents_too(r1: RunHandle) -> None:
-    done = cancel(r1, package="foo", by="me@here")
+def test_cancel_of_a_package_returns_its_dependents_too(sent: Farm) -> None:
+    done = cancel(sent.r1, package="foo", by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR], JOBS[:3])
-    assert package_states(r1) == {FOO: "cancelled", BAR: "cancelled", ASIDE: "building"}
+    assert package_states(sent.r1) == {FOO: "cancelled", BAR: "cancelled", ASIDE: "building"}
 
 
-@pytest.mark.usefixtures("sent")
 @pytest.mark.parametrize("steps", range(3))
-def test_a_cancel_that_was_cut_off_is_finished_by_another(r1: RunHandle, cut_off: CutOff, steps: int) -> None:
-    cut_off.steps = steps
-    try:
-        cancel(RunHandle(cut_off, "r1"), by="me@here")
-    except KeyboardInterrupt:
-        cancel(r1, by="me@here")
-    assert (package_states(r1), job_states(r1)) == (
-        all_of_it(PackageState.CANCELLED),
-        {JobState.CANCELLED},
-    )
+def test_a_cancel_that_was_cut_off_is_finished_by_another(sent: Farm, cut_off: CutOff, steps: int) -> None:
+    if cut_off.cancel(steps):
+        cancel(sent.r1, by="me@here")
+    assert (package_states(sent.r1), job_states(sent.r1)) == (ALL_CANCELLED, {JobState.CANCELLED})
 
 
-@pytest.mark.usefixtures("sent")
 @pytest.mark.parametrize("steps", range(1, 10))
 def test_a_cancel_of_a_package_that_was_cut_off_is_finished_by_the_reconciler(
-    store: Store, queues: Queues, r1: RunHandle, cut_off: CutOff, steps: int
+    sent: Farm, cut_off: CutOff, steps: int
 ) -> None:
-    cut_off.steps = steps
-    try:
-        cancel(RunHandle(cut_off, "r1"), package="foo", by="me@here")
-    except KeyboardInterrupt:
-        reconcile_all(store, queues)
-    assert package_states(r1) == {FOO: "cancelled", BAR: "cancelled", ASIDE: "building"}
-    assert job_states(r1, FOO, BAR) == {JobState.CANCELLED}
+    if cut_off.cancel(steps, package="foo"):
+        reconcile_all(sent)
+    assert package_states(sent.r1) == {FOO: "cancelled", BAR: "cancelled", ASIDE: "building"}
+    assert job_states(sent.r1, FOO, BAR) == {JobState.CANCELLED}
 
 
-@pytest.mark.usefixtures("sent")
 def test_a_cancel_that_was_cut_off_after_its_first_step_leaves_nothing_in_progress(
-    store: Store, queues: Queues, r1: RunHandle, cut_off: CutOff
+    sent: Farm, cut_off: CutOff
 ) -> None:
-    cut_off.steps = 1
-    with pytest.raises(KeyboardInterrupt):
-        cancel(RunHandle(cut_off, "r1"), by="me@here")
-    assert job_states(r1) == {JobState.CANCELLED}
-    reconcile_all(store, queues)
-    record = read_run(r1)
-    assert (record.state, package_states(r1)) == (RunState.CANCELLED, all_of_it(PackageState.CANCELLED))
-    assert f"{FOO} amd64: cancelled by me@here" in record.packages[FOO].why
-    assert read_overdue(store, grace=0)[1] == []
+    assert cut_off.cancel(1)
+    assert job_states(sent.r1) == {JobState.CANCELLED}
+    reconcile_all(sent)
+    record = read_run(sent.r1)
+    assert (record.state, package_states(sent.r1)) == (RunState.CANCELLED, ALL_CANCELLED)
+    assert f"{FOO} amd64: cancelled by me@here" in str(record.packages[FOO].error)
+    assert read_overdue(sent.store, grace=0)[1] == []
 
 
-@pytest.mark.usefixtures("made")
 def test_a_job_that_was_cancelled_before_its_package_started_is_never_sent(
-    store: Store, queues: Queues, r1: RunHandle, cut_off: CutOff
+    made: Farm, cut_off: CutOff
 ) -> None:
-    cut_off.steps = 1
-    with pytest.raises(KeyboardInterrupt):
-        cancel(RunHandle(cut_off, "r1"), by="me@here")
-    reconcile_all(store, queues)
-    assert queues.arches("amd64", "arm64") == []
-    assert package_states(r1) == all_of_it(PackageState.CANCELLED)
+    assert cut_off.cancel(1)
+    reconcile_all(made)
+    assert made.arches("amd64", "arm64") == []
+    assert package_states(made.r1) == ALL_CANCELLED
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_running_job_of_a_package_that_has_ended_can_be_cancelled(
-    foo: PackageHandle, r1: RunHandle
-) -> None:
-    end_packages(r1, {foo: BuildFailedError("make failed")})
-    done = cancel(r1, package="foo", by="me@here")
+def test_a_running_job_of_a_package_that_has_ended_can_be_cancelled(sent: Farm) -> None:
+    end_packages(sent.r1, {sent.foo: BuildFailedError("make failed")})
+    done = cancel(sent.r1, package="foo", by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([], JOBS[:3])
-    assert job_states(r1, FOO) == {JobState.CANCELLED}
+    assert job_states(sent.r1, FOO) == {JobState.CANCELLED}
 
 
-@pytest.mark.usefixtures("sent")
 @pytest.mark.parametrize("steps", range(1, 9))
 def test_a_failure_before_the_cancel_remains_the_reason_cut_off_or_not(
-    store: Store, queues: Queues, foo: PackageHandle, r1: RunHandle, cut_off: CutOff, steps: int
+    sent: Farm, cut_off: CutOff, steps: int
 ) -> None:
-    assert move_job(foo.job("amd64"), JobState.FAILED, JobPatch(error=BuildFailedError("make failed")))
-    cut_off.steps = steps
-    try:
-        cancel(RunHandle(cut_off, "r1"), by="me@here")
-    except KeyboardInterrupt:
-        reconcile_all(store, queues)
-    assert package_states(r1) == {FOO: "failed", BAR: "failed", ASIDE: "cancelled"}
-    assert read_run(r1).packages[FOO].why == "make failed; arm64 cancelled too"
+    assert move_job(sent.job, JobState.FAILED, Patch(error=BuildFailedError("make failed")))
+    if cut_off.cancel(steps):
+        reconcile_all(sent)
+    assert package_states(sent.r1) == {FOO: "failed", BAR: "failed", ASIDE: "cancelled"}
+    assert str(read_run(sent.r1).packages[FOO].error) == "make failed; arm64 cancelled too"
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_job_that_was_built_stays_built_when_its_package_is_cancelled(
-    foo: PackageHandle, r1: RunHandle
-) -> None:
-    drive_job(foo.job("amd64"), JobState.BUILT, JobPatch(image=image("amd64")))
-    done = cancel(r1, package="foo", by="me@here")
+def test_a_job_that_was_built_stays_built_when_its_package_is_cancelled(sent: Farm) -> None:
+    drive_job(sent.job, JobState.BUILT, Patch(image=image("amd64")))
+    done = cancel(sent.r1, package="foo", by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR], JOBS[1:3])
-    assert read_run(r1).packages[FOO].jobs["amd64"].state is JobState.BUILT
+    assert read_run(sent.r1).packages[FOO].jobs["amd64"].state is JobState.BUILT
 
 
-@pytest.mark.usefixtures("sent")
 def test_a_cancel_of_an_architecture_that_was_cut_off_is_finished_by_another(
-    r1: RunHandle, cut_off: CutOff
+    sent: Farm, cut_off: CutOff
 ) -> None:
-    cut_off.steps = 1
-    with pytest.raises(KeyboardInterrupt):
-        cancel(RunHandle(cut_off, "r1"), package="aside", arch="amd64", by="me@here")
-    done = cancel(r1, package="aside", arch="amd64", by="me@here")
+    assert cut_off.cancel(1, package="aside", arch="amd64")
+    done = cancel(sent.r1, package="aside", arch="amd64", by="me@here")
     assert (done.packages, done.jobs) == ((ASIDE,), ())
-    assert package_states(r1)[FOO] == "building"
+    assert package_states(sent.r1)[FOO] == "building"

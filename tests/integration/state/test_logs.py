@@ -13,7 +13,7 @@ from farm.model import JobState
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.logs import MAX_LINES, LogWriter, follow_log, log_key, read_log
-from farm.state.record_patches import JobPatch
+from farm.state.records import Patch
 from farm.state.run_handles import JobHandle, RunHandle
 from farm.state.store import Store
 from farm.state.transitions import move_job
@@ -24,7 +24,6 @@ from tests.support.values import run_of, work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.state.run_handles import PackageHandle
 
 FIRST, SECOND = "1 a@test", "2 b@test"
 """Tokens of two holders of the job, one after the other."""
@@ -37,14 +36,14 @@ def run(store: Store) -> None:
 
 
 @pytest.fixture
-def job(foo: PackageHandle) -> JobHandle:
+def job(store: Store) -> JobHandle:
     """The job whose log it is."""
-    return foo.job("amd64")
+    return RunHandle(store, "r1").package("linuxkit/foo").job("amd64")
 
 
 def take(job: JobHandle, token: str = FIRST, *, keep: float = 600) -> LogWriter:
     """Lease the job; returns the holder's writer."""
-    assert move_job(job, JobState.LEASED, JobPatch(token=token))
+    assert move_job(job, JobState.LEASED, Patch(token=token))
     return LogWriter(job, token=token, keep=keep)
 
 
@@ -117,7 +116,7 @@ def test_a_holder_that_lost_the_job_adds_no_line_and_no_end(
 def test_the_log_of_a_job_that_went_back_to_its_queue_accepts_no_line_of_its_former_holder(
     job: JobHandle, writer: LogWriter
 ) -> None:
-    drive_job(job, JobState.QUEUED, JobPatch(token=""))
+    drive_job(job, JobState.QUEUED, Patch(token=""))
     writer.write("too late")
     writer.close()
     assert read_log(job) == []
@@ -215,7 +214,7 @@ def test_a_redis_that_does_not_answer_delays_no_line_and_the_end_only_briefly(
     store.close()
 
 
-def test_each_job_of_a_run_has_its_own_log(foo: PackageHandle, job: JobHandle, writer: LogWriter) -> None:
+def test_each_job_of_a_run_has_its_own_log(job: JobHandle, writer: LogWriter) -> None:
     writer.write("amd64's")
     wait_until(lambda: read_log(job) == ["amd64's"])
-    assert read_log(foo.job("arm64")) == []
+    assert read_log(job.package.job("arm64")) == []

@@ -12,18 +12,18 @@ from farm.errors import BuildFailedError, StateError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.scheduling import coordinator, dispatch
 from farm.scheduling.celery_app import make_app
-from farm.scheduling.loss_limits import MAX_LOST, MAX_RESENT
 from farm.scheduling.reconciler import keep_reconciling, reconcile
+from farm.scheduling.requeue import MAX_LOST, MAX_RESENT
 from farm.settings import Secret, Settings
 from farm.state import leases, runs
 from farm.state.overdue import read_overdue
-from farm.state.record_patches import JobPatch, PackagePatch
-from farm.state.run_reader import read_jobs, read_package, read_run, read_work
+from farm.state.records import Patch
+from farm.state.runs import read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
 from lab.process import free_port
-from tests.integration.state.conftest import Queues, let_time_pass
-from tests.integration.state.steps import drive_job, drive_package
+from tests.integration.state.conftest import Farm, let_time_pass
+from tests.integration.state.steps import begin, begin_and_die, drive_job, drive_package
 from tests.support.farm_command import wait_until
 from tests.support.proxy.tcp import proxy
 from tests.support.proxy.tripwire import Hold, containing
@@ -34,444 +34,349 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from farm.state.records import JobRecord
-    from farm.state.run_handles import PackageHandle, RunHandle
+    from farm.state.run_handles import PackageHandle
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
 BOTH = [f"{FOO} amd64", f"{FOO} arm64"]
-KEEP = 600.0
 
 
 @pytest.fixture
-def made(store: Store) -> None:
+def made(farm: Farm) -> Farm:
     """r1, stored and not started: foo for two architectures, bar after it."""
-    runs.create_run(store, run_of(work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,))))
+    runs.create_run(farm.store, run_of(work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,))))
+    return farm
 
 
 @pytest.fixture
-def sent(queues: Queues, foo: PackageHandle, made: None) -> None:
+def sent(made: Farm) -> Farm:
     """r1, started."""
-    del made
-    assert coordinator.start_package(queues.app, foo.run, read_work(foo))
-
-
-def reconcile_after(
-    store: Store,
-    queues: Queues,
-    *,
-    after: float = 60.0,
-    steady: bool = True,
-    reported: set[str] | None = None,
-) -> int:
-    """Reconcile once, after a time without any change; returns the number of steps that were taken."""
-    let_time_pass(store, "r1", after)
-    return reconcile(queues.app, store, keep=KEEP, steady=steady, reported=reported)
-
-
-def record(package: PackageHandle, arch: str = "amd64") -> JobRecord:
-    return read_jobs(package, [arch])[0]
+    assert made.start(made.foo)
+    return made
 
 
 def state(package: PackageHandle) -> PackageState:
     return read_package(package).state
 
 
-def build_all(foo: PackageHandle) -> None:
+def build_all(farm: Farm) -> None:
     """Both of foo's jobs succeed."""
     for arch in ("amd64", "arm64"):
-        drive_job(foo.job(arch), JobState.BUILT, JobPatch(image=image(arch)))
+        drive_job(farm.foo.job(arch), JobState.BUILT, Patch(image=image(arch)))
 
 
-def begin(foo: PackageHandle) -> leases.Lease:
-    """A worker accepts foo's job for amd64."""
-    lease = leases.take(foo.store, leases.job_lease(job()), duration=60, holder="r1 w1")
-    patch = JobPatch(token=lease.token, lease=lease.name, worker="w1")
-    drive_job(foo.job("amd64"), JobState.BUILDING, patch)
-    return lease
+def test_a_submission_sends_each_job_to_its_queue_once_and_nothing_that_has_to_wait(farm: Farm) -> None:
+    farm.submit(work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,)))
+    assert farm.arches("amd64", "arm64", "s390x") == BOTH
+    assert farm.indexes() == []
+    assert (state(farm.foo), state(farm.bar)) == (PackageState.BUILDING, PackageState.WAITING)
 
 
-def test_a_submission_sends_each_job_to_its_queue_once_and_nothing_that_has_to_wait(
-    store: Store, queues: Queues, foo: PackageHandle, bar: PackageHandle
-) -> None:
-    coordinator.submit_run(
-        queues.app, store, run_of(work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,)))
-    )
-    assert queues.arches("amd64", "arm64", "s390x") == BOTH
-    assert queues.indexes() == []
-    assert (state(foo), state(bar)) == (PackageState.BUILDING, PackageState.WAITING)
-
-
-@pytest.mark.usefixtures("sent")
-def test_a_submitter_subscribes_to_no_results(store: Store) -> None:
+def test_a_submitter_subscribes_to_no_results(sent: Farm) -> None:
     """A subscription is ended when Python collects garbage, and with Redis away that takes an hour."""
-    assert store.text.pubsub_channels("*celery-task-meta*") == []
+    assert sent.store.text.pubsub_channels("*celery-task-meta*") == []
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_package_is_started_once(queues: Queues, foo: PackageHandle) -> None:
-    assert not coordinator.start_package(queues.app, foo.run, read_work(foo))
-    assert queues.arches("amd64", "arm64") == BOTH
+def test_a_package_is_started_once(sent: Farm) -> None:
+    assert not sent.start(sent.foo)
+    assert sent.arches("amd64", "arm64") == BOTH
 
 
-def test_a_package_with_nothing_to_build_is_published_at_once(store: Store, queues: Queues) -> None:
+def test_a_package_with_nothing_to_build_is_published_at_once(farm: Farm) -> None:
     existing = work(FOO, arches=("amd64",), existing=(image("amd64"),))
-    coordinator.submit_run(queues.app, store, run_of(existing))
-    assert queues.indexes() == [FOO]
+    farm.submit(existing)
+    assert farm.indexes() == [FOO]
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_job_that_waits_in_its_queue_is_left_there(store: Store, queues: Queues) -> None:
-    assert reconcile_after(store, queues) == 0
-    assert queues.arches("amd64", "arm64") == BOTH
+def test_a_job_that_waits_in_its_queue_is_left_there(sent: Farm) -> None:
+    assert sent.reconcile() == 0
+    assert sent.arches("amd64", "arm64") == BOTH
 
 
-@pytest.mark.usefixtures("made")
-def test_a_coordinator_that_died_before_it_started_anything_is_replaced(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    assert reconcile_after(store, queues) == 1
-    assert queues.arches("amd64", "arm64") == BOTH
-    assert state(foo) is PackageState.BUILDING
+def test_a_coordinator_that_died_before_it_started_anything_is_replaced(made: Farm) -> None:
+    assert made.reconcile() == 1
+    assert made.arches("amd64", "arm64") == BOTH
+    assert state(made.foo) is PackageState.BUILDING
 
 
-@pytest.mark.usefixtures("made")
-def test_a_coordinator_that_is_alive_is_given_time(store: Store, queues: Queues) -> None:
-    assert reconcile(queues.app, store, keep=KEEP) == 0
-    assert queues.arches("amd64", "arm64") == []
+def test_a_coordinator_that_is_alive_is_given_time(made: Farm) -> None:
+    assert made.reconcile(after=0) == 0
+    assert made.arches("amd64", "arm64") == []
 
 
-@pytest.mark.usefixtures("made")
-def test_a_coordinator_that_died_before_its_messages_were_sent_is_replaced(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    move_package(foo, PackageState.BUILDING)
-    coordinator.queue_job(foo.job("amd64"), expected_states=[JobState.WAITING])
-    wait_for_all = [reconcile_after(store, queues) for _ in range(2)]
+def test_a_coordinator_that_died_before_its_messages_were_sent_is_replaced(made: Farm) -> None:
+    move_package(made.foo, PackageState.BUILDING)
+    coordinator.queue_job(made.job, expected_states=[JobState.WAITING])
+    wait_for_all = [made.reconcile() for _ in range(2)]
     assert sum(wait_for_all) >= 1
-    assert sorted(queues.arches("amd64", "arm64")) == BOTH
+    assert sorted(made.arches("amd64", "arm64")) == BOTH
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_message_that_was_lost_is_sent_again_once(store: Store, queues: Queues, foo: PackageHandle) -> None:
-    assert queues.arches("amd64") == BOTH[:1]
-    assert reconcile_after(store, queues) == 1
-    assert reconcile_after(store, queues) == 0
-    assert queues.arches("amd64", "arm64") == BOTH
-    assert record(foo).lost == 0
+def test_a_message_that_was_lost_is_sent_again_once(sent: Farm) -> None:
+    assert sent.arches("amd64") == BOTH[:1]
+    assert sent.reconcile() == 1
+    assert sent.reconcile() == 0
+    assert sent.arches("amd64", "arm64") == BOTH
+    assert sent.record.lost == 0
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_message_in_transit_is_given_time(store: Store, queues: Queues) -> None:
-    queues.arches("amd64")
-    assert reconcile(queues.app, store, keep=KEEP) == 0
-    assert reconcile_after(store, queues, after=2.5) == 0
+def test_a_message_in_transit_is_given_time(sent: Farm) -> None:
+    sent.arches("amd64")
+    assert sent.reconcile(after=0) == 0
+    assert sent.reconcile(after=2.5) == 0
 
 
-@pytest.mark.usefixtures("sent")
-def test_foreign_messages_do_not_prevent_reconciliation(store: Store, queues: Queues) -> None:
-    queues.take("build.amd64")
-    queues.take("build.arm64")
-    queues.app.send_task("somebody.elses", args=[1], queue="build.amd64")
-    assert reconcile_after(store, queues) == 1
-    assert queues.arches("arm64") == BOTH[1:]
+def test_foreign_messages_do_not_prevent_reconciliation(sent: Farm) -> None:
+    sent.take("build.amd64")
+    sent.take("build.arm64")
+    sent.app.send_task("somebody.elses", args=[1], queue="build.amd64")
+    assert sent.reconcile() == 1
+    assert sent.arches("arm64") == BOTH[1:]
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_job_whose_holder_is_alive_is_left_alone_however_long_it_takes(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    queues.arches("amd64", "arm64")
-    lease = begin(foo)
-    drive_job(foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
-    assert reconcile_after(store, queues, after=10_000) == 0
-    assert leases.renew(store, lease)
-    assert record(foo).state is JobState.BUILDING
+def test_a_job_whose_holder_is_alive_is_left_alone_however_long_it_takes(sent: Farm) -> None:
+    sent.arches("amd64", "arm64")
+    lease = begin(sent.job)
+    drive_job(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    assert sent.reconcile(after=10_000) == 0
+    assert leases.renew(sent.store, lease)
+    assert sent.record.state is JobState.BUILDING
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_job_whose_worker_died_is_sent_again_once(store: Store, queues: Queues, foo: PackageHandle) -> None:
-    queues.arches("amd64")
-    leases.release(store, begin(foo))
-    assert reconcile_after(store, queues) == 1
-    assert reconcile_after(store, queues) == 0
-    assert queues.arches("amd64") == BOTH[:1]
-    assert (record(foo).state, record(foo).lost) == (JobState.QUEUED, 1)
+def test_a_job_whose_worker_died_is_sent_again_once(sent: Farm) -> None:
+    sent.arches("amd64")
+    begin_and_die(sent.job)
+    assert sent.reconcile() == 1
+    assert sent.reconcile() == 0
+    assert sent.arches("amd64") == BOTH[:1]
+    assert (sent.record.state, sent.record.lost) == (JobState.QUEUED, 1)
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_lost_worker_that_returns_records_nothing(store: Store, queues: Queues, foo: PackageHandle) -> None:
-    lease = begin(foo)
-    leases.release(store, lease)
-    reconcile_after(store, queues)
-    late = move_job(
-        foo.job("amd64"), JobState.BUILT, JobPatch(image=image("amd64")), expected_token=lease.token
-    )
+def test_a_lost_worker_that_returns_records_nothing(sent: Farm) -> None:
+    lease = begin(sent.job)
+    leases.release(sent.store, lease)
+    sent.reconcile()
+    late = move_job(sent.job, JobState.BUILT, Patch(image=image("amd64")), expected_token=lease.token)
     assert late is None
 
 
-@pytest.mark.usefixtures("sent")
-def test_leases_that_expired_while_redis_was_away_mean_no_lost_worker(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    queues.arches("amd64")
-    leases.release(store, begin(foo))
-    assert reconcile_after(store, queues, steady=False) == 0
-    assert record(foo).state is JobState.BUILDING
+def test_leases_that_expired_while_redis_was_away_mean_no_lost_worker(sent: Farm) -> None:
+    sent.arches("amd64")
+    begin_and_die(sent.job)
+    assert sent.reconcile(steady=False) == 0
+    assert sent.record.state is JobState.BUILDING
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_job_with_which_one_worker_after_another_is_lost_is_given_up(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
+def test_a_job_with_which_one_worker_after_another_is_lost_is_given_up(sent: Farm) -> None:
     for _ in range(MAX_LOST):
-        leases.release(store, begin(foo))
-        assert reconcile_after(store, queues) == 1
-        assert record(foo).state is JobState.QUEUED
-    queues.arches("amd64")
-    leases.release(store, begin(foo))
-    assert reconcile_after(store, queues) >= 1
-    assert record(foo).state is JobState.FAILED
-    assert "linuxkit/foo amd64" in record(foo).why
-    assert "workers were lost while they worked on it" in record(foo).why
-    assert queues.arches("amd64") == []
+        begin_and_die(sent.job)
+        assert sent.reconcile() == 1
+        assert sent.record.state is JobState.QUEUED
+    sent.arches("amd64")
+    begin_and_die(sent.job)
+    assert sent.reconcile() >= 1
+    assert sent.record.state is JobState.FAILED
+    assert "linuxkit/foo amd64" in str(sent.record.error)
+    assert "workers were lost while they worked on it" in str(sent.record.error)
+    assert sent.arches("amd64") == []
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_message_that_no_worker_accepts_is_sent_again_after_growing_pauses_and_given_up(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
+def test_a_message_that_no_worker_accepts_is_sent_again_after_growing_pauses_and_given_up(sent: Farm) -> None:
     for resent in range(MAX_RESENT):
-        assert queues.arches("amd64") == BOTH[:1]
+        assert sent.arches("amd64") == BOTH[:1]
         # The pause after each time is twice as long.
         pause = 3 * 2**resent
-        assert reconcile_after(store, queues, after=pause - 1) == 0
-        assert reconcile_after(store, queues, after=2) == 1
-    assert queues.arches("amd64") == BOTH[:1]
-    reconcile_after(store, queues, after=1000)
-    assert record(foo).state is JobState.FAILED
-    assert "linuxkit/foo amd64: dispatched 9 times, no worker accepted it" in record(foo).why
-    assert queues.arches("amd64") == []
+        assert sent.reconcile(after=pause - 1) == 0
+        assert sent.reconcile(after=2) == 1
+    assert sent.arches("amd64") == BOTH[:1]
+    sent.reconcile(after=1000)
+    assert sent.record.state is JobState.FAILED
+    assert "linuxkit/foo amd64: dispatched 9 times, no worker accepted it" in str(sent.record.error)
+    assert sent.arches("amd64") == []
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_message_that_was_accepted_may_be_lost_as_often_again(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    queues.arches("amd64")
-    reconcile_after(store, queues)
-    assert record(foo).resent == 1
-    begin(foo)
-    assert record(foo).resent == 0
+def test_a_message_that_was_accepted_may_be_lost_as_often_again(sent: Farm) -> None:
+    sent.arches("amd64")
+    sent.reconcile()
+    assert sent.record.resent == 1
+    begin(sent.job)
+    assert sent.record.resent == 0
 
 
-@pytest.mark.usefixtures("sent")
-def test_an_index_that_no_publisher_accepts_is_given_up(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    build_all(foo)
+def test_an_index_that_no_publisher_accepts_is_given_up(sent: Farm) -> None:
+    build_all(sent)
     for _ in range(MAX_RESENT):
-        reconcile_after(store, queues, after=1000)
-        assert queues.indexes() == [FOO]
-    reconcile_after(store, queues, after=1000)
-    assert "dispatched 9 times, no publisher accepted it" in read_package(foo).why
+        sent.reconcile(after=1000)
+        assert sent.indexes() == [FOO]
+    sent.reconcile(after=1000)
+    assert "dispatched 9 times, no publisher accepted it" in str(read_package(sent.foo).error)
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_job_that_waits_for_a_holder_that_died_is_sent_again(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    queues.arches("amd64")
-    lease = leases.take(store, leases.job_lease(job()), duration=60, holder="r0 w")
-    move_job(foo.job("amd64"), JobState.QUEUED, JobPatch(waiting_for="r0 w", lease=lease.name))
-    assert reconcile_after(store, queues) == 0
-    leases.release(store, lease)
-    assert reconcile_after(store, queues) == 1
-    assert queues.arches("amd64") == BOTH[:1]
+def test_a_job_that_waits_for_a_holder_that_died_is_sent_again(sent: Farm) -> None:
+    sent.arches("amd64")
+    lease = leases.take(sent.store, leases.job_lease(job()), duration=60, holder="r0 w")
+    move_job(sent.job, JobState.QUEUED, Patch(waiting_for="r0 w", lease=lease.name))
+    assert sent.reconcile() == 0
+    leases.release(sent.store, lease)
+    assert sent.reconcile() == 1
+    assert sent.arches("amd64") == BOTH[:1]
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_callback_that_was_lost_is_sent_again_once_with_every_image(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    build_all(foo)
-    assert reconcile_after(store, queues) == 1
-    assert reconcile_after(store, queues) == 0
-    (message,) = queues.take("publish")
+def test_a_callback_that_was_lost_is_sent_again_once_with_every_image(sent: Farm) -> None:
+    build_all(sent)
+    assert sent.reconcile() == 1
+    assert sent.reconcile() == 0
+    (message,) = sent.take("publish")
     assert message["kwargs"] == {"run": "r1", "package": FOO}
     assert message["args"] == [[image("amd64").to_json(), image("arm64").to_json()]]
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_callback_is_not_sent_while_a_job_is_in_progress(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    drive_job(foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
-    begin(foo)
-    reconcile_after(store, queues)
-    assert queues.indexes() == []
+def test_a_callback_is_not_sent_while_a_job_is_in_progress(sent: Farm) -> None:
+    drive_job(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    begin(sent.job)
+    sent.reconcile()
+    assert sent.indexes() == []
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(
-    store: Store, queues: Queues, foo: PackageHandle, bar: PackageHandle, r1: RunHandle
-) -> None:
-    drive_job(foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
-    move_job(foo.job("amd64"), JobState.FAILED, JobPatch(error=BuildFailedError("make failed")))
-    assert reconcile_after(store, queues) >= 1
-    assert (state(foo), state(bar)) == (PackageState.FAILED, PackageState.FAILED)
-    ended = read_run(r1)
+def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(sent: Farm) -> None:
+    drive_job(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    move_job(sent.job, JobState.FAILED, Patch(error=BuildFailedError("make failed")))
+    assert sent.reconcile() >= 1
+    assert (state(sent.foo), state(sent.bar)) == (PackageState.FAILED, PackageState.FAILED)
+    ended = read_run(sent.r1)
     assert ended.state is RunState.FAILED
-    assert "make failed" in ended.packages[FOO].why
-    assert FOO in ended.packages[BAR].why
-    assert queues.indexes() == []
+    assert "make failed" in str(ended.packages[FOO].error)
+    assert FOO in str(ended.packages[BAR].error)
+    assert sent.indexes() == []
 
 
-@pytest.mark.usefixtures("sent")
-def test_an_index_whose_publisher_died_is_sent_again_and_given_up(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    build_all(foo)
+def test_an_index_whose_publisher_died_is_sent_again_and_given_up(sent: Farm) -> None:
+    build_all(sent)
     for times in range(MAX_LOST + 1):
-        move_package(foo, PackageState.PUBLISHING, PackagePatch(token=f"t{times}", lease="index of foo"))
-        assert reconcile_after(store, queues) >= 1
-        assert queues.indexes() == ([FOO] if times < MAX_LOST else [])
-    assert state(foo) is PackageState.FAILED
-    assert "publishers were lost while they worked on it" in read_package(foo).why
+        move_package(sent.foo, PackageState.PUBLISHING, Patch(token=f"t{times}", lease="index of foo"))
+        assert sent.reconcile() >= 1
+        assert sent.indexes() == ([FOO] if times < MAX_LOST else [])
+    assert state(sent.foo) is PackageState.FAILED
+    assert "publishers were lost while they worked on it" in str(read_package(sent.foo).error)
 
 
-@pytest.mark.usefixtures("sent")
-def test_dependents_are_started_although_the_publisher_died_before(
-    store: Store, queues: Queues, foo: PackageHandle
-) -> None:
-    queues.arches("amd64", "arm64")
-    build_all(foo)
-    drive_package(foo, PackageState.SIGNED, PackagePatch(index=descriptor("index", None)))
-    assert reconcile_after(store, queues) == 1
-    assert queues.arches("amd64") == [f"{BAR} amd64"]
-    assert reconcile_after(store, queues, after=0) == 0
+def test_dependents_are_started_although_the_publisher_died_before(sent: Farm) -> None:
+    sent.arches("amd64", "arm64")
+    build_all(sent)
+    drive_package(sent.foo, PackageState.SIGNED, Patch(index=descriptor("index", None)))
+    assert sent.reconcile() == 1
+    assert sent.arches("amd64") == [f"{BAR} amd64"]
+    assert sent.reconcile(after=0) == 0
 
 
-def test_a_package_with_two_dependencies_waits_for_both(
-    store: Store, queues: Queues, foo: PackageHandle, bar: PackageHandle
-) -> None:
+def test_a_package_with_two_dependencies_waits_for_both(farm: Farm) -> None:
     works = (work(FOO, "amd64"), work(BAR, "amd64"), work("linuxkit/top", "arm64", needs=(FOO, BAR)))
-    coordinator.submit_run(queues.app, store, run_of(*works))
-    drive_package(foo, PackageState.PUBLISHED)
-    assert coordinator.start_dependents(queues.app, foo) == []
-    drive_package(bar, PackageState.SIGNED)
-    assert coordinator.start_dependents(queues.app, bar) == ["linuxkit/top"]
-    assert coordinator.start_dependents(queues.app, bar) == []
-    assert queues.arches("arm64") == ["linuxkit/top arm64"]
+    farm.submit(*works)
+    drive_package(farm.foo, PackageState.PUBLISHED)
+    assert coordinator.start_dependents(farm.app, farm.foo) == []
+    drive_package(farm.bar, PackageState.SIGNED)
+    assert coordinator.start_dependents(farm.app, farm.bar) == ["linuxkit/top"]
+    assert coordinator.start_dependents(farm.app, farm.bar) == []
+    assert farm.arches("arm64") == ["linuxkit/top arm64"]
 
 
-@pytest.mark.usefixtures("sent")
-def test_a_run_that_has_ended_is_kept_for_a_time_and_then_forgotten(
-    store: Store, queues: Queues, foo: PackageHandle, bar: PackageHandle, r1: RunHandle
-) -> None:
-    for package in (foo, bar):
+def test_a_run_that_has_ended_is_kept_for_a_time_and_then_forgotten(sent: Farm) -> None:
+    for package in (sent.foo, sent.bar):
         drive_package(package, PackageState.SIGNED)
-        coordinator.start_dependents(queues.app, package)
-    reconcile(queues.app, store, keep=1.0)
-    assert read_run(r1).state is RunState.DONE
-    assert read_overdue(store, grace=0)[1] == []
+        coordinator.start_dependents(sent.app, package)
+    reconcile(sent.app, sent.store, keep=1.0)
+    assert read_run(sent.r1).state is RunState.DONE
+    assert read_overdue(sent.store, grace=0)[1] == []
 
     def gone() -> bool:
         try:
-            read_run(r1)
+            read_run(sent.r1)
         except StateError:
             return True
         return False
 
     wait_until(gone)
-    assert runs.list_runs(store) == []
+    assert runs.list_runs(sent.store) == []
 
 
-def test_only_a_title_is_shown_of_the_arguments_also_when_a_task_is_sent_again(queues: Queues) -> None:
-    sent = dispatch.build_signature(queues.app, job())
+def test_only_a_title_is_shown_of_the_arguments_also_when_a_task_is_sent_again(farm: Farm) -> None:
+    sent = dispatch.build_signature(farm.app, job())
     sent.apply_async()
     # The signature that a running task makes of itself lacks it.
     del sent.options["kwargsrepr"]
-    dispatch.send_again(queues.app, json.dumps(sent))
-    assert [message["shown"] for message in queues.take("build.amd64")] == [job().title] * 2
+    dispatch.send_again(farm.app, json.dumps(sent))
+    assert [message["shown"] for message in farm.take("build.amd64")] == [job().title] * 2
 
 
-def test_a_run_whose_storing_lost_its_answer_is_not_stored_twice(
-    redis_url: str, store: Store, queues: Queues, foo: PackageHandle
-) -> None:
+def test_a_run_whose_storing_lost_its_answer_is_not_stored_twice(farm: Farm, redis_url: str) -> None:
     with proxy(redis_url) as proxied:
         far = Store(Secret(proxied.in_place_of(redis_url)))
         loss = proxied.trip(containing("open-runs"), Hold.AFTER, drop=True)
         runs.create_run(far, run_of(work(FOO, "amd64")))
         far.close()
         assert loss.hits == 1
-    assert state(foo) is PackageState.WAITING
-    assert reconcile_after(store, queues) == 1
-    assert len(store.text.zrange("farm:open-runs", 0, -1)) == 1
+    assert state(farm.foo) is PackageState.WAITING
+    assert farm.reconcile() == 1
+    assert len(farm.store.text.zrange("farm:open-runs", 0, -1)) == 1
 
 
-def test_a_run_that_could_not_be_stored_is_an_error(r1: RunHandle, redis_url: str) -> None:
+def test_a_run_that_could_not_be_stored_is_an_error(farm: Farm, redis_url: str) -> None:
     with proxy(redis_url) as proxied:
         far = Store(Secret(proxied.in_place_of(redis_url)))
         proxied.trip(containing("open-runs"), drop=True)
         with pytest.raises(StateUnavailableError, match="became unavailable while the run was stored"):
             runs.create_run(far, run_of(work(FOO, "amd64")))
         far.close()
-    assert not runs.is_known(r1)
+    assert not runs.is_known(farm.r1)
 
 
-@pytest.mark.usefixtures("made")
-def test_a_run_that_is_open_is_never_forgotten(store: Store, queues: Queues) -> None:
-    reconcile_after(store, queues, after=10_000_000)
-    assert [one.handle.id for one in read_overdue(store, grace=0)[1]] == ["r1"]
+def test_a_run_that_is_open_is_never_forgotten(made: Farm) -> None:
+    made.reconcile(after=10_000_000)
+    assert [one.handle.id for one in read_overdue(made.store, grace=0)[1]] == ["r1"]
 
 
 def test_a_run_whose_submitter_was_suspended_before_it_was_stored_is_started(
-    redis_url: str, store: Store, queues: Queues, monkeypatch: pytest.MonkeyPatch
+    farm: Farm, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     suspended = Store(Secret(redis_url))
     pipeline = suspended.text.pipeline()
     store_all = pipeline.execute
 
     def be_suspended() -> list[Any]:
-        reconcile_after(store, queues, after=10_000)
+        farm.reconcile(after=10_000)
         return store_all()
 
     monkeypatch.setattr(pipeline, "execute", be_suspended)
     monkeypatch.setattr(suspended.text, "pipeline", lambda: pipeline)
     runs.create_run(suspended, run_of(work(FOO, "amd64")))
     suspended.close()
-    assert reconcile_after(store, queues) == 1
-    assert queues.arches("amd64") == BOTH[:1]
+    assert farm.reconcile() == 1
+    assert farm.arches("amd64") == BOTH[:1]
 
 
-def test_an_open_run_that_has_expired_is_forgotten(store: Store, queues: Queues, made: None) -> None:
-    del made
-    store.text.delete(*store.text.scan_iter("farm:{r1}:*"))
-    assert reconcile_after(store, queues) == 0
-    assert read_overdue(store, grace=0)[1] == []
+def test_an_open_run_that_has_expired_is_forgotten(made: Farm) -> None:
+    made.store.text.delete(*made.store.text.scan_iter("farm:{r1}:*"))
+    assert made.reconcile() == 0
+    assert read_overdue(made.store, grace=0)[1] == []
 
 
-def test_of_several_publishers_that_reconcile_none_takes_a_step_twice(
-    store: Store, queues: Queues, foo: PackageHandle, made: None
-) -> None:
-    del made
-    let_time_pass(store, "r1")
+def test_of_several_publishers_that_reconcile_none_takes_a_step_twice(made: Farm) -> None:
+    let_time_pass(made.store, "r1")
     stop = threading.Event()
     publishers = [
         threading.Thread(
             target=keep_reconciling,
-            args=(queues.app, store),
-            kwargs={"name": f"p{number}", "keep": KEEP, "stop": stop},
+            args=(made.app, made.store),
+            kwargs={"name": f"p{number}", "keep": 600.0, "stop": stop},
         )
         for number in range(3)
     ]
     for publisher in publishers:
         publisher.start()
-    wait_until(lambda: state(foo) is PackageState.BUILDING)
+    wait_until(lambda: state(made.foo) is PackageState.BUILDING)
     stop.set()
     for publisher in publishers:
         publisher.join()
-    assert queues.arches("amd64", "arm64") == BOTH
+    assert made.arches("amd64", "arm64") == BOTH
 
 
 @pytest.fixture
@@ -481,24 +386,23 @@ def away() -> Iterator[Celery]:
         yield app
 
 
-@pytest.mark.usefixtures("made")
 def test_a_broker_that_is_away_is_an_error_and_the_reconciler_starts_the_run(
-    store: Store, queues: Queues, foo: PackageHandle, away: Celery
+    made: Farm, away: Celery
 ) -> None:
     with pytest.raises(StateUnavailableError, match="broker"):
-        coordinator.start_package(away, foo.run, read_work(foo))
+        coordinator.start_package(away, made.foo.run, read_work(made.foo))
     for _ in range(2):
-        reconcile_after(store, queues)
-    assert queues.arches("amd64", "arm64") == BOTH
+        made.reconcile()
+    assert made.arches("amd64", "arm64") == BOTH
 
 
 def test_a_stored_run_counts_as_submitted_with_a_warning_although_the_broker_is_away(
-    store: Store, queues: Queues, away: Celery, caplog: pytest.LogCaptureFixture
+    farm: Farm, away: Celery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    coordinator.submit_run(away, store, run_of(work(FOO, "amd64")))
+    coordinator.submit_run(away, farm.store, run_of(work(FOO, "amd64")))
     warnings = [record for record in caplog.records if record.name == coordinator.__name__]
     assert [record.levelname for record in warnings] == ["WARNING"]
     assert "r1 is stored, but not all sent: the broker does not answer" in warnings[0].getMessage()
     for _ in range(2):
-        reconcile_after(store, queues)
-    assert queues.arches("amd64") == BOTH[:1]
+        farm.reconcile()
+    assert farm.arches("amd64") == BOTH[:1]

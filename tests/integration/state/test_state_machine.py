@@ -17,8 +17,7 @@ from farm.model import JobState, PackageState, RunState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS, RUN_TRANSITIONS, sources
 from farm.scheduling import coordinator
 from farm.scheduling.cancel import cancel
-from farm.state.record_patches import UNSET, JobPatch, PackagePatch
-from farm.state.records import parse_job, parse_package
+from farm.state.records import Patch, parse_job, parse_package
 from farm.state.run_handles import JobHandle, PackageHandle
 from farm.state.runs import create_run
 from farm.state.transitions import clear_due, move_job, move_package
@@ -27,7 +26,6 @@ from tests.support.values import image, run_of, work
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
-    from farm.state.record_patches import Patch
     from farm.state.store import Store
 
 FOO, BAR = "linuxkit/foo", "linuxkit/bar"
@@ -54,9 +52,9 @@ class ModelRecord:
         return replace(
             self,
             state=to,
-            token=self.token if patch.token is UNSET else patch.token,
+            token=self.token if patch.token is None else patch.token,
             waiting_for=patch.waiting_for,
-            lost=self.lost if patch.lost is UNSET else patch.lost,
+            lost=self.lost if patch.lost is None else patch.lost,
             resent=patch.resent,
             error=str(patch.error or ""),
         )
@@ -131,7 +129,7 @@ class StateMachine(RuleBasedStateMachine):
         foo = work(FOO, arches=ARCHES[FOO], jobs=jobs, existing=(image("s390x"),))
         self.run = create_run(store, run_of(foo, work(BAR, "amd64", run=name, needs=(FOO,)), run=name))
         self.packages = [self.run.package(package) for package in ARCHES]
-        self.jobs = [job for package in self.packages for job in package.jobs(ARCHES[package.name])]
+        self.jobs = [package.job(arch) for package in self.packages for arch in ARCHES[package.name]]
         waiting: list[PackageHandle | JobHandle] = [*self.packages, *self.jobs]
         self.model = Model(
             {handle.field: ModelRecord("waiting") for handle in waiting}
@@ -147,7 +145,7 @@ class StateMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 3), to=st.sampled_from(JobState), data=st.data())
     def move_any_job(self, number: int, to: JobState, data: st.DataObject) -> None:
         job = self.jobs[number]
-        patch = JobPatch(**data.draw(_patches()))
+        patch = Patch(**data.draw(_patches()))
         allowed = sources(JOB_TRANSITIONS, to)
         expected = data.draw(_narrowed(allowed, JobState), label="expected states")
         token = data.draw(self._tokens(job), label="expected token")
@@ -156,7 +154,7 @@ class StateMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1), to=st.sampled_from(PackageState), data=st.data())
     def move_any_package(self, number: int, to: PackageState, data: st.DataObject) -> None:
         package = self.packages[number]
-        patch = PackagePatch(**data.draw(_patches()))
+        patch = Patch(**data.draw(_patches()))
         allowed = sources(PACKAGE_TRANSITIONS, to)
         expected = data.draw(_narrowed(allowed, PackageState), label="expected states")
         token = data.draw(self._tokens(package), label="expected token")
@@ -185,7 +183,7 @@ class StateMachine(RuleBasedStateMachine):
         package = self.packages[number]
         moved = move_package(package, PackageState.BUILDING, expected_states=[PackageState.WAITING])
         assert bool(moved) == self.model.move(
-            package, PackageState.BUILDING, PackagePatch(), [PackageState.WAITING], ""
+            package, PackageState.BUILDING, Patch(), [PackageState.WAITING], ""
         )
         for job in self.jobs:
             if job.package == package:
@@ -204,13 +202,13 @@ class StateMachine(RuleBasedStateMachine):
 
     def _queue(self, job: JobHandle, expected: list[JobState], token: str, **counts: int) -> None:
         moved = coordinator.queue_job(job, expected_states=expected, expected_token=token, **counts)
-        patch = JobPatch(token="", **({"lost": 0} | counts))  # type: ignore[arg-type]  # numbers, all of them
+        patch = Patch(token="", **({"lost": 0} | counts))  # type: ignore[arg-type]  # numbers, all of them
         assert bool(moved) == self.model.move(job, JobState.QUEUED, patch, expected, token)
 
     @rule(number=st.integers(0, 3), failed=st.booleans())
     def fail_job(self, number: int, failed: bool) -> None:
         """As a worker does with its token, or the reconciler with a job that nobody accepts."""
-        job, patch = self.jobs[number], JobPatch(error=FarmError("broken"))
+        job, patch = self.jobs[number], Patch(error=FarmError("broken"))
         token = self.model.records[job.field].token if failed else ""
         expected = [*IN_PROGRESS] if token else [JobState.QUEUED]
         moved = move_job(job, JobState.FAILED, patch, expected_states=expected, expected_token=token)
@@ -218,7 +216,7 @@ class StateMachine(RuleBasedStateMachine):
 
     @rule(number=st.integers(0, 1))
     def lose_publication(self, number: int) -> None:
-        package, patch = self.packages[number], PackagePatch(token="", lost=1)
+        package, patch = self.packages[number], Patch(token="", lost=1)
         token, expected = self.model.records[package.field].token, [PackageState.PUBLISHING]
         moved = move_package(
             package, PackageState.BUILDING, patch, expected_states=expected, expected_token=token
@@ -260,7 +258,7 @@ class StateMachine(RuleBasedStateMachine):
         return PackageState(self.model.records[handle.field].state).ended
 
     def _model_end(self, handle: JobHandle | PackageHandle, to: Any, error: str) -> bool:
-        patch: Patch = JobPatch(error=FarmError(error))
+        patch: Patch = Patch(error=FarmError(error))
         table: Any = JOB_TRANSITIONS if isinstance(handle, JobHandle) else PACKAGE_TRANSITIONS
         return self.model.move(handle, to, patch, sources(table, to), "")
 

@@ -10,18 +10,15 @@ from farm.errors import InputError
 from farm.model import (
     ARCHES,
     UNAME,
-    ArchImage,
     Descriptor,
     Job,
     JobState,
     PackageState,
-    PackageWork,
     Platform,
     Reference,
-    RunState,
     arch_of_uname,
 )
-from tests.support.values import HASH, attestation, descriptor, digest, image, job, work
+from tests.support.values import HASH, attestation, descriptor, digest, job
 
 D = f"sha256:{'0' * 64}"
 
@@ -147,10 +144,6 @@ def test_an_invalid_descriptor_is_refused(data: dict[str, Any]) -> None:
         Descriptor.from_json(data)
 
 
-def test_a_job_has_all_its_fields_in_json() -> None:
-    assert set(job().to_json()) == set(Job.__dataclass_fields__)
-
-
 def test_a_job_of_a_newer_farm_is_refused_rather_than_built_incompletely() -> None:
     with pytest.raises(
         InputError, match=r"^the job has fields that this version of the farm does not know: sandbox"
@@ -159,16 +152,6 @@ def test_a_job_of_a_newer_farm_is_refused_rather_than_built_incompletely() -> No
     assert caught.value.hint == "upgrade this worker"
 
 
-def test_work_and_images_survive_json() -> None:
-    made = work("linuxkit/foo", "amd64", existing=(image("arm64"),), needs=("linuxkit/bar",), sign=False)
-    assert PackageWork.from_json(made.to_json()) == made
-    assert ArchImage.from_json(image("arm64").to_json()) == image("arm64")
-
-
-def test_each_state_says_whether_it_is_final() -> None:
-    assert {state for state in JobState if state.ended} == {"built", "exists", "failed", "cancelled"}
+def test_each_state_says_whether_it_means_success() -> None:
     assert {state for state in JobState if state.succeeded} == {"built", "exists"}
-    succeeded = {"pushed", "published", "signed"}
-    assert {state for state in PackageState if state.succeeded} == succeeded
-    assert {state for state in PackageState if state.ended} == {*succeeded, "failed", "cancelled"}
-    assert {state for state in RunState if state.ended} == {"done", "failed", "cancelled"}
+    assert {state for state in PackageState if state.succeeded} == {"pushed", "published", "signed"}

@@ -9,8 +9,16 @@ from celery.events.state import State
 
 from farm.errors import SettingsError
 from farm.model import ARCHES
-from farm.scheduling.celery_app import BUILD, PUBLISH, PUBLISH_QUEUE, QUEUES, SETTLE, build_queue, make_app
-from farm.scheduling.celery_compat import Results
+from farm.scheduling.celery_app import (
+    BUILD,
+    PUBLISH,
+    PUBLISH_QUEUE,
+    QUEUES,
+    SETTLE,
+    Results,
+    build_queue,
+    make_app,
+)
 from farm.scheduling.dispatch import build_signature, publish_signature
 from farm.settings import Secret, Settings
 from tests.support.values import job, work

@@ -8,13 +8,18 @@ import pytest
 
 from farm.errors import InputError
 from farm.settings import Settings
-from workers.role import Role, check_arches, default_name
+from farm.state.workers import WorkerInfo
+from workers.role import Role, check_arches, default_name, find_role
 
 
 def check(*wanted: str, emulate: bool = False, emulated: tuple[str, ...] = ("arm64",)) -> None:
     """Check whether an amd64 engine may build these."""
     foreign = [arch for arch in wanted if arch != "amd64"]
     check_arches(wanted, foreign, emulated, settings=Settings(emulate=emulate), own="amd64")
+
+
+def worker(*arches: str, publisher: bool) -> WorkerInfo:
+    return WorkerInfo("w", arches, publisher, slots=1, engine="", host="here")
 
 
 def test_an_engine_builds_its_own_architecture() -> None:
@@ -39,18 +44,14 @@ def test_an_unknown_architecture_is_refused() -> None:
 
 
 def test_a_worker_consumes_only_the_queues_of_its_role() -> None:
-    assert Role(("arm64",), publisher=False).queues == ("build.arm64",)
-    assert Role((), publisher=True).queues == ("publish",)
-    assert Role(("amd64", "s390x"), publisher=True).queues == ("build.amd64", "build.s390x", "publish")
+    assert Role(worker("arm64", publisher=False)).queues == ("build.arm64",)
+    assert Role(worker(publisher=True)).queues == ("publish",)
+    assert Role(worker("amd64", "s390x", publisher=True)).queues == ("build.amd64", "build.s390x", "publish")
 
 
 def test_a_worker_describes_its_role_and_machine() -> None:
-    role = Role(("amd64", "arm64"), True, "27.1", ("arm64",))
-    assert default_name(role) == f"amd64-arm64-publish@{platform.node()}"
-    info = role.info("w", 3)
-    assert (info.arches, info.publisher, info.slots, info.emulated) == (
-        ("amd64", "arm64"),
-        True,
-        3,
-        ("arm64",),
-    )
+    assert default_name(worker("amd64", "arm64", publisher=True)) == "amd64-arm64-publish@here"
+    found = find_role(Settings(sign=False, concurrency=3), [], publisher=True).worker
+    assert (found.name, found.arches, found.publisher) == (f"publish@{platform.node()}", (), True)
+    assert (found.slots, found.host) == (3, platform.node())
+    assert find_role(Settings(sign=False), [], publisher=True, name="p1").worker.name == "p1"

@@ -8,28 +8,24 @@ import pytest
 
 from farm.errors import FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
-from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
 from farm.state import leases
-from farm.state.run_reader import read_jobs, read_package
+from farm.state.runs import read_package
 from tasks import build_attempt, retries
-from tasks.build_execution import BuildExecution
+from tasks.build_and_push import BuildExecution
 from tasks.worker_context import SharedFlag, WorkerContext
-from tests.support.values import job, run_of, work
+from tests.support.values import job, work
 
 if TYPE_CHECKING:
-    from farm.state.records import JobRecord
-    from farm.state.run_handles import PackageHandle
     from farm.state.store import Store
-    from tests.integration.state.conftest import Queues
-
-FOO = "linuxkit/foo"
+    from tests.integration.state.conftest import Farm
 
 
 @pytest.fixture
-def sent(store: Store, queues: Queues) -> None:
+def sent(farm: Farm) -> Farm:
     """r1, which builds foo for amd64, was submitted."""
-    coordinator.submit_run(queues.app, store, run_of(work(FOO, "amd64")))
+    farm.submit(work("linuxkit/foo", "amd64"))
+    return farm
 
 
 def execute(store: Store, redis_url: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Any:
@@ -45,26 +41,20 @@ def execute(store: Store, redis_url: str, error: Exception, monkeypatch: pytest.
         return BuildExecution(context, job(), "t1").run(held)
 
 
-def record(package: PackageHandle) -> JobRecord:
-    return read_jobs(package, ["amd64"])[0]
-
-
-@pytest.mark.usefixtures("sent")
 def test_an_internal_error_is_recorded_at_once_and_does_not_count_as_a_lost_worker(
-    store: Store, redis_url: str, foo: PackageHandle, monkeypatch: pytest.MonkeyPatch
+    sent: Farm, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(FarmError, match="internal error: TypeError: unexpected"):
-        execute(store, redis_url, TypeError("unexpected"), monkeypatch)
-    assert record(foo).state is JobState.FAILED
-    assert "linuxkit/foo amd64: internal error: TypeError: unexpected" in record(foo).why
-    assert read_package(foo).state is PackageState.FAILED
+        execute(sent.store, redis_url, TypeError("unexpected"), monkeypatch)
+    assert sent.record.state is JobState.FAILED
+    assert "linuxkit/foo amd64: internal error: TypeError: unexpected" in str(sent.record.error)
+    assert read_package(sent.foo).state is PackageState.FAILED
 
 
-@pytest.mark.usefixtures("sent")
 def test_a_redis_that_stays_away_too_long_fails_no_job_and_leaves_it_to_the_reconciler(
-    store: Store, redis_url: str, foo: PackageHandle, monkeypatch: pytest.MonkeyPatch
+    sent: Farm, redis_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retries, "MAX_OUTAGE", 0.0)
     with pytest.raises(StateUnavailableError):
-        execute(store, redis_url, StateUnavailableError("Redis does not answer"), monkeypatch)
-    assert not record(foo).state.ended
+        execute(sent.store, redis_url, StateUnavailableError("Redis does not answer"), monkeypatch)
+    assert not sent.record.state.ended

@@ -9,21 +9,19 @@ from celery.exceptions import Ignore
 
 from farm.errors import FarmError, InputError, TrustUnavailableError
 from farm.model import JobState, PackageState
-from farm.scheduling import coordinator
 from farm.settings import Secret, Settings
 from farm.state import leases
-from farm.state.record_patches import JobPatch
-from farm.state.run_reader import read_package
+from farm.state.records import Patch
+from farm.state.runs import read_package
 from farm.state.store import lease_key
-from tasks.publish_execution import PublishExecution
+from tasks.publish_manifest import PublishExecution
 from tasks.worker_context import SharedFlag, WorkerContext
 from tests.integration.state.steps import drive_job
-from tests.support.values import image, run_of, work
+from tests.support.values import image, work
 
 if TYPE_CHECKING:
     from farm.state.run_handles import PackageHandle
-    from farm.state.store import Store
-    from tests.integration.state.conftest import Queues
+    from tests.integration.state.conftest import Farm
 
 FOO = "linuxkit/foo"
 
@@ -48,27 +46,25 @@ def publish(package: PackageHandle, redis_url: str, error: Exception, *, suspend
 
 
 @pytest.fixture(autouse=True)
-def built(store: Store, queues: Queues, foo: PackageHandle) -> None:
+def built(farm: Farm) -> None:
     """r1, which builds foo for amd64, was submitted and its image built."""
-    coordinator.submit_run(queues.app, store, run_of(work(FOO, "amd64")))
-    drive_job(foo.job("amd64"), JobState.BUILT, JobPatch(image=image("amd64")))
+    farm.submit(work(FOO, "amd64"))
+    drive_job(farm.job, JobState.BUILT, Patch(image=image("amd64")))
 
 
 @pytest.mark.parametrize(
     "error", [TrustUnavailableError("notary did not answer in time"), TypeError("unexpected")]
 )
 def test_an_error_after_the_lease_is_lost_fails_no_package(
-    foo: PackageHandle, redis_url: str, error: Exception
+    farm: Farm, redis_url: str, error: Exception
 ) -> None:
     with pytest.raises(Ignore):
-        publish(foo, redis_url, error, suspended=True)
-    assert read_package(foo).state is PackageState.PUBLISHING
+        publish(farm.foo, redis_url, error, suspended=True)
+    assert read_package(farm.foo).state is PackageState.PUBLISHING
 
 
 @pytest.mark.parametrize("suspended", [False, True])
-def test_a_permanent_error_fails_the_package_at_once(
-    foo: PackageHandle, redis_url: str, suspended: bool
-) -> None:
+def test_a_permanent_error_fails_the_package_at_once(farm: Farm, redis_url: str, suspended: bool) -> None:
     with pytest.raises(FarmError, match="no such key"):
-        publish(foo, redis_url, InputError("no such key"), suspended=suspended)
-    assert read_package(foo).state is PackageState.FAILED
+        publish(farm.foo, redis_url, InputError("no such key"), suspended=suspended)
+    assert read_package(farm.foo).state is PackageState.FAILED

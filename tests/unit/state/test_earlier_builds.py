@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from farm.state.build_times import MIN_TIME_LIMIT, time_limit
+from farm.state.earlier_builds import MIN_TIME_LIMIT, time_limit
 
 
 @pytest.mark.parametrize(
