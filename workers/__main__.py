@@ -23,7 +23,7 @@ from tasks.worker_context import configure, leaving
 from workers.graceful_shutdown import GracefulShutdown
 from workers.heartbeat import Heartbeat
 from workers.queue_control import QueueControl
-from workers.reconnect import Consumer
+from workers.reconnect import Consumer, Events
 from workers.role import Role, default_name, find_role
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def run(settings: Settings, role: Role, name: str) -> NoReturn:
     store = Store(settings.broker)
     await_redis(store)
     app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__name__}"
+    app.events_cls = f"{Events.__module__}:{Events.__name__}"
     configure(settings, name)
     app.loader.import_module("tasks.build_and_push")
     app.loader.import_module("tasks.publish_manifest")

@@ -1,4 +1,4 @@
-"""Celery's consumer with shorter pauses between its attempts to reconnect to Redis."""
+"""How a worker takes the loss of its connection to Redis, where Celery would wait too long."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import random
 from typing import Any
 
+from celery.app.events import Events as CeleryEvents
+from celery.events.dispatcher import EventDispatcher
 from celery.worker.consumer import Consumer as CeleryConsumer
 from kombu.transport.redis import Channel
 
@@ -29,3 +31,20 @@ class Consumer(CeleryConsumer):
             conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=pause
         )
         return super().ensure_connected(conn)
+
+
+class Dispatcher(EventDispatcher):
+    """Sends an event once. The consumer, which reconnects when that fails, ends at a signal.
+
+    Celery's own heartbeats are sent again until Redis answers: until then, no signal ended the worker.
+    """
+
+    def send(self, *args: Any, **options: Any) -> Any:
+        """Send an event, or raise the connection's error."""
+        return super().send(*args, **options | {"retry": False})
+
+
+class Events(CeleryEvents):
+    """Celery's events, sent by `Dispatcher`."""
+
+    dispatcher_cls = f"{__name__}:{Dispatcher.__name__}"
