@@ -23,15 +23,20 @@ HOST = "farm.example.org"
 class Clone:
     """A clone whose scripts a test runs."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, made: Path | None = None) -> None:
+        """Copy the clone `made`, with what its scripts have made, or the scripts of this checkout."""
         self.directory = directory
-        for name in ("compose", "farm"):
-            shutil.copytree(
-                ROOT / name, directory / name, ignore=shutil.ignore_patterns("wheelhouse", "secrets")
-            )
-        for name in (".env", "maintainer"):
-            left = directory / "compose" / name
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        if made:
+            shutil.copytree(made, directory, symlinks=True)
+            return
+        own = shutil.ignore_patterns("wheelhouse", "secrets", ".env", "maintainer")
+        shutil.copytree(ROOT / "compose", directory / "compose", ignore=own)
+        (directory / "farm").symlink_to(ROOT / "farm")
+
+    @property
+    def env(self) -> Path:
+        """The variables of the site."""
+        return self.directory / "compose" / ".env"
 
     @property
     def secrets(self) -> Path:
