@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
@@ -15,6 +13,7 @@ from farm.trust.notary.limits import TrustDeadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from pathlib import Path
 
 CA_DAYS = 3650
 DAYS = 825
@@ -44,22 +43,22 @@ def make_certificate(directory: Path, service: str, names: Iterable[str]) -> lis
     key, certificate = directory / f"{service}.key", directory / f"{service}.crt"
     made = _key(key)
     if not certificate.exists():
-        with tempfile.TemporaryDirectory(prefix="farm-") as own:
-            request, extensions = Path(own, "request.pem"), Path(own, "extensions")
-            request.write_text(_openssl("req", "-new", "-key", str(key), "-subj", f"/CN={service}"))
-            extensions.write_text(_extensions(names))
-            ca = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
-            options = ["-days", str(DAYS), "-extfile", str(extensions), "-in", str(request)]
-            serial = ["-set_serial", f"0x{_openssl('rand', '-hex', '15').strip()}"]
-            write_once(certificate, _openssl("x509", "-req", "-sha256", *ca, *options, *serial))
+        ca = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
+        about = ["-subj", f"/CN={service}", "-days", str(DAYS), "-key", str(key)]
+        extensions = [word for line in _extensions(names) for word in ("-addext", line)]
+        write_once(certificate, _openssl("req", "-x509", "-new", "-sha256", *ca, *about, *extensions))
         made.append(certificate)
     return made
 
 
-def _extensions(names: Iterable[str]) -> str:
+def _extensions(names: Iterable[str]) -> list[str]:
     kinds = [f"{'IP' if _ADDRESS.fullmatch(name) else 'DNS'}:{name}" for name in names]
-    lines = [f"subjectAltName={','.join(kinds)}", "extendedKeyUsage=serverAuth,clientAuth"]
-    return "\n".join([*lines, "basicConstraints=critical,CA:FALSE", "keyUsage=critical,digitalSignature"])
+    return [
+        f"subjectAltName={','.join(kinds)}",
+        "extendedKeyUsage=serverAuth,clientAuth",
+        "basicConstraints=critical,CA:FALSE",
+        "keyUsage=critical,digitalSignature",
+    ]
 
 
 def _key(path: Path) -> list[Path]:

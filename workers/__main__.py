@@ -21,7 +21,8 @@ from tasks.disk_space import disk_trouble
 from tasks.worker_context import configure, worker_context
 from workers.graceful_shutdown import GracefulShutdown
 from workers.heartbeat import Heartbeat
-from workers.queue_control import Consumer, QueueControl
+from workers.queue_control import QueueControl
+from workers.reconnect import Consumer, Events
 from workers.role import Role, find_role
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ def run(settings: Settings, role: Role) -> NoReturn:
     """Consume the role's queues until a signal ends the process (see `workers.graceful_shutdown`)."""
     app, name = make_app(settings), role.worker.name
     app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__name__}"
+    app.events_cls = f"{Events.__module__}:{Events.__name__}"
     configure(settings, name)
     store = worker_context().store
     await_redis(store)

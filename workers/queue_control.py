@@ -1,14 +1,9 @@
-"""How a worker consumes its queues: opened and closed while it runs, and after a loss of Redis."""
+"""How a worker consumes its queues: opened and closed while it runs."""
 
 from __future__ import annotations
 
-import functools
-import random
 import time
 from typing import TYPE_CHECKING, Any
-
-from celery.worker.consumer import Consumer as CeleryConsumer
-from kombu.transport.redis import Channel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,9 +12,6 @@ if TYPE_CHECKING:
 
 STALLED = 15.0
 """Seconds without a turn of the event loop after which the worker counts as hanging."""
-
-_LONGEST_PAUSE = 5.0
-"""Seconds between two attempts at most; a random part of it, so that workers do not reconnect all at once."""
 
 
 class QueueControl:
@@ -68,21 +60,3 @@ class QueueControl:
             else:
                 consumer.cancel_task_queue(queue)
         self.open = requested
-
-
-class Consumer(CeleryConsumer):
-    """Reconnects every few seconds, where Celery's pauses grow to 30 s; survives a second loss as well."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        # At a second loss, kombu returns unacknowledged messages over a connection that is gone, and the
-        # AttributeError ends the worker. The reconciler requeues their jobs.
-        Channel.do_restore = False
-        super().__init__(*args, **options)
-
-    def ensure_connected(self, conn: Any) -> Any:
-        """Return the connection when it is made, however long that takes."""
-        pause = _LONGEST_PAUSE * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        conn.ensure_connection = functools.partial(
-            conn.ensure_connection, interval_start=0.5, interval_step=0.5, interval_max=pause
-        )
-        return super().ensure_connected(conn)

@@ -39,7 +39,6 @@ def stack() -> Iterator[Stack]:
         stack.start_engine(secrets / "ca.crt")
         stack.init()
         stack.make("up")
-        ending.callback(stack.run, "make", "down")
         ending.callback(stack.kill_containers)
         yield stack
 

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import select
+import socket
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.machine import ARCHES
-from tests.support.farm_command import read_until, wait_until
+from tests.support.farm_command import wait_until
 from tests.support.http import send
 from tests.support.stack import LIMIT, docker_as
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.support.stack import Machine, Stack
 
 pytestmark = pytest.mark.timeout(LIMIT)
@@ -33,7 +34,8 @@ SERVICES = {
     *(f"worker-{arch}" for arch in ARCHES),
     "flower",
 }
-SLOW = "RUN /bin/busybox sleep 10\n"
+HELD = "RUN /bin/busybox nc {} {}; true\n"
+"""A step that ends when the test closes its server, which accepts no connection."""
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +50,7 @@ def test_every_service_comes_up_healthy_and_none_runs_as_root(stack: Stack) -> N
     containers = stack.containers()
     assert containers.keys() == SERVICES
     assert {one["State"]["Health"]["Status"] for one in containers.values()} == {"healthy"}
-    for service in containers:
-        assert stack.compose("exec", "-T", service, "id", "-u").strip() == "10001"
+    assert {Path("/proc", str(one["State"]["Pid"])).stat().st_uid for one in containers.values()} == {10001}
 
 
 def test_no_container_can_gain_privileges_write_to_its_image_or_use_all_memory(stack: Stack) -> None:
@@ -140,21 +141,78 @@ def test_flower_requires_a_login_and_shows_the_tasks(stack: Stack, hello: str) -
 
 
 def test_a_run_finishes_after_kills_of_redis_a_worker_and_the_publisher(stack: Stack) -> None:
-    reference = stack.write("slow", SLOW)
-    with stack.start("push", "slow") as push:
-        read_until(push, "building")
-        for service in ("redis", "worker-amd64", "publisher"):
-            stack.kill(service)
-        rest = push.communicate(timeout=LIMIT)[0]
+    with socket.create_server((stack.host, 0)) as gate:
+        reference = stack.write("slow", HELD.format(*gate.getsockname()), network=True)
+        with stack.start("push", "slow") as push:
+            assert select.select([gate], [], [], LIMIT)[0]
+            for service in ("redis", "worker-amd64", "publisher"):
+                stack.kill(service)
+            gate.close()
+            rest = push.communicate(timeout=LIMIT)[0]
     assert push.returncode == 0, rest
     assert "signed" in stack.farm("inspect", reference)
 
 
-def test_a_second_machine_joins_with_one_command_and_builds_for_the_first(
-    stack: Stack, second: Machine
+@dataclass(frozen=True)
+class Renewal:
+    """A stack whose secrets were renewed, and all of whose containers were recreated."""
+
+    runs: str
+    """What `farm status --json` printed before."""
+    containers: frozenset[str]
+    """The ids before."""
+    old_broker: str
+    """The URL of Redis with the worker's old password."""
+    old_keys: frozenset[str]
+    """The ids of the keys that could sign for `hello` before."""
+
+
+@pytest.fixture(scope="module")
+def renewal(stack: Stack, hello: str) -> Renewal:
+    """The stack after renewed secrets and `make up SERVICES=--force-recreate`."""
+    name = hello.rpartition(":")[0]
+    runs, broker = stack.farm("status", "--json"), stack.secret("broker-worker")
+    before = Renewal(runs, ids(stack), broker, signing_keys(stack, name))
+    secrets = ("broker-worker", "notary-signer-passphrases", "certificates", "delegation")
+    stack.done("compose/renew", *secrets)
+    assert "delegate" in stack.prepare(name)
+    stack.make("up", "SERVICES=--force-recreate")
+    return before
+
+
+def test_all_containers_are_recreated_and_images_signatures_runs_and_history_kept(
+    stack: Stack, hello: str, renewal: Renewal, tmp_path: Path
 ) -> None:
-    bundle = stack.done("compose/bundle")
-    (second.home / "worker.tar").write_text(bundle)
+    assert ids(stack).isdisjoint(renewal.containers)
+    assert stack.containers().keys() == SERVICES
+    assert_nothing_is_lost(stack, hello, renewal.runs, tmp_path)
+
+
+def test_a_renewed_password_invalidates_the_old_one(stack: Stack, renewal: Renewal) -> None:
+    wait_until(lambda: len(stack.workers()) == len(ARCHES) + 1)
+    assert stack.secret("broker-worker") != renewal.old_broker
+    url = f"URL={renewal.old_broker}"
+    refused = stack.compose("exec", "-T", "-e", url, "worker-amd64", "sh", "-c", OLD_LOGIN)
+    assert "Redis refused the login" in refused
+
+
+def test_the_signing_key_is_replaced_step_by_step_and_signed_images_stay_signed(
+    stack: Stack, hello: str, renewal: Renewal
+) -> None:
+    name = hello.rpartition(":")[0]
+    assert "signed" in stack.make("compose", f"ARGS=exec publisher farm sign {hello}-amd64")
+    notary(stack, "delegation", "remove", "-p", name, "targets/releases", *renewal.old_keys)
+    keys = signing_keys(stack, name)
+    assert len(keys) == 1
+    assert keys.isdisjoint(renewal.old_keys)
+    assert "signature: signed" in stack.farm("inspect", hello)
+
+
+def test_a_second_machine_joins_with_one_command_and_builds_for_the_first(
+    stack: Stack, second: Machine, renewal: Renewal
+) -> None:
+    assert renewal, "new secrets, which the bundle contains, and with which the run is signed"
+    (second.home / "worker.tar").write_text(stack.done("compose/bundle"))
     second.start_engine(stack.clone / "compose/secrets/ca.crt")
     arguments = f"--machine=second --socket={second.socket} --docker-certs={second.certs}"
     second.make("worker", f"BUNDLE={second.home}/worker.tar", f"ARGS={arguments}")
@@ -164,49 +222,12 @@ def test_a_second_machine_joins_with_one_command_and_builds_for_the_first(
     stack.write("shared")
     printed = stack.farm("push", "shared")
     assert "shared amd64: building on amd64@second" in printed
-    second.make("down")
-    stack.compose("up", "--detach", "--wait", "worker-amd64")
+    assert "signed" in printed
 
 
-@dataclass(frozen=True)
-class Restart:
-    """A stack whose secrets were renewed, and which was taken down and up again."""
-
-    runs: str
-    """What `farm status --json` printed before."""
-    old_broker: str
-    """The URL of Redis with the worker's old password."""
-
-
-@pytest.fixture(scope="module")
-def restart(stack: Stack, hello: str) -> Restart:
-    """The stack after renewed secrets, `make down` and `make up`."""
-    assert hello
-    before = Restart(stack.farm("status", "--json"), stack.secret("broker-worker"))
-    stack.done("compose/renew", "broker-worker", "notary-signer-passphrases", "certificates")
-    stack.make("down")
-    assert stack.containers() == {}
-    stack.make("up")
-    return before
-
-
-def test_down_and_up_keep_images_signatures_runs_and_history(
-    stack: Stack, hello: str, restart: Restart, tmp_path: Path
+def test_down_keeps_the_data_and_a_backup_restores_everything_on_an_empty_machine(
+    stack: Stack, hello: str, tmp_path: Path
 ) -> None:
-    assert_nothing_is_lost(stack, hello, restart.runs, tmp_path)
-
-
-def test_a_renewed_password_invalidates_the_old_one(stack: Stack, restart: Restart) -> None:
-    wait_until(lambda: len(stack.workers()) == len(ARCHES) + 1)
-    assert stack.secret("broker-worker") != restart.old_broker
-    stack.write("renewed")
-    assert "signed" in stack.farm("push", "renewed")
-    url = f"URL={restart.old_broker}"
-    refused = stack.compose("exec", "-T", "-e", url, "worker-amd64", "sh", "-c", OLD_LOGIN)
-    assert "Redis refused the login" in refused
-
-
-def test_a_backup_restores_everything_on_an_empty_machine(stack: Stack, hello: str, tmp_path: Path) -> None:
     runs = stack.farm("status", "--json")
     directory = tmp_path / "backup"
     stack.done("compose/backup", str(directory))
@@ -215,30 +236,25 @@ def test_a_backup_restores_everything_on_an_empty_machine(stack: Stack, hello: s
     refused = stack.run(*restore)
     assert refused.code == 2
     assert "the stack is running" in refused.err
+    stack.make("down")
+    assert stack.containers() == {}
+    assert stack.volumes() == {"farm_redis", "farm_registry", "farm_database"}
     stack.make("compose", "ARGS=down --volumes")
+    assert stack.volumes() == set()
     trusted = stack.certs / stack.registry / "ca.crt"
     trusted.unlink()
     for name in (".env", "secrets", "maintainer"):
         (stack.clone / "compose" / name).rename(tmp_path / name)
+    # It fills the services' volumes, and ends with `docker compose down`: `make up` finds what down has kept.
     stack.done(*restore)
     assert trusted.exists()
     stack.make("up")
     assert_nothing_is_lost(stack, hello, runs, tmp_path / "home")
 
 
-def test_the_signing_key_is_replaced_step_by_step_and_signed_images_stay_signed(
-    stack: Stack, hello: str
-) -> None:
-    name = hello.rpartition(":")[0]
-    old = signing_keys(stack, name)
-    stack.done("compose/renew", "delegation")
-    assert "delegate" in stack.prepare(name)
-    stack.make("up", "SERVICES=--force-recreate publisher")
-    assert "signed" in stack.make("compose", f"ARGS=exec publisher farm sign {hello}-amd64")
-    notary(stack, "delegation", "remove", "-p", name, "targets/releases", *old)
-    assert len(signing_keys(stack, name)) == 1
-    assert signing_keys(stack, name).isdisjoint(old)
-    assert "signature: signed" in stack.farm("inspect", hello)
+def ids(stack: Stack) -> frozenset[str]:
+    """The ids of all containers."""
+    return frozenset(one["Id"] for one in stack.containers().values())
 
 
 def notary(stack: Stack, *words: str) -> str:
@@ -252,9 +268,9 @@ def notary(stack: Stack, *words: str) -> str:
     return stack.done(*command, NOTARY_TARGETS_PASSPHRASE=stack.secret("root-passphrase"))
 
 
-def signing_keys(stack: Stack, name: str) -> set[str]:
+def signing_keys(stack: Stack, name: str) -> frozenset[str]:
     """The ids of the keys that may sign for a name."""
-    return set(re.findall(r"[0-9a-f]{64}", notary(stack, "delegation", "list", name)))
+    return frozenset(re.findall(r"[0-9a-f]{64}", notary(stack, "delegation", "list", name)))
 
 
 OLD_LOGIN = "FARM_BROKER_FILE= FARM_BROKER=$URL farm workers 2>&1 || true"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from typing import TYPE_CHECKING, Any
 
 import yaml
@@ -18,20 +19,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HOST = "farm.example.org"
+PATH = f"{sys.base_prefix}/bin:{os.environ['PATH']}"
+"""This Python comes first: the `python3` of a version manager is a script, slower than those of compose/."""
 
 
 class Clone:
     """A clone whose scripts a test runs."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, made: Path | None = None) -> None:
+        """Copy the clone `made`, with what its scripts have made, or the scripts of this checkout."""
         self.directory = directory
-        for name in ("compose", "farm"):
-            shutil.copytree(
-                ROOT / name, directory / name, ignore=shutil.ignore_patterns("wheelhouse", "secrets")
-            )
-        for name in (".env", "maintainer"):
-            left = directory / "compose" / name
-            shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink(missing_ok=True)
+        if made:
+            shutil.copytree(made, directory, symlinks=True)
+            return
+        own = shutil.ignore_patterns("wheelhouse", "secrets", ".env", "maintainer")
+        shutil.copytree(ROOT / "compose", directory / "compose", ignore=own)
+        (directory / "farm").symlink_to(ROOT / "farm")
+
+    @property
+    def env(self) -> Path:
+        """The variables of the site."""
+        return self.directory / "compose" / ".env"
 
     @property
     def secrets(self) -> Path:
@@ -48,7 +56,7 @@ class Clone:
         trusting = script in ("init", "join", "renew", "restore")
         own = [f"--docker-certs={self.directory}/certs"] if trusting else []
         command = [str(self.directory / "compose" / script), *words, *own]
-        env = os.environ | {"COMPOSE": "/no/docker-compose"}
+        env = os.environ | {"COMPOSE": "/no/docker-compose", "PATH": PATH}
         return subprocess.run(command, input=given, env=env, capture_output=True, check=False, timeout=120)
 
     def stack(self) -> dict[str, Any]:
@@ -87,3 +95,7 @@ class Clone:
         places = [self.directory / "compose" / name for name in (".env", "secrets", "maintainer")]
         files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
         return {str(file.relative_to(self.directory)): file.read_bytes() for file in files if file.is_file()}
+
+    def changed(self, before: dict[str, bytes]) -> set[str]:
+        """The paths of what was made, or made anew, after `made` returned `before`."""
+        return {path for path, content in self.made().items() if before.get(path) != content}

@@ -19,6 +19,7 @@ import docker
 from lab.debian import busybox, docker_compose
 from lab.engine import address_of, own_engine
 from lab.machine import ARCHES, DOCKER
+from tests.support.clone import PATH
 from tests.support.farm_command import FARM, Answer, wait_until
 from tests.support.git_repos import git
 from tests.support.http import send
@@ -36,8 +37,8 @@ LIMIT = 1200
 _PORTS = ("REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "FLOWER_PORT")
 _QUIET = range(20_000, 32_000)
 """Ports outside the ephemeral range: the stack listens on them some time after they were chosen."""
-_HEALTH = {"HEALTH_INTERVAL": "1s", "WORKER_HEALTH_INTERVAL": "4s"}
-"""`make up` waits for health checks, the first of which comes after one interval."""
+_HEALTH = {"HEALTH_INTERVAL": "2s", "WORKER_HEALTH_INTERVAL": "8s"}
+"""`make up` waits for health checks, whose first comes after one interval. Each takes processor time."""
 FROM_SCRATCH = """\
 FROM scratch
 ARG TARGETARCH
@@ -93,17 +94,18 @@ class Machine:
     def kill_containers(self) -> None:
         """Kill what runs in the engine: stopping it would wait for each container's grace period."""
         if self.service and self.service.process and not self.service.ended:
-            with closing(docker.DockerClient(base_url=self.engine, timeout=LIMIT)) as client:
+            with self._client() as client:
                 for container in client.containers.list():
                     container.kill()
 
     def run(self, *command: str, **variables: str) -> Answer:
         """Run a command in the clone, to its end."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
+        own = {"DOCKER_HOST": self.engine, "COMPOSE": str(docker_compose()), "PATH": PATH}
         done = subprocess.run(
             command,
             cwd=self.clone,
-            env={**clean, "DOCKER_HOST": self.engine, "COMPOSE": str(docker_compose()), **variables},
+            env={**clean, **own, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -132,17 +134,29 @@ class Machine:
 
     def containers(self) -> dict[str, dict[str, Any]]:
         """All containers of the stack by service, as the engine describes them."""
-        with closing(docker.DockerClient(base_url=self.engine, timeout=60)) as client:
+        with self._client() as client:
             found = client.containers.list(all=True, filters={"label": "com.docker.compose.oneoff=False"})
             return {each.labels["com.docker.compose.service"]: each.attrs for each in found}
+
+    def volumes(self) -> set[str]:
+        """The names of the stack's volumes."""
+        with self._client() as client:
+            return {volume.name for volume in client.volumes.list()}
 
     def kill(self, service: str) -> None:
         """Kill a service, as the kernel does when memory is short; the engine restarts it."""
         before = self.containers()[service]
         os.kill(before["State"]["Pid"], signal.SIGKILL)
-        wait_until(
-            lambda: self.containers()[service]["State"]["StartedAt"] != before["State"]["StartedAt"], 120
-        )
+        with self._client() as client:
+
+            def state() -> dict[str, Any]:
+                described: dict[str, Any] = client.api.inspect_container(before["Id"])["State"]
+                return described
+
+            wait_until(lambda: state()["StartedAt"] != before["State"]["StartedAt"], 120)
+
+    def _client(self) -> closing[docker.DockerClient]:
+        return closing(docker.DockerClient(base_url=self.engine, timeout=LIMIT))
 
 
 @dataclass
@@ -220,11 +234,11 @@ class Stack(Machine):
             text=True,
         )
 
-    def write(self, package: str, more: str = "") -> str:
-        """Add a package, prepare its name for signing, and return its NAME:TAG."""
+    def write(self, package: str, more: str = "", *, network: bool = False) -> str:
+        """Add a package, whose build may use the network, prepare it for signing, and return its NAME:TAG."""
         folder = self.packages / package
         folder.mkdir()
-        (folder / "build.yml").write_text(f"image: {package}\n")
+        (folder / "build.yml").write_text(f"image: {package}\nnetwork: {str(network).lower()}\n")
         (folder / "Dockerfile").write_text(FROM_SCRATCH + more)
         for arch in ARCHES:
             shutil.copy(busybox(arch), folder / f"busybox-{arch}")

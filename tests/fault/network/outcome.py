@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from farm.model import ArchImage, Reference
+from farm.model import Reference
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import members_of
 from farm.registry.published_images import arch_image, read_index
+from farm.state.run_handles import RunHandle
+from farm.state.run_reader import read_run
 from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.verify import read_signatures
+from tests.support.git_repos import git
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from farm.state.records import PackageRecord
     from tests.fault.process import Process
     from tests.fault.rig import Rig
 
@@ -60,26 +64,17 @@ def write(
         (folder / "nonce").write_bytes(secrets.token_bytes(8 + padding))
     rig.workspace.commit()
     rig.prepare(*names)
-    shown = rig.ask("show-tag", *names)
-    assert shown.code == 0, shown.err
-    return {name: Package(name, line, arches) for name, line in zip(names, shown.out.split(), strict=True)}
-
-
-def state_of(rig: Rig, package: Package) -> dict[str, Any]:
-    """What `farm status --json` reports for a package in its newest run."""
-    run = rig.run_of(package.reference)
-    assert run is not None
-    status = rig.ask("status", run, "--json").json
-    return next(one for one in status["packages"] if one["reference"] == package.reference)
+    trees = {name: git(rig.workspace.directory, "rev-parse", f"HEAD:{name}").decode() for name in names}
+    return {name: Package(name, f"{rig.workspace.org}/{name}:{tag}", arches) for name, tag in trees.items()}
 
 
 def assert_published(rig: Rig, *packages: Package, builds: Collection[int] = (1,)) -> None:
     """Check that packages of one run are published and signed, with an allowed number of builds."""
     run = rig.run_of(packages[0].reference)
     assert run is not None
-    status = rig.ask("status", run, "--json").json
-    assert status["state"] == "done"
-    states = {one["reference"]: one for one in status["packages"]}
+    record = read_run(RunHandle(rig.store, run))
+    assert record.state == "done"
+    states = {one.reference: one for one in record.packages.values()}
     for package in packages:
         _assert_consistent(rig, package, states[package.reference])
         for arch in package.arches:
@@ -87,22 +82,22 @@ def assert_published(rig: Rig, *packages: Package, builds: Collection[int] = (1,
             assert len(made) in builds, (package.name, arch, made)
 
 
-def _assert_consistent(rig: Rig, package: Package, state: dict[str, Any]) -> None:
+def _assert_consistent(rig: Rig, package: Package, state: PackageRecord) -> None:
     """Check that the state agrees with the registry and the notary server."""
-    assert state["state"] == "signed", state
-    assert {job["state"] for job in state["jobs"]} <= {"built", "exists"}, state
+    assert state.state == "signed", state
+    assert {job.state for job in state.jobs.values()} <= {"built", "exists"}, state
     reference = Reference.parse(package.reference)
     held = Reference(rig.lab.registry, reference.repository, reference.tag)
     with Registry(Credentials(rig.home), timeout=30) as registry:
         index, found = read_index(registry, held)
         assert index is not None
         assert found is not None
-        assert found.to_json() == state["index"]
-        recorded = {job["arch"]: ArchImage.from_json(job["image"]).descriptors for job in state["jobs"]}
+        assert found == state.index
         for arch in package.arches:
-            image = arch_image(registry, held.for_arch(arch), arch)
+            image, recorded = arch_image(registry, held.for_arch(arch), arch), state.jobs[arch].image
             assert image is not None
-            assert members_of(index, arch) == image.descriptors == recorded[arch]
+            assert recorded is not None
+            assert members_of(index, arch) == image.descriptors == recorded.descriptors
     server = NotaryServer(rig.lab.notary_url, rig.home / "trust", rig.lab.notary_ca)
     signed = read_signatures([reference.name], server)[reference.name][str(reference.tag)]
     assert (signed.digest, signed.size) == (found.digest, found.size)
@@ -110,9 +105,10 @@ def _assert_consistent(rig: Rig, package: Package, state: dict[str, Any]) -> Non
 
 def assert_failed(rig: Rig, package: Package, *, because: str, published: bool = False) -> str:
     """Check that a package failed and left nothing half done; returns the error message."""
-    state = state_of(rig, package)
-    assert state["state"] == "failed", state
-    sentence = str(state["error"]["message"])
+    state = rig.record(package.reference)
+    assert state.state == "failed", state
+    assert state.error is not None
+    sentence = state.error.message
     assert package.name in sentence
     assert because in sentence, sentence
     assert "\n" not in sentence

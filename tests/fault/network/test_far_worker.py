@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.model import JobState
-from farm.state.run_handles import RunHandle
-from farm.state.runs import read_run
 from tests.fault.network.conftest import IMPATIENT
 from tests.fault.network.far import PUBLISHER, WORKER, Far, far_farm
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
@@ -56,11 +54,7 @@ def healed(far: Far) -> Iterator[None]:
 
 
 def job_of(far: Far, package: Package) -> JobRecord | None:
-    run = far.rig.run_of(package.reference)
-    if run is None:
-        return None
-    (record,) = read_run(RunHandle(far.rig.store, run)).packages.values()
-    return record.jobs["amd64"]
+    return far.rig.record(package.reference).jobs["amd64"] if far.rig.run_of(package.reference) else None
 
 
 def push(far: Far, package: Package) -> Process:
@@ -97,23 +91,20 @@ def test_redis_is_out_of_reach_for_longer_than_a_lease_in_the_middle_of_a_build(
     assert_published(far.rig, package, builds=(1, 2))
 
 
-def test_the_registry_is_out_of_reach_in_the_middle_of_a_push(far: Far, services: Services) -> None:
-    package = write(far.rig, "noregistry", arches=ONE)["noregistry"]
-    wire = far.wire(Backend.REGISTRY)
-    fault = services.registry.breaks(
-        "PATCH", "/noregistry/blobs/uploads/", preceded_by(cut_for_a_while(wire))
-    )
+def test_the_registry_and_then_the_notary_server_are_out_of_reach_in_the_middle_of_a_push(
+    far: Far, services: Services
+) -> None:
+    package = write(far.rig, "unreached", arches=ONE)["unreached"]
+    wires = [far.wire(Backend.REGISTRY), far.wire(Backend.NOTARY, PUBLISHER)]
+    before = [wire.lost for wire in wires]
+    acts = [preceded_by(cut_for_a_while(wire)) for wire in wires]
+    faults = [
+        services.registry.breaks("PATCH", "/unreached/blobs/uploads/", acts[0]),
+        services.notary.breaks("POST", "/unreached/_trust/tuf/$", acts[1]),
+    ]
     assert_done(push(far, package))
-    assert (fault.hits, wire.lost > 0) == (1, True)
-    assert_published(far.rig, package)
-
-
-def test_the_notary_server_is_out_of_reach_in_the_middle_of_a_signing(far: Far, services: Services) -> None:
-    package = write(far.rig, "nonotary", arches=ONE)["nonotary"]
-    wire = far.wire(Backend.NOTARY, PUBLISHER)
-    fault = services.notary.breaks("POST", "/nonotary/_trust/tuf/$", preceded_by(cut_for_a_while(wire)))
-    assert_done(push(far, package))
-    assert (fault.hits, wire.lost > 0) == (1, True)
+    assert [fault.hits for fault in faults] == [1, 1]
+    assert all(wire.lost > lost for wire, lost in zip(wires, before, strict=True))
     assert_published(far.rig, package)
 
 
@@ -140,11 +131,11 @@ def test_the_engine_is_restarted_in_the_middle_of_a_build(far: Far) -> None:
 
 
 def test_a_disk_that_stays_full_is_reported_and_the_build_done_once_there_is_room(far: Far) -> None:
-    package = write(far.rig, "bulky", arches=ONE, padding=40 << 20)["bulky"]
+    package = write(far.rig, "bulky", arches=ONE, padding=24 << 20)["bulky"]
     room = os.statvfs(far.disk)
     with (far.disk / "ballast").open("wb") as ballast:
         # The build needs more than the clean-up can free.
-        os.posix_fallocate(ballast.fileno(), 0, room.f_bavail * room.f_frsize - (20 << 20))
+        os.posix_fallocate(ballast.fileno(), 0, room.f_bavail * room.f_frsize - (12 << 20))
     try:
         pushing = push(far, package)
         code = pushing.wait(240)

@@ -15,7 +15,7 @@ from farm.trust.notary.sign_targets import sign_targets
 from farm.trust.notary.verify import read_signatures
 from farm.trust.signer import SignTarget
 from tests.fault.network.outcome import assert_done, assert_failed, assert_published, write
-from tests.support.farm_command import wait_until
+from tests.fault.phases import PUSHING
 from tests.support.proxy import http_faults
 from tests.support.proxy.http_faults import answer
 
@@ -80,12 +80,18 @@ def test_nothing_is_built_that_could_not_be_signed(farm: Rig, services: Services
 def test_a_failure_to_sign_is_reported_and_a_retry_signs_without_a_build(
     farm: Rig, services: Services
 ) -> None:
-    packages = write(farm, "nlocked", "nrefused", step="sleep 4")
-    push = farm.push("push-unsigned", *packages)
-    run = wait_until(lambda: farm.run_of(packages["nlocked"].reference))
+    packages = write(farm, "nlocked", "nrefused")
     forever = float("inf")
-    services.notary.breaks(".*", "/nlocked/_trust/", answer(401), times=forever)
-    services.notary.breaks("POST", f"/nrefused/{PUBLISHED}", answer(401), times=forever)
+    tags = "|".join(package.tag for package in packages.values())
+    with farm.tripwire(PUSHING.backend, PUSHING.at(tag=f"({tags})", arch="amd64")) as pushing:
+        pushing.left = len(packages)
+        push = farm.push("push-unsigned", *packages)
+        # The command has looked at the notary server.
+        pushing.wait()
+        run = farm.run_of(packages["nlocked"].reference)
+        assert run is not None
+        services.notary.breaks(".*", "/nlocked/_trust/", answer(401), times=forever)
+        services.notary.breaks("POST", f"/nrefused/{PUBLISHED}", answer(401), times=forever)
     assert push.wait(240) == 4, push.said()
     assert_failed(farm, packages["nlocked"], because="refuses the login")
     assert_failed(farm, packages["nrefused"], because="refuses the login", published=True)

@@ -56,7 +56,7 @@ def test_each_pushes_its_own_architecture_and_the_signed_index_holds_both(
         push("push-one", "arm64", 1)
     finally:
         for worker in workers:
-            worker.stop()
+            worker.kill()
     assert between.hits == 1
     held = Reference.parse(package.reference.replace(f"localhost:{farm.registry.port}", farm.lab.registry))
     with Registry(Credentials(farm.home), timeout=30) as registry:
