@@ -17,8 +17,8 @@ from farm.package.read_packages import read_packages
 from farm.package.tags import require_committed
 from farm.planning.decide import make_plan
 from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_signed
-from farm.registry.index import holds
 from farm.registry.client import open_registry
+from farm.registry.index import holds
 from farm.registry.published_images import PublishedImages, look_up_all
 from farm.trust.signer import make_signer
 

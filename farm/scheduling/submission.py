@@ -10,8 +10,7 @@ from farm.builders.build_arguments import build_args, labels
 from farm.errors import StateError
 from farm.package.git_objects import commit_time
 from farm.package.pack_context import pack_context
-from farm.planning.make_run import make_run
-from farm.planning.make_run import again, to_repeat
+from farm.planning.make_run import again, make_run, to_repeat
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import keep_contexts, put_context

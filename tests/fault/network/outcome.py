@@ -12,7 +12,7 @@ from farm.registry.credentials import Credentials
 from farm.registry.index import members_of
 from farm.registry.published_images import arch_image, read_index
 from farm.state.run_handles import RunHandle
-from farm.state.run_reader import read_run
+from farm.state.runs import read_run
 from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.verify import read_signatures
 from tests.support.git_repos import git
