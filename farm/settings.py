@@ -7,7 +7,6 @@ A secret can be read from a file of its own: `broker-file`, `FARM_BROKER_FILE`.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import shlex
@@ -339,7 +338,9 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
 def _refuse_unknown(names: Iterable[tuple[str, str]], where: str, spell: Callable[[str], str]) -> None:
     for key, name in names:
         if name not in FIELDS and name not in SECRET_FILES:
-            close = difflib.get_close_matches(name, FIELDS, 1)
+            from difflib import get_close_matches  # noqa: PLC0415 - only needed for this error
+
+            close = get_close_matches(name, FIELDS, 1)
             hint = (
                 f"did you mean {spell(close[0])}?"
                 if close

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -124,10 +125,11 @@ def _read_facts(top: Path, sources: Sequence[PackageSource], options: TagOptions
     repository = open_repository(top, options.hash_commit)
     covered = [_relative(repository, source, path) for source in sources for path in source.covered]
     own = [_relative(repository, source, source.path) for source in sources]
-    trees = read_trees(repository, (*own, *covered))
-    # Another commit has no uncommitted changes.
-    changes = Changes() if options.other_commit else read_changes(repository, covered)
-    return GitFacts(repository, trees, changes)
+    with ThreadPoolExecutor(1) as pool:
+        trees = pool.submit(read_trees, repository, (*own, *covered))
+        # Another commit has no uncommitted changes.
+        changes = Changes() if options.other_commit else read_changes(repository, covered)
+        return GitFacts(repository, trees.result(), changes)
 
 
 def _relative(repository: Repository, source: PackageSource, path: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import posixpath
 from dataclasses import dataclass
@@ -73,7 +72,9 @@ class Field:
         for key, value in self.node.value:
             field = Field(self.file, self._below(str(key.value)), value, key.start_mark.line + 1)
             if key.value not in known:
-                close = difflib.get_close_matches(str(key.value), known, 1)
+                from difflib import get_close_matches  # noqa: PLC0415 - only needed for this error
+
+                close = get_close_matches(str(key.value), known, 1)
                 hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(sorted(known))}"
                 raise field.wrong("unknown field", hint=hint)
             found[key.value] = field
