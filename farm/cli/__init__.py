@@ -3,5 +3,5 @@
 May import: diagnosis, private_farm, local_build, monitor, scheduling, planning, state, trust, builders,
 cache, registry, package, settings, syntax, system, model, errors.
 Must not know: tasks, workers, the BuildKit protocol.
-Public: main (main), LazyGroup (lazy_group), with_settings (options), print_json (output).
+Public: main (main), LazyGroup (main), with_settings (options), print_json (output).
 """

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.options import json_option, package_options, refuse_unknown_arches, with_settings
+from farm.cli.options import json_option, package_options, with_settings
 from farm.cli.output import print_error, print_json, print_warnings
 from farm.errors import InputError, RunFailedError
+from farm.model import refuse_unknown_arches
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,10 +45,8 @@ def command(
     tags: TagOptions,
     platforms: str | None,
     skip_platforms: str | None,
-    force: bool,
-    pull: bool,
-    docker: bool,
     as_json: bool,
+    **flags: Any,
 ) -> int:
     """Build the packages in these directories into the LinuxKit cache. Pushes nothing.
 
@@ -62,7 +61,7 @@ def command(
     from farm.local_build.options import BuildOptions, native_arch
 
     arches, skipped = select_arches(platforms, skip_platforms, native_arch())
-    options = BuildOptions(arches, skip=skipped, force=force, pull=pull, docker=docker)
+    options = BuildOptions(arches, skip=skipped, **flags)
     return build_locally(settings, directories, tags, options, as_json=as_json)
 
 
@@ -123,11 +122,7 @@ def _read_in_order(
 def select_arches(
     platforms: str | None, skipped: str | None, native: str
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The architectures to build and those to skip, from the flags; linux/ may be omitted.
-
-    Raises:
-        InputError: both flags are given, or an architecture is unknown.
-    """
+    """The architectures to build and those to skip, from the flags; linux/ may be omitted."""
     if platforms and skipped:
         raise InputError("--platforms and --skip-platforms exclude each other", hint="give one of them")
     words = (platforms or skipped or native).split(",")

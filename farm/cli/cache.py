@@ -11,14 +11,15 @@ import click
 
 from farm.cache.layout import Cache
 from farm.cli.options import json_option, with_settings
-from farm.cli.output import print_json
+from farm.cli.output import print_answer
 from farm.errors import CacheError, InputError
 from farm.model import Reference
 from farm.syntax.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
+    from farm.model import Descriptor
     from farm.settings import Settings
 
 _FORMATS = ("oci", "docker", "filesystem")
@@ -38,12 +39,14 @@ def command() -> None:
 def ls(settings: Settings, as_json: bool) -> None:
     """List the names in the cache, each with the digest that it refers to."""
     names = Cache(settings.cache).names()
-    if as_json:
-        print_json([{"name": name, **descriptor.to_json()} for name, descriptor in sorted(names.items())])
-        return
     width = max(map(len, names), default=0)
-    for name, descriptor in sorted(names.items()):
-        click.echo(f"{name:<{width}}  {descriptor.digest}")
+    _print_names(dict(sorted(names.items())), width, as_json=as_json)
+
+
+def _print_names(names: Mapping[str, Descriptor], width: int = 0, *, as_json: bool) -> None:
+    rows = [{"name": name, **descriptor.to_json()} for name, descriptor in names.items()]
+    lines = (f"{name:<{width}}  {descriptor.digest}" for name, descriptor in names.items())
+    print_answer(rows, lines, as_json=as_json)
 
 
 @command.command("export")
@@ -94,11 +97,7 @@ def import_(settings: Settings, file: str, new_name: str | None, as_json: bool) 
         loaded = load(cache.blobs, stream)
     names = names_for(loaded, Reference.parse(new_name).or_latest() if new_name else None)
     cache.change(lambda _: dict(names))
-    if as_json:
-        print_json([{"name": name, **root.to_json()} for name, root in names.items()])
-        return
-    for name, root in names.items():
-        click.echo(f"{name}  {root.digest}")
+    _print_names(names, as_json=as_json)
 
 
 @command.command("pull")
@@ -135,9 +134,9 @@ def push(settings: Settings, name: str) -> None:
 @with_settings("cache")
 def rm(settings: Settings, names: tuple[str, ...]) -> None:
     """Remove names from the cache. `farm cache prune` then frees their blobs."""
-    from farm.cache.maintenance import remove
+    from farm.cache import maintenance
 
-    removed = remove(Cache(settings.cache), [Reference.parse(name) for name in names])
+    removed = maintenance.remove(Cache(settings.cache), [Reference.parse(name) for name in names])
     if not removed:
         raise CacheError(f"not in the cache: {', '.join(names)}", hint="farm cache ls lists the names")
     for name in removed:
@@ -156,13 +155,11 @@ def rm(settings: Settings, names: tuple[str, ...]) -> None:
 @json_option
 def prune(settings: Settings, grace: float, as_json: bool) -> None:
     """Remove blobs that no name needs, and files that killed writers left."""
-    from farm.cache.maintenance import prune as prune_cache
+    from farm.cache import maintenance
 
-    pruned = prune_cache(Cache(settings.cache), grace=grace)
-    if as_json:
-        print_json({"files": pruned.files, "bytes": pruned.size})
-        return
-    click.echo(f"{pruned.files} files removed, {format_bytes(pruned.size)} freed")
+    pruned = maintenance.prune(Cache(settings.cache), grace=grace)
+    line = f"{pruned.files} files removed, {format_bytes(pruned.size)} freed"
+    print_answer({"files": pruned.files, "bytes": pruned.size}, [line], as_json=as_json)
 
 
 @command.command("verify")
@@ -170,17 +167,13 @@ def prune(settings: Settings, grace: float, as_json: bool) -> None:
 @json_option
 def verify(settings: Settings, as_json: bool) -> int:
     """Read every byte of the cache, and print what is damaged or missing. Exits with 1 if anything is."""
-    from farm.cache.maintenance import verify as verify_cache
+    from farm.cache import maintenance
 
     cache = Cache(settings.cache)
-    problems, count = verify_cache(cache), len(cache.names())
-    if as_json:
-        print_json([problem.to_json() for problem in problems])
-        return 1 if problems else 0
-    for problem in problems:
-        click.echo(f"{problem.name or '(no name)'}  {problem.what}")
-    if not problems:
-        click.echo(f"{count} names, no problems")
+    problems, count = maintenance.verify(cache), len(cache.names())
+    lines = [f"{problem.name or '(no name)'}  {problem.what}" for problem in problems]
+    data = [problem.to_json() for problem in problems]
+    print_answer(data, lines or [f"{count} names, no problems"], as_json=as_json)
     return 1 if problems else 0
 
 
@@ -191,20 +184,18 @@ def verify(settings: Settings, as_json: bool) -> int:
 )
 def clean(settings: Settings, published_only: bool) -> None:
     """Empty the cache."""
-    from farm.cache.maintenance import clean as clean_cache
-    from farm.cache.maintenance import prune as prune_cache
-    from farm.cache.maintenance import remove
+    from farm.cache import maintenance
     from farm.cache.transfer import published_names
     from farm.registry.client import open_registry
 
     cache = Cache(settings.cache)
     if published_only:
         with open_registry(settings) as registry:
-            removed = remove(cache, published_names(cache, registry))
-        pruned = prune_cache(cache)
+            removed = maintenance.remove(cache, published_names(cache, registry))
+        pruned = maintenance.prune(cache)
         click.echo(f"{len(removed)} names removed, {format_bytes(pruned.size)} freed")
         return
-    pruned = clean_cache(cache)
+    pruned = maintenance.clean(cache)
     click.echo(f"{settings.cache}: emptied, {format_bytes(pruned.size)} freed")
 
 

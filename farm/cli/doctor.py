@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.options import json_option, with_settings
-from farm.cli.output import print_json
+from farm.cli.output import print_answer
 from farm.settings import FIELDS, Secret
 
 if TYPE_CHECKING:
@@ -45,31 +45,26 @@ def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json
 
     findings = examine(settings)
     if ctx.obj.debug:
-        _print_tracebacks([finding.error for finding in findings])
-    if as_json:
-        print_json([finding.to_json() for finding in findings])
-    for finding in () if as_json else findings:
-        verdict = "ok" if finding.error is None else "FAIL"
-        click.echo(f"{verdict:<5} {finding.part:<12} {finding.error or finding.found}")
+        import traceback
+
+        for error in (finding.error for finding in findings):
+            if error and error.__cause__:
+                traceback.print_exception(error.__cause__)
+    lines = (
+        f"{'FAIL' if finding.error else 'ok':<5} {finding.part:<12} {finding.error or finding.found}"
+        for finding in findings
+    )
+    print_answer([finding.to_json() for finding in findings], lines, as_json=as_json)
     return exit_code(findings)
 
 
-def _print_tracebacks(errors: list[Any]) -> None:
-    import traceback
-
-    for error in errors:
-        if error and error.__cause__:
-            traceback.print_exception(error.__cause__)
-
-
 def _print_settings(settings: Settings, *, as_json: bool) -> None:
-    values = {name: getattr(settings, name) for name in FIELDS}
-    if as_json:
-        print_json({name.replace("_", "-"): json_value(value) for name, value in values.items()})
-        return
-    for name, value in values.items():
-        click.echo(f"# {FIELDS[name].metadata['about']} [FARM_{name.upper()}]")
-        click.echo(yaml_line(name.replace("_", "-"), value))
+    values = {name.replace("_", "-"): getattr(settings, name) for name in FIELDS}
+    lines = (
+        f"# {item.metadata['about']} [FARM_{name.upper()}]\n{yaml_line(key, value)}"
+        for (name, item), (key, value) in zip(FIELDS.items(), values.items(), strict=True)
+    )
+    print_answer({key: json_value(value) for key, value in values.items()}, lines, as_json=as_json)
 
 
 def json_value(value: Any) -> Any:

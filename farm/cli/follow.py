@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.output import print_json
-from farm.cli.run_lines import change_line
-from farm.cli.run_table import run_table
-from farm.model import RunState
+from farm.cli.output import print_answer, print_json
+from farm.cli.tables import run_table
+from farm.model import JobState, PackageState, RunState
 from farm.planning.wait_reasons import explain
 from farm.state import following
 from farm.state.following import RunView
 from farm.state.logs import read_log
 from farm.state.queue_positions import read_queue_positions
+from farm.state.records import arch_of, package_of
 from farm.state.runs import read_run
 
 if TYPE_CHECKING:
@@ -34,13 +34,27 @@ _LINE_SECONDS = 5.0
 """Seconds between two looks at why something waits, where lines are printed."""
 _TABLE_SECONDS = 2.0
 """The same for a table."""
+# The words for each state; a change to a state without words has no line.
+_WORDS = {
+    JobState.BUILDING: "building",
+    JobState.PUSHING: "pushing",
+    JobState.BUILT: "built",
+    JobState.EXISTS: "already exists",
+    JobState.FAILED: "failed",
+    JobState.CANCELLED: "cancelled",
+}
 
 
-def follow(run: RunHandle, *, up_to_date: Sequence[PackagePlan] = (), as_json: bool = False) -> int:
-    """Show a run until it ends; returns the exit code. Ctrl-C does not end the run.
+def follow(
+    run: RunHandle, *, up_to_date: Sequence[PackagePlan] = (), detach: bool = False, as_json: bool = False
+) -> int:
+    """Show a run until it ends, or only its name; returns the exit code. Ctrl-C does not end the run.
 
     `up_to_date` are packages that were given with those of the run and had nothing to do.
     """
+    if detach:
+        print_answer({"run": run.id}, [run.id], as_json=as_json)
+        return 0
     try:
         view = _show_progress(run, quiet=as_json)
     except KeyboardInterrupt:
@@ -56,11 +70,6 @@ def follow(run: RunHandle, *, up_to_date: Sequence[PackagePlan] = (), as_json: b
     return exit_code(record)
 
 
-def print_run_name(run: str, *, as_json: bool) -> None:
-    """Print the name of a run that was submitted and is not followed."""
-    print_json({"run": run}) if as_json else click.echo(run)
-
-
 def exit_code(record: RunRecord) -> int:
     """0 for a run that is open or done, else that of its first error."""
     if record.state in (RunState.OPEN, RunState.DONE):
@@ -71,42 +80,51 @@ def exit_code(record: RunRecord) -> int:
 
 def _show_progress(run: RunHandle, *, quiet: bool) -> RunView:
     view = RunView(read_run(run))
-    if not quiet and sys.stdout.isatty():
+    if quiet:
+        for _ in following.follow(run, view):
+            pass
+    elif sys.stdout.isatty():
         _draw_table(run, view)
-        return view
-    printer = _LinePrinter(run.store, view)
-    for name in following.follow(run, view):
-        if not quiet:
-            printer.print_change(name)
+    else:
+        _print_lines(run, view)
     return view
 
 
-class _LinePrinter:
-    """Prints the changes of a run line by line, and once for each job why it waits."""
-
-    def __init__(self, store: Store, view: RunView) -> None:
-        self._store, self._view = store, view
-        self._looked = time.monotonic()
-        self._printed: set[tuple[str, str]] = set()
-
-    def print_change(self, name: str) -> None:
-        """Print the change of the record `name`, if it has a line; "" is a moment without a change."""
-        if name and (line := change_line(self._view.record(), name)):
+def _print_lines(run: RunHandle, view: RunView) -> None:
+    """Print the changes of a run line by line, and once for each job why it waits."""
+    looked, printed = time.monotonic(), set()
+    for name in following.follow(run, view):
+        if name and (line := change_line(view.record(), name)):
             click.echo(line)
-        if time.monotonic() - self._looked < _LINE_SECONDS:
-            return
-        self._looked = time.monotonic()
-        record = self._view.record()
-        for key, why in why_waiting(self._store, record).items():
-            if key not in self._printed:
-                self._printed.add(key)
+        if time.monotonic() - looked < _LINE_SECONDS:
+            continue
+        looked, record = time.monotonic(), view.record()
+        for key, why in why_waiting(run.store, record).items():
+            if key not in printed:
+                printed.add(key)
                 click.echo(f"{time.time() - record.created:6.1f}s  {' '.join(key).strip()}: {why}")
+
+
+def change_line(record: RunRecord, field: str) -> str | None:
+    """The line for a change of the record in `field`, None where it has none."""
+    name = package_of(field)
+    if field.startswith("P "):
+        package = record.packages[name]
+        if package.state is PackageState.BUILDING:
+            return None
+        return f"{package.at - record.created:6.1f}s  {name}: {package.state}"
+    if field.startswith("J "):
+        job = record.packages[name].jobs[arch_of(field)]
+        words = _WORDS.get(job.state)
+        where = f" on {job.worker}" if job.state is JobState.BUILDING and job.worker else ""
+        return f"{job.at - record.created:6.1f}s  {name} {job.arch}: {words}{where}" if words else None
+    return None
 
 
 def _draw_table(run: RunHandle, view: RunView) -> None:
     from rich.live import Live
 
-    from farm.cli.table import rich_table
+    from farm.cli.tables import rich_table
 
     waits = why_waiting(run.store, view.record())
     first = rich_table(run_table(view.record(), time.time(), waits))
@@ -119,18 +137,14 @@ def _draw_table(run: RunHandle, view: RunView) -> None:
             if drawn - looked > _TABLE_SECONDS:
                 waits, looked = why_waiting(run.store, view.record()), drawn
             record = view.record()
-            live.update(rich_table(run_table(record, time.time(), _still_waiting(waits, record))))
+            still_waiting = {key: why for key, why in waits.items() if key in explain(record, {})}
+            live.update(rich_table(run_table(record, time.time(), still_waiting)))
         live.update(rich_table(run_table(view.record(), time.time(), {})))
 
 
 def why_waiting(store: Store, record: RunRecord) -> Waits:
     """The reasons of the packages and jobs of a run that wait."""
     return explain(record, read_queue_positions(store, record))
-
-
-def _still_waiting(waits: Waits, record: RunRecord) -> Waits:
-    """The reasons of those that still wait."""
-    return {key: why for key, why in waits.items() if key in explain(record, {})}
 
 
 def print_result(run: RunHandle, record: RunRecord) -> None:
@@ -144,11 +158,7 @@ def print_result(run: RunHandle, record: RunRecord) -> None:
                 if job.error and job.started:
                     _print_log(run.package(package.package).job(job.arch))
             click.echo(f"{package.state}: {package.error}", err=True)
-    click.echo(f"run {record.id}: {record.state}, {_elapsed(record)}")
-
-
-def _elapsed(record: RunRecord) -> str:
-    return f"{(record.finished or time.time()) - record.created:.1f} s"
+    click.echo(f"run {record.id}: {record.state}, {(record.finished or time.time()) - record.created:.1f} s")
 
 
 def _print_log(job: JobHandle) -> None:

@@ -3,47 +3,86 @@
 from __future__ import annotations
 
 import gc
+import importlib
 import re
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from farm import __version__
-from farm.cli.invocation import Invocation
-from farm.cli.lazy_group import LazyGroup
 from farm.cli.output import print_error, print_json
 from farm.errors import FarmError, InputError, internal_error
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _ALLOCATIONS = 50_000
 
 VERBS: dict[str, tuple[str, str]] = {
-    "push": ("farm.cli.push", "Build, publish and sign packages."),
+    "push": ("farm.cli.push:push", "Build, publish and sign packages."),
     "build": ("farm.cli.build", "Build packages on this machine, into the LinuxKit cache."),
     "cache": ("farm.cli.cache", "Manage the images in the LinuxKit cache."),
-    "manifest": ("farm.cli.manifest", "Publish and sign indexes of existing images."),
-    "plan": ("farm.cli.plan", "Show what a push would do, and why."),
-    "show-tag": ("farm.cli.show_tag", "Print the tags of packages."),
-    "pkg": ("farm.cli.pkg.group", "Run the commands of `linuxkit pkg`, with its flags."),
-    "inspect": ("farm.cli.inspect", "Show what a tag refers to, and whether it is signed."),
-    "sign": ("farm.cli.sign", "Sign tags."),
-    "status": ("farm.cli.status", "List runs, or show one run."),
-    "logs": ("farm.cli.logs", "Print the log of a build."),
-    "cancel": ("farm.cli.cancel", "Cancel a run, or a part of it."),
-    "retry": ("farm.cli.retry", "Retry what failed in a run."),
-    "worker": ("farm.cli.worker", "Run a worker, which builds or publishes."),
-    "workers": ("farm.cli.workers", "List, drain and resume workers."),
-    "up": ("farm.cli.up", "Run workers and Flower on this machine."),
-    "down": ("farm.cli.down", "Stop the private farm of this machine."),
-    "flower": ("farm.cli.flower", "Run Flower, a web page of tasks, workers and queues."),
-    "trust": ("farm.cli.trust", "Create signing keys, and prepare names for signing."),
+    "manifest": ("farm.cli.push:manifest", "Publish and sign indexes of existing images."),
+    "plan": ("farm.cli.push:plan", "Show what a push would do, and why."),
+    "show-tag": ("farm.cli.tags:show_tag", "Print the tags of packages."),
+    "pkg": ("farm.cli.pkg.verbs:pkg", "Run the commands of `linuxkit pkg`, with its flags."),
+    "inspect": ("farm.cli.tags:inspect", "Show what a tag refers to, and whether it is signed."),
+    "sign": ("farm.cli.trust:sign", "Sign tags."),
+    "status": ("farm.cli.runs:status", "List runs, or show one run."),
+    "logs": ("farm.cli.runs:logs", "Print the log of a build."),
+    "cancel": ("farm.cli.runs:cancel", "Cancel a run, or a part of it."),
+    "retry": ("farm.cli.runs:retry", "Retry what failed in a run."),
+    "worker": ("farm.cli.workers:worker", "Run a worker, which builds or publishes."),
+    "workers": ("farm.cli.workers:list_workers", "List, drain and resume workers."),
+    "up": ("farm.cli.up:up", "Run workers and Flower on this machine."),
+    "down": ("farm.cli.up:down", "Stop the private farm of this machine."),
+    "flower": ("farm.cli.up:flower", "Run Flower, a web page of tasks, workers and queues."),
+    "trust": ("farm.cli.trust:trust", "Create signing keys, and prepare names for signing."),
     "doctor": ("farm.cli.doctor", "Check everything that the farm needs."),
-    "completion": ("farm.cli.completion", "Print a shell completion script."),
+    "completion": ("farm.cli.main:completion", "Print a shell completion script."),
 }
 
-_LINUXKIT_FLAG = re.compile(r"--?(cache|mirror|cert-file|quiet|verbose|q|v\d*)(=|$)")
+_LINUXKIT_FLAG = r"--?(cache|mirror|cert-file|quiet|verbose|q|v\d*)(=|$)"
 """The flags that `linuxkit` takes before any verb."""
+
+
+@dataclass(slots=True)
+class Invocation:
+    """One run of the command `farm`: what click passes to every verb as `ctx.obj`."""
+
+    config: Path | None = None
+    debug: bool = False
+    json: bool = False
+    """Whether the verb was called with --json."""
+
+
+class LazyGroup(click.Group):
+    """Import a verb when it is called; --help imports none."""
+
+    verbs: ClassVar[Mapping[str, tuple[str, str]]] = {}
+    """Verb to its MODULE or MODULE:COMMAND, and the line that --help shows."""
+    aliases: ClassVar[Mapping[str, str]] = {}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All verbs, in the order in which --help lists them."""
+        return list(self.verbs)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb itself; None where there is no such verb."""
+        name = self.aliases.get(cmd_name, cmd_name)
+        if name not in self.verbs:
+            return None
+        module, _, attribute = self.verbs[name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute or "command")
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in self.verbs.items()])
 
 
 class FarmGroup(LazyGroup):
@@ -53,11 +92,12 @@ class FarmGroup(LazyGroup):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Move the flags of `linuxkit` behind `pkg`: `farm --cache DIR pkg build DIR`."""
-        if args and _LINUXKIT_FLAG.match(args[0]):
-            from farm.cli.pkg.common_flags import ROOT_FLAGS
-            from farm.cli.pkg.flag_spelling import move_flags_after_pkg
+        if args and re.match(_LINUXKIT_FLAG, args[0]):
+            from farm.cli.pkg.flag_spelling import move_flags_after_verb
+            from farm.cli.pkg.flags import ROOT_FLAGS
 
-            args = move_flags_after_pkg(args, ROOT_FLAGS)
+            moved = move_flags_after_verb(args, ROOT_FLAGS)
+            args = moved if moved[:1] == ["pkg"] else args
         return super().parse_args(ctx, args)
 
 
@@ -86,6 +126,18 @@ def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
     4 a login, key or signature was refused, 130 interrupted.
     """
     ctx.obj.config, ctx.obj.debug = config, debug
+
+
+@click.command("completion")
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell. To load it: eval "$(farm completion bash)"."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    if kind is None:
+        raise click.UsageError(f"unknown shell {shell}")
+    click.echo(kind(cli, {}, "farm", "_FARM_COMPLETE").source())
 
 
 def main() -> None:

@@ -1,24 +1,30 @@
-"""Options that several verbs share, each declared once."""
+"""What several verbs share: their options, each declared once, and the farm that they work with."""
 
 from __future__ import annotations
 
 import functools
+import sys
+from contextlib import contextmanager
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from farm.cli.output import print_note
 from farm.errors import InputError
-from farm.model import ARCHES
+from farm.model import Reference, refuse_unknown_arches
 from farm.settings import FIELDS, environment, load_settings
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from farm.package.tags import TagOptions
+    from farm.planning.plan import PushOptions
     from farm.settings import Settings
+    from farm.state.store import Store
 
-F = TypeVar("F", bound="Callable[..., Any]")
+    Verb = Callable[..., Any]
 
 
 def _record_json(ctx: click.Context, _: click.Parameter, given: bool) -> bool:
@@ -33,29 +39,25 @@ json_option = click.option(
 )
 
 
-def with_settings(*names: str, **help_texts: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def with_settings(*names: str, **help_texts: str) -> Callable[[Verb], Verb]:
     """Pass a verb its Settings as the first argument, and give it a flag for each named setting.
 
-    Args:
-        names: the settings that have a flag.
-        help_texts: setting to a help text that replaces its own for this verb.
+    `help_texts` replace those of settings for this verb.
     """
 
-    def decorate(verb: Callable[..., Any]) -> Callable[..., Any]:
+    def decorate(verb: Verb) -> Verb:
         @click.pass_context
         @functools.wraps(verb)
         def wrapped(ctx: click.Context, /, **options: Any) -> Any:
             flags = {name: options.pop(name) for name in names}
             return verb(load_settings(flags, config=ctx.obj.config), **options)
 
-        for name in reversed(names):
-            wrapped = _setting_option(name, help_texts.get(name))(wrapped)
-        return wrapped
+        return _with_flags(wrapped, [_setting_option(name, help_texts.get(name)) for name in names])
 
     return decorate
 
 
-def _setting_option(name: str, help_text: str | None) -> Callable[[Any], Any]:
+def _setting_option(name: str, help_text: str | None) -> Verb:
     item = FIELDS[name]
     flag = name.replace("_", "-")
     boolean = isinstance(item.default, bool)
@@ -69,29 +71,42 @@ def _setting_option(name: str, help_text: str | None) -> Callable[[Any], Any]:
     )
 
 
-def _tag_options_decorator(flags: Sequence[Callable[[Any], Any]]) -> Callable[[F], F]:
+def _tag_options_decorator(flags: Sequence[Verb]) -> Callable[[Verb], Verb]:
     """A decorator that gives a verb these flags, and passes them as one TagOptions, `tags`.
 
     With --all, `directories` are all package directories below the given ones.
     """
 
-    def decorate(verb: F) -> F:
+    def decorate(verb: Verb) -> Verb:
         @functools.wraps(verb)
         def wrapped(settings: Settings, /, **options: Any) -> Any:
-            if options.pop("below"):
-                options["directories"] = _directories_below(options["directories"], options["build_yml"])
-            return verb(settings, tags=_pop_tag_options(settings, options), **options)
+            from farm.package.tags import TagOptions
 
-        for option in reversed(flags):
-            wrapped = option(wrapped)
-        return wrapped  # type: ignore[return-value]  # click's decorators keep the signature
+            if options.pop("below"):
+                from farm.package.read_packages import directories_below
+
+                below = directories_below(options["directories"], options["build_yml"])
+                options["directories"] = tuple(below)
+            names = [field.name for field in fields(TagOptions) if field.name in options]
+            given = {name: options.pop(name) for name in names}
+            tags = make_tag_options(settings, options.pop("build_arg_file", ()), **given)
+            return verb(settings, tags=tags, **options)
+
+        return _with_flags(wrapped, flags)
 
     return decorate
 
 
+def _with_flags(verb: Verb, flags: Sequence[Verb]) -> Verb:
+    """The verb with these flags, in the order in which --help lists them."""
+    for flag in reversed(flags):
+        verb = flag(verb)
+    return verb
+
+
 _TAG_FLAGS = [
     click.option("--all", "below", is_flag=True, help="Select all packages below the directories."),
-    click.option("--hash", "hash_", metavar="HASH", help="Use this hash instead of the git tree hash."),
+    click.option("--hash", metavar="HASH", help="Use this hash instead of the git tree hash."),
     click.option(
         "--hash-commit",
         default="HEAD",
@@ -129,43 +144,80 @@ _BUILD_FLAGS = [
         help="File of build arguments, NAME=VALUE lines; they override those of build.yml.",
     ),
 ]
+_FORCE_FLAG = click.option("--force", is_flag=True, help="Build even if the image exists.")
+_PUBLISH_FLAGS = [
+    click.option(
+        "--only", multiple=True, metavar="ARCH", help="Only these architectures; requires --partial."
+    ),
+    click.option("--partial", is_flag=True, help="Publish an index even if architectures are missing."),
+    click.option(
+        "--release", metavar="TAG", help="Also publish every package's index under this tag: all or none."
+    ),
+]
 tag_options = _tag_options_decorator(_TAG_FLAGS)
 package_options = _tag_options_decorator([*_TAG_FLAGS, *_BUILD_FLAGS])
 
 
-def _pop_tag_options(settings: Settings, options: dict[str, Any]) -> TagOptions:
+def make_tag_options(settings: Settings, build_arg_files: Iterable[str | Path], **flags: Any) -> TagOptions:
+    """The tag options of a verb; `flags` are named as their fields."""
     from farm.package.build_args import read_file
     from farm.package.tags import TagOptions
 
-    return TagOptions(
-        org=settings.org,
-        hash=options.pop("hash_"),
-        hash_commit=options.pop("hash_commit"),
-        hash_path=options.pop("hash_path"),
-        tag=options.pop("tag"),
-        dev=options.pop("dev"),
-        user=environment(["USER"]).get("USER"),
-        force_dirty=options.pop("force_dirty"),
-        build_yml=options.pop("build_yml"),
-        dockerfile=options.pop("dockerfile", None),
-        network=options.pop("network", None),
-        disable_cache=options.pop("disable_cache", None),
-        build_args=tuple(arg for file in options.pop("build_arg_file", ()) for arg in read_file(file)),
+    args = tuple(arg for file in build_arg_files for arg in read_file(Path(file)))
+    user = environment(["USER"]).get("USER")
+    return TagOptions(org=settings.org, user=user, build_args=args, **flags)
+
+
+def make_push_options(
+    settings: Settings,
+    *,
+    only: tuple[str, ...] = (),
+    force: bool = False,
+    partial: bool = False,
+    release: str | None = None,
+) -> PushOptions:
+    """The options of a push, from the settings and the flags."""
+    from farm.planning.plan import PushOptions
+
+    refuse_unknown_arches((*only, *settings.arches))
+    if only and not partial:
+        raise InputError(
+            "--only omits architectures, and an incomplete index is not published",
+            hint="add --partial to publish it without them",
+        )
+    if release:
+        Reference.parse(f"release:{release}")
+    return PushOptions(
+        settings.arches, only=only, sign=settings.sign, force=force, partial=partial, release=release or ""
     )
 
 
-def _directories_below(directories: Sequence[str], build_yml: str) -> tuple[str, ...]:
-    from farm.package.read_packages import directories_below
+def publish_options(verb: Verb) -> Verb:
+    """Give a verb the flags of a push that builds nothing, passed as one PushOptions, `options`."""
 
-    return tuple(directories_below(directories, build_yml))
+    @functools.wraps(verb)
+    def wrapped(settings: Settings, /, **given: Any) -> Any:
+        only = tuple(arch for word in given.pop("only") for arch in word.split(","))
+        flags = {name: given.pop(name) for name in ("force", "partial", "release") if name in given}
+        return verb(settings, options=make_push_options(settings, only=only, **flags), **given)
+
+    return _with_flags(wrapped, _PUBLISH_FLAGS)
 
 
-def refuse_unknown_arches(arches: Iterable[str]) -> None:
-    """Refuse architectures that the farm does not know.
+def build_and_publish_options(verb: Verb) -> Verb:
+    """Give a verb that builds --force too."""
+    return _FORCE_FLAG(publish_options(verb))
 
-    Raises:
-        InputError: one is unknown.
+
+@contextmanager
+def attached(settings: Settings, *, builds: bool = False) -> Iterator[tuple[Settings, Store]]:
+    """Connect as `farm.private_farm.connect.connect_farm` does; on a terminal, note that no broker is set.
+
+    Without the note, somebody who forgot FARM_BROKER would not know why the runs of others are missing.
     """
-    for arch in arches:
-        if arch not in ARCHES:
-            raise InputError(f"unknown architecture {arch!r}", hint=f"one of {', '.join(ARCHES)}")
+    from farm.private_farm.connect import connect_farm
+
+    if settings.broker is None and sys.stderr.isatty():
+        print_note(f"no broker is set: using the private farm in {settings.state_dir}")
+    with connect_farm(settings, builds=builds) as found:
+        yield found

@@ -18,6 +18,15 @@ def print_json(data: Any) -> None:
     click.echo(json.dumps(data, indent=2, ensure_ascii=False))
 
 
+def print_answer(data: Any, lines: Iterable[str], *, as_json: bool) -> None:
+    """Print the answer of a verb: as JSON with --json, else as lines for people."""
+    if as_json:
+        print_json(data)
+        return
+    for line in lines:
+        click.echo(line)
+
+
 def print_warnings(warnings: Iterable[str]) -> None:
     """Print warnings on standard error, one a line."""
     for warning in warnings:

@@ -1,30 +1,37 @@
-"""farm trust: the administrator's verbs, which create signing keys and prepare names for signing."""
+"""farm sign, and the administrator's farm trust, which creates keys and prepares names for signing."""
 
 from __future__ import annotations
 
 import os
 import secrets
+import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.gun_names import guns_of
 from farm.cli.options import json_option, with_settings
-from farm.cli.output import print_json
-from farm.errors import InputError, SettingsError, TrustDeniedError
+from farm.cli.output import print_answer, print_json
+from farm.errors import InputError, RegistryError, SettingsError, TrustDeniedError
+from farm.model import Reference
+from farm.model.reference import is_host
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farm.registry.client import Registry
-    from farm.settings import Secret, Settings
+    from farm.settings import Settings
+    from farm.trust.signer import Signer, SignTarget
+
+_HINT = "a name is HOST/REPOSITORY, such as docker.io/linuxkit/foo; a package directory has a build.yml"
 
 
 @click.group("trust")
-def command() -> None:
+def trust() -> None:
     """Create signing keys, and prepare names for signing. Builds never do either."""
 
 
-@command.command("key")
+@trust.command("key")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
 @with_settings()
 def key(settings: Settings, directory: Path) -> None:
@@ -47,7 +54,7 @@ def key(settings: Settings, directory: Path) -> None:
         click.echo(f"passphrase   {passphrase.reveal()}   (shown only once: signing-passphrase)")
 
 
-@command.command("init")
+@trust.command("init")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option(
     "--certificate",
@@ -66,6 +73,8 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
     targets keys are kept in docker's trust directory. Repeating it changes nothing.
     """
     from farm.registry.client import open_registry
+    from farm.trust.notary import configure
+    from farm.trust.notary.initialise import initialise
 
     if settings.root_passphrase is None:
         raise SettingsError("the root key's passphrase is not set", hint="set FARM_ROOT_PASSPHRASE")
@@ -79,29 +88,100 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
             click.echo("" if as_json else f"{gun}  ", nl=False)
             result = "not prepared"
             try:
-                steps = _initialise(gun, certificate, registry, settings, settings.root_passphrase)
-                result = ", ".join(steps) if steps else "was ready"
-                done.append({"name": gun, "steps": list(steps)})
+                login = registry.credentials.login_for(gun.partition("/")[0])
+                steps = list(
+                    initialise(
+                        gun,
+                        certificate,
+                        configure.notary_server(settings, gun, login),
+                        trust_dir=configure.admin_trust_dir(settings),
+                        root_passphrase=settings.root_passphrase,
+                        role=settings.signing_role,
+                    )
+                )
+                result = ", ".join(steps) or "was ready"
+                done.append({"name": gun, "steps": steps})
             finally:
                 click.echo("" if as_json else f"{result}\n", nl=False)
     if as_json:
         print_json(done)
 
 
-def _initialise(
-    gun: str, certificate: Path, registry: Registry, settings: Settings, root_passphrase: Secret
-) -> tuple[str, ...]:
-    """Prepare one name; returns the steps that were taken, none where it was ready."""
-    from farm.trust.notary import configure
-    from farm.trust.notary.initialise import initialise
+def guns_of(arguments: Sequence[str], org: str | None) -> list[str]:
+    """The GUN of each argument: a name is one already, a package directory's is made from its build.yml.
 
-    return tuple(
-        initialise(
-            gun,
-            certificate,
-            configure.notary_server(settings, gun, registry.credentials.login_for(gun.partition("/")[0])),
-            trust_dir=configure.admin_trust_dir(settings),
-            root_passphrase=root_passphrase,
-            role=settings.signing_role,
-        )
-    )
+    A mistyped directory is never taken for a name.
+    """
+    from farm.package.read_packages import read_packages
+    from farm.package.tags import TagOptions
+
+    directories = [argument for argument in arguments if (Path(argument) / "build.yml").is_file()]
+    names = {argument: _parse_gun(argument) for argument in arguments if argument not in directories}
+    packages = read_packages(directories, TagOptions(org=org)) if directories else []
+    by_path = {Path(package.directory).resolve(): package.reference.name for package in packages}
+    guns = (names.get(argument) or by_path[Path(argument).resolve()] for argument in arguments)
+    return list(dict.fromkeys(guns))
+
+
+def _parse_gun(name: str) -> str:
+    if Path(name).exists():
+        raise InputError(f"{name}: not a package directory: it has no build.yml", hint=_HINT)
+    try:
+        gun = Reference.parse(name).name
+    except InputError:
+        gun = ""
+    host, slash, _ = name.partition("/")
+    if not (gun and slash and is_host(host)):
+        raise InputError(f"{name}: neither a package directory nor a name with its registry", hint=_HINT)
+    return gun
+
+
+@click.command("sign")
+@click.argument("references", nargs=-1, required=True, metavar="REF...")
+@with_settings("notary_server", "notary_ca", "signing_key", "signing_role")
+@click.option("--print", "only_print", is_flag=True, help="Print the notary commands, and sign nothing.")
+@json_option
+def sign(settings: Settings, references: tuple[str, ...], only_print: bool, as_json: bool) -> None:
+    """Sign what each REF refers to, an index or one architecture's image, as the publisher does.
+
+    Signs the digest and size of the bytes that the registry serves. What is signed already is skipped.
+
+    \b
+    farm sign linuxkit/foo:HASH linuxkit/foo:HASH-arm64
+    farm sign --print linuxkit/foo:HASH
+    """
+    from farm.registry.client import open_registry
+    from farm.trust.signer import make_signer
+
+    with open_registry(settings) as registry:
+        signer = make_signer(settings, registry.credentials)
+        targets = [_read_target(registry, text) for text in references]
+        if not only_print:
+            signer.ready(target.name for target in targets)
+            signer.sign(targets)
+    rows = [_to_json(signer, target, settings.signing_role) for target in targets]
+    lines = (row["command"] if only_print else f"{row['reference']}  signed  {row['digest']}" for row in rows)
+    print_answer(rows, lines, as_json=as_json)
+
+
+def _read_target(registry: Registry, text: str) -> SignTarget:
+    """What a reference refers to now."""
+    from farm.trust.signer import SignTarget
+
+    reference = Reference.parse(text).or_latest()
+    if not reference.tag or reference.digest:
+        raise InputError(f"{text}: only a tag can be signed", hint="write it as NAME:TAG")
+    manifest = registry.manifest(reference)
+    if manifest is None:
+        raise RegistryError(f"{reference.familiar}: the registry holds no such image")
+    return SignTarget.of(reference, manifest.descriptor)
+
+
+def _to_json(signer: Signer, target: SignTarget, role: str) -> dict[str, Any]:
+    return {
+        "reference": f"{target.name}:{target.tag}",
+        "digest": target.digest,
+        "size": target.size,
+        "role": role,
+        "command": shlex.join(signer.command_line(target)),
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,16 +43,13 @@ class Finding:
 
 def examine(settings: Settings) -> list[Finding]:
     """Run all checks at once; return their findings in a fixed order."""
-    checks: dict[str, Callable[[Settings], str]] = {"git": _git, "broker": _broker, "engine": _engine}
-    checks["builder"] = _builder
-    checks["registry"] = _registry
+    checks = {"git": _git, "broker": _broker, "engine": _engine, "builder": _builder, "registry": _registry}
     if settings.broker is not None:
         checks["workers"] = _workers
     if settings.sign:
         checks |= {"notary": _notary, "signing key": _signing_key}
     with ThreadPoolExecutor(len(checks)) as pool:
-        futures = [pool.submit(run_check, part, check, settings) for part, check in checks.items()]
-        return [future.result() for future in futures]
+        return list(pool.map(lambda item: run_check(item[0], item[1], settings), checks.items()))
 
 
 def run_check(part: str, check: Callable[[Settings], str], settings: Settings) -> Finding:
@@ -85,29 +83,26 @@ def _broker(settings: Settings) -> str:
             "no broker is set, and redis-server, which the private farm needs, is not installed",
             hint="apt-get install redis-server, or set FARM_BROKER",
         )
-    store = Store(settings.broker)
-    try:
+    with closing(Store(settings.broker)) as store:
         store.ping()
-    finally:
-        store.close()
     return "Redis answers"
 
 
 def _workers(settings: Settings) -> str:
     assert settings.broker is not None  # noqa: S101 - examine() runs this only with a broker
-    store = Store(settings.broker)
-    try:
+    with closing(Store(settings.broker)) as store:
         present = served(workers(store))
-    finally:
-        store.close()
     if missing := sorted({*settings.arches, "publish"} - present):
         raise NoWorkerError(f"no worker serves {', '.join(missing)}", hint="start one: farm worker")
     return ", ".join(sorted(present))
 
 
+def _connected(settings: Settings) -> Engine:
+    return Engine.connect(settings.engine, certs=settings.engine_certs, timeout=settings.http_timeout)
+
+
 def _engine(settings: Settings) -> str:
-    certs, timeout = settings.engine_certs, settings.http_timeout
-    with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
+    with _connected(settings) as engine:
         info, emulated = engine.info(), engine.emulated()
     more = f", emulates {', '.join(emulated)}" if emulated else ""
     return f"Docker Engine {info.version}, {info.architecture}{more}"
@@ -117,8 +112,7 @@ def _builder(settings: Settings) -> str:
     found = describe_builder(settings)
     if not uses_buildx(settings):
         return found
-    certs, timeout = settings.engine_certs, settings.http_timeout
-    with Engine.connect(settings.engine, certs=certs, timeout=timeout) as engine:
+    with _connected(settings) as engine:
         info = engine.info()
     named = {platform.removeprefix("linux/"): name for platform, name in settings.builders}
     check_builders(settings, lambda: info, {info.architecture, *named})

@@ -23,15 +23,8 @@ APP = "farm.monitor.flower_app"
 
 def flower_command() -> list[str]:
     """The command line of Flower; broker and login, which are secret, are in its environment."""
-    return [
-        sys.executable,
-        "-m",
-        "celery",
-        "--quiet",
-        f"--app={APP}",
-        "flower",
-        f"--conf={config_file('flowerconfig.py')}",
-    ]
+    celery = [sys.executable, "-m", "celery", "--quiet", f"--app={APP}"]
+    return [*celery, "flower", f"--conf={config_file('flowerconfig.py')}"]
 
 
 def flower_environment(settings: Settings) -> dict[str, str]:
@@ -91,11 +84,7 @@ def check_port(settings: Settings) -> None:
 
 
 def config_file(name: str) -> Path:
-    """A file of config/: in the source tree if farm runs from it, else where the wheel installed it.
-
-    Raises:
-        SettingsError: it is in neither place.
-    """
+    """A file of config/: in the source tree if farm runs from it, else where the wheel installed it."""
     source = Path(__file__).resolve().parents[2] / "config" / name
     installed = Path(sys.prefix) / "share" / "linuxkit-farm" / "config" / name
     for path in (source, installed):

@@ -2,5 +2,5 @@
 
 May import: cli, planning, local_build, cache, registry, package, settings, syntax, model, errors.
 Must not know: Redis, Celery, workers.
-Public: command (group), pkg_verb (verb), PkgFlags (pkg_flags), PkgRequest (request).
+Public: pkg (verbs), pkg_verb (verbs), PkgRequest (verbs), PkgFlags (flags).
 """

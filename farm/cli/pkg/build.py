@@ -10,19 +10,17 @@ import click
 
 from farm.cli.build import build_locally
 from farm.cli.output import print_note, print_warnings
-from farm.cli.pkg.build_flags import BUILD_FLAGS
-from farm.cli.pkg.common_flags import boolean_flag
-from farm.cli.pkg.flag_checks import check_build_flags, check_local_build_flags
+from farm.cli.pkg.flag_checks import check_local_build_flags
+from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES, PUSH_FLAG
 from farm.cli.pkg.push import push
-from farm.cli.pkg.request import builder_settings
-from farm.cli.pkg.verb import pkg_verb
+from farm.cli.pkg.verbs import builder_settings, pkg_verb
 
 if TYPE_CHECKING:
-    from farm.cli.pkg.request import PkgRequest
+    from farm.cli.pkg.verbs import PkgRequest
     from farm.local_build.options import BuildOptions
 
 
-@pkg_verb("build", *BUILD_FLAGS, boolean_flag("push", "Push what is built: farm pkg push."))
+@pkg_verb("build", DIRECTORIES, *BUILD_FLAGS, PUSH_FLAG)
 def command(request: PkgRequest) -> int:
     """Build packages into the LinuxKit cache, unless the cache or the registry has them. Same as farm build.
 
@@ -33,7 +31,6 @@ def command(request: PkgRequest) -> int:
     farm pkg build -org=wombat -disable-content-trust pkg/foo
     farm pkg build -org=wombat -hash=foo push            the syntax of 2021
     """
-    check_build_flags(request.flags)
     if "push" in request.directories and not Path("push").is_dir():
         return push(_without_push_word(request))
     return push(request) if request.flags.push else _build(request)

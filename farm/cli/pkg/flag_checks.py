@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.cli.output import print_note
-from farm.cli.pkg.pkg_flags import flag_name
+from farm.cli.pkg.flags import NO_EFFECT, flag_name
 from farm.errors import InputError
 from farm.settings import environment
 
 if TYPE_CHECKING:
-    from farm.cli.pkg.pkg_flags import PkgFlags
+    from farm.cli.pkg.flags import PkgFlags
 
 BUILDERS_VARIABLE = "LINUXKIT_BUILDERS"
 
@@ -22,28 +22,21 @@ _UNUSED_COMMON_FLAGS = {
     "show-tag": (*_BUILD, *_TRUST, *_REGISTRY),
     "manifest": _BUILD,
     "push": ("cache", "mirror"),
-    "remote-tag": (*_TAGS, *_BUILD, *_TRUST),
+    "remote-tag": (*_TAGS, *_BUILD, *_TRUST, "release"),
 }
-"""Verb to the common flags that it has no use for."""
-_ENGINE_BUILDS = "the BuildKit inside the engine builds"
-_NO_EFFECT = {
-    "builder_image": _ENGINE_BUILDS,
-    "builder_config": f"{_ENGINE_BUILDS}, with the configuration of dockerd",
-    "builder_restart": f"{_ENGINE_BUILDS}, and needs no restart",
-    "ignore_cached": "base images are always those of the registry",
-    "precache_images": "base images are always those of the registry",
-    "progress": "a terminal gets a live table, a pipe gets lines",
-}
+"""Verb to the flags that it takes and has no use for."""
+_OPPOSITES = (
+    ("disable_cache", "enable_cache"),
+    ("network", "nonetwork"),
+    ("disable_content_trust", "enable_content_trust"),
+)
+_EXCLUSIVE = (("force", "nobuild"), ("force", "pull"), ("platforms", "skip_platforms"))
 _ONLY_FOR_BUILDS = ("build_arg_file", "dockerfile", "network", "nonetwork", "disable_cache", "enable_cache")
 _WORKERS_BUILDERS = "each worker uses the builders of its own settings"
 
 
 def check_common_flags(verb: str, flags: PkgFlags) -> None:
-    """Note the common flags that a verb has no use for.
-
-    Raises:
-        InputError: a flag is not supported, or two contradict each other.
-    """
+    """Note the flags that a verb has no use for; refuse unsupported and contradictory ones."""
     for name in _UNUSED_COMMON_FLAGS.get(verb, ()):
         if flags.given(name) and not (name == "cache" and flags.nobuild):
             print_note(f"{flag_name(name)}: has no effect on {verb}")
@@ -53,43 +46,27 @@ def check_common_flags(verb: str, flags: PkgFlags) -> None:
                 f"{flag_name(name)}: the farm keeps no hash files",
                 hint="omit it: dependencies are found in the Dockerfiles",
             )
-    for name, opposite in (
-        ("disable_cache", "enable_cache"),
-        ("network", "nonetwork"),
-        ("disable_content_trust", "enable_content_trust"),
-    ):
-        if None not in (getattr(flags, name), getattr(flags, opposite)):
-            raise _exclusive(name, opposite)
+    _refuse_contradictions(flags)
     if flags.registry_creds:
         print_note(
             "--registry-creds: visible in the process list of this machine; FARM_REGISTRY_CREDS_FILE is not"
         )
-    if flags.quiet:
-        print_note("--quiet: the farm prints only a line for each step")
-    if flags.verbose:
-        print_note("--verbose: `farm logs` prints the whole output of a build")
-
-
-def check_build_flags(flags: PkgFlags) -> None:
-    """Note the flags of `build` and `push` that have no effect on a farm.
-
-    Raises:
-        InputError: two flags contradict each other.
-    """
-    for name, reason in _NO_EFFECT.items():
+    for name, reason in NO_EFFECT.items():
         if getattr(flags, name):
             print_note(f"{flag_name(name)}: {reason}")
-    for name, other in (("force", "nobuild"), ("force", "pull"), ("platforms", "skip_platforms")):
-        if getattr(flags, name) and getattr(flags, other):
-            raise _exclusive(name, other)
+
+
+def _refuse_contradictions(flags: PkgFlags) -> None:
+    both = [pair for pair in _OPPOSITES if all(getattr(flags, name) is not None for name in pair)]
+    both += [pair for pair in _EXCLUSIVE if all(getattr(flags, name) for name in pair)]
+    for name, other in both:
+        raise InputError(
+            f"{flag_name(name)} and {flag_name(other)} exclude each other", hint="give only one of them"
+        )
 
 
 def check_local_build_flags(flags: PkgFlags) -> None:
-    """Note the flags of `build` that only a push has use for.
-
-    Raises:
-        InputError: a flag asks for what only a push does.
-    """
+    """Note or refuse the flags of `build` that only a push has use for."""
     if flags.without_trust is False:
         print_note("--enable-content-trust: images built for this machine alone are not signed")
     for name in ("release", "nobuild"):
@@ -101,11 +78,7 @@ def check_local_build_flags(flags: PkgFlags) -> None:
 
 
 def check_push_flags(flags: PkgFlags) -> None:
-    """Note the flags of `push` that are left to the workers.
-
-    Raises:
-        InputError: a flag would change what workers build, contradicts another, or leaves nothing to do.
-    """
+    """Note the flags of `push` that are left to the workers; refuse those that a push cannot honour."""
     _check_worker_settings(flags)
     if flags.docker:
         raise InputError("--docker: a push is built on the farm's workers", hint="farm pkg build --docker")
@@ -145,9 +118,3 @@ def note_build_only_flags(flags: PkgFlags) -> None:
             print_note(f"{flag_name(name)}: {reason} builds nothing")
     if flags.force:
         print_note(f"--force: {reason} builds nothing")
-
-
-def _exclusive(name: str, other: str) -> InputError:
-    return InputError(
-        f"{flag_name(name)} and {flag_name(other)} exclude each other", hint="give only one of them"
-    )

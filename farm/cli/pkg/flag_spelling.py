@@ -43,7 +43,7 @@ def normalize_flags(words: Sequence[str], flags: Iterable[click.Parameter]) -> l
             continue
         if not equals:
             value = _pop_value(known[name].type, rest)
-        normal.append(f"{_longest_name(known[name])}={value}")
+        normal.append(f"{max(known[name].opts, key=len)}={value}")
     return normal
 
 
@@ -54,16 +54,6 @@ def move_flags_after_verb(words: Sequence[str], flags: Sequence[click.Parameter]
     while normal and normal[0].startswith("-") and normal[0] not in ("--", "-h", "--help"):
         before.append(normal.pop(0))
     return [*normal[:1], *before, *normal[1:]]
-
-
-def move_flags_after_pkg(words: Sequence[str], flags: Sequence[click.Parameter]) -> list[str]:
-    """The arguments of `farm` with the flags that precede `pkg` moved after it; unchanged for other verbs."""
-    moved = move_flags_after_verb(words, flags)
-    return moved if moved[:1] == ["pkg"] else list(words)
-
-
-def _longest_name(flag: click.Parameter) -> str:
-    return max(flag.opts, key=len)
 
 
 def _with_dashes(word: str) -> str:

@@ -1,4 +1,4 @@
-"""farm pkg push."""
+"""farm pkg push and manifest."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.cli.manifest import publish_existing_images
-from farm.cli.output import print_note
-from farm.cli.pkg.build_flags import BUILD_FLAGS
-from farm.cli.pkg.flag_checks import check_build_flags, check_push_flags, note_build_only_flags
-from farm.cli.pkg.push_cached import push_cached
-from farm.cli.pkg.verb import pkg_verb
-from farm.cli.plan import print_plan
-from farm.cli.push import push_plan
-from farm.cli.push_flags import make_push_options
-from farm.errors import InputError
+import click
+
+from farm.cli.options import make_push_options
+from farm.cli.output import print_note, print_warnings
+from farm.cli.pkg.flag_checks import check_push_flags, note_build_only_flags
+from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES, value_flag
+from farm.cli.pkg.verbs import pkg_verb
+from farm.cli.push import print_plan, publish_existing_images, push_plan
+from farm.errors import CacheError, InputError
+from farm.model import ARCHES
 
 if TYPE_CHECKING:
-    from farm.cli.pkg.request import PkgRequest
+    from farm.cache.layout import Cache
+    from farm.cli.pkg.verbs import PkgRequest
+    from farm.model import ArchImage, Package
+    from farm.registry.client import Registry
 
 
-@pkg_verb("push", *BUILD_FLAGS)
+@pkg_verb("push", DIRECTORIES, *BUILD_FLAGS)
 def command(request: PkgRequest) -> int:
     """Build what is missing for every architecture, publish each package's index, and sign it: farm push.
 
@@ -30,8 +33,17 @@ def command(request: PkgRequest) -> int:
     farm pkg push --manifest=false pkg/foo               only the images
     farm pkg push --image=false --manifest pkg/foo       only the index
     """
-    check_build_flags(request.flags)
     return push(request)
+
+
+@pkg_verb("manifest", DIRECTORIES, value_flag("release", "Also publish under this tag.", "TAG"))
+def manifest(request: PkgRequest) -> int:
+    """Publish and sign the index of each package's existing NAME:HASH-ARCH images: farm manifest --partial.
+
+    An architecture whose image is missing is left out; a later call adds it.
+    """
+    options = make_push_options(request.settings, partial=True, release=request.flags.release)
+    return publish_existing_images(request.settings, request.directories, request.tags, options)
 
 
 def push(request: PkgRequest) -> int:
@@ -41,7 +53,8 @@ def push(request: PkgRequest) -> int:
     if flags.sign is False:
         request = replace(request, settings=replace(request.settings, sign=False))
     release = "" if flags.manifest is False else _release(request)
-    return _push_existing(request, release) if flags.builds_nothing else _build_and_push(request, release)
+    builds = not flags.nobuild and flags.image is not False
+    return _build_and_push(request, release) if builds else _push_existing(request, release)
 
 
 def _push_existing(request: PkgRequest, release: str) -> int:
@@ -50,7 +63,7 @@ def _push_existing(request: PkgRequest, release: str) -> int:
 
     flags = request.flags
     note_build_only_flags(flags)
-    pushed = {} if flags.image is False else push_cached(request)
+    pushed = {} if flags.image is False else _push_cached(request)
     if flags.manifest is False:
         return 0
     options = make_push_options(request.settings, partial=True, release=release)
@@ -58,7 +71,7 @@ def _push_existing(request: PkgRequest, release: str) -> int:
     if flags.is_dry_run:
         print_plan(plan_existing_images(request.directories, request.tags, request.settings, options, pushed))
         return 0
-    return publish_existing_images(request.directories, request.tags, request.settings, options)
+    return publish_existing_images(request.settings, request.directories, request.tags, options)
 
 
 def _build_and_push(request: PkgRequest, release: str) -> int:
@@ -79,11 +92,7 @@ def _build_and_push(request: PkgRequest, release: str) -> int:
 
 
 def _release(request: PkgRequest) -> str:
-    """The tag of --release, else the git tag on HEAD, as with linuxkit; "" for none.
-
-    Raises:
-        InputError: HEAD has several tags.
-    """
+    """The tag of --release, else the git tag on HEAD, as with linuxkit; "" for none."""
     from farm.package.git import NAME_A_RELEASE, tags_on_head
 
     given = request.flags.release
@@ -95,3 +104,58 @@ def _release(request: PkgRequest) -> str:
     if tags:
         print_note(f"HEAD is tagged {tags[0]}: released as {tags[0]}; --release= prevents that")
     return tags[0] if tags else ""
+
+
+def _push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
+    """Push the images that the cache has and the registry lacks; returns them by package.
+
+    Where a required image is missing, nothing is pushed. With --dry-run nothing ever is.
+    """
+    from farm.cache.layout import Cache
+    from farm.cache.transfer import push_image
+    from farm.registry.client import open_registry
+
+    packages = _read_pushable(request)
+    cache, dry_run = Cache(request.settings.cache), request.flags.is_dry_run
+    with open_registry(request.settings) as registry:
+        to_push = {package.image: _to_push(request, cache, registry, package) for package in packages}
+        for image in (image for images in to_push.values() for image in images):
+            if not dry_run:
+                push_image(cache, registry, image)
+            click.echo(f"{image.reference.familiar}  {'push it' if dry_run else 'pushed'} from the cache")
+    return to_push
+
+
+def _read_pushable(request: PkgRequest) -> list[Package]:
+    """The packages that may be pushed, without those of which all architectures are skipped."""
+    from farm.local_build.options import BuildOptions
+    from farm.package.read_packages import read_packages
+    from farm.package.tags import require_committed
+
+    packages, default_arches = read_packages(request.directories, request.tags), request.settings.arches
+    for package in packages:
+        require_committed(package)
+    unskipped = BuildOptions(skip=request.skipped)
+    if request.flags.manifest is False:
+        print_warnings(unskipped.skipped(packages, default_arches))
+    return [package for package in packages if unskipped.arches_of(package, default_arches)]
+
+
+def _to_push(request: PkgRequest, cache: Cache, registry: Registry, package: Package) -> list[ArchImage]:
+    """The images of a package that the cache has and the registry lacks.
+
+    An image of --platforms must be in one of the two. With --manifest=false a package without any image in
+    the cache is an error, since nothing would be published for it.
+    """
+    from farm.cache.named_images import find_image
+
+    platforms, reference = request.platforms, package.reference
+    arches = [arch for arch in platforms or ARCHES if arch not in request.skipped]
+    cached = {arch: image for arch in arches if (image := find_image(cache, reference, arch))}
+    if request.flags.manifest is False and not cached:
+        raise CacheError(f"{reference.familiar} is not in the cache {cache.root} for {', '.join(arches)}")
+    missing = [image for image in cached.values() if registry.head(image.reference) is None]
+    for target in (reference.for_arch(arch) for arch in platforms if arch not in cached):
+        if registry.head(target) is None:
+            raise CacheError(f"{target.familiar} is neither in the cache {cache.root} nor in the registry")
+    return missing

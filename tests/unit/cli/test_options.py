@@ -10,11 +10,9 @@ import pytest
 from click.testing import CliRunner
 
 from farm.cli import main
-from farm.cli.invocation import Invocation
-from farm.cli.main import VERBS
-from farm.cli.options import tag_options, with_settings
+from farm.cli.main import VERBS, Invocation
+from farm.cli.options import build_and_publish_options, make_push_options, tag_options, with_settings
 from farm.cli.output import print_json
-from farm.cli.push_flags import build_and_publish_options, make_push_options
 from farm.errors import InputError, TrustDeniedError, combine
 from farm.planning.plan import PushOptions
 from farm.settings import FIELDS, Settings
@@ -43,11 +41,11 @@ def call_probe(tmp_path: Path) -> Any:
     (tmp_path / "farm.yml").write_text("org: filed\n")
 
     def call(*words: str) -> Any:
-        invocation = Invocation(tmp_path / "farm.yml")
-        answer = CliRunner(env={"FARM_ORG": None, "USER": "ann"}).invoke(
-            probe, words, obj=invocation, catch_exceptions=False
+        runner, invocation = (
+            CliRunner(env={"FARM_ORG": None, "USER": "ann"}),
+            Invocation(tmp_path / "farm.yml"),
         )
-        return json.loads(answer.stdout)
+        return json.loads(runner.invoke(probe, words, obj=invocation, catch_exceptions=False).stdout)
 
     return call
 
@@ -59,26 +57,10 @@ def test_a_flag_overrides_the_file_only_when_it_is_given(call_probe: Any) -> Non
 
 
 def test_tag_options_and_push_options_are_passed_with_the_arguments(call_probe: Any) -> None:
-    made = call_probe(
-        "a",
-        "b",
-        "--tag",
-        "v-{{.Hash}}",
-        "--dev",
-        "--only",
-        "amd64,arm64",
-        "--only",
-        "s390x",
-        "--force",
-        "--partial",
-    )
+    words = "a b --tag v-{{.Hash}} --dev --only amd64,arm64 --only s390x --force --partial"
+    made = call_probe(*words.split())
     assert (made["words"], made["tag"], made["dev"], made["user"]) == (["a", "b"], "v-{{.Hash}}", True, "ann")
     assert (made["only"], made["force"]) == (["amd64", "arm64", "s390x"], True)
-
-
-def test_a_verb_that_builds_nothing_takes_no_force(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["manifest", "--force", "pkg"]) == 2
-    assert "--force" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -100,75 +82,74 @@ def test_push_options_take_architectures_and_signing_from_the_settings() -> None
     assert push_options("arm64", partial=True).only == ("arm64",)
 
 
-def test_only_requires_partial() -> None:
-    with pytest.raises(InputError, match="an incomplete index is not published"):
-        push_options("arm64")
+@pytest.mark.parametrize(
+    ("only", "partial", "site", "error"),
+    [
+        (("arm64",), False, ("amd64",), "an incomplete index is not published"),
+        (("amd65",), True, ("amd64",), "unknown architecture"),
+        ((), True, ("x86_64",), "unknown architecture"),
+        (("",), True, ("amd64",), "unknown architecture"),
+    ],
+)
+def test_only_requires_partial_and_every_architecture_is_a_known_one(
+    only: tuple[str, ...], partial: bool, site: tuple[str, ...], error: str
+) -> None:
+    with pytest.raises(InputError, match=error):
+        push_options(*only, partial=partial, arches=site)
 
 
-@pytest.mark.parametrize(("only", "site"), [(("amd65",), ("amd64",)), ((), ("x86_64",)), (("",), ("amd64",))])
-def test_an_unknown_architecture_is_refused(only: tuple[str, ...], site: tuple[str, ...]) -> None:
-    with pytest.raises(InputError, match="unknown architecture"):
-        push_options(*only, partial=True, arches=site)
+@pytest.fixture(params=VERBS)
+def command(request: pytest.FixtureRequest) -> click.Command:
+    """Each verb."""
+    found = main.cli.get_command(click.Context(main.cli), request.param)
+    assert found is not None
+    assert found.name == request.param
+    return found
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_flag_of_a_setting_names_its_variable(verb: str) -> None:
-    command = main.cli.get_command(click.Context(main.cli), verb)
-    assert command is not None
+def test_every_flag_of_a_setting_names_its_variable(command: click.Command) -> None:
     flags = {f"--{name.replace('_', '-')}": name for name in FIELDS}
     options = [option for option in command.params if isinstance(option, click.Option)]
     named = {flags[flag]: str(option.help) for option in options for flag in option.opts if flag in flags}
     assert all(f"[FARM_{name.upper()}]" in about for name, about in named.items())
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_is_described_in_one_sentence(verb: str) -> None:
-    command = main.cli.get_command(click.Context(main.cli), verb)
-    assert command is not None
-    assert command.name == verb
-    assert VERBS[verb][1].endswith(".")
+def test_every_verb_is_described_in_one_sentence(command: click.Command) -> None:
+    assert VERBS[str(command.name)][1].endswith(".")
 
 
-def outcome_of(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], error: BaseException
-) -> tuple[int, str]:
-    """The exit code and the error output of a verb that raises this; standard output must be empty."""
-
+@pytest.mark.parametrize(
+    ("error", "code", "printed"),
+    [
+        (
+            TrustDeniedError("the key\ncannot be opened", hint="which passphrase?"),
+            4,
+            "farm: the key cannot be opened (which passphrase?)\n",
+        ),
+        (combine([InputError("one", hint="do"), InputError("two")]), 2, "farm: one (do)\nfarm: two\n"),
+        (
+            ZeroDivisionError("by nought"),
+            1,
+            "farm: internal error: ZeroDivisionError: by nought (add --debug for the traceback)\n",
+        ),
+        (KeyboardInterrupt(), 130, "\nfarm: interrupted\n"),
+    ],
+    ids=["one", "several", "internal", "interrupt"],
+)
+def test_each_error_is_one_line_and_an_exit_code(
+    error: BaseException,
+    code: int,
+    printed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     @click.command("down")
     def fails() -> None:
         raise error
 
-    monkeypatch.setattr("farm.cli.down.command", fails)
-    code = main.run(["down"])
-    printed = capsys.readouterr()
-    assert printed.out == ""
-    return code, printed.err
-
-
-def test_an_error_is_one_line_and_its_exit_code(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    error = TrustDeniedError("the key\ncannot be opened", hint="which passphrase?")
-    assert outcome_of(monkeypatch, capsys, error) == (
-        4,
-        "farm: the key cannot be opened (which passphrase?)\n",
-    )
-
-
-def test_errors_of_several_packages_are_one_line_each(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    error = combine([InputError("one", hint="do"), InputError("two")])
-    assert outcome_of(monkeypatch, capsys, error) == (2, "farm: one (do)\nfarm: two\n")
-
-
-def test_an_unexpected_exception_is_reported_as_an_internal_error(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    code, text = outcome_of(monkeypatch, capsys, ZeroDivisionError("by nought"))
-    assert code == 1
-    assert text.startswith("farm: internal error: ZeroDivisionError: by nought")
-    assert len(text.splitlines()) == 1
+    monkeypatch.setattr("farm.cli.up.down", fails)
+    assert main.run(["down"]) == code
+    assert capsys.readouterr() == ("", printed)
 
 
 def test_with_json_an_error_is_printed_on_standard_output_too(
@@ -192,11 +173,13 @@ def test_with_json_a_usage_error_is_printed_as_json(capsys: pytest.CaptureFixtur
     assert (error["kind"], "DIR" in error["message"]) == ("InputError", True)
 
 
-def test_ctrl_c_exits_with_130(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    assert outcome_of(monkeypatch, capsys, KeyboardInterrupt())[0] == 130
-
-
-def test_an_unknown_verb_or_flag_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main.run(["pusch"]) == 2
-    assert main.run(["push", "--sing", "a"]) == 2
-    assert "--sign" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [("pusch", "pusch"), ("push --sing a", "--sign"), ("manifest --force pkg", "--force")],
+    ids=["verb", "flag", "a verb that builds nothing takes no --force"],
+)
+def test_an_unknown_verb_or_flag_exits_with_2(
+    words: str, named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main.run(words.split()) == 2
+    assert named in capsys.readouterr().err

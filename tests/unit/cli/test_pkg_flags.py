@@ -1,4 +1,4 @@
-"""The flags that all verbs of `farm pkg` share, as settings and tag options."""
+"""The flags of `farm pkg`: every spelling that some `linuxkit` accepted, as settings and tag options."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 import click
 import pytest
 
-from farm.cli.invocation import Invocation
-from farm.cli.pkg.pkg_flags import PkgFlags
-from farm.cli.pkg.request import builder_settings
-from farm.cli.pkg.verb import pkg_verb
+from farm.cli.main import Invocation
+from farm.cli.pkg.flag_spelling import move_flags_after_verb, normalize_flags
+from farm.cli.pkg.flags import COMMON_FLAGS, PkgFlags, boolean_flag, value_flag
+from farm.cli.pkg.verbs import builder_settings, pkg_verb
 from farm.errors import InputError
 from farm.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from farm.cli.pkg.request import PkgRequest
+    from farm.cli.pkg.verbs import PkgRequest
 
 
 def request(tmp_path: Path, *words: str, name: str = "any") -> PkgRequest:
@@ -37,15 +37,15 @@ def request(tmp_path: Path, *words: str, name: str = "any") -> PkgRequest:
 @pytest.mark.parametrize(
     ("words", "sign", "distrusted"),
     [
-        ((), False, None),
-        (("-disable-content-trust",), False, True),
-        (("-disable-content-trust=false",), True, False),
-        (("-enable-content-trust",), True, False),
-        (("-enable-content-trust=false",), False, True),
+        ([], False, None),
+        (["-disable-content-trust"], False, True),
+        (["-disable-content-trust=false"], True, False),
+        (["-enable-content-trust"], True, False),
+        (["-enable-content-trust=false"], False, True),
     ],
 )
 def test_the_content_trust_flags_override_the_settings(
-    tmp_path: Path, words: tuple[str, ...], sign: bool, distrusted: bool | None
+    tmp_path: Path, words: list[str], sign: bool, distrusted: bool | None
 ) -> None:
     made = request(tmp_path, *words)
     assert (made.settings.sign, made.tags.disable_content_trust) == (sign, distrusted)
@@ -85,14 +85,8 @@ def test_flags_that_contradict_each_other_are_refused(tmp_path: Path, words: tup
 
 
 def test_repeated_flags_become_lists(tmp_path: Path) -> None:
-    words = (
-        "-mirror",
-        "a.org=http://m",
-        "-mirror=https://all",
-        "-registry-creds=a.org=u:p",
-        "-cert-file=/ca",
-    )
-    settings = request(tmp_path, *words).settings
+    words = "-mirror a.org=http://m -mirror=https://all -registry-creds=a.org=u:p -cert-file=/ca"
+    settings = request(tmp_path, *words.split()).settings
     assert settings.mirrors == (("a.org", "http://m"), ("*", "https://all"))
     assert settings.registry_creds
     assert [str(path) for path in settings.registry_ca] == ["/ca"]
@@ -119,7 +113,7 @@ def test_a_flag_that_a_verb_has_no_use_for_is_noted(
 def with_flags(**flags: Any) -> Settings:
     """Settings with builders, a key and an SBOM generator, overridden by the flags of a build."""
     builders = (("linux/arm64", "set"), ("linux/s390x", "set"))
-    return builder_settings(PkgFlags(**flags), Settings(builders=builders, build_ssh=("set",), sbom="set"))
+    return builder_settings(PkgFlags(flags), Settings(builders=builders, build_ssh=("set",), sbom="set"))
 
 
 def test_the_builders_flag_overrides_the_setting_which_overrides_linuxkits_variable(
@@ -144,3 +138,56 @@ def test_the_scanner_flag_overrides_the_setting_and_blank_means_buildkits_own(
 def test_the_ssh_flag_overrides_the_setting() -> None:
     assert with_flags().build_ssh == ("set",)
     assert with_flags(ssh=("default", "k=/a,/b")).build_ssh == ("default", "k=/a,/b")
+
+
+FLAGS = [*COMMON_FLAGS, boolean_flag("docker", "about"), value_flag("platforms", "about")]
+
+
+@pytest.mark.parametrize(
+    ("words", "spelled"),
+    [
+        ("-org=wombat d", "--org=wombat d"),
+        ("-org wombat d", "--org=wombat d"),
+        ("--org wombat d", "--org=wombat d"),
+        ("-docker d", "--docker=true d"),
+        ("-docker=false d", "--docker=false d"),
+        ("--docker=0 d", "--docker=0 d"),
+        ("-dev -docker d", "--dev=true --docker=true d"),
+        ("d -hash foo e", "d --hash=foo e"),
+        ("-hash -dev d", "--hash=-dev d"),
+        ("-tag={{.Hash}}-a=b d", "--tag={{.Hash}}-a=b d"),
+        ("-org= d", "--org= d"),
+        ("-q d", "--quiet=true d"),
+        ("-v d", "--verbose=2 d"),
+        ("-v 3 d", "--verbose=3 d"),
+        ("-v=3 d", "--verbose=3 d"),
+        ("-v3 d", "--verbose=3 d"),
+        ("--verbose d", "--verbose=2 d"),
+        ("-nosuch d", "--nosuch d"),
+        ("-docker -- -dev", "--docker=true -- -dev"),
+        ("- d", "- d"),
+        ("-h", "-h"),
+    ],
+)
+def test_every_spelling_of_a_flag_becomes_two_dashes_and_a_value(words: str, spelled: str) -> None:
+    assert normalize_flags(words.split(" "), FLAGS) == spelled.split(" ")
+    assert normalize_flags(spelled.split(" "), FLAGS) == spelled.split(" ")
+
+
+def test_a_last_flag_without_its_value_is_refused() -> None:
+    with pytest.raises(click.UsageError, match="lacks its value"):
+        normalize_flags(["d", "-hash"], FLAGS)
+
+
+@pytest.mark.parametrize(
+    ("words", "ordered"),
+    [
+        ("-org wombat show-tag d", "show-tag --org=wombat d"),
+        ("--org wombat -dev build -docker d", "build --org=wombat --dev=true --docker d"),
+        ("-q -v 2 build d", "build --quiet=true --verbose=2 d"),
+        ("show-tag -org wombat d", "show-tag --org=wombat d"),
+        ("--help", "--help"),
+    ],
+)
+def test_flags_before_the_verb_are_moved_after_it(words: str, ordered: str) -> None:
+    assert move_flags_after_verb(words.split(), COMMON_FLAGS) == ordered.split()

@@ -9,7 +9,7 @@ import click
 import pytest
 
 from docs.generate import ROOT
-from farm.cli.pkg.group import VERBS, command
+from farm.cli.pkg.verbs import VERBS, pkg
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +26,7 @@ _TESTS = re.compile(rf"{_TEST}(?:, {_TEST})*")
 
 def flags(name: str) -> set[str]:
     """Every long flag of a verb."""
-    verb = command.get_command(click.Context(command), name)
+    verb = pkg.get_command(click.Context(pkg), name)
     assert verb is not None
     return {word for parameter in verb.params for word in parameter.opts if word.startswith("--")}
 

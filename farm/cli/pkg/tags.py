@@ -1,4 +1,4 @@
-"""farm pkg remote-tag."""
+"""farm pkg show-tag and remote-tag."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.output import print_note
-from farm.cli.pkg.common_flags import value_flag
-from farm.cli.pkg.verb import pkg_verb
+from farm.cli.pkg.flags import CANONICAL_FLAG, DIRECTORIES, value_flag
+from farm.cli.pkg.verbs import pkg_verb
+from farm.cli.tags import print_tags
 
 if TYPE_CHECKING:
-    from farm.cli.pkg.request import PkgRequest
+    from farm.cli.pkg.verbs import PkgRequest
+
+
+@pkg_verb("show-tag", DIRECTORIES, CANONICAL_FLAG)
+def show_tag(request: PkgRequest) -> None:
+    """Print the tag of each package directory, one a line. Same as farm show-tag."""
+    print_tags(request.directories, request.tags, canonical=bool(request.flags.canonical))
 
 
 @pkg_verb(
@@ -20,7 +27,7 @@ if TYPE_CHECKING:
     click.Argument(["target"], metavar="TO"),
     value_flag("release", "No effect, as with linuxkit.", "TAG"),
 )
-def command(request: PkgRequest, source: str, target: str) -> None:
+def remote_tag(request: PkgRequest, source: str, target: str) -> None:
     """Make TO refer to the same bytes as FROM; replaces what TO refers to.
 
     Within one repository this adds a tag; into another, everything that the image refers to is copied too.
@@ -29,8 +36,6 @@ def command(request: PkgRequest, source: str, target: str) -> None:
     from farm.registry.client import open_registry
     from farm.registry.copies import CopyResult, copy
 
-    if request.flags.release:
-        print_note("--release: has no effect on remote-tag")
     old, new = (Reference.parse(name).or_latest() for name in (source, target))
     with open_registry(request.settings) as registry:
         result, descriptor = copy(registry, old, new)
