@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import secrets
 import shutil
-import tempfile
+import signal
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import pytest
 
 from lab.machine import ROOT
-from tests.support.farm_command import Workspace
+from tests.support.farm_command import Workspace, wait_until
 from tests.support.git_repos import git
 
 if TYPE_CHECKING:
     from lab.lab import Lab
 
-NewWorkspace = Callable[[], Workspace]
+NewWorkspace = Callable[..., Workspace]
 _databases = itertools.count(1)
 
 
-def make_workspace(lab: Lab, home: Path) -> Workspace:
-    """An empty repository, and the variables of the lab."""
+def make_workspace(lab: Lab, home: Path, *, beside: Workspace | None = None) -> Workspace:
+    """An empty repository and an organisation, with a private farm of its own or that of `beside`."""
     org = f"{lab.registry}/t{secrets.token_hex(4)}/linuxkit"
     directory = home / "packages"
     directory.mkdir()
@@ -42,36 +45,31 @@ def make_workspace(lab: Lab, home: Path) -> Workspace:
         "GIT_AUTHOR_EMAIL": "a@example.org",
         "COLUMNS": "200",
     }
+    if beside:
+        variables |= {name: beside.variables[name] for name in ("FARM_STATE_DIR", "DOCKER_CONFIG")}
     return Workspace(lab, directory, org, variables)
 
 
 @pytest.fixture(scope="module")
-def homes() -> Iterator[Callable[[], Path]]:
-    """Directories with short paths, since sockets lie in them."""
-    made: list[Path] = []
-
-    def make() -> Path:
-        made.append(Path(tempfile.mkdtemp(prefix="farm-t")))
-        return made[-1]
-
-    yield make
-    for home in made:
-        shutil.rmtree(home)
-
-
-@pytest.fixture(scope="module")
-def new_workspace(lab: Lab, homes: Callable[[], Path]) -> Iterator[NewWorkspace]:
-    """A function that makes workspaces; their farms are stopped afterwards."""
+def new_workspace(lab: Lab) -> Iterator[NewWorkspace]:
+    """A function that makes workspaces; their farms are stopped afterwards, all at once."""
     made: list[Workspace] = []
+    with ExitStack() as stack:
 
-    def make() -> Workspace:
-        made.append(make_workspace(lab, homes()))
-        return made[-1]
+        def make(*, beside: Workspace | None = None, lab: Lab = lab) -> Workspace:
+            # Sockets lie in it, whose paths must be short.
+            home = stack.enter_context(TemporaryDirectory(prefix="farm-t"))
+            made.append(make_workspace(lab, Path(home), beside=beside))
+            return made[-1]
 
-    yield make
-    for workspace in made:
-        if Path(workspace.variables["FARM_STATE_DIR"], "supervisor.pid").exists():
-            workspace.done("down")
+        yield make
+        states = {state.directory: state for state in (workspace.state for workspace in made)}
+        farms = [state for state in states.values() if state.has_supervisor()]
+        for farm in farms:
+            # One that nobody uses any more ends by itself.
+            with suppress(FileNotFoundError, ProcessLookupError):
+                os.kill(int(farm.pid_file.read_text()), signal.SIGTERM)
+        wait_until(lambda: not any(farm.has_supervisor() for farm in farms))
 
 
 @pytest.fixture
@@ -80,19 +78,35 @@ def workspace(new_workspace: NewWorkspace) -> Workspace:
     return new_workspace()
 
 
+@pytest.fixture(scope="module")
+def lasting(new_workspace: NewWorkspace) -> Iterator[Workspace]:
+    """A workspace whose private farm stays up for all tests of a module."""
+    with new_workspace().held_up() as workspace:
+        yield workspace
+
+
+@pytest.fixture
+def own(new_workspace: NewWorkspace, lasting: Workspace) -> Workspace:
+    """An empty workspace with an organisation and a cache of its own, that uses this private farm."""
+    made = new_workspace(beside=lasting)
+    made.variables["FARM_CACHE"] = str(made.directory.parent / "cache")
+    return made
+
+
 @pytest.fixture
 def broker(lab: Lab) -> str:
     """The URL of a database of the lab's Redis that no other test uses."""
-    return _database(lab)
+    return new_database(lab)
 
 
 @pytest.fixture(scope="module")
 def module_broker(lab: Lab) -> str:
     """The same for all tests of a module."""
-    return _database(lab)
+    return new_database(lab)
 
 
-def _database(lab: Lab) -> str:
+def new_database(lab: Lab) -> str:
+    """The URL of a database of the lab's Redis that nobody else uses."""
     return f"{lab.redis_url.rpartition('/')[0]}/{next(_databases)}"
 
 

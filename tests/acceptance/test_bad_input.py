@@ -4,31 +4,37 @@ from __future__ import annotations
 
 import json
 import subprocess
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import pytest
 
+from farm.state.runs import list_runs
+from farm.state.store import Store
+from tests.support.farm_command import BUSYBOX, FARM
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.acceptance.conftest import NewWorkspace
     from tests.support.farm_command import Answer, Workspace
 
-PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 NOBODY = "1"
 """A port on which nothing listens."""
+NO_NOTARY = {"FARM_NOTARY_SERVER": f"https://localhost:{NOBODY}"}
 
 
 @pytest.fixture(scope="module")
-def workspace(new_workspace: NewWorkspace) -> Workspace:
-    """One good package, and several bad ones."""
-    made = new_workspace()
-    made.write("good", Dockerfile=PLAIN)
-    made.write("unknown", Dockerfile=PLAIN, build_yml="image: unknown\nnetwrk: true\n")
-    made.write("broken", Dockerfile=PLAIN, build_yml="image: [broken\n")
-    made.write("dirty", Dockerfile=PLAIN)
-    made.write("changing", Dockerfile=PLAIN)
-    made.write("changing", Dockerfile=PLAIN, build_yml="image: changing\nnetwork: true\n")
+def workspace(lasting: Workspace) -> Workspace:
+    """One good package, and several bad ones; the private Redis is up."""
+    made = lasting
+    made.done("status")
+    made.write("good")
+    made.write("unknown", build_yml="image: unknown\nnetwrk: true\n")
+    made.write("broken", build_yml="image: [broken\n")
+    made.write("dirty")
+    made.write("mips", arches="mips")
+    made.write("changing")
+    made.write("changing", build_yml="image: changing\nnetwork: true\n")
     (made.directory / "dirty" / "more").write_text("not committed")
     (made.directory / "empty").mkdir()
     made.done("trust", "init", "good")
@@ -44,15 +50,57 @@ def refused(workspace: Workspace, answer: Answer, code: int, *words: str) -> Non
     for word in words:
         assert word in answer.err
     assert workspace.repositories() == []
-    assert workspace.done("status", "--json").json == []
+    with closing(Store(workspace.state.broker)) as store:
+        assert list_runs(store) == []
 
 
-def test_no_build_yml(workspace: Workspace) -> None:
-    refused(workspace, workspace.farm("push", "good", "empty"), 2, "empty", "no build.yml")
+REFUSED: dict[str, tuple[str, dict[str, str], int, list[str]]] = {
+    "no build.yml": ("good empty", {}, 2, ["empty", "no build.yml"]),
+    "no such directory": ("good nowhere", {}, 2, ["nowhere"]),
+    "a build.yml that differs at the other commit": (
+        "--hash-commit HEAD~1 changing",
+        {},
+        2,
+        ["changing: build.yml is different at HEAD~1"],
+    ),
+    "an unknown field": ("good unknown", {}, 2, ["unknown/build.yml:2", "netwrk", "network"]),
+    "bad YAML": ("good broken", {}, 2, ["broken/build.yml:"]),
+    "uncommitted changes": ("good dirty", {}, 2, ["dirty", "uncommitted"]),
+    "an unknown architecture": ("--arches amd64,s390 good", {}, 2, ["s390"]),
+    "an architecture that no engine can build": ("mips", {}, 2, ["mips"]),
+    "no registry": (
+        "good",
+        {"FARM_ORG": f"localhost:{NOBODY}/linuxkit"},
+        3,
+        [f"localhost:{NOBODY}", "cannot be reached"],
+    ),
+    "no notary server": ("good", NO_NOTARY, 3, [f"https://localhost:{NOBODY}"]),
+    "no Redis": ("good", {"FARM_BROKER": f"redis://127.0.0.1:{NOBODY}/0"}, 3, ["Redis"]),
+    "an unknown setting": ("good", {"FARM_BROKR": "x"}, 2, ["FARM_BROKR", "FARM_BROKER"]),
+}
+"""The words of a push, the variables that differ, its exit code, and what its one line says."""
 
 
-def test_no_such_directory(workspace: Workspace) -> None:
-    refused(workspace, workspace.farm("push", "good", "nowhere"), 2, "nowhere")
+@pytest.mark.parametrize("case", REFUSED)
+def test_a_push_that_cannot_succeed_is_refused_with_the_reason(workspace: Workspace, case: str) -> None:
+    words, variables, code, said = REFUSED[case]
+    refused(workspace, workspace.farm("push", *words.split(), **variables), code, *said)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "code", "said"),
+    [
+        ("FARM_SIGNING_PASSPHRASE", "wrong", 4, ["passphrase"]),
+        ("FARM_SIGNING_KEY", "", 4, ["signing-key", "--no-sign"]),
+        ("FARM_ENGINE", "unix:///no/such/engine.sock", 3, ["/no/such/engine.sock"]),
+    ],
+)
+def test_a_private_farm_that_cannot_build_and_sign_is_refused_with_the_reason(
+    workspace: Workspace, variable: str, value: str, code: int, said: list[str]
+) -> None:
+    alone = {"FARM_STATE_DIR": f"{workspace.variables['FARM_STATE_DIR']}{variable[-4:]}"}
+    refused(workspace, workspace.farm("push", "good", **{variable: value}, **alone), code, *said)
+    assert workspace.done("status", "--json", **alone).json == []
 
 
 def test_all_selects_the_packages_of_a_directory_that_also_holds_a_file(workspace: Workspace) -> None:
@@ -69,51 +117,15 @@ def test_all_selects_the_packages_of_a_directory_that_also_holds_a_file(workspac
     assert answer.code == 2
     assert [line.split(":")[1].strip() for line in answer.err.splitlines()] == [
         "broken/build.yml",
+        "mips/build.yml",
         "unknown/build.yml",
     ]
 
 
-def test_a_build_yml_that_differs_at_the_other_commit_is_refused(workspace: Workspace) -> None:
-    refused(
-        workspace,
-        workspace.farm("push", "--hash-commit", "HEAD~1", "changing"),
-        2,
-        "changing: build.yml is different at HEAD~1",
-    )
-
-
-def test_an_unknown_field_is_reported_with_its_line_and_a_suggestion(workspace: Workspace) -> None:
-    refused(
-        workspace, workspace.farm("push", "good", "unknown"), 2, "unknown/build.yml:2", "netwrk", "network"
-    )
-
-
-def test_bad_yaml_is_reported_with_its_line(workspace: Workspace) -> None:
-    refused(workspace, workspace.farm("push", "good", "broken"), 2, "broken/build.yml:")
-
-
-def test_uncommitted_changes(workspace: Workspace) -> None:
-    refused(workspace, workspace.farm("push", "good", "dirty"), 2, "dirty", "uncommitted")
-
-
 def test_a_package_that_is_not_in_git(workspace: Workspace, tmp_path: Path) -> None:
     (tmp_path / "build.yml").write_text("image: loose\n")
-    (tmp_path / "Dockerfile").write_text(PLAIN)
+    (tmp_path / "Dockerfile").write_text(BUSYBOX)
     refused(workspace, workspace.farm("push", str(tmp_path)), 2, "git")
-
-
-def test_an_unknown_architecture(workspace: Workspace) -> None:
-    refused(workspace, workspace.farm("push", "--arches", "amd64,s390", "good"), 2, "s390")
-
-
-def test_an_engine_that_cannot_build_an_architecture(workspace: Workspace) -> None:
-    workspace.write("mips", Dockerfile=PLAIN, build_yml="image: mips\narches: [mips]\n")
-    refused(workspace, workspace.farm("push", "mips"), 2, "mips")
-
-
-def test_the_registry_is_down(workspace: Workspace) -> None:
-    answer = workspace.farm("push", "good", FARM_ORG=f"localhost:{NOBODY}/linuxkit")
-    refused(workspace, answer, 3, f"localhost:{NOBODY}", "cannot be reached")
 
 
 def test_the_registry_refuses_the_login(workspace: Workspace, tmp_path: Path) -> None:
@@ -121,35 +133,6 @@ def test_the_registry_refuses_the_login(workspace: Workspace, tmp_path: Path) ->
     (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": "ZmFybTp3cm9uZw=="}}}))
     answer = workspace.farm("push", "good", FARM_ORG=f"{host}/linuxkit", DOCKER_CONFIG=str(tmp_path))
     refused(workspace, answer, 4, host, "docker login")
-
-
-def test_the_notary_server_is_down(workspace: Workspace) -> None:
-    answer = workspace.farm("push", "good", FARM_NOTARY_SERVER=f"https://localhost:{NOBODY}")
-    refused(workspace, answer, 3, f"https://localhost:{NOBODY}")
-
-
-def test_the_passphrase_is_wrong(workspace: Workspace) -> None:
-    answer = workspace.farm("push", "good", FARM_SIGNING_PASSPHRASE="not the passphrase")
-    refused(workspace, answer, 4, "passphrase")
-
-
-def test_there_is_no_key_to_sign_with(workspace: Workspace) -> None:
-    answer = workspace.farm("push", "good", FARM_SIGNING_KEY="")
-    refused(workspace, answer, 4, "signing-key", "--no-sign")
-
-
-def test_the_engine_is_down(workspace: Workspace) -> None:
-    answer = workspace.farm("push", "good", FARM_ENGINE="unix:///no/such/engine.sock")
-    refused(workspace, answer, 3, "/no/such/engine.sock")
-
-
-def test_redis_is_down(workspace: Workspace) -> None:
-    answer = workspace.farm("push", "good", FARM_BROKER=f"redis://127.0.0.1:{NOBODY}/0")
-    refused(workspace, answer, 3, "Redis")
-
-
-def test_an_unknown_setting(workspace: Workspace) -> None:
-    refused(workspace, workspace.farm("push", "good", FARM_BROKR="x"), 2, "FARM_BROKR", "FARM_BROKER")
 
 
 @pytest.mark.parametrize("verb", ["status", "doctor", "push", "workers"])
@@ -161,10 +144,9 @@ def test_a_password_that_breaks_the_brokers_url_is_not_shown(workspace: Workspac
 
 
 def test_a_mistyped_directory_gets_no_keys_and_no_server_is_asked(workspace: Workspace) -> None:
-    nowhere = {"FARM_NOTARY_SERVER": f"https://localhost:{NOBODY}"}
-    answer = workspace.farm("trust", "init", "good", "pkg/god", **nowhere)
+    answer = workspace.farm("trust", "init", "good", "pkg/god", **NO_NOTARY)
     refused(workspace, answer, 2, "pkg/god: neither a package directory nor a name with its registry")
-    there = workspace.farm("trust", "init", "good", **nowhere)
+    there = workspace.farm("trust", "init", "good", **NO_NOTARY)
     assert (there.code, there.out) == (3, f"{workspace.org}/good  not prepared\n")
 
 
@@ -182,7 +164,7 @@ def test_debug_prints_the_traceback(workspace: Workspace) -> None:
 
 def test_a_name_that_was_never_prepared_for_signing_gets_no_index(workspace: Workspace) -> None:
     """The builds are kept, nothing is published, and the hint names the administrator's verb."""
-    workspace.write("unprepared", Dockerfile=PLAIN, build_yml="image: unprepared\narches: [amd64]\n")
+    workspace.write("unprepared", arches="amd64")
     answer = workspace.farm("push", "unprepared")
     assert answer.code == 4
     assert f"farm trust init {workspace.org}/unprepared" in answer.err
@@ -205,15 +187,8 @@ def test_an_unknown_verb_or_flag_is_a_usage_error(workspace: Workspace) -> None:
 
 
 def test_a_reader_that_closes_the_pipe_causes_no_traceback(workspace: Workspace) -> None:
-    script = f"set -o pipefail; {workspace_farm()} --help | true"
+    script = f"set -o pipefail; {FARM} --help | true"
     done = subprocess.run(
         ["bash", "-c", script], env=workspace.environment(), capture_output=True, timeout=60, check=False
     )
     assert b"Traceback" not in done.stderr
-
-
-def workspace_farm() -> str:
-    """The command's path."""
-    from tests.support.farm_command import FARM  # noqa: PLC0415 - beside its one use
-
-    return FARM

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import docker
 import pytest
 
 from lab.engine import CONTAINERD, Kind
-from tests.support.buildx import install_buildx, make_context, push_generator
+from tests.support.buildx import install_buildx, make_context, of_kind, push_generator
+from tests.support.farm_command import BUSYBOX
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
     from tests.conftest import Engines
     from tests.support.farm_command import Workspace
 
-BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 SECRET = "RUN --mount=type=secret,id=word test $(wc -c < /run/secrets/word) = 11\n"
 SSH = 'RUN --mount=type=ssh test -S "$SSH_AUTH_SOCK"\n'
 
@@ -45,7 +45,7 @@ def cached(workspace: Workspace) -> list[str]:
 
 def write_pair(workspace: Workspace, *, lower: str, upper: str) -> None:
     """Two packages, the upper built FROM the lower, which no registry has."""
-    workspace.write("lower", Dockerfile=f"{BASE}{lower}RUN uname -m > /machine\n")
+    workspace.write("lower", Dockerfile=f"{BUSYBOX}{lower}RUN uname -m > /machine\n")
     tag = workspace.reference("lower").rpartition(":")[2]
     taken = f"ARG ORG\nFROM ${{ORG}}/lower:{tag}\n{upper}RUN test $(cat /machine) = $(uname -m)\n"
     workspace.write("upper", Dockerfile=taken)
@@ -106,10 +106,10 @@ def test_a_package_is_always_built_from_the_image_that_was_just_built(
 ) -> None:
     given = {"FARM_ENGINE": engines(CONTAINERD), "FARM_EMULATE": "false"}
     words = ("build", "--hash=x", "--force", "lower", "upper")
-    workspace.write("lower", Dockerfile=f"{BASE}RUN echo old > /word\n")
+    workspace.write("lower", Dockerfile=f"{BUSYBOX}RUN echo old > /word\n")
     workspace.done("build", "--hash=x", "lower", **given)
     workspace.done("cache", "push", f"{workspace.org}/lower:x")
-    workspace.write("lower", Dockerfile=f"{BASE}RUN echo new > /word\n")
+    workspace.write("lower", Dockerfile=f"{BUSYBOX}RUN echo new > /word\n")
     workspace.write("upper", Dockerfile="ARG ORG\nFROM ${ORG}/lower:x\nRUN grep new /word\n")
     # The engine's own BuildKit would use the image in the registry.
     answer = workspace.farm(*words, **given)
@@ -118,10 +118,6 @@ def test_a_package_is_always_built_from_the_image_that_was_just_built(
     workspace.done(*words, **given)
     refused = workspace.farm(*words, **given, LINUXKIT_CACHE=f"{workspace.directory.parent}/with:colon")
     assert (refused.code, "buildx cannot read the cache" in refused.out) == (1, True)
-
-
-def of_kind(images: list[dict[str, Any]], *, attestations: bool) -> list[dict[str, Any]]:
-    return [image for image in images if bool(image["attestationOf"]) is attestations]
 
 
 def test_attestations_are_in_the_cache_and_are_copied_with_the_image(
@@ -176,7 +172,7 @@ def test_unsupported_settings_are_refused_in_one_line_and_nothing_is_built(
 ) -> None:
     variables, (code, sentence) = REFUSED[case]
     make_context(workspace.lab, docker_config(workspace), "same", workspace.lab.engine_url)
-    workspace.write("foo", Dockerfile=f"{BASE}RUN true\n")
+    workspace.write("foo", Dockerfile=f"{BUSYBOX}RUN true\n")
     answer = workspace.farm("build", "foo", **variables)
     last = answer.err.splitlines()[-1]
     assert (answer.code, last.startswith(f"farm: {sentence}")) == (code, True), answer.err

@@ -3,40 +3,44 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from contextlib import closing
+from io import StringIO
 
+import pexpect
 import pytest
 
-from farm.cli.main import VERBS
-from tests.support.farm_command import FARM, Workspace, read_until, wait_until
-
-if TYPE_CHECKING:
-    from tests.acceptance.conftest import NewWorkspace
-
-SLOW = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN sleep 4; date\n"
-ONE = "image: NAME\narches: [amd64]\n"
+from farm.cli.main import VERBS, run
+from tests.support.farm_command import BUSYBOX, FARM, Workspace, read_until
+from tests.support.remote_farm import RemoteFarm, Sleep, ended
 
 
 @pytest.fixture(scope="module")
-def workspace(new_workspace: NewWorkspace) -> Workspace:
-    """Packages that build for a few seconds."""
-    made = new_workspace()
-    for name in ("left", "ended", "apart", "table"):
-        made.write(
-            name, Dockerfile=SLOW.replace("sleep", f": {name}; sleep"), build_yml=ONE.replace("NAME", name)
-        )
-    return made
+def workspace(lasting: Workspace) -> Workspace:
+    """A package, and others whose builds the test finishes."""
+    lasting.write("left")
+    return lasting
+
+
+def slow(workspace: Workspace, package: str) -> Sleep:
+    """Add a package whose build lasts until the test finishes it."""
+    sleep = Sleep()
+    workspace.write(
+        package,
+        Dockerfile=f"{BUSYBOX}RUN {sleep.command}\n",
+        arches="amd64",
+    )
+    return sleep
 
 
 @pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(workspace: Workspace, verb: str) -> None:
-    answer = workspace.done(verb, "--help")
-    assert answer.out.startswith(f"Usage: farm {verb}")
-    assert len(answer.out.splitlines()) > 5
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run([verb, "--help"]) == 0
+    explained = capsys.readouterr().out
+    assert explained.startswith(f"Usage: farm {verb}")
+    assert len(explained.splitlines()) > 5
 
 
 def test_the_command_lists_its_verbs_and_exit_codes(workspace: Workspace) -> None:
@@ -79,27 +83,32 @@ def test_a_verb_does_not_load_modules_that_it_does_not_need(workspace: Workspace
 
 
 def test_ctrl_c_does_not_end_the_run_and_prints_how_to_follow_or_cancel_it(workspace: Workspace) -> None:
-    push = workspace.start("push", "--no-sign", "left")
+    building = slow(workspace, "interrupted")
+    push = workspace.start("push", "--no-sign", "interrupted")
     read_until(push, "building")
     os.killpg(push.pid, signal.SIGINT)
     out, _ = push.communicate(timeout=60)
     assert push.returncode == 130
     assert "farm status -f r1" in out
     assert "farm cancel r1" in out
-    assert "published" in workspace.done("status", "-f", "r1").out
+    follow = workspace.start("status", "-f", "r1")
+    read_until(follow, "building")
+    building.finish()
+    assert "published" in ended(follow, 60)
 
 
 def test_a_detached_push_prints_the_run_which_continues(workspace: Workspace) -> None:
+    building = slow(workspace, "apart")
     run = workspace.done("push", "--no-sign", "--detach", "apart").out.strip()
     assert run.startswith("r")
-    wait_until(lambda: workspace.done("status", run, "--json").json["state"] == "done")
+    building.finish()
+    with closing(RemoteFarm(workspace, workspace.state.broker.reveal())) as farm:
+        farm.await_run(run, "done")
     assert "apart" in workspace.done("plan", "--no-sign", "apart").out
 
 
 def test_cancel_ends_a_running_build(workspace: Workspace) -> None:
-    workspace.write(
-        "forever", Dockerfile=SLOW.replace("sleep 4", "sleep 600"), build_yml=ONE.replace("NAME", "forever")
-    )
+    slow(workspace, "forever")
     push = workspace.start("push", "--no-sign", "forever")
     read_until(push, "building")
     run = workspace.done("status", "--json").json[0]["run"]
@@ -111,27 +120,17 @@ def test_cancel_ends_a_running_build(workspace: Workspace) -> None:
 
 
 def test_on_a_terminal_a_push_shows_a_table_with_a_cell_for_each_architecture(workspace: Workspace) -> None:
-    leader, follower = pty.openpty()
-    command = [FARM, "push", "--no-sign", "table"]
+    building, shown = slow(workspace, "table"), StringIO()
     environment = workspace.environment(TERM="xterm")
-    with subprocess.Popen(
-        command, cwd=workspace.directory, env=environment, stdin=follower, stdout=follower, stderr=follower
-    ) as push:
-        os.close(follower)
-        shown = b""
-        while True:
-            try:
-                piece = os.read(leader, 65536)
-            except OSError:
-                break
-            if not piece:
-                break
-            shown += piece
-        assert push.wait(60) == 0
-    os.close(leader)
-    text = shown.decode(errors="replace")
+    words = ["push", "--no-sign", "table"]
+    push = pexpect.spawn(FARM, words, cwd=workspace.directory, env=environment, encoding="utf-8", timeout=60)
+    push.logfile_read = shown
+    push.expect("building")
+    building.finish()
+    push.expect(pexpect.EOF)
+    assert push.wait() == 0
     for word in ("package", "amd64", "index", "building", "published"):
-        assert word in text
+        assert word in shown.getvalue()
 
 
 def test_completion_knows_the_verbs(workspace: Workspace) -> None:
@@ -143,4 +142,5 @@ def test_completion_knows_the_verbs(workspace: Workspace) -> None:
 
 def test_canonical_and_json_tags_agree(workspace: Workspace) -> None:
     tag = workspace.done("show-tag", "--canonical", "left").out.strip()
-    assert workspace.done("show-tag", "--json", "left").json[0]["reference"] == tag
+    (listed,) = workspace.done("show-tag", "--json", "left").json
+    assert listed["reference"] == tag == workspace.reference("left")

@@ -9,36 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.support.farm_command import BUSYBOX
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tests.acceptance.conftest import NewWorkspace
     from tests.support.farm_command import Workspace
 
 ARCHES = ("amd64", "arm64")
-KEEP_ALL = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nCOPY . /context/\n"
+KEEP_ALL = f"{BUSYBOX}COPY . /context/\n"
 
 
 @pytest.fixture(scope="module")
-def workspace(new_workspace: NewWorkspace) -> Workspace:
-    """An empty workspace."""
-    return new_workspace()
-
-
-def pinned(workspace: Workspace) -> str:
+def image(lasting: Workspace) -> str:
     """The lab's base image with its tag and the digest of its index."""
-    base = workspace.lab.base
-    return f"{base}@{workspace.done('inspect', '--json', '--no-sign', base).json['digest']}"
+    return f"{lasting.lab.base}@{lasting.digest(lasting.lab.base)}"
 
 
-def contents(workspace: Workspace, package: str, arch: str, into: Path) -> Path:
+def contents(lasting: Workspace, package: str, arch: str, into: Path) -> Path:
     """The directory /context of a package's image, copied out."""
-    image = f"{workspace.reference(package)}-{arch}"
+    image = f"{lasting.reference(package)}-{arch}"
     home = into / arch
-    environment = workspace.lab.docker_trust_environment(home) | {"DOCKER_CONTENT_TRUST": "0"}
+    environment = lasting.lab.docker_trust_environment(home) | {"DOCKER_CONTENT_TRUST": "0"}
 
     def docker(*words: str) -> str:
-        command = [workspace.lab.docker_cli, *words]
+        command = [lasting.lab.docker_cli, *words]
         done = subprocess.run(
             command, env=environment, capture_output=True, text=True, timeout=60, check=True
         )
@@ -67,56 +62,52 @@ def image_in(archive: Path) -> tuple[list[str], str]:
 
 @pytest.mark.parametrize("given", ["list", "from-file"])
 def test_target_dir_is_emptied_and_holds_a_file_for_each_image(
-    workspace: Workspace, tmp_path: Path, given: str
+    lasting: Workspace, image: str, tmp_path: Path, given: str
 ) -> None:
-    image, name = pinned(workspace), f"many-{given}"
+    name = f"many-{given}"
     listed = "from-file: images.lst" if given == "from-file" else f"list: ['{image}']"
     yml = f"image: {name}\narches: [amd64, arm64]\ndepends:\n  docker-images:\n    target-dir: images\n"
-    (workspace.directory / name / "images").mkdir(parents=True)
-    (workspace.directory / name / "images" / "stale").write_text("from long ago")
-    workspace.write(
+    (lasting.directory / name / "images").mkdir(parents=True)
+    (lasting.directory / name / "images" / "stale").write_text("from long ago")
+    lasting.write(
         name,
         Dockerfile=KEEP_ALL,
         build_yml=f"{yml}    {listed}\n",
         **{"images.lst": f"# images\n\n{image}\n"},
     )
-    workspace.done("push", "--no-sign", name)
+    lasting.done("push", "--no-sign", name)
     for arch in ARCHES:
-        context = contents(workspace, name, arch, tmp_path)
+        context = contents(lasting, name, arch, tmp_path)
         (archive,) = (context / "images").iterdir()
         assert archive.name == f"busybox@{image.rpartition('@')[2]}.tar"
-        assert image_in(archive) == ([workspace.lab.base], arch)
+        assert image_in(archive) == ([lasting.lab.base], arch)
 
 
-def test_target_is_one_archive_that_docker_loads(workspace: Workspace, tmp_path: Path) -> None:
-    image = pinned(workspace)
+def test_target_is_one_archive_that_docker_loads(lasting: Workspace, image: str, tmp_path: Path) -> None:
     yml = "image: one\narches: [amd64]\ndepends:\n  docker-images:\n    target: lib/images.tar\n"
-    workspace.write("one", Dockerfile=KEEP_ALL, build_yml=f"{yml}    list: ['{image}']\n")
-    workspace.done("push", "--no-sign", "one")
-    context = contents(workspace, "one", "amd64", tmp_path)
+    lasting.write("one", Dockerfile=KEEP_ALL, build_yml=f"{yml}    list: ['{image}']\n")
+    lasting.done("push", "--no-sign", "one")
+    context = contents(lasting, "one", "amd64", tmp_path)
     archive = context / "lib" / "images.tar"
-    environment = workspace.lab.docker_trust_environment(tmp_path)
-    command = [workspace.lab.docker_cli, "load", "--input", str(archive)]
+    environment = lasting.lab.docker_trust_environment(tmp_path)
+    command = [lasting.lab.docker_cli, "load", "--input", str(archive)]
     loaded = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
-    assert f"Loaded image: {workspace.lab.base}" in loaded.stdout
+    assert f"Loaded image: {lasting.lab.base}" in loaded.stdout
 
 
-def test_a_missing_image_fails_the_build_with_one_line(workspace: Workspace) -> None:
-    absent = f"{workspace.lab.registry}/library/busybox@sha256:{'0' * 64}"
+def test_a_missing_image_fails_the_build_with_one_line(lasting: Workspace) -> None:
+    absent = f"{lasting.lab.registry}/library/busybox@sha256:{'0' * 64}"
     yml = "image: lacking\narches: [amd64]\ndepends:\n  docker-images:\n    target: images.tar\n"
-    workspace.write("lacking", Dockerfile=KEEP_ALL, build_yml=f"{yml}    list: ['{absent}']\n")
-    answer = workspace.farm("push", "--no-sign", "lacking")
+    lasting.write("lacking", Dockerfile=KEEP_ALL, build_yml=f"{yml}    list: ['{absent}']\n")
+    answer = lasting.farm("push", "--no-sign", "lacking")
     assert answer.code == 1
     assert "which the package depends on, is not in its registry" in answer.err
-    assert workspace.tags("lacking") == []
+    assert lasting.tags("lacking") == []
 
 
-def test_an_image_for_other_architectures_fails_only_that_build(workspace: Workspace) -> None:
-    image = pinned(workspace)
+def test_an_image_for_other_architectures_fails_only_that_build(lasting: Workspace, image: str) -> None:
     yml = "image: partly\narches: [riscv64]\ndepends:\n  docker-images:\n    target: images.tar\n"
-    workspace.write(
-        "partly", Dockerfile="FROM scratch\nCOPY . /\n", build_yml=f"{yml}    list: ['{image}']\n"
-    )
-    answer = workspace.farm("push", "--no-sign", "partly")
+    lasting.write("partly", Dockerfile="FROM scratch\nCOPY . /\n", build_yml=f"{yml}    list: ['{image}']\n")
+    answer = lasting.farm("push", "--no-sign", "partly")
     assert answer.code == 1
     assert "has no image for riscv64" in answer.err

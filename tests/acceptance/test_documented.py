@@ -5,28 +5,21 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from redis import Redis
 
 from docs.generate import ROOT
 from docs.schema import SCHEMA, cases, fields, type_name
-from lab.process import free_port
-from tests.support.farm_command import Workspace, wait_until
+from tests.support.farm_command import BUSYBOX, Workspace, wait_until
 from tests.support.http import send
 from tests.support.json_output import SchemaChecker, schema_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.acceptance.conftest import NewWorkspace
+from tests.support.remote_farm import RemoteFarm, Sleep
 
 pytestmark = pytest.mark.timeout(900)
-BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
-ONE = "image: NAME\narches: [amd64]\n"
-TWO = "image: NAME\narches: [amd64, arm64]\n"
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
@@ -50,17 +43,15 @@ class Printed:
 
 
 @pytest.fixture(scope="module")
-def printed(new_workspace: NewWorkspace) -> Iterator[Printed]:
+def printed(lasting: Workspace) -> Printed:
     """The output of every command with --json, where runs succeeded, failed, waited, or had nothing to do."""
-    with new_workspace().held_up() as workspace:
-        yield _print_everything(workspace)
+    return _print_everything(lasting)
 
 
 def _print_everything(workspace: Workspace) -> Printed:
-    workspace.write("fine", Dockerfile=BASE + "RUN date\n", build_yml=ONE.replace("NAME", "fine"))
-    native = BASE + "RUN test $(uname -m) = x86_64\n"
-    workspace.write("half", Dockerfile=native, build_yml=TWO.replace("NAME", "half"))
-    workspace.write("slow", Dockerfile=BASE + "RUN sleep 8\n", build_yml=ONE.replace("NAME", "slow"))
+    workspace.write("fine", Dockerfile=f"{BUSYBOX}RUN date\n", arches="amd64")
+    native = f"{BUSYBOX}RUN test $(uname -m) = x86_64\n"
+    workspace.write("half", Dockerfile=native, arches="amd64, arm64")
     printed = Printed(workspace)
     assert printed.take("list of PreparedName", "trust", "init", "fine")[0]["steps"]
     assert not printed.take("list of PreparedName", "trust", "init", "fine")[0]["steps"]
@@ -90,41 +81,47 @@ def _print_everything(workspace: Workspace) -> Printed:
     printed.take("SettingValues", "doctor", "--settings")
     printed.take("Failed", "status", "r999", code=1)
     _look_into_the_cache(printed)
-    workspace.done("up", "--detach", FARM_FLOWER_PORT=str(free_port()))
     name = printed.take("list of Worker", "workers")[0]["name"]
-    broker = f"unix://{workspace.variables['FARM_STATE_DIR']}/redis.sock"
-    printed.take("list of Worker", "worker", "--check", FARM_BROKER=broker)
+    printed.take("list of Worker", "worker", "--check", FARM_BROKER=workspace.state.broker.reveal())
     workspace.done("workers", "drain", name)
     printed.take("list of Worker", "workers")
     workspace.done("workers", "resume", name)
-    assert workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere").code
-    failed = workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere").json
-    printed.values["doctor", "list of Finding"].append(failed)
+    ill = workspace.farm("doctor", "--json", FARM_ENGINE="unix:///nowhere")
+    assert ill.code
+    printed.values["doctor", "list of Finding"].append(ill.json)
     return printed
 
 
 def _wait_behind_another_run(printed: Printed) -> None:
     """Two runs that need the same image: the second reports what it waits for, and so does its dependent."""
-    base = printed.workspace.reference("slow").rpartition(":")[2]
-    after = f"ARG ORG\nFROM ${{ORG}}/slow:{base}\n"
-    printed.workspace.write("after", Dockerfile=after, build_yml=ONE.replace("NAME", "after"))
-    runs = [
-        printed.workspace.done("push", "--no-sign", "--detach", "slow", "after").out.strip() for _ in range(2)
-    ]
+    workspace, building = printed.workspace, Sleep()
+    step = f"RUN {building.command}\n"
+    workspace.write("slow", Dockerfile=BUSYBOX + step, arches="amd64")
+    after = f"ARG ORG\nFROM ${{ORG}}/slow:{workspace.tag('slow')}\n"
+    workspace.write("after", Dockerfile=after, arches="amd64")
+    endless = f"{BUSYBOX}RUN {Sleep().command}\n"
+    workspace.write("endless", Dockerfile=endless, arches="amd64")
+    with closing(RemoteFarm(workspace, workspace.state.broker.reveal())) as farm:
+        runs = [
+            workspace.done("push", "--no-sign", "--detach", "slow", "after").out.strip() for _ in range(2)
+        ]
+        wait_until(lambda: any(_waits(farm, run) for run in runs))
+        for run in runs:
+            printed.take("Run", "status", run)
+        building.finish()
+        for run in runs:
+            workspace.done("status", "-f", run)
+            printed.take("Run", "status", run)
+        run = printed.take("Submitted", "push", "endless", "--detach", "--no-sign")["run"]
+        wait_until(lambda: any(map(farm.is_busy, farm.worker_states())))
+        printed.take("list of Worker", "workers")
+        printed.take("Cancelled", "cancel", run)
 
-    def behind() -> bool:
-        states = [printed.take("Run", "status", run) for run in runs]
-        return any(state["packages"][0]["jobs"][0]["behind"] for state in states)
 
-    wait_until(behind)
-    for run in runs:
-        printed.workspace.done("status", "-f", run)
-        printed.take("Run", "status", run)
-    endless = BASE + "RUN sleep 999\n"
-    printed.workspace.write("endless", Dockerfile=endless, build_yml=ONE.replace("NAME", "endless"))
-    run = printed.take("Submitted", "push", "endless", "--detach", "--no-sign")["run"]
-    wait_until(lambda: any(worker["jobs"] for worker in printed.take("list of Worker", "workers")))
-    printed.take("Cancelled", "cancel", run)
+def _waits(farm: RemoteFarm, run: str) -> bool:
+    """Whether a job of a run waits for a job of another run."""
+    packages = farm.record(run).packages.values()
+    return any(job.waiting_for for package in packages for job in package.jobs.values())
 
 
 def _look_into_the_cache(printed: Printed) -> None:
@@ -152,13 +149,13 @@ def _name_a_platform(cache: Path) -> None:
 def _find_attested(printed: Printed) -> None:
     """Push an architecture tag that is an index with an attestation, as other tools do."""
     workspace = printed.workspace
-    workspace.write("attested", Dockerfile=BASE, build_yml=ONE.replace("NAME", "attested"))
+    workspace.write("attested", arches="amd64")
     workspace.done("push", "--no-sign", "attested")
     digest = workspace.done("inspect", "--no-sign", "--json", workspace.reference("attested")).json["images"][
         0
     ]
-    workspace.write("attested", Dockerfile=BASE + "RUN true\n", build_yml=ONE.replace("NAME", "attested"))
-    tag = workspace.reference("attested").rpartition(":")[2]
+    workspace.write("attested", Dockerfile=f"{BUSYBOX}RUN true\n", arches="amd64")
+    tag = workspace.tag("attested")
     statement = {"schemaVersion": 2, "mediaType": MANIFEST, "config": digest["config"], "layers": []}
     about = {
         "vnd.docker.reference.type": "attestation-manifest",
@@ -206,8 +203,7 @@ def test_every_documented_field_is_printed(printed: Printed) -> None:
 def test_every_key_in_redis_is_documented(printed: Printed) -> None:
     page = (ROOT / "docs" / "architecture.md").read_text()
     documented = [re.sub(r"[A-Z]+", ".+", re.escape(name)) for name in re.findall(r"\| `(farm:[^`]+)`", page)]
-    socket = Path(printed.workspace.variables["FARM_STATE_DIR"]) / "redis.sock"
-    with Redis(unix_socket_path=str(socket), decode_responses=True) as redis:
+    with Redis(unix_socket_path=str(printed.workspace.state.socket), decode_responses=True) as redis:
         keys = [key for key in redis.scan_iter() if key.startswith("farm:")]
     assert len(keys) > 10
     assert [key for key in keys if not any(re.fullmatch(pattern, key) for pattern in documented)] == []

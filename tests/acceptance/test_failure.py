@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import make_workspace
+from tests.support.farm_command import BUSYBOX
 from tests.support.proxy.http import http_proxy
 from tests.support.proxy.http_faults import answer
 from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from lab.lab import Lab
@@ -30,15 +29,12 @@ RUN echo "about to be built"; test "$(uname -m)" != "$BREAKS_ON" || { echo "no l
 
 
 @pytest.fixture(scope="module")
-def failed(new_workspace: NewWorkspace) -> Iterator[tuple[Workspace, Answer]]:
+def failed(lasting: Workspace) -> tuple[Workspace, Answer]:
     """A package whose s390x build fails, and another that needs it, pushed."""
-    with new_workspace().held_up() as workspace:
-        workspace.write("fragile", Dockerfile=FRAGILE)
-        tag = workspace.reference("fragile").rpartition(":")[2]
-        workspace.write("needy", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/fragile:{tag}\n")
-        workspace.done("trust", "init", "fragile", "needy")
-        arguments = _arguments(workspace, "s390x")
-        yield workspace, workspace.farm("push", "fragile", "needy", FARM_BUILD_ARGS=arguments)
+    lasting.write("fragile", Dockerfile=FRAGILE)
+    lasting.write("needy", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/fragile:{lasting.tag('fragile')}\n")
+    lasting.done("trust", "init", "fragile", "needy")
+    return lasting, lasting.farm("push", "fragile", "needy", FARM_BUILD_ARGS=_arguments(lasting, "s390x"))
 
 
 def _arguments(workspace: Workspace, machine: str) -> str:
@@ -74,7 +70,7 @@ def test_the_other_two_are_kept_no_index_appears_and_nothing_is_signed(
     failed: tuple[Workspace, Answer],
 ) -> None:
     workspace, _ = failed
-    tag = workspace.reference("fragile").rpartition(":")[2]
+    tag = workspace.tag("fragile")
     assert workspace.tags("fragile") == [f"{tag}-amd64", f"{tag}-arm64"]
     assert workspace.farm("inspect", workspace.reference("fragile")).code == 1
 
@@ -89,23 +85,22 @@ def test_after_the_fix_only_the_failed_build_is_repeated(failed: tuple[Workspace
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64", "s390x"]
 
 
-def test_a_retried_push_keeps_the_complete_log_of_the_build(lab: Lab, homes: Callable[[], Path]) -> None:
+def test_a_retried_push_keeps_the_complete_log_of_the_build(
+    lab: Lab, lasting: Workspace, new_workspace: NewWorkspace
+) -> None:
     with http_proxy(lab.registry) as proxy:
-        workspace = make_workspace(replace(lab, registry=proxy.address), homes())
+        workspace = new_workspace(lab=replace(lab, registry=proxy.address), beside=lasting)
         workspace.write(
             "again",
-            build_yml="image: again\narches: [amd64]\n",
-            Dockerfile="ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo said once\n",
+            arches="amd64",
+            Dockerfile=f"{BUSYBOX}RUN echo said once\n",
         )
         fault = proxy.breaks("PUT", "/manifests/.*-amd64$", answer(500))
-        try:
-            workspace.done("push", "again", FARM_SIGN="false")
-            assert fault.hits == 1
-            assert proxy.seen("PUT", "/manifests/.*-amd64$") == 2
-            for way in ([], ["--follow"]):
-                assert "said once" in workspace.done("logs", *way, "r1", "again", "amd64").out
-        finally:
-            workspace.done("down")
+        run = workspace.done("push", "--no-sign", "--json", "again").json["run"]
+        assert fault.hits == 1
+        assert proxy.seen("PUT", "/manifests/.*-amd64$") == 2
+        for way in ([], ["--follow"]):
+            assert "said once" in workspace.done("logs", *way, run, "again", "amd64").out
 
 
 def test_a_full_directory_for_temporary_files_is_named_in_the_error(

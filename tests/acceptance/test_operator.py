@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import threading
+from collections import Counter
+from contextlib import suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +16,7 @@ from redis import Redis
 from urllib3.exceptions import HTTPError
 
 from lab.process import free_port
-from tests.support.farm_command import Workspace, wait_until
+from tests.support.farm_command import BUSYBOX, Workspace, wait_until
 from tests.support.http import send
 
 if TYPE_CHECKING:
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
     from tests.acceptance.conftest import NewWorkspace
 
+LOOKS = 50
+"""Looks at a process, which take more than a second: it starts its last program earlier."""
 PASSWORD = "flower-pass-7c1"
-FINE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN uname -m\n"
-BAD = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo lost; exit 7\n"
+FINE = f"{BUSYBOX}RUN uname -m\n"
+BAD = f"{BUSYBOX}RUN echo lost; exit 7\n"
 
 
 class Watched:
@@ -65,13 +69,20 @@ class Watched:
             return False
 
     def look(self, ended: threading.Event) -> None:
-        """Collect command lines until stopped."""
+        """Collect command lines until stopped: often from new processes, and from all at the end."""
+        looks: Counter[Path] = Counter()
         while not ended.wait(0.02):
-            for file in Path("/proc").glob("[0-9]*/cmdline"):
-                try:
-                    self.seen.add(file.read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-                except OSError:
-                    continue
+            for process in Path("/proc").glob("[0-9]*"):
+                looks[process] += 1
+                if looks[process] <= LOOKS:
+                    self._read(process)
+        for process in looks:
+            self._read(process)
+
+    def _read(self, process: Path) -> None:
+        with suppress(OSError):
+            words = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+            self.seen.add(words.decode(errors="replace"))
 
 
 def log_in(workspace: Workspace) -> str:
@@ -92,7 +103,7 @@ def watched(new_workspace: NewWorkspace) -> Watched:
     watcher.start()
     try:
         workspace.write("fine", Dockerfile=FINE)
-        workspace.write("bad", Dockerfile=BAD, build_yml="image: bad\narches: [amd64]\n")
+        workspace.write("bad", Dockerfile=BAD, arches="amd64")
         workspace.done("trust", "init", "fine", "bad")
         log_in(workspace)
         workspace.done("up", "--detach", **watched.variables)

@@ -12,46 +12,31 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.model import Reference
-from tests.support.farm_command import FARM
+from tests.support.farm_command import BUSYBOX, FARM
 from tests.support.git_repos import commit, git, make_repository, write
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.acceptance.conftest import NewWorkspace
     from tests.support.farm_command import Workspace
 
-PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 ONE = "image: {}\narches: [amd64]\n"
-TWO = "image: {}\narches: [amd64, arm64]\n"
-NETWORKED = f"{PLAIN}RUN ls /sys/class/net | grep -v '^lo$'\n"
+NETWORKED = f"{BUSYBOX}RUN ls /sys/class/net | grep -v '^lo$'\n"
 """Builds only if RUN steps have a network."""
 
 
 @pytest.fixture(scope="module")
-def shared(new_workspace: NewWorkspace) -> Iterator[Workspace]:
-    """A workspace whose packages no test changes, and whose private farm stays up."""
-    workspace = new_workspace()
-    workspace.variables["FARM_CACHE"] = str(workspace.directory.parent / "cache")
-    workspace.write("one", Dockerfile=PLAIN, build_yml=ONE.format("one"))
-    workspace.write("two", Dockerfile=PLAIN, build_yml=TWO.format("two"))
-    workspace.write("net", Dockerfile=NETWORKED, build_yml=ONE.format("net"))
-    workspace.done("trust", "init", "two")
-    with workspace.held_up():
-        yield workspace
+def shared(lasting: Workspace) -> Workspace:
+    """A workspace whose packages no test changes."""
+    lasting.variables["FARM_CACHE"] = str(lasting.directory.parent / "cache")
+    lasting.write("one", arches="amd64")
+    lasting.write("two", arches="amd64, arm64")
+    lasting.write("net", Dockerfile=NETWORKED, arches="amd64")
+    lasting.done("trust", "init", "two")
+    return lasting
 
 
-@pytest.fixture
-def own(workspace: Workspace) -> Workspace:
-    """A workspace with a cache of its own."""
-    workspace.variables["FARM_CACHE"] = str(workspace.directory.parent / "cache")
-    return workspace
-
-
-def inspect(workspace: Workspace, reference: str) -> dict[str, object]:
-    """What the registry holds under a reference."""
-    described: dict[str, object] = workspace.done("inspect", "--json", reference).json
-    return described
+def signature(workspace: Workspace, reference: str) -> str:
+    """Whether a tag is signed."""
+    return str(workspace.done("inspect", "--json", reference).json["signature"])
 
 
 def short(workspace: Workspace, package: str) -> str:
@@ -59,62 +44,60 @@ def short(workspace: Workspace, package: str) -> str:
     return Reference.parse(workspace.reference(package)).familiar
 
 
-def platforms(workspace: Workspace, reference: str) -> list[str]:
-    """The architectures of an index."""
-    images = inspect(workspace, reference)["images"]
-    assert isinstance(images, list)
-    return sorted(image["platform"]["architecture"] for image in images)
+def platforms(workspace: Workspace, package: str) -> list[str]:
+    """The architectures of a package's index."""
+    return workspace.platforms(workspace.reference(package))
 
 
 def test_images_only_and_then_the_index_only_as_in_the_document_of_2021(shared: Workspace) -> None:
     reference = shared.reference("two")
-    tag = reference.rpartition(":")[2]
+    tag = shared.tag("two")
     pushed = shared.done("pkg", "push", "--manifest=false", "two")
     assert "two: pushed" in pushed.out
     assert shared.tags("two") == [f"{tag}-amd64", f"{tag}-arm64"]
     again = shared.done("pkg", "push", "-manifest=false", "two", FARM_BROKER="redis://127.0.0.1:1/0")
     assert "all images exist" in again.out
     shared.done("pkg", "push", "--image=false", "--manifest", "two")
-    assert platforms(shared, reference) == ["amd64", "arm64"]
-    assert inspect(shared, reference)["signature"] == "signed"
+    assert platforms(shared, "two") == ["amd64", "arm64"]
+    assert signature(shared, reference) == "signed"
 
 
 def test_sign_false_publishes_unsigned(shared: Workspace) -> None:
     shared.done("pkg", "push", "-sign=false", "-hash=unsigned", "one")
-    assert inspect(shared, f"{shared.org}/one:unsigned")["signature"] == "unsigned"
+    assert signature(shared, f"{shared.org}/one:unsigned") == "unsigned"
 
 
 def test_a_base_image_whose_index_is_not_published_is_refused(shared: Workspace) -> None:
-    base = PLAIN + "RUN date\n"
-    shared.write("base", Dockerfile=base, build_yml=ONE.format("base"))
+    base = f"{BUSYBOX}RUN date\n"
+    shared.write("base", Dockerfile=base, arches="amd64")
     reference = shared.reference("base")
-    shared.write("user", Dockerfile=f"FROM {reference}\n", build_yml=ONE.format("user"))
+    shared.write("user", Dockerfile=f"FROM {reference}\n", arches="amd64")
     answer = shared.farm("pkg", "push", "--manifest=false", "base", "user")
     assert (answer.code, "is not published, and its index is not part of this run" in answer.err) == (2, True)
 
 
 def test_manifest_publishes_existing_images_and_adds_later_ones(own: Workspace) -> None:
-    own.write("part", Dockerfile=PLAIN, build_yml=TWO.format("part"))
+    own.write("part", arches="amd64, arm64")
     nothing = own.farm("pkg", "manifest", "-disable-content-trust", "part")
     assert (nothing.code, own.tags("part")) == (2, [])
     own.done("pkg", "push", "-manifest=false", "-platforms", "linux/amd64", "part")
     own.done("pkg", "manifest", "-disable-content-trust", "part")
-    assert platforms(own, own.reference("part")) == ["amd64"]
+    assert platforms(own, "part") == ["amd64"]
     own.done("pkg", "push", "-manifest=false", "-skip-platforms=linux/amd64", "part")
     own.done("pkg", "index", "-disable-content-trust", "part")
-    assert platforms(own, own.reference("part")) == ["amd64", "arm64"]
+    assert platforms(own, "part") == ["amd64", "arm64"]
 
 
 def test_platforms_of_a_push_override_build_yml(own: Workspace) -> None:
-    own.write("wide", Dockerfile=PLAIN, build_yml=ONE.format("wide"))
+    own.write("wide", arches="amd64")
     own.done("pkg", "push", "-disable-content-trust", "--platforms=linux/arm64", "wide")
-    assert platforms(own, own.reference("wide")) == ["arm64"]
+    assert platforms(own, "wide") == ["arm64"]
     own.done("pkg", "push", "-disable-content-trust", "wide")
-    assert platforms(own, own.reference("wide")) == ["amd64", "arm64"]
+    assert platforms(own, "wide") == ["amd64", "arm64"]
 
 
 def test_platforms_of_a_build_override_build_yml(own: Workspace) -> None:
-    own.write("wide", Dockerfile=PLAIN, build_yml=ONE.format("wide"))
+    own.write("wide", arches="amd64")
     words = ("pkg", "build", "--platforms=linux/arm64", "wide")
     assert own.done(*words, "--dry-run").out == f"{short(own, 'wide')} arm64: pull it or build it\n"
     assert own.done(*words).out.splitlines()[-1] == f"{short(own, 'wide')} arm64: built"
@@ -122,9 +105,9 @@ def test_platforms_of_a_build_override_build_yml(own: Workspace) -> None:
 
 
 def test_skip_platforms_builds_the_other_architectures_of_the_package(own: Workspace) -> None:
-    own.write("usual", Dockerfile=PLAIN, build_yml="image: usual\n")
-    own.write("only", Dockerfile=PLAIN, build_yml=ONE.format("only"))
-    own.write("far", Dockerfile=PLAIN, build_yml="image: far\narches: [riscv64]\n")
+    own.write("usual", build_yml="image: usual\n")
+    own.write("only", arches="amd64")
+    own.write("far", arches="riscv64")
     words = ("pkg", "build", "--skip-platforms=linux/amd64", "usual", "only", "far")
     planned = own.done(*words, "--dry-run", FARM_ARCHES="amd64,arm64")
     lines = [f"{short(own, 'usual')} arm64: pull it or build it"]
@@ -139,7 +122,7 @@ def test_skip_platforms_builds_the_other_architectures_of_the_package(own: Works
 def test_by_default_a_push_is_for_all_architectures_and_a_build_for_this_machines_unless_emulate_is_set(
     own: Workspace,
 ) -> None:
-    own.write("all", Dockerfile=PLAIN, build_yml=TWO.format("all"))
+    own.write("all", arches="amd64, arm64")
 
     def built(emulate: str) -> list[str]:
         lines = own.done("pkg", "build", "-force", "all", FARM_EMULATE=emulate).out.splitlines()
@@ -148,14 +131,14 @@ def test_by_default_a_push_is_for_all_architectures_and_a_build_for_this_machine
     assert built("no") == ["amd64"]
     assert built("yes") == ["amd64", "arm64"]
     own.done("pkg", "push", "-disable-content-trust", "all")
-    assert platforms(own, own.reference("all")) == ["amd64", "arm64"]
+    assert platforms(own, "all") == ["amd64", "arm64"]
 
 
 def test_a_push_of_another_commit_builds_the_content_of_that_commit(own: Workspace, tmp_path: Path) -> None:
-    copying = f"{PLAIN}COPY text /text\n"
-    own.write("past", Dockerfile=copying, build_yml=ONE.format("past"), text="before")
+    copying = f"{BUSYBOX}COPY text /text\n"
+    own.write("past", Dockerfile=copying, arches="amd64", text="before")
     tag = own.reference("past")
-    own.write("past", Dockerfile=copying, build_yml=ONE.format("past"), text="after")
+    own.write("past", Dockerfile=copying, arches="amd64", text="after")
     own.done("pkg", "push", "-disable-content-trust", "-hash-commit=HEAD~1", "past")
     own.done("cache", "pull", tag)
     own.done("cache", "export", "--format", "filesystem", "--outfile", str(tmp_path / "files.tar"), tag)
@@ -166,11 +149,11 @@ def test_a_push_of_another_commit_builds_the_content_of_that_commit(own: Workspa
 
 
 def test_plan_and_push_warn_of_a_hash_that_the_push_makes_stale(own: Workspace) -> None:
-    own.write("low", Dockerfile=PLAIN, build_yml=ONE.format("low"))
+    own.write("low", arches="amd64")
     old = own.reference("low")
-    own.write("high", Dockerfile=f"FROM {old}\n", build_yml=ONE.format("high"))
+    own.write("high", Dockerfile=f"FROM {old}\n", arches="amd64")
     assert "warning" not in own.done("plan", "--no-sign", "low", "high").err
-    own.write("low", Dockerfile=f"{PLAIN}RUN true\n", build_yml=ONE.format("low"))
+    own.write("low", Dockerfile=f"{BUSYBOX}RUN true\n", arches="amd64")
     warning = (
         f"warning: {own.org}/high: its base image is {old}, but this push makes {own.reference('low')}\n"
     )
@@ -195,7 +178,7 @@ def test_nonetwork_overrides_build_yml(own: Workspace) -> None:
 
 
 def test_the_dockerfile_and_build_arguments_reach_the_build(own: Workspace) -> None:
-    other = f'{PLAIN}ARG A\nARG B\nRUN test "$A/$B" = new/kept\n'
+    other = f'{BUSYBOX}ARG A\nARG B\nRUN test "$A/$B" = new/kept\n'
     yml = ONE.format("args") + "buildArgs: [A=old, B=kept]\n"
     own.write("args", Dockerfile="FROM nosuch.invalid/x\n", Other=other, build_yml=yml)
     (own.directory.parent / "file").write_text("# the new one\nA=new\n")
@@ -213,13 +196,13 @@ def test_the_dockerfile_and_build_arguments_reach_the_build(own: Workspace) -> N
 def test_disable_cache_ignores_the_layers_of_earlier_builds(own: Workspace) -> None:
     own.write(
         "fresh",
-        Dockerfile=f"{PLAIN}RUN cat /proc/sys/kernel/random/uuid > /id\n",
-        build_yml=ONE.format("fresh"),
+        Dockerfile=f"{BUSYBOX}RUN cat /proc/sys/kernel/random/uuid > /id\n",
+        arches="amd64",
     )
 
     def built(*words: str) -> str:
         own.done("pkg", "push", "-disable-content-trust", "-force", *words, "fresh")
-        return str(inspect(own, own.reference("fresh"))["digest"])
+        return own.digest(own.reference("fresh"))
 
     first = built()
     assert built("-enable-cache") == first
@@ -227,7 +210,7 @@ def test_disable_cache_ignores_the_layers_of_earlier_builds(own: Workspace) -> N
 
 
 def test_the_git_tag_on_head_is_the_release(own: Workspace) -> None:
-    own.write("rel", Dockerfile=PLAIN, build_yml=ONE.format("rel"))
+    own.write("rel", arches="amd64")
     git(own.directory, "tag", "v1.0")
     answer = own.done("pkg", "push", "-disable-content-trust", "rel")
     assert "released as v1.0" in answer.err
@@ -241,10 +224,10 @@ def test_the_git_tag_on_head_is_the_release(own: Workspace) -> None:
 
 
 def test_a_git_tag_of_one_repository_does_not_release_a_package_of_another(own: Workspace) -> None:
-    own.write("here", Dockerfile=PLAIN, build_yml=ONE.format("here"))
+    own.write("here", arches="amd64")
     git(own.directory, "tag", "v9")
     there = own.directory.parent / "there"
-    write(make_repository(there), {"build.yml": ONE.format("there"), "Dockerfile": PLAIN})
+    write(make_repository(there), {"build.yml": ONE.format("there"), "Dockerfile": BUSYBOX})
     commit(there)
     refused = own.farm("pkg", "push", "-disable-content-trust", "here", str(there))
     assert (refused.code, f"{there}: none" in refused.err) == (2, True)
@@ -264,33 +247,26 @@ def test_a_dry_run_does_nothing(shared: Workspace) -> None:
 
 
 def test_build_uses_the_cache_then_the_registry_then_builds(own: Workspace) -> None:
-    own.write("look", Dockerfile=PLAIN, build_yml=ONE.format("look"))
+    own.write("look", Dockerfile=f"{BUSYBOX}RUN date > /date\n", arches="amd64")
 
     def origin(*words: str) -> str:
         return own.done("pkg", "build", *words, "look").out.splitlines()[-1].rpartition(": ")[2]
 
     assert origin() == "built"
+    first = own.done("cache", "ls").out
     assert origin() == "in the cache"
     assert origin("-force") == "built"
-    own.done("pkg", "push", "-disable-content-trust", "look")
-    elsewhere = ("-cache", str(own.directory.parent / "other"))
-    assert origin(*elsewhere) == "pulled"
+    own.done("cache", "push", own.reference("look"))
+    elsewhere = str(own.directory.parent / "other")
+    assert origin("-cache", elsewhere) == "pulled"
+    assert own.done("cache", "ls").out == own.done("cache", "ls", FARM_CACHE=elsewhere).out == first
     third = ("-cache", str(own.directory.parent / "third"))
     assert origin(*third, "-pull=false") == "built"
     assert own.farm("pkg", "build", "-pull", "-force", "look").code == 2
 
 
-def test_the_cache_is_the_directory_of_linuxkits_variable(own: Workspace) -> None:
-    own.write("there", Dockerfile=PLAIN, build_yml=ONE.format("there"))
-    place = own.directory.parent / "there"
-    own.done("pkg", "build", "there", FARM_CACHE="", LINUXKIT_CACHE=str(place))
-    index = json.loads((place / "index.json").read_text())
-    names = {one["annotations"]["org.opencontainers.image.ref.name"] for one in index["manifests"]}
-    assert own.reference("there") in names
-
-
 def test_build_with_the_word_push_pushes_as_in_the_document_of_2021(own: Workspace) -> None:
-    own.write("word", Dockerfile=PLAIN, build_yml=ONE.format("word"))
+    own.write("word", arches="amd64")
     words = ("pkg", "build", "-disable-content-trust", "-hash=foo", "push")
     answer = subprocess.run(
         [FARM, *words],
@@ -308,36 +284,21 @@ def test_build_with_the_word_push_pushes_as_in_the_document_of_2021(own: Workspa
     assert "bar" in own.tags("word")
 
 
-def test_docker_loads_built_images_into_the_engine(own: Workspace) -> None:
-    own.write("load", Dockerfile=PLAIN, build_yml=ONE.format("load"))
-    own.done("pkg", "build", "--docker", "load")
-    reference = own.reference("load")
-    for name in (reference, f"{reference}-amd64"):
-        shown = subprocess.run(
-            [own.lab.docker_cli, "-H", own.lab.engine_url, "image", "inspect", name],
-            capture_output=True,
-            timeout=60,
-            check=False,
-        )
-        assert shown.returncode == 0
-    assert own.farm("pkg", "push", "--docker", "load").code == 2
-
-
 def test_nobuild_pushes_the_images_in_the_cache(own: Workspace) -> None:
-    own.write("kept", Dockerfile=PLAIN, build_yml=ONE.format("kept"))
+    own.write("kept", arches="amd64")
     missing = own.farm("pkg", "push", "-nobuild", "-disable-content-trust", "kept")
     assert own.farm("pkg", "push", "-nobuild", "-manifest=false", "kept").code == 1
     assert (missing.code, own.tags("kept")) == (2, [])
     own.done("pkg", "build", "kept")
     answer = own.done("pkg", "push", "-nobuild", "-disable-content-trust", "kept")
     assert "pushed from the cache" in answer.out
-    tag = own.reference("kept").rpartition(":")[2]
+    tag = own.tag("kept")
     assert own.tags("kept") == [tag, f"{tag}-amd64"]
     assert own.farm("pkg", "push", "-nobuild", "-force", "kept").code == 2
 
 
 def test_a_dry_run_of_nobuild_prints_what_would_be_pushed_from_the_cache(own: Workspace) -> None:
-    own.write("dry", Dockerfile=PLAIN, build_yml=TWO.format("dry"))
+    own.write("dry", arches="amd64, arm64")
     words = ("pkg", "push", "-nobuild", "-disable-content-trust", "dry")
     own.done("pkg", "build", "-platforms=linux/amd64", "dry")
     familiar = short(own, "dry")
@@ -353,20 +314,20 @@ def test_a_dry_run_of_nobuild_prints_what_would_be_pushed_from_the_cache(own: Wo
 
 
 def test_nobuild_pushes_only_the_given_platforms(own: Workspace) -> None:
-    own.write("some", Dockerfile=PLAIN, build_yml=TWO.format("some"))
+    own.write("some", arches="amd64, arm64")
     own.done("pkg", "build", "-platforms=linux/amd64,linux/arm64", "some")
     words = ("pkg", "push", "-nobuild", "-disable-content-trust", "some")
     lacking = own.farm(*words, "-platforms=linux/amd64,linux/s390x")
     assert (lacking.code, "-s390x is neither in the cache" in lacking.err, own.tags("some")) == (1, True, [])
     own.done(*words, "-platforms=linux/arm64")
-    assert platforms(own, own.reference("some")) == ["arm64"]
+    assert platforms(own, "some") == ["arm64"]
     own.done(*words, "-skip-platforms=linux/arm64", "-manifest=false")
-    tag = own.reference("some").rpartition(":")[2]
+    tag = own.tag("some")
     assert own.tags("some") == [tag, f"{tag}-amd64", f"{tag}-arm64"]
     for more in ((), ("-manifest=false",)):
         over = own.done(*words, "-skip-platforms=linux/amd64,linux/arm64", *more)
         assert f"warning: {own.org}/some: skipped: no other architectures" in over.err
-    assert platforms(own, own.reference("some")) == ["arm64"]
+    assert platforms(own, "some") == ["arm64"]
 
 
 @pytest.mark.parametrize("flag", ["-platforms", "-skip-platforms"])
@@ -375,20 +336,20 @@ def test_platforms_are_refused_where_only_the_index_is_published(shared: Workspa
     assert (answer.code, f"-{flag}: --image=false publishes the index of all" in answer.err) == (2, True)
 
 
-@pytest.mark.parametrize("nothing", ["-nobuild", "-image=false"])
-def test_build_flags_are_noted_where_nothing_is_built(own: Workspace, nothing: str) -> None:
-    own.write("idle", Dockerfile=PLAIN, build_yml=ONE.format("idle"))
+def test_build_flags_are_noted_where_nothing_is_built(own: Workspace) -> None:
+    own.write("idle", arches="amd64")
     (own.directory.parent / "file").write_text("A=new\n")
     own.done("pkg", "push", "-manifest=false", "idle")
     flags = [f"-build-arg-file={own.directory.parent}/file", "-nonetwork", "-enable-cache"]
-    flags += ["-force"] if nothing == "-image=false" else []
-    answer = own.done("pkg", "push", nothing, "-dry-run", "-disable-content-trust", *flags, "idle")
-    names = [flag.partition("=")[0] for flag in flags]
-    assert answer.err.splitlines() == [f"note: -{name}: -{nothing} builds nothing" for name in names]
+    for nothing, more in (("-nobuild", []), ("-image=false", ["-force"])):
+        words = ("-dry-run", "-disable-content-trust", *flags, *more, "idle")
+        names = [flag.partition("=")[0] for flag in (*flags, *more)]
+        notes = own.done("pkg", "push", nothing, *words).err.splitlines()
+        assert notes == [f"note: -{name}: -{nothing} builds nothing" for name in names]
 
 
 def test_a_reference_to_another_package_is_resolved_and_orders_the_builds(own: Workspace) -> None:
-    own.write("low", Dockerfile=f"{PLAIN}RUN echo low > /low\n", build_yml=ONE.format("low"))
+    own.write("low", Dockerfile=f"{BUSYBOX}RUN echo low > /low\n", arches="amd64")
     yml = ONE.format("high") + "buildArgs: ['LOW=@lkt:pkg:../low']\n"
     own.write("high", Dockerfile="ARG LOW\nFROM ${LOW}\nRUN grep low /low\n", build_yml=yml)
     planned = own.done("plan", "--no-sign", "high", "low")
@@ -397,26 +358,26 @@ def test_a_reference_to_another_package_is_resolved_and_orders_the_builds(own: W
 
 
 def test_remote_tag_copies_the_exact_bytes_to_another_name(own: Workspace) -> None:
-    own.write("src", Dockerfile=PLAIN, build_yml=TWO.format("src"))
+    own.write("src", arches="amd64, arm64")
     own.done("push", "--no-sign", "src")
     source = own.reference("src")
     here, elsewhere = f"{own.org}/src:v1", f"{own.org}/copies/src:v1"
     for target in (here, elsewhere):
         assert "is " in own.done("pkg", "remote-tag", source, target).out
-        assert inspect(own, target)["digest"] == inspect(own, source)["digest"]
+        assert own.digest(target) == own.digest(source)
         assert "existed already" in own.done("pkg", "remote-tag", source, target).out
-    own.write("src", Dockerfile=f"{PLAIN}RUN date > /new\n", build_yml=TWO.format("src"))
+    own.write("src", Dockerfile=f"{BUSYBOX}RUN date > /new\n", arches="amd64, arm64")
     own.done("push", "--no-sign", "src")
     moved = own.done("pkg", "remote-tag", own.reference("src"), here)
     assert "referred to something else before" in moved.err
-    assert inspect(own, here)["digest"] == inspect(own, own.reference("src"))["digest"]
+    assert own.digest(here) == own.digest(own.reference("src"))
     pulled = own.done("cache", "pull", elsewhere)
     assert elsewhere in pulled.out
     assert own.farm("pkg", "remote-tag", f"{own.org}/src:none", here).code == 1
 
 
 def test_remote_tag_copies_between_registries_with_a_separate_login(own: Workspace) -> None:
-    own.write("guard", Dockerfile=PLAIN, build_yml=ONE.format("guard"))
+    own.write("guard", arches="amd64")
     own.done("push", "--no-sign", "guard")
     target = f"{own.lab.guarded_registry}/copied/{own.org.split('/')[1]}:v1"
     assert own.farm("pkg", "remote-tag", own.reference("guard"), target).code == 4
@@ -427,11 +388,11 @@ def test_remote_tag_copies_between_registries_with_a_separate_login(own: Workspa
     secret = own.directory.parent / "creds"
     secret.write_text(f"{creds}\n")
     described = own.done("inspect", "--json", target, FARM_REGISTRY_CREDS_FILE=str(secret)).json
-    assert described["digest"] == inspect(own, own.reference("guard"))["digest"]
+    assert described["digest"] == own.digest(own.reference("guard"))
 
 
 def test_a_mirror_is_read_first_and_then_the_registry(own: Workspace) -> None:
-    own.write("mir", Dockerfile=PLAIN, build_yml=ONE.format("mir"))
+    own.write("mir", arches="amd64")
     own.done("push", "--no-sign", "mir")
     org = own.org.replace(own.lab.registry, "nowhere.invalid")
     mirror = f"nowhere.invalid=http://{own.lab.registry}"
@@ -446,17 +407,17 @@ def test_a_mirror_is_read_first_and_then_the_registry(own: Workspace) -> None:
     assert own.farm("cache", "pull", reference, LINUXKIT_MIRROR="nowhere.invalid=ftp://x").code == 2
 
 
-def test_a_passphrase_command_of_linuxkits_configuration_is_used(own: Workspace) -> None:
-    own.write("sig", Dockerfile=PLAIN, build_yml=ONE.format("sig"))
-    own.done("trust", "init", "sig")
-    home = own.directory.parent / "home"
-    write_config(home, f"printf '%s' '{own.lab.signing_passphrase}' | cat")
-    own.done("pkg", "push", "sig", HOME=str(home), FARM_SIGNING_PASSPHRASE="")
-    assert inspect(own, own.reference("sig"))["signature"] == "signed"
-    own.write("sig", Dockerfile=f"{PLAIN}RUN date\n", build_yml=ONE.format("sig"))
-    own.done("down")
+def test_a_passphrase_command_of_linuxkits_configuration_is_used(workspace: Workspace) -> None:
+    workspace.write("sig", arches="amd64")
+    workspace.done("trust", "init", "sig")
+    home = workspace.directory.parent / "home"
+    write_config(home, f"printf '%s' '{workspace.lab.signing_passphrase}' | cat")
+    workspace.done("pkg", "push", "sig", HOME=str(home), FARM_SIGNING_PASSPHRASE="")
+    assert signature(workspace, workspace.reference("sig")) == "signed"
+    workspace.write("sig", Dockerfile=f"{BUSYBOX}RUN date\n", arches="amd64")
+    workspace.done("down")
     write_config(home, "echo wrong")
-    assert own.farm("pkg", "push", "sig", HOME=str(home), FARM_SIGNING_PASSPHRASE="").code == 4
+    assert workspace.farm("pkg", "push", "sig", HOME=str(home), FARM_SIGNING_PASSPHRASE="").code == 4
 
 
 def write_config(home: Path, command: str) -> None:

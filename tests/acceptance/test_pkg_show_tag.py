@@ -6,15 +6,16 @@ import json
 import os
 import re
 import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.farm_command import FARM
+from farm.cli.main import run
 from tests.support.git_repos import do, make_repository
 
+Farm = Callable[[Path, list[str]], tuple[int, str]]
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "show-tag.json").read_text())
 BETTER = {
     "extra source changed": "linuxkit/extra:4b681f870d44d1086759eaffbc87a03b531c0472-dirty-",
@@ -29,17 +30,19 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_repository(tmp_path_factory.mktemp("vectors") / "repo", VECTORS["repo"])
 
 
-def _show_tag(directory: Path, words: list[str]) -> subprocess.CompletedProcess[str]:
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "LINUXKIT_"))}
-    return subprocess.run(
-        [FARM, "pkg", "show-tag", *words],
-        cwd=directory,
-        env={**clean, "FARM_CONFIG": os.devnull, "USER": "wombat"},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+@pytest.fixture
+def farm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Farm:
+    """`farm WORDS` in a directory, without a new process; returns its exit code and what it printed."""
+    for name in [name for name in os.environ if name.startswith(("FARM_", "LINUXKIT_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("FARM_CONFIG", os.devnull)
+    monkeypatch.setenv("USER", "wombat")
+
+    def call(directory: Path, words: list[str]) -> tuple[int, str]:
+        monkeypatch.chdir(directory)
+        return run(words), capsys.readouterr().out
+
+    return call
 
 
 def _old(word: str) -> str:
@@ -49,19 +52,19 @@ def _old(word: str) -> str:
 
 @pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
 def test_tags_are_those_of_linuxkit_in_both_flag_spellings(
-    case: dict[str, Any], original: Path, tmp_path: Path
+    case: dict[str, Any], original: Path, tmp_path: Path, farm: Farm
 ) -> None:
     repository = tmp_path / "repo"
     shutil.copytree(original, repository, symlinks=True)
     do(repository, case["do"])
     for words in (case["argv"], [_old(word) for word in case["argv"]]):
-        answer = _show_tag(repository / case["cwd"], words)
+        code, printed = farm(repository / case["cwd"], ["pkg", "show-tag", *words])
         if case["name"] in BETTER:
-            assert answer.stdout.startswith(BETTER[case["name"]])
+            assert printed.startswith(BETTER[case["name"]])
         elif case["expect"]["exit"] == "error":
-            assert (answer.returncode != 0, answer.stdout) == (True, "")
+            assert (code != 0, printed) == (True, "")
         else:
-            assert (answer.returncode, answer.stdout) == (0, case["expect"]["stdout"])
+            assert (code, printed) == (0, case["expect"]["stdout"])
 
 
 @pytest.mark.parametrize(
@@ -75,22 +78,15 @@ def test_tags_are_those_of_linuxkit_in_both_flag_spellings(
         "-verbose=2 -mirror http://mirror --cert-file /etc/hostname pkg -org other show-tag",
     ],
 )
-def test_flags_may_precede_the_verb_and_linuxkits_own_may_precede_pkg(original: Path, words: str) -> None:
-    before = _show_tag(original, ["--org", "other", "pkg/plain"])
-    clean = {**os.environ, "FARM_CONFIG": os.devnull}
-    after = subprocess.run(
-        [FARM, *words.split(), "pkg/plain"],
-        cwd=original,
-        env=clean,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert (after.stdout, after.returncode) == (before.stdout, 0)
-    assert after.stdout.startswith("other/plain:")
+def test_flags_may_precede_the_verb_and_linuxkits_own_may_precede_pkg(
+    original: Path, words: str, farm: Farm
+) -> None:
+    before = farm(original, ["pkg", "show-tag", "--org", "other", "pkg/plain"])
+    assert before[1].startswith("other/plain:")
+    assert farm(original, [*words.split(), "pkg/plain"]) == before
 
 
-def test_each_directory_has_its_own_line_whatever_the_others_are(original: Path) -> None:
-    lines = [_show_tag(original, [package]).stdout for package in ("pkg/plain", "pkg/templ", "pkg/plain")]
-    assert _show_tag(original, ["pkg/plain", "pkg/templ", "pkg/plain"]).stdout == "".join(lines)
+def test_each_directory_has_its_own_line_whatever_the_others_are(original: Path, farm: Farm) -> None:
+    words, packages = ["pkg", "show-tag"], ["pkg/plain", "pkg/templ", "pkg/plain"]
+    lines = [farm(original, [*words, package])[1] for package in packages]
+    assert farm(original, [*words, *packages]) == (0, "".join(lines))

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
     from tests.support.farm_command import Workspace
 
-PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 OTHERS = "a private farm with other settings is running (stop it: farm down)"
 
 
@@ -51,7 +50,7 @@ def test_settings_that_differ_from_those_of_the_running_farm_are_refused(
     workspace: Workspace, broker: str
 ) -> None:
     port = {"FARM_FLOWER_PORT": str(free_port())}
-    workspace.write("one", Dockerfile=PLAIN, build_yml="image: one\narches: [amd64]\n")
+    workspace.write("one", arches="amd64")
     workspace.done("up", "--detach", **port)
     for words in (["up", "--broker", broker], ["up", "--concurrency", "3"]):
         answer = workspace.farm(*words, **port)
@@ -73,7 +72,7 @@ def test_a_farm_of_a_broker_is_not_mistaken_for_the_private_farm(workspace: Work
 
 def test_an_unused_farm_is_replaced_by_one_with_other_settings(workspace: Workspace) -> None:
     """A command that immediately follows another gets workers with its own settings."""
-    workspace.write("one", Dockerfile=PLAIN, build_yml="image: one\narches: [amd64]\n")
+    workspace.write("one", arches="amd64")
     workspace.done("push", "--no-sign", "one")
     nowhere = workspace.farm("push", "--no-sign", "--force", "one", "--engine", "unix:///no/such/engine.sock")
     assert (nowhere.code, "/no/such/engine.sock" in nowhere.err) == (3, True)
@@ -86,7 +85,7 @@ def test_a_push_needs_five_programs_and_no_other(workspace: Workspace, tmp_path:
         program = shutil.which(name)
         assert program
         (tmp_path / name).symlink_to(program)
-    workspace.write("few", Dockerfile=PLAIN, build_yml="image: few\narches: [amd64]\n")
+    workspace.write("few", arches="amd64")
     workspace.done("trust", "init", "few")
     workspace.done("push", "few", PATH=str(tmp_path))
     assert workspace.done("inspect", "--json", workspace.reference("few")).json["signature"] == "signed"

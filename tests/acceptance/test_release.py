@@ -6,28 +6,23 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from tests.support.farm_command import BUSYBOX
 
-    from tests.acceptance.conftest import NewWorkspace
+if TYPE_CHECKING:
     from tests.support.farm_command import Workspace
 
-PLAIN = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 PACKAGES = ("one", "two")
 
 
 @pytest.fixture(scope="module")
-def released(new_workspace: NewWorkspace) -> Iterator[Workspace]:
+def released(lasting: Workspace) -> Workspace:
     """Two packages that were built and released as v1.2 with one push."""
-    with new_workspace().held_up() as workspace:
-        for package in PACKAGES:
-            workspace.write(
-                package, Dockerfile=PLAIN, build_yml=f"image: {package}\narches: [amd64, arm64]\n"
-            )
-        workspace.done("trust", "init", *PACKAGES)
-        answer = workspace.done("push", "--release", "v1.2", *PACKAGES)
-        assert "release v1.2: signed" in answer.out
-        yield workspace
+    for package in PACKAGES:
+        lasting.write(package, arches="amd64, arm64")
+    lasting.done("trust", "init", *PACKAGES)
+    answer = lasting.done("push", "--release", "v1.2", *PACKAGES)
+    assert "release v1.2: signed" in answer.out
+    return lasting
 
 
 def inspect(workspace: Workspace, package: str, tag: str = "") -> tuple[str, str]:
@@ -39,8 +34,9 @@ def inspect(workspace: Workspace, package: str, tag: str = "") -> tuple[str, str
 
 def test_a_release_is_the_same_index_signed_under_another_tag(released: Workspace) -> None:
     for package in PACKAGES:
-        assert inspect(released, package, "v1.2") == inspect(released, package)
-        assert inspect(released, package, "v1.2")[1] == "signed"
+        release = inspect(released, package, "v1.2")
+        assert release == inspect(released, package)
+        assert release[1] == "signed"
 
 
 def test_a_second_push_of_the_release_does_nothing(released: Workspace) -> None:
@@ -58,7 +54,7 @@ def test_a_published_package_is_released_without_a_build(released: Workspace) ->
 
 def test_a_release_never_replaces_another_and_then_nothing_is_done(released: Workspace) -> None:
     before = inspect(released, "one", "v1.2")
-    released.write("one", more="changed", Dockerfile=PLAIN, build_yml="image: one\narches: [amd64, arm64]\n")
+    released.write("one", more="changed", Dockerfile=BUSYBOX, arches="amd64, arm64")
     tags = {package: released.tags(package) for package in PACKAGES}
     answer = released.farm("push", "--release", "v1.2", *PACKAGES)
     assert answer.code == 2
@@ -68,7 +64,7 @@ def test_a_release_never_replaces_another_and_then_nothing_is_done(released: Wor
 
 
 def test_nothing_is_released_when_one_package_fails(released: Workspace) -> None:
-    released.write("bad", Dockerfile=f"{PLAIN}RUN exit 9\n", build_yml="image: bad\narches: [amd64]\n")
+    released.write("bad", Dockerfile=f"{BUSYBOX}RUN exit 9\n", arches="amd64")
     released.done("trust", "init", "bad")
     answer = released.farm("push", "--release", "v2", "two", "bad")
     assert answer.code == 1

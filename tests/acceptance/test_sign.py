@@ -14,14 +14,12 @@ if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
     from tests.support.farm_command import Workspace
 
-BASE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
-
 
 @pytest.fixture(scope="module")
 def unsigned(new_workspace: NewWorkspace) -> Workspace:
     """A package that is published unsigned for two architectures; its name is prepared for signing."""
     workspace = new_workspace()
-    workspace.write("plain", Dockerfile=BASE, build_yml="image: plain\narches: [amd64, arm64]\n")
+    workspace.write("plain", arches="amd64, arm64")
     workspace.done("trust", "init", "plain")
     workspace.done("push", "--no-sign", "plain")
     return workspace

@@ -17,13 +17,13 @@ from urllib3.exceptions import HTTPError
 from farm import __version__
 from lab.machine import ROOT
 from lab.process import free_port
-from tests.support.farm_command import FARM, Workspace, wait_until
+from tests.support.farm_command import BUSYBOX, FARM, Workspace, wait_until
 from tests.support.http import send
 
 if TYPE_CHECKING:
     from tests.acceptance.conftest import NewWorkspace
 
-FINE = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nRUN echo by the wheel; uname -m\n"
+FINE = f"{BUSYBOX}RUN echo by the wheel; uname -m\n"
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _run(*command: str) -> None:
 def editable(new_workspace: NewWorkspace) -> Workspace:
     """A package, and the command that runs from the sources."""
     workspace = new_workspace()
-    workspace.write("fine", Dockerfile=FINE, build_yml="image: fine\narches: [amd64]\n")
+    workspace.write("fine", Dockerfile=FINE, arches="amd64")
     return workspace
 
 

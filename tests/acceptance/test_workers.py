@@ -3,72 +3,45 @@
 from __future__ import annotations
 
 import os
-import signal
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.acceptance.conftest import add_examples
-from tests.support.farm_command import Workspace, wait_until
+from tests.acceptance.conftest import NewWorkspace, add_examples
+from tests.support.farm_command import BUSYBOX, wait_until
+from tests.support.remote_farm import RemoteFarm, Sleep, ended
 
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterator
 
-    from tests.acceptance.conftest import NewWorkspace
+    from tests.support.farm_command import Workspace
+
+    Serving = tuple[RemoteFarm, dict[str, subprocess.Popen[str]]]
 
 ARCHES = ("amd64", "arm64", "s390x")
-FROM_BUSYBOX = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 ONE_ARCH = "image: big\narches: [amd64]\n"
 PACKAGES = ("hello", "motd", "greeter")
 
 
-@contextmanager
-def workers(
-    workspace: Workspace, broker: str, arches: tuple[str, ...]
-) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """A worker for each architecture and a publisher, all up; stopped by SIGTERM afterwards."""
-    started = {
-        arch: workspace.start(
-            "worker", "--arch", arch, "--emulate", "--name", f"{arch}@test", FARM_BROKER=broker
-        )
-        for arch in arches
-    }
-    started["publish"] = workspace.start("worker", "--publish", "--name", "publish@test", FARM_BROKER=broker)
-    try:
-        wait_until(lambda: len(workspace.done("workers", "--json", FARM_BROKER=broker).json) == len(started))
-        yield started
-        for process in started.values():
-            process.send_signal(signal.SIGTERM)
-        endings = {
-            name: (process.communicate(timeout=60)[0], process.returncode)
-            for name, process in started.items()
-        }
-        assert all(code == 0 for _, code in endings.values()), endings
-    finally:
-        # After a failure a build of an hour may be in progress.
-        for process in started.values():
-            process.kill()
-            process.communicate()
-
-
 @pytest.fixture(scope="module")
-def started(new_workspace: NewWorkspace, module_broker: str) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """A worker for each architecture and a publisher."""
-    with workers(new_workspace(), module_broker, ARCHES) as started:
-        yield started
+def serving(new_workspace: NewWorkspace, module_broker: str) -> Iterator[Serving]:
+    """A farm with a worker for each architecture and a publisher, and their processes."""
+    with (
+        closing(RemoteFarm(new_workspace(), module_broker)) as farm,
+        farm.serving(*ARCHES) as processes,
+    ):
+        yield farm, processes
 
 
-@pytest.mark.usefixtures("started")
-def test_three_workers_build_each_its_own_architecture_and_one_publishes(
-    workspace: Workspace, module_broker: str
-) -> None:
-    add_examples(workspace)
-    workspace.done("trust", "init", *PACKAGES)
-    run = workspace.done("push", "--json", *PACKAGES, FARM_BROKER=module_broker).json
-    status = workspace.done("status", run["run"], "--json", FARM_BROKER=module_broker).json
+def test_three_workers_build_each_its_own_architecture_and_one_publishes(serving: Serving) -> None:
+    farm, _ = serving
+    add_examples(farm.workspace)
+    farm.workspace.done("trust", "init", *PACKAGES)
+    run = farm.done("push", "--json", *PACKAGES).json
+    status = farm.done("status", run["run"], "--json").json
     assert run["state"] == status["state"] == "done"
     jobs = [job for package in run["packages"] for job in package["jobs"]]
     assert len(jobs) == len(PACKAGES) * len(ARCHES)
@@ -95,22 +68,22 @@ def test_a_worker_reports_what_it_lacks(workspace: Workspace, broker: str) -> No
     assert (engine.code, "/no/such/engine.sock" in engine.err) == (3, True)
 
 
-@pytest.mark.usefixtures("started")
-def test_two_maintainers_who_push_the_same_tree_share_one_build(
-    workspace: Workspace, module_broker: str
-) -> None:
-    slow = f"{FROM_BUSYBOX}RUN sleep 3; date +%N > /stamp\n"
-    workspace.write("shared", Dockerfile=slow, build_yml=ONE_ARCH.replace("big", "shared"))
-    broker = {"FARM_BROKER": module_broker}
+def test_two_maintainers_who_push_the_same_tree_share_one_build(serving: Serving) -> None:
+    (farm, _), building = serving, Sleep()
+    slow = f"{BUSYBOX}RUN {building.command}; date +%N > /stamp\n"
+    farm.workspace.write("shared", Dockerfile=slow, build_yml=ONE_ARCH.replace("big", "shared"))
+    before = farm.runs()
+    states = [farm.workspace.variables["FARM_STATE_DIR"] + number for number in "12"]
     both = [
-        workspace.start("push", "--no-sign", "--json", "shared", **broker, FARM_STATE_DIR=state)
-        for state in (workspace.variables["FARM_STATE_DIR"], workspace.variables["FARM_STATE_DIR"] + "2")
+        farm.workspace.start("push", "--no-sign", "shared", FARM_BROKER=farm.broker, FARM_STATE_DIR=state)
+        for state in states
     ]
-    answers = [(process.communicate(timeout=100)[0], process.returncode) for process in both]
-    assert [code for _, code in answers] == [0, 0], answers
-    newest = workspace.done("status", "--json", **broker).json[:2]
-    runs = [workspace.done("status", run["run"], "--json", **broker).json for run in newest]
-    assert sorted(run["packages"][0]["jobs"][0]["state"] for run in runs) == ["built", "exists"]
+    wait_until(lambda: len(farm.runs()) == len(before) + len(both))
+    building.finish()
+    for process in both:
+        ended(process, 60)
+    runs = set(farm.runs()) - set(before)
+    assert sorted(state for run in runs for state in farm.states(run).values()) == ["built", "exists"]
 
 
 def peaks(process: subprocess.Popen[str]) -> list[int]:
@@ -120,17 +93,15 @@ def peaks(process: subprocess.Popen[str]) -> list[int]:
     return [int(text.partition("VmHWM:")[2].split()[0]) for text in status]
 
 
-def test_a_worker_builds_a_package_of_260_mb_in_less_than_200_mb_of_memory(
-    workspace: Workspace, module_broker: str, started: dict[str, subprocess.Popen[str]]
-) -> None:
+def test_a_worker_builds_a_package_of_260_mb_in_less_than_200_mb_of_memory(serving: Serving) -> None:
     """64 MiB of it pass through Redis with the build context; the build generates the rest."""
-    more = "RUN yes | head -c 200000000 > /text\n"
-    workspace.write("big", Dockerfile=f"{FROM_BUSYBOX}COPY noise /noise\n{more}", build_yml=ONE_ARCH)
-    (workspace.directory / "big" / "noise").write_bytes(os.urandom(64 << 20))
-    workspace.commit()
-    workspace.done("push", "--no-sign", "big", FARM_BROKER=module_broker)
-    taken = [kib for name in ("amd64", "publish") for kib in peaks(started[name])]
-    image = workspace.done("inspect", f"{workspace.reference('big')}-amd64", "--json").json["images"][0]
+    (farm, processes), more = serving, "RUN yes | head -c 200000000 > /text\n"
+    farm.workspace.write("big", Dockerfile=f"{BUSYBOX}COPY noise /noise\n{more}", build_yml=ONE_ARCH)
+    (farm.workspace.directory / "big" / "noise").write_bytes(os.urandom(64 << 20))
+    farm.workspace.commit()
+    farm.done("push", "--no-sign", "big")
+    taken = [kib for name in ("amd64", "publish") for kib in peaks(processes[name])]
+    image = farm.done("inspect", f"{farm.workspace.reference('big')}-amd64", "--json").json["images"][0]
     assert sum(layer["size"] for layer in image["layers"]) > 64 << 20
     assert len(taken) >= 4
     assert max(taken) < 200 << 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import subprocess
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lab.debian import buildx
 
@@ -55,3 +55,8 @@ def make_context(lab: Lab, docker_config: Path, name: str, url: str) -> None:
     words = ["context", "create", name, "--docker", f"host={url}"]
     command = [lab.docker_cli, "--config", str(docker_config), *words]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
+
+
+def of_kind(images: list[dict[str, Any]], *, attestations: bool) -> list[dict[str, Any]]:
+    """The attestations among the members of an index, or the others."""
+    return [image for image in images if bool(image["attestationOf"]) is attestations]

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farm.private_farm.state_directory import StateDirectory
+from farm.registry.oci import OCI_INDEX
 from farm.system.locks import locked
 from tests.support.git_repos import git
 from tests.support.http import send
@@ -22,10 +23,14 @@ from tests.support.http import send
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from urllib3 import BaseHTTPResponse
+
     from lab.lab import Lab
 
 FARM = str(Path(sys.executable).parent / "farm")
 LIMIT = 120
+BUSYBOX = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
+"""The beginning of a Dockerfile."""
 
 
 def _late() -> str:
@@ -107,17 +112,23 @@ class Workspace:
             start_new_session=True,
         )
 
+    @property
+    def state(self) -> StateDirectory:
+        """The state directory of the private farm."""
+        return StateDirectory.at(Path(self.variables["FARM_STATE_DIR"]))
+
     @contextmanager
     def held_up(self) -> Iterator[Workspace]:
         """Keep the private farm up between commands, once one has started it."""
-        with locked(StateDirectory.at(Path(self.variables["FARM_STATE_DIR"])).users_lock, shared=True):
+        with locked(self.state.users_lock, shared=True):
             yield self
 
-    def write(self, package: str, **files: str) -> None:
-        """Add a package and commit it; `Dockerfile` may use ${REGISTRY} and ${ORG}."""
+    def write(self, package: str, *, arches: str = "", **files: str) -> None:
+        """Add a package for `arches`, or all, and commit it; `Dockerfile` may use ${REGISTRY} and ${ORG}."""
         folder = self.directory / package
         folder.mkdir(exist_ok=True)
-        contents = {"build.yml": f"image: {package}\n"} | files
+        yml = f"image: {package}\n" + (f"arches: [{arches}]\n" if arches else "")
+        contents = {"build.yml": yml, "Dockerfile": BUSYBOX} | files
         for name, text in contents.items():
             (folder / name.replace("build_yml", "build.yml")).write_text(text)
         self.commit()
@@ -127,15 +138,33 @@ class Workspace:
         git(self.directory, "add", "-A")
         git(self.directory, "commit", "-qm", "packages")
 
+    def tag(self, package: str) -> str:
+        """The tag of a committed package without extra sources: the hash of its tree."""
+        return git(self.directory, "rev-parse", f"HEAD:{package}").decode()
+
     def reference(self, package: str) -> str:
-        """NAME:TAG of a package, as show-tag prints it."""
-        return self.done("show-tag", package).out.strip()
+        """NAME:TAG of such a package, as show-tag prints it."""
+        return f"{self.org}/{package}:{self.tag(package)}"
 
     def tags(self, package: str) -> list[str]:
         """The tags that the registry holds of a package, sorted."""
         host, _, path = self.org.partition("/")
         answer = send("GET", f"http://{host}/v2/{path}/{package}/tags/list")
         return sorted(answer.json().get("tags") or []) if answer.status == HTTPStatus.OK else []
+
+    def platforms(self, reference: str) -> list[str]:
+        """The architectures of an index in the registry, sorted."""
+        members = self._manifest(reference).json()["manifests"]
+        return sorted(one["platform"]["architecture"] for one in members)
+
+    def digest(self, reference: str) -> str:
+        """The digest of an index in the registry."""
+        return self._manifest(reference).headers["Docker-Content-Digest"]
+
+    def _manifest(self, reference: str) -> BaseHTTPResponse:
+        name, _, tag = reference.rpartition(":")
+        host, _, path = name.partition("/")
+        return send("GET", f"http://{host}/v2/{path}/manifests/{tag}", headers={"Accept": OCI_INDEX})
 
     def repositories(self) -> list[str]:
         """The packages of this organisation that the registry knows."""
