@@ -37,7 +37,7 @@ LIMIT = 1200
 _PORTS = ("REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "FLOWER_PORT")
 _QUIET = range(20_000, 32_000)
 """Ports outside the ephemeral range: the stack listens on them some time after they were chosen."""
-_HEALTH = {"HEALTH_INTERVAL": "2s", "WORKER_HEALTH_INTERVAL": "8s"}
+_HEALTH = {"HEALTH_INTERVAL": "4s", "WORKER_HEALTH_INTERVAL": "10s"}
 """`make up` waits for health checks, whose first comes after one interval. Each takes processor time."""
 FROM_SCRATCH = """\
 FROM scratch
