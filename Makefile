@@ -12,6 +12,9 @@ COMPOSE ?= docker compose
 STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
 	$(if $(DEVELOP),--file compose/compose.override.develop.yaml)
 
+# Tests and the demo start many programs; without bytecode files each of them would compile the farm again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo lab test check durations lint types imports format docs unit property integration chaos bench wheel \
 	clean clean-cache up down logs worker compose

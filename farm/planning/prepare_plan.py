@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,21 +17,14 @@ from farm.package.git import read_files
 from farm.package.read_packages import read_packages
 from farm.package.tags import require_committed
 from farm.planning.decide import make_plan
-from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_signed
-from farm.registry.client import open_registry
-from farm.registry.index import holds
-from farm.registry.published_images import PublishedImages, look_up_all
-from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
-    from farm.model import ArchImage, Descriptor, Package
+    from farm.model import ArchImage, Package
     from farm.package.tags import TagOptions
-    from farm.planning.plan import Plan
-    from farm.registry.client import Registry
+    from farm.planning.plan import Plan, PushOptions
     from farm.settings import Settings
-    from farm.trust.signer import Signature, Signer
 
 
 def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, options: PushOptions) -> Plan:
@@ -40,13 +34,18 @@ def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, op
         InputError: a package cannot be pushed; the message names it.
         RegistryError, TrustError: what is published or signed cannot be read.
     """
-    packages = read_packages(directories, tags)
-    for package in packages:
-        require_committed(package)
-    refuse_other_build_yml(packages, tags)
-    dependencies, warnings = needs(packages, dict(settings.build_args))
-    with open_registry(settings) as registry:
-        published = _look_up(packages, registry, lambda: make_signer(settings, registry.credentials), options)
+    with ThreadPoolExecutor(1) as pool:
+        # To import an HTTP client takes as long as git's answers.
+        imported = pool.submit(importlib.import_module, "farm.planning.look_up")
+        packages = read_packages(directories, tags)
+        for package in packages:
+            require_committed(package)
+        refuse_other_build_yml(packages, tags)
+        dependencies, warnings = needs(packages, dict(settings.build_args))
+        imported.result()
+    from farm.planning.look_up import look_up  # noqa: PLC0415 - see above
+
+    published = look_up(packages, settings, options)
     return make_plan(packages, published, dependencies, options, warnings)
 
 
@@ -68,56 +67,6 @@ def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> Non
                     f"{package.directory}: {Path(path).name} is different at {tags.hash_commit}",
                     hint=f"git checkout {tags.hash_commit}, then push",
                 )
-
-
-def _look_up(
-    packages: Sequence[Package], registry: Registry, signer: Callable[[], Signer], options: PushOptions
-) -> dict[str, PublishedPackage]:
-    """Package name to what is published and signed of it: registry and signer are asked at the same time.
-
-    An error of one of them never means that nothing is there. The signer is made only if it is needed.
-    """
-    more = ARCHES if options.every_image else ()
-    arches = {one.reference: tuple(dict.fromkeys((*arches_of(one, options), *more))) for one in packages}
-    names = sorted({package.reference.name for package in packages if is_signed(package, options)})
-    with ThreadPoolExecutor(2) as pool:
-        images = pool.submit(look_up_all, registry, arches)
-        signed = pool.submit(signer().signed, names) if names else None
-        published, signatures = images.result(), signed.result() if signed else {}
-    targets = [package.reference.with_tag(options.release) for package in packages if options.release]
-    releases = registry.at_once(registry.head, targets) if targets else [None] * len(packages)
-    return {
-        package.image: _published(
-            published[package.reference],
-            signatures.get(package.reference.name, {}),
-            package,
-            options,
-            release,
-        )
-        for package, release in zip(packages, releases, strict=True)
-    }
-
-
-def _published(
-    images: PublishedImages,
-    signed: Mapping[str, Signature],
-    package: Package,
-    options: PushOptions,
-    release: Descriptor | None,
-) -> PublishedPackage:
-    def is_signed_as(descriptor: Descriptor | None, tag: str | None) -> bool:
-        signature = signed.get(str(tag))
-        return bool(signature and descriptor and signature.digest == descriptor.digest)
-
-    held = (arch for arch, image in images.images.items() if images.index and holds(images.index, image))
-    return PublishedPackage(
-        images=images.images,
-        index=images.descriptor,
-        indexed_arches=frozenset(held),
-        signed=is_signed_as(images.descriptor, package.reference.tag),
-        release_digest=release.digest if release else None,
-        release_signed=is_signed_as(release, options.release),
-    )
 
 
 def plan_existing_images(

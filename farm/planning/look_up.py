@@ -1,0 +1,73 @@
+"""What is published and signed of packages."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+from farm.model import ARCHES
+from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_signed
+from farm.registry.client import open_registry
+from farm.registry.index import holds
+from farm.registry.published_images import PublishedImages, look_up_all
+from farm.trust.signer import make_signer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from farm.model import Descriptor, Package
+    from farm.settings import Settings
+    from farm.trust.signer import Signature
+
+
+def look_up(
+    packages: Sequence[Package], settings: Settings, options: PushOptions
+) -> dict[str, PublishedPackage]:
+    """Package name to what is published and signed of it: registry and signer are asked at the same time.
+
+    The signer is made only if it is needed.
+
+    Raises:
+        RegistryError, TrustError: one of them cannot be asked, which never means that nothing is there.
+    """
+    more = ARCHES if options.every_image else ()
+    arches = {one.reference: tuple(dict.fromkeys((*arches_of(one, options), *more))) for one in packages}
+    names = sorted({package.reference.name for package in packages if is_signed(package, options)})
+    with open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
+        images = pool.submit(look_up_all, registry, arches)
+        signed = pool.submit(make_signer(settings, registry.credentials).signed, names) if names else None
+        published, signatures = images.result(), signed.result() if signed else {}
+        targets = [package.reference.with_tag(options.release) for package in packages if options.release]
+        releases = registry.at_once(registry.head, targets) if targets else [None] * len(packages)
+    return {
+        package.image: _published(
+            published[package.reference],
+            signatures.get(package.reference.name, {}),
+            package,
+            options,
+            release,
+        )
+        for package, release in zip(packages, releases, strict=True)
+    }
+
+
+def _published(
+    images: PublishedImages,
+    signed: Mapping[str, Signature],
+    package: Package,
+    options: PushOptions,
+    release: Descriptor | None,
+) -> PublishedPackage:
+    def is_signed_as(descriptor: Descriptor | None, tag: str | None) -> bool:
+        signature = signed.get(str(tag))
+        return bool(signature and descriptor and signature.digest == descriptor.digest)
+
+    held = (arch for arch, image in images.images.items() if images.index and holds(images.index, image))
+    return PublishedPackage(
+        images=images.images,
+        index=images.descriptor,
+        indexed_arches=frozenset(held),
+        signed=is_signed_as(images.descriptor, package.reference.tag),
+        release_digest=release.digest if release else None,
+        release_signed=is_signed_as(release, options.release),
+    )
