@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from tests.support.proxy.tripwire import BrokenConnectionError
 from tests.support.proxy.upstream import Stream, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 _ABORT = struct.pack("ii", 1, 0)
@@ -199,16 +199,6 @@ class HttpProxy(Proxy):
         return next(taken, Exchange.pass_on)
 
 
-@contextmanager
-def http_proxy(target: str, *, tls: tuple[Path, Path] | None = None) -> Iterator[HttpProxy]:
-    """A proxy for the HTTP service at localhost:PORT.
-
-    Args:
-        target: the service's address.
-        tls: its certificate (its own CA) and its key, if it speaks TLS.
-    """
-    running = HttpProxy(Upstream(f"tcp://{target}", tls))
-    try:
-        yield running
-    finally:
-        running.close()
+def http_proxy(target: str, *, tls: tuple[Path, Path] | None = None) -> closing[HttpProxy]:
+    """A proxy for the HTTP service at localhost:PORT; `tls` is its certificate (its own CA) and key."""
+    return closing(HttpProxy(Upstream(f"tcp://{target}", tls)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,7 +14,7 @@ from tests.support.proxy.tripwire import BrokenConnectionError, Hold, Tripwire
 from tests.support.proxy.upstream import Stream, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 CHUNK = 1 << 16
@@ -207,11 +207,6 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-@contextmanager
-def proxy(address: str, *, socket: Path | None = None) -> Iterator[Proxy]:
+def proxy(address: str, *, socket: Path | None = None) -> closing[Proxy]:
     """A proxy for the service at tcp://HOST:PORT or unix:///PATH."""
-    running = Proxy(Upstream(address), socket=socket)
-    try:
-        yield running
-    finally:
-        running.close()
+    return closing(Proxy(Upstream(address), socket=socket))
