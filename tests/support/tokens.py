@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
@@ -49,14 +49,10 @@ class TokenService:
             "jti": str(now),
             "access": [{**one, "actions": str(one["actions"]).split(",")} for one in access],
         }
-        text = f"{_encoded(header)}.{_encoded(claims)}"
+        text = ".".join(_base64(json.dumps(part).encode()) for part in (header, claims))
         command = ["openssl", "dgst", "-sha256", "-sign", str(self.key)]
         signed = subprocess.run(command, input=text.encode(), capture_output=True, check=True, timeout=30)
         return f"{text}.{_base64(signed.stdout)}"
-
-
-def _encoded(data: dict[str, Any]) -> str:
-    return _base64(json.dumps(data).encode())
 
 
 def _base64(data: bytes) -> str:

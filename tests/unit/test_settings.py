@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from farm.errors import SettingsError
-from farm.settings import FIELDS, Secret, Settings, child_environment, environment, load_settings
-from lab.machine import ROOT
+from farm.settings import Secret, Settings, child_environment, environment, load_settings
 
 
 def loaded(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None, **environ: str) -> Settings:
@@ -28,22 +26,27 @@ def refusal(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None,
     return str(caught.value)
 
 
-def test_without_any_source_each_setting_has_its_default(tmp_path: Path) -> None:
-    assert loaded(tmp_path) == Settings()
-
-
-def test_a_variable_overrides_the_file_and_a_flag_overrides_both(tmp_path: Path) -> None:
-    text = "org: from-file\nconcurrency: 2\nlease: 5m\n"
-    made = loaded(tmp_path, text, {"org": "from-flag"}, FARM_ORG="from-variable", FARM_CONCURRENCY="3")
-    assert (made.org, made.concurrency, made.lease) == ("from-flag", 3, 300.0)
-
-
-def test_a_flag_that_was_not_given_overrides_nothing(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "sign: false\n", {"sign": None, "org": None}).sign is False
-
-
-def test_an_empty_variable_or_key_is_ignored(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "org:\n", FARM_BROKER="", DOCKER_HOST="") == Settings()
+@pytest.mark.parametrize(
+    ("text", "flags", "environ", "changed"),
+    [
+        ("", {}, {}, {}),
+        ("org: file\n", {}, {}, {"org": "file"}),
+        ("org: file\n", {}, {"FARM_ORG": "variable"}, {"org": "variable"}),
+        ("org: file\n", {"org": "flag"}, {"FARM_ORG": "variable"}, {"org": "flag"}),
+        ("sign: false\n", {"sign": None, "org": None}, {}, {"sign": False}),
+        ("org:\n", {}, {"FARM_BROKER": "", "DOCKER_HOST": ""}, {}),
+        ("http-timeout: 7\nbuild_timeout: 8\n", {}, {}, {"http_timeout": 7.0, "build_timeout": 8.0}),
+        ("signing-key: ~/key.pem\n", {}, {}, {"signing_key": Path.home() / "key.pem"}),
+        ("arches: [amd64, arm64]\n", {}, {}, {"arches": ("amd64", "arm64")}),
+        ("", {}, {"FARM_ARCHES": " amd64 , arm64 ,"}, {"arches": ("amd64", "arm64")}),
+    ],
+    ids=["defaults", "file", "variable over file", "flag over both", "flags not given", "empty values",
+         "dashes or underscores", "home as in a shell", "a list of words", "comma-separated words"],
+)  # fmt: skip
+def test_settings_are_the_defaults_with_what_flags_variables_and_the_file_change_in_this_order(
+    tmp_path: Path, text: str, flags: dict[str, Any], environ: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    assert loaded(tmp_path, text, flags, **environ) == replace(Settings(), **changed)
 
 
 def test_the_farms_own_variable_overrides_that_of_another_program(tmp_path: Path) -> None:
@@ -51,39 +54,23 @@ def test_the_farms_own_variable_overrides_that_of_another_program(tmp_path: Path
     assert (made.engine, made.docker_config) == ("unix:///b", Path("/logins"))
 
 
-def test_keys_may_be_written_with_dashes_or_underscores(tmp_path: Path) -> None:
-    made = loaded(tmp_path, "http-timeout: 7\nbuild_timeout: 8\n")
-    assert (made.http_timeout, made.build_timeout) == (7.0, 8.0)
-
-
-@pytest.mark.parametrize("place", ["here", "home", "xdg", "named"])
-def test_the_file_is_found_where_the_documentation_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    files = {
-        "here": tmp_path / "farm.yml",
-        "home": tmp_path / "home/.config/farm/farm.yml",
-        "xdg": tmp_path / "xdg/farm/farm.yml",
-        "named": tmp_path / "other.yml",
-    }
-    files[place].parent.mkdir(parents=True, exist_ok=True)
-    files[place].write_text("org: found\n")
-    environ = {"HOME": str(tmp_path / "home")}
-    environ |= {"XDG_CONFIG_HOME": str(tmp_path / "xdg")} if place == "xdg" else {}
-    environ |= {"FARM_CONFIG": str(files[place])} if place == "named" else {}
-    assert load_settings({}, environ=environ).org == "found"
-
-
-def test_the_nearest_file_is_the_only_one_that_is_read(
+def test_the_nearest_file_where_the_documentation_says_is_the_only_one_that_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".config/farm").mkdir(parents=True)
-    (tmp_path / ".config/farm/farm.yml").write_text("org: far\nlease: 9\n")
-    (tmp_path / "farm.yml").write_text("org: near\n")
-    made = load_settings({}, environ={"HOME": str(tmp_path)})
-    assert (made.org, made.lease) == ("near", Settings().lease)
+    environ = {"HOME": str(tmp_path / "home")}
+    places = [
+        ("home/.config/farm/farm.yml", {}),
+        ("xdg/farm/farm.yml", {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}),
+        ("farm.yml", {}),
+        ("other.yml", {"FARM_CONFIG": str(tmp_path / "other.yml")}),
+    ]
+    for number, (place, more) in enumerate(places):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(f"org: {place}\n" + ("lease: 9\n" if number == 0 else ""))
+        environ |= more
+        made = load_settings({}, environ=environ)
+        assert (made.org, made.lease) == (place, 9.0 if number == 0 else Settings().lease)
 
 
 READ: dict[str, dict[str, object]] = {
@@ -153,70 +140,48 @@ def test_an_invalid_value_is_refused_with_the_reason(
     assert refusal(tmp_path, **given) == f"{variable}: invalid value {text!r}: {problem}"
 
 
-def test_a_duration_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    assert "lease: " in refusal(tmp_path, "lease: true\n")
-    assert "lease: " in refusal(tmp_path, "lease: [1]\n")
-
-
-def test_words_are_a_list_or_comma_separated(tmp_path: Path) -> None:
-    wanted = ("amd64", "arm64")
-    assert loaded(tmp_path, "arches: [amd64, arm64]\n").arches == wanted
-    assert loaded(tmp_path, FARM_ARCHES=" amd64 , arm64 ,").arches == wanted
-
-
-def test_a_farm_without_an_architecture_is_refused(tmp_path: Path) -> None:
-    assert "must name an architecture" in refusal(tmp_path, "arches: []\n")
-
-
-def test_a_home_directory_is_written_as_in_a_shell(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "signing-key: ~/key.pem\n").signing_key == Path.home() / "key.pem"
-    assert "no such user" in refusal(tmp_path, "signing-key: ~nobody-of-this-name/key.pem\n")
+TEXT = "must be text, in quotes"
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["signing-passphrase: 0123", "org: 2024-01-01", "org: [a]", "engine: {a: b}", "state-dir: 5",
-     "build-args: {GO: 1.20}", "arches: {amd64: arm64}", "flower-user: yes"],
-)  # fmt: skip
-def test_a_value_that_yaml_does_not_read_as_text_is_refused(tmp_path: Path, line: str) -> None:
-    key = line.partition(":")[0]
-    assert "must be text, in quotes" in (error := refusal(tmp_path, f"{line}\n"))
-    assert f"farm.yml: {key}: " in error
-
-
-def test_an_invalid_secret_is_not_shown(tmp_path: Path) -> None:
-    assert "83417" not in refusal(tmp_path, "signing-passphrase: 83417\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
+    ("line", "problem"),
     [
-        ("orgg: a\n", "unknown setting orgg (did you mean org?)"),
-        ("http_timout: 3\n", "unknown setting http_timout (did you mean http-timeout?)"),
-        ("zzz: a\n", "see `farm doctor --settings`"),
-        ("5: a\n", "unknown setting 5"),
-        ("- a\n", "must be a mapping"),
-        ("org: a\nlease: 9\norg: b\n", "farm.yml:3: org: is given twice, first in line 1"),
-        ("org: 2024-13-45\n", "bad YAML"),
-        ("a: [\n", "bad YAML"),
-        ("org: \udcff\n", "bad YAML"),
+        ("orgg: a", "unknown setting orgg (did you mean org?)"),
+        ("http_timout: 3", "unknown setting http_timout (did you mean http-timeout?)"),
+        ("zzz: a", "see `farm doctor --settings`"),
+        ("5: a", "unknown setting 5"),
+        ("- a", "must be a mapping"),
+        ("org: a\nlease: 9\norg: b", "farm.yml:3: org: is given twice, first in line 1"),
+        ("org: 2024-13-45", "bad YAML"),
+        ("a: [", "bad YAML"),
+        ("org: \udcff", "bad YAML"),
+        ("lease: true", "farm.yml: lease: "),
+        ("lease: [1]", "farm.yml: lease: "),
+        ("signing-key: ~nobody-of-this-name/key.pem", "no such user"),
+        ("signing-passphrase: 0123", f"farm.yml: signing-passphrase: {TEXT}"),
+        ("org: 2024-01-01", f"farm.yml: org: invalid value datetime.date(2024, 1, 1): {TEXT}"),
+        ("org: [a]", f"farm.yml: org: invalid value ['a']: {TEXT}"),
+        ("engine: {a: b}", f"farm.yml: engine: invalid value {{'a': 'b'}}: {TEXT}"),
+        ("state-dir: 5", f"farm.yml: state-dir: invalid value 5: {TEXT}"),
+        ("build-args: {GO: 1.20}", f"farm.yml: build-args: invalid value {{'GO': 1.2}}: {TEXT}"),
+        ("arches: {amd64: arm64}", f"farm.yml: arches: invalid value {{'amd64': 'arm64'}}: {TEXT}"),
+        ("flower-user: yes", f"farm.yml: flower-user: invalid value True: {TEXT}"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, text: str, problem: str) -> None:
-    answer = refusal(tmp_path, text)
+def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, line: str, problem: str) -> None:
+    answer = refusal(tmp_path, f"{line}\n")
     assert problem in answer
     assert answer.startswith(str(tmp_path / "farm.yml"))
 
 
-def test_a_missing_file_is_refused_where_it_was_named(tmp_path: Path) -> None:
+def test_a_missing_file_that_is_named_a_misspelt_variable_and_no_architecture_are_refused(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings({}, environ={"FARM_CONFIG": str(tmp_path / "none.yml")})
-
-
-def test_a_misspelt_variable_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
-    assert "unknown setting FARM_CONCURENCY (did you mean FARM_CONCURRENCY?)" in refusal(
-        tmp_path, FARM_CONCURENCY="2"
-    )
+    assert "must name an architecture" in refusal(tmp_path, "arches: []\n")
+    error = refusal(tmp_path, FARM_CONCURENCY="2")
+    assert "unknown setting FARM_CONCURENCY (did you mean FARM_CONCURRENCY?)" in error
 
 
 def test_only_reveal_shows_a_secret(tmp_path: Path) -> None:
@@ -224,6 +189,7 @@ def test_only_reveal_shows_a_secret(tmp_path: Path) -> None:
     assert "hush" not in f"{made!r} {made} {made.broker}"
     assert made.signing_passphrase is not None
     assert made.signing_passphrase.reveal() == "hush-1"
+    assert "83417" not in refusal(tmp_path, "signing-passphrase: 83417\n")
 
 
 def test_equal_secrets_are_equal_and_differ_from_their_text() -> None:
@@ -262,15 +228,6 @@ def test_only_named_variables_are_read_from_the_environment(monkeypatch: pytest.
     monkeypatch.setenv("NO_PROXY", "here")
     monkeypatch.delenv("HTTP_PROXY", raising=False)
     assert environment(["NO_PROXY", "HTTP_PROXY"]) == {"NO_PROXY": "here"}
-
-
-def test_the_example_file_names_every_setting_with_its_default(tmp_path: Path) -> None:
-    """Each commented key of config/farm.yml, uncommented, changes nothing."""
-    lines = (ROOT / "config" / "farm.yml").read_text().splitlines()
-    keys = {line[2:].split(":")[0].replace("-", "_"): line[2:] for line in lines if line.startswith("# ")}
-    text = "\n".join(keys[name] for name in FIELDS)
-    assert yaml.safe_load(text)["org"] is None
-    assert loaded(tmp_path, text) == Settings()
 
 
 def test_the_farms_variables_override_linuxkits(tmp_path: Path) -> None:
