@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from farm.registry.oci import ACCEPT
 from farm.state.run_handles import RunHandle
 from farm.state.runs import read_run
 from tests.fault.rig import ARCHES
@@ -16,16 +17,6 @@ if TYPE_CHECKING:
 
     from farm.state.records import PackageRecord
     from tests.fault.rig import Rig
-
-_TYPES = ", ".join(
-    f"application/vnd.{kind}+json"
-    for kind in (
-        "oci.image.index.v1",
-        "oci.image.manifest.v1",
-        "docker.distribution.manifest.list.v2",
-        "docker.distribution.manifest.v2",
-    )
-)
 
 
 def check(rig: Rig, references: Collection[str]) -> dict[str, PackageRecord]:
@@ -77,7 +68,7 @@ def check_images(rig: Rig, reference: str, digest: str) -> None:
 
     def get(place: str) -> Any:
         url = f"http://{rig.lab.registry}/v2/{repository}/{place}"
-        answer = send("GET", url, headers={"Accept": _TYPES})
+        answer = send("GET", url, headers=ACCEPT)
         assert answer.status == 200
         return answer.json()
 

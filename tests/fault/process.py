@@ -31,6 +31,8 @@ class Process:
     directory: Path
     log: Path
     environment: Mapping[str, str] = field(repr=False)
+    prefix: Sequence[str] = ()
+    """The command that runs it in a namespace."""
     popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _from: int = 0
     """Offset in the log of the output since the last start."""
@@ -45,7 +47,7 @@ class Process:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", FARM, *self.words],
+                [*self.prefix, "setpriv", "--pdeathsig", "KILL", "--", FARM, *self.words],
                 cwd=self.directory,
                 env=dict(self.environment),
                 stdin=subprocess.DEVNULL,

@@ -26,7 +26,7 @@ def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> No
         assert push.wait() == 0, push.said()
     # Nothing but JSON was printed: no warning, and no traceback at the end.
     assert json.loads(push.said())["state"] == "done"
-    assert [name for name, wire in wires.items() if not wire.tripped and name != "pushed, unsigned"] == []
+    assert [name for name, wire in wires.items() if not wire.hits and name != "pushed, unsigned"] == []
     for arch in ARCHES:
         (build,) = rig.builds(reference, arch)
         assert build.process.startswith(arch)

@@ -93,13 +93,7 @@ class Exchange:
         head: Callable[[h11.Response], h11.Response] = lambda head: head,
         back: Callable[[Body], Body] = lambda pieces: pieces,
     ) -> None:
-        """Send the request to the service and its answer to the client.
-
-        Args:
-            body: changes the request's body.
-            head: changes the answer's status and headers.
-            back: changes the answer's body.
-        """
+        """Send the request to the service, with its body changed, and its answer back, its parts changed."""
         headers = [pair for pair in self.request.headers if pair[0] != b"expect"]
         await self._service.send(
             h11.Request(method=self.request.method, target=self.request.target, headers=headers)
