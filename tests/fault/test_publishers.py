@@ -95,5 +95,8 @@ def cases(rig: Rig) -> list[Case]:
 def test_the_run_in_which_they_died_ends_with_all_published_and_signed_and_nothing_built_twice(
     rig: Rig, cases: list[Case]
 ) -> None:
-    survived = {case.reference: [(f"{fault}", case.phase.name) for fault in case.faults] for case in cases}
+    survived = {}
+    for case in cases:
+        role = "worker" if case.phase is CLAIMED else "publisher"
+        survived[case.reference] = [(f"{role}: {fault}", case.phase.name) for fault in case.faults]
     check_built_once(rig, survived)
