@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -14,7 +13,7 @@ from xdist.scheduler import LoadScopeScheduling
 from lab.engine import Kind, running_engine
 from lab.lab import Lab, running_lab
 from lab.lint import Lint
-from tests.durations import Durations, write
+from tests import durations
 from tests.fault.summary import SUMMARY
 from tests.jobs import shared_by, turn
 from tests.support.signals import default_in_children
@@ -22,7 +21,7 @@ from tests.support.signals import default_in_children
 _MEASURED = "measured"
 _LINT = Lint()
 _FAILURES: list[str] = []
-_DURATIONS = Durations()
+_DURATIONS: durations.Durations = {}
 Engines = Callable[[Kind | None], str]
 default_in_children()
 
@@ -49,12 +48,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start the checks of --lint, and take Ctrl-C where pytest was started with SIGINT ignored.
-
-    What a process ignores, the programs that it starts ignore, too; tests send them SIGINT.
-    """
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Start the checks of --lint."""
     if config.getoption("lint") and not _is_job(config):
         _LINT.start()
 
@@ -80,7 +74,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keep how long each phase of each test took."""
-    _DURATIONS.add(report.nodeid, report.when, report.duration)
+    durations.add(_DURATIONS, report.nodeid, report.when, report.duration)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
@@ -89,7 +83,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     if output is not None:
         output[_MEASURED] = SUMMARY.lines()
         return
-    write(_DURATIONS)
+    durations.write(_DURATIONS)
     if session.exitstatus == pytest.ExitCode.INTERRUPTED:
         _LINT.stop()
     _FAILURES.extend(_LINT.failures())

@@ -12,7 +12,6 @@ ALONE = (
     "tests/compose/test_site.py",
     "tests/fault/test_cache.py",
     "tests/fault/test_far_host.py",
-    "tests/fault/test_http_proxy.py",
     "tests/fault/test_process.py",
     "tests/fault/network/test_index.py",
 )

@@ -13,14 +13,12 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from farm.model import RunState
 from farm.state import runs
 from farm.state.run_handles import RunHandle
-from farm.state.runs import read_run
 from lab.lab import running_lab
 from tests.fault.outcome import check_images, plan_of
 from tests.fault.rig import ARCHES, LEASE, Backend, Rig, running_rig
@@ -28,14 +26,11 @@ from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from concurrent.futures import Future
-
-    from tests.fault.process import Process
 
 EVERY = 2.0
 """Seconds between two faults."""
 WORKERS = (*(f"{arch}-{number}" for arch in ARCHES for number in (1, 2)), "publish-1", "publish-2")
-_COORDINATOR = "push-chaos"
+_COORDINATOR, _REDIS = "push-chaos", "redis"
 _LIMIT = 900.0
 """Seconds after the last fault for all to be done."""
 
@@ -49,12 +44,12 @@ class Chaos:
     random: random.Random
     references: list[str] = field(default_factory=list)
     survived: Counter[str] = field(default_factory=Counter)
-    pauses: threading.Event = field(default_factory=threading.Event)
-    """Never set; a fault that lasts waits on it."""
     last: int = 0
     """Exit code of the push after the last fault."""
+    _pauses: threading.Event = field(default_factory=threading.Event)
+    """Never set; a fault that lasts waits on it."""
     _struck: set[str] = field(default_factory=set)
-    """Processes that a fault affects at the moment."""
+    """Whom a fault affects at the moment."""
 
     def write(self) -> None:
         """Write the packages; every second one is built from an earlier one."""
@@ -67,102 +62,78 @@ class Chaos:
 
     def strike(self, seconds: float) -> None:
         """Cause a fault every two seconds, for some seconds; faults that last overlap."""
-        faults: list[Callable[[], str | None]] = [
-            self._kill_child,
-            self._kill_child,
-            self._kill_worker,
-            self._kill_worker,
-            self._freeze,
-            self._freeze,
-            self._cut,
-            self._cut,
-            self._kill_redis,
-            self._kill_coordinator,
+        workers = [process.name for process in self.rig.workers]
+        faults: list[tuple[Callable[[str], str], list[str]]] = [
+            *2 * [(self._kill_child, workers), (self._kill_worker, workers)],
+            *2 * [(self._freeze, workers), (self._cut, workers)],
+            (self._kill_redis, [_REDIS]),
+            (self._kill_coordinator, [_COORDINATOR]),
         ]
         until = time.monotonic() + seconds
         with ThreadPoolExecutor(16) as pool:
-            lasting: list[Future[str | None]] = []
+            lasting = []
             while time.monotonic() < until:
-                lasting.append(pool.submit(self.random.choice(faults)))
-                self.pauses.wait(EVERY)
-            self.survived.update(name for one in lasting if (name := one.result()))
+                fault, victims = self.random.choice(faults)
+                if free := [one for one in victims if self._is_free(one)]:
+                    victim = self.random.choice(free)
+                    self._struck.add(victim)
+                    lasting.append(pool.submit(self._survive, fault, victim))
+                self._pauses.wait(EVERY)
+            self.survived.update(one.result() for one in lasting)
 
-    def _victim(self) -> Process | None:
-        free = [one for one in self.rig.workers if one.name not in self._struck and one.running]
-        if not free:
-            return None
-        victim = self.random.choice(free)
-        self._struck.add(victim.name)
-        return victim
+    def _is_free(self, victim: str) -> bool:
+        return victim not in self._struck and (victim == _REDIS or self.rig.processes[victim].running)
 
-    def _kill_child(self) -> str | None:
-        victim = self._victim()
-        if victim is None:
-            return None
-        victim.kill_child()
-        self._struck.discard(victim.name)
+    def _survive(self, fault: Callable[[str], str], victim: str) -> str:
+        name = fault(victim)
+        self._struck.discard(victim)
+        return name
+
+    def _wait_leases(self, least: float, most: float) -> None:
+        self._pauses.wait(self.random.uniform(least, most) * LEASE)
+
+    def _kill_child(self, victim: str) -> str:
+        self.rig.processes[victim].kill_child()
         return "kill -9 of a child"
 
-    def _kill_worker(self) -> str | None:
-        victim = self._victim()
-        if victim is None:
-            return None
-        victim.kill()
+    def _kill_worker(self, victim: str) -> str:
+        self.rig.processes[victim].kill()
         # As a supervisor does: while Redis is away, a worker ends when it starts.
-        while not victim.start().comes_up():
-            self.pauses.wait(1)
-        self._struck.discard(victim.name)
-        return f"kill -9 of a {'publisher' if victim.name.startswith('publish') else 'worker'}"
+        while not self.rig.processes[victim].start().comes_up():
+            self._pauses.wait(1)
+        return f"kill -9 of a {_role(victim)}"
 
-    def _freeze(self) -> str | None:
-        victim = self._victim()
-        if victim is None:
-            return None
-        victim.freeze()
-        self.pauses.wait(self.random.uniform(0.5, 2.5) * LEASE)
-        victim.thaw()
-        self._struck.discard(victim.name)
-        return f"a {'publisher' if victim.name.startswith('publish') else 'worker'} frozen, then thawed"
+    def _freeze(self, victim: str) -> str:
+        self.rig.processes[victim].freeze()
+        self._wait_leases(0.5, 2.5)
+        self.rig.processes[victim].thaw()
+        return f"a {_role(victim)} frozen, then thawed"
 
-    def _cut(self) -> str | None:
-        victim = self._victim()
-        if victim is None:
-            return None
-        other = Backend.NOTARY if victim.name.startswith("publish") else Backend.ENGINE
+    def _cut(self, victim: str) -> str:
+        other = Backend.NOTARY if _role(victim) == "publisher" else Backend.ENGINE
         backend = self.random.choice([Backend.REDIS, other])
-        proxy = self.rig.proxy(victim.name, backend)
+        proxy = self.rig.proxy(victim, backend)
         proxy.cut()
-        self.pauses.wait(self.random.uniform(0.5, 2) * LEASE)
+        self._wait_leases(0.5, 2)
         proxy.mend()
-        self._struck.discard(victim.name)
         return f"connections to {backend} cut, then restored"
 
-    def _kill_redis(self) -> str | None:
-        if "redis" in self._struck:
-            return None
-        self._struck.add("redis")
+    def _kill_redis(self, _victim: str) -> str:
         self.rig.kill_redis()
-        self.pauses.wait(self.random.uniform(0, 2) * LEASE)
+        self._wait_leases(0, 2)
         self.rig.redis.start()
-        self._struck.discard("redis")
         return "kill -9 of Redis, then started again"
 
+    def _kill_coordinator(self, victim: str) -> str:
+        self.rig.processes[victim].kill()
+        self.rig.processes[victim].start()
+        return "kill -9 of farm push, then again"
+
     def keep_redis_away(self, seconds: float) -> None:
-        """Kill Redis, and start it again after some seconds."""
         self.rig.kill_redis()
-        self.pauses.wait(seconds)
+        self._pauses.wait(seconds)
         self.rig.redis.start()
         self.survived[f"Redis away for {seconds:.0f} s"] += 1
-
-    def _kill_coordinator(self) -> str | None:
-        push = self.rig.processes[_COORDINATOR]
-        if _COORDINATOR in self._struck or not push.running:
-            return None
-        self._struck.add(_COORDINATOR)
-        push.kill()
-        push.start()
-        self._struck.discard(_COORDINATOR)
-        return "kill -9 of farm push, then again"
 
     def settle(self) -> None:
         """Wait until no run is open; then push again, as a user who finds `farm push` dead does."""
@@ -178,22 +149,20 @@ class Chaos:
         reasons = [
             f"{run}: {package.error}"
             for run in self._runs(RunState.FAILED)
-            for package in read_run(RunHandle(self.rig.store, run)).packages.values()
+            for package in runs.read_run(RunHandle(self.rig.store, run)).packages.values()
             if package.error
         ]
         return reasons + ([f"the last push ended with {self.last}"] if self.last else [])
 
     def lost(self) -> list[str]:
         """Packages that are not published with the right images and signed."""
-        plan = plan_of(self.rig, self.references)
-        for reference, found in plan.items():
+        lost = []
+        for reference, found in plan_of(self.rig, self.references).items():
             if found["why"] == "published and signed":
                 check_images(self.rig, reference, found["index"]["digest"])
-        return [
-            f"{reference}: {found['why']}"
-            for reference, found in plan.items()
-            if found["why"] != "published and signed"
-        ]
+            else:
+                lost.append(f"{reference}: {found['why']}")
+        return lost
 
     def doubled(self) -> list[str]:
         """Builds that started although their image had been pushed."""
@@ -206,8 +175,12 @@ class Chaos:
 
     def lines(self) -> list[str]:
         """The table of survived faults."""
-        rows = [f"  {name:<40} {count:4}" for name, count in sorted(self.survived.items())]
-        return ["faults survived", *rows, f"  {'total':<40} {self.survived.total():4}"]
+        rows = [*sorted(self.survived.items()), ("total", self.survived.total())]
+        return ["faults survived", *(f"  {name:<40} {count:4}" for name, count in rows)]
+
+
+def _role(victim: str) -> str:
+    return "publisher" if victim.startswith("publish") else "worker"
 
 
 def run_chaos(rig: Rig, *, seed: int, seconds: float, packages: int, away: float = 0) -> Chaos:
@@ -235,11 +208,8 @@ def main() -> int:
     options = parser.parse_args()
     _say(f"seed {options.seed}, {options.packages} packages, faults for {options.seconds:.0f} s")
     begun = time.monotonic()
-    with ExitStack() as stack:
-        rig = stack.enter_context(running_rig(stack.enter_context(running_lab()), WORKERS))
-        chaos = run_chaos(
-            rig, seed=options.seed, seconds=options.seconds, packages=options.packages, away=options.away
-        )
+    with running_lab() as lab, running_rig(lab, WORKERS) as rig:
+        chaos = run_chaos(rig, **vars(options))
         lost, doubled, failed = chaos.lost(), chaos.doubled(), chaos.failed()
     _say("\n".join([*chaos.lines(), *failed, *lost, *doubled]))
     _say(

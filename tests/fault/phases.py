@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tests.fault.rig import Backend
 from tests.support.proxy.tripwire import Hold
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+    from contextlib import AbstractContextManager
+
+    from tests.fault.rig import Rig
+    from tests.support.proxy.tripwire import Tripwire
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,26 +34,38 @@ class Phase:
             filled = filled.replace(f"<{name}>", value)
         return filled
 
+    def trip(
+        self,
+        rig: Rig,
+        reference: str,
+        arch: str = "",
+        *,
+        again: bool = False,
+        hold: Hold | None = None,
+        processes: Collection[str] = (),
+    ) -> AbstractContextManager[Tripwire]:
+        """A tripwire at this phase of the package NAME:TAG."""
+        package, _, tag = reference.rpartition("/")[2].partition(":")
+        pattern = self.at(package=package, arch=arch, tag=tag, again=again)
+        return rig.tripwire(self.backend, pattern, hold or self.hold, processes)
 
-def _job(state: str) -> str:
-    """The transition of a job, in the request to the Lua script: its field, and the state in its patch."""
-    return rf'"field": "J \S*/<package> <arch>", .{{0,400}}"patch": \{{"state": "{state}"'
+
+def _record(field: str, state: str) -> str:
+    """The transition of a record, in the request to the Lua script: its field, and the state in its patch."""
+    return rf'"field": "{field}", .{{0,400}}"patch": \{{"state": "{state}"'
 
 
-def _package(state: str) -> str:
-    return rf'"field": "P \S*/<package>", .{{0,400}}"patch": \{{"state": "{state}"'
-
-
+_JOB, _PACKAGE = r"J \S*/<package> <arch>", r"P \S*/<package>"
 TAKEN = Phase(
     "message taken, not acknowledged", Backend.REDIS, r"ZREM\r\n\$\d+\r\nunacked_index", Hold.BEFORE
 )
-LEASED = Phase("leased", Backend.REDIS, _job("leased"), Hold.AFTER)
-FETCHED = Phase("context fetched", Backend.REDIS, _job("building"), Hold.BEFORE)
+LEASED = Phase("leased", Backend.REDIS, _record(_JOB, "leased"), Hold.AFTER)
+FETCHED = Phase("context fetched", Backend.REDIS, _record(_JOB, "building"), Hold.BEFORE)
 BUILDING = Phase(
     "building", Backend.REDIS, r"(?s)log:\S*/<package>:<arch>\r\n.{0,2000}at work on", Hold.NOTHING
 )
 PUSHING = Phase("pushing", Backend.REGISTRY, r"PUT /v2/\S*/manifests/<tag>-<arch> ", Hold.BEFORE)
-PUSHED = Phase("pushed, not recorded", Backend.REDIS, _job("built"), Hold.BEFORE)
+PUSHED = Phase("pushed, not recorded", Backend.REDIS, _record(_JOB, "built"), Hold.BEFORE)
 BUILD_PHASES = (LEASED, FETCHED, BUILDING, PUSHING, PUSHED)
 
 _CALLBACK = r"(?s)LPUSH\r\n\$\d+\r\npublish.{0,8000}/<package>:\w+ index"
@@ -61,9 +81,9 @@ UNSIGNED = Phase(
     again=r"GET /v2/\S*/manifests/<tag> ",
 )
 SIGNING = Phase("signing", Backend.NOTARY, r"POST /v2/\S*/<package>/_trust/tuf/ ", Hold.BEFORE)
-SIGNED = Phase("signed, not recorded", Backend.REDIS, _package("signed"), Hold.BEFORE)
+SIGNED = Phase("signed, not recorded", Backend.REDIS, _record(_PACKAGE, "signed"), Hold.BEFORE)
 PUBLISH_PHASES = (ASSEMBLING, UNSIGNED, SIGNING, SIGNED)
-RECORDED = Phase("recorded, dependents not started", Backend.REDIS, _package("signed"), Hold.AFTER)
+RECORDED = Phase("recorded, dependents not started", Backend.REDIS, _record(_PACKAGE, "signed"), Hold.AFTER)
 
 NUMBERED = Phase("run numbered, not stored", Backend.REDIS, r"INCRBY\r\n\$\d+\r\nfarm:run-number", Hold.AFTER)
 STORED = Phase(
@@ -72,7 +92,7 @@ STORED = Phase(
     r"(?s)ZADD\r\n\$\d+\r\nfarm:\{\w+\}:due\r\n.{0,400}EXEC\r\n",
     Hold.AFTER,
 )
-STARTED = Phase("package started, nothing sent", Backend.REDIS, _package("building"), Hold.AFTER)
+STARTED = Phase("package started, nothing sent", Backend.REDIS, _record(_PACKAGE, "building"), Hold.AFTER)
 HALF_SENT = Phase("chord sent by half", Backend.REDIS, r"LPUSH\r\n\$\d+\r\nbuild\.arm64", Hold.BEFORE)
 SENT = Phase(
     "chord sent, not recorded",

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 # The kernel sends the parent's death signal when the thread that started a child ends.
 _STARTER = ThreadPoolExecutor(1, "rig-starter")
-_READY = " ready."
 
 
 @dataclass(eq=False)
@@ -32,6 +31,8 @@ class Process:
     directory: Path
     log: Path
     environment: Mapping[str, str] = field(repr=False)
+    prefix: Sequence[str] = ()
+    """The command that runs it in a namespace."""
     popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
     _from: int = 0
     """Offset in the log of the output since the last start."""
@@ -46,7 +47,7 @@ class Process:
     def _spawn(self) -> subprocess.Popen[bytes]:
         with self.log.open("ab") as output:
             return subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", "--", FARM, *self.words],
+                [*self.prefix, "setpriv", "--pdeathsig", "KILL", "--", FARM, *self.words],
                 cwd=self.directory,
                 env=dict(self.environment),
                 stdin=subprocess.DEVNULL,
@@ -63,7 +64,6 @@ class Process:
 
     @property
     def running(self) -> bool:
-        """Whether it runs."""
         return self.popen is not None and self.popen.poll() is None
 
     def said(self) -> str:
@@ -71,10 +71,6 @@ class Process:
         with self.log.open("rb") as file:
             file.seek(self._from)
             return file.read().decode(errors="replace")
-
-    def said_ever(self) -> str:
-        """What it has printed since its first start."""
-        return self.log.read_text(errors="replace")
 
     def wait_said(self, *patterns: str) -> None:
         """Wait until its output since the last start matches each of these patterns."""
@@ -87,12 +83,11 @@ class Process:
         )
 
     def comes_up(self) -> bool:
-        """Wait until it is ready for work, or has ended."""
-        wait_until(lambda: _READY in self.said() or not self.running)
+        """Wait until it is ready for work, or has ended; returns whether it runs."""
+        wait_until(lambda: " ready." in self.said() or not self.running)
         return self.running
 
     def wait_ready(self) -> None:
-        """Wait until it is ready for work."""
         assert self.comes_up(), f"{self.name} ended:\n{self.said()}"
 
     def wait(self, seconds: float = 120.0) -> int:
@@ -124,7 +119,6 @@ class Process:
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Continue it after `freeze`."""
         self._signal_all(signal.SIGCONT)
 
     def _signal_all(self, number: signal.Signals) -> None:
@@ -164,22 +158,14 @@ def _parents() -> dict[int, int]:
 
 def process_of_connection(port: int, to: int, among: Iterable[int]) -> int | None:
     """The process among these that holds the loopback connection from `port` to port `to`."""
-    inode = _inode_of_connection(port, to)
-    link = f"socket:[{inode}]"
-    for pid in among if inode else ():
-        with suppress(OSError), os.scandir(f"/proc/{pid}/fd") as descriptors:
-            for descriptor in descriptors:
-                with suppress(OSError):
-                    if os.readlink(descriptor.path) == link:  # noqa: PTH115 - many, and quickly gone
-                        return pid
-    return None
-
-
-def _inode_of_connection(port: int, to: int) -> str | None:
+    ends = [f"0100007F:{end:04X}" for end in (port, to)]
     # One port may have several connections, including closed ones.
-    ends = [f"0100007F:{port:04X}", f"0100007F:{to:04X}"]
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        words = line.split()
-        if words[1:3] == ends:
-            return words[9]
+    connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()]
+    sockets = {f"socket:[{words[9]}]" for words in connections if words[1:3] == ends}
+    for pid in among if sockets else ():
+        with suppress(OSError):
+            for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+                with suppress(OSError):
+                    if str(descriptor.readlink()) in sockets:
+                        return pid
     return None

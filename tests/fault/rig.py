@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 import secrets
 import shutil
-import signal
 import tempfile
 import time
+from collections import defaultdict
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 ARCHES = ("amd64", "arm64", "s390x")
 LEASE = 4.0
 """The rig's setting `lease`, seconds."""
-_ENGINE = "engine"
-"""The client of a connection to the registry that no process of the farm holds."""
 _REQUEST = re.compile(rb"(?:^|\r\n\r\n)(GET|HEAD|POST|PUT|PATCH|DELETE) (/\S*) HTTP/1")
 _DOCKERFILE = """\
 ARG ORG
@@ -73,6 +71,7 @@ class Request:
     at: float
     """Monotonic time."""
     process: str
+    """The process with this proxy; "" at the one that all share."""
     method: str
     target: str
     """Path and query, unquoted."""
@@ -89,21 +88,15 @@ class Rig:
     """Redis without a proxy: for what the test asks."""
     lease: float
     upstreams: dict[Backend, Upstream]
-    workspace: Workspace = field(init=False)
-    registry: Proxy = field(init=False)
     processes: dict[str, Process] = field(default_factory=dict)
     written: dict[str, str] = field(default_factory=dict)
     """NAME:TAG to words that only the images of that package have in their history."""
     _proxies: dict[tuple[str, Backend], Proxy] = field(default_factory=dict)
-    _tripwires: dict[Backend, list[Tripwire]] = field(
-        default_factory=lambda: {backend: [] for backend in Backend}
-    )
-    _requests: dict[Backend, list[Request]] = field(
-        default_factory=lambda: {backend: [] for backend in Backend}
-    )
+    _tripwires: dict[Backend, list[Tripwire]] = field(default_factory=lambda: defaultdict(list))
+    _requests: dict[Backend, list[Request]] = field(default_factory=lambda: defaultdict(list))
 
     def __post_init__(self) -> None:
-        self.registry = self._new_proxy("", Backend.REGISTRY)
+        self.registry = self.proxy("", Backend.REGISTRY)
         self.workspace = self._new_workspace()
         self.store = Store(Secret(self.broker))
 
@@ -111,28 +104,28 @@ class Rig:
 
     def proxy(self, process: str, backend: Backend) -> Proxy:
         """The proxy between a process and a service; all processes share the one to the registry."""
-        if backend is Backend.REGISTRY:
-            return self.registry
-        if (process, backend) not in self._proxies:
-            self._proxies[process, backend] = self._new_proxy(process, backend)
-        return self._proxies[process, backend]
+        owner = "" if backend is Backend.REGISTRY else process
 
-    def _new_proxy(self, process: str, backend: Backend) -> Proxy:
-        def note(client: str, data: bytes) -> None:
+        def note(data: bytes) -> None:
             for method, target in _REQUEST.findall(data):
                 path = unquote(target.decode(errors="replace"))
-                self._requests[backend].append(Request(time.monotonic(), client, method.decode(), path))
+                self._requests[backend].append(Request(time.monotonic(), owner, method.decode(), path))
 
-        return Proxy(
-            self.upstreams[backend],
-            client=lambda port, to: process or self._owner(port, to),
-            tripwires=self._tripwires[backend],
-            on_sent=note,
-        )
+        if (owner, backend) not in self._proxies:
+            self._proxies[owner, backend] = Proxy(
+                self.upstreams[backend],
+                client=lambda port, to: owner or self._owner(port, to),
+                tripwires=self._tripwires[backend],
+                on_sent=note,
+            )
+        return self._proxies[owner, backend]
 
     def close(self) -> None:
-        """Close all proxies."""
-        for proxy in (self.registry, *self._proxies.values()):
+        """Kill all processes and close all proxies."""
+        for process in self.processes.values():
+            if process.running:
+                process.kill()
+        for proxy in self._proxies.values():
             proxy.close()
         self.store.close()
 
@@ -141,7 +134,7 @@ class Rig:
         names = {process.pid: process.name for process in list(self.processes.values()) if process.running}
         below = descendants(*names)
         pid = process_of_connection(port, to, below)
-        return names[below[pid]] if pid else _ENGINE
+        return names[below[pid]] if pid else "engine"
 
     @contextmanager
     def tripwire(
@@ -149,11 +142,7 @@ class Rig:
     ) -> Iterator[Tripwire]:
         """A tripwire on the connections of some processes, or of all; removed and released at the end.
 
-        Args:
-            backend: to which service.
-            pattern: regular expression over the bytes that go there; patterns of phases are in `phases`.
-            hold: whether to hold the data, or its answer.
-            processes: their names; empty for all.
+        The pattern is a regular expression over the bytes that go to the service.
         """
         tripwire = Tripwire(matching(pattern, processes), hold, name=pattern)
         self._tripwires[backend].append(tripwire)
@@ -163,12 +152,10 @@ class Rig:
             self._tripwires[backend].remove(tripwire)
             tripwire.release()
 
-    def requests(self, backend: Backend, method: str, pattern: str = "") -> list[Request]:
+    def requests(self, backend: Backend, method: str, pattern: str) -> list[Request]:
         """The HTTP requests of a method that reached a service and whose target matches a pattern."""
-        wanted = re.compile(pattern)
-        return [
-            one for one in list(self._requests[backend]) if one.method == method and wanted.search(one.target)
-        ]
+        seen = list(self._requests[backend])
+        return [one for one in seen if one.method == method and re.search(pattern, one.target)]
 
     # Processes
 
@@ -198,7 +185,6 @@ class Rig:
         return self.launch(name, "worker", *duty, "--name", name, **variables)
 
     def push(self, name: str, *packages: str, words: Sequence[str] = (), **variables: str) -> Process:
-        """Start `farm push --json`."""
         return self.launch(name, "push", "--json", *words, *packages, **variables)
 
     def ask(self, *words: str) -> Answer:
@@ -222,22 +208,16 @@ class Rig:
         }
         return Workspace(self.lab, directory, org, variables)
 
-    def package(
-        self, name: str, *, seconds: float = 0, needs: str = "", arches: Sequence[str] = ARCHES
-    ) -> str:
-        """Write a new package; returns NAME:TAG.
+    def package(self, name: str, *, seconds: float = 0, needs: str = "") -> str:
+        """Write a new package, built from the package `needs`; both are NAME:TAG.
 
-        Args:
-            name: of the package.
-            seconds: duration of its RUN step, during which its log says `at work`; 0 for no step.
-            needs: NAME:TAG of the package that it is built from.
-            arches: its architectures.
+        Its log says `at work` during its RUN step of these seconds; with 0 there is no step.
         """
         nonce = f"{name} {secrets.token_hex(4)}"
         base = "${ORG}/" + needs.rpartition("/")[2] if needs else "${REGISTRY}/library/busybox:1.36"
         text = _DOCKERFILE.format(base=base, nonce=nonce)
         text += _STEP.format(nonce=nonce, seconds=seconds) if seconds else ""
-        about = f"image: {name}\narches: [{', '.join(arches)}]\n"
+        about = f"image: {name}\narches: [{', '.join(ARCHES)}]\n"
         self.workspace.write(name, Dockerfile=text, build_yml=about)
         tag = git(self.workspace.directory, "rev-parse", f"HEAD:{name}").decode()
         reference = f"{self.workspace.org}/{name}:{tag}"
@@ -259,25 +239,22 @@ class Rig:
         """The builds that the engine was asked for of one architecture of NAME:TAG."""
         return self.requests(Backend.ENGINE, "POST", rf"/build\?.*&t={re.escape(reference)}-{arch}&")
 
+    def records(self, reference: str) -> Iterator[tuple[str, PackageRecord]]:
+        """The runs that contain the package NAME:TAG, the newest first, each with its record."""
+        for row in runs.list_runs(self.store):
+            for package in read_run(RunHandle(self.store, row["run"])).packages.values():
+                if package.reference == reference:
+                    yield row["run"], package
+
     def run_of(self, reference: str) -> str | None:
         """The newest run that contains the package NAME:TAG."""
-        return next(iter(self.runs_of(reference)), None)
-
-    def runs_of(self, reference: str) -> list[str]:
-        """All runs that contain the package NAME:TAG, the newest first."""
-        records = [read_run(RunHandle(self.store, row["run"])) for row in runs.list_runs(self.store)]
-        return [
-            record.id
-            for record in records
-            if any(package.reference == reference for package in record.packages.values())
-        ]
+        return next((run for run, _ in self.records(reference)), None)
 
     def record(self, reference: str) -> PackageRecord:
         """The record of a package in its newest run."""
-        run = self.run_of(reference)
-        assert run is not None, f"no run contains {reference}"
-        packages = read_run(RunHandle(self.store, run)).packages.values()
-        return next(package for package in packages if package.reference == reference)
+        found = next(self.records(reference), None)
+        assert found, f"no run contains {reference}"
+        return found[1]
 
     @property
     def workers(self) -> list[Process]:
@@ -293,9 +270,8 @@ class Rig:
     # Redis
 
     def kill_redis(self) -> None:
-        """Kill Redis."""
         assert self.redis.process is not None
-        self.redis.process.send_signal(signal.SIGKILL)
+        self.redis.process.kill()
         self.redis.process.wait()
 
     def empty_redis(self) -> None:
@@ -315,27 +291,16 @@ def running_rig(lab: Lab, workers: Sequence[str], *, lease: float = LEASE) -> It
         redis = services.redis(home, secrets.token_hex(16))
         stack.callback(redis.service.stop)
         redis.service.start()
-        rig = Rig(lab, home, redis.service, redis.address, lease, _upstreams(lab, redis.address))
-        stack.callback(_end, rig)
+        upstreams = {
+            Backend.REDIS: Upstream(redis.address),
+            Backend.REGISTRY: Upstream(f"tcp://{lab.registry}"),
+            Backend.NOTARY: Upstream(lab.notary_url, (lab.notary_ca, lab.notary_ca.with_name("server.key"))),
+            Backend.ENGINE: Upstream(lab.engine_url),
+        }
+        rig = Rig(lab, home, redis.service, redis.address, lease, upstreams)
+        stack.callback(rig.close)
         for name in workers:
             rig.worker(name)
         for name in workers:
             rig.processes[name].wait_ready()
         yield rig
-
-
-def _upstreams(lab: Lab, broker: str) -> dict[Backend, Upstream]:
-    certificate = (lab.notary_ca, lab.notary_ca.with_name("server.key"))
-    return {
-        Backend.REDIS: Upstream(broker),
-        Backend.REGISTRY: Upstream(f"tcp://{lab.registry}"),
-        Backend.NOTARY: Upstream(lab.notary_url, certificate),
-        Backend.ENGINE: Upstream(lab.engine_url),
-    }
-
-
-def _end(rig: Rig) -> None:
-    for process in rig.processes.values():
-        if process.running:
-            process.kill()
-    rig.close()

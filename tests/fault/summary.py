@@ -16,6 +16,9 @@ class Summary:
     of_jobs: list[str] = field(default_factory=list)
     """Lines from the other test processes."""
 
+    def add(self, fault: str, phase: str, outcome: str) -> None:
+        self.survived.append((fault, phase, outcome))
+
     def lines(self) -> list[str]:
         """The two tables as text."""
         rows = [f"  {fault:<34} {phase:<34} {what}" for fault, phase, what in self.survived]

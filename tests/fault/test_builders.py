@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.model import Reference
+from tests.fault.faults import Fault, at_once
 from tests.fault.outcome import built, check
 from tests.fault.phases import BUILD_PHASES, BUILDING, LEASED, PUSHING, SIGNING
 from tests.fault.rig import ARCHES, LEASE
@@ -30,11 +31,6 @@ if TYPE_CHECKING:
     from tests.support.proxy.tripwire import Tripwire
 
 pytestmark = pytest.mark.timeout(900)
-CHILD, WORKER, FROZEN = FAULTS = (
-    "kill -9 of the build child",
-    "kill -9 of the worker",
-    "worker frozen past its lease",
-)
 ALLOWED = LEASE + 5
 """Seconds from a kill to the next start of the lost work."""
 
@@ -47,127 +43,97 @@ class Case:
     phase: Phase
     reference: str
     arch: str
-    fault: str
+    fault: Fault
     wire: Tripwire
 
-    def strike(self) -> Struck:
+    def happen(self) -> None:
         """Cause the fault at the phase; a frozen worker continues after another has done its work."""
         name = self.wire.wait()
         # The engine pushes, on behalf of the job's worker.
         victim = self.rig.processes.get(name) or self.rig.processes[self._record().worker]
-        at = time.monotonic()
-        if self.fault == CHILD:
-            assert victim.kill_child(), f"{victim.name} has no child"
-            self.wire.drop()
-        elif self.fault == WORKER:
-            victim.kill()
-            self.wire.drop()
-            victim.start()
-        else:
-            victim.freeze()
+        self.fault.strike(victim, self.wire)
+        if self.fault is Fault.FROZEN:
             # Not from the record: on a slow machine, another worker may have the job already.
-            tasks = self._given_to(victim)
+            title = re.escape(f"{Reference.parse(self.reference).short} {self.arch}")
+            tasks = re.findall(rf"Task {title}\[(\S+)\] received", victim.said())
             assert tasks
             wait_until(lambda: self._record().state.succeeded, 240)
-            before = self._record(), built(self.rig, self.reference)[self.arch]
-            self.wire.release()
-            victim.thaw()
-            victim.wait_said(*(rf"\[{task}\] {self._end(before[0])}" for task in tasks))
-            assert (self._record(), built(self.rig, self.reference)[self.arch]) == before
-            assert self._record().worker != victim.name
-        return Struck(self, victim.name, at)
+            self._continue(victim, tasks)
 
-    def _end(self, record: JobRecord) -> str:
-        """What a thawed worker logs about its task, which is no longer its own.
-
-        At `leased` its request may have timed out; the second request then returns the other worker's image.
-        """
-        assert record.image
-        made = f"succeeded in .*{record.image.descriptors[0].digest}"
-        return f"(?:ignored|{made})" if self.phase is LEASED else "ignored"
-
-    def _given_to(self, worker: Process) -> list[str]:
-        title = re.escape(f"{Reference.parse(self.reference).short} {self.arch}")
-        return re.findall(rf"Task {title}\[(\S+)\] received", worker.said())
+    def _continue(self, victim: Process, tasks: list[str]) -> None:
+        before = self._record(), built(self.rig, self.reference)
+        image = before[0].image
+        assert image
+        # At `leased` its request may have timed out; the second one then returns the other worker's image.
+        made = f"|succeeded in .*{image.descriptors[0].digest}" if self.phase is LEASED else ""
+        self.wire.release()
+        victim.thaw()
+        victim.wait_said(*(rf"\[{task}\] (?:ignored{made})" for task in tasks))
+        assert self._record() == before[0]
+        assert built(self.rig, self.reference)[self.arch] == before[1][self.arch]
+        assert self._record().worker != victim.name
 
     def _record(self) -> JobRecord:
         return self.rig.record(self.reference).jobs[self.arch]
 
 
-@dataclass(frozen=True)
-class Struck:
-    """A case that has happened: the victim, and the monotonic time."""
-
-    case: Case
-    victim: str
-    at: float
-
-
 @pytest.fixture(scope="module")
-def struck(rig: Rig) -> dict[str, list[Struck]]:
-    """All cases, by phase, after their run has succeeded."""
-    names = {phase: phase.name.partition(",")[0].replace(" ", "-") for phase in BUILD_PHASES}
-    rig.prepare(*names.values())
+def cases(rig: Rig) -> list[Case]:
+    """All cases, after their run has succeeded."""
+    names = {phase.name.partition(",")[0].replace(" ", "-"): phase for phase in BUILD_PHASES}
+    rig.prepare(*names)
     with ExitStack() as stack:
         cases = []
-        for turn, (phase, name) in enumerate(names.items()):
+        for turn, (name, phase) in enumerate(names.items()):
             reference = rig.package(name, seconds=3 if phase is BUILDING else 0)
-            for place, fault in enumerate(FAULTS):
+            for place, fault in enumerate(Fault):
                 arch = ARCHES[(turn + place) % len(ARCHES)]
-                pattern = phase.at(package=name, arch=arch, tag=reference.rpartition(":")[2])
-                wire = stack.enter_context(rig.tripwire(phase.backend, pattern, phase.hold))
+                wire = stack.enter_context(phase.trip(rig, reference, arch))
                 cases.append(Case(rig, phase, reference, arch, fault, wire))
-        push = rig.push("push-1", *names.values())
-        with ThreadPoolExecutor(len(cases)) as pool:
-            done = list(pool.map(Case.strike, cases))
+        with at_once(*(case.happen for case in cases)):
+            push = rig.push("push-1", *names)
         assert push.wait() == 0, push.said()
-    return {phase.name: [one for one in done if one.case.phase is phase] for phase in BUILD_PHASES}
+    return cases
 
 
-def test_the_run_in_which_they_died_ends_with_all_published_and_signed(
-    rig: Rig, struck: dict[str, list[Struck]]
-) -> None:
-    check(rig, [cases[0].case.reference for cases in struck.values()])
+def test_the_run_in_which_they_died_ends_with_all_published_and_signed(rig: Rig, cases: list[Case]) -> None:
+    check(rig, {case.reference for case in cases})
 
 
 @pytest.mark.parametrize("phase", BUILD_PHASES, ids=lambda phase: phase.name)
 def test_what_was_pushed_before_its_worker_died_or_froze_is_not_built_again(
-    rig: Rig, struck: dict[str, list[Struck]], phase: Phase
+    rig: Rig, cases: list[Case], phase: Phase
 ) -> None:
-    for one in struck[phase.name]:
-        again = 2 if phase in (BUILDING, PUSHING) else 1
-        assert built(rig, one.case.reference)[one.case.arch] == again
-        SUMMARY.survived.append((one.case.fault, phase.name, f"built {'twice' if again == 2 else 'once'}"))
+    again = 2 if phase in (BUILDING, PUSHING) else 1
+    for case in (case for case in cases if case.phase is phase):
+        assert built(rig, case.reference)[case.arch] == again
+        SUMMARY.add(f"worker: {case.fault}", phase.name, f"built {'twice' if again == 2 else 'once'}")
 
 
 def test_what_dies_with_its_worker_starts_again_within_one_lease_and_five_seconds(rig: Rig) -> None:
     rig.prepare("urgent")
     reference = rig.package("urgent", seconds=2)
     with ExitStack() as stack:
-        wires = {
-            arch: stack.enter_context(
-                rig.tripwire(BUILDING.backend, BUILDING.at(package="urgent", arch=arch), BUILDING.hold)
-            )
-            for arch in ARCHES
-        }
+        wires = [stack.enter_context(BUILDING.trip(rig, reference, arch)) for arch in ARCHES]
         push = rig.push("push-1", "urgent")
         with ThreadPoolExecutor(len(wires)) as pool:
             # Each when it trips, since nothing holds the others.
-            killed = pool.map(lambda wire: rig.processes[wire.wait()].kill(), wires.values())
-            deaths = dict(zip(wires, killed, strict=True))
-        with rig.tripwire(SIGNING.backend, SIGNING.at(package="urgent")) as first:
+            killed = pool.map(lambda wire: rig.processes[wire.wait()].kill(), wires)
+            deaths = dict(zip(ARCHES, killed, strict=True))
+        with SIGNING.trip(rig, reference) as first:
             publisher = rig.processes[first.wait()]
-            with rig.tripwire(SIGNING.backend, SIGNING.at(package="urgent")) as second:
+            with SIGNING.trip(rig, reference) as second:
                 died = publisher.kill()
                 first.drop()
                 second.wait()
                 taken = time.monotonic() - (time.time() - rig.record(reference).at)
         assert push.wait() == 0, push.said()
     check(rig, [reference])
-    SUMMARY.recoveries.append(("kill -9 of the publisher", taken - died, ALLOWED))
-    assert taken - died <= ALLOWED
+    times = {"publisher": taken - died}
     for arch, died in deaths.items():
         _, again = rig.builds(reference, arch)
-        SUMMARY.recoveries.append((f"kill -9 of the {arch} worker", again.at - died, ALLOWED))
-        assert again.at - died <= ALLOWED
+        times[f"{arch} worker"] = again.at - died
+    for victim, seconds in times.items():
+        SUMMARY.recoveries.append((f"kill -9 of the {victim}", seconds, ALLOWED))
+        assert seconds <= ALLOWED
     rig.revive()

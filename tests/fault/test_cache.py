@@ -18,9 +18,13 @@ from farm.model import Reference
 from tests.support.images import add, tar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.process import BaseProcess
     from pathlib import Path
 
 FORK = multiprocessing.get_context("fork")
+ARCHES = ("amd64", "arm64", "s390x", "riscv64")
+SHARED = Reference.parse("linuxkit/shared:1")
 
 
 @pytest.fixture
@@ -35,36 +39,25 @@ def layers(text: str) -> list[bytes]:
 def write_arches(root: Path, number: int, count: int) -> None:
     """Add `count` images under a name of its own and one architecture under a shared one."""
     cache = Cache(root, lock_timeout=120)
-    shared = Reference.parse("linuxkit/shared:1")
-    arch = ("amd64", "arm64", "s390x", "riscv64")[number]
     for turn in range(count):
         name = Reference.parse(f"linuxkit/own{number}:{turn}")
         add_images(cache, name, [add(cache, layers(f"{number} {turn}"), name=name)])
-    add_images(cache, shared, [add(cache, layers(f"shared {arch}"), arch, shared)])
+    add_images(cache, SHARED, [add(cache, layers(f"shared {ARCHES[number]}"), ARCHES[number], SHARED)])
 
 
-def test_processes_that_write_at_once_lose_nothing(cache: Cache) -> None:
+@pytest.mark.parametrize(("kind", "count"), [(FORK.Process, 10), (threading.Thread, 3)])
+def test_processes_or_threads_that_write_at_once_lose_nothing(
+    cache: Cache, kind: Callable[..., BaseProcess | threading.Thread], count: int
+) -> None:
     """linuxkit#4131: parallel builds of one cache lost images and left index.json in pieces."""
-    processes = [FORK.Process(target=write_arches, args=(cache.root, number, 10)) for number in range(4)]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join(240)
-        assert process.exitcode == 0
-    names = cache.names()
-    assert len(names) == 4 * 10 * 2 + 1 + 4
-    shared = Reference.parse("linuxkit/shared:1")
-    assert all(find_image(cache, shared, arch) for arch in ("amd64", "arm64", "s390x", "riscv64"))
-    assert verify(cache) == []
-
-
-def test_threads_that_write_at_once_lose_nothing(cache: Cache) -> None:
-    threads = [threading.Thread(target=write_arches, args=(cache.root, number, 3)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(cache.names()) == 4 * 3 * 2 + 1 + 4
+    writers = [kind(target=write_arches, args=(cache.root, number, count)) for number in range(4)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(240)
+        assert getattr(writer, "exitcode", 0) == 0
+    assert len(cache.names()) == 4 * count * 2 + 1 + 4
+    assert all(find_image(cache, SHARED, arch) for arch in ARCHES)
     assert verify(cache) == []
 
 

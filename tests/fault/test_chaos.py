@@ -22,4 +22,4 @@ def test_random_faults_lose_no_package_and_double_no_build(rig: Rig) -> None:
     chaos = run_chaos(rig, seed=seed, seconds=SECONDS, packages=PACKAGES)
     assert (chaos.failed(), chaos.lost(), chaos.doubled()) == ([], [], []), f"seed {seed}"
     for fault, times in sorted(chaos.survived.items()):
-        SUMMARY.survived.append((fault, f"chaos, seed {seed}", f"{times} times"))
+        SUMMARY.add(fault, f"chaos, seed {seed}", f"{times} times")

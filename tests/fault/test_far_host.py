@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import http.server
+import socketserver
 import subprocess
 import threading
 import time
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,23 +19,23 @@ if TYPE_CHECKING:
 ANSWER = bytes(200_000)
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(ANSWER)))
-        self.end_headers()
-        self.wfile.write(ANSWER)
+class Handler(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        self.request.sendall(ANSWER)
 
-    def log_message(self, *_: object) -> None:
-        pass
+
+@contextmanager
+def serving() -> Iterator[int]:
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        yield server.server_address[1]
+        server.shutdown()
 
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        yield server.server_port
-        server.shutdown()
+    with serving() as port:
+        yield port
 
 
 @pytest.fixture
@@ -43,11 +44,11 @@ def host(service: int) -> Iterator[FarHost]:
         yield host
 
 
-def fetch(host: FarHost, port: int, limit: int = 20) -> subprocess.Popen[bytes]:
-    """Get the answer from inside, and print its size."""
+def fetch(host: FarHost, port: int) -> subprocess.Popen[bytes]:
+    """Read all from inside, and print its size."""
     program = (
-        "import sys, urllib.request as r;"
-        f"print(len(r.urlopen('http://localhost:{port}/', timeout={limit}).read()))"
+        f"import socket; connection = socket.create_connection(('localhost', {port}), 20);"
+        "print(len(connection.makefile('rb').read()))"
     )
     command = [*host.prefix, "python3", "-c", program]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -56,8 +57,8 @@ def fetch(host: FarHost, port: int, limit: int = 20) -> subprocess.Popen[bytes]:
 def test_a_service_is_found_at_localhost_and_no_other(host: FarHost, service: int) -> None:
     out, errors = fetch(host, service).communicate(timeout=30)
     assert int(out) == len(ANSWER), errors
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as other:
-        out, errors = fetch(host, other.server_port).communicate(timeout=30)
+    with serving() as other:
+        out, errors = fetch(host, other).communicate(timeout=30)
     assert (out, b"refused" in errors) == (b"", True)
 
 

@@ -9,10 +9,6 @@ from contextlib import closing
 from tests.fault.process import process_of_connection
 
 
-def listener() -> socket.socket:
-    return socket.create_server(("127.0.0.1", 0), reuse_port=True)
-
-
 def dial(to: socket.socket, port: int = 0) -> socket.socket:
     """A connection to a listener, from a port that may have other connections."""
     dialled = socket.socket()
@@ -23,7 +19,8 @@ def dial(to: socket.socket, port: int = 0) -> socket.socket:
 
 
 def test_a_connection_is_not_taken_for_another_from_the_same_port_that_is_over() -> None:
-    with listener() as one, listener() as other, dial(one) as over:
+    one, other = (socket.create_server(("127.0.0.1", 0), reuse_port=True) for _ in range(2))
+    with one, other, dial(one) as over:
         port = over.getsockname()[1]
         with closing(one.accept()[0]):
             over.close()

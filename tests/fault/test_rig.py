@@ -16,21 +16,18 @@ if TYPE_CHECKING:
 
 def test_every_phase_is_seen_on_the_wire_of_a_run_without_faults(rig: Rig) -> None:
     reference = rig.package("quiet", seconds=0.2)
-    tag = reference.rpartition(":")[2]
     rig.prepare("quiet")
     with ExitStack() as stack:
         wires = {
-            phase.name: stack.enter_context(
-                rig.tripwire(phase.backend, phase.at(package="quiet", arch="amd64", tag=tag), Hold.NOTHING)
-            )
+            phase.name: stack.enter_context(phase.trip(rig, reference, "amd64", hold=Hold.NOTHING))
             for phase in (*BUILD_PHASES, CLAIMED, *PUBLISH_PHASES)
         }
         push = rig.push("push-1", "quiet")
         assert push.wait() == 0, push.said()
     # Nothing but JSON was printed: no warning, and no traceback at the end.
     assert json.loads(push.said())["state"] == "done"
-    assert [name for name, wire in wires.items() if not wire.tripped and name != "pushed, unsigned"] == []
+    assert [name for name, wire in wires.items() if not wire.hits and name != "pushed, unsigned"] == []
     for arch in ARCHES:
         (build,) = rig.builds(reference, arch)
         assert build.process.startswith(arch)
-    assert len(rig.runs_of(reference)) == 1
+    assert len(list(rig.records(reference))) == 1

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 
 from lab.directory import own_directory
 from lab.engine import own_engine
+from tests.support.small_disk import small_disk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,15 +18,10 @@ if TYPE_CHECKING:
 @contextmanager
 def another_engine(*, size: str = "") -> Iterator[Located]:
     """A running engine; `size`, as mount takes it, limits the disk of its data."""
-    with own_directory() as home:
+    with own_directory() as home, ExitStack() as stack:
         engine = own_engine(home)
         if size:
-            data = home / "engine" / "data"
-            data.mkdir()
-            command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(data)]
-            subprocess.run(command, check=True, timeout=30)
-        try:
-            engine.service.start()
-            yield engine
-        finally:
-            engine.service.stop()
+            stack.enter_context(small_disk(home / "engine" / "data", size))
+        stack.callback(engine.service.stop)
+        engine.service.start()
+        yield engine

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import json
 import tarfile
 from typing import TYPE_CHECKING, Any
 
-from farm.model import ArchImage, Descriptor, Platform, Reference
+from farm.model import ArchImage, Descriptor, Platform, Reference, digest_of
 from farm.registry.oci import OCI_MANIFEST
 
 if TYPE_CHECKING:
@@ -22,21 +21,12 @@ LAYER = "application/vnd.oci.image.layer.v1.tar+gzip"
 NAME = Reference.parse("linuxkit/foo:abc")
 
 
-def digest(body: bytes) -> str:
-    """sha256:... of bytes."""
-    return f"sha256:{hashlib.sha256(body).hexdigest()}"
-
-
 def tar(files: Mapping[str, bytes | None]) -> bytes:
     """A tar of files; None is a directory."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:
         for name, body in files.items():
-            entry = tarfile.TarInfo(name)
-            if body is None:
-                entry.type, entry.mode = tarfile.DIRTYPE, 0o755
-            entry.size = len(body or b"")
-            archive.addfile(entry, io.BytesIO(body or b""))
+            put(archive, name, body)
     return packed.getvalue()
 
 
@@ -46,7 +36,7 @@ def config(layers: Sequence[bytes], arch: str = "amd64") -> bytes:
         "architecture": arch,
         "os": "linux",
         "config": {},
-        "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
+        "rootfs": {"type": "layers", "diff_ids": [digest_of(layer) for layer in layers]},
     }
     return json.dumps(data).encode()
 
@@ -92,9 +82,9 @@ def docker_archive(layers: Sequence[bytes], names: Sequence[str], *, repeat_as_l
             else:
                 put(archive, f"{folder}/layer.tar", layer)
             seen.setdefault(layer, folder)
-        put(archive, f"{digest(body)[7:]}.json", body)
+        put(archive, f"{digest_of(body)[7:]}.json", body)
         item: dict[str, Any] = {
-            "Config": f"{digest(body)[7:]}.json",
+            "Config": f"{digest_of(body)[7:]}.json",
             "RepoTags": list(names),
             "Layers": [f"{number:064x}/layer.tar" for number in range(len(layers))],
         }
@@ -102,8 +92,10 @@ def docker_archive(layers: Sequence[bytes], names: Sequence[str], *, repeat_as_l
     return packed.getvalue()
 
 
-def put(archive: tarfile.TarFile, name: str, body: bytes) -> None:
-    """Add a file to an archive."""
+def put(archive: tarfile.TarFile, name: str, body: bytes | None) -> None:
+    """Add a file to an archive, or a directory."""
     entry = tarfile.TarInfo(name)
-    entry.size = len(body)
-    archive.addfile(entry, io.BytesIO(body))
+    if body is None:
+        entry.type, entry.mode = tarfile.DIRTYPE, 0o755
+    entry.size = len(body or b"")
+    archive.addfile(entry, io.BytesIO(body or b""))

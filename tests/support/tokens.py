@@ -10,7 +10,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 if TYPE_CHECKING:
@@ -49,14 +49,10 @@ class TokenService:
             "jti": str(now),
             "access": [{**one, "actions": str(one["actions"]).split(",")} for one in access],
         }
-        text = f"{_encoded(header)}.{_encoded(claims)}"
+        text = ".".join(_base64(json.dumps(part).encode()) for part in (header, claims))
         command = ["openssl", "dgst", "-sha256", "-sign", str(self.key)]
         signed = subprocess.run(command, input=text.encode(), capture_output=True, check=True, timeout=30)
         return f"{text}.{_base64(signed.stdout)}"
-
-
-def _encoded(data: dict[str, Any]) -> str:
-    return _base64(json.dumps(data).encode())
 
 
 def _base64(data: bytes) -> str:
@@ -71,22 +67,21 @@ def token_service(key: Path, certificate: Path, login: tuple[str, str]) -> Itera
         def do_GET(self) -> None:
             wanted = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
             scopes = parse_qs(urlsplit(self.path).query).get("scope", [])
-            service.asked.append(scopes)
-            known = self.headers.get("Authorization") == wanted
-            self._answer(json.dumps({"token": service.token(scopes)}).encode() if known else None)
+            self._answer("token", scopes, known=self.headers.get("Authorization") == wanted)
 
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
             scopes = form.get("scope", [""])[0].split()
-            service.asked.append(scopes)
             known = form.get("grant_type") == ["refresh_token"] and form.get("refresh_token") == [IDENTITY]
-            self._answer(json.dumps({"access_token": service.token(scopes)}).encode() if known else None)
+            self._answer("access_token", scopes, known=known)
 
-        def _answer(self, body: bytes | None) -> None:
-            self.send_response(200 if body else 401)
-            self.send_header("Content-Length", str(len(body or b"")))
+        def _answer(self, name: str, scopes: list[str], *, known: bool) -> None:
+            service.asked.append(scopes)
+            body = json.dumps({name: service.token(scopes)}).encode() if known else b""
+            self.send_response(200 if known else 401)
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body or b"")
+            self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the method it is
             """Log nothing."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from farm.model import (
@@ -16,6 +15,7 @@ from farm.model import (
     Platform,
     Reference,
     Run,
+    digest_of,
 )
 from farm.registry.oci import OCI_MANIFEST
 
@@ -24,7 +24,7 @@ HASH = "ab12cd34" * 5
 
 def digest(text: str) -> str:
     """The digest of some text."""
-    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+    return digest_of(text.encode())
 
 
 def descriptor(name: str, arch: str | None = "amd64", **more: Any) -> Descriptor:

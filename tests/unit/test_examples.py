@@ -37,21 +37,14 @@ def test_every_example_is_valid_and_has_three_architectures(checkout: Path) -> N
     assert {package.yml.arches for package in packages} == {("amd64", "arm64", "s390x")}
 
 
-def test_the_demo_uses_a_committed_checkout_directly(checkout: Path) -> None:
+def test_the_demo_uses_a_committed_checkout_and_says_why_it_copies_a_changed_one(checkout: Path) -> None:
     assert why_unusable(checkout) is None
-
-
-def test_the_demo_says_why_it_copies_a_changed_checkout(checkout: Path) -> None:
     (checkout / "examples" / "hello" / "Dockerfile").write_text("FROM scratch\n")
     assert why_unusable(checkout) == "examples/ has uncommitted changes"
 
 
-def test_the_demo_says_why_it_copies_files_outside_of_a_repository(tmp_path: Path) -> None:
+def test_the_demo_says_why_it_copies_what_is_in_no_repository_or_not_committed(tmp_path: Path) -> None:
     (tmp_path / "examples").mkdir()
     assert "not a git repository" in str(why_unusable(tmp_path))
-
-
-def test_the_demo_says_why_it_copies_uncommitted_files(tmp_path: Path) -> None:
     make_repository(tmp_path)
-    (tmp_path / "examples").mkdir()
     assert why_unusable(tmp_path) == "examples/ is not committed"

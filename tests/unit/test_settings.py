@@ -1,17 +1,19 @@
-"""Settings: which source takes precedence, what each type accepts, and how errors are reported."""
+"""Settings: which source takes precedence, what each type accepts, how errors are reported, and secrets."""
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from farm.errors import SettingsError
-from farm.settings import FIELDS, Secret, Settings, child_environment, environment, load_settings
-from lab.machine import ROOT
+from farm.settings import Secret, Settings, child_environment, environment, load_settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def loaded(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None, **environ: str) -> Settings:
@@ -28,22 +30,27 @@ def refusal(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None,
     return str(caught.value)
 
 
-def test_without_any_source_each_setting_has_its_default(tmp_path: Path) -> None:
-    assert loaded(tmp_path) == Settings()
-
-
-def test_a_variable_overrides_the_file_and_a_flag_overrides_both(tmp_path: Path) -> None:
-    text = "org: from-file\nconcurrency: 2\nlease: 5m\n"
-    made = loaded(tmp_path, text, {"org": "from-flag"}, FARM_ORG="from-variable", FARM_CONCURRENCY="3")
-    assert (made.org, made.concurrency, made.lease) == ("from-flag", 3, 300.0)
-
-
-def test_a_flag_that_was_not_given_overrides_nothing(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "sign: false\n", {"sign": None, "org": None}).sign is False
-
-
-def test_an_empty_variable_or_key_is_ignored(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "org:\n", FARM_BROKER="", DOCKER_HOST="") == Settings()
+@pytest.mark.parametrize(
+    ("text", "flags", "environ", "changed"),
+    [
+        ("", {}, {}, {}),
+        ("org: file\n", {}, {}, {"org": "file"}),
+        ("org: file\n", {}, {"FARM_ORG": "variable"}, {"org": "variable"}),
+        ("org: file\n", {"org": "flag"}, {"FARM_ORG": "variable"}, {"org": "flag"}),
+        ("sign: false\n", {"sign": None, "org": None}, {}, {"sign": False}),
+        ("org:\n", {}, {"FARM_BROKER": "", "DOCKER_HOST": ""}, {}),
+        ("http-timeout: 7\nbuild_timeout: 8\n", {}, {}, {"http_timeout": 7.0, "build_timeout": 8.0}),
+        ("signing-key: ~/key.pem\n", {}, {}, {"signing_key": Path.home() / "key.pem"}),
+        ("arches: [amd64, arm64]\n", {}, {}, {"arches": ("amd64", "arm64")}),
+        ("", {}, {"FARM_ARCHES": " amd64 , arm64 ,"}, {"arches": ("amd64", "arm64")}),
+    ],
+    ids=["defaults", "file", "variable over file", "flag over both", "flags not given", "empty values",
+         "dashes or underscores", "home as in a shell", "a list of words", "comma-separated words"],
+)  # fmt: skip
+def test_settings_are_the_defaults_with_what_flags_variables_and_the_file_change_in_this_order(
+    tmp_path: Path, text: str, flags: dict[str, Any], environ: dict[str, Any], changed: dict[str, Any]
+) -> None:
+    assert loaded(tmp_path, text, flags, **environ) == replace(Settings(), **changed)
 
 
 def test_the_farms_own_variable_overrides_that_of_another_program(tmp_path: Path) -> None:
@@ -51,39 +58,23 @@ def test_the_farms_own_variable_overrides_that_of_another_program(tmp_path: Path
     assert (made.engine, made.docker_config) == ("unix:///b", Path("/logins"))
 
 
-def test_keys_may_be_written_with_dashes_or_underscores(tmp_path: Path) -> None:
-    made = loaded(tmp_path, "http-timeout: 7\nbuild_timeout: 8\n")
-    assert (made.http_timeout, made.build_timeout) == (7.0, 8.0)
-
-
-@pytest.mark.parametrize("place", ["here", "home", "xdg", "named"])
-def test_the_file_is_found_where_the_documentation_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    files = {
-        "here": tmp_path / "farm.yml",
-        "home": tmp_path / "home/.config/farm/farm.yml",
-        "xdg": tmp_path / "xdg/farm/farm.yml",
-        "named": tmp_path / "other.yml",
-    }
-    files[place].parent.mkdir(parents=True, exist_ok=True)
-    files[place].write_text("org: found\n")
-    environ = {"HOME": str(tmp_path / "home")}
-    environ |= {"XDG_CONFIG_HOME": str(tmp_path / "xdg")} if place == "xdg" else {}
-    environ |= {"FARM_CONFIG": str(files[place])} if place == "named" else {}
-    assert load_settings({}, environ=environ).org == "found"
-
-
-def test_the_nearest_file_is_the_only_one_that_is_read(
+def test_the_nearest_file_where_the_documentation_says_is_the_only_one_that_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (tmp_path / ".config/farm").mkdir(parents=True)
-    (tmp_path / ".config/farm/farm.yml").write_text("org: far\nlease: 9\n")
-    (tmp_path / "farm.yml").write_text("org: near\n")
-    made = load_settings({}, environ={"HOME": str(tmp_path)})
-    assert (made.org, made.lease) == ("near", Settings().lease)
+    environ = {"HOME": str(tmp_path / "home")}
+    places = [
+        ("home/.config/farm/farm.yml", {}),
+        ("xdg/farm/farm.yml", {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}),
+        ("farm.yml", {}),
+        ("other.yml", {"FARM_CONFIG": str(tmp_path / "other.yml")}),
+    ]
+    for number, (place, more) in enumerate(places):
+        (tmp_path / place).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / place).write_text(f"org: {place}\n" + ("lease: 9\n" if number == 0 else ""))
+        environ |= more
+        made = load_settings({}, environ=environ)
+        assert (made.org, made.lease) == (place, 9.0 if number == 0 else Settings().lease)
 
 
 READ: dict[str, dict[str, object]] = {
@@ -153,70 +144,48 @@ def test_an_invalid_value_is_refused_with_the_reason(
     assert refusal(tmp_path, **given) == f"{variable}: invalid value {text!r}: {problem}"
 
 
-def test_a_duration_that_is_no_number_is_refused(tmp_path: Path) -> None:
-    assert "lease: " in refusal(tmp_path, "lease: true\n")
-    assert "lease: " in refusal(tmp_path, "lease: [1]\n")
-
-
-def test_words_are_a_list_or_comma_separated(tmp_path: Path) -> None:
-    wanted = ("amd64", "arm64")
-    assert loaded(tmp_path, "arches: [amd64, arm64]\n").arches == wanted
-    assert loaded(tmp_path, FARM_ARCHES=" amd64 , arm64 ,").arches == wanted
-
-
-def test_a_farm_without_an_architecture_is_refused(tmp_path: Path) -> None:
-    assert "must name an architecture" in refusal(tmp_path, "arches: []\n")
-
-
-def test_a_home_directory_is_written_as_in_a_shell(tmp_path: Path) -> None:
-    assert loaded(tmp_path, "signing-key: ~/key.pem\n").signing_key == Path.home() / "key.pem"
-    assert "no such user" in refusal(tmp_path, "signing-key: ~nobody-of-this-name/key.pem\n")
+TEXT = "must be text, in quotes"
 
 
 @pytest.mark.parametrize(
-    "line",
-    ["signing-passphrase: 0123", "org: 2024-01-01", "org: [a]", "engine: {a: b}", "state-dir: 5",
-     "build-args: {GO: 1.20}", "arches: {amd64: arm64}", "flower-user: yes"],
-)  # fmt: skip
-def test_a_value_that_yaml_does_not_read_as_text_is_refused(tmp_path: Path, line: str) -> None:
-    key = line.partition(":")[0]
-    assert "must be text, in quotes" in (error := refusal(tmp_path, f"{line}\n"))
-    assert f"farm.yml: {key}: " in error
-
-
-def test_an_invalid_secret_is_not_shown(tmp_path: Path) -> None:
-    assert "83417" not in refusal(tmp_path, "signing-passphrase: 83417\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "problem"),
+    ("line", "problem"),
     [
-        ("orgg: a\n", "unknown setting orgg (did you mean org?)"),
-        ("http_timout: 3\n", "unknown setting http_timout (did you mean http-timeout?)"),
-        ("zzz: a\n", "see `farm doctor --settings`"),
-        ("5: a\n", "unknown setting 5"),
-        ("- a\n", "must be a mapping"),
-        ("org: a\nlease: 9\norg: b\n", "farm.yml:3: org: is given twice, first in line 1"),
-        ("org: 2024-13-45\n", "bad YAML"),
-        ("a: [\n", "bad YAML"),
-        ("org: \udcff\n", "bad YAML"),
+        ("orgg: a", "unknown setting orgg (did you mean org?)"),
+        ("http_timout: 3", "unknown setting http_timout (did you mean http-timeout?)"),
+        ("zzz: a", "see `farm doctor --settings`"),
+        ("5: a", "unknown setting 5"),
+        ("- a", "must be a mapping"),
+        ("org: a\nlease: 9\norg: b", "farm.yml:3: org: is given twice, first in line 1"),
+        ("org: 2024-13-45", "bad YAML"),
+        ("a: [", "bad YAML"),
+        ("org: \udcff", "bad YAML"),
+        ("lease: true", "farm.yml: lease: "),
+        ("lease: [1]", "farm.yml: lease: "),
+        ("signing-key: ~nobody-of-this-name/key.pem", "no such user"),
+        ("signing-passphrase: 0123", f"farm.yml: signing-passphrase: {TEXT}"),
+        ("org: 2024-01-01", f"farm.yml: org: invalid value datetime.date(2024, 1, 1): {TEXT}"),
+        ("org: [a]", f"farm.yml: org: invalid value ['a']: {TEXT}"),
+        ("engine: {a: b}", f"farm.yml: engine: invalid value {{'a': 'b'}}: {TEXT}"),
+        ("state-dir: 5", f"farm.yml: state-dir: invalid value 5: {TEXT}"),
+        ("build-args: {GO: 1.20}", f"farm.yml: build-args: invalid value {{'GO': 1.2}}: {TEXT}"),
+        ("arches: {amd64: arm64}", f"farm.yml: arches: invalid value {{'amd64': 'arm64'}}: {TEXT}"),
+        ("flower-user: yes", f"farm.yml: flower-user: invalid value True: {TEXT}"),
     ],
 )
-def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, text: str, problem: str) -> None:
-    answer = refusal(tmp_path, text)
+def test_a_file_that_cannot_be_used_says_why_and_where(tmp_path: Path, line: str, problem: str) -> None:
+    answer = refusal(tmp_path, f"{line}\n")
     assert problem in answer
     assert answer.startswith(str(tmp_path / "farm.yml"))
 
 
-def test_a_missing_file_is_refused_where_it_was_named(tmp_path: Path) -> None:
+def test_a_missing_file_that_is_named_a_misspelt_variable_and_no_architecture_are_refused(
+    tmp_path: Path,
+) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
         load_settings({}, environ={"FARM_CONFIG": str(tmp_path / "none.yml")})
-
-
-def test_a_misspelt_variable_is_refused_with_the_nearest_one(tmp_path: Path) -> None:
-    assert "unknown setting FARM_CONCURENCY (did you mean FARM_CONCURRENCY?)" in refusal(
-        tmp_path, FARM_CONCURENCY="2"
-    )
+    assert "must name an architecture" in refusal(tmp_path, "arches: []\n")
+    error = refusal(tmp_path, FARM_CONCURENCY="2")
+    assert "unknown setting FARM_CONCURENCY (did you mean FARM_CONCURRENCY?)" in error
 
 
 def test_only_reveal_shows_a_secret(tmp_path: Path) -> None:
@@ -224,6 +193,7 @@ def test_only_reveal_shows_a_secret(tmp_path: Path) -> None:
     assert "hush" not in f"{made!r} {made} {made.broker}"
     assert made.signing_passphrase is not None
     assert made.signing_passphrase.reveal() == "hush-1"
+    assert "83417" not in refusal(tmp_path, "signing-passphrase: 83417\n")
 
 
 def test_equal_secrets_are_equal_and_differ_from_their_text() -> None:
@@ -264,15 +234,6 @@ def test_only_named_variables_are_read_from_the_environment(monkeypatch: pytest.
     assert environment(["NO_PROXY", "HTTP_PROXY"]) == {"NO_PROXY": "here"}
 
 
-def test_the_example_file_names_every_setting_with_its_default(tmp_path: Path) -> None:
-    """Each commented key of config/farm.yml, uncommented, changes nothing."""
-    lines = (ROOT / "config" / "farm.yml").read_text().splitlines()
-    keys = {line[2:].split(":")[0].replace("-", "_"): line[2:] for line in lines if line.startswith("# ")}
-    text = "\n".join(keys[name] for name in FIELDS)
-    assert yaml.safe_load(text)["org"] is None
-    assert loaded(tmp_path, text) == Settings()
-
-
 def test_the_farms_variables_override_linuxkits(tmp_path: Path) -> None:
     linuxkit: dict[str, Any] = {"LINUXKIT_PKG_ORG": "linuxkit", "LINUXKIT_CACHE": "/cache"}
     settings = loaded(tmp_path, LINUXKIT_MIRROR="a.org=http://m/x,https://all", **linuxkit)
@@ -294,3 +255,96 @@ def test_every_other_source_overrides_linuxkits_passphrase_command(tmp_path: Pat
     (folder / "config.yml").write_text("[")
     with pytest.raises(SettingsError, match="bad YAML"):
         loaded(tmp_path, **home)
+
+
+def settings(environ: Mapping[str, str], config: Path | None = None) -> Settings:
+    return load_settings({}, config=config or Path("/dev/null"), environ=environ)
+
+
+def test_a_secret_in_a_file_that_a_variable_names_overrides_farm_yml(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("from the file\n")
+    (tmp_path / "farm.yml").write_text("flower-password: from farm.yml\n")
+    found = settings({"FARM_FLOWER_PASSWORD_FILE": f"{tmp_path}/password"}, tmp_path / "farm.yml")
+    assert found.flower_password == Secret("from the file")
+
+
+@pytest.mark.parametrize(
+    ("environ", "problem"),
+    [
+        ({"FARM_BROKER": "redis://b", "FARM_BROKER_FILE": "broker"}, "broker is given twice"),
+        ({"FARM_BROKER_FILE": "none"}, "FARM_BROKER_FILE: the file cannot be read"),
+        ({"FARM_ORG_FILE": "broker"}, "unknown setting FARM_ORG_FILE"),
+    ],
+)
+def test_a_file_without_a_secret_of_its_own_is_refused_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], problem: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "broker").write_text("redis://a")
+    with pytest.raises(SettingsError, match=problem):
+        settings(environ)
+
+
+@pytest.mark.parametrize("content", [b"", b"\n", b"two\nlines\n", b"\xff\xfe"])
+def test_a_file_without_exactly_one_secret_is_refused_and_not_shown(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "secret").write_bytes(content)
+    with pytest.raises(SettingsError) as refused:
+        settings({"FARM_SIGNING_PASSPHRASE_FILE": f"{tmp_path}/secret"})
+    assert "two" not in str(refused.value)
+
+
+def test_paths_in_farm_yml_are_relative_to_its_folder(tmp_path: Path) -> None:
+    (tmp_path / "broker").write_text("redis://host\n")
+    (tmp_path / "farm.yml").write_text("broker-file: broker\nnotary-ca: ca.crt\nstate-dir: /var/lib/farm\n")
+    found = settings({}, tmp_path / "farm.yml")
+    assert found.broker == Secret("redis://host")
+    assert found.notary_ca == tmp_path / "ca.crt"
+    assert found.state_dir == Path("/var/lib/farm")
+
+
+@pytest.mark.parametrize(
+    ("url", "ca", "expected"),
+    [
+        ("redis://host/0", "/ca", "redis://host/0"),
+        ("rediss://host/0", None, "rediss://host/0?ssl_cert_reqs=required"),
+        ("rediss://host/0", "/a b", "rediss://host/0?ssl_cert_reqs=required&ssl_ca_certs=%2Fa%20b"),
+        ("rediss://host/0?ssl_cert_reqs=none", None, "rediss://host/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_the_certificate_of_a_broker_is_verified_unless_its_url_says_otherwise(
+    url: str, ca: str | None, expected: str
+) -> None:
+    found = settings({"FARM_BROKER": url, "FARM_BROKER_CA": ca or ""})
+    assert found.broker == Secret(expected)
+    assert settings({"FARM_BROKER": expected, "FARM_BROKER_CA": ca or ""}).broker == Secret(expected)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["rediss://:s3cr/etPass@h:6379/0", "redis://:s3cr#t@h", "redis://u:12/s3cr@h:1", "redis://u:12?s3cr@h",
+     "redis://:12#s3cr@h:6379/0", "redis://:s3cr@h:99999/0", "http://s3cr", "amqp://s3cr", "s3cr",
+     "redis:/s3cr", "redis://", "redis:///0", "redis://h/s3cr", "redis://[s3cr", "unix://s3cr"],
+)  # fmt: skip
+def test_an_invalid_broker_is_refused_and_not_shown(tmp_path: Path, url: str) -> None:
+    problem = "must be a redis:// or rediss:// URL (percent-encode / # @ in the password)"
+    (tmp_path / "broker").write_text(url)
+    (tmp_path / "farm.yml").write_text(f"broker: '{url}'\n")
+    sources = [
+        ({"FARM_BROKER": url}, None, "FARM_BROKER"),
+        ({"FARM_BROKER_FILE": f"{tmp_path}/broker"}, None, "FARM_BROKER_FILE"),
+        ({}, tmp_path / "farm.yml", f"{tmp_path}/farm.yml: broker"),
+    ]
+    for environ, config, where in sources:
+        with pytest.raises(SettingsError) as refused:
+            settings(environ, config)
+        assert str(refused.value) == f"{where}: {problem}"
+        assert "s3cr" not in "".join(traceback.format_exception(refused.value))
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://h", "redis://h/", "redis://h:6379/12", "redis://u:p%2Fw@h:1/0", "redis://:p@w@[::1]:1/0",
+     "unix:///run/redis.sock", "redis://h/0?socket_timeout=5"],
+)  # fmt: skip
+def test_a_broker_is_a_redis_on_the_network_or_behind_a_socket(url: str) -> None:
+    assert settings({"FARM_BROKER": url}).broker == Secret(url)

@@ -12,7 +12,6 @@ from lab.engine import answers
 from lab.process import Service
 from tests.fault.process import Process
 from tests.fault.rig import Backend, Rig
-from tests.support.farm_command import FARM
 from tests.support.namespaces import FarHost, far_host
 from tests.support.proxy.upstream import Upstream
 
@@ -25,25 +24,6 @@ if TYPE_CHECKING:
 WORKER, PUBLISHER = "amd64-far", "publish-far"
 DISK = 400 << 20
 """Bytes of the engine's disk."""
-
-
-@dataclass(eq=False)
-class FarProcess(Process):
-    """`farm WORDS` on the far host."""
-
-    prefix: tuple[str, ...] = ()
-
-    def _spawn(self) -> subprocess.Popen[bytes]:
-        with self.log.open("ab") as output:
-            return subprocess.Popen(
-                [*self.prefix, "setpriv", "--pdeathsig", "KILL", "--", FARM, *self.words],
-                cwd=self.directory,
-                env=dict(self.environment),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
 
 
 @dataclass(frozen=True)
@@ -102,9 +82,8 @@ def _engine(host: FarHost, disk: Path, url: str) -> list[str]:
 
 def _process(
     rig: Rig, host: FarHost, name: str, words: tuple[str, ...], variables: dict[str, str]
-) -> FarProcess:
-    environment = rig.environment(name) | variables
-    log, prefix = rig.home / f"{name}.log", tuple(host.prefix)
-    process = FarProcess(name, words, rig.workspace.directory, log, environment, prefix=prefix)
+) -> Process:
+    environment, log = rig.environment(name) | variables, rig.home / f"{name}.log"
+    process = Process(name, words, rig.workspace.directory, log, environment, prefix=host.prefix)
     rig.processes[name] = process
     return process

@@ -15,7 +15,7 @@ from urllib3.exceptions import NewConnectionError
 
 from lab.directory import bridge_of
 from lab.process import LabError, Service, UnixConnection
-from tests.integration.lab.conftest import eventually
+from tests.support.farm_command import wait_until
 from tests.support.http import send
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def test_the_services_of_a_killed_lab_end_and_the_next_lab_removes_its_files(
     started = lab.processes
     assert _names(started) >= _PARTS
     lab.process.kill()
-    assert eventually(lambda: not _alive(started))
+    wait_until(lambda: not _alive(started), 30)
     start_lab()
     assert not lab.directory.exists()
     assert not Path("/sys/class/net", bridge_of(lab.directory)).exists()
@@ -103,7 +103,8 @@ def test_a_stopped_service_starts_again_on_its_port_from_any_thread(lab: Lab) ->
     thread.start()
     thread.join()
     # The kernel would end it together with the thread that started it.
-    assert not eventually(lambda: registry.ended, 0.2)
+    threading.Event().wait(0.2)
+    assert not registry.ended
     assert send("GET", url, login=lab.guarded_login).status == 200
 
 

@@ -80,7 +80,7 @@ def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stall
     """Run an action in a process of its own, and kill the process when the connection stalls."""
     process = multiprocessing.get_context("spawn").Process(target=action, kwargs=arguments)
     process.start()
-    wait_until(lambda: stalled.tripped or not process.is_alive())
+    wait_until(lambda: stalled.hits or not process.is_alive())
     process.kill()
     process.join()
 

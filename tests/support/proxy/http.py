@@ -12,7 +12,7 @@ import re
 import socket
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from tests.support.proxy.tripwire import BrokenConnectionError
 from tests.support.proxy.upstream import Stream, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
 _ABORT = struct.pack("ii", 1, 0)
@@ -93,13 +93,7 @@ class Exchange:
         head: Callable[[h11.Response], h11.Response] = lambda head: head,
         back: Callable[[Body], Body] = lambda pieces: pieces,
     ) -> None:
-        """Send the request to the service and its answer to the client.
-
-        Args:
-            body: changes the request's body.
-            head: changes the answer's status and headers.
-            back: changes the answer's body.
-        """
+        """Send the request to the service, with its body changed, and its answer back, its parts changed."""
         headers = [pair for pair in self.request.headers if pair[0] != b"expect"]
         await self._service.send(
             h11.Request(method=self.request.method, target=self.request.target, headers=headers)
@@ -199,16 +193,6 @@ class HttpProxy(Proxy):
         return next(taken, Exchange.pass_on)
 
 
-@contextmanager
-def http_proxy(target: str, *, tls: tuple[Path, Path] | None = None) -> Iterator[HttpProxy]:
-    """A proxy for the HTTP service at localhost:PORT.
-
-    Args:
-        target: the service's address.
-        tls: its certificate (its own CA) and its key, if it speaks TLS.
-    """
-    running = HttpProxy(Upstream(f"tcp://{target}", tls))
-    try:
-        yield running
-    finally:
-        running.close()
+def http_proxy(target: str, *, tls: tuple[Path, Path] | None = None) -> closing[HttpProxy]:
+    """A proxy for the HTTP service at localhost:PORT; `tls` is its certificate (its own CA) and key."""
+    return closing(HttpProxy(Upstream(f"tcp://{target}", tls)))

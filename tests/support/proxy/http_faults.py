@@ -85,19 +85,17 @@ def other_bytes() -> Act:
 
 def delayed(seconds: float) -> Act:
     """The request is passed on after a delay."""
-
-    async def act(exchange: Exchange) -> None:
-        await asyncio.sleep(seconds)
-        await exchange.pass_on()
-
-    return act
+    return _after(lambda: asyncio.sleep(seconds))
 
 
 def preceded_by(call: Callable[[], object]) -> Act:
     """Something else happens first; then the request is passed on."""
+    return _after(lambda: asyncio.to_thread(call))
 
+
+def _after(wait: Callable[[], Awaitable[object]]) -> Act:
     async def act(exchange: Exchange) -> None:
-        await asyncio.to_thread(call)
+        await wait()
         await exchange.pass_on()
 
     return act

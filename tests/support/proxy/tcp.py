@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import contextmanager
+import functools
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from tests.support.proxy.tripwire import BrokenConnectionError, Hold, Tripwire
 from tests.support.proxy.upstream import Stream, Upstream
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
 CHUNK = 1 << 16
@@ -25,8 +26,7 @@ _WINDOW = 1 << 14
 class Connection:
     """A connection through the proxy, as a tripwire sees it."""
 
-    client: str
-    """The client's name, if the proxy knows it."""
+    name_client: Callable[[], str]
     data: bytes = b""
     """What is about to pass, in either direction."""
     recent: bytes = b""
@@ -37,6 +37,11 @@ class Connection:
     """Bytes from the service so far, with the current data."""
     _after: Tripwire | None = None
     """Trips when the service answers, since the service has surely acted only then."""
+
+    @functools.cached_property
+    def client(self) -> str:
+        """The client's name, if the proxy knows it; found when a tripwire asks, since that takes long."""
+        return self.name_client()
 
 
 class Proxy:
@@ -49,16 +54,16 @@ class Proxy:
         socket: Path | None = None,
         client: Callable[[int, int], str] = lambda _port, _to: "",
         tripwires: list[Tripwire] | None = None,
-        on_sent: Callable[[str, bytes], None] = lambda _client, _data: None,
+        on_sent: Callable[[bytes], None] = lambda _data: None,
     ) -> None:
-        """Start to listen.
+        """Start to listen on a TCP port, or on a unix socket.
 
         Args:
             upstream: the service.
-            socket: where to make a unix socket; None for a TCP port.
+            socket: where to make the unix socket.
             client: names the client of a connection by its two ports.
             tripwires: a list that several proxies may share.
-            on_sent: called with the client's name and the data, once the service was sent it.
+            on_sent: called with the client's data, once the service was sent it.
         """
         self.upstream = upstream
         self.tripwires: list[Tripwire] = [] if tripwires is None else tripwires
@@ -149,7 +154,7 @@ class Proxy:
                 return
             streams.append(await self.upstream.open())
             self._streams.update(streams)
-            connection = Connection(self._client(peer[1], self.port) if self.port else "")
+            connection = Connection(lambda: self._client(peer[1], self.port) if self.port else "")
             await self.carry(connection, *streams)
         except* (OSError, BrokenConnectionError, asyncio.CancelledError):
             pass  # asyncio logs a cancelled callback as an error; this one ends here anyway.
@@ -173,7 +178,7 @@ class Proxy:
             connection.recent = connection.recent[-_WINDOW:] + data
             await self._ask(connection, data, answer=False)
             await service.write(data)
-            self._on_sent(connection.client, data)
+            self._on_sent(data)
         await service.end()
 
     async def _carry_down(self, connection: Connection, service: Stream, client: Stream) -> None:
@@ -202,11 +207,6 @@ async def _turns() -> None:
         await asyncio.sleep(0)
 
 
-@contextmanager
-def proxy(address: str, *, socket: Path | None = None) -> Iterator[Proxy]:
+def proxy(address: str, *, socket: Path | None = None) -> closing[Proxy]:
     """A proxy for the service at tcp://HOST:PORT or unix:///PATH."""
-    running = Proxy(Upstream(address), socket=socket)
-    try:
-        yield running
-    finally:
-        running.close()
+    return closing(Proxy(Upstream(address), socket=socket))

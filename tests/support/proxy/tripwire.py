@@ -52,11 +52,6 @@ class Tripwire:
     _reached: threading.Event = field(default_factory=threading.Event)
     _released: asyncio.Event = field(default_factory=asyncio.Event)
 
-    @property
-    def tripped(self) -> bool:
-        """Whether it has tripped."""
-        return self._reached.is_set()
-
     def wait(self, seconds: float = WAIT) -> str:
         """Wait until it has tripped; returns the client that tripped it."""
         assert self._reached.wait(seconds), f"nothing reached {self.name} within {seconds:.0f} s"

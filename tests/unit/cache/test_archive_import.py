@@ -16,9 +16,9 @@ from farm.cache.archive_import import load, names_for
 from farm.cache.maintenance import verify
 from farm.cache.named_images import add_images, find_image
 from farm.errors import CacheError
-from farm.model import Reference
+from farm.model import Reference, digest_of
 from farm.registry.oci import DOCKER_MANIFEST, OCI_MANIFEST
-from tests.support.images import NAME, add, digest, docker_archive, put, tar
+from tests.support.images import NAME, add, docker_archive, put, tar
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -152,7 +152,7 @@ def test_an_image_with_dockers_media_types_is_imported_with_ocis(cache: Cache, o
 
 ARCHIVE = docker_archive([ONE, TWO], ["foo:1"])
 BAD = {
-    "digest mismatch": ARCHIVE.replace(digest(ONE).encode(), digest(TWO).encode()),
+    "digest mismatch": ARCHIVE.replace(digest_of(ONE).encode(), digest_of(TWO).encode()),
     "refers to the layer": edited(ARCHIVE, f"{0:064x}/layer.tar"),
     "blobs/sha256/0000 of the archive: digest mismatch": edited(
         ARCHIVE, f"{0:064x}/layer.tar", "blobs/sha256/0000"

@@ -33,12 +33,9 @@ def anchors(page: Path) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_relative_link_resolves(page: Path) -> None:
+    assert page.name != "README.md" or len(list(links(page))) > 5
     for link in links(page):
         path, _, anchor = link.partition("#")
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), link
         assert not anchor or anchor in anchors(target), link
-
-
-def test_there_are_links_to_check() -> None:
-    assert len(list(links(ROOT / "README.md"))) > 5

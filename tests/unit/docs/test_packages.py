@@ -66,15 +66,12 @@ def test_every_package_of_the_farm_is_described() -> None:
     assert set(DOCS) == parts - {"__init__"} == set(layers())
 
 
-def test_a_docstring_is_read_by_its_four_parts() -> None:
+def test_a_docstring_is_read_by_its_four_parts_and_refused_without_one_of_them() -> None:
     found = PackageDoc.parse("things", TEXT)
     assert found.purpose == "Purpose of the package"
     assert found.imports == ("errors", "model")
     assert found.unknown == "Redis, settings"
     assert found.public == (("Thing", "things"), ("make_thing", "things.make"))
-
-
-def test_a_docstring_without_one_of_its_parts_is_refused() -> None:
     with pytest.raises(ValueError, match=r"things: the docstring lacks"):
         PackageDoc.parse("things", TEXT.replace("Must not know", "Knows"))
 
@@ -86,11 +83,9 @@ def test_packages_that_import_each_other_are_refused() -> None:
 
 
 def test_the_diagram_leaves_out_arrows_that_follow_from_others() -> None:
-    docs = [PackageDoc(name, "", imports, "", ()) for name, imports in CHAIN.items()]
+    chain: dict[str, tuple[str, ...]] = {"a": (), "b": ("a",), "c": ("a", "b")}
+    docs = [PackageDoc(name, "", imports, "", ()) for name, imports in chain.items()]
     assert diagram(docs) == "flowchart BT\n    a --> b\n    b --> c\n"
-
-
-CHAIN: dict[str, tuple[str, ...]] = {"a": (), "b": ("a",), "c": ("a", "b")}
 
 
 def test_every_package_outside_farm_has_a_docstring() -> None:

@@ -35,25 +35,17 @@ Components: main
 Architectures: amd64
 Signed-By: {KEYS}"""
 _BLANK = " \t"
-DISABLED = f"""\
-Types: deb
-URIs: {URI}
-Suites: a
-Components: main
-Enabled: no
-{_BLANK}
 
-Types: deb-src
-URIs: {URI}
-Suites: b
-Components: main
 
-Types: deb
-URIs: {URI}
-Suites: c
-Components: main
-Enabled: yes
-"""
+def paragraph(suite: str, types: str = "deb", **more: str) -> str:
+    """A source in deb822, with further fields."""
+    fields = {"Types": types, "URIs": URI, "Suites": suite, "Components": "main", **more}
+    return "".join(f"{name.replace('_', '-')}: {text}\n" for name, text in fields.items())
+
+
+DISABLED = (
+    f"{paragraph('a', Enabled='no')}{_BLANK}\n\n{paragraph('b', 'deb-src')}\n{paragraph('c', Enabled='yes')}"
+)
 
 
 def source(*suites: str, uri: str = URI, **options: str) -> Source:
@@ -66,6 +58,7 @@ def source(*suites: str, uri: str = URI, **options: str) -> Source:
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
+        *((line, None) for line in ("", "# deb http://a b main", f"deb-src {URI} a main", "deb", "debris")),
         (f"deb {URI} bookworm main", source("bookworm")),
         (f"deb\t{URI}/  bookworm\tmain # nearest", source("bookworm", uri=f"{URI}/")),
         (f"deb [signed-by={KEYS}] {URI} bookworm main", source("bookworm", signed_by=KEYS)),
@@ -75,27 +68,19 @@ def source(*suites: str, uri: str = URI, **options: str) -> Source:
         (f"deb {URI} ./", Source(URI, ("./",), ())),
     ],
 )
-def test_a_line_is_one_source(line: str, expected: Source) -> None:
-    assert list(parse_list(line)) == [expected]
-
-
-@pytest.mark.parametrize(
-    "line", ["", "# deb http://a b main", f"deb-src {URI} bookworm main", "deb", "debris"]
-)
-def test_comments_sources_of_source_packages_and_broken_lines_are_skipped(line: str) -> None:
-    assert list(parse_list(line)) == []
+def test_a_line_is_one_source_except_comments_source_packages_and_broken_lines(
+    line: str, expected: Source | None
+) -> None:
+    assert list(parse_list(line)) == ([expected] if expected else [])
 
 
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        (f"Types: deb\nURIs: {URI}\nSuites: bookworm\nComponents: main\n", [source("bookworm")]),
+        (paragraph("bookworm"), [source("bookworm")]),
         (SEVERAL, [source("bookworm", "bookworm-updates", uri=u, signed_by=KEYS) for u in (URI, "http://b")]),
         (DISABLED, [source("c")]),
-        (
-            f"Types: deb\nURIs: {URI}\nSuites: bookworm\nComponents: main\nSigned-By:{BLOCK}\n\n",
-            [source("bookworm", signed_by=BLOCK)],
-        ),
+        (paragraph("bookworm") + f"Signed-By:{BLOCK}\n\n", [source("bookworm", signed_by=BLOCK)]),
         ("", []),
     ],
 )
@@ -109,54 +94,49 @@ def test_what_is_written_for_another_suite_reads_back_with_the_same_keys(options
     assert list(parse_deb822(there.deb822("trixie"))) == [source("trixie", **options)]
 
 
+OWN = source("bookworm", "bookworm-updates")
+MIRROR = source("bookworm", uri="https://artifacts.example.org/apt", signed_by=str(KEYRING))
+
+
 @pytest.mark.parametrize(
-    "others",
+    ("own", "others"),
     [
-        [],
-        [Source(URI, ("bookworm",), ("contrib",))],
-        [source("bookworm-security", uri="http://mirror.example.org/debian-security")],
-        [source("stable", uri="https://dl.example.com/debian"), source("trixie")],
-        [source("bookworm", uri="https://apt.example.com")],
-        [source("bookworm", uri="cdrom:[Debian")],
+        (OWN, []),
+        (OWN, [Source(URI, ("bookworm",), ("contrib",))]),
+        (OWN, [source("bookworm-security", uri="http://mirror.example.org/debian-security")]),
+        (OWN, [source("stable", uri="https://dl.example.com/debian"), source("trixie")]),
+        (OWN, [source("bookworm", uri="https://apt.example.com")]),
+        (OWN, [source("bookworm", uri="cdrom:[Debian")]),
+        (MIRROR, [source("bookworm", uri="https://apt.example.com/debian")]),
     ],
 )
-def test_the_archive_is_the_one_with_this_systems_suite(others: list[Source]) -> None:
-    own = source("bookworm", "bookworm-updates")
+def test_the_archive_is_the_one_with_this_systems_suite_and_debians_keys_or_name(
+    own: Source, others: list[Source]
+) -> None:
     assert choose([*others, own], "bookworm") == choose([own, *others], "bookworm") == own
-
-
-def test_a_mirror_of_any_name_is_known_by_debians_keys() -> None:
-    own = source("bookworm", uri="https://artifacts.example.org/apt", signed_by=str(KEYRING))
-    assert choose([source("bookworm", uri="https://apt.example.com/debian"), own], "bookworm") == own
 
 
 @pytest.mark.parametrize("codename", ["bookworm", "trixie"])
 @pytest.mark.parametrize("name", ["sources.list", "sources.list.d/a.list", "sources.list.d/a.sources"])
 def test_the_machines_files_are_read_in_both_formats(tmp_path: Path, codename: str, name: str) -> None:
-    (tmp_path / "os-release").write_text(f'ID=debian\nVERSION_CODENAME="{codename}"\n')
-    path = tmp_path / name
-    path.parent.mkdir(exist_ok=True)
-    (path.parent / "old.sources.disabled").write_text(
-        "Types: deb\nURIs: http://old\nSuites: x\nComponents: main"
-    )
     deb822 = source(codename, signed_by=KEYS).deb822(codename)
-    path.write_text(
-        deb822 if name.endswith(".sources") else f"deb [signed-by={KEYS}] {URI} {codename} main\n"
-    )
+    line = f"deb [signed-by={KEYS}] {URI} {codename} main\n"
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    ((tmp_path / name).parent / "old.sources.disabled").write_text(paragraph("x"))
+    (tmp_path / name).write_text(deb822 if name.endswith(".sources") else line)
+    (tmp_path / "os-release").write_text(f'ID=debian\nVERSION_CODENAME="{codename}"\n')
     assert machine_archive(tmp_path, tmp_path / "os-release") == source(codename, signed_by=KEYS)
 
 
-def test_a_list_of_mirrors_stands_for_its_first(tmp_path: Path) -> None:
-    (tmp_path / "mirrors").write_text(f"# nearest first\n{URI}\tpriority:1\nhttp://far/debian\n")
+def test_a_list_of_mirrors_stands_for_its_first_and_a_machine_without_an_archive_is_told_to_add_it(
+    tmp_path: Path,
+) -> None:
     (tmp_path / "os-release").write_text("VERSION_CODENAME=bookworm\n")
-    (tmp_path / "sources.list").write_text(f"deb mirror+file:{tmp_path}/mirrors bookworm main\n")
-    assert machine_archive(tmp_path, tmp_path / "os-release").uri == URI
-
-
-def test_a_machine_without_an_archive_is_told_to_add_it(tmp_path: Path) -> None:
-    (tmp_path / "os-release").write_text("ID=debian\n")
     with pytest.raises(SetupError, match="main of this system; add the distribution's archive"):
         machine_archive(tmp_path, tmp_path / "os-release")
+    (tmp_path / "mirrors").write_text(f"# nearest first\n{URI}\tpriority:1\nhttp://far/debian\n")
+    (tmp_path / "sources.list").write_text(f"deb mirror+file:{tmp_path}/mirrors bookworm main\n")
+    assert machine_archive(tmp_path, tmp_path / "os-release").uri == URI
 
 
 def test_keys_come_from_the_named_files_or_the_source_itself(tmp_path: Path) -> None:

@@ -11,28 +11,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _measured() -> durations.Durations:
-    measured = durations.Durations()
-    measured.add("tests/fault/test_redis.py::test_slow", "setup", 40.0)
-    measured.add("tests/fault/test_redis.py::test_slow", "call", 2.0)
-    measured.add("tests/fault/test_chaos.py::test_long[1::2]", "call", 39.6)
-    measured.add("tests/unit/test_quick.py::test_quick", "call", 0.01)
-    return measured
+MEASURED = {
+    "tests/fault/test_redis.py::test_slow": {"setup": 40.0, "call": 2.0, "teardown": 0.0},
+    "tests/fault/test_chaos.py::test_long[1::2]": {"setup": 0.0, "call": 39.6, "teardown": 0.0},
+    "tests/unit/test_quick.py::test_quick": {"setup": 0.0, "call": 0.01, "teardown": 0.0},
+}
 
 
-def test_what_a_run_wrote_reads_back(tmp_path: Path) -> None:
-    durations.write(_measured(), tmp_path / "file")
-    assert durations.read(tmp_path / "file") == _measured()
-
-
-def test_a_run_of_no_tests_keeps_what_the_last_one_wrote(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("before")
-    durations.write(durations.Durations(), tmp_path / "file")
-    assert (tmp_path / "file").read_text() == "before"
+def test_what_a_run_wrote_reads_back_until_a_run_of_tests_writes_again(tmp_path: Path) -> None:
+    durations.write(dict(reversed(MEASURED.items())), tmp_path / "file")
+    durations.write({}, tmp_path / "file")
+    assert durations.read(tmp_path / "file") == MEASURED
+    assert list(durations.read(tmp_path / "file")) == list(MEASURED)
 
 
 def test_the_slowest_come_first_phase_by_phase() -> None:
-    lines = [line.split() for line in _measured().table(2)]
+    lines = [line.split() for line in durations.table(MEASURED, 2)]
     assert lines[1:] == [
         ["42.0", "40.0", "2.0", "0.0", "tests/fault/test_redis.py::test_slow"],
         ["39.6", "0.0", "39.6", "0.0", "tests/fault/test_chaos.py::test_long[1::2]"],
@@ -40,7 +34,7 @@ def test_the_slowest_come_first_phase_by_phase() -> None:
 
 
 def test_long_groups_of_tests_are_recorded_as_jobs_run_them(tmp_path: Path) -> None:
-    durations.record(_measured(), tmp_path / "file")
+    durations.record(MEASURED, tmp_path / "file")
     assert json.loads((tmp_path / "file").read_text()) == {"tests/fault/": 82}
 
 
