@@ -11,8 +11,8 @@ from celery.exceptions import Ignore
 
 from farm.errors import FarmError, LeaseLostError, StateUnavailableError
 from farm.model import ArchImage, PackageState
-from farm.registry.copies import prepare_release, release
 from farm.registry.publish_index import IndexPublication
+from farm.registry.release_tags import prepare_release, release
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import PUBLISH, SETTLE
 from farm.state import leases, transitions

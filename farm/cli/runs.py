@@ -166,7 +166,7 @@ def retry(
     """
     from farm.cli.follow import follow
     from farm.private_farm.connect import require_workers
-    from farm.scheduling.submission import plan_retry, submit_retry
+    from farm.scheduling.retry_run import plan_retry, submit_retry
 
     with attached(settings, builds=True) as (connected, store):
         retry = plan_retry(RunHandle(store, run), packages)

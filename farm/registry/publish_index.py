@@ -109,3 +109,12 @@ def put(registry: Registry, reference: Reference, wanted: Manifest) -> bool:
     registry.put_manifest(reference, wanted.descriptor.media_type, wanted.body)
     manifests = (registry.manifest(reference) for _ in range(_READ_BACKS))
     return any(manifest is not None and manifest.body == wanted.body for manifest in manifests)
+
+
+def put_verified(registry: Registry, reference: Reference, manifest: Manifest) -> None:
+    """Put a manifest under its tag, and read it back."""
+    if not put(registry, reference, manifest):
+        raise RegistryUnavailableError(
+            f"{reference.familiar}: another client overwrote the tag right after the push",
+            hint="find out who else pushes this tag, then push again",
+        )

@@ -2,5 +2,5 @@
 
 May import: planning, state, builders, package, model, system, settings, errors.
 Must not know: how a package is built or published, how progress is shown.
-Public: submit (submission), cancel (cancel), plan_retry (submission), keep_reconciling (reconciler).
+Public: submit (submission), cancel (cancel), plan_retry (retry_run), keep_reconciling (reconciler).
 """

@@ -1,27 +1,23 @@
-"""Submit a plan, or what failed in another run: store contexts and run, then send the first tasks."""
+"""Submit a plan: store contexts and run, then send the first tasks."""
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.builders.build_arguments import build_args, labels
-from farm.errors import StateError
 from farm.package.git_objects import commit_time
 from farm.package.pack_context import pack_context
-from farm.planning.make_run import again, make_run, to_repeat
+from farm.planning.make_run import make_run
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
-from farm.state.contexts import keep_contexts, put_context
-from farm.state.runs import next_run, read_run, read_works
+from farm.state.contexts import put_context
+from farm.state.runs import next_run
 from farm.system.files import spool
 from farm.system.identity import user_at_host
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from farm.model import Package, Run
+    from farm.model import Package
     from farm.planning.plan import Plan
     from farm.settings import Settings
     from farm.state.run_handles import RunHandle
@@ -62,35 +58,3 @@ def _store_context(package: Package, settings: Settings, store: Store) -> str:
         tar.seek(0)
         put_context(store, context.digest, tar, keep=settings.keep)
     return context.digest
-
-
-@dataclass(frozen=True, slots=True)
-class RetryPlan:
-    """A run that repeats the packages of another that did not succeed."""
-
-    run: Run
-    added: dict[str, str]
-    """Packages that were not asked for, each with the one that depends on it."""
-
-
-def plan_retry(run: RunHandle, names: Sequence[str] = ()) -> RetryPlan | None:
-    """Plan a run of what failed, was cancelled or was lost in `run`; None if nothing was.
-
-    `names` are of the packages to repeat, or the last parts of them, for all; their dependencies are added.
-    """
-    record = read_run(run)
-    packages = to_repeat(record, [record.find_package(name) for name in names])
-    if not packages:
-        return None
-    works = read_works(run, list(packages))
-    new = again(record, works, run=next_run(run.store), submitter=user_at_host(), created=time.time())
-    return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
-
-
-def submit_retry(store: Store, settings: Settings, run: Run) -> RunHandle:
-    """Submit a run of `plan_retry`; StateError if a context has expired."""
-    contexts = sorted({job.context for work in run.works for job in work.jobs})
-    if expired := keep_contexts(store, contexts, keep=settings.keep):
-        name = next(work.package for work in run.works for job in work.jobs if job.context in expired)
-        raise StateError(f"the context of {name} has expired", hint="farm push its directory again")
-    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)

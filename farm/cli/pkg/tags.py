@@ -34,7 +34,7 @@ def remote_tag(request: PkgRequest, source: str, target: str) -> None:
     """
     from farm.model import Reference
     from farm.registry.client import open_registry
-    from farm.registry.copies import CopyResult, copy
+    from farm.registry.copy_image import CopyResult, copy
 
     old, new = (Reference.parse(name).or_latest() for name in (source, target))
     with open_registry(request.settings) as registry:
