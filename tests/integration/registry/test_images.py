@@ -95,23 +95,6 @@ def test_an_image_without_its_own_tag_is_found_in_the_index(repository: Reposito
     assert found.images == {"amd64": repository.image("amd64", amd64, about)}
 
 
-def test_a_published_index_is_read_back_unchanged(repository: Repository) -> None:
-    published = publish(repository, "amd64", "arm64")
-    manifest = repository.registry.existing(repository.reference)
-    assert (manifest.descriptor, Index.parse(manifest.body).body()) == (published, manifest.body)
-
-
-def test_other_architectures_are_kept_together_with_their_attestations(repository: Repository) -> None:
-    riscv64 = repository.push("riscv64", tag="other")
-    about = repository.attest(riscv64)
-    repository.push_index(riscv64, about)
-    publish(repository, "amd64")
-    index, _ = read_index(repository.registry, repository.reference)
-    assert index is not None
-    assert {riscv64, about} < set(index.manifests)
-    assert len(index.manifests) == 3
-
-
 def test_nothing_is_published_while_an_architecture_is_missing(repository: Repository) -> None:
     with pytest.raises(RegistryError, match="no image for s390x"):
         publish(repository, "amd64", required=("amd64", "s390x"))

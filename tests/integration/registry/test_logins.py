@@ -68,11 +68,6 @@ def stranger(tmp_path: Path) -> Iterator[Registry]:
         yield registry
 
 
-def test_a_registry_that_asks_for_a_login_gets_it(guarded: Repository) -> None:
-    pushed = guarded.push("amd64")
-    assert guarded.look_up("amd64", "arm64").images == {"amd64": guarded.image("amd64", pushed)}
-
-
 def test_a_missing_login_is_an_error_and_never_counts_as_a_missing_image(
     guarded: Repository, stranger: Registry
 ) -> None:

@@ -75,10 +75,6 @@ def test_the_last_lines_are_as_many_as_asked_for(job: JobHandle, writer: LogWrit
     assert len(read_log(job, last=100)) == 10
 
 
-def test_a_missing_log_has_no_lines(job: JobHandle) -> None:
-    assert read_log(job) == []
-
-
 def test_a_job_that_is_built_again_starts_a_new_log(job: JobHandle, writer: LogWriter) -> None:
     writer.write("first try")
     writer.close()

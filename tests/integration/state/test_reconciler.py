@@ -151,14 +151,6 @@ def test_a_job_whose_worker_died_is_sent_again_once(sent: Farm) -> None:
     assert (sent.record.state, sent.record.lost) == (JobState.QUEUED, 1)
 
 
-def test_a_lost_worker_that_returns_records_nothing(sent: Farm) -> None:
-    lease = begin(sent.job)
-    leases.release(sent.store, lease)
-    sent.reconcile()
-    late = move_job(sent.job, JobState.BUILT, Patch(image=image("amd64")), expected_token=lease.token)
-    assert late is None
-
-
 def test_leases_that_expired_while_redis_was_away_mean_no_lost_worker(sent: Farm) -> None:
     sent.arches("amd64")
     begin_and_die(sent.job)

@@ -162,6 +162,7 @@ class StateMachine(RuleBasedStateMachine):
         moved = move(handle, to, patch, expected_states=expected, expected_token=token)
         allowed = sources(_table(name), to) if expected is None else expected
         assert bool(moved) == self.model.move(handle, to, patch, allowed, token)
+        assert not moved or abs(moved.at - self.run.store.now()) < 5
         return bool(moved)
 
     @rule(number=st.integers(0, 1))

@@ -26,14 +26,6 @@ def signature(of: SignTarget) -> Signature:
     return Signature(of.digest, of.size)
 
 
-def test_a_signed_tag_can_be_verified_from_an_empty_trust_directory(
-    repository: Repository, tmp_path: Path
-) -> None:
-    repository.sign()
-    elsewhere = repository.through(work=tmp_path / "elsewhere")
-    assert elsewhere.signed() == {"v1": signature(repository.target())}
-
-
 def test_the_signer_that_the_settings_name_signs_and_reads_back(
     lab: Any, repository: Repository, new: Repository, tmp_path: Path
 ) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 from farm import __version__
-from farm.builders.build_arguments import build_args, go_version, labels, proxy_args
+from farm.builders.build_arguments import build_args, labels, proxy_args
 from farm.builders.builder import BuildSpec
 from farm.model import BuildYml, Job, Package, Reference
 
@@ -58,10 +58,6 @@ def test_an_image_has_linuxkits_labels() -> None:
         "org.mobyproject.linuxkit.version": __version__,
         "org.mobyproject.linuxkit.revision": "unknown",
     }
-
-
-def test_a_go_version_is_in_utc() -> None:
-    assert go_version("f" * 40, 0.0) == "v0.0.0-19700101000000-ffffffffffff"
 
 
 def test_proxies_are_passed_on_unchanged_and_nothing_else_is() -> None:

@@ -43,13 +43,6 @@ def _job(package: Package) -> Job:
 
 
 @pytest.mark.usefixtures("repository")
-@pytest.mark.parametrize("name", ["plain", "tree", "extra", "extra2", "templ", "fixed"])
-def test_the_context_of_a_package_is_the_one_that_its_tag_names(name: str) -> None:
-    package = _package(f"pkg/{name}")
-    verify_context(_packed(package), _job(package))
-
-
-@pytest.mark.usefixtures("repository")
 def test_a_context_has_the_package_at_its_top_and_extra_sources_at_their_destinations() -> None:
     with tarfile.open(fileobj=_packed(_package("pkg/extra2"))) as tar:
         own = [
