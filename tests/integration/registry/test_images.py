@@ -28,13 +28,15 @@ def publish(repository: Repository, *arches: str, required: tuple[str, ...] = ()
     return publication.publish(check_lease=lambda: None, sign=lambda _: None, stop=threading.Event())
 
 
-def test_an_unknown_repository_has_no_images(repository: Repository) -> None:
+def test_an_unknown_repository_has_no_images_and_cannot_be_described(repository: Repository) -> None:
     assert repository.registry.manifest(repository.reference) is None
     assert repository.registry.head(repository.reference) is None
     assert read_index(repository.registry, repository.reference) == (None, None)
     assert repository.find("amd64") is None
     found = repository.look_up("amd64")
     assert (found.index, found.descriptor, found.images) == (None, None, {})
+    with pytest.raises(RegistryError, match="holds no such image"):
+        describe(repository.registry, repository.reference)
 
 
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
@@ -129,11 +131,6 @@ def test_a_description_lists_every_image_with_its_configuration(repository: Repo
     assert described.to_json()["images"][1]["attestationOf"] == image.digest
     single = describe(repository.registry, repository.reference.with_digest(image.digest))
     assert [one.manifest.digest for one in single.images] == [image.digest]
-
-
-def test_a_missing_image_cannot_be_described(repository: Repository) -> None:
-    with pytest.raises(RegistryError, match="holds no such image"):
-        describe(repository.registry, repository.reference)
 
 
 def test_the_first_error_of_concurrent_calls_is_raised(repository: Repository) -> None:

@@ -102,19 +102,6 @@ def test_a_login_is_requested_once_and_then_sent_with_every_request(
         assert proxy.seen("HEAD", "") == 6
 
 
-def test_a_token_is_requested_from_the_service_that_the_registry_names(
-    repository: Repository, proxy: HttpProxy, tokened: Reference, tmp_path: Path
-) -> None:
-    asked = grant(proxy, b'{"token": "t0ken"}')
-    with Registry(logins(tmp_path, **{proxy.address: "ann:pass"}), timeout=10) as registry:
-        for _ in range(3):
-            assert registry.head(tokened) == repository.registry.head(repository.reference.for_arch("amd64"))
-    (once,) = asked
-    assert once.endswith("Basic YW5uOnBhc3M=")
-    assert "service=lab" in once
-    assert f"repository%3A{tokened.repository.replace('/', '%2F')}%3Apull" in once
-
-
 def test_an_expired_token_is_replaced(proxy: HttpProxy, tokened: Reference, stranger: Registry) -> None:
     first = grant(proxy, b'{"access_token": "stale"}', times=1)
     second = grant(proxy, b'{"access_token": "t0ken"}')
@@ -180,7 +167,3 @@ def test_an_invalid_docker_configuration_is_refused(tmp_path: Path, text: str) -
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(SettingsError, match=r"config.json"):
         Credentials.load(tmp_path).login_for("h:1")
-
-
-def test_without_a_configuration_there_is_no_login(tmp_path: Path) -> None:
-    assert Credentials.load(tmp_path).login_for("h:1") is None

@@ -120,13 +120,6 @@ def test_a_holder_that_was_suspended_while_another_took_over_is_refused(store: S
             held.check()
 
 
-def test_a_holder_that_was_replaced_must_stop(store: Store) -> None:
-    with leases.hold(store, take(store, duration=0.4)) as held:
-        leases.release(store, held.lease)
-        take(store, "w2")
-        assert held.stopped.wait(30)
-
-
 def test_renewal_ends_with_the_holder_and_leaves_no_thread(store: Store) -> None:
     before = set(threading.enumerate())
     with leases.hold(store, take(store)):

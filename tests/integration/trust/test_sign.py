@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
+from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret, Settings
 from farm.system.locks import locked
 from farm.trust.notary.delegation import generate_delegation_key
@@ -120,21 +120,3 @@ def test_concurrent_signings_of_one_gun_under_a_lock_lose_nothing(
     with ThreadPoolExecutor(len(targets)) as threads:
         list(threads.map(locked_sign, targets))
     assert repository.signed() == {item.tag: signature(item) for item in targets}
-
-
-def test_without_a_lock_what_returned_is_signed_and_the_rest_can_be_retried(repository: Repository) -> None:
-    targets = [repository.target(f"v{number}") for number in range(4)]
-
-    def signed(item: SignTarget) -> bool:
-        try:
-            repository.sign(item)
-        except TrustUnavailableError as error:
-            assert error.retryable  # noqa: PT017 - the error is one of two right outcomes
-            return False
-        return True
-
-    with ThreadPoolExecutor(len(targets)) as threads:
-        outcomes = list(threads.map(signed, targets))
-    returned = {item.tag for item, done in zip(targets, outcomes, strict=True) if done}
-    assert returned
-    assert returned <= repository.signed().keys()

@@ -8,15 +8,8 @@ import re
 import pytest
 
 from farm.errors import RegistryError
-from farm.model import Descriptor
-from farm.registry.index import (
-    Index,
-    children,
-    holds,
-    members_of,
-    missing,
-    platforms,
-)
+from farm.model import Descriptor, Platform
+from farm.registry.index import Index, assemble, children, holds, members_of, missing, platforms
 from farm.registry.oci import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -31,6 +24,25 @@ from tests.support.values import attestation, descriptor, digest, image
 AMD, ARM = descriptor("amd", "amd64"), descriptor("arm", "arm64")
 ABOUT_AMD, ABOUT_ARM = attestation("a1", AMD), attestation("a2", ARM)
 PUBLISHED = Index((AMD, ARM, ABOUT_AMD, ABOUT_ARM))
+V6, V7, V8 = (
+    Descriptor(OCI_MANIFEST, digest(variant), 7, Platform(arch, variant=variant))
+    for arch, variant in (("arm", "v6"), ("arm", "v7"), ("arm64", "v8"))
+)
+FIRST, SECOND = attestation("one", AMD), attestation("two", AMD)
+
+
+@pytest.mark.parametrize(
+    ("new", "published", "members"),
+    [
+        pytest.param([V8], [ARM], {V8}, id="arm64 is arm64 v8"),
+        pytest.param([V7], [V6, V7], {V6, V7}, id="other variants are other platforms"),
+        pytest.param([AMD, SECOND], [AMD, FIRST], {AMD, FIRST, SECOND}, id="a repeated image loses nothing"),
+    ],
+)
+def test_an_image_replaces_another_one_of_its_platform_only(
+    new: list[Descriptor], published: list[Descriptor], members: set[Descriptor]
+) -> None:
+    assert set(assemble([image("arm64", *new)], Index(tuple(published))).manifests) == members
 
 
 def test_an_attestation_does_not_count_as_an_image_of_its_architecture() -> None:
