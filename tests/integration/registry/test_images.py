@@ -15,7 +15,6 @@ from farm.registry.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
 from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import describe, look_up_all, read_index
 from farm.registry.transport import is_loopback
-from tests.support.values import digest
 
 if TYPE_CHECKING:
     from tests.integration.registry.conftest import Repository
@@ -100,13 +99,6 @@ def test_an_image_without_its_own_tag_is_found_in_the_index(repository: Reposito
 def test_nothing_is_published_while_an_architecture_is_missing(repository: Repository) -> None:
     with pytest.raises(RegistryError, match="no image for s390x"):
         publish(repository, "amd64", required=("amd64", "s390x"))
-    assert repository.registry.head(repository.reference) is None
-
-
-def test_the_registry_refuses_an_index_of_missing_images(repository: Repository) -> None:
-    with pytest.raises(RegistryError) as caught:
-        repository.push_index(Descriptor(OCI_MANIFEST, digest("nowhere"), 7))
-    assert not caught.value.retryable
     assert repository.registry.head(repository.reference) is None
 
 

@@ -100,12 +100,6 @@ def test_a_message_that_was_lost_is_sent_again_once(sent: Farm) -> None:
     assert sent.record.lost == 0
 
 
-def test_a_message_in_transit_is_given_time(sent: Farm) -> None:
-    sent.arches("amd64")
-    assert sent.reconcile(after=0) == 0
-    assert sent.reconcile(after=2.5) == 0
-
-
 def test_foreign_messages_do_not_prevent_reconciliation(sent: Farm) -> None:
     sent.take("build.amd64")
     sent.take("build.arm64")

@@ -181,9 +181,7 @@ def test_linuxkit_waits_while_the_farm_holds_the_lock(path: Path) -> None:
     assert try_as_linuxkit(path)
 
 
-def test_the_farm_waits_while_linuxkit_holds_the_lock_and_reports_it_after_the_timeout(
-    path: Path,
-) -> None:
+def test_the_farm_waits_while_linuxkit_holds_the_lock_and_reports_it_after_the_timeout(path: Path) -> None:
     with held_by_linuxkit(path), pytest.raises(CacheBusyError) as caught, locked(path, 0.1):
         pass
     assert caught.value.retryable
