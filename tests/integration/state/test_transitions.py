@@ -1,4 +1,4 @@
-"""Transitions: each is made once, by the right holder, and reported in order."""
+"""Transitions, and what is read of runs; test_state_machine.py holds what every transition must keep."""
 
 from __future__ import annotations
 
