@@ -66,8 +66,9 @@ def token_service(key: Path, certificate: Path, login: tuple[str, str]) -> Itera
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             wanted = f"Basic {base64.b64encode(':'.join(login).encode()).decode()}"
-            scopes = parse_qs(urlsplit(self.path).query).get("scope", [])
-            self._answer("token", scopes, known=self.headers.get("Authorization") == wanted)
+            query = parse_qs(urlsplit(self.path).query)
+            known = self.headers.get("Authorization") == wanted and query.get("service") == [SERVICE]
+            self._answer("token", query.get("scope", []), known=known)
 
         def do_POST(self) -> None:
             form = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())

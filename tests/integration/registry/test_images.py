@@ -15,7 +15,6 @@ from farm.registry.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
 from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import describe, look_up_all, read_index
 from farm.registry.transport import is_loopback
-from tests.support.values import digest
 
 if TYPE_CHECKING:
     from tests.integration.registry.conftest import Repository
@@ -28,13 +27,15 @@ def publish(repository: Repository, *arches: str, required: tuple[str, ...] = ()
     return publication.publish(check_lease=lambda: None, sign=lambda _: None, stop=threading.Event())
 
 
-def test_an_unknown_repository_has_no_images(repository: Repository) -> None:
+def test_an_unknown_repository_has_no_images_and_cannot_be_described(repository: Repository) -> None:
     assert repository.registry.manifest(repository.reference) is None
     assert repository.registry.head(repository.reference) is None
     assert read_index(repository.registry, repository.reference) == (None, None)
     assert repository.find("amd64") is None
     found = repository.look_up("amd64")
     assert (found.index, found.descriptor, found.images) == (None, None, {})
+    with pytest.raises(RegistryError, match="holds no such image"):
+        describe(repository.registry, repository.reference)
 
 
 @pytest.mark.parametrize("media_type", [OCI_MANIFEST, DOCKER_MANIFEST])
@@ -95,33 +96,9 @@ def test_an_image_without_its_own_tag_is_found_in_the_index(repository: Reposito
     assert found.images == {"amd64": repository.image("amd64", amd64, about)}
 
 
-def test_a_published_index_is_read_back_unchanged(repository: Repository) -> None:
-    published = publish(repository, "amd64", "arm64")
-    manifest = repository.registry.existing(repository.reference)
-    assert (manifest.descriptor, Index.parse(manifest.body).body()) == (published, manifest.body)
-
-
-def test_other_architectures_are_kept_together_with_their_attestations(repository: Repository) -> None:
-    riscv64 = repository.push("riscv64", tag="other")
-    about = repository.attest(riscv64)
-    repository.push_index(riscv64, about)
-    publish(repository, "amd64")
-    index, _ = read_index(repository.registry, repository.reference)
-    assert index is not None
-    assert {riscv64, about} < set(index.manifests)
-    assert len(index.manifests) == 3
-
-
 def test_nothing_is_published_while_an_architecture_is_missing(repository: Repository) -> None:
     with pytest.raises(RegistryError, match="no image for s390x"):
         publish(repository, "amd64", required=("amd64", "s390x"))
-    assert repository.registry.head(repository.reference) is None
-
-
-def test_the_registry_refuses_an_index_of_missing_images(repository: Repository) -> None:
-    with pytest.raises(RegistryError) as caught:
-        repository.push_index(Descriptor(OCI_MANIFEST, digest("nowhere"), 7))
-    assert not caught.value.retryable
     assert repository.registry.head(repository.reference) is None
 
 
@@ -146,11 +123,6 @@ def test_a_description_lists_every_image_with_its_configuration(repository: Repo
     assert described.to_json()["images"][1]["attestationOf"] == image.digest
     single = describe(repository.registry, repository.reference.with_digest(image.digest))
     assert [one.manifest.digest for one in single.images] == [image.digest]
-
-
-def test_a_missing_image_cannot_be_described(repository: Repository) -> None:
-    with pytest.raises(RegistryError, match="holds no such image"):
-        describe(repository.registry, repository.reference)
 
 
 def test_the_first_error_of_concurrent_calls_is_raised(repository: Repository) -> None:

@@ -68,11 +68,6 @@ def stranger(tmp_path: Path) -> Iterator[Registry]:
         yield registry
 
 
-def test_a_registry_that_asks_for_a_login_gets_it(guarded: Repository) -> None:
-    pushed = guarded.push("amd64")
-    assert guarded.look_up("amd64", "arm64").images == {"amd64": guarded.image("amd64", pushed)}
-
-
 def test_a_missing_login_is_an_error_and_never_counts_as_a_missing_image(
     guarded: Repository, stranger: Registry
 ) -> None:
@@ -105,19 +100,6 @@ def test_a_login_is_requested_once_and_then_sent_with_every_request(
             for _ in range(5):
                 assert registry.head(guarded.at(proxy.address).for_arch("amd64"))
         assert proxy.seen("HEAD", "") == 6
-
-
-def test_a_token_is_requested_from_the_service_that_the_registry_names(
-    repository: Repository, proxy: HttpProxy, tokened: Reference, tmp_path: Path
-) -> None:
-    asked = grant(proxy, b'{"token": "t0ken"}')
-    with Registry(logins(tmp_path, **{proxy.address: "ann:pass"}), timeout=10) as registry:
-        for _ in range(3):
-            assert registry.head(tokened) == repository.registry.head(repository.reference.for_arch("amd64"))
-    (once,) = asked
-    assert once.endswith("Basic YW5uOnBhc3M=")
-    assert "service=lab" in once
-    assert f"repository%3A{tokened.repository.replace('/', '%2F')}%3Apull" in once
 
 
 def test_an_expired_token_is_replaced(proxy: HttpProxy, tokened: Reference, stranger: Registry) -> None:
@@ -185,7 +167,3 @@ def test_an_invalid_docker_configuration_is_refused(tmp_path: Path, text: str) -
     (tmp_path / "config.json").write_text(text)
     with pytest.raises(SettingsError, match=r"config.json"):
         Credentials.load(tmp_path).login_for("h:1")
-
-
-def test_without_a_configuration_there_is_no_login(tmp_path: Path) -> None:
-    assert Credentials.load(tmp_path).login_for("h:1") is None

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +13,7 @@ from redis import Redis
 
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import make_app
-from farm.scheduling.reconciler import reconcile
+from farm.scheduling.reconciler import keep_reconciling, reconcile
 from farm.settings import Secret, Settings
 from farm.state.run_handles import RunHandle
 from farm.state.runs import read_jobs, read_work
@@ -111,6 +114,23 @@ def farm(redis_url: str, store: Store) -> Iterator[Farm]:
     yield Farm(app, store)
     app.backend.client.close()
     app.close()
+
+
+@contextmanager
+def reconciling(farm: Farm, publishers: int = 1) -> Iterator[None]:
+    """Some publishers that reconcile as long as the body runs."""
+    stop = threading.Event()
+    with ThreadPoolExecutor(publishers) as pool:
+        running = [
+            pool.submit(keep_reconciling, farm.app, farm.store, name=f"p{number}", keep=KEEP, stop=stop)
+            for number in range(publishers)
+        ]
+        try:
+            yield
+        finally:
+            stop.set()
+        for one in running:
+            one.result()
 
 
 def let_time_pass(store: Store, run: str, seconds: float = 60.0) -> None:

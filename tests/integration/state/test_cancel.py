@@ -17,7 +17,7 @@ from farm.state.run_handles import RunHandle
 from farm.state.runs import read_run
 from farm.state.store import Store
 from farm.state.transitions import end_packages, move_job
-from tests.integration.state.steps import drive_job
+from tests.integration.state.steps import drive
 from tests.support.values import image, run_of, work
 
 if TYPE_CHECKING:
@@ -168,7 +168,7 @@ def test_a_failure_before_the_cancel_remains_the_reason_cut_off_or_not(
 
 
 def test_a_job_that_was_built_stays_built_when_its_package_is_cancelled(sent: Farm) -> None:
-    drive_job(sent.job, JobState.BUILT, Patch(image=image("amd64")))
+    drive(sent.job, JobState.BUILT, Patch(image=image("amd64")))
     done = cancel(sent.r1, package="foo", by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR], JOBS[1:3])
     assert read_run(sent.r1).packages[FOO].jobs["amd64"].state is JobState.BUILT

@@ -17,7 +17,7 @@ from farm.state.records import Patch
 from farm.state.run_handles import JobHandle, RunHandle
 from farm.state.store import Store
 from farm.state.transitions import move_job
-from tests.integration.state.steps import drive_job
+from tests.integration.state.steps import drive
 from tests.support.farm_command import wait_until
 from tests.support.values import run_of, work
 
@@ -75,19 +75,6 @@ def test_the_last_lines_are_as_many_as_asked_for(job: JobHandle, writer: LogWrit
     assert len(read_log(job, last=100)) == 10
 
 
-def test_a_missing_log_has_no_lines(job: JobHandle) -> None:
-    assert read_log(job) == []
-
-
-def test_a_job_that_is_built_again_starts_a_new_log(job: JobHandle, writer: LogWriter) -> None:
-    writer.write("first try")
-    writer.close()
-    again = take(job, SECOND)
-    again.write("second try")
-    again.close()
-    assert read_log(job) == ["second try"]
-
-
 def test_a_holder_without_lines_leaves_the_log_as_it_was(job: JobHandle, writer: LogWriter) -> None:
     writer.write("output of the build")
     writer.close()
@@ -116,14 +103,14 @@ def test_a_holder_that_lost_the_job_adds_no_line_and_no_end(
 def test_the_log_of_a_job_that_went_back_to_its_queue_accepts_no_line_of_its_former_holder(
     job: JobHandle, writer: LogWriter
 ) -> None:
-    drive_job(job, JobState.QUEUED, Patch(token=""))
+    drive(job, JobState.QUEUED, Patch(token=""))
     writer.write("too late")
     writer.close()
     assert read_log(job) == []
 
 
 def test_the_lines_of_a_build_that_was_cancelled_are_kept(job: JobHandle, writer: LogWriter) -> None:
-    drive_job(job, JobState.CANCELLED)
+    drive(job, JobState.CANCELLED)
     writer.write("the last one")
     writer.close()
     assert read_log(job) == ["the last one"]
@@ -133,7 +120,7 @@ def test_a_follower_sees_every_line_and_the_end(job: JobHandle, writer: LogWrite
     def write() -> None:
         for number in range(1200):
             writer.write(str(number))
-        drive_job(job, JobState.FAILED)
+        drive(job, JobState.FAILED)
         writer.close()
 
     thread = threading.Thread(target=write)
@@ -153,7 +140,7 @@ def test_a_follower_stays_while_another_holder_continues_the_job(job: JobHandle,
     second.write("two")
     second.close()
     assert next(line for line in following if line) == "two"
-    drive_job(job, JobState.EXISTS)
+    drive(job, JobState.EXISTS)
     assert [line for line in following if line] == []
 
 
@@ -166,7 +153,7 @@ def test_the_end_of_an_earlier_holder_is_not_that_of_a_job_that_has_ended_since(
     assert next(following) == "one"
     second = take(job, SECOND)
     second.write("two")
-    drive_job(job, JobState.FAILED)
+    drive(job, JobState.FAILED)
     second.close()
     assert [line for line in following if line] == ["two"]
 
@@ -175,7 +162,7 @@ def test_the_end_of_an_earlier_holder_is_not_that_of_a_job_that_has_ended_since(
 def test_a_follower_of_a_job_that_ends_without_a_log_does_not_wait(job: JobHandle, end: JobState) -> None:
     following = follow_log(job)
     assert next(following) is None
-    drive_job(job, end)
+    drive(job, end)
     assert list(following) == []
 
 

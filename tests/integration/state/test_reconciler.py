@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,7 +11,7 @@ from farm.errors import BuildFailedError, StateError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.scheduling import coordinator, dispatch
 from farm.scheduling.celery_app import make_app
-from farm.scheduling.reconciler import keep_reconciling, reconcile
+from farm.scheduling.reconciler import reconcile
 from farm.scheduling.requeue import MAX_LOST, MAX_RESENT
 from farm.settings import Secret, Settings
 from farm.state import leases, runs
@@ -22,12 +21,12 @@ from farm.state.runs import read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
 from lab.process import free_port
-from tests.integration.state.conftest import Farm, let_time_pass
-from tests.integration.state.steps import begin, begin_and_die, drive_job, drive_package
+from tests.integration.state.conftest import Farm, let_time_pass, reconciling
+from tests.integration.state.steps import begin, begin_and_die, drive
 from tests.support.farm_command import wait_until
 from tests.support.proxy.tcp import proxy
 from tests.support.proxy.tripwire import Hold, containing
-from tests.support.values import descriptor, image, job, run_of, work
+from tests.support.values import image, job, run_of, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +60,7 @@ def state(package: PackageHandle) -> PackageState:
 def build_all(farm: Farm) -> None:
     """Both of foo's jobs succeed."""
     for arch in ("amd64", "arm64"):
-        drive_job(farm.foo.job(arch), JobState.BUILT, Patch(image=image(arch)))
+        drive(farm.foo.job(arch), JobState.BUILT, Patch(image=image(arch)))
 
 
 def test_a_submission_sends_each_job_to_its_queue_once_and_nothing_that_has_to_wait(farm: Farm) -> None:
@@ -76,8 +75,9 @@ def test_a_submitter_subscribes_to_no_results(sent: Farm) -> None:
     assert sent.store.text.pubsub_channels("*celery-task-meta*") == []
 
 
-def test_a_package_is_started_once(sent: Farm) -> None:
+def test_a_package_is_started_once_and_a_job_in_its_queue_is_left_there(sent: Farm) -> None:
     assert not sent.start(sent.foo)
+    assert sent.reconcile() == 0
     assert sent.arches("amd64", "arm64") == BOTH
 
 
@@ -87,28 +87,9 @@ def test_a_package_with_nothing_to_build_is_published_at_once(farm: Farm) -> Non
     assert farm.indexes() == [FOO]
 
 
-def test_a_job_that_waits_in_its_queue_is_left_there(sent: Farm) -> None:
-    assert sent.reconcile() == 0
-    assert sent.arches("amd64", "arm64") == BOTH
-
-
-def test_a_coordinator_that_died_before_it_started_anything_is_replaced(made: Farm) -> None:
-    assert made.reconcile() == 1
-    assert made.arches("amd64", "arm64") == BOTH
-    assert state(made.foo) is PackageState.BUILDING
-
-
 def test_a_coordinator_that_is_alive_is_given_time(made: Farm) -> None:
     assert made.reconcile(after=0) == 0
     assert made.arches("amd64", "arm64") == []
-
-
-def test_a_coordinator_that_died_before_its_messages_were_sent_is_replaced(made: Farm) -> None:
-    move_package(made.foo, PackageState.BUILDING)
-    coordinator.queue_job(made.job, expected_states=[JobState.WAITING])
-    wait_for_all = [made.reconcile() for _ in range(2)]
-    assert sum(wait_for_all) >= 1
-    assert sorted(made.arches("amd64", "arm64")) == BOTH
 
 
 def test_a_message_that_was_lost_is_sent_again_once(sent: Farm) -> None:
@@ -117,12 +98,6 @@ def test_a_message_that_was_lost_is_sent_again_once(sent: Farm) -> None:
     assert sent.reconcile() == 0
     assert sent.arches("amd64", "arm64") == BOTH
     assert sent.record.lost == 0
-
-
-def test_a_message_in_transit_is_given_time(sent: Farm) -> None:
-    sent.arches("amd64")
-    assert sent.reconcile(after=0) == 0
-    assert sent.reconcile(after=2.5) == 0
 
 
 def test_foreign_messages_do_not_prevent_reconciliation(sent: Farm) -> None:
@@ -136,27 +111,10 @@ def test_foreign_messages_do_not_prevent_reconciliation(sent: Farm) -> None:
 def test_a_job_whose_holder_is_alive_is_left_alone_however_long_it_takes(sent: Farm) -> None:
     sent.arches("amd64", "arm64")
     lease = begin(sent.job)
-    drive_job(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    drive(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
     assert sent.reconcile(after=10_000) == 0
     assert leases.renew(sent.store, lease)
     assert sent.record.state is JobState.BUILDING
-
-
-def test_a_job_whose_worker_died_is_sent_again_once(sent: Farm) -> None:
-    sent.arches("amd64")
-    begin_and_die(sent.job)
-    assert sent.reconcile() == 1
-    assert sent.reconcile() == 0
-    assert sent.arches("amd64") == BOTH[:1]
-    assert (sent.record.state, sent.record.lost) == (JobState.QUEUED, 1)
-
-
-def test_a_lost_worker_that_returns_records_nothing(sent: Farm) -> None:
-    lease = begin(sent.job)
-    leases.release(sent.store, lease)
-    sent.reconcile()
-    late = move_job(sent.job, JobState.BUILT, Patch(image=image("amd64")), expected_token=lease.token)
-    assert late is None
 
 
 def test_leases_that_expired_while_redis_was_away_mean_no_lost_worker(sent: Farm) -> None:
@@ -166,12 +124,13 @@ def test_leases_that_expired_while_redis_was_away_mean_no_lost_worker(sent: Farm
     assert sent.record.state is JobState.BUILDING
 
 
-def test_a_job_with_which_one_worker_after_another_is_lost_is_given_up(sent: Farm) -> None:
-    for _ in range(MAX_LOST):
-        begin_and_die(sent.job)
-        assert sent.reconcile() == 1
-        assert sent.record.state is JobState.QUEUED
+def test_a_job_whose_workers_die_is_sent_again_once_each_time_and_given_up_in_the_end(sent: Farm) -> None:
     sent.arches("amd64")
+    for lost in range(MAX_LOST):
+        begin_and_die(sent.job)
+        assert [sent.reconcile(), sent.reconcile()] == [1, 0]
+        assert (sent.record.state, sent.record.lost) == (JobState.QUEUED, lost + 1)
+        assert sent.arches("amd64") == BOTH[:1]
     begin_and_die(sent.job)
     assert sent.reconcile() >= 1
     assert sent.record.state is JobState.FAILED
@@ -231,14 +190,14 @@ def test_a_callback_that_was_lost_is_sent_again_once_with_every_image(sent: Farm
 
 
 def test_a_callback_is_not_sent_while_a_job_is_in_progress(sent: Farm) -> None:
-    drive_job(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    drive(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
     begin(sent.job)
     sent.reconcile()
     assert sent.indexes() == []
 
 
 def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(sent: Farm) -> None:
-    drive_job(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    drive(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
     move_job(sent.job, JobState.FAILED, Patch(error=BuildFailedError("make failed")))
     assert sent.reconcile() >= 1
     assert (state(sent.foo), state(sent.bar)) == (PackageState.FAILED, PackageState.FAILED)
@@ -259,21 +218,12 @@ def test_an_index_whose_publisher_died_is_sent_again_and_given_up(sent: Farm) ->
     assert "publishers were lost while they worked on it" in str(read_package(sent.foo).error)
 
 
-def test_dependents_are_started_although_the_publisher_died_before(sent: Farm) -> None:
-    sent.arches("amd64", "arm64")
-    build_all(sent)
-    drive_package(sent.foo, PackageState.SIGNED, Patch(index=descriptor("index", None)))
-    assert sent.reconcile() == 1
-    assert sent.arches("amd64") == [f"{BAR} amd64"]
-    assert sent.reconcile(after=0) == 0
-
-
 def test_a_package_with_two_dependencies_waits_for_both(farm: Farm) -> None:
     works = (work(FOO, "amd64"), work(BAR, "amd64"), work("linuxkit/top", "arm64", needs=(FOO, BAR)))
     farm.submit(*works)
-    drive_package(farm.foo, PackageState.PUBLISHED)
+    drive(farm.foo, PackageState.PUBLISHED)
     assert coordinator.start_dependents(farm.app, farm.foo) == []
-    drive_package(farm.bar, PackageState.SIGNED)
+    drive(farm.bar, PackageState.SIGNED)
     assert coordinator.start_dependents(farm.app, farm.bar) == ["linuxkit/top"]
     assert coordinator.start_dependents(farm.app, farm.bar) == []
     assert farm.arches("arm64") == ["linuxkit/top arm64"]
@@ -281,7 +231,7 @@ def test_a_package_with_two_dependencies_waits_for_both(farm: Farm) -> None:
 
 def test_a_run_that_has_ended_is_kept_for_a_time_and_then_forgotten(sent: Farm) -> None:
     for package in (sent.foo, sent.bar):
-        drive_package(package, PackageState.SIGNED)
+        drive(package, PackageState.SIGNED)
         coordinator.start_dependents(sent.app, package)
     reconcile(sent.app, sent.store, keep=1.0)
     assert read_run(sent.r1).state is RunState.DONE
@@ -361,21 +311,8 @@ def test_an_open_run_that_has_expired_is_forgotten(made: Farm) -> None:
 
 def test_of_several_publishers_that_reconcile_none_takes_a_step_twice(made: Farm) -> None:
     let_time_pass(made.store, "r1")
-    stop = threading.Event()
-    publishers = [
-        threading.Thread(
-            target=keep_reconciling,
-            args=(made.app, made.store),
-            kwargs={"name": f"p{number}", "keep": 600.0, "stop": stop},
-        )
-        for number in range(3)
-    ]
-    for publisher in publishers:
-        publisher.start()
-    wait_until(lambda: state(made.foo) is PackageState.BUILDING)
-    stop.set()
-    for publisher in publishers:
-        publisher.join()
+    with reconciling(made, 3):
+        wait_until(lambda: state(made.foo) is PackageState.BUILDING)
     assert made.arches("amd64", "arm64") == BOTH
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
 from farm.scheduling import reconciler
-from farm.scheduling.reconciler import keep_reconciling
-from tests.integration.state.conftest import let_time_pass
+from tests.integration.state.conftest import let_time_pass, reconciling
 from tests.integration.state.steps import begin
 from tests.support.farm_command import wait_until
 from tests.support.values import work
@@ -36,28 +34,20 @@ def reconcile_both(farm: Farm, reported: set[str]) -> list[str]:
     return farm.arches("arm64")
 
 
-@pytest.mark.parametrize("malformed", MALFORMED)
-def test_a_malformed_queued_record_is_reported_once_and_the_other_run_is_reconciled(
-    farm: Farm, caplog: pytest.LogCaptureFixture, malformed: str
+@pytest.mark.parametrize("in_progress", [False, True])
+@pytest.mark.parametrize("malformed", [*MALFORMED, None])
+def test_a_malformed_record_is_reported_once_and_the_other_run_is_reconciled(
+    farm: Farm, caplog: pytest.LogCaptureFixture, malformed: str | None, in_progress: bool
 ) -> None:
-    farm.store.text.hset(*RECORD, malformed)
+    if in_progress:
+        begin(farm.job)
+    farm.store.text.hdel(*RECORD)
+    if malformed is not None:
+        farm.store.text.hset(*RECORD, malformed)
     reported: set[str] = set()
     assert reconcile_both(farm, reported) == [f"{BAR} arm64"]
     reconcile_both(farm, reported)
     assert caplog.text.count("r1 was not reconciled") == 1
-
-
-@pytest.mark.parametrize("malformed", [*MALFORMED, None])
-def test_a_malformed_record_in_progress_is_reported_and_the_other_run_is_reconciled(
-    farm: Farm, caplog: pytest.LogCaptureFixture, malformed: str | None
-) -> None:
-    begin(farm.job)
-    if malformed is None:
-        farm.store.text.hdel(*RECORD)
-    else:
-        farm.store.text.hset(*RECORD, malformed)
-    assert reconcile_both(farm, set()) == [f"{BAR} arm64"]
-    assert "r1 was not reconciled" in caplog.text
 
 
 def test_a_run_in_an_unknown_state_is_reported_and_the_other_run_is_reconciled(
@@ -78,13 +68,6 @@ def test_the_reconciler_continues_after_an_internal_error(
         raise TypeError("unexpected")
 
     monkeypatch.setattr(reconciler, "read_overdue", fail_once)
-    stop = threading.Event()
-    options = {"name": "p1", "keep": 600.0, "stop": stop}
-    publisher = threading.Thread(target=keep_reconciling, args=(farm.app, farm.store), kwargs=options)
-    publisher.start()
-    try:
+    with reconciling(farm):
         wait_until(lambda: f"{BAR} arm64" in farm.arches("arm64"))
-    finally:
-        stop.set()
-        publisher.join()
     assert caplog.text.count("TypeError: unexpected") == 1

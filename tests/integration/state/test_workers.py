@@ -57,12 +57,6 @@ def test_a_worker_that_deregisters_is_gone_at_once(store: Store) -> None:
     assert known_workers(store) == []
 
 
-def test_two_heartbeats_of_one_worker_are_one_worker(store: Store) -> None:
-    record_heartbeat(store, BUILDER)
-    record_heartbeat(store, replace(BUILDER, slots=4))
-    assert [worker.slots for worker in workers(store)] == [4]
-
-
 def test_a_silent_worker_serves_nothing_until_its_next_heartbeat(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -85,9 +85,7 @@ def run_and_kill(action: Callable[..., object], arguments: dict[str, Any], stall
     process.join()
 
 
-def test_a_server_that_is_down_is_reported_as_unavailable(
-    repository: Repository,
-) -> None:
+def test_a_server_that_is_down_is_reported_as_unavailable(repository: Repository) -> None:
     down = repository.through(url=NOBODY)
     with pytest.raises(TrustUnavailableError, match="connection refused"):
         down.sign()

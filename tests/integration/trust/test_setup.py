@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 PASSPHRASE = Secret("long enough to be taken")
 
 
-def test_initialising_twice_does_nothing_the_second_time(new_gun: NewGun, initialise: Initialise) -> None:
-    gun = new_gun()
-    assert initialise(gun) == (InitialisationStep.CREATE, InitialisationStep.DELEGATE)
-    assert initialise(gun) == ()
-
-
 def test_one_root_key_serves_all_guns(new_gun: NewGun, initialise: Initialise, admin: Path) -> None:
     guns = {new_gun(), new_gun()}
     for gun in guns:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
+from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret, Settings
 from farm.system.locks import locked
 from farm.trust.notary.delegation import generate_delegation_key
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
 
 def signature(of: SignTarget) -> Signature:
     return Signature(of.digest, of.size)
-
-
-def test_a_signed_tag_can_be_verified_from_an_empty_trust_directory(
-    repository: Repository, tmp_path: Path
-) -> None:
-    repository.sign()
-    elsewhere = repository.through(work=tmp_path / "elsewhere")
-    assert elsewhere.signed() == {"v1": signature(repository.target())}
 
 
 def test_the_signer_that_the_settings_name_signs_and_reads_back(
@@ -128,21 +120,3 @@ def test_concurrent_signings_of_one_gun_under_a_lock_lose_nothing(
     with ThreadPoolExecutor(len(targets)) as threads:
         list(threads.map(locked_sign, targets))
     assert repository.signed() == {item.tag: signature(item) for item in targets}
-
-
-def test_without_a_lock_what_returned_is_signed_and_the_rest_can_be_retried(repository: Repository) -> None:
-    targets = [repository.target(f"v{number}") for number in range(4)]
-
-    def signed(item: SignTarget) -> bool:
-        try:
-            repository.sign(item)
-        except TrustUnavailableError as error:
-            assert error.retryable  # noqa: PT017 - the error is one of two right outcomes
-            return False
-        return True
-
-    with ThreadPoolExecutor(len(targets)) as threads:
-        outcomes = list(threads.map(signed, targets))
-    returned = {item.tag for item, done in zip(targets, outcomes, strict=True) if done}
-    assert returned
-    assert returned <= repository.signed().keys()

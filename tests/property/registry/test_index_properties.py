@@ -93,6 +93,20 @@ def test_assembling_again_changes_nothing(new: list[ArchImage], old: Index | Non
 
 
 @given(images(), published_indexes())
+def test_an_image_replaces_exactly_those_of_its_platform_and_comes_before_attestations(
+    new: list[ArchImage], old: Index | None
+) -> None:
+    index = assemble(new, old)
+    added = [member for image in new for member in image.descriptors if not is_attestation(member)]
+    before = [member for member in (old.manifests if old else ()) if not is_attestation(member)]
+    replaced = {member.platform for member in added}
+    wanted = {*added, *(member for member in before if member.platform not in replaced)}
+    assert set(index.manifests[: len(wanted)]) == wanted
+    assert all(map(is_attestation, index.manifests[len(wanted) :]))
+    assert index.annotations == (old.annotations if old else ())
+
+
+@given(images(), published_indexes())
 def test_no_platform_is_lost_and_none_is_added(new: list[ArchImage], old: Index | None) -> None:
     index = assemble(new, old)
     before = platforms(old) if old else frozenset()

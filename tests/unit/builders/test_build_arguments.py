@@ -1,16 +1,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 from farm import __version__
-from farm.builders.build_arguments import build_args, go_version, labels, proxy_args
+from farm.builders.build_arguments import build_args, labels, proxy_args
 from farm.builders.builder import BuildSpec
-from farm.model import BuildYml, Job, Package, Reference
+from farm.model import BuildYml, Reference
+from tests.support.values import HASH, job, package
 
 _COMMIT = "0123456789abcdef0123456789abcdef01234567"
-_PACKAGE = Package(
-    directory="pkg/foo",
+_PACKAGE = package(
     yml=BuildYml(
         image="foo",
         gitrepo="https://example.org/foo",
@@ -19,10 +18,7 @@ _PACKAGE = Package(
     ),
     reference=Reference.parse("linuxkit/foo:abc"),
     hash="abc",
-    repository="/src",
     commit=_COMMIT,
-    dirty=False,
-    trees=(),
 )
 
 
@@ -60,10 +56,6 @@ def test_an_image_has_linuxkits_labels() -> None:
     }
 
 
-def test_a_go_version_is_in_utc() -> None:
-    assert go_version("f" * 40, 0.0) == "v0.0.0-19700101000000-ffffffffffff"
-
-
 def test_proxies_are_passed_on_unchanged_and_nothing_else_is() -> None:
     environment = {"http_proxy": "http://a", "NO_PROXY": "", "PATH": "/bin", "ALL_PROXY": "socks://b"}
     assert dict(proxy_args(environment)) == {
@@ -73,25 +65,19 @@ def test_proxies_are_passed_on_unchanged_and_nothing_else_is() -> None:
     }
 
 
-def _job(**fields: Any) -> Job:
-    reference = Reference.parse("linuxkit/foo:abc")
-    job = Job("r1", "linuxkit/foo", reference, "arm64", hash="abc", tag="{{.Hash}}", context="sha256:")
-    return replace(job, **fields)
-
-
 def test_a_job_is_built_for_its_architecture_under_that_architectures_tag() -> None:
-    query = BuildSpec.of(_job()).query()
+    query = BuildSpec.of(job("arm64")).query()
     assert ("platform", "linux/arm64") in query
-    assert ("t", "docker.io/linuxkit/foo:abc-arm64") in query
+    assert ("t", f"localhost:1/linuxkit/foo:{HASH}-arm64") in query
 
 
 def test_steps_have_a_network_only_if_the_package_asks_for_it() -> None:
-    assert ("networkmode", "none") in BuildSpec.of(_job()).query()
-    assert "networkmode" not in dict(BuildSpec.of(_job(network=True)).query())
+    assert ("networkmode", "none") in BuildSpec.of(job()).query()
+    assert "networkmode" not in dict(BuildSpec.of(job(network=True)).query())
 
 
 def test_the_jobs_proxy_overrides_the_workers() -> None:
     spec = BuildSpec.of(
-        _job(build_args=(("http_proxy", "job"),)), proxies=(("http_proxy", "worker"), ("no_proxy", "x"))
+        job(build_args=(("http_proxy", "job"),)), proxies=(("http_proxy", "worker"), ("no_proxy", "x"))
     )
     assert dict(spec.build_args) == {"http_proxy": "job", "no_proxy": "x"}

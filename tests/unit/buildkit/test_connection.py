@@ -72,9 +72,7 @@ def test_a_truncated_response_means_that_the_engine_is_unavailable(ends: Ends, s
         read_all(connection, Control(print, 5.0))
 
 
-def test_an_engine_without_sessions_is_refused_with_the_version_that_is_needed(
-    ends: Ends,
-) -> None:
+def test_an_engine_without_sessions_is_refused_with_the_version_that_is_needed(ends: Ends) -> None:
     connection, engine = ends
     engine.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
     with pytest.raises(EngineUnavailableError, match="answered /session with 404") as caught:

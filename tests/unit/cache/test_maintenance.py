@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.cache.filesystem import flatten
-from farm.cache.maintenance import clean, prune, remove, verify
+from farm.cache.maintenance import clean, prune, verify
 from farm.cache.named_images import add_images, find_image
 from farm.errors import CacheError
-from farm.model import Reference
 from tests.support.images import LAYER, NAME, add, tar
 from tests.unit.cache.conftest import layer_of
 
@@ -98,18 +97,6 @@ def test_a_blob_that_a_writer_reuses_counts_as_recent(cache: Cache) -> None:
     age(cache.blobs.path(blob.digest))
     assert cache.blobs.claim(blob)
     assert prune(cache).files == 0
-
-
-def test_pruning_after_a_removed_name_frees_only_what_no_other_name_needs(cache: Cache) -> None:
-    other = Reference.parse("linuxkit/bar:1")
-    shared, own = tar({"a": b"1"}), tar({"b": b"2"})
-    add_images(cache, NAME, [add(cache, [shared, own])])
-    add_images(cache, other, [add(cache, [shared], name=other)])
-    assert set(remove(cache, [NAME, NAME.for_arch("amd64")])) == {str(NAME), f"{NAME}-amd64"}
-    assert prune(cache, grace=-1).files > 0
-    assert find_image(cache, NAME, "amd64") is None
-    assert find_image(cache, other, "amd64") is not None
-    assert verify(cache) == []
 
 
 @pytest.mark.parametrize("text", [None, "{"])

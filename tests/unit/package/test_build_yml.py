@@ -153,18 +153,6 @@ def test_an_invalid_image_in_a_file_is_reported_with_that_files_line(tmp_path: P
         _read(tmp_path, "image: x\ndepends:\n  docker-images:\n    from-file: l\n    target: a.tar\n")
 
 
-def test_a_directory_without_build_yml_is_not_a_package(tmp_path: Path) -> None:
-    with pytest.raises(BuildYmlError, match=f"^{tmp_path}: has no build.yml"):
-        read_build_yml(tmp_path / "build.yml")
-
-
 def test_a_missing_directory_is_reported_as_missing(tmp_path: Path) -> None:
     with pytest.raises(BuildYmlError, match="no such directory"):
         read_build_yml(tmp_path / "gone" / "build.yml")
-
-
-def test_a_file_is_not_reported_as_a_missing_directory(tmp_path: Path) -> None:
-    (tmp_path / "Makefile").touch()
-    with pytest.raises(BuildYmlError, match="Makefile: is a file, not a package directory") as refused:
-        read_build_yml(tmp_path / "Makefile" / "build.yml")
-    assert "--all" in str(refused.value.hint)

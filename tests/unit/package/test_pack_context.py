@@ -43,13 +43,6 @@ def _job(package: Package) -> Job:
 
 
 @pytest.mark.usefixtures("repository")
-@pytest.mark.parametrize("name", ["plain", "tree", "extra", "extra2", "templ", "fixed"])
-def test_the_context_of_a_package_is_the_one_that_its_tag_names(name: str) -> None:
-    package = _package(f"pkg/{name}")
-    verify_context(_packed(package), _job(package))
-
-
-@pytest.mark.usefixtures("repository")
 def test_a_context_has_the_package_at_its_top_and_extra_sources_at_their_destinations() -> None:
     with tarfile.open(fileobj=_packed(_package("pkg/extra2"))) as tar:
         own = [
@@ -278,10 +271,6 @@ def test_a_tar_of_the_same_form_by_another_program_is_read() -> None:
     verify_context(_foreign(tarfile.REGTYPE, size=700), _named("v1"))
 
 
-@pytest.mark.parametrize("length", [0, 1, 511, 512, 513, 1024, 1536, 10239])
-def test_a_context_that_is_truncated_or_followed_by_data_is_refused(length: int) -> None:
-    whole = _tar([_TEXT]).getvalue()
-    with pytest.raises(ContextError, match="truncated"):
-        verify_context(io.BytesIO(whole[:length]), _named("v1"))
+def test_a_context_that_is_followed_by_data_is_refused() -> None:
     with pytest.raises(ContextError, match="data after its end"):
-        verify_context(io.BytesIO(whole + bytes(10240)), _named("v1"))
+        verify_context(io.BytesIO(_tar([_TEXT]).getvalue() + bytes(10240)), _named("v1"))

@@ -59,11 +59,6 @@ def test_each_change_of_an_extra_source_gives_another_tag(repository: Path) -> N
     assert _tag("pkg/extra") not in (first, _tag("pkg/plain"))
 
 
-def test_a_change_in_a_directory_with_a_similar_name_does_not_count(repository: Path) -> None:
-    write(repository, {"pkg/plain2/x": "", "pkg/plain-x/y": "", "pkg/plain.z": "", "pkg/plain0": ""})
-    assert not _one("pkg/plain").dirty
-
-
 def test_another_commit_has_no_uncommitted_changes(repository: Path) -> None:
     write(repository, {"pkg/plain/hello": "changed\n"})
     package = _one("pkg/plain", hash_commit="HEAD~1")

@@ -9,17 +9,7 @@ import pytest
 
 from farm.errors import RegistryError
 from farm.model import Descriptor, Platform
-from farm.registry.index import (
-    Index,
-    assemble,
-    children,
-    holds,
-    is_attestation,
-    members_of,
-    missing,
-    platforms,
-    subject,
-)
+from farm.registry.index import Index, assemble, children, holds, members_of, missing, platforms
 from farm.registry.oci import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -34,50 +24,25 @@ from tests.support.values import attestation, descriptor, digest, image
 AMD, ARM = descriptor("amd", "amd64"), descriptor("arm", "arm64")
 ABOUT_AMD, ABOUT_ARM = attestation("a1", AMD), attestation("a2", ARM)
 PUBLISHED = Index((AMD, ARM, ABOUT_AMD, ABOUT_ARM))
+V6, V7, V8 = (
+    Descriptor(OCI_MANIFEST, digest(variant), 7, Platform(arch, variant=variant))
+    for arch, variant in (("arm", "v6"), ("arm", "v7"), ("arm64", "v8"))
+)
+FIRST, SECOND = attestation("one", AMD), attestation("two", AMD)
 
 
-def test_a_new_image_replaces_only_the_old_one_and_its_attestation() -> None:
-    newer = descriptor("newer amd", "amd64")
-    index = assemble([image("amd64", newer, attestation("a3", newer))], PUBLISHED)
-    assert set(index.manifests) == {newer, ARM, attestation("a3", newer), ABOUT_ARM}
-
-
-def test_other_architectures_and_the_annotations_of_the_index_are_kept() -> None:
-    published = Index((descriptor("r", "riscv64"),), annotations=(("a", "b"),))
-    index = assemble([image("amd64")], published)
-    assert platforms(index) == {"amd64", "riscv64"}
-    assert index.annotations == (("a", "b"),)
-
-
-def test_a_repeated_image_gains_an_attestation_and_loses_none() -> None:
-    first, second = attestation("one", AMD), attestation("two", AMD)
-    index = assemble([image("amd64", AMD, second)], Index((AMD, first)))
-    assert set(index.manifests) == {AMD, first, second}
-
-
-def test_arm64_is_the_same_platform_as_arm64_v8() -> None:
-    v8 = Descriptor(OCI_MANIFEST, digest("v8"), 7, Platform("arm64", variant="v8"))
-    assert assemble([image("arm64", v8)], Index((ARM,))).manifests == (v8,)
-
-
-def test_other_variants_are_separate_platforms() -> None:
-    v6, v7 = (Descriptor(OCI_MANIFEST, digest(v), 7, Platform("arm", variant=v)) for v in ("v6", "v7"))
-    assert set(assemble([image("arm", v7)], Index((v6, v7))).manifests) == {v6, v7}
-
-
-def test_one_manifest_may_be_listed_for_two_platforms() -> None:
-    both = [Descriptor(OCI_MANIFEST, digest("x"), 7, Platform("arm", variant=v)) for v in ("v6", "v7")]
-    assert set(assemble([image("amd64", AMD)], Index(tuple(both))).manifests) == {AMD, *both}
-
-
-def test_images_are_listed_before_attestations() -> None:
-    index = assemble([image("amd64", attestation("a", AMD), AMD), image("arm64", ARM)])
-    assert [is_attestation(member) for member in index.manifests] == [False, False, True]
-    assert subject(index.manifests[2]) == AMD.digest
-
-
-def test_an_attestation_of_an_absent_image_is_left_out() -> None:
-    assert assemble([image("amd64", AMD, attestation("lost", ARM))]).manifests == (AMD,)
+@pytest.mark.parametrize(
+    ("new", "published", "members"),
+    [
+        pytest.param([V8], [ARM], {V8}, id="arm64 is arm64 v8"),
+        pytest.param([V7], [V6, V7], {V6, V7}, id="other variants are other platforms"),
+        pytest.param([AMD, SECOND], [AMD, FIRST], {AMD, FIRST, SECOND}, id="a repeated image loses nothing"),
+    ],
+)
+def test_an_image_replaces_another_one_of_its_platform_only(
+    new: list[Descriptor], published: list[Descriptor], members: set[Descriptor]
+) -> None:
+    assert set(assemble([image("arm64", *new)], Index(tuple(published))).manifests) == members
 
 
 def test_an_attestation_does_not_count_as_an_image_of_its_architecture() -> None:

@@ -27,10 +27,6 @@ def test_foreign_layers_are_described_but_not_stored() -> None:
     assert (read.layers, read.stored) == ((LAYER, FOREIGN), (CONFIG, LAYER))
 
 
-def test_a_manifest_that_is_written_is_read_as_the_same() -> None:
-    assert ImageManifest.parse(ImageManifest.body(CONFIG, [LAYER])) == ImageManifest(CONFIG, (LAYER,))
-
-
 @pytest.mark.parametrize(
     "fields",
     [

@@ -61,10 +61,6 @@ def test_the_passphrase_comes_from_the_settings_or_the_command() -> None:
     assert signing_key(Settings(signing_key=path)).passphrase is None
 
 
-def test_a_key_shows_no_passphrase() -> None:
-    assert "open sesame" not in repr(SigningKey(Path("x"), Secret("open sesame")))
-
-
 @pytest.mark.parametrize("place", ["/proc/farm/keys", "/dev/null/keys"])
 def test_a_directory_that_cannot_hold_a_key_is_named(place: str) -> None:
     with pytest.raises(InputError, match=f"^{place}: the key cannot be written there"):

@@ -60,17 +60,15 @@ MESSAGES: dict[type[TrustError], dict[str, str]] = {
     ("kind", "output", "message"),
     [(kind, *case) for kind, cases in MESSAGES.items() for case in cases.items()],
 )
-def test_each_failure_has_its_error_and_message(kind: type[TrustError], output: str, message: str) -> None:
+def test_each_failure_has_its_message_and_only_an_unavailable_server_is_worth_a_retry(
+    kind: type[TrustError], output: str, message: str
+) -> None:
     error = error_of(output, GUN, SERVER)
     assert type(error) is kind
+    assert error.retryable is (kind is TrustUnavailableError)
     assert message in str(error)
     assert "\x1b" not in str(error)
     assert "\r" not in str(error)
-
-
-def test_only_an_unavailable_server_is_worth_a_retry() -> None:
-    assert error_of(reach("503"), GUN, SERVER).retryable
-    assert not error_of("* fatal: unauthorized: no", GUN, SERVER).retryable
 
 
 def test_a_lost_race_and_an_unknown_gun_are_recognised() -> None:
