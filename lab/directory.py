@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.system.locks import is_locked, locked
+from lab.process import descendants
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,10 +59,15 @@ def bridge_of(home: Path, kind: str = BRIDGES[0]) -> str:
 
 def remove(home: Path) -> None:
     """Remove a lab's directory and what killed engines left behind: processes, mounts, bridges."""
+    inside = []
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
             if (process / "cwd").readlink().is_relative_to(home) and int(process.name) != os.getpid():
-                os.kill(int(process.name), signal.SIGKILL)
+                inside.append(int(process.name))
+    # Also what runs in containers, whose working directories are elsewhere.
+    for pid in descendants(*inside):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
     mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
     for mount in reversed([name for name in mounts if Path(name).is_relative_to(home)]):
         subprocess.run(["umount", "--lazy", mount], check=False, capture_output=True, timeout=30)

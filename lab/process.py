@@ -10,13 +10,14 @@ import subprocess
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 START_WAIT = 30.0
 STOP_WAIT = 20.0
@@ -35,6 +36,25 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def descendants(*pids: int) -> dict[int, int]:
+    """All descendants of some processes, and these, each with its ancestor among `pids`."""
+    above, found = parents(), {pid: pid for pid in pids}
+    layer = found
+    while layer := {child: layer[parent] for child, parent in above.items() if parent in layer}:
+        found = found | layer
+    return found
+
+
+def parents() -> dict[int, int]:
+    """The parent of each process of this machine."""
+    found = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            text = stat.read_text()
+            found[int(stat.parent.name)] = int(text.rpartition(")")[2].split()[1])
+    return found
 
 
 @dataclass

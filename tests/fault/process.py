@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lab.process import descendants, parents
 from tests.support.farm_command import FARM, wait_until
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ class Process:
 
     def children(self) -> list[int]:
         """The processes that it started; those of a worker build and publish."""
-        return [child for child, parent in _parents().items() if parent == self.pid]
+        return [child for child, parent in parents().items() if parent == self.pid]
 
     def kill(self) -> float:
         """Kill it and its group; returns the monotonic time."""
@@ -136,24 +137,6 @@ class Process:
             self.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-
-
-def descendants(*pids: int) -> dict[int, int]:
-    """All descendants of some processes, and these, each with its ancestor among `pids`."""
-    parents, found = _parents(), {pid: pid for pid in pids}
-    layer = found
-    while layer := {child: layer[parent] for child, parent in parents.items() if parent in layer}:
-        found = found | layer
-    return found
-
-
-def _parents() -> dict[int, int]:
-    parents = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        with suppress(OSError):
-            text = stat.read_text()
-            parents[int(stat.parent.name)] = int(text.rpartition(")")[2].split()[1])
-    return parents
 
 
 def process_of_connection(port: int, to: int, among: Iterable[int]) -> int | None:

@@ -26,7 +26,8 @@ from farm.state.run_handles import RunHandle
 from farm.state.runs import read_run
 from farm.state.store import Store
 from lab import services
-from tests.fault.process import Process, descendants, process_of_connection
+from lab.process import descendants
+from tests.fault.process import Process, process_of_connection
 from tests.support.farm_command import Answer, Workspace
 from tests.support.git_repos import git
 from tests.support.proxy.tcp import Proxy

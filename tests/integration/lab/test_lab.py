@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from urllib3.exceptions import NewConnectionError
 
-from lab.directory import bridge_of
-from lab.process import LabError, Service, UnixConnection
+from lab.directory import bridge_of, remove
+from lab.process import LabError, Service, UnixConnection, descendants
 from tests.support.farm_command import wait_until
 from tests.support.http import send
 
@@ -60,6 +60,15 @@ def test_the_services_of_a_killed_lab_end_and_the_next_lab_removes_its_files(
     start_lab()
     assert not lab.directory.exists()
     assert not Path("/sys/class/net", bridge_of(lab.directory)).exists()
+
+
+def test_what_a_killed_engine_left_running_in_containers_is_ended(tmp_path: Path) -> None:
+    shim = subprocess.Popen(["sh", "-c", "(cd / && exec sleep 600) & wait"], cwd=tmp_path)
+    (container,) = wait_until(lambda: list(descendants(shim.pid))[1:])
+    wait_until(lambda: Path(f"/proc/{container}/cwd").readlink() == Path("/"))
+    remove(tmp_path)
+    wait_until(lambda: not _alive({container}))
+    assert shim.wait(10) == -signal.SIGKILL
 
 
 def test_two_labs_at_once_share_nothing(start_lab: Callable[[], RunningLab]) -> None:
