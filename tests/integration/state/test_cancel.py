@@ -97,8 +97,9 @@ def package_states(run: RunHandle) -> dict[str, str]:
     return {name: str(one.state) for name, one in read_run(run).packages.items()}
 
 
-def test_cancel_returns_everything_that_it_cancelled(sent: Farm) -> None:
-    done = cancel(sent.r1, by="me@here")
+@pytest.mark.parametrize("unset", [None, ""])
+def test_cancel_returns_everything_that_it_cancelled(sent: Farm, unset: str | None) -> None:
+    done = cancel(sent.r1, package=unset, arch=unset, by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR, ASIDE], JOBS)
     assert (package_states(sent.r1), job_states(sent.r1)) == (ALL_CANCELLED, {JobState.CANCELLED})
     again = cancel(sent.r1, by="me@here")
