@@ -18,7 +18,7 @@ from farm.scheduling.coordinator import queue_job, settle
 from farm.scheduling.dispatch import send_again
 from farm.state import leases, transitions
 from farm.state.logs import LogWriter
-from farm.state.records import Patch
+from farm.state.records import JobPatch
 from farm.state.run_handles import JobHandle
 from farm.state.runs import read_job
 from tasks.build_attempt import ImageBuild
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from celery import Task
 
     from farm.state.leases import HeldLease
+    from farm.state.records import JobRecord
     from tasks.worker_context import WorkerContext
 
 
@@ -53,7 +54,7 @@ class BuildExecution:
 
     def wait_for(self, holder: str) -> None:
         """Record that the job waits for another task that builds the same image."""
-        patch = Patch(waiting_for=holder, lease=leases.job_lease(self.job))
+        patch = JobPatch(waiting_for=holder, lease=leases.job_lease(self.job))
         transitions.move_job(self.handle, JobState.QUEUED, patch, expected_states=[JobState.QUEUED])
 
     def run(self, held: HeldLease) -> ArchImage:
@@ -76,7 +77,7 @@ class BuildExecution:
     def _accept(self, held: HeldLease) -> ArchImage | None:
         """Accept the job; returns its image if an earlier execution of this task recorded one."""
         job, token = self.job, held.lease.token
-        patch = Patch(
+        patch = JobPatch(
             worker=self.context.worker,
             task=self.task,
             started=time.time(),
@@ -107,14 +108,18 @@ class BuildExecution:
                 lambda: wait_for_redis(build.attempt, stop=held.stopped), stop=held.stopped, report=log.write
             )
 
-    def _move(self, to: JobState, patch: Patch, held: HeldLease) -> None:
-        record_step(self.handle, to, patch, held, title=self.job.title)
+    def _move(self, to: JobState, patch: JobPatch, held: HeldLease) -> None:
+        def move() -> JobRecord | None:
+            moved = transitions.move_job(self.handle, to, patch, expected_token=held.lease.token)
+            return moved or read_job(self.handle)
+
+        record_step(move, to, held, title=self.job.title)
 
     def _fail(self, error: FarmError, held: HeldLease) -> FarmError:
         if held.stopped.is_set() and self._cancelled():
             return CancelledError(f"{self.handle}: cancelled")
         recorded = type(error)(f"{self.handle}: {error}", hint=f"farm logs {self.job.run} {self.handle}")
-        self._move(JobState.FAILED, Patch(error=recorded), held)
+        self._move(JobState.FAILED, JobPatch(error=recorded), held)
         wait_for_redis(lambda: settle(self.handle.package), stop=held.stopped)
         return recorded
 

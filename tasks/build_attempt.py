@@ -19,7 +19,7 @@ from farm.registry.published_images import arch_image
 from farm.settings import environment
 from farm.state import earlier_builds
 from farm.state.contexts import get_context
-from farm.state.records import Patch
+from farm.state.records import JobPatch
 from tasks.disk_space import DiskSpace
 from tasks.retries import wait_for_redis, within_attempt
 
@@ -44,7 +44,7 @@ class ImageBuild:
     job: Job
     held: HeldLease
     log: LogWriter
-    move: Callable[[JobState, Patch], None]
+    move: Callable[[JobState, JobPatch], None]
     """Records a transition of the job."""
     built: list[str] = field(default_factory=list)
     """The image that was built, by the engine's name for it; a later failure leaves it in the engine."""
@@ -59,8 +59,9 @@ class ImageBuild:
     def attempt(self) -> ArchImage:
         """Build and push what is missing, and record it."""
         rebuild = self.job.force and not self.pushed
-        if image := None if rebuild else self._published():
-            self.move(JobState.BUILT if self.built else JobState.EXISTS, Patch(image=image))
+        image = None if rebuild else self._published()
+        if image:
+            self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
             return image
         with ExitStack() as stack:
             engine = stack.enter_context(self.context.engine())
@@ -73,7 +74,7 @@ class ImageBuild:
                 f"{self.target.familiar} was pushed, but the registry does not have it",
                 hint="is a clean-up running?",
             )
-        self.move(JobState.BUILT, Patch(image=image))
+        self.move(JobState.BUILT, JobPatch(image=image))
         return image
 
     def _published(self) -> ArchImage | None:
@@ -101,7 +102,7 @@ class ImageBuild:
             wait_for_redis(lambda: get_context(context.store, job.context), stop=self.held.stopped)
         )
         verify_context(tar, job)
-        self.move(JobState.BUILDING, Patch())
+        self.move(JobState.BUILDING, JobPatch())
         with_images = with_depends_images(
             tar, job.depends, job.arch, engine=engine, registry=context.sources, log=self.log.write
         )
@@ -126,7 +127,7 @@ class ImageBuild:
             _log.warning("%s: its duration is not recorded: %s", self.job.title, error)
 
     def _push(self, engine: Engine) -> None:
-        self.move(JobState.PUSHING, Patch())
+        self.move(JobState.PUSHING, JobPatch())
         builder = self._builder(engine)
         settings = self.context.settings
         builder.push(self.target, self._control(settings.build_timeout), silence=settings.push_silence)

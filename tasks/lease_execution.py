@@ -12,9 +12,6 @@ from celery.exceptions import Ignore
 from farm.errors import CancelledError, FarmError, LeaseLostError, StateUnavailableError, internal_error
 from farm.scheduling.dispatch import send_again
 from farm.state import leases
-from farm.state.run_handles import JobHandle
-from farm.state.runs import read_job, read_package
-from farm.state.transitions import move_job, move_package
 from tasks.retries import wait_for_redis
 
 if TYPE_CHECKING:
@@ -25,8 +22,7 @@ if TYPE_CHECKING:
 
     from farm.model import JobState, PackageState
     from farm.state.leases import HeldLease
-    from farm.state.records import JobRecord, PackageRecord, Patch
-    from farm.state.run_handles import PackageHandle
+    from farm.state.records import JobRecord, PackageRecord
     from tasks.worker_context import WorkerContext
 
 R = TypeVar("R")
@@ -69,22 +65,18 @@ def still_owned(record: JobRecord | PackageRecord | None, token: str) -> bool:
 
 
 def record_step(
-    handle: JobHandle | PackageHandle,
+    move: Callable[[], JobRecord | PackageRecord | None],
     to: JobState | PackageState,
-    patch: Patch,
     held: HeldLease,
     *,
     title: str,
 ) -> None:
     """Record a transition, however long Redis is away; LeaseLostError if the record has another token."""
-    token = held.lease.token
-    move: Any = move_job if isinstance(handle, JobHandle) else move_package
-    read: Any = read_job if isinstance(handle, JobHandle) else read_package
 
     def attempt() -> bool:
-        # A failed move may have been recorded: the answer to an earlier attempt was lost.
-        record = move(handle, to, patch, expected_token=token) or read(handle)
-        return record is not None and (record.state, record.token) == (to, token)
+        # `move` returns the record in any case: the answer to an earlier attempt may have been lost.
+        record = move()
+        return record is not None and (record.state, record.token) == (to, held.lease.token)
 
     if not wait_for_redis(attempt, stop=held.stopped):
         raise LeaseLostError(f"{title}: was taken over or cancelled")

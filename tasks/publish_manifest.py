@@ -16,7 +16,7 @@ from farm.registry.release_tags import prepare_release, release
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import PUBLISH, SETTLE
 from farm.state import leases, transitions
-from farm.state.records import Patch
+from farm.state.records import PackagePatch
 from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.runs import read_package, read_work
 from farm.trust.signer import SignTarget
@@ -48,7 +48,7 @@ class PublishExecution:
 
     def wait_for(self, holder: str) -> None:
         """Record that the package waits for another one that is published to the same repository."""
-        patch = Patch(waiting_for=holder, token="", lease=leases.index_lease(self.work.reference))
+        patch = PackagePatch(waiting_for=holder, token="", lease=leases.index_lease(self.work.reference))
         transitions.move_package(
             self.handle, PackageState.BUILDING, patch, expected_states=[PackageState.BUILDING]
         )
@@ -64,24 +64,28 @@ class PublishExecution:
                 title=str(self.handle),
                 hint="its traceback is in the publisher's log",
             )
-            self._move(self._success, Patch(index=descriptor), held)
+            self._move(self._success, PackagePatch(index=descriptor), held)
         except LeaseLostError as error:
             raise Ignore(str(error)) from error
         return descriptor
 
     def _accept(self, held: HeldLease) -> None:
         token = held.lease.token
-        patch = Patch(token=token, lease=held.lease.name)
+        patch = PackagePatch(token=token, lease=held.lease.name)
         if not transitions.move_package(self.handle, PackageState.PUBLISHING, patch):
             raise LeaseLostError(f"{self.handle}: was published or cancelled meanwhile")
         held.renew_while(lambda: still_owned(read_package(self.handle), token))
 
-    def _move(self, to: PackageState, patch: Patch, held: HeldLease) -> None:
-        record_step(self.handle, to, patch, held, title=str(self.handle))
+    def _move(self, to: PackageState, patch: PackagePatch, held: HeldLease) -> None:
+        def move() -> PackageRecord | None:
+            moved = transitions.move_package(self.handle, to, patch, expected_token=held.lease.token)
+            return moved or read_package(self.handle)
+
+        record_step(move, to, held, title=str(self.handle))
 
     def _fail(self, error: FarmError, held: HeldLease) -> FarmError:
         recorded = type(error)(f"{self.handle}: {error.message}", hint=error.hint)
-        self._move(PackageState.FAILED, Patch(error=recorded), held)
+        self._move(PackageState.FAILED, PackagePatch(error=recorded), held)
         coordinator.end_dependents(self.handle)
         return recorded
 

@@ -1,4 +1,4 @@
-"""How a worker consumes its queues: opened and closed while it runs."""
+"""How a worker's queues are opened and closed while it runs, so that it can be drained and resumed."""
 
 from __future__ import annotations
 

@@ -34,13 +34,13 @@ class Consumer(CeleryConsumer):
 
 
 class Dispatcher(EventDispatcher):
-    """Sends an event once. The consumer, which reconnects when that fails, ends at a signal.
+    """Sends an event once, so that the consumer ends at a signal.
 
     Celery's own heartbeats are sent again until Redis answers: until then, no signal ended the worker.
     """
 
     def send(self, *args: Any, **options: Any) -> Any:
-        """Send an event, or raise the connection's error."""
+        """Send an event once; Celery keeps one that fails, and sends it when the consumer has reconnected."""
         return super().send(*args, **options | {"retry": False})
 
 

@@ -58,7 +58,7 @@ def uses_buildx(settings: Settings) -> bool:
 
 
 def choose_builder(settings: Settings, engine: Engine, login_for: Callable[[str], Login | None]) -> Builder:
-    """The builder for a worker with these settings and this engine; raises as `describe_builder` does."""
+    """The builder for these settings and this engine; raises what `uses_buildx` and `Plugin.find` raise."""
     if not uses_buildx(settings):
         return EngineBuilder(engine, login_for)
     plugin = Plugin.find(settings.docker_config, timeout=settings.http_timeout)
@@ -109,7 +109,7 @@ def check_secrets(settings: Settings) -> None:
 
 
 def check_builders(
-    settings: Settings, info: Callable[[], EngineInfo], arches: Iterable[str]
+    settings: Settings, info: Callable[[], EngineInfo], arches: Iterable[str], plugin: Plugin | None = None
 ) -> tuple[str, ...]:
     """Check the builder of each of these architectures; return those that have a builder of their own.
 
@@ -122,7 +122,7 @@ def check_builders(
     """
     if not uses_buildx(settings):
         return ()
-    plugin = Plugin.find(settings.docker_config, timeout=settings.http_timeout)
+    plugin = plugin or Plugin.find(settings.docker_config, timeout=settings.http_timeout)
     remote = {arch: name for arch in arches if (name := builder_for(settings, arch)) != DEFAULT_BUILDER}
     for arch, name in remote.items():
         with config_directory(settings) as directory:

@@ -69,7 +69,7 @@ def _translated(engine: Engine, chunks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def load_images(engine: Engine, archive: Iterable[bytes]) -> None:
-    """Load the images of an archive into the engine, under the names in the archive."""
+    """Load an archive's images into the engine, under the names in it; DiskFullError if its disk is full."""
     with translate_engine_errors(engine.url):
         answer = list(engine.api.load_image(archive))
     for message in answer:

@@ -116,7 +116,11 @@ def is_disk_full(message: str) -> bool:
 
 def quoted(message: str) -> str:
     """The start of a message, on one line."""
-    return _cut(" ".join(readable(" ".join(message.split())).split()))
+    return _cut(_one_line(message))
+
+
+def _one_line(message: str) -> str:
+    return " ".join(readable(" ".join(message.split())).split())
 
 
 def _cut(text: str) -> str:
@@ -172,7 +176,7 @@ def _in_dockerfile(message: str) -> BuildFailedError:
 
 def _brief(text: str) -> str:
     """A message on one line, without the prefixes of the layers that it came through."""
-    brief = " ".join(text.split())
+    brief = _one_line(text)
     while (shorter := _WRAPPERS.sub("", brief)) != brief:
         brief = shorter
-    return quoted(brief.replace("not found: not found", "not found"))
+    return _cut(brief.replace("not found: not found", "not found"))

@@ -96,6 +96,7 @@ def stream_messages(
 
 
 def _duration(seconds: float) -> str:
+    """A limit in three digits: `format_duration` would round one of 90 s to 2 min, and of 0.3 s to 1 s."""
     for size, unit in ((3600, "h"), (60, "min")):
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"

@@ -34,12 +34,12 @@ class GrpcStatus(IntEnum):
     UNIMPLEMENTED = 12
 
 
-@dataclass(eq=False)
 class RefusedError(Exception):
     """Raised by a handler to answer with a status instead of messages."""
 
-    status: GrpcStatus
-    message: str
+    def __init__(self, status: GrpcStatus, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
 
 
 @dataclass(frozen=True, slots=True)

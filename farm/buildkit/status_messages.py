@@ -71,6 +71,7 @@ def read_trace(aux: str) -> Trace:
     Raises:
         ValueError: it is not base64, or not a StatusResponse.
     """
+    # StatusResponse: vertexes 1, statuses 2, logs 3, warnings 4. VertexWarning: vertex 1, short 3.
     message = decode(base64.b64decode(aux, validate=True))
     return Trace(
         vertexes=tuple(_vertex(item) for item in message.messages(1)),
@@ -80,6 +81,7 @@ def read_trace(aux: str) -> Trace:
     )
 
 
+# Vertex: digest 1, name 3, cached 4, started 5, completed 6, error 7.
 def _vertex(item: Message) -> Vertex:
     return Vertex(
         digest=item.text(1),
@@ -91,12 +93,13 @@ def _vertex(item: Message) -> Vertex:
     )
 
 
+# VertexStatus: ID 1, vertex 2, name 3, current 4, completed 8.
 def _status(item: Message) -> VertexStatus:
-    # 1 is the id, 3 the name.
     name = item.text(1) or item.text(3)
     return VertexStatus(vertex=item.text(2), name=name, current=item.number(4), completed=item.seconds(8))
 
 
+# VertexLog: vertex 1, timestamp 2, stream 3, msg 4.
 def _log(item: Message) -> VertexLog:
     return VertexLog(
         vertex=item.text(1), time=item.seconds(2) or 0.0, data=item.data(4), stream=item.number(3)

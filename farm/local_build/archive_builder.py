@@ -43,10 +43,9 @@ class ArchiveBuilder:
 
     def check(self, arch: str) -> None:
         """Raise unless the builder of an architecture is available, with all that its builds need."""
-        if uses_buildx(self.settings):
-            checked_plugin(self.settings)
+        plugin = checked_plugin(self.settings) if uses_buildx(self.settings) else None
         # This machine's engine is not needed where the settings name another builder.
-        if not check_builders(self.settings, lambda: self.local.info, [arch]):
+        if not check_builders(self.settings, lambda: self.local.info, [arch], plugin):
             self.local.check(arch)
 
     @contextmanager

@@ -135,7 +135,7 @@ def _connect(directory: StateDirectory) -> Store:
 
 
 def _wait(condition: Callable[[], bool], late: FarmError, *, starting: StateDirectory | None = None) -> None:
-    """Wait; raise what the supervisor reported at its start, or `late` after START_WAIT seconds."""
+    """Wait; raise `late` after START_WAIT seconds, or what the supervisor of `starting` reported."""
     deadline = time.monotonic() + START_WAIT
     while not condition():
         if starting and (error := starting.read_failure()):

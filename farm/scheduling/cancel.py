@@ -37,7 +37,9 @@ def cancel(run: RunHandle, *, package: str | None = None, arch: str | None = Non
     """
     record = read_run(run)
     chosen = [record.packages[record.find_package(package)]] if package else list(record.packages.values())
-    jobs = [run.package(one.package).job(name) for one in chosen for name in one.jobs if arch in (None, name)]
+    jobs = [
+        run.package(one.package).job(name) for one in chosen for name in one.jobs if not arch or name == arch
+    ]
     if arch and not jobs:
         raise StateError(
             f"run {run} builds none of these packages for {arch}", hint=f"`farm status {run}` shows it"
@@ -59,7 +61,7 @@ def cancel(run: RunHandle, *, package: str | None = None, arch: str | None = Non
 
 def _end_packages(run: RunHandle, chosen: list[PackageRecord], by: str) -> None:
     current = read_run(run).packages
-    remaining = [name for name in (one.package for one in chosen) if not current[name].state.ended]
+    remaining = [one.package for one in chosen if not current[one.package].state.ended]
     for name in remaining:
         # A job that failed stays the reason, as it is when nobody cancels.
         if any(job.state is JobState.FAILED for job in current[name].jobs.values()):

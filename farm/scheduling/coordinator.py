@@ -12,7 +12,7 @@ from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
 from farm.scheduling.dispatch import send_package
 from farm.state import transitions
-from farm.state.records import Patch, failure_of
+from farm.state.records import JobPatch, failure_of
 from farm.state.run_handles import JobHandle
 from farm.state.runs import all_succeeded, create_run, dependents, read_jobs, read_package, read_work
 
@@ -81,7 +81,7 @@ def queue_job(
     return transitions.move_job(
         job,
         JobState.QUEUED,
-        Patch(token="", lost=lost, resent=resent),
+        JobPatch(token="", lost=lost, resent=resent),
         expected_states=expected_states,
         expected_token=expected_token,
     )

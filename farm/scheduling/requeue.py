@@ -12,7 +12,7 @@ from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling import coordinator, dispatch
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state import runs, transitions
-from farm.state.records import Patch, failure_of
+from farm.state.records import JobPatch, PackagePatch, failure_of
 from farm.state.run_handles import JobHandle
 from farm.state.runs import read_jobs, read_package, read_work
 
@@ -84,7 +84,7 @@ class RunReconciler:
             return self._give_up(handle, error, states, token)
         # With the token as expected: the job may have gone on with another holder since it was read.
         queued = coordinator.queue_job(handle, expected_states=states, expected_token=token, lost=lost)
-        return self._send_job(job, queued, f"{job.title} was lost with {record.worker or 'its worker'}")
+        return self._send_if_queued(job, queued, f"{job.title} was lost with {record.worker or 'its worker'}")
 
     def _reconcile_queued(self, handle: JobHandle, since: float) -> bool:
         head = self.heads.get(build_queue(handle.arch))
@@ -98,9 +98,9 @@ class RunReconciler:
         queued = coordinator.queue_job(
             handle, expected_states=[JobState.QUEUED], lost=record.lost, resent=record.resent + 1
         )
-        return self._send_job(job, queued, f"the message of {job.title} was lost")
+        return self._send_if_queued(job, queued, f"the message of {job.title} was lost")
 
-    def _send_job(self, job: Job, queued: JobRecord | None, why: str) -> bool:
+    def _send_if_queued(self, job: Job, queued: JobRecord | None, why: str) -> bool:
         if queued:
             log.warning("%s: %s; dispatched again", self.overdue.handle, why)
             dispatch.send_job(self.app, job)
@@ -109,7 +109,7 @@ class RunReconciler:
     def _give_up(self, job: JobHandle, error: FarmError, states: Sequence[JobState], token: str = "") -> bool:
         """Fail a job, unless it has moved on from these states and this holder since it was read."""
         moved = transitions.move_job(
-            job, JobState.FAILED, Patch(error=error), expected_states=states, expected_token=token
+            job, JobState.FAILED, JobPatch(error=error), expected_states=states, expected_token=token
         )
         if moved:
             coordinator.settle(job.package)
@@ -153,11 +153,11 @@ class RunReconciler:
         if not _message_lost(since, self.heads.get(PUBLISH_QUEUE), self.now, resent=resent):
             return False
         if resent == MAX_RESENT:
-            patch = Patch(error=_never_accepted(f"{package} index", "publisher"))
+            patch = PackagePatch(error=_never_accepted(f"{package} index", "publisher"))
             if transitions.move_package(package, PackageState.FAILED, patch, expected_states=_BUILDING):
                 coordinator.end_dependents(package)
             return True
-        patch = Patch(resent=resent + 1)
+        patch = PackagePatch(resent=resent + 1)
         if not transitions.move_package(package, PackageState.BUILDING, patch, expected_states=_BUILDING):
             return False
         self._send_publication(work, records, f"the message of {package}'s index was lost")
@@ -169,7 +169,7 @@ class RunReconciler:
         moved = transitions.move_package(
             package,
             PackageState.BUILDING,
-            Patch(token="", lost=item.record.lost + bool(token)),
+            PackagePatch(token="", lost=item.record.lost + bool(token)),
             expected_states=[PackageState.PUBLISHING] if token else _BUILDING,
             expected_token=token,
         )

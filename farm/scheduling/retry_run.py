@@ -35,7 +35,8 @@ class RetryPlan:
 def plan_retry(run: RunHandle, names: Sequence[str] = ()) -> RetryPlan | None:
     """Plan a run of what failed, was cancelled or was lost in `run`; None if nothing was.
 
-    `names` are of the packages to repeat, or the last parts of them, for all; their dependencies are added.
+    `names` choose packages by name or the last part of it, together with their dependencies; without them
+    all are repeated.
     """
     record = read_run(run)
     packages = to_repeat(record, [record.find_package(name) for name in names])

@@ -71,7 +71,7 @@ class LeaseBusyError(Exception):
 def take(store: Store, name: str, *, duration: float, holder: str, message: str = "") -> Lease:
     """Take a lease for some seconds; LeaseBusyError if another holder has it.
 
-    Then `release` will return the message to the present holder, unless it is "". `holder` is for people.
+    If it is busy, `release` returns a message to the present holder later. `holder` is for people.
     """
     # Random for each call, so that a process that takes the same lease again is another holder.
     token = f"{secrets.token_hex(8)} {holder}"

@@ -69,17 +69,15 @@ def read_overdue(store: Store, *, grace: float) -> tuple[float, list[OverdueRun]
     states = store.ask(("hget", run.key("meta"), "state") for run in runs)
     in_progress = store.ask(("zrangebyscore", run.key("in-progress"), "-inf", now - grace) for run in runs)
     leased = _leased(store, dict(zip(runs, in_progress, strict=True)))
-    waiting = ("due", *(f"queued:{arch}" for arch in ARCHES))
-    found = iter(
+    waiting = [
         store.ask(
-            ("zrangebyscore", run.key(part), "-inf", now - grace, 0, _MAX_RECORDS, True)
-            for run in runs
-            for part in waiting
+            ("zrangebyscore", run.key(part), "-inf", now - grace, 0, _MAX_RECORDS, True) for run in runs
         )
-    )
+        for part in ("due", *(f"queued:{arch}" for arch in ARCHES))
+    ]
     return now, [
-        _overdue(run, state, leased[run], [next(found) for _ in waiting])
-        for run, state in zip(runs, states, strict=True)
+        _overdue(run, state, leased[run], found)
+        for run, state, *found in zip(runs, states, *waiting, strict=True)
     ]
 
 

@@ -128,17 +128,13 @@ class RunRecord:
 class Patch:
     """What a transition writes to a record beside its state; None leaves a field as it is.
 
-    The last three belong to one state only: a transition that does not set them clears them.
+    A text is cleared with ""; image and index are never cleared. The last three belong to one state only: a
+    transition that does not set them clears them.
     """
 
     token: str | None = None
     lease: str | None = None
     lost: int | None = None
-    worker: str | None = None
-    task: str | None = None
-    started: float | None = None
-    image: ArchImage | None = None
-    index: Descriptor | None = None
     waiting_for: str = ""
     resent: int = 0
     error: FarmError | None = None
@@ -150,8 +146,25 @@ class Patch:
         https://redis.io/docs/latest/develop/programmability/lua-api/#cjson-library
         """
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        nested = {name: json.dumps(values[name].to_json()) for name in _NESTED if values[name]}
+        nested = {name: json.dumps(values[name].to_json()) for name in _NESTED if values.get(name)}
         return {name: value for name, value in (values | {"error": ""} | nested).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobPatch(Patch):
+    """What a transition of a job writes."""
+
+    worker: str | None = None
+    task: str | None = None
+    started: float | None = None
+    image: ArchImage | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackagePatch(Patch):
+    """What a transition of a package writes."""
+
+    index: Descriptor | None = None
 
 
 def job_field(package: str, arch: str) -> str:

@@ -180,17 +180,19 @@ def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> Packag
 
 def read_work(package: PackageHandle) -> PackageWork:
     """Read what a run has to do for one package; StateError if the run has no such package."""
-    return PackageWork.from_json(json.loads(_require(package, "works", package.name)))
+    return read_works(package.run, [package.name])[0]
 
 
 def read_works(run: RunHandle, packages: Sequence[str]) -> list[PackageWork]:
-    """Read what a run has to do for each of these packages of it."""
-    return [PackageWork.from_json(json.loads(str(text))) for text in _read(run, "works", packages)]
+    """Read what a run has to do for each of these packages; StateError if it does not have one of them."""
+    found = zip(packages, _read(run, "works", packages), strict=True)
+    return [PackageWork.from_json(json.loads(_known(run.package(name), text))) for name, text in found]
 
 
 def read_package(package: PackageHandle) -> PackageRecord:
     """Read the record of one package, without its jobs; StateError if the run has no such package."""
-    return parse_package(_require(package, "records", package.field))
+    (text,) = _read(package.run, "records", [package.field])
+    return parse_package(_known(package, text))
 
 
 def read_jobs(package: PackageHandle, arches: Sequence[str]) -> list[JobRecord]:
@@ -216,10 +218,9 @@ def all_succeeded(run: RunHandle, packages: Sequence[str]) -> bool:
     return all(text is not None and parse_package(text).state.succeeded for text in texts)
 
 
-def _require(package: PackageHandle, part: str, field: str) -> str:
-    run = package.run
-    (text,) = _read(run, part, [field])
+def _known(package: PackageHandle, text: str | None) -> str:
     if text is None:
+        run = package.run
         raise StateError(f"run {run} has no package {package}", hint=f"`farm status {run}` lists them")
     return text
 

@@ -13,24 +13,26 @@ from typing import TYPE_CHECKING, Any
 from farm.errors import CancelledError
 from farm.model import JobState, PackageState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS, sources
-from farm.state.records import JobRecord, PackageRecord, Patch, parse_job, parse_package
+from farm.state.records import JobPatch, PackagePatch, Patch, parse_job, parse_package
 from farm.state.run_handles import JobHandle, PackageHandle
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from farm.errors import FarmError
+    from farm.state.records import JobRecord, PackageRecord
     from farm.state.run_handles import RunHandle
     from farm.state.store import Call
 
 _MAX_EVENTS = 200_000
-_NO_FIELDS = Patch()
+_NO_JOB_FIELDS = JobPatch()
+_NO_PACKAGE_FIELDS = PackagePatch()
 
 
 def move_job(
     job: JobHandle,
     to: JobState,
-    patch: Patch = _NO_FIELDS,
+    patch: JobPatch = _NO_JOB_FIELDS,
     *,
     expected_states: Collection[JobState] | None = None,
     expected_token: str = "",
@@ -47,7 +49,7 @@ def move_job(
 def move_package(
     package: PackageHandle,
     to: PackageState,
-    patch: Patch = _NO_FIELDS,
+    patch: PackagePatch = _NO_PACKAGE_FIELDS,
     *,
     expected_states: Collection[PackageState] | None = None,
     expected_token: str = "",

@@ -24,6 +24,11 @@ class Deadline:
         return Deadline(min(self.at, time.monotonic() + seconds))
 
     @property
+    def left(self) -> float:
+        """The seconds that remain, 0 or less once it has passed."""
+        return self.at - time.monotonic()
+
+    @property
     def passed(self) -> bool:
         """Whether no time is left."""
-        return time.monotonic() >= self.at
+        return self.left <= 0

@@ -57,7 +57,7 @@ class NotaryServer:
     """Certificate and key with which this machine authenticates itself to the server."""
     login: Login | None = None
     """The registry account, for notary's token service."""
-    timeout: float = 60.0
+    timeout: float = field(kw_only=True)
     """Seconds that one operation may take."""
 
 

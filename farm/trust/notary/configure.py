@@ -36,7 +36,8 @@ def notary_server(settings: Settings, gun: str, login: Login | None = None) -> N
     ca = settings.notary_ca or _present(tls / "ca.crt")
     certificate, key = _present(tls / "client.cert"), _present(tls / "client.key")
     client = (certificate, key) if certificate and key else None
-    return NotaryServer(url, settings.state_dir / "trust", ca, client, login, settings.trust_timeout)
+    work = settings.state_dir / "trust"
+    return NotaryServer(url, work, ca, client, login, timeout=settings.trust_timeout)
 
 
 def signing_key(settings: Settings) -> SigningKey:

@@ -64,7 +64,7 @@ def certificate_of(key: SigningKey, deadline: TrustDeadline) -> str:
     https://docs.docker.com/engine/security/trust/trust_delegation/
     """
     content = ["-days", str(_DAYS), "-subj", "/CN=LinuxKit farm delegation"]
-    return use_key(key, ["req", "-x509", "-new", "-sha256", *content, "-key"], deadline)
+    return use_key(key, ["req", "-x509", "-new", "-sha256", *content], deadline, option="-key")
 
 
 def _new_key(passphrase: Secret, deadline: TrustDeadline) -> str:

@@ -77,10 +77,11 @@ def use_key(
     arguments: Sequence[str],
     deadline: TrustDeadline,
     *,
+    option: str = "-in",
     scratch: Path | None = None,
     new_passphrase: Secret | None = None,
 ) -> str:
-    """What an openssl command prints; its last argument is the option that takes the file of the key.
+    """What an openssl command prints; it takes the file of the key with `option`.
 
     Raises:
         TrustDeniedError: the key cannot be read, or its passphrase is wrong.
@@ -89,7 +90,7 @@ def use_key(
     answers = [key.passphrase or Secret(secrets.token_hex(8)), *([new_passphrase] if new_passphrase else [])]
     with TemporaryDirectory(prefix="farm-", dir=scratch) as directory:
         source = str(_readable(key.path, Path(directory)))
-        done = openssl([*arguments, source, "-passin", "stdin"], deadline, answers)
+        done = openssl([*arguments, option, source, "-passin", "stdin"], deadline, answers)
     if done.returncode == 0:
         return done.stdout
     if key.passphrase is None:
@@ -158,7 +159,7 @@ def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secr
     private = trust_dir / "private"
     make_private(private)
     passphrase, copy = Secret(secrets.token_hex(32)), private / "copy.pem"
-    arguments = ["pkcs8", "-topk8", *ENCRYPTION, "-passout", "stdin", "-out", str(copy), "-in"]
+    arguments = ["pkcs8", "-topk8", *ENCRYPTION, "-passout", "stdin", "-out", str(copy)]
     use_key(key, arguments, deadline, scratch=private, new_passphrase=passphrase)
     public = openssl(["pkey", "-in", str(copy), "-passin", "stdin", "-pubout"], deadline, [passphrase])
     copy.write_text(notary_block(copy.read_text(), key.role))
@@ -168,7 +169,7 @@ def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secr
 
 def check_key(key: SigningKey, *, timeout: float) -> None:
     """Make sure that the key can be opened, before anything is built that it has to sign."""
-    use_key(key, ["pkey", "-noout", "-in"], TrustDeadline.after(timeout, "opening the signing key"))
+    use_key(key, ["pkey", "-noout"], TrustDeadline.after(timeout, "opening the signing key"))
 
 
 def certified_key_id(certificate: Path, deadline: TrustDeadline) -> str:

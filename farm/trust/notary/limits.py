@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import operator
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 from farm.errors import TrustUnavailableError
+from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,17 +22,16 @@ class TrustDeadline:
     about: str
     """The operation, for the error."""
     seconds: float
-    at: float
-    """By the monotonic clock."""
+    deadline: Deadline
 
     @staticmethod
     def after(seconds: float, about: str) -> TrustDeadline:
         """A deadline from now on."""
-        return TrustDeadline(about, seconds, time.monotonic() + seconds)
+        return TrustDeadline(about, seconds, Deadline.after(seconds))
 
     def left(self) -> float:
         """The seconds that remain, more than 0; TrustUnavailableError when none are left."""
-        left = self.at - time.monotonic()
+        left = self.deadline.left
         if left <= 0:
             raise self.missed()
         return left

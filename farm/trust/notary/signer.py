@@ -34,8 +34,9 @@ class NotarySigner:
         check_key(signing_key(self.settings), timeout=self.settings.trust_timeout)
         require("notary", *TIE_PROGRAM)
         for gun in dict.fromkeys(names):
-            deadline = TrustDeadline.after(self.settings.trust_timeout, f"looking for {gun}")
-            with open_client(gun, self._server(gun), deadline) as notary:
+            server = self._server(gun)  # before the deadline starts: it may run a credential helper
+            deadline = TrustDeadline.after(server.timeout, f"looking for {gun}")
+            with open_client(gun, server, deadline) as notary:
                 read_initialised(notary)
 
     def sign(self, targets: Iterable[SignTarget]) -> None:

@@ -42,7 +42,7 @@ OTHER = SignTarget("", "other", f"sha256:{'0' * 64}", 7)
 
 def server_of(farm: Rig) -> NotaryServer:
     """The server itself, without a proxy."""
-    return NotaryServer(farm.lab.notary_url, farm.home / "other", farm.lab.notary_ca)
+    return NotaryServer(farm.lab.notary_url, farm.home / "other", farm.lab.notary_ca, timeout=60.0)
 
 
 def sign_another_tag(farm: Rig, package: Package) -> None:

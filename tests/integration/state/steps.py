@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from farm.model import JobState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS
 from farm.state import leases
-from farm.state.records import Patch
+from farm.state.records import JobPatch, Patch
 from farm.state.run_handles import JobHandle
 from farm.state.runs import read_job, read_package
 from farm.state.transitions import move_job, move_package
@@ -39,7 +39,7 @@ def begin(job: JobHandle) -> leases.Lease:
     """A worker accepts the job."""
     name = leases.job_lease(values.job(job.arch, package=job.package.name))
     lease = leases.take(job.store, name, duration=60, holder="r1 w1")
-    drive(job, JobState.BUILDING, Patch(token=lease.token, lease=lease.name, worker="w1"))
+    drive(job, JobState.BUILDING, JobPatch(token=lease.token, lease=lease.name, worker="w1"))
     return lease
 
 

@@ -12,7 +12,7 @@ from farm.scheduling.cancel import cancel
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.overdue import read_overdue
-from farm.state.records import Patch
+from farm.state.records import JobPatch
 from farm.state.run_handles import RunHandle
 from farm.state.runs import read_run
 from farm.state.store import Store
@@ -97,8 +97,9 @@ def package_states(run: RunHandle) -> dict[str, str]:
     return {name: str(one.state) for name, one in read_run(run).packages.items()}
 
 
-def test_cancel_returns_everything_that_it_cancelled(sent: Farm) -> None:
-    done = cancel(sent.r1, by="me@here")
+@pytest.mark.parametrize("unset", [None, ""])
+def test_cancel_returns_everything_that_it_cancelled(sent: Farm, unset: str | None) -> None:
+    done = cancel(sent.r1, package=unset, arch=unset, by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR, ASIDE], JOBS)
     assert (package_states(sent.r1), job_states(sent.r1)) == (ALL_CANCELLED, {JobState.CANCELLED})
     again = cancel(sent.r1, by="me@here")
@@ -160,7 +161,7 @@ def test_a_running_job_of_a_package_that_has_ended_can_be_cancelled(sent: Farm) 
 def test_a_failure_before_the_cancel_remains_the_reason_cut_off_or_not(
     sent: Farm, cut_off: CutOff, steps: int
 ) -> None:
-    assert move_job(sent.job, JobState.FAILED, Patch(error=BuildFailedError("make failed")))
+    assert move_job(sent.job, JobState.FAILED, JobPatch(error=BuildFailedError("make failed")))
     if cut_off.cancel(steps):
         reconcile_all(sent)
     assert package_states(sent.r1) == {FOO: "failed", BAR: "failed", ASIDE: "cancelled"}
@@ -168,7 +169,7 @@ def test_a_failure_before_the_cancel_remains_the_reason_cut_off_or_not(
 
 
 def test_a_job_that_was_built_stays_built_when_its_package_is_cancelled(sent: Farm) -> None:
-    drive(sent.job, JobState.BUILT, Patch(image=image("amd64")))
+    drive(sent.job, JobState.BUILT, JobPatch(image=image("amd64")))
     done = cancel(sent.r1, package="foo", by="me@here")
     assert (list(done.packages), list(done.jobs)) == ([FOO, BAR], JOBS[1:3])
     assert read_run(sent.r1).packages[FOO].jobs["amd64"].state is JobState.BUILT

@@ -11,7 +11,7 @@ from farm.errors import FarmError, InputError, StateUnavailableError, TrustUnava
 from farm.model import JobState, PackageState
 from farm.settings import Secret, Settings
 from farm.state import leases
-from farm.state.records import Patch
+from farm.state.records import JobPatch
 from farm.state.runs import read_package
 from farm.state.store import lease_key
 from tasks import build_attempt, retries
@@ -75,7 +75,7 @@ def publish(farm: Farm, context: WorkerContext, error: Exception, *, suspended: 
                 assert held.stopped.wait(20)
             raise error
 
-    drive(farm.job, JobState.BUILT, Patch(image=image("amd64")))
+    drive(farm.job, JobState.BUILT, JobPatch(image=image("amd64")))
     lease = leases.take(farm.store, leases.index_lease(FOO.reference), duration=60, holder="r1 p1")
     with leases.hold(farm.store, lease) as held:
         FailingExecution(context, farm.foo, FOO, (image("amd64"),)).run(held)

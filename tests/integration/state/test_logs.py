@@ -13,7 +13,7 @@ from farm.model import JobState
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.logs import MAX_LINES, LogWriter, follow_log, log_key, read_log
-from farm.state.records import Patch
+from farm.state.records import JobPatch
 from farm.state.run_handles import JobHandle, RunHandle
 from farm.state.store import Store
 from farm.state.transitions import move_job
@@ -43,7 +43,7 @@ def job(store: Store) -> JobHandle:
 
 def take(job: JobHandle, token: str = FIRST, *, keep: float = 600) -> LogWriter:
     """Lease the job; returns the holder's writer."""
-    assert move_job(job, JobState.LEASED, Patch(token=token))
+    assert move_job(job, JobState.LEASED, JobPatch(token=token))
     return LogWriter(job, token=token, keep=keep)
 
 
@@ -103,7 +103,7 @@ def test_a_holder_that_lost_the_job_adds_no_line_and_no_end(
 def test_the_log_of_a_job_that_went_back_to_its_queue_accepts_no_line_of_its_former_holder(
     job: JobHandle, writer: LogWriter
 ) -> None:
-    drive(job, JobState.QUEUED, Patch(token=""))
+    drive(job, JobState.QUEUED, JobPatch(token=""))
     writer.write("too late")
     writer.close()
     assert read_log(job) == []

@@ -16,7 +16,7 @@ from farm.scheduling.requeue import MAX_LOST, MAX_RESENT
 from farm.settings import Secret, Settings
 from farm.state import leases, runs
 from farm.state.overdue import read_overdue
-from farm.state.records import Patch
+from farm.state.records import JobPatch, PackagePatch
 from farm.state.runs import read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
@@ -60,7 +60,7 @@ def state(package: PackageHandle) -> PackageState:
 def build_all(farm: Farm) -> None:
     """Both of foo's jobs succeed."""
     for arch in ("amd64", "arm64"):
-        drive(farm.foo.job(arch), JobState.BUILT, Patch(image=image(arch)))
+        drive(farm.foo.job(arch), JobState.BUILT, JobPatch(image=image(arch)))
 
 
 def test_a_submission_sends_each_job_to_its_queue_once_and_nothing_that_has_to_wait(farm: Farm) -> None:
@@ -111,7 +111,7 @@ def test_foreign_messages_do_not_prevent_reconciliation(sent: Farm) -> None:
 def test_a_job_whose_holder_is_alive_is_left_alone_however_long_it_takes(sent: Farm) -> None:
     sent.arches("amd64", "arm64")
     lease = begin(sent.job)
-    drive(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    drive(sent.foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
     assert sent.reconcile(after=10_000) == 0
     assert leases.renew(sent.store, lease)
     assert sent.record.state is JobState.BUILDING
@@ -173,7 +173,7 @@ def test_an_index_that_no_publisher_accepts_is_given_up(sent: Farm) -> None:
 def test_a_job_that_waits_for_a_holder_that_died_is_sent_again(sent: Farm) -> None:
     sent.arches("amd64")
     lease = leases.take(sent.store, leases.job_lease(job()), duration=60, holder="r0 w")
-    move_job(sent.job, JobState.QUEUED, Patch(waiting_for="r0 w", lease=lease.name))
+    move_job(sent.job, JobState.QUEUED, JobPatch(waiting_for="r0 w", lease=lease.name))
     assert sent.reconcile() == 0
     leases.release(sent.store, lease)
     assert sent.reconcile() == 1
@@ -190,15 +190,15 @@ def test_a_callback_that_was_lost_is_sent_again_once_with_every_image(sent: Farm
 
 
 def test_a_callback_is_not_sent_while_a_job_is_in_progress(sent: Farm) -> None:
-    drive(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
+    drive(sent.foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
     begin(sent.job)
     sent.reconcile()
     assert sent.indexes() == []
 
 
 def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(sent: Farm) -> None:
-    drive(sent.foo.job("arm64"), JobState.BUILT, Patch(image=image("arm64")))
-    move_job(sent.job, JobState.FAILED, Patch(error=BuildFailedError("make failed")))
+    drive(sent.foo.job("arm64"), JobState.BUILT, JobPatch(image=image("arm64")))
+    move_job(sent.job, JobState.FAILED, JobPatch(error=BuildFailedError("make failed")))
     assert sent.reconcile() >= 1
     assert (state(sent.foo), state(sent.bar)) == (PackageState.FAILED, PackageState.FAILED)
     ended = read_run(sent.r1)
@@ -211,7 +211,7 @@ def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(sent: Far
 def test_an_index_whose_publisher_died_is_sent_again_and_given_up(sent: Farm) -> None:
     build_all(sent)
     for times in range(MAX_LOST + 1):
-        move_package(sent.foo, PackageState.PUBLISHING, Patch(token=f"t{times}", lease="index of foo"))
+        move_package(sent.foo, PackageState.PUBLISHING, PackagePatch(token=f"t{times}", lease="index of foo"))
         assert sent.reconcile() >= 1
         assert sent.indexes() == ([FOO] if times < MAX_LOST else [])
     assert state(sent.foo) is PackageState.FAILED

@@ -17,7 +17,7 @@ from farm.model import JobState, PackageState, RunState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS, sources
 from farm.scheduling import coordinator
 from farm.scheduling.cancel import cancel
-from farm.state.records import Patch, parse_job, parse_package
+from farm.state.records import JobPatch, PackagePatch, Patch, parse_job, parse_package
 from farm.state.run_handles import JobHandle, PackageHandle
 from farm.state.runs import create_run
 from farm.state.transitions import clear_due, move_job, move_package
@@ -33,22 +33,32 @@ ARCHES = {FOO: ("amd64", "arm64", "s390x"), BAR: ("amd64",)}
 """foo's image for s390x exists already; bar depends on foo."""
 LATER = 60.0
 _numbers = itertools.count(1)
-_NAMES = st.sampled_from(
-    [f"P {package}" for package in ARCHES]
-    + [f"J {package} {arch}" for package, arches in ARCHES.items() for arch in arches]
-)
-_PATCHES = st.builds(
-    Patch,
-    token=st.sampled_from([None, "", "a", "b"]),
-    lost=st.none() | st.integers(0, 3),
-    resent=st.integers(0, 3),
-    waiting_for=st.sampled_from(["", "r0 w"]),
-    lease=st.sampled_from([None, "a lease"]),
+_FIELDS: dict[str, st.SearchStrategy[Any]] = {
+    "token": st.sampled_from([None, "", "a", "b"]),
+    "lost": st.none() | st.integers(0, 3),
+    "resent": st.integers(0, 3),
+    "waiting_for": st.sampled_from(["", "r0 w"]),
+    "lease": st.sampled_from([None, "a lease"]),
+    "error": st.sampled_from([None, FarmError("broken", hint='"é\n"'), CancelledError("cancelled")]),
+}
+_JOB_PATCHES = st.builds(
+    JobPatch,
+    **_FIELDS,
     worker=st.sampled_from([None, "w1", "w2"]),
     started=st.sampled_from([None, 12.5]),
     image=st.sampled_from([None, image("amd64")]),
-    error=st.sampled_from([None, FarmError("broken", hint='"é\n"'), CancelledError("cancelled")]),
 )
+_PACKAGE_PATCHES = st.builds(
+    PackagePatch, **_FIELDS, index=st.sampled_from([None, image("amd64").descriptors[0]])
+)
+_PATCHES = st.one_of(
+    st.tuples(st.sampled_from([f"P {package}" for package in ARCHES]), _PACKAGE_PATCHES),
+    st.tuples(
+        st.sampled_from([f"J {package} {arch}" for package, arches in ARCHES.items() for arch in arches]),
+        _JOB_PATCHES,
+    ),
+)
+"""A record's name, and a patch for it."""
 
 
 @dataclass
@@ -130,8 +140,9 @@ class StateMachine(RuleBasedStateMachine):
         places["due"].add(self.packages[0].field)
         self.model = Model(self._stored(), left, places)
 
-    @rule(name=_NAMES, patch=_PATCHES, data=st.data())
-    def move_as_the_table_says(self, name: str, patch: Patch, data: st.DataObject) -> None:
+    @rule(change=_PATCHES, data=st.data())
+    def move_as_the_table_says(self, change: tuple[str, Patch], data: st.DataObject) -> None:
+        name, patch = change
         record = self.model.records[name]
         following = list(_table(name)[record.state])
         assume(following)
@@ -139,9 +150,10 @@ class StateMachine(RuleBasedStateMachine):
         token = data.draw(st.sampled_from(["", record.token]), label="expected token")
         assert self._move(name, to, patch, [record.state], token)
 
-    @rule(name=_NAMES, patch=_PATCHES, data=st.data())
-    def move_at_random(self, name: str, patch: Patch, data: st.DataObject) -> None:
+    @rule(change=_PATCHES, data=st.data())
+    def move_at_random(self, change: tuple[str, Patch], data: st.DataObject) -> None:
         """With any expected states, and no token, that of the record or a stale one."""
+        name, patch = change
         states = list(_table(name))
         to = data.draw(st.sampled_from(states), label="to")
         some = st.lists(st.sampled_from(states), max_size=2, unique=True)

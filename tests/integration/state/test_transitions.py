@@ -14,7 +14,7 @@ from farm.settings import Secret
 from farm.state import runs
 from farm.state.following import run_events
 from farm.state.overdue import read_overdue
-from farm.state.records import Patch
+from farm.state.records import JobPatch
 from farm.state.run_handles import RunHandle
 from farm.state.runs import all_succeeded, dependents, read_package, read_run, read_work
 from farm.state.store import Store
@@ -78,7 +78,7 @@ def test_a_job_waits_in_its_queue_then_under_a_lease_and_then_nowhere(farm: Farm
     move_job(farm.job, JobState.QUEUED)
     assert [handle for handle, _ in overdue(farm).queued] == [farm.job]
     for state in (JobState.LEASED, JobState.BUILDING, JobState.PUSHING):
-        move_job(farm.job, state, Patch(token="t", lease="l"))
+        move_job(farm.job, state, JobPatch(token="t", lease="l"))
         assert overdue(farm).queued == ()
         assert [item.handle for item in overdue(farm).in_progress] == [farm.job]
     move_job(farm.job, JobState.BUILT)

@@ -52,7 +52,7 @@ class Repository:
 
 @pytest.fixture
 def server(lab: Any, tmp_path: Path) -> NotaryServer:
-    return NotaryServer(lab.notary_url, tmp_path / "work", Path(lab.notary_ca))
+    return NotaryServer(lab.notary_url, tmp_path / "work", Path(lab.notary_ca), timeout=60.0)
 
 
 @pytest.fixture

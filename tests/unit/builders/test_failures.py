@@ -110,6 +110,11 @@ def test_a_step_for_a_foreign_architecture_is_named_without_its_platform() -> No
     assert str(error) == 'RUN step 3 of 5 failed with status 2: "no rule"'
 
 
+def test_the_prefixes_of_a_message_in_colour_are_left_out() -> None:
+    error = build_failure("\x1b[31mfailed to solve: \x1b[1mfailed to load cache key: no lease\x1b[0m", None)
+    assert error.message == "the build failed: no lease"
+
+
 def test_a_killed_step_has_a_hint_about_memory() -> None:
     killed = step("[2/2] RUN make", 'process "make" did not complete successfully: exit code: 137', "cc1")
     error = build_failure("", killed)
