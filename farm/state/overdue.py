@@ -23,11 +23,13 @@ from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
 from farm.state.store import OPEN_RUNS, Store, lease_key, run_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 _MAX_RECORDS = 200
 """Records of one sorted set that are read at a time, oldest first; the rest follow in later rounds."""
 _PRIORITIES = range(10)
+_WAITING = ("due", *(f"queued:{arch}" for arch in ARCHES))
+"""What a run has in sorted sets by the time since when it waits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,30 +68,28 @@ def read_overdue(store: Store, *, grace: float) -> tuple[float, list[OverdueRun]
     now = store.now()
     (names,) = store.ask([("zrange", OPEN_RUNS, 0, -1)])
     runs = [RunHandle(store, name) for name in names]
-    states = store.ask(("hget", run.key("meta"), "state") for run in runs)
-    in_progress = store.ask(("zrangebyscore", run.key("in-progress"), "-inf", now - grace) for run in runs)
-    leased = _leased(store, dict(zip(runs, in_progress, strict=True)))
-    waiting = [
-        store.ask(
-            ("zrangebyscore", run.key(part), "-inf", now - grace, 0, _MAX_RECORDS, True) for run in runs
-        )
-        for part in ("due", *(f"queued:{arch}" for arch in ARCHES))
-    ]
-    return now, [
-        _overdue(run, state, leased[run], found)
-        for run, state, *found in zip(runs, states, *waiting, strict=True)
-    ]
+    answers = store.ask(question for run in runs for question in _questions(run, now - grace))
+    width = 2 + len(_WAITING)
+    rows = [answers[at : at + width] for at in range(0, len(answers), width)]
+    leased = _leased(store, {run: row[1] for run, row in zip(runs, rows, strict=True)})
+    return now, [_overdue(run, row, leased[run]) for run, row in zip(runs, rows, strict=True)]
 
 
-def _overdue(
-    run: RunHandle, state: str | None, leased: Sequence[LeasedRecord | Exception], waiting: Sequence[Any]
-) -> OverdueRun:
+def _questions(run: RunHandle, until: float) -> Iterator[tuple[Any, ...]]:
+    """What is asked of a run, in the order of a row: its state, then what has waited until then."""
+    yield "hget", run.key("meta"), "state"
+    yield "zrangebyscore", run.key("in-progress"), "-inf", until
+    for part in _WAITING:
+        yield "zrangebyscore", run.key(part), "-inf", until, 0, _MAX_RECORDS, True
+
+
+def _overdue(run: RunHandle, row: Sequence[Any], leased: Sequence[LeasedRecord | Exception]) -> OverdueRun:
+    state, _, due, *queues = row
     malformed = next((item for item in leased if isinstance(item, Exception)), None)
     if malformed is None and state and state not in list(RunState):
         malformed = ValueError(f"unknown state of a run: {state}")
     if malformed:
         return OverdueRun(run, None, malformed=malformed)
-    due, *queues = waiting
     queued = [(field, at) for queue in queues for field, at in queue]
     return OverdueRun(
         run,
