@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from farm.cache.blobs import LARGEST, PIECE
 from farm.cache.compression import GZIP, ZSTD, LayerCompressor, open_uncompressed
+from farm.cache.layout import NAME
 from farm.errors import CacheError
 from farm.model import hex_of
 from farm.registry.oci import OCI_LAYER, OCI_LAYER_TAR, OCI_LAYER_ZSTD
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from farm.model import Descriptor
 
 HINT = "is it an image that `docker save`, skopeo or `farm cache export` wrote?"
-NAME_KEYS = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+NAME_KEYS = ("io.containerd.image.name", NAME)
 """The annotations of containerd and OCI with an image's name: tools read the one or the other."""
 _BLOBS = "blobs/sha256/"
 _HEAD = 512

@@ -72,7 +72,7 @@ class Blobs:
         """Unfinished blobs; `prune` removes those of killed processes."""
 
     def path(self, digest: str) -> Path:
-        """The file of a blob, which need not exist; what is not a sha256 digest could name any file."""
+        """Where a blob is stored; CacheError for anything but a sha256 digest, which could name any file."""
         if not DIGEST.fullmatch(digest):
             raise CacheError(f"invalid sha256 digest {digest!r}")
         return self.directory / hex_of(digest)

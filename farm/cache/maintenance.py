@@ -61,14 +61,14 @@ def verify(cache: Cache) -> list[CacheProblem]:
 
 def _problems(cache: Cache, root: Descriptor, damaged: set[str]) -> Iterator[str]:
     """The problems of an image or index, each as a sentence."""
-    bad = 0
+    found = False
     try:
         for one in walk(cache.blobs, root):
             is_missing = not cache.blobs.has(one)
             if is_missing or one.digest in damaged:
-                bad += 1
+                found = True
                 yield f"{one.digest} is {'missing or truncated' if is_missing else 'damaged'}"
-        if not bad:
+        if not found:
             verify_layers_below(cache.blobs, root)
     except CacheError as error:
         yield error.message

@@ -55,7 +55,7 @@ def as_oci_root(blobs: Blobs, root: Descriptor) -> Descriptor:
 def add_images(cache: Cache, reference: Reference, images: Sequence[ArchImage]) -> Descriptor:
     """Name present images: each NAME:TAG-ARCH, and the index NAME:TAG, which keeps other architectures.
 
-    Returns the index. If another process removed a blob of them meanwhile, it is a CacheBusyError.
+    Returns the index. Raises CacheBusyError if another process removed one of their blobs meanwhile.
     """
 
     def decide(names: Mapping[str, Descriptor]) -> Change:

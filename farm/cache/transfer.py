@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 
 from farm.cache.image_content import all_blobs, is_complete
 from farm.cache.named_images import add_images, arch_root, as_oci_root, find_image, index_of
-from farm.errors import CacheError, RegistryError
+from farm.errors import CacheError
 from farm.model import ArchImage, Descriptor, Reference
 from farm.registry.blobs import CONCURRENT_BLOBS, BlobUpload, pull_blob, push_blob
+from farm.registry.client import no_such_image
 from farm.registry.index import assemble, children, members_of, platforms
-from farm.registry.oci import INDEXES, MANIFESTS, OCI_INDEX
+from farm.registry.oci import INDEXES, MANIFESTS, OCI_INDEX, naming
 from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import look_up_all
 
@@ -56,7 +57,7 @@ def pull_all(cache: Cache, registry: Registry, reference: Reference) -> Descript
     """
     root = registry.head(reference)
     if root is None:
-        raise RegistryError(f"{reference.familiar}: the registry holds no such image")
+        raise no_such_image(reference)
     _pull(cache, registry, reference, root)
     named = as_oci_root(cache.blobs, root)
     names: dict[str, Descriptor | None] = {str(reference): named}
@@ -72,7 +73,8 @@ def pull_all(cache: Cache, registry: Registry, reference: Reference) -> Descript
 def _pull(cache: Cache, registry: Registry, reference: Reference, root: Descriptor) -> None:
     """Store a manifest or index and everything below it, children first."""
     manifest = registry.member(reference, root)
-    below = children(root.media_type, manifest.body)
+    with naming(reference):
+        below = children(root.media_type, manifest.body)
     for one in below:
         if one.media_type in (*INDEXES, *MANIFESTS):
             _pull(cache, registry, reference, one)
@@ -96,6 +98,11 @@ def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[Bl
     manifests = [one for one in blobs.values() if one.media_type in MANIFESTS]
     files = [one for one in blobs.values() if one.media_type not in MANIFESTS]
     elsewhere = functools.cache(lambda: _other_repositories(cache, image.reference))
+    lock = threading.Lock()
+
+    def mounts(blob: Descriptor) -> Sequence[str]:
+        with lock:  # the others wait for the first thread's result
+            return elsewhere().get(blob.digest, [])
 
     def push(blob: Descriptor) -> BlobUpload:
         return push_blob(
@@ -103,7 +110,7 @@ def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[Bl
             image.reference,
             blob,
             lambda: cache.blobs.pieces(blob.digest),
-            mounts=lambda: elsewhere().get(blob.digest, []),
+            mounts=lambda: mounts(blob),
         )
 
     # The largest first: it takes longest.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -45,8 +45,10 @@ def command(
     tags: TagOptions,
     platforms: str | None,
     skip_platforms: str | None,
+    force: bool,
+    pull: bool,
+    docker: bool,
     as_json: bool,
-    **flags: Any,
 ) -> int:
     """Build the packages in these directories into the LinuxKit cache. Pushes nothing.
 
@@ -61,7 +63,7 @@ def command(
     from farm.local_build.options import BuildOptions, native_arch
 
     arches, skipped = select_arches(platforms, skip_platforms, native_arch())
-    options = BuildOptions(arches, skip=skipped, **flags)
+    options = BuildOptions(arches, skip=skipped, force=force, pull=pull, docker=docker)
     return build_locally(settings, directories, tags, options, as_json=as_json)
 
 

@@ -59,12 +59,12 @@ def command(ctx: click.Context, settings: Settings, list_settings: bool, as_json
 
 
 def _print_settings(settings: Settings, *, as_json: bool) -> None:
-    values = {name.replace("_", "-"): getattr(settings, name) for name in FIELDS}
-    lines = (
-        f"# {item.metadata['about']} [FARM_{name.upper()}]\n{yaml_line(key, value)}"
-        for (name, item), (key, value) in zip(FIELDS.items(), values.items(), strict=True)
-    )
-    print_answer({key: json_value(value) for key, value in values.items()}, lines, as_json=as_json)
+    values, lines = {}, []
+    for name, item in FIELDS.items():
+        key, value = name.replace("_", "-"), getattr(settings, name)
+        values[key] = json_value(value)
+        lines.append(f"# {item.metadata['about']} [FARM_{name.upper()}]\n{yaml_line(key, value)}")
+    print_answer(values, lines, as_json=as_json)
 
 
 def json_value(value: Any) -> Any:

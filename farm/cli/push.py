@@ -35,7 +35,13 @@ if TYPE_CHECKING:
 @click.option("--queue-anyway", is_flag=True, help="Submit even if an architecture has no worker.")
 @json_option
 def push(
-    settings: Settings, directories: tuple[str, ...], tags: TagOptions, options: PushOptions, **how: bool
+    settings: Settings,
+    directories: tuple[str, ...],
+    tags: TagOptions,
+    options: PushOptions,
+    detach: bool,
+    queue_anyway: bool,
+    as_json: bool,
 ) -> int:
     """Build, publish and sign the packages in these directories.
 
@@ -49,7 +55,15 @@ def push(
 
     started = time.monotonic()
     plan = prepare(directories, tags, settings, options)
-    return push_plan(plan, settings, started, partial=options.partial, **how)
+    return push_plan(
+        plan,
+        settings,
+        started,
+        partial=options.partial,
+        detach=detach,
+        queue_anyway=queue_anyway,
+        as_json=as_json,
+    )
 
 
 @click.command("plan")
@@ -100,6 +114,7 @@ def publish_existing_images(
     directories: tuple[str, ...],
     tags: TagOptions,
     options: PushOptions,
+    *,
     as_json: bool = False,
 ) -> int:
     """Publish the indexes of images that exist; returns the exit code."""

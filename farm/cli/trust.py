@@ -12,7 +12,7 @@ import click
 
 from farm.cli.options import json_option, with_settings
 from farm.cli.output import print_answer, print_json
-from farm.errors import InputError, RegistryError, SettingsError, TrustDeniedError
+from farm.errors import InputError, SettingsError, TrustDeniedError
 from farm.model import Reference
 from farm.model.reference import is_host
 
@@ -171,10 +171,7 @@ def _read_target(registry: Registry, text: str) -> SignTarget:
     reference = Reference.parse(text).or_latest()
     if not reference.tag or reference.digest:
         raise InputError(f"{text}: only a tag can be signed", hint="write it as NAME:TAG")
-    manifest = registry.manifest(reference)
-    if manifest is None:
-        raise RegistryError(f"{reference.familiar}: the registry holds no such image")
-    return SignTarget.of(reference, manifest.descriptor)
+    return SignTarget.of(reference, registry.existing(reference).descriptor)
 
 
 def _to_json(signer: Signer, target: SignTarget, role: str) -> dict[str, Any]:

@@ -49,7 +49,8 @@ def examine(settings: Settings) -> list[Finding]:
     if settings.sign:
         checks |= {"notary": _notary, "signing key": _signing_key}
     with ThreadPoolExecutor(len(checks)) as pool:
-        return list(pool.map(lambda item: run_check(item[0], item[1], settings), checks.items()))
+        findings = [pool.submit(run_check, part, check, settings) for part, check in checks.items()]
+    return [finding.result() for finding in findings]
 
 
 def run_check(part: str, check: Callable[[Settings], str], settings: Settings) -> Finding:

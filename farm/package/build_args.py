@@ -31,7 +31,7 @@ def override(args: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_file(path: Path) -> tuple[str, ...]:
-    """The arguments in a file, one per line, with # for comments; directories are relative to the file's."""
+    """The arguments in a file, one a line, without blank and # lines; directories are relative to its own."""
     try:
         lines = path.read_text().splitlines()
     except (OSError, UnicodeDecodeError) as error:

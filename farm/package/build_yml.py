@@ -6,7 +6,6 @@ The fields are linuxkit's: https://github.com/linuxkit/linuxkit/blob/v1.8.2/docs
 from __future__ import annotations
 
 import posixpath
-from dataclasses import fields as fields_of
 from typing import TYPE_CHECKING
 
 from farm.errors import BuildYmlError, InputError
@@ -17,14 +16,16 @@ from farm.syntax.yaml_fields import Field, load
 if TYPE_CHECKING:
     from pathlib import Path
 
-_FIELDS = [field.name.replace("build_args", "buildArgs").replace("_", "-") for field in fields_of(BuildYml)]
+_TEXTS = ("image", "org", "tag", "dockerfile", "gitrepo")
+_BOOLEANS = ("network", "disable-content-trust", "disable-cache")
+_COLLECTIONS = ("arches", "extra-sources", "buildArgs", "config", "depends")
 _IMAGES_FIELDS = ("from-file", "list", "target", "target-dir")
 
 
 def read_build_yml(path: Path) -> BuildYml:
     """Read and check a build.yml."""
     root = load(str(path), _read(path))
-    fields = root.fields(_FIELDS)
+    fields = root.fields((*_TEXTS, *_BOOLEANS, *_COLLECTIONS))
     if not fields["image"].given or not fields["image"].text():
         raise fields["image"].wrong("is missing", hint="name the image, such as `image: foo`")
     defaults = BuildYml(image=fields["image"].text())

@@ -135,9 +135,9 @@ def _unsuccessful(package: PackageRecord) -> bool:
 def again(
     record: RunRecord, works: Sequence[PackageWork], *, run: str, submitter: str, created: float
 ) -> Run:
-    """The run that repeats of an ended run only what failed, was cancelled or was lost.
+    """A run of what failed, was cancelled or was lost in `record`.
 
-    Its works are those for the packages of `to_repeat`; other packages that they need are published.
+    `works` are those of the packages of `to_repeat`; other packages that they need are published.
     """
     names = {work.package for work in works}
     repeated = []

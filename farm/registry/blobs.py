@@ -121,9 +121,10 @@ def push_blob(
 
 def _upload_location(response: Response, reference: Reference) -> str:
     """The whole URL of a started upload."""
-    if "Location" not in response.headers:
+    try:
+        return urljoin(response.url, response.headers["Location"])
+    except (KeyError, ValueError) as error:
         raise RegistryError(
-            f"{reference.familiar}: upload refused: no Location header in the answer",
+            f"{reference.familiar}: upload refused: no valid Location header in the answer",
             hint=f"is {reference.registry} a registry that accepts uploads?",
-        )
-    return urljoin(response.url, response.headers["Location"])
+        ) from error

@@ -6,10 +6,10 @@ import json
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from farm.errors import RegistryError
-from farm.registry.http_exchange import HttpRequest
+from farm.registry.http_exchange import HttpRequest, split
 
 if TYPE_CHECKING:
     from farm.registry.credentials import Login
@@ -61,7 +61,7 @@ def token_request(challenge: Challenge, scope: str, login: Login | None) -> Http
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         return HttpRequest("POST", challenge.realm, headers, urlencode(form).encode())
     query = urlencode([*service, *(("scope", word) for word in scope.split())])
-    separator = "&" if urlsplit(challenge.realm).query else "?"
+    separator = "&" if split(challenge.realm).query else "?"
     headers = {"Authorization": f"Basic {login.basic}"} if login else {}
     return HttpRequest("GET", f"{challenge.realm}{separator}{query}" if query else challenge.realm, headers)
 
@@ -76,6 +76,6 @@ def read_token(registry: str, response: Response) -> str:
     if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
         raise RegistryError(
             f"the token service of {registry} sent no token",
-            hint=f"is {urlsplit(response.url).hostname} the right one?",
+            hint=f"is {split(response.url).hostname} the right one?",
         )
     return token

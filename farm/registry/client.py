@@ -117,8 +117,7 @@ class Registry:
         """The manifest or index of a tag or digest, as `manifest`; an error if there is none."""
         if manifest := self.manifest(reference):
             return manifest
-        what = f"{reference.familiar}: the registry holds no such image"
-        raise RegistryError(what, hint="is the name right?")
+        raise no_such_image(reference)
 
     def member(self, reference: Reference, member: Descriptor) -> Manifest:
         """The manifest of a member of the index that a reference refers to."""
@@ -189,6 +188,11 @@ def open_registry(settings: Settings, *, mirrored: bool = False) -> Registry:
         mirrors=settings.mirrors if mirrored else (),
         timeout=settings.http_timeout,
     )
+
+
+def no_such_image(reference: Reference) -> RegistryError:
+    """The error for a tag or digest that the registry does not have."""
+    return RegistryError(f"{reference.familiar}: the registry holds no such image", hint="is the name right?")
 
 
 def digest_mismatch(reference: Reference, expected: str, actual: str) -> RegistryDamagedError:

@@ -8,12 +8,12 @@ import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager, disable_warnings
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.exceptions import InsecureRequestWarning, ProxySchemeUnknown
+from urllib3.exceptions import ProxySchemeUnknown
 
 from farm.errors import SettingsError
-from farm.registry.http_exchange import Response, url_login
+from farm.registry.http_exchange import Response, split, url_login
 from farm.settings import environment
 
 if TYPE_CHECKING:
@@ -58,6 +58,14 @@ class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
+class _UnverifiedPool(_SecurePool):
+    """For an insecure registry that redirects to TLS: without urllib3's warning at each request."""
+
+    def _validate_conn(self, conn: Any) -> None:
+        if conn.is_closed:
+            conn.connect()
+
+
 class Connections:
     """Connections to registries, token services and wherever they redirect; safe to share between threads."""
 
@@ -100,14 +108,20 @@ class Connections:
 
 
 def proxy_for(url: str) -> str | None:
-    """The URL of the proxy that the environment names for a URL; None for a direct connection."""
+    """The URL of the proxy that the environment names for a URL; None for a direct connection.
+
+    NO_PROXY is read as by the standard library: an entry is a host or a domain, with or without a port. A `*`
+    among others and an IPv6 address in brackets count, too; a network or an entry with a scheme never does.
+    """
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - a registry on loopback needs none
 
-    parts = urlsplit(url)
-    host = parts.hostname or ""  # without brackets, as NO_PROXY has IPv6 addresses
+    parts, proxies = split(url), getproxies()
+    host = parts.hostname or ""
+    exempt = {entry.strip().lower() for entry in proxies.get("no", "").split(",")}
+    if exempt & {"*", f"[{host}]", f"[{host}]:{parts.port}"}:
+        return None
     if proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
         return None
-    proxies = getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
@@ -152,11 +166,8 @@ def _manager(proxy: str | None, context: ssl.SSLContext | None, timeout: float) 
         "ssl_context": context,
         "cert_reqs": None if context else "CERT_NONE",
     }
-    if not context:
-        # A registry that is declared insecure may redirect to TLS all the same; urllib3 would warn each time.
-        disable_warnings(InsecureRequestWarning)
     manager = _proxy_manager(proxy, options) if proxy else PoolManager(**options)
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool if context else _UnverifiedPool}
     return manager
 
 

@@ -9,7 +9,7 @@ from farm.errors import InputError
 from farm.registry.blobs import CONCURRENT_BLOBS, push_blob, stream_blob
 from farm.registry.index import children
 from farm.registry.oci import INDEXES, naming
-from farm.registry.publish_index import put_verified
+from farm.registry.publish_index import put_all
 
 if TYPE_CHECKING:
     from farm.model import Descriptor, Reference
@@ -36,7 +36,7 @@ def copy(registry: Registry, source: Reference, target: Reference) -> tuple[Copy
         return CopyResult.UNCHANGED, before
     if source.name != target.name:
         _copy_children(registry, source, target, manifest)
-    put_verified(registry, target, manifest)
+    put_all(registry, {target: manifest})
     return (CopyResult.REPLACED if before else CopyResult.NEW), manifest.descriptor
 
 

@@ -7,7 +7,9 @@ import json
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from typing import TYPE_CHECKING
-from urllib.parse import unquote, urljoin, urlsplit
+from urllib.parse import SplitResult, unquote, urljoin, urlsplit
+
+from urllib3.exceptions import DecodeError, LocationParseError, LocationValueError, ResponseError
 
 from farm.errors import FarmError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 
@@ -21,11 +23,23 @@ _LARGEST = 8 << 20
 """Bytes of a body that is read as a whole: manifests and configurations."""
 _PIECE = 1 << 16
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_PERMANENT = (ResponseError, LocationValueError, DecodeError)
+"""Failures that a retry does not change: too many redirects, a malformed URL or body."""
+
+
+def split(url: str) -> SplitResult:
+    """The parts of a URL, which a registry may have sent; LocationParseError if it is malformed."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise LocationParseError(url) from error
+    return parts
 
 
 def origin(url: str) -> tuple[str, str, int | None]:
     """Scheme, host and port of a URL; a login is never sent to another origin."""
-    parts = urlsplit(url)
+    parts = split(url)
     return parts.scheme, parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme)
 
 
@@ -114,10 +128,11 @@ class Response:
         self.raw.release_conn()
 
 
-def unreachable(registry: str, error: HTTPError) -> RegistryUnavailableError:
-    """The error that a failed connection means."""
+def unreachable(registry: str, error: HTTPError) -> RegistryError:
+    """The error that a failed connection means; it is retryable unless a retry cannot change it."""
     what = f"the registry {registry} cannot be reached: {_reason(error)}"
-    return RegistryUnavailableError(what, hint="is it up, and is its name right?")
+    kind = RegistryError if isinstance(error, _PERMANENT) else RegistryUnavailableError
+    return kind(what, hint="is it up, and is its name right?")
 
 
 def _reason(error: BaseException) -> str:

@@ -20,7 +20,7 @@ from farm.registry.published_images import arch_image, read_index
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from farm.model import ArchImage, Descriptor, Reference
     from farm.registry.client import Registry
@@ -59,9 +59,10 @@ class IndexPublication:
         # The first round has published what was built here; a later replacement of it is newer.
         later = replace(self, built=(), existing=(*self.existing, *self.built))
         for number in range(_ROUNDS):
-            pause = random.uniform(0, min(_FIRST_PAUSE * 2 ** (number - 1), _LONGEST_PAUSE))  # noqa: S311 - no secret
-            if number and (self.registry.deadline.passed or stop.wait(pause)):
-                break
+            if number:
+                pause = random.uniform(0, min(_FIRST_PAUSE * 2 ** (number - 1), _LONGEST_PAUSE))  # noqa: S311 - no secret
+                if self.registry.deadline.passed or stop.wait(pause):
+                    break
             published = (later if number else self).publish_once(check_lease, sign)
             if published:
                 return published
@@ -111,10 +112,12 @@ def put(registry: Registry, reference: Reference, wanted: Manifest) -> bool:
     return any(manifest is not None and manifest.body == wanted.body for manifest in manifests)
 
 
-def put_verified(registry: Registry, reference: Reference, manifest: Manifest) -> None:
-    """Put a manifest under its tag, and read it back."""
-    if not put(registry, reference, manifest):
-        raise RegistryUnavailableError(
-            f"{reference.familiar}: another client overwrote the tag right after the push",
-            hint="find out who else pushes this tag, then push again",
-        )
+def put_all(registry: Registry, manifests: Mapping[Reference, Manifest]) -> None:
+    """Put each manifest under its tag, and read it back; an error for the first that was overwritten."""
+    unchanged = registry.at_once(lambda pair: put(registry, *pair), manifests.items())
+    for reference, is_unchanged in zip(manifests, unchanged, strict=True):
+        if not is_unchanged:
+            raise RegistryUnavailableError(
+                f"{reference.familiar}: another client overwrote the tag right after the push",
+                hint="find out who else pushes this tag, then push again",
+            )

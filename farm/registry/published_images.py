@@ -40,7 +40,9 @@ def look_up_all(
     pairs = [(reference, arch) for reference, arches in wanted.items() for arch in arches]
 
     def find(pair: tuple[Reference, str]) -> ArchImage | None:
-        (index, _), target, arch = indexes[pair[0]], pair[0].for_arch(pair[1]), pair[1]
+        reference, arch = pair
+        index, _ = indexes[reference]
+        target = reference.for_arch(arch)
         if found := arch_image(registry, target, arch, index):
             return found
         members = members_of(index, arch) if index else ()

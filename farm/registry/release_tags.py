@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.errors import RegistryError
-from farm.registry.publish_index import put_verified
+from farm.registry.publish_index import put_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,5 +33,5 @@ def prepare_release(registry: Registry, copies: Sequence[Copy]) -> dict[Referenc
 
 def release(registry: Registry, indexes: Mapping[Reference, Manifest]) -> dict[Reference, Descriptor]:
     """Put each index under its release tag, and verify it; a repetition changes nothing."""
-    registry.at_once(lambda pair: put_verified(registry, *pair), indexes.items())
+    put_all(registry, indexes)
     return {target: manifest.descriptor for target, manifest in indexes.items()}

@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import HTTPError, ProtocolError, ResponseError
+from urllib3.exceptions import HTTPError, ResponseError
 
 from farm.errors import FarmError, RegistryUnavailableError
 from farm.model import DEFAULT_REGISTRY
@@ -148,7 +148,7 @@ class Transport:
             try:
                 request = request.redirected(response.status, location)
             except ValueError as error:
-                raise ProtocolError(f"a redirect to an invalid URL: {error}") from error
+                raise ResponseError(f"a redirect to an invalid URL: {error}") from error
         raise ResponseError(f"more than {_MOST_REDIRECTS} redirects")
 
     def _address(self, registry: str) -> str:

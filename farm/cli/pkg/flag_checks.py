@@ -22,7 +22,7 @@ _UNUSED_COMMON_FLAGS = {
     "show-tag": (*_BUILD, *_TRUST, *_REGISTRY),
     "manifest": _BUILD,
     "push": ("cache", "mirror"),
-    "remote-tag": (*_TAGS, *_BUILD, *_TRUST, "release"),
+    "remote-tag": (*_TAGS, *_BUILD, *_TRUST),
 }
 """Verb to the flags that it takes and has no use for."""
 _OPPOSITES = (
@@ -59,7 +59,8 @@ def check_common_flags(verb: str, flags: PkgFlags) -> None:
 def _refuse_contradictions(flags: PkgFlags) -> None:
     both = [pair for pair in _OPPOSITES if all(getattr(flags, name) is not None for name in pair)]
     both += [pair for pair in _EXCLUSIVE if all(getattr(flags, name) for name in pair)]
-    for name, other in both:
+    if both:
+        name, other = both[0]
         raise InputError(
             f"{flag_name(name)} and {flag_name(other)} exclude each other", hint="give only one of them"
         )

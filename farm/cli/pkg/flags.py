@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import Field, dataclass, field, fields
+from typing import Any
 
 import click
 
 from farm.cli.pkg.flag_spelling import LEVEL
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _ENGINE_BUILDS = "the BuildKit inside the engine builds"
 _ALWAYS_CURRENT = "base images are always those of the registry"
@@ -25,6 +22,7 @@ NO_EFFECT = {
     "progress": "a terminal gets a live table, a pipe gets lines",
 }
 """The flags that have no effect on a farm, each with the reason."""
+_SHORT = {"quiet": "-q", "verbose": "-v"}
 
 
 def flag_name(name: str) -> str:
@@ -32,123 +30,109 @@ def flag_name(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def value_flag(name: str, about: str = "", metavar: str = "VALUE", **more: Any) -> click.Option:
+def _value(about: str | None = None, metavar: str = "VALUE", **more: Any) -> Any:
     """A flag with a value; without `about`, one that has no effect."""
-    return click.Option([flag_name(name)], help=about or _no_effect(name), metavar=metavar, **more)
+    default = () if "multiple" in more else more.get("default")
+    return field(default=default, metadata={"help": about, "metavar": metavar, **more})
 
 
-def boolean_flag(name: str, about: str = "", *short: str) -> click.Option:
-    """A boolean flag, which may be given a value: --name, --name=false."""
-    names = [flag_name(name), *short]
-    return click.Option(names, type=click.BOOL, help=about or _no_effect(name), metavar="[=false]")
+def _boolean(about: str | None = None) -> Any:
+    """A boolean flag, which may be given a value: --name, --name=false; as `_value` without `about`."""
+    return _value(about, "[=false]", type=click.BOOL)
 
 
-def _no_effect(name: str) -> str:
-    return f"No effect: {NO_EFFECT[name]}."
-
-
-DIRECTORIES = click.Argument(["directories"], nargs=-1, required=True, metavar="DIR...")
-COMMON_FLAGS: list[click.Parameter] = [
-    value_flag("org", "Organisation; overrides build.yml. [LINUXKIT_PKG_ORG]", "ORG"),
-    value_flag("hash", "Use this hash instead of the git tree hash.", "HASH"),
-    value_flag("hash-commit", "Take the tree hash at this commit. Default: HEAD.", "COMMIT", default="HEAD"),
-    value_flag("hash-path", "Take the tree hash of this directory, which contains the package.", "DIR"),
-    value_flag("tag", "Template of the tag; {{.Hash}} is replaced by the hash.", "TEMPLATE"),
-    value_flag("build-yml", "Name of the build.yml.", "FILE", default="build.yml"),
-    boolean_flag("dev", "Use organisation $USER and tag dev."),
-    boolean_flag("force-dirty", "Tag the package as if it had uncommitted changes."),
-    boolean_flag("disable-cache", "Ignore the layers of earlier builds; overrides build.yml."),
-    boolean_flag("enable-cache", "Use the layers of earlier builds; overrides build.yml."),
-    boolean_flag("network", "Run RUN steps with a network; overrides build.yml."),
-    boolean_flag("nonetwork", "Run RUN steps without a network; overrides build.yml."),
-    boolean_flag("disable-content-trust", "Do not sign."),
-    boolean_flag("enable-content-trust", "Sign; overrides build.yml."),
-    value_flag("cache", "Directory of the LinuxKit cache. [LINUXKIT_CACHE]", "DIR"),
-    value_flag(
-        "mirror",
-        "Mirror to read from instead of REGISTRY, or of every registry; repeatable. [LINUXKIT_MIRROR]",
-        "[REGISTRY=]URL",
-        multiple=True,
-    ),
-    value_flag("cert-file", "CA certificate to trust for every registry; repeatable.", "FILE", multiple=True),
-    value_flag(
-        "registry-creds",
-        "Login that overrides docker's. Visible to other users; better: [FARM_REGISTRY_CREDS_FILE]",
-        "REGISTRY=USER:PASSWORD",
-        multiple=True,
-    ),
-    value_flag("hash-dir", "Refused: the farm keeps no hash files.", "DIR"),
-    boolean_flag("strict-deps", "Refused: the farm keeps no hash files."),
-    boolean_flag("quiet", "", "-q"),
-    click.Option(["--verbose", "-v"], type=LEVEL, metavar="[N]", help=_no_effect("verbose")),
-]
-"""The flags that every verb takes."""
-ROOT_FLAGS = [
-    flag for flag in COMMON_FLAGS if flag.name in ("cache", "mirror", "cert_file", "quiet", "verbose")
-]
-"""Those that `linuxkit` also takes before `pkg`."""
-
-BUILD_FLAGS: list[click.Parameter] = [
-    boolean_flag("force", "Build even if the image exists."),
-    boolean_flag("nobuild", "Build nothing; push the images in the LinuxKit cache."),
-    boolean_flag("pull", "Pull what the registry has; this is the default, --pull=false prevents it."),
-    boolean_flag("docker", "Also load the built images into the engine; not with --push."),
-    boolean_flag("dry-run", "Print what would be done, and do nothing."),
-    boolean_flag("dry", "Same as --dry-run."),
-    boolean_flag("image", "--image=false: build nothing; publish the index of existing images."),
-    boolean_flag("manifest", "--manifest=false: push the images; publish no index."),
-    boolean_flag("sign", "--sign=false: do not sign."),
-    value_flag("release", "Also publish under this tag. Default: the git tag on HEAD.", "TAG"),
-    value_flag("platforms", "Build only these; overrides build.yml.", "linux/ARCH,..."),
-    value_flag("skip-platforms", "Build all but these.", "linux/ARCH,..."),
-    value_flag("dockerfile", "Name of the Dockerfile; overrides build.yml.", "FILE"),
-    value_flag(
-        "build-arg-file",
-        "File of build arguments, NAME=VALUE lines; they override those of build.yml.",
-        "FILE",
-        multiple=True,
-    ),
-    value_flag(
-        "builders",
-        "Where buildx builds a platform; a push leaves that to its workers. [LINUXKIT_BUILDERS]",
-        "linux/ARCH=NAME,...",
-    ),
-    value_flag("builder_image", metavar="IMAGE"),
-    value_flag("builder_config", metavar="FILE"),
-    boolean_flag("builder_restart"),
-    boolean_flag("ignore_cached"),
-    boolean_flag("precache_images"),
-    value_flag("progress", metavar="KIND"),
-    value_flag("sbom-scanner", 'SBOM generator, "" for BuildKit\'s own, or false; not with a push.', "IMAGE"),
-    value_flag(
-        "ssh", "What RUN --mount=type=ssh may use; not with a push.", "ID[=KEY-OR-SOCKET]", multiple=True
-    ),
-]
-"""The further flags of `build` and `push`, which is `build --push`."""
-PUSH_FLAG = boolean_flag("push", "Push what is built: farm pkg push.")
-CANONICAL_FLAG = boolean_flag("canonical", "Include the registry's host, as in docker.io/linuxkit/foo:HASH.")
-
-_DEFAULTS = {
-    str(flag.name): flag.default if isinstance(flag.default, str) else () if flag.multiple else None
-    for flag in (*COMMON_FLAGS, *BUILD_FLAGS, PUSH_FLAG, CANONICAL_FLAG)
-    if isinstance(flag, click.Option)
-}
+def _option(flag: Field[Any]) -> click.Option:
+    names = [flag_name(flag.name), *filter(None, [_SHORT.get(flag.name)])]
+    about = flag.metadata["help"] or f"No effect: {NO_EFFECT[flag.name]}."
+    return click.Option(names, **{**flag.metadata, "help": about})
 
 
 @dataclass(frozen=True, slots=True)
-class PkgFlags:
-    """The flags as they were given, as attributes; one that the verb lacks has its default."""
+class _CommonFlags:
+    """The flags that every verb takes."""
 
-    values: Mapping[str, Any]
+    org: str | None = _value("Organisation; overrides build.yml. [LINUXKIT_PKG_ORG]", "ORG")
+    hash: str | None = _value("Use this hash instead of the git tree hash.", "HASH")
+    hash_commit: str = _value("Take the tree hash at this commit. Default: HEAD.", "COMMIT", default="HEAD")
+    hash_path: str | None = _value("Take the tree hash of this directory, which contains the package.", "DIR")
+    tag: str | None = _value("Template of the tag; {{.Hash}} is replaced by the hash.", "TEMPLATE")
+    build_yml: str = _value("Name of the build.yml.", "FILE", default="build.yml")
+    dev: bool | None = _boolean("Use organisation $USER and tag dev.")
+    force_dirty: bool | None = _boolean("Tag the package as if it had uncommitted changes.")
+    disable_cache: bool | None = _boolean("Ignore the layers of earlier builds; overrides build.yml.")
+    enable_cache: bool | None = _boolean("Use the layers of earlier builds; overrides build.yml.")
+    network: bool | None = _boolean("Run RUN steps with a network; overrides build.yml.")
+    nonetwork: bool | None = _boolean("Run RUN steps without a network; overrides build.yml.")
+    disable_content_trust: bool | None = _boolean("Do not sign.")
+    enable_content_trust: bool | None = _boolean("Sign; overrides build.yml.")
+    cache: str | None = _value("Directory of the LinuxKit cache. [LINUXKIT_CACHE]", "DIR")
+    mirror: tuple[str, ...] = _value(
+        "Mirror to read from instead of REGISTRY, or of every registry; repeatable. [LINUXKIT_MIRROR]",
+        "[REGISTRY=]URL",
+        multiple=True,
+    )
+    cert_file: tuple[str, ...] = _value(
+        "CA certificate to trust for every registry; repeatable.", "FILE", multiple=True
+    )
+    registry_creds: tuple[str, ...] = _value(
+        "Login that overrides docker's. Visible to other users; better: [FARM_REGISTRY_CREDS_FILE]",
+        "REGISTRY=USER:PASSWORD",
+        multiple=True,
+    )
+    hash_dir: str | None = _value("Refused: the farm keeps no hash files.", "DIR")
+    strict_deps: bool | None = _boolean("Refused: the farm keeps no hash files.")
+    quiet: bool | None = _boolean()
+    verbose: str | None = _value(metavar="[N]", type=LEVEL)
 
-    def __getattr__(self, name: str) -> Any:
-        if name not in _DEFAULTS:
-            raise AttributeError(name)
-        return self.values.get(name, _DEFAULTS[name])
+
+@dataclass(frozen=True, slots=True)
+class _BuildFlags(_CommonFlags):
+    """The further flags of `build` and `push`, which is `build --push`."""
+
+    force: bool | None = _boolean("Build even if the image exists.")
+    nobuild: bool | None = _boolean("Build nothing; push the images in the LinuxKit cache.")
+    pull: bool | None = _boolean("Pull what the registry has; this is the default, --pull=false prevents it.")
+    docker: bool | None = _boolean("Also load the built images into the engine; not with --push.")
+    dry_run: bool | None = _boolean("Print what would be done, and do nothing.")
+    dry: bool | None = _boolean("Same as --dry-run.")
+    image: bool | None = _boolean("--image=false: build nothing; publish the index of existing images.")
+    manifest: bool | None = _boolean("--manifest=false: push the images; publish no index.")
+    sign: bool | None = _boolean("--sign=false: do not sign.")
+    release: str | None = _value("Also publish under this tag. Default: the git tag on HEAD.", "TAG")
+    platforms: str | None = _value("Build only these; overrides build.yml.", "linux/ARCH,...")
+    skip_platforms: str | None = _value("Build all but these.", "linux/ARCH,...")
+    dockerfile: str | None = _value("Name of the Dockerfile; overrides build.yml.", "FILE")
+    build_arg_file: tuple[str, ...] = _value(
+        "File of build arguments, NAME=VALUE lines; they override those of build.yml.", "FILE", multiple=True
+    )
+    builders: str | None = _value(
+        "Where buildx builds a platform; a push leaves that to its workers. [LINUXKIT_BUILDERS]",
+        "linux/ARCH=NAME,...",
+    )
+    builder_image: str | None = _value(metavar="IMAGE")
+    builder_config: str | None = _value(metavar="FILE")
+    builder_restart: bool | None = _boolean()
+    ignore_cached: bool | None = _boolean()
+    precache_images: bool | None = _boolean()
+    progress: str | None = _value(metavar="KIND")
+    sbom_scanner: str | None = _value(
+        'SBOM generator, "" for BuildKit\'s own, or false; not with a push.', "IMAGE"
+    )
+    ssh: tuple[str, ...] = _value(
+        "What RUN --mount=type=ssh may use; not with a push.", "ID[=KEY-OR-SOCKET]", multiple=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PkgFlags(_BuildFlags):
+    """The flags as they were given; one that the verb lacks has its default."""
+
+    push: bool | None = _boolean("Push what is built: farm pkg push.")
+    canonical: bool | None = _boolean("Include the registry's host, as in docker.io/linuxkit/foo:HASH.")
 
     def given(self, name: str) -> bool:
         """Whether a flag was given, with whatever value."""
-        return bool(getattr(self, name) != _DEFAULTS[name])
+        return bool(getattr(self, name) != self.__dataclass_fields__[name].default)
 
     @property
     def is_dry_run(self) -> bool:
@@ -165,3 +149,14 @@ class PkgFlags:
     def without_trust(self) -> bool | None:
         """Whether nothing is signed; None where build.yml and the settings decide."""
         return self.either("disable_content_trust", "enable_content_trust")
+
+
+DIRECTORIES = click.Argument(["directories"], nargs=-1, required=True, metavar="DIR...")
+_FLAGS: list[click.Parameter] = [_option(flag) for flag in fields(PkgFlags)]
+_COMMON, _BUILD = len(fields(_CommonFlags)), len(fields(_BuildFlags))
+COMMON_FLAGS, BUILD_FLAGS = _FLAGS[:_COMMON], _FLAGS[_COMMON:_BUILD]
+PUSH_FLAG, CANONICAL_FLAG = _FLAGS[_BUILD:]
+ROOT_FLAGS = [
+    flag for flag in COMMON_FLAGS if flag.name in ("cache", "mirror", "cert_file", "quiet", "verbose")
+]
+"""Those that `linuxkit` also takes before `pkg`."""

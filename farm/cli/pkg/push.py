@@ -11,7 +11,7 @@ import click
 from farm.cli.options import make_push_options
 from farm.cli.output import print_note, print_warnings
 from farm.cli.pkg.flag_checks import check_push_flags, note_build_only_flags
-from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES, value_flag
+from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES
 from farm.cli.pkg.verbs import pkg_verb
 from farm.cli.push import print_plan, publish_existing_images, push_plan
 from farm.errors import CacheError, InputError
@@ -36,7 +36,9 @@ def command(request: PkgRequest) -> int:
     return push(request)
 
 
-@pkg_verb("manifest", DIRECTORIES, value_flag("release", "Also publish under this tag.", "TAG"))
+@pkg_verb(
+    "manifest", DIRECTORIES, click.Option(["--release"], metavar="TAG", help="Also publish under this tag.")
+)
 def manifest(request: PkgRequest) -> int:
     """Publish and sign the index of each package's existing NAME:HASH-ARCH images: farm manifest --partial.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.output import print_note
-from farm.cli.pkg.flags import CANONICAL_FLAG, DIRECTORIES, value_flag
+from farm.cli.pkg.flags import CANONICAL_FLAG, DIRECTORIES
 from farm.cli.pkg.verbs import pkg_verb
 from farm.cli.tags import print_tags
 
@@ -25,7 +25,7 @@ def show_tag(request: PkgRequest) -> None:
     "remote-tag",
     click.Argument(["source"], metavar="FROM"),
     click.Argument(["target"], metavar="TO"),
-    value_flag("release", "No effect, as with linuxkit.", "TAG"),
+    click.Option(["--release"], metavar="TAG", help="No effect, as with linuxkit."),
 )
 def remote_tag(request: PkgRequest, source: str, target: str) -> None:
     """Make TO refer to the same bytes as FROM; replaces what TO refers to.
@@ -36,6 +36,8 @@ def remote_tag(request: PkgRequest, source: str, target: str) -> None:
     from farm.registry.client import open_registry
     from farm.registry.copy_image import CopyResult, copy
 
+    if request.flags.release:
+        print_note("--release: has no effect on remote-tag")
     old, new = (Reference.parse(name).or_latest() for name in (source, target))
     with open_registry(request.settings) as registry:
         result, descriptor = copy(registry, old, new)

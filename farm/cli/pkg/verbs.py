@@ -76,7 +76,7 @@ def pkg_verb(name: str, *own: click.Parameter) -> Callable[[Callable[..., Any]],
         def wrapped(ctx: click.Context, /, **options: Any) -> Any:
             positional = {argument: options.pop(argument) for argument in arguments}
             directories = positional.pop("directories", ())
-            flags = PkgFlags(options)
+            flags = PkgFlags(**options)
             check_common_flags(name, flags)
             settings = _settings(flags, ctx.obj.config)
             request = PkgRequest(flags, settings, _tag_options(flags, settings), directories)

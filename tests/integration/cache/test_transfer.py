@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
 
+from farm.cache import transfer
 from farm.cache.maintenance import verify
 from farm.cache.named_images import add_images, find_image
 from farm.cache.transfer import published_names, pull_all, pull_images, push_all
-from farm.errors import CacheError, RegistryDeniedError, RegistryError, RegistryUnavailableError
+from farm.errors import (
+    CacheError,
+    RegistryDamagedError,
+    RegistryDeniedError,
+    RegistryError,
+    RegistryUnavailableError,
+)
 from farm.model import Descriptor, Reference
-from farm.registry.blobs import BlobUpload, pull_blob, push_blob
+from farm.registry.blobs import CONCURRENT_BLOBS, BlobUpload, pull_blob, push_blob
+from farm.registry.oci import OCI_MANIFEST
 from farm.system.deadline import Deadline
 from tests.support.images import LAYER, add, tar
+from tests.support.proxy.http import http_proxy
 from tests.support.proxy.tcp import Proxy, proxy
 
 if TYPE_CHECKING:
@@ -22,6 +32,8 @@ if TYPE_CHECKING:
 
     from farm.cache.layout import Cache
     from farm.registry.client import Registry
+    from farm.registry.http_exchange import Response
+    from farm.registry.transport import Request
     from lab.lab import Lab
 
 BIG = 8 << 20
@@ -96,6 +108,33 @@ def test_a_layer_of_another_repository_is_mounted_and_not_sent(
     push_all(cache, registry, one)
     add_images(cache, two, [add(cache, [shared, tar({"own": b"x"})], name=two)])
     assert push_all(cache, registry, two).blobs == {BlobUpload.MOUNTED: 1, BlobUpload.SENT: 2}
+
+
+def test_the_repositories_to_mount_from_are_listed_once_for_all_layers(
+    cache: Cache, registry: Registry, name: Reference, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed: list[Reference] = []
+    asked = threading.Semaphore(0)
+    once = registry.once
+
+    def counted(request: Request) -> Response:
+        response = once(request)
+        if request.method == "HEAD":
+            asked.release()
+        return response
+
+    def other_repositories(_: Cache, target: Reference) -> dict[str, list[str]]:
+        listed.append(target)
+        # All threads have found that their layer is missing.
+        assert all(asked.acquire(timeout=10) for _ in range(CONCURRENT_BLOBS))
+        return {}
+
+    monkeypatch.setattr(registry, "once", counted)
+    monkeypatch.setattr(transfer, "_other_repositories", other_repositories)
+    image = add(cache, [tar({"noise": secrets.token_bytes(1000)}) for _ in range(8)], name=name)
+    add_images(cache, name, [image])
+    assert transfer.push_image(cache, registry, image) == {BlobUpload.SENT: 9}
+    assert len(listed) == 1
 
 
 def test_an_architecture_that_somebody_else_pushed_is_kept_in_the_index(
@@ -187,9 +226,21 @@ def test_a_blob_that_is_damaged_in_the_registry_is_refused(
     stored = lab.directory / "registry" / "data" / "docker/registry/v2/blobs/sha256" / layer.name[:2]
     data = stored / layer.name / "data"
     data.write_bytes(bytes(data.stat().st_size))
-    with pytest.raises(RegistryError, match="digest mismatch"):
+    with pytest.raises(RegistryDamagedError, match="digest mismatch"):
         pull_all(other, registry, name)
     assert other.names() == {}
+
+
+def test_an_error_in_a_manifest_names_the_reference(cache: Cache, registry: Registry, lab: Lab) -> None:
+    with http_proxy(lab.registry) as proxied:
+        proxied.breaks(
+            ".*",
+            "/manifests/",
+            lambda exchange: exchange.answer(200, {"Content-Type": OCI_MANIFEST}, b"[]"),
+            times=float("inf"),
+        )
+        with pytest.raises(RegistryError, match=f"^{proxied.address}/any/foo:1: invalid manifest"):
+            pull_all(cache, registry, Reference.parse(f"{proxied.address}/any/foo:1"))
 
 
 def test_a_missing_image_is_an_error_for_pull_and_push(cache: Cache, registry: Registry, org: str) -> None:

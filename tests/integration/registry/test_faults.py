@@ -16,6 +16,7 @@ from farm.registry.credentials import Credentials
 from farm.registry.oci import OCI_INDEX
 from farm.registry.publish_index import IndexPublication, put
 from farm.registry.published_images import arch_image, describe, look_up_all, read_index
+from farm.registry.release_tags import release
 from farm.registry.transport import ATTEMPTS
 from farm.system.deadline import Deadline
 from lab.images import push_bytes
@@ -160,6 +161,40 @@ def test_an_error_that_a_retry_cannot_change_is_not_retried(
         line.registry.manifest(line.target)
 
 
+@pytest.mark.parametrize(
+    ("status", "headers", "requests"),
+    [
+        (307, {"Location": "/v2/a/manifests/1"}, 21),
+        (307, {"Location": "http://a.org:port/"}, 1),
+        (307, {"Location": "ftp://a.org/"}, 1),
+        (200, {"Content-Encoding": "gzip"}, 1),
+    ],
+    ids=["endless redirects", "malformed redirect", "redirect to ftp", "not gzip"],
+)
+def test_an_answer_that_a_retry_cannot_change_is_not_requested_again(
+    line: Line, status: int, headers: dict[str, str], requests: int
+) -> None:
+    line.proxy.breaks(
+        "GET", "/manifests/", lambda exchange: exchange.answer(status, headers, b"nonsense"), times=ALWAYS
+    )
+    with pytest.raises(RegistryError, match="cannot be reached") as caught:
+        line.registry.manifest(line.target)
+    assert (type(caught.value), line.proxy.seen("GET", "/manifests/")) == (RegistryError, requests)
+
+
+@pytest.mark.parametrize("location", ["http://a.org:port/", "http://[a.org/", None])
+def test_an_upload_without_a_valid_location_is_an_error_of_the_registry(
+    line: Line, location: str | None
+) -> None:
+    headers = {"Location": location} if location else {}
+    broken = line.proxy.breaks(
+        "POST", "/blobs/uploads/", lambda exchange: exchange.answer(202, headers, b""), times=ALWAYS
+    )
+    with pytest.raises(RegistryError) as caught:
+        push_bytes(line.registry, line.target, b"blob")
+    assert (type(caught.value), broken.hits) == (RegistryError, 1)
+
+
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_an_error_never_counts_as_a_missing_image(line: Line, status: int) -> None:
     line.proxy.breaks(".*", "/manifests/1", answer(status), times=ALWAYS)
@@ -247,6 +282,18 @@ def test_a_tag_that_another_client_overwrites_at_once_is_noticed(line: Line) -> 
         "GET", "/manifests/", preceded_by(lambda: line.repository.push_index(line.pushed, other)), times=1
     )
     assert not put(line.registry, line.index, mine)
+
+
+def test_an_overwritten_release_tag_is_an_error_after_all_others_were_put(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line.registry, "at_once", lambda call, items: [call(item) for item in items])
+    line.proxy.breaks("PUT", "/manifests/v1$", answer(201, says=""), times=ALWAYS)
+    index = line.repository.registry.existing(line.repository.reference)
+    lost, kept = line.index.with_tag("v1"), line.index.with_tag("v2")
+    with pytest.raises(RegistryUnavailableError, match="v1: another client overwrote the tag"):
+        release(line.registry, {lost: index, kept: index})
+    assert (line.registry.head(lost), line.registry.head(kept)) == (None, index.descriptor)
 
 
 def test_a_slow_registry_is_waited_for_within_the_time_limit(line: Line) -> None:

@@ -120,6 +120,17 @@ def test_a_response_without_a_token_is_an_error_of_the_registry(
         stranger.head(tokened)
 
 
+@pytest.mark.parametrize("realm", ["https://a.org:port/token", "https://[a.org/token"])
+def test_a_malformed_realm_is_an_error_of_the_registry_and_not_retried(
+    proxy: HttpProxy, repository: Repository, stranger: Registry, realm: str
+) -> None:
+    refusal = refuse_without("Bearer t0ken", f'Bearer realm="{realm}"')
+    broken = proxy.breaks(".*", "^/v2/", refusal, times=ALWAYS)
+    with pytest.raises(RegistryError) as caught:
+        stranger.head(repository.at(proxy.address))
+    assert (caught.value.retryable, broken.hits) == (False, 1)
+
+
 def test_a_redirect_is_followed_without_the_login(lab: Lab, repository: Repository, tmp_path: Path) -> None:
     """Registries that store their blobs elsewhere redirect to them."""
     seen: list[str] = []

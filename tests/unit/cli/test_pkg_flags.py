@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,7 +10,14 @@ import pytest
 
 from farm.cli.main import Invocation
 from farm.cli.pkg.flag_spelling import move_flags_after_verb, normalize_flags
-from farm.cli.pkg.flags import COMMON_FLAGS, PkgFlags, boolean_flag, value_flag
+from farm.cli.pkg.flags import (
+    BUILD_FLAGS,
+    CANONICAL_FLAG,
+    COMMON_FLAGS,
+    PUSH_FLAG,
+    PkgFlags,
+)
+from farm.cli.pkg.tags import remote_tag
 from farm.cli.pkg.verbs import builder_settings, pkg_verb
 from farm.errors import InputError
 from farm.settings import Settings
@@ -110,10 +118,29 @@ def test_a_flag_that_a_verb_has_no_use_for_is_noted(
     assert capsys.readouterr().err.strip() == noted
 
 
+@pytest.mark.parametrize(
+    ("word", "noted"), [("-release=v1", "note: --release: has no effect on remote-tag"), ("-release=", "")]
+)
+def test_a_release_is_noted_by_remote_tag_unless_it_is_blank(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], word: str, noted: str
+) -> None:
+    (tmp_path / "farm.yml").write_text("sign: false\n")
+    context = click.Context(click.Group(), obj=Invocation(tmp_path / "farm.yml"))
+    with pytest.raises(InputError, match="NOT-A-NAME"):
+        remote_tag.main([word, "NOT-A-NAME", "b"], parent=context, standalone_mode=False)
+    assert capsys.readouterr().err.strip() == noted
+
+
+def test_every_flag_has_its_default_where_it_is_not_given() -> None:
+    flags = [*COMMON_FLAGS, *BUILD_FLAGS, PUSH_FLAG, CANONICAL_FLAG]
+    parsed = click.Command("any", params=flags).make_context("any", []).params
+    assert parsed == asdict(PkgFlags())
+
+
 def with_flags(**flags: Any) -> Settings:
     """Settings with builders, a key and an SBOM generator, overridden by the flags of a build."""
     builders = (("linux/arm64", "set"), ("linux/s390x", "set"))
-    return builder_settings(PkgFlags(flags), Settings(builders=builders, build_ssh=("set",), sbom="set"))
+    return builder_settings(PkgFlags(**flags), Settings(builders=builders, build_ssh=("set",), sbom="set"))
 
 
 def test_the_builders_flag_overrides_the_setting_which_overrides_linuxkits_variable(
@@ -140,7 +167,7 @@ def test_the_ssh_flag_overrides_the_setting() -> None:
     assert with_flags(ssh=("default", "k=/a,/b")).build_ssh == ("default", "k=/a,/b")
 
 
-FLAGS = [*COMMON_FLAGS, boolean_flag("docker", "about"), value_flag("platforms", "about")]
+FLAGS = [*COMMON_FLAGS, *BUILD_FLAGS]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from socketserver import BaseRequestHandler, ThreadingTCPServer
 from typing import TYPE_CHECKING
 
 import pytest
-from urllib3.exceptions import HTTPError, ProxyError
+from urllib3.exceptions import HTTPError, LocationParseError, ProxyError
 
 from farm.errors import SettingsError
 from farm.registry import connections
@@ -85,9 +85,13 @@ def proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         ("10.0.0.1", ["10.0.0.1", "10.0.0.1:5000"], ["10.0.0.10", "110.0.0.1"]),
         ("10.0.0.0/8", [], ["10.0.0.1"]),
         ("::1", ["[::1]", "[::1]:5000"], ["[::2]"]),
+        ("[::1]", ["[::1]", "[::1]:5000"], ["[::2]"]),
+        ("[::1]:5000", ["[::1]:5000"], ["[::1]"]),
         ("localhost", ["localhost:5000"], ["localhost.org"]),
         ("a.org, b.org ,", ["a.org", "b.org"], ["c.org"]),
         ("*", ["example.com", "10.0.0.1"], []),
+        ("a.org, *", ["example.com"], []),
+        ("https://example.com", [], ["example.com"]),
         ("example.com:port", [], ["example.com"]),
     ],
 )
@@ -98,6 +102,12 @@ def test_no_proxy_exempts_hosts(
     proxies.setenv("NO_PROXY", entry)
     found = {host: connections.proxy_for(f"https://{host}/v2/") for host in (*exempted, *others)}
     assert found == dict.fromkeys(exempted) | dict.fromkeys(others, "http://proxy:3128")
+
+
+@pytest.mark.parametrize("url", ["https://a.org:port/v2/", "https://a.org:99999/", "https://[a.org/"])
+def test_a_malformed_url_is_no_internal_error(url: str) -> None:
+    with pytest.raises(LocationParseError):
+        connections.proxy_for(url)
 
 
 def test_a_scheme_has_its_own_proxy_or_that_of_all(proxies: pytest.MonkeyPatch) -> None:
