@@ -16,7 +16,7 @@ import docker
 import pytest
 
 from farm.model import UNAME
-from tests.support.farm_command import BUSYBOX, FARM, Workspace
+from tests.support.farm_command import BUSYBOX, FARM, Workspace, answer_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -315,17 +315,10 @@ def test_published_only_cleans_only_published_images(workspace: Workspace) -> No
 
 def measured(workspace: Workspace, *words: str) -> int:
     """The maximum memory of a command, in KiB."""
-    done = subprocess.run(
-        [sys.executable, "-c", MEASURE, FARM, *words],
-        cwd=workspace.directory,
-        env=workspace.environment(),
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return int(done.stdout.splitlines()[-1])
+    command = [sys.executable, "-c", MEASURE, FARM, *words]
+    answer = answer_of(command, workspace.environment(), workspace.directory, 900)
+    assert answer.code == 0, answer.out + answer.err
+    return int(answer.out.splitlines()[-1])
 
 
 @pytest.mark.timeout(1200)

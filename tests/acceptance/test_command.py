@@ -13,7 +13,7 @@ import pexpect
 import pytest
 
 from farm.cli.main import VERBS, run
-from tests.support.farm_command import BUSYBOX, FARM, Workspace, read_until
+from tests.support.farm_command import BUSYBOX, FARM, Workspace, answer_of, read_until
 from tests.support.remote_farm import RemoteFarm, Sleep, ended
 
 
@@ -67,16 +67,10 @@ NOT_LOADED = {
 
 @pytest.mark.parametrize("words", NOT_LOADED)
 def test_a_verb_does_not_load_modules_that_it_does_not_need(workspace: Workspace, words: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", FARM, *words.split()],
-        cwd=workspace.directory,
-        env=workspace.environment(),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    command = [sys.executable, "-X", "importtime", FARM, *words.split()]
+    answer = answer_of(command, workspace.environment(), workspace.directory)
+    assert answer.code == 0
+    lines = [line for line in answer.err.splitlines() if line.startswith("import time:")]
     loaded = {line.rpartition("|")[2].strip() for line in lines}
     assert "farm.cli.main" in loaded
     assert loaded & NOT_LOADED[words] == set()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tarfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.model import Reference
-from tests.support.farm_command import BUSYBOX, FARM
+from tests.support.farm_command import BUSYBOX, FARM, answer_of
 from tests.support.git_repos import commit, git, make_repository, write
 
 if TYPE_CHECKING:
@@ -268,16 +267,8 @@ def test_build_uses_the_cache_then_the_registry_then_builds(own: Workspace) -> N
 def test_build_with_the_word_push_pushes_as_in_the_document_of_2021(own: Workspace) -> None:
     own.write("word", arches="amd64")
     words = ("pkg", "build", "-disable-content-trust", "-hash=foo", "push")
-    answer = subprocess.run(
-        [FARM, *words],
-        cwd=own.directory / "word",
-        env=own.environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (answer.returncode, "read as: farm pkg push ." in answer.stderr) == (0, True)
+    answer = answer_of([FARM, *words], own.environment(), own.directory / "word")
+    assert (answer.code, "read as: farm pkg push ." in answer.err) == (0, True)
     assert own.tags("word") == ["foo", "foo-amd64"]
     assert not Path(own.variables["FARM_CACHE"]).exists()
     own.done("pkg", "build", "-push", "-disable-content-trust", "-hash=bar", "word")

@@ -6,6 +6,7 @@ import subprocess
 from typing import TYPE_CHECKING, Any
 
 from lab.debian import buildx
+from tests.support.farm_command import answer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,15 +39,8 @@ def push_generator(lab: Lab, engine: str, folder: Path) -> str:
     install_buildx(folder / "docker")
     buildx = [str(folder / "docker" / "cli-plugins" / "docker-buildx"), "build", "--provenance=false"]
     variables = {"DOCKER_HOST": engine, "DOCKER_CONFIG": str(folder / "docker"), "PATH": "/usr/bin:/bin"}
-    done = subprocess.run(
-        [*buildx, "--push", f"--tag={name}", str(folder)],
-        env=variables,
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
+    answer = answer_of([*buildx, "--push", f"--tag={name}", str(folder)], variables, folder)
+    assert answer.code == 0, answer.err
     return name
 
 

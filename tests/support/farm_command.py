@@ -21,7 +21,7 @@ from tests.support.git_repos import git
 from tests.support.http import send
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from urllib3 import BaseHTTPResponse
 
@@ -63,6 +63,28 @@ class Answer:
         return json.loads(self.out)
 
 
+def environment_without_farm() -> dict[str, str]:
+    """The environment of this process, without the variables of farm and docker."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
+
+
+def answer_of(
+    command: Sequence[str], environment: Mapping[str, str], directory: Path, seconds: float = LIMIT
+) -> Answer:
+    """Run a command to its end, with nothing on standard input."""
+    done = subprocess.run(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    return Answer(done.returncode, done.stdout, done.stderr)
+
+
 @dataclass(frozen=True)
 class Workspace:
     """A git repository of packages, an organisation of its own at the lab's registry, and a private farm."""
@@ -76,22 +98,11 @@ class Workspace:
 
     def environment(self, **more: str) -> dict[str, str]:
         """The environment of a command; FARM_BROKER="" leaves the broker out."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
-        return {**clean, **self.variables, **more}
+        return {**environment_without_farm(), **self.variables, **more}
 
     def farm(self, *words: str, **variables: str) -> Answer:
         """Run `farm WORDS` to its end."""
-        done = subprocess.run(
-            [self.program, *words],
-            cwd=self.directory,
-            env=self.environment(**variables),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return answer_of([self.program, *words], self.environment(**variables), self.directory)
 
     def done(self, *words: str, **variables: str) -> Answer:
         """Run `farm WORDS`, which must succeed."""

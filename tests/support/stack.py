@@ -20,7 +20,7 @@ from lab.debian import busybox, docker_compose
 from lab.engine import address_of, own_engine
 from lab.machine import ARCHES, DOCKER
 from tests.support.clone import PATH
-from tests.support.farm_command import FARM, Answer, wait_until
+from tests.support.farm_command import FARM, Answer, answer_of, environment_without_farm, wait_until
 from tests.support.git_repos import git
 from tests.support.http import send
 from tests.support.stack_images import BUILD, copy_engine_data
@@ -100,19 +100,8 @@ class Machine:
 
     def run(self, *command: str, **variables: str) -> Answer:
         """Run a command in the clone, to its end."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
         own = {"DOCKER_HOST": self.engine, "COMPOSE": str(docker_compose()), "PATH": PATH}
-        done = subprocess.run(
-            command,
-            cwd=self.clone,
-            env={**clean, **own, **variables},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
-        return Answer(done.returncode, done.stdout, done.stderr)
+        return answer_of(command, {**environment_without_farm(), **own, **variables}, self.clone, LIMIT)
 
     def done(self, *command: str, **variables: str) -> str:
         """Run a command that must succeed; returns its output."""
@@ -202,25 +191,15 @@ class Stack(Machine):
 
     def environment(self, config: str = "maintainer/farm.yml") -> dict[str, str]:
         """The environment of a maintainer, or of a user with another farm.yml."""
-        clean = {key: value for key, value in os.environ.items() if not key.startswith(("FARM_", "DOCKER_"))}
         state = {"FARM_STATE_DIR": str(self.home / "state"), "COLUMNS": "200"}
-        return clean | state | {"FARM_CONFIG": str(self.clone / "compose" / config)}
+        return environment_without_farm() | state | {"FARM_CONFIG": str(self.clone / "compose" / config)}
 
     def farm(self, *words: str, config: str = "maintainer/farm.yml") -> str:
         """Run `farm WORDS` on the host, in the repository of packages; it must succeed."""
-        done = subprocess.run(
-            [FARM, *words],
-            cwd=self.packages,
-            env=self.environment(config),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT,
-            check=False,
-        )
-        assert done.returncode == 0, f"farm {words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
-        assert "Traceback" not in done.stderr, done.stderr
-        return done.stdout
+        answer = answer_of([FARM, *words], self.environment(config), self.packages, LIMIT)
+        assert answer.code == 0, f"farm {words}: {answer.code}\n{answer.out}\n{answer.err}"
+        assert "Traceback" not in answer.err, answer.err
+        return answer.out
 
     def start(self, *words: str) -> subprocess.Popen[str]:
         """Start `farm WORDS` on the host."""
@@ -284,16 +263,7 @@ class Stack(Machine):
 
 def docker_as(variables: Mapping[str, str], *words: str) -> Answer:
     """Run Debian's docker client."""
-    done = subprocess.run(
-        [DOCKER, *words],
-        env=dict(variables),
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    return Answer(done.returncode, done.stdout, done.stderr)
+    return answer_of([DOCKER, *words], variables, Path.cwd(), LIMIT)
 
 
 def _quiet_port() -> int:

@@ -20,6 +20,7 @@ from lab.directory import own_directory
 from lab.engine import add_bridge, address_of, own_engine
 from lab.machine import DOCKER, ROOT
 from lab.mirror import MIRROR, running_mirror
+from tests.support.farm_command import answer_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,14 +92,7 @@ def _build(new: Path) -> None:
 def _compose_build(clone: Path, engine: str, proxy: str) -> None:
     """Build every image; the proxy's address is no part of a layer's name in the builder's cache."""
     variables = {"FARM_HOST": "none", "COMPOSE_PROFILES": "core,registry,trust,worker,monitoring", **BUILD}
-    done = subprocess.run(
-        [str(docker_compose()), "--file=compose/compose.yaml", "build", f"--build-arg=http_proxy={proxy}"],
-        cwd=clone,
-        env={**os.environ, "DOCKER_HOST": engine, **variables},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=_LIMIT,
-        check=False,
-    )
-    assert done.returncode == 0, f"{done.stdout[-3000:]}\n{done.stderr[-6000:]}"
+    command = [str(docker_compose()), "--file=compose/compose.yaml", "build"]
+    command += [f"--build-arg=http_proxy={proxy}"]
+    answer = answer_of(command, {**os.environ, "DOCKER_HOST": engine, **variables}, clone, _LIMIT)
+    assert answer.code == 0, f"{answer.out[-3000:]}\n{answer.err[-6000:]}"
