@@ -47,6 +47,9 @@ _GONE = re.compile(
     r"context cancell?ed|cannot connect to the docker daemon|failed to list workers",
     re.IGNORECASE,
 )
+# containerd's garbage collection may take a layer while a build unpacks the layers above it:
+# https://github.com/moby/buildkit/issues/6521
+_LOST_LAYER = re.compile(r"(?:parent|lower) snapshot \S+ does not exist")
 _UNSUPPORTED = re.compile(r"^.+ is not supported for the \S+ driver")
 """How buildx refuses a build that its driver does not support."""
 _PARSE = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
@@ -87,6 +90,8 @@ def build_failure(message: str, step: BuildStep | None) -> FarmError:
         )
     if _GONE.search(message):
         return EngineUnavailableError(f"the Docker Engine aborted the build: {_brief(message)}")
+    if _LOST_LAYER.search(message):
+        return EngineUnavailableError(f"the Docker Engine lost a layer of the build: {_brief(message)}")
     if unsupported := _UNSUPPORTED.match(message):
         return BuildFailedError(f"not supported by the builder: {unsupported[0]}", hint=USE_CONTAINERD)
     return (_in_step(step) if step else None) or _in_dockerfile(message)

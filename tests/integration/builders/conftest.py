@@ -22,6 +22,7 @@ import pytest
 from farm.builders.builder import BuildSpec, Control
 from farm.builders.choice import choose_builder
 from farm.builders.docker_engine import Engine
+from farm.errors import EngineUnavailableError
 from farm.model import Reference
 from farm.registry.credentials import Credentials, Login
 from farm.settings import Secret, Settings
@@ -113,8 +114,15 @@ class Bench:
         name = name or self.name(arch=spec.arch)
         text = dockerfile.replace("BASE", self.base)
         with context or tar({"Dockerfile": text, **files}) as packed:
-            control = Control(self.log.append, timeout, cancelled)
-            self.builder.build(replace(spec, tags=(str(name),)), packed, control)
+            control, spec = Control(self.log.append, timeout, cancelled), replace(spec, tags=(str(name),))
+            try:
+                self.builder.build(spec, packed, control)
+            except EngineUnavailableError as error:
+                # As a task does, when the engine has collected a layer that it was about to use.
+                if "lost a layer" not in error.message:
+                    raise
+                packed.seek(0)
+                self.builder.build(spec, packed, control)
         return name
 
     def publish(self, name: Reference, dockerfile: str = "FROM BASE\nRUN echo something > /file\n") -> None:

@@ -93,6 +93,16 @@ def test_a_build_that_the_engine_cancelled_can_be_retried() -> None:
     assert isinstance(error, EngineUnavailableError)
 
 
+def test_a_build_whose_layer_the_image_store_collected_is_repeated() -> None:
+    message = (
+        'failed to prepare extraction snapshot "extract-588541499-u7zU sha256:7f2c": '
+        "parent snapshot sha256:db43 does not exist: not found"
+    )
+    error = build_failure(message, None)
+    assert error.retryable
+    assert error.message == f"the Docker Engine lost a layer of the build: {message}"
+
+
 @pytest.mark.parametrize(
     "message",
     [
