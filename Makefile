@@ -6,7 +6,8 @@ BIN := .venv/bin
 # Further arguments of the command: make test ARGS="-k manifest -x"
 ARGS ?=
 # How many tests run at a time, each job with a lab of its own; 0 runs one after another, with the least memory.
-JOBS ?= 2
+# Tests wait half of the time: two cores are busy with four jobs.
+JOBS ?= 4
 # Docker Compose 2.20 or later, as a plugin of docker or standalone.
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
@@ -35,7 +36,7 @@ test: setup ## everything that CI does: lint and all tests
 	@$(BIN)/pytest --lint --numprocesses $(JOBS) --no-loadscope-reorder $(ARGS)
 
 check: setup ## lint, unit and property tests: about a minute
-	@$(BIN)/pytest --lint --numprocesses $(JOBS) --no-loadscope-reorder --quiet tests/unit tests/property $(ARGS)
+	@$(BIN)/pytest --lint --numprocesses auto --no-loadscope-reorder --quiet tests/unit tests/property $(ARGS)
 
 unit: setup ## the unit and property tests
 	@$(BIN)/pytest tests/unit tests/property $(ARGS)
