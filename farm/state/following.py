@@ -70,7 +70,8 @@ def follow(run: RunHandle, view: RunView) -> Iterator[str]:
                         hint="farm push again: it continues from what the registry has",
                     )
                 yield event[0] if event else ""
-                if view.state.ended:
+                # The first events of a run that has ended already show earlier states of its packages.
+                if view.state.ended and (not event or event[0] == "R"):
                     return
         except StateUnavailableError:
             away_since = away_since or time.monotonic()

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import StateError
+from farm.errors import BuildFailedError, StateError
 from farm.model import JobState, PackageState, RunState
 from farm.settings import Secret
 from farm.state import runs
-from farm.state.following import run_events
+from farm.state.following import RunView, follow, run_events
 from farm.state.overdue import read_overdue
-from farm.state.records import JobPatch
+from farm.state.records import JobPatch, PackagePatch
 from farm.state.run_handles import RunHandle
 from farm.state.runs import all_succeeded, dependents, read_package, read_run, read_work
 from farm.state.store import Store
@@ -72,6 +73,21 @@ def test_every_change_is_reported_once_and_in_order(farm: Farm) -> None:
     reported = [event for event in itertools.takewhile(bool, run_events(farm.r1)) if event]
     assert [name for name, _ in reported] == [f"J {FOO} amd64"] * 4 + [f"P {FOO}"]
     assert [state for state in steps if f'"{state}"' in reported[steps.index(state)][1]] == steps
+
+
+@pytest.mark.parametrize("forgotten", [False, True])
+def test_a_run_that_ended_before_it_is_followed_is_shown_as_it_ended(farm: Farm, forgotten: bool) -> None:
+    for package in (farm.foo, farm.bar):
+        drive(package, PackageState.FAILED, PackagePatch(error=BuildFailedError("no such image")))
+    if forgotten:
+        farm.store.ask([("delete", farm.r1.key("events"))])
+    view = RunView(read_run(farm.r1))
+    assert view.state.ended
+    changed = list(follow(farm.r1, view))
+    assert (
+        replace(view.record(), finished=1.0).to_json() == replace(read_run(farm.r1), finished=1.0).to_json()
+    )
+    assert changed == [""] if forgotten else changed[-1] == "R"
 
 
 def test_a_job_waits_in_its_queue_then_under_a_lease_and_then_nowhere(farm: Farm) -> None:
