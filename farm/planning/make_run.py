@@ -36,7 +36,7 @@ def make_run(
         _work(
             item, run, contexts.get(item.package.image, ""), *arguments[item.package.image], partial=partial
         )
-        for item in plan.todo
+        for item in plan.work
     )
     return Run(run, submitter, created, (*works, *_release(plan)))
 
@@ -51,7 +51,7 @@ def _release(plan: Plan) -> tuple[PackageWork, ...]:
             f"release {copies[0].tag}",
             copies[0].target,
             arches=(),
-            needs=tuple(item.package.image for item in plan.todo),
+            needs=tuple(item.package.image for item in plan.work),
             sign=any(copy.sign for copy in copies),
             copies=copies,
         ),

@@ -161,7 +161,7 @@ class Plan:
     warnings: tuple[str, ...] = ()
 
     @property
-    def todo(self) -> tuple[PackagePlan, ...]:
+    def work(self) -> tuple[PackagePlan, ...]:
         """The packages for which something is left to do."""
         return tuple(plan for plan in self.packages if not plan.up_to_date)
 
@@ -173,10 +173,10 @@ class Plan:
     @property
     def up_to_date(self) -> bool:
         """Whether nothing is left to do."""
-        return not self.todo and not self.releases
+        return not self.work and not self.releases
 
     @property
     def queues(self) -> set[str]:
         """The queues that workers must serve: the architectures to build, and "publish"."""
-        builds = {arch for plan in self.todo for arch in plan.build}
+        builds = {arch for plan in self.work for arch in plan.build}
         return builds if self.up_to_date else builds | {"publish"}

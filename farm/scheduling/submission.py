@@ -31,14 +31,14 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
     do.
     """
     contexts = {
-        item.package.image: _store_context(item.package, settings, store) for item in plan.todo if item.build
+        item.package.image: _store_context(item.package, settings, store) for item in plan.work if item.build
     }
     arguments = {
         item.package.image: (
             labels(item.package),
             build_args(item.package, settings.build_args, commit_time(item.package)),
         )
-        for item in plan.todo
+        for item in plan.work
     }
     run = make_run(
         plan,

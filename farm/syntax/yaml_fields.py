@@ -131,17 +131,17 @@ def load(file: str, text: bytes) -> Field:
 
 
 def _refuse_duplicates(file: str, root: yaml.Node | None) -> None:
-    todo, seen = [root], set[int]()
-    while todo:
-        node = todo.pop()
+    remaining, seen = [root], set[int]()
+    while remaining:
+        node = remaining.pop()
         if node is None or id(node) in seen:
             continue
         seen.add(id(node))
         if isinstance(node, yaml.SequenceNode):
-            todo.extend(node.value)
+            remaining.extend(node.value)
         if isinstance(node, yaml.MappingNode):
             _refuse_duplicates_in(file, node)
-            todo.extend(value for _, value in node.value)
+            remaining.extend(value for _, value in node.value)
 
 
 def _refuse_duplicates_in(file: str, mapping: yaml.MappingNode) -> None:

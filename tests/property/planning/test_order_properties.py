@@ -65,7 +65,7 @@ def test_a_package_waits_for_exactly_the_dependencies_that_are_not_up_to_date(
     published = dict.fromkeys(up_to_date, complete)
     given_packages = [package(name.removeprefix("linuxkit/")) for name in needs]
     plan = make_plan(given_packages, published, needs, PushOptions(("amd64",)))
-    assert {item.package.image for item in plan.todo} == set(needs) - up_to_date
+    assert {item.package.image for item in plan.work} == set(needs) - up_to_date
     for item in plan.packages:
         assert set(item.needs) == set(needs[item.package.image]) - up_to_date
         assert (

@@ -82,10 +82,10 @@ def test_a_package_with_none_of_the_architectures_asked_for_is_refused() -> None
 
 
 def test_a_plan_names_the_queues_that_workers_must_serve() -> None:
-    todo = make_plan([package()], {}, {}, OPTIONS)
-    assert todo.queues == {"amd64", "arm64", "publish"}
+    plan = make_plan([package()], {}, {}, OPTIONS)
+    assert plan.queues == {"amd64", "arm64", "publish"}
     nothing = make_plan([package()], {package().image: published(*BOTH)}, {}, OPTIONS)
-    assert (nothing.todo, nothing.queues) == ((), set())
+    assert (nothing.work, nothing.queues) == ((), set())
 
 
 def test_a_run_has_a_job_for_each_missing_image_and_names_those_that_exist() -> None:
