@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import random
 import signal
 import socket
 import ssl
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
 START_WAIT = 30.0
 STOP_WAIT = 20.0
 _ANSWER_WAIT = 5.0
+_LOWEST_PORT = 10_000
+_GIVEN_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_RESERVED: list[socket.socket] = []
+"""UDP sockets on the ports that this process has taken for services: the kernel frees them at its end."""
 # The kernel sends the parent-death signal when the thread that started the child ends (PR_SET_PDEATHSIG in
 # prctl(2)), so one thread, which lives as long as the lab, starts all.
 _STARTER = ThreadPoolExecutor(1, "lab-starter")
@@ -32,10 +37,23 @@ class LabError(Exception):
 
 
 def free_port() -> int:
-    """A port on loopback on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on which nothing listens; no other process gets it from this function while this one lives.
+
+    It is below those that the kernel gives to outgoing connections, or a service that is started, or started
+    again, could find it taken: https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range).
+    """
+    while True:
+        port = random.randrange(_LOWEST_PORT, int(_GIVEN_PORTS.read_text().split()[0]))
+        reserved = socket.socket(type=socket.SOCK_DGRAM)
+        try:
+            reserved.bind(("127.0.0.1", port))
+            with socket.socket() as probe:
+                probe.bind(("", port))
+        except OSError:
+            reserved.close()
+            continue
+        _RESERVED.append(reserved)
+        return port
 
 
 def descendants(*pids: int) -> dict[int, int]:

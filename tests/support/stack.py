@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import signal
-import socket
 import subprocess
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ import docker
 from lab.debian import busybox, docker_compose
 from lab.engine import address_of, own_engine
 from lab.machine import ARCHES, DOCKER
+from lab.process import free_port
 from tests.support.clone import PATH
 from tests.support.farm_command import FARM, Answer, answer_of, environment_without_farm, wait_until
 from tests.support.git_repos import git
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
 LIMIT = 1200
 """Seconds that one command may take: it may build every image on a busy machine."""
 _PORTS = ("REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "FLOWER_PORT")
-_QUIET = range(20_000, 32_000)
-"""Ports outside the ephemeral range: the stack listens on them some time after they were chosen."""
 _HEALTH = {"HEALTH_INTERVAL": "4s", "WORKER_HEALTH_INTERVAL": "10s"}
 """`make up` waits for health checks, whose first comes after one interval. Each takes processor time."""
 FROM_SCRATCH = """\
@@ -158,7 +155,7 @@ class Stack(Machine):
     def init(self) -> str:
         """Run compose/init, with free ports and an address that containers can reach."""
         variables = {
-            **{name: str(_quiet_port()) for name in _PORTS},
+            **{name: str(free_port()) for name in _PORTS},
             **BUILD,
             **_HEALTH,
             "FARM_BIND": self.host,
@@ -264,12 +261,3 @@ class Stack(Machine):
 def docker_as(variables: Mapping[str, str], *words: str) -> Answer:
     """Run Debian's docker client."""
     return answer_of([DOCKER, *words], variables, Path.cwd(), LIMIT)
-
-
-def _quiet_port() -> int:
-    """A port on which nothing listens, and which the kernel gives to no other process."""
-    while True:
-        port = secrets.choice(_QUIET)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("", port))
-            return port

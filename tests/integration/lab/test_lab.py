@@ -14,7 +14,7 @@ import pytest
 from urllib3.exceptions import NewConnectionError
 
 from lab.directory import bridge_of, remove
-from lab.process import LabError, Service, UnixConnection, descendants
+from lab.process import LabError, Service, UnixConnection, descendants, free_port
 from tests.support.farm_command import wait_until
 from tests.support.http import send
 
@@ -101,6 +101,12 @@ def test_every_port_is_on_loopback(lab: Lab) -> None:
     addresses = [line[3].rpartition(":")[0] for line in lines]
     assert len(addresses) >= 4
     assert set(addresses) == {"127.0.0.1"}
+
+
+def test_ports_of_services_differ_and_are_never_given_to_outgoing_connections() -> None:
+    ports = {free_port() for _ in range(50)}
+    assert len(ports) == 50
+    assert max(ports) < int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
 
 
 def test_a_stopped_service_starts_again_on_its_port_from_any_thread(lab: Lab) -> None:
