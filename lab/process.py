@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import random
 import signal
@@ -24,9 +25,11 @@ START_WAIT = 30.0
 STOP_WAIT = 20.0
 _ANSWER_WAIT = 5.0
 _LOWEST_PORT = 10_000
-_GIVEN_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
-_RESERVED: list[socket.socket] = []
-"""UDP sockets on the ports that this process has taken for services: the kernel frees them at its end."""
+"""Above the ports of most services that a machine may start later."""
+_EPHEMERAL_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_PORT_ATTEMPTS = 100
+RESERVED: list[int] = []
+"""Descriptors of UDP sockets on the ports that this process has taken: the kernel frees them when it ends."""
 # The kernel sends the parent-death signal when the thread that started the child ends (PR_SET_PDEATHSIG in
 # prctl(2)), so one thread, which lives as long as the lab, starts all.
 _STARTER = ThreadPoolExecutor(1, "lab-starter")
@@ -39,21 +42,31 @@ class LabError(Exception):
 def free_port() -> int:
     """A port on which nothing listens; no other process gets it from this function while this one lives.
 
-    It is below those that the kernel gives to outgoing connections, or a service that is started, or started
-    again, could find it taken: https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range).
+    It is none that the kernel gives to outgoing connections, if there are others: otherwise a service that is
+    started, or started again, could find it taken.
+    https://docs.kernel.org/networking/ip-sysctl.html (ip_local_port_range)
+
+    Raises:
+        LabError: every port that was tried is taken.
     """
-    while True:
-        port = random.randrange(_LOWEST_PORT, int(_GIVEN_PORTS.read_text().split()[0]))
+    first, last = map(int, _EPHEMERAL_RANGE.read_text().split())
+    outside: list[int] = [*range(_LOWEST_PORT, first), *range(last + 1, 1 << 16)] or [
+        *range(_LOWEST_PORT, 1 << 16)
+    ]
+    for port in random.sample(outside, min(len(outside), _PORT_ATTEMPTS)):
         reserved = socket.socket(type=socket.SOCK_DGRAM)
         try:
             reserved.bind(("127.0.0.1", port))
             with socket.socket() as probe:
                 probe.bind(("", port))
-        except OSError:
+        except OSError as error:
             reserved.close()
-            continue
-        _RESERVED.append(reserved)
-        return port
+            if error.errno != errno.EADDRINUSE:
+                raise
+        else:
+            RESERVED.append(reserved.detach())
+            return port
+    raise LabError(f"no port is free: {_PORT_ATTEMPTS} were tried")
 
 
 def descendants(*pids: int) -> dict[int, int]:

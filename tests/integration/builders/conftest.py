@@ -27,6 +27,7 @@ from farm.model import Reference
 from farm.registry.credentials import Credentials, Login
 from farm.settings import Secret, Settings
 from lab.engine import CONTAINERD, OVERLAY2
+from lab.process import RESERVED
 from lab.services import GUARDED_LOGIN
 from tests.support import farm_command
 from tests.support.buildx import install_buildx
@@ -208,4 +209,4 @@ def no_leaks(lab: Lab) -> Iterator[None]:
 def _sockets() -> int:
     with os.scandir("/proc/self/fd") as entries:
         links = [os.readlink(entry.path) for entry in entries if os.path.islink(entry.path)]  # noqa: PTH114, PTH115 - descriptors come and go while they are listed
-    return sum(link.startswith("socket:") for link in links)
+    return sum(link.startswith("socket:") for link in links) - len(RESERVED)
