@@ -60,16 +60,20 @@ _COMMAND = re.compile(r"(?<=process )\".*\"(?= did not)|(?<=failed running )\[.*
 """The quoted command in a message; its words say nothing about the failure."""
 _PREFIXES = (
     r"failed to solve(?: with frontend [^:]+)?",
-    r"rpc error: code = \w+ desc =",
     r"failed to create LLB definition",
     r"failed to (?:compute|load) cache key",
     r"failed to calculate checksum of ref [^:]+::[^:]+",
     r"failed to walk [^:]+: lstat [^:]+",
     r"error from sender",
 )
-"""What BuildKit's layers put in front of the message that matters."""
-_WRAPPERS = re.compile(rf"^(?:{'|'.join(_PREFIXES)}):\s*")
-_IMAGE_GONE = re.compile(r"does not exist locally|no such image", re.IGNORECASE)
+_WRAPPERS = re.compile(rf"^(?:(?:{'|'.join(_PREFIXES)}):|rpc error: code = \S+ desc =)\s*")
+"""What BuildKit's layers, and gRPC, put in front of the message that matters."""
+# https://github.com/moby/moby/blob/v20.10.24/distribution/push.go and push_v2.go
+_IMAGE_GONE = re.compile(
+    r"does not exist locally|tag does not exist|no such image|could not find image from tag|"
+    r"unable to get rootfs for image|failed to get top layer from image",
+    re.IGNORECASE,
+)
 _TRANSFER_DENIED = re.compile(
     r"denied|unauthorized|forbidden|authentication required|no basic auth|incorrect username", re.IGNORECASE
 )
@@ -102,7 +106,7 @@ def push_failure(reference: Reference, message: str, *, action: str = "push") ->
     what, quote = f"{action} of {reference.familiar}", quoted(message)
     if is_disk_full(message):
         return DiskFullError(f"{what}: disk full: {quote}")
-    if _IMAGE_GONE.search(message):
+    if action == "push" and _IMAGE_GONE.search(message):
         return EngineUnavailableError(f"{what}: the image is gone from the engine: {quote}")
     if _TRANSFER_DENIED.search(message):
         return RegistryDeniedError(
@@ -182,6 +186,6 @@ def _in_dockerfile(message: str) -> BuildFailedError:
 def _brief(text: str) -> str:
     """A message on one line, without the prefixes of the layers that it came through."""
     brief = _one_line(text)
-    while (shorter := _WRAPPERS.sub("", brief)) != brief:
+    while (shorter := _WRAPPERS.sub("", brief)) not in ("", brief):
         brief = shorter
     return _cut(brief.replace("not found: not found", "not found"))

@@ -91,6 +91,7 @@ def test_a_full_disk_is_distinguished_from_a_failed_step(message: str) -> None:
 def test_a_build_that_the_engine_cancelled_can_be_retried() -> None:
     error = build_failure("failed to solve: rpc error: code = Canceled desc = context canceled", None)
     assert isinstance(error, EngineUnavailableError)
+    assert str(error) == "the Docker Engine aborted the build: context canceled"
 
 
 def test_a_build_whose_layer_the_image_store_collected_is_repeated() -> None:
@@ -148,6 +149,8 @@ def test_a_long_last_line_is_cut() -> None:
         ("toomanyrequests: slow down", RegistryUnavailableError),
         ("net/http: TLS handshake timeout", RegistryUnavailableError),
         ("An image does not exist locally with the tag: x", EngineUnavailableError),
+        ("tag does not exist: localhost:5000/x:1-amd64", EngineUnavailableError),
+        ("unable to get rootfs for image sha256:ab: not found", EngineUnavailableError),
         ("manifest invalid: manifest invalid", RegistryError),
         ("write /var/lib/docker/tmp/x: no space left on device", DiskFullError),
     ],
