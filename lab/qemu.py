@@ -8,6 +8,7 @@ from pathlib import Path
 from lab.machine import ARCHES, SetupError, run
 
 _RULES = Path("/usr/lib/binfmt.d")
+_FORMATS = Path("/var/lib/binfmts")
 _BINFMT = Path("/proc/sys/fs/binfmt_misc")
 
 
@@ -31,11 +32,14 @@ def _registered(machine: str) -> bool:
 def register() -> None:
     """Mount binfmt_misc if it is not mounted, and register QEMU as Debian does at boot.
 
-    Debian 12 does it with update-binfmts, Debian 13 with files for systemd-binfmt, which may not run here.
+    Debian 12 does it with update-binfmts, Debian 13 with files for systemd-binfmt, which may not run here. No
+    other emulator is registered, because each build starts every registered one several times.
     """
     if not (_BINFMT / "register").exists():
         run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(_BINFMT)], root=True)
-    run(["update-binfmts", "--enable"], root=True)
+    for name in (f"qemu-{ARCHES[arch]}" for arch in unregistered()):
+        if (_FORMATS / name).exists():
+            run(["update-binfmts", "--enable", name], root=True)
     for arch in unregistered():
         rule = _RULES / f"qemu-{ARCHES[arch]}.conf"
         if rule.exists():
