@@ -53,7 +53,7 @@ class JobRecord(_Record):
             "started": self.started or None,
             "worker": self.worker or None,
             "task": self.task or None,
-            "behind": self.waiting_for or None,
+            "waitingFor": self.waiting_for or None,
             "lost": self.lost,
             "image": self.image.to_json() if self.image else None,
             "error": self.error.to_json() if self.error else None,
@@ -83,7 +83,7 @@ class PackageRecord(_Record):
             "index": self.index.to_json() if self.index else None,
             "error": self.error.to_json() if self.error else None,
             "needs": list(self.needs),
-            "behind": self.waiting_for or None,
+            "waitingFor": self.waiting_for or None,
             "jobs": [job.to_json() for job in self.jobs.values()],
         }
 

@@ -22,7 +22,7 @@ from tests.support.remote_farm import RemoteFarm, Sleep
 pytestmark = pytest.mark.timeout(900)
 INDEX = "application/vnd.oci.image.index.v1+json"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.behind", "Worker.trouble"}
+UNSEEN = {"NoRun.run", "NothingToRetry.run", "Package.waitingFor", "Worker.trouble"}
 """Fields that are null by definition, or unless a disk is full or two packages are published at once."""
 
 
