@@ -92,7 +92,6 @@ class Process:
         assert self.comes_up(), f"{self.name} ended:\n{self.said()}"
 
     def wait(self, seconds: float = 120.0) -> int:
-        """Wait until it ends; returns its exit code."""
         assert self.popen is not None
         return self.popen.wait(seconds)
 

@@ -33,19 +33,15 @@ BUSYBOX = "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\n"
 """The beginning of a Dockerfile."""
 
 
-def _late() -> str:
-    return "the condition did not become true in time"
-
-
 def wait_until(
-    condition: Callable[[], Any], seconds: float = 60.0, *, otherwise: Callable[[], str] = _late
+    condition: Callable[[], Any], seconds: float = 60.0, *, otherwise: Callable[[], str] = str
 ) -> Any:
-    """Wait for a condition; returns what it gave, fails with `otherwise` when it does not come true."""
-    deadline = time.monotonic() + seconds
-    pause = threading.Event()
+    """Look at a condition, ever less often, until it is true; returns its value, fails with `otherwise`."""
+    began, pause = time.monotonic(), threading.Event()
     while not (value := condition()):
-        assert time.monotonic() < deadline, otherwise()
-        pause.wait(0.05)
+        waited = time.monotonic() - began
+        assert waited < seconds, otherwise() or f"the condition did not become true within {seconds:.0f} s"
+        pause.wait(min(max(waited / 20, 0.02), 0.25))  # each look takes processor time
     return value
 
 
@@ -59,7 +55,6 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """Its output, as JSON."""
         return json.loads(self.out)
 
 
@@ -101,7 +96,6 @@ class Workspace:
         return {**environment_without_farm(), **self.variables, **more}
 
     def farm(self, *words: str, **variables: str) -> Answer:
-        """Run `farm WORDS` to its end."""
         return answer_of([self.program, *words], self.environment(**variables), self.directory)
 
     def done(self, *words: str, **variables: str) -> Answer:
@@ -145,7 +139,6 @@ class Workspace:
         self.commit()
 
     def commit(self) -> None:
-        """Commit everything."""
         git(self.directory, "add", "-A")
         git(self.directory, "commit", "-qm", "packages")
 

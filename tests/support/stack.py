@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 LIMIT = 1200
 """Seconds that one command may take: it may build every image on a busy machine."""
 _PORTS = ("REDIS_PORT", "REGISTRY_PORT", "NOTARY_PORT", "FLOWER_PORT")
-_HEALTH = {"HEALTH_INTERVAL": "4s", "WORKER_HEALTH_INTERVAL": "10s"}
-"""`make up` waits for health checks, whose first comes after one interval. Each takes processor time."""
+_HEALTH = {"HEALTH_INTERVAL": "8s", "WORKER_HEALTH_INTERVAL": "20s"}
+"""Longer than by default, as each check starts a process in a container. `make up` waits for the first."""
 FROM_SCRATCH = """\
 FROM scratch
 ARG TARGETARCH
