@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import sys
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +86,7 @@ def _tag_options_decorator(flags: Sequence[Verb]) -> Callable[[Verb], Verb]:
 
                 below = directories_below(options["directories"], options["build_yml"])
                 options["directories"] = tuple(below)
-            names = [field.name for field in fields(TagOptions) if field.name in options]
+            names = [name for name in TagOptions._fields if name in options]
             given = {name: options.pop(name) for name in names}
             tags = make_tag_options(settings, options.pop("build_arg_file", ()), **given)
             return verb(settings, tags=tags, **options)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from farm.model import Descriptor, Package
     from farm.package.tags import TagOptions
     from farm.registry.credentials import Credentials
-    from farm.registry.published_images import Description
+    from farm.registry.description import Description
     from farm.settings import Settings
     from farm.trust.signer import Signature
 
@@ -78,7 +78,7 @@ def inspect(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
     """
     from farm.model import Reference
     from farm.registry.client import open_registry
-    from farm.registry.published_images import describe
+    from farm.registry.description import describe
 
     parsed = Reference.parse(reference).or_latest()
     with open_registry(settings) as registry:

@@ -44,7 +44,7 @@ def fields_as_json(value: Any) -> dict[str, Any]:
 
 
 def _as_json(value: Any) -> Any:
-    if isinstance(value, tuple):
+    if type(value) is tuple:
         return [_as_json(item) for item in value]
     if isinstance(value, Reference):
         return str(value)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from farm.model.reference import Reference
 
 
-@dataclass(frozen=True, slots=True)
-class ExtraSource:
+class ExtraSource(NamedTuple):
     """A directory elsewhere in the repository that is copied into the context at `dst`."""
 
     src: str
@@ -36,8 +35,7 @@ class DockerImages:
         return DockerImages(tuple(data["images"]), None, data["target"], data["target_dir"])
 
 
-@dataclass(frozen=True, slots=True)
-class BuildYml:
+class BuildYml(NamedTuple):
     """A validated build.yml; the defaults are those of LinuxKit."""
 
     image: str
@@ -56,8 +54,7 @@ class BuildYml:
     depends: DockerImages | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class GitTree:
+class GitTree(NamedTuple):
     """One directory of the build context.
 
     `path` is relative to the top of the repository, `tree` is its tree hash in hex, and `dst` is its place in
@@ -69,8 +66,7 @@ class GitTree:
     dst: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Package:
+class Package(NamedTuple):
     """A package at one commit: its build.yml, its git trees, and its reference."""
 
     directory: str

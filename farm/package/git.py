@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import GitError, InputError
 from farm.system.processes import run
@@ -30,8 +29,7 @@ NAME_A_RELEASE = "--release=TAG selects one, --release= releases nothing"
 """The hint if the tags on HEAD do not name one release."""
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(NamedTuple):
     """A working tree, and the commit from which its packages are taken."""
 
     top: str
@@ -40,8 +38,7 @@ class Repository:
     """Hex; None if there are no commits yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Changes:
+class Changes(NamedTuple):
     """Changed and untracked files, as sorted paths from the top, without ignored ones."""
 
     paths: tuple[bytes, ...] = ()

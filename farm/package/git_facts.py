@@ -6,9 +6,8 @@ import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import GitError, InputError
 from farm.model import GitTree
@@ -30,8 +29,7 @@ https://git-scm.com/docs/git-config#Documentation/git-config.txt-corequotePath
 """
 
 
-@dataclass(frozen=True, slots=True)
-class GitFacts:
+class GitFacts(NamedTuple):
     """What git says about the packages of one repository."""
 
     repository: Repository

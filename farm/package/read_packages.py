@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import BuildYmlError, InputError, combine
 from farm.model import Package, Reference
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from farm.package.git_facts import GitFacts
 
 
-@dataclass(frozen=True, slots=True)
-class PackageSource:
+class PackageSource(NamedTuple):
     """A package directory and its build.yml, with options applied."""
 
     directory: str
@@ -98,7 +96,7 @@ def _with_resolved_args(package: Package, submitted: Sequence[Package]) -> Packa
 
     here, args = Path(package.directory).resolve(), package.yml.build_args
     resolved = tuple(one for text in args for one in resolve_tags(text, here, find))
-    return replace(package, yml=replace(package.yml, build_args=resolved))
+    return package._replace(yml=package.yml._replace(build_args=resolved))
 
 
 def _read_sources(directories: Mapping[Path, str], options: TagOptions) -> list[PackageSource]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import DirtyError, InputError
 from farm.package.build_args import override
@@ -24,8 +23,7 @@ _HASH = re.compile(r"\{\{\s*\.Hash\s*\}\}")
 _DIRTY_DIGITS = 7
 
 
-@dataclass(frozen=True, slots=True)
-class TagOptions:
+class TagOptions(NamedTuple):
     """What overrides build.yml: each field is a flag of `linuxkit pkg`; None keeps what build.yml says."""
 
     org: str | None = None
@@ -69,7 +67,7 @@ class TagOptions:
             "disable_content_trust": self.disable_content_trust,
         }
         given: dict[str, Any] = {name: value for name, value in values.items() if value not in (None, "")}
-        return replace(yml, build_args=override(yml.build_args, self.build_args), **given)
+        return yml._replace(build_args=override(yml.build_args, self.build_args), **given)
 
 
 def _inside_package(dockerfile: str) -> str:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from farm.model import ArchImage, Descriptor, Package
 
 
-@dataclass(frozen=True, slots=True)
-class PushOptions:
+class PushOptions(NamedTuple):
     """What a push is asked to do with all of its packages."""
 
     arches: tuple[str, ...]
@@ -153,8 +152,7 @@ class PackagePlan:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(NamedTuple):
     """All packages of a push, dependencies first."""
 
     packages: tuple[PackagePlan, ...]

@@ -85,13 +85,13 @@ def plan_existing_images(
         InputError: a package lacks an image, and its index would be partial or empty.
         RegistryError, TrustError: the registry or the notary server cannot be asked.
     """
-    plan = prepare(directories, tags, settings, replace(options, every_image=not options.only))
+    plan = prepare(directories, tags, settings, options._replace(every_image=not options.only))
     items = []
     for item in plan.packages:
         images = {image.arch: image for image in expected.get(item.package.image, ())}
         existing = replace(item.published, images=item.published.images | images)
         items.append(replace(item, published=existing))
-    return without_builds(replace(plan, packages=tuple(items)), partial=options.partial)
+    return without_builds(plan._replace(packages=tuple(items)), partial=options.partial)
 
 
 def without_builds(plan: Plan, *, partial: bool) -> Plan:
@@ -106,4 +106,4 @@ def without_builds(plan: Plan, *, partial: bool) -> Plan:
             )
         arches = tuple(arch for arch in ARCHES if arch in item.published.images)
         kept.append(replace(item, arches=arches, needs=()))
-    return replace(plan, packages=tuple(kept))
+    return plan._replace(packages=tuple(kept))

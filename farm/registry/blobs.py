@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
@@ -77,7 +76,7 @@ def stream_blob(registry: Registry, reference: Reference, blob: Descriptor) -> I
 def _download_request(reference: Reference, blob: Descriptor, headers: dict[str, str]) -> Request:
     # A blob is needed as it is stored: a proxy must not compress it on the way.
     as_stored = {"Accept-Encoding": "identity", **headers}
-    return replace(Request.to(reference, "GET", f"blobs/{blob.digest}"), headers=as_stored)
+    return Request.to(reference, "GET", f"blobs/{blob.digest}")._replace(headers=as_stored)
 
 
 def push_blob(
@@ -94,7 +93,7 @@ def push_blob(
     the same registry that may have it.
     https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs
     """
-    existing = replace(Request.to(reference, "HEAD", f"blobs/{blob.digest}", PUSH), missing=NOT_FOUND)
+    existing = Request.to(reference, "HEAD", f"blobs/{blob.digest}", PUSH)._replace(missing=NOT_FOUND)
     start = Request.to(reference, "POST", "blobs/uploads/", PUSH)
 
     def push_if_missing() -> BlobUpload:
@@ -104,7 +103,7 @@ def push_blob(
         for repository in mounts():
             path = f"{start.path}?mount={quote(blob.digest)}&from={quote(repository)}"
             scope = f"{start.scope} repository:{repository}:pull"
-            response = registry.once(replace(start, path=path, scope=scope))
+            response = registry.once(start._replace(path=path, scope=scope))
             if response.status == HTTPStatus.CREATED:
                 return BlobUpload.MOUNTED
             # A registry that does not mount has started an upload.
@@ -113,7 +112,7 @@ def push_blob(
         # The query of a Location is the registry's state: it must stay as it is.
         path = f"{location}{'&' if urlsplit(location).query else '?'}digest={quote(blob.digest)}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
-        registry.once(replace(start, method="PUT", path=path, headers=headers, content=source))
+        registry.once(start._replace(method="PUT", path=path, headers=headers, content=source))
         return BlobUpload.SENT
 
     return retried(push_if_missing, registry.deadline)

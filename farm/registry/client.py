@@ -5,9 +5,8 @@ from __future__ import annotations
 import copy
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from farm.errors import RegistryDamagedError, RegistryError, RegistryUnavailableError
 from farm.model import Descriptor, digest_of
@@ -33,8 +32,7 @@ R = TypeVar("R")
 NOT_FOUND = (HTTPStatus.NOT_FOUND,)
 
 
-@dataclass(frozen=True, slots=True)
-class Manifest:
+class Manifest(NamedTuple):
     """A manifest or an index, byte by byte as the registry stores it."""
 
     descriptor: Descriptor
@@ -129,7 +127,7 @@ class Registry:
     def put_manifest(self, reference: Reference, media_type: str, body: bytes) -> Descriptor:
         """Store a manifest or an index under a tag or its digest; a repetition changes nothing."""
         request = manifest_request("PUT", reference, PUSH)
-        self._send(replace(request, headers={"Content-Type": media_type}, content=body, missing=()))
+        self._send(request._replace(headers={"Content-Type": media_type}, content=body, missing=()))
         return Descriptor(media_type, digest_of(body), len(body))
 
     def blob(self, reference: Reference, digest: str) -> bytes:
@@ -157,7 +155,7 @@ class Registry:
         base = self._mirrors.get(request.registry) or self._mirrors.get("*")
         if base and base not in self._unavailable:
             try:
-                response = send(replace(request, registry=authority(base), base=base))
+                response = send(request._replace(registry=authority(base), base=base))
             except RegistryUnavailableError:
                 self._unavailable.add(base)
             except RegistryError:
@@ -206,7 +204,7 @@ def digest_mismatch(reference: Reference, expected: str, actual: str) -> Registr
 def manifest_request(method: str, reference: Reference, actions: str = "pull") -> Request:
     """A request for what a tag or digest refers to; a digest takes precedence."""
     path = f"manifests/{reference.digest or reference.tag or 'latest'}"
-    return replace(Request.to(reference, method, path, actions), headers=ACCEPT, missing=NOT_FOUND)
+    return Request.to(reference, method, path, actions)._replace(headers=ACCEPT, missing=NOT_FOUND)
 
 
 def _media_type(response: Response) -> str:

@@ -10,7 +10,7 @@ import json
 import threading
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from farm.errors import RegistryDeniedError, SettingsError
@@ -25,8 +25,7 @@ _HELPERS = ("credHelpers", "credsStore")
 _DOCKER_HUBS = (DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io")
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(NamedTuple):
     """An account at a registry; notary's token service accepts the same."""
 
     user: str

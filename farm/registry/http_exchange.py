@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
 
 from urllib3.exceptions import DecodeError, LocationParseError, LocationValueError, ResponseError
@@ -59,13 +60,12 @@ def url_login(url: str) -> str | None:
     return f"Basic {base64.b64encode(account.encode()).decode()}"
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """One request as it is sent: to a registry, to its token service, or to where one of them redirects."""
 
     method: str
     url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     body: bytes | Callable[[], Iterable[bytes]] | None = None
     """Bytes, or a function that starts anew with each request."""
 
@@ -84,7 +84,7 @@ class HttpRequest:
         if becomes_get:
             dropped |= {"Content-Length", "Content-Type"}
         headers = {name: value for name, value in self.headers.items() if name not in dropped}
-        return HttpRequest("GET", url, headers) if becomes_get else replace(self, url=url, headers=headers)
+        return HttpRequest("GET", url, headers) if becomes_get else self._replace(url=url, headers=headers)
 
 
 @dataclass(slots=True)

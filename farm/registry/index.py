@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import RegistryError
 from farm.model import Descriptor, digest_of
@@ -20,8 +19,7 @@ _KIND = "vnd.docker.reference.type"
 _SUBJECT = "vnd.docker.reference.digest"
 
 
-@dataclass(frozen=True, slots=True)
-class Index:
+class Index(NamedTuple):
     """An OCI image index: its members, and annotations of its own."""
 
     manifests: tuple[Descriptor, ...]

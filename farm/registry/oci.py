@@ -8,8 +8,7 @@ from __future__ import annotations
 import json
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import RegistryError
 from farm.model import Descriptor, Platform
@@ -46,8 +45,7 @@ ACCEPT = {"Accept": ", ".join((*INDEXES, *MANIFESTS))}
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageManifest:
+class ImageManifest(NamedTuple):
     """The manifest of one image.
 
     https://github.com/opencontainers/image-spec/blob/main/manifest.md#image-manifest-property-descriptions

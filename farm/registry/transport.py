@@ -7,9 +7,9 @@ import re
 import threading
 import time
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 from urllib3.exceptions import HTTPError, ResponseError
@@ -65,8 +65,7 @@ def retried(attempt: Callable[[], T], deadline: Deadline, progress: Callable[[],
         time.sleep(min(growing if asked is None else asked, _LONGEST_PAUSE))
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A request to a registry, which may be sent more than once."""
 
     method: str
@@ -76,7 +75,7 @@ class Request:
     """From /v2/ on; or a whole URL, which gets the login only where it is of the registry's own origin."""
     scope: str = ""
     """What a token must allow: https://distribution.github.io/distribution/spec/auth/scope/."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = MappingProxyType({})
     content: bytes | Callable[[], Iterable[bytes]] | None = None
     """The body: bytes, or a function that starts anew with each attempt."""
     missing: tuple[int, ...] = ()

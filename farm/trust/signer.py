@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
     from farm.settings import Settings
 
 
-@dataclass(frozen=True, slots=True)
-class SignTarget:
+class SignTarget(NamedTuple):
     """What to sign: a tag of a repository, and the digest and size in bytes that it must name."""
 
     name: str
@@ -30,8 +28,7 @@ class SignTarget:
         return SignTarget(reference.name, reference.tag or "", descriptor.digest, descriptor.size)
 
 
-@dataclass(frozen=True, slots=True)
-class Signature:
+class Signature(NamedTuple):
     """What a tag is signed to be: digest (sha256:HEX) and size in bytes."""
 
     digest: str

@@ -69,7 +69,7 @@ def _push_existing(request: PkgRequest, release: str) -> int:
     if flags.manifest is False:
         return 0
     options = make_push_options(request.settings, partial=True, release=release)
-    options = replace(options, skip=request.skipped)
+    options = options._replace(skip=request.skipped)
     if flags.is_dry_run:
         print_plan(plan_existing_images(request.directories, request.tags, request.settings, options, pushed))
         return 0
@@ -80,8 +80,8 @@ def _build_and_push(request: PkgRequest, release: str) -> int:
     from farm.planning.prepare_plan import prepare
 
     started = time.monotonic()
-    options = replace(
-        make_push_options(request.settings, force=bool(request.flags.force), release=release),
+    options = make_push_options(request.settings, force=bool(request.flags.force), release=release)
+    options = options._replace(
         platforms=request.platforms,
         skip=request.skipped,
         images_only=request.flags.manifest is False,

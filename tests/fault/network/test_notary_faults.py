@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -48,7 +47,7 @@ def server_of(farm: Rig) -> NotaryServer:
 def sign_another_tag(farm: Rig, package: Package) -> None:
     """Publish in a package's collection, as a client other than the farm."""
     key = SigningKey(farm.lab.signing_key, Secret(farm.lab.signing_passphrase))
-    target = replace(OTHER, name=Reference.parse(package.reference).name)
+    target = OTHER._replace(name=Reference.parse(package.reference).name)
     sign_targets([target], key, server_of(farm))
 
 

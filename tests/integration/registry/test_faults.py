@@ -13,9 +13,10 @@ import pytest
 from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
+from farm.registry.description import describe
 from farm.registry.oci import OCI_INDEX
 from farm.registry.publish_index import IndexPublication, put
-from farm.registry.published_images import arch_image, describe, look_up_all, read_index
+from farm.registry.published_images import arch_image, look_up_all, read_index
 from farm.registry.release_tags import release
 from farm.registry.transport import ATTEMPTS
 from farm.system.deadline import Deadline

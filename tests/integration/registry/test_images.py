@@ -10,10 +10,11 @@ import pytest
 
 from farm.errors import RegistryError
 from farm.model import DEFAULT_REGISTRY, Descriptor
+from farm.registry.description import describe
 from farm.registry.index import Index
 from farm.registry.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
 from farm.registry.publish_index import IndexPublication
-from farm.registry.published_images import describe, look_up_all, read_index
+from farm.registry.published_images import look_up_all, read_index
 from farm.registry.transport import is_loopback
 
 if TYPE_CHECKING:

@@ -58,7 +58,7 @@ def test_signing_again_changes_nothing_on_the_server(repository: Repository) -> 
 def test_a_tag_that_is_signed_to_be_something_else_is_signed_anew(
     repository: Repository, change: dict[str, Any]
 ) -> None:
-    repository.sign(replace(repository.target(), **change))
+    repository.sign(repository.target()._replace(**change))
     repository.sign()
     assert repository.signed() == {"v1": signature(repository.target())}
 

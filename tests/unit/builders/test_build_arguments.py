@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 from farm import __version__
 from farm.builders.build_arguments import build_args, labels, proxy_args
 from farm.builders.builder import BuildSpec
@@ -35,13 +33,13 @@ def test_a_package_gets_linuxkits_build_arguments() -> None:
 
 
 def test_a_packages_own_arguments_override_the_settings_and_linuxkits() -> None:
-    overriding = replace(_PACKAGE, yml=replace(_PACKAGE.yml, build_args=("SOURCE=mine", "SHARED=mine")))
+    overriding = _PACKAGE._replace(yml=_PACKAGE.yml._replace(build_args=("SOURCE=mine", "SHARED=mine")))
     args = dict(build_args(overriding, (("SHARED", "site"), ("SITE", "site"))))
     assert (args["SOURCE"], args["SHARED"], args["SITE"]) == ("mine", "mine", "site")
 
 
 def test_a_dirty_package_has_no_revision() -> None:
-    dirty = replace(_PACKAGE, dirty=True)
+    dirty = _PACKAGE._replace(dirty=True)
     assert not {"REVISION", "GOPKGVERSION"} & dict(build_args(dirty, (), 1700000000.0)).keys()
     assert "org.opencontainers.image.revision" not in dict(labels(dirty))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import importlib
+import re
 from pathlib import Path
 
 import pytest
@@ -46,6 +47,13 @@ def layers() -> dict[str, int]:
 def test_a_package_imports_only_what_its_docstring_says(name: str) -> None:
     part = FARM / name if (FARM / name).is_dir() else FARM / f"{name}.py"
     assert imported(part) - set(DOCS[name].imports) == set()
+
+
+def test_no_record_with_a_json_form_is_a_tuple_which_json_dumps_writes_as_a_list() -> None:
+    source = "\n".join(file.read_text() for file in FARM.rglob("*.py"))
+    tuples = re.findall(r"^class \w+\(NamedTuple\):\n(?: .*\n|\n)+", source, re.MULTILINE)
+    assert len(tuples) > 10
+    assert [one for one in tuples if "def to_json" in one] == []
 
 
 @pytest.mark.parametrize("name", DOCS)

@@ -141,9 +141,9 @@ def test_overlapping_destinations_are_refused(sources: list[str], message: str, 
 @pytest.mark.parametrize("place", ["/lib", "../lib", "a/../../lib", "a//b", "./a", "."])
 def test_a_destination_outside_the_context_is_refused(place: str) -> None:
     package = _package("pkg/extra")
-    trees = (package.trees[0], replace(package.trees[1], dst=place))
+    trees = (package.trees[0], package.trees[1]._replace(dst=place))
     with pytest.raises(InputError, match="is not below the package"):
-        _packed(replace(package, trees=trees))
+        _packed(package._replace(trees=trees))
 
 
 def test_a_submodule_is_refused(repository: Path) -> None:

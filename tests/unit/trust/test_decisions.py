@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,8 +57,8 @@ def test_only_the_roles_that_docker_trusts_count_in_a_listing() -> None:
 def test_only_what_differs_is_signed() -> None:
     before = SignedTargets({tag: Signature(f"sha256:{A}", 7) for tag in ("same", "digest", "size")})
     same = SignTarget(GUN, "same", f"sha256:{A}", 7)
-    differ = [replace(same, tag="digest", digest=f"sha256:{B}"), replace(same, tag="size", size=8)]
-    differ.append(replace(same, tag="new"))
+    differ = [same._replace(tag="digest", digest=f"sha256:{B}"), same._replace(tag="size", size=8)]
+    differ.append(same._replace(tag="new"))
     assert unsigned([same, *differ], before) == differ
 
 
