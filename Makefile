@@ -35,7 +35,7 @@ lab: setup ## keep registry, notary server, Redis and engine up until Ctrl-C, to
 test: setup ## everything that CI does: lint and all tests
 	@$(BIN)/pytest --lint --numprocesses $(JOBS) --no-loadscope-reorder $(ARGS)
 
-check: setup ## lint, unit and property tests: about a minute
+check: setup ## lint, unit and property tests: half a minute
 	@$(BIN)/pytest --lint --numprocesses auto --no-loadscope-reorder --quiet tests/unit tests/property $(ARGS)
 
 unit: setup ## the unit and property tests
