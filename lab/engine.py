@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,22 @@ _USUAL = "unix:///var/run/docker.sock"
 _NETWORKS = range(1, 250)
 _STARTS = 3
 """Attempts to start an engine."""
+_PATIENT_IPTABLES = """\
+#!/bin/sh
+# An engine that starts replaces the chains that all engines of this machine share.
+for attempt in 1 2 3 4 5 6 7 8 9; do
+    said=$({iptables} "$@" 2>&1) && {{ printf '%s' "${{said:+$said
+}}"; exit 0; }}
+    status=$?
+    case " $* $said" in
+        *" -I "*"No chain"* | *" -A "*"No chain"*) sleep 0.2 ;;
+        *) break ;;
+    esac
+done
+printf '%s\\n' "$said" >&2
+exit $status
+"""
+"""An `iptables` that repeats to add a rule while its chain is missing."""
 
 
 def answering_engine() -> str | None:
@@ -105,10 +122,19 @@ def own_engine(
     networks = networks_of(address_of(home, kind))
     command += ["--config-file", str(data / "daemon.json")]
     command += ["--default-address-pool", f"base={networks}0/24,size=27", *options]
-    if trusting:
-        command = ["env", f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent", *command]
+    trusted = [f"SSL_CERT_FILE={trusting}", "SSL_CERT_DIR=/nonexistent"] if trusting else []
+    command = ["env", f"PATH={_patient_iptables(data)}:{os.environ['PATH']}", *trusted, *command]
     # TERM, not KILL: dockerd ends its containerd and its containers, which nothing else would.
     return Located(EngineService(kind.name, command, home, answers(url), last_signal="TERM"), url)
+
+
+def _patient_iptables(home: Path) -> Path:
+    """Write `_PATIENT_IPTABLES` into a directory for PATH; returns that."""
+    shim = home / "bin" / "iptables"
+    shim.parent.mkdir()
+    shim.write_text(_PATIENT_IPTABLES.format(iptables=shutil.which("iptables") or "iptables"))
+    shim.chmod(0o755)
+    return shim.parent
 
 
 @contextmanager
