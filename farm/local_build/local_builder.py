@@ -12,7 +12,7 @@ from farm.cache import archive_import
 from farm.cache.image_content import is_complete
 from farm.cache.named_images import add_images, find_image, index_of
 from farm.cache.transfer import pull_images
-from farm.errors import BuildFailedError, FarmError
+from farm.errors import BuildFailedError, FarmError, RegistryError
 from farm.local_build.archive_builder import ArchiveBuilder
 from farm.local_build.local_engine import LocalEngine
 from farm.local_build.options import LocalImage, Origin, native_arch
@@ -101,10 +101,9 @@ class LocalBuilder:
             if cached := find_image(self._cache, package.reference, arch):
                 return cached, Origin.CACHE
             # A dirty package is never published.
-            if options.pull and package.commit and not package.dirty:
-                pulled = pull_images(self._cache, self._registry, package.reference, [arch]).get(arch)
-                if pulled:
-                    return pulled, Origin.REGISTRY
+            published = options.pull and package.commit and not package.dirty
+            if published and (pulled := self._pull(package, arch)):
+                return pulled, Origin.REGISTRY
         for base in bases:
             if base.error:
                 raise BuildFailedError(f"its dependency {base.package.image} failed")
@@ -113,6 +112,14 @@ class LocalBuilder:
             self._checked.add(arch)
         self._report(f"{package.reference.familiar} {arch}: building")
         return self._build(package, arch, [base.package.reference for base in bases]), Origin.BUILT
+
+    def _pull(self, package: Package, arch: str) -> ArchImage | None:
+        """The published image; None also if the registry cannot tell: only time is lost by a build."""
+        try:
+            return pull_images(self._cache, self._registry, package.reference, [arch]).get(arch)
+        except RegistryError as error:
+            self._report(f"{package.reference.familiar} {arch}: not pulled, and built instead: {error}")
+            return None
 
     def _build(self, package: Package, arch: str, bases: Sequence[Reference]) -> ArchImage:
         def log(line: str) -> None:
