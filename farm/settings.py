@@ -20,6 +20,7 @@ from farm.syntax.quantities import Size, read_bytes, read_seconds
 from farm.syntax.setting_types import (
     SECRET_READERS,
     Secret,
+    below_home,
     read_boolean,
     read_broker,
     read_builder,
@@ -66,7 +67,7 @@ class Settings:
         None, "CA certificate of a rediss:// broker; none: those of the system", read_path
     )
     state_dir: Path = _setting(
-        Path("~/.local/state/farm").expanduser(), "where the private farm keeps its data", read_path
+        below_home(".local/state/farm"), "where the private farm keeps its data", read_path
     )
     org: str | None = _setting(
         None,
@@ -87,10 +88,10 @@ class Settings:
         also="DOCKER_CERT_PATH",
     )
     docker_config: Path = _setting(
-        Path("~/.docker").expanduser(), "directory of docker's config.json", read_path, also="DOCKER_CONFIG"
+        below_home(".docker"), "directory of docker's config.json", read_path, also="DOCKER_CONFIG"
     )
     cache: Path = _setting(
-        Path("~/.linuxkit/cache").expanduser(),
+        below_home(".linuxkit/cache"),
         "directory of the LinuxKit cache",
         read_path,
         also="LINUXKIT_CACHE",
@@ -313,7 +314,7 @@ def _values(given: Mapping[str, Any], names: Mapping[str, str], where: str) -> d
 def _secret_in(name: str, path: Any, source: str) -> Secret:
     """The secret in a file, without the newline at its end."""
     try:
-        text = read_path(path).read_text().removesuffix("\n")
+        text = read_path(path).read_text("utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{source}: the file cannot be read: {error}") from None
     if not text or "\n" in text:

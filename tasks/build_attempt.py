@@ -67,8 +67,9 @@ class ImageBuild:
             engine = stack.enter_context(self.context.engine())
             disk = DiskSpace(self.context, engine, engine.info())
             stack.enter_context(disk.reserved(self.target))
-            disk.build_with_room(lambda: self._build(engine), self.target, report=self.log.write)
-            self._push(engine)
+            builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
+            disk.build_with_room(lambda: self._build(engine, builder), self.target, report=self.log.write)
+            self._push(builder)
         if (image := self._published()) is None:
             raise RegistryError(
                 f"{self.target.familiar} was pushed, but the registry does not have it",
@@ -80,11 +81,7 @@ class ImageBuild:
     def _published(self) -> ArchImage | None:
         return arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
 
-    def _builder(self, engine: Engine) -> Builder:
-        return choose_builder(self.context.settings, engine, self.context.credentials.login_for)
-
-    def _build(self, engine: Engine) -> None:
-        builder = self._builder(engine)
+    def _build(self, engine: Engine, builder: Builder) -> None:
         if self.built and builder.has_image(self.target, self.built[-1]):
             return
         with ExitStack() as stack:
@@ -126,9 +123,8 @@ class ImageBuild:
             # Only later time limits and estimates depend on it.
             _log.warning("%s: its duration is not recorded: %s", self.job.title, error)
 
-    def _push(self, engine: Engine) -> None:
+    def _push(self, builder: Builder) -> None:
         self.move(JobState.PUSHING, JobPatch())
-        builder = self._builder(engine)
         settings = self.context.settings
         builder.push(self.target, self._control(settings.build_timeout), silence=settings.push_silence)
         self.pushed.append(self.target)

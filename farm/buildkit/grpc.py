@@ -20,6 +20,7 @@ from farm.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Set as AbstractSet
 
 _PREFIX = 5
 """Bytes before a message: Compressed-Flag (1) and Message-Length (4)."""
@@ -85,17 +86,21 @@ class Server:
     def receive(self, data: bytes) -> Iterator[bytes]:
         """Process what the engine sent; yield what to send back, in parts."""
         try:
-            for event in self._http.receive_data(data) if data else ():
-                self._dispatch(event)
+            events = self._http.receive_data(data) if data else []
+            # h2 has processed all of them: a stream that is reset at the end is closed for its request, too.
+            reset = {event.stream_id for event in events if isinstance(event, h2.events.StreamReset)}
+            for event in events:
+                self._dispatch(event, reset)
             yield self._http.data_to_send()
             # Whatever arrived: a WINDOW_UPDATE may have opened the window of any call.
             yield from self._send_answers()
         except h2.exceptions.ProtocolError as error:
             raise EngineUnavailableError(f"the engine closed the build session: {error}") from error
 
-    def _dispatch(self, event: h2.events.Event) -> None:
+    def _dispatch(self, event: h2.events.Event, reset: AbstractSet[int | None]) -> None:
         if isinstance(event, h2.events.RequestReceived):
-            self._open(event)
+            if event.stream_id not in reset:
+                self._open(event)
         elif isinstance(event, h2.events.DataReceived):
             self._collect(event)
         elif isinstance(event, h2.events.StreamEnded) and event.stream_id in self._calls:

@@ -14,7 +14,8 @@ import click
 
 from farm import __version__
 from farm.cli.output import print_error, print_json
-from farm.errors import FarmError, InputError, internal_error
+from farm.cli.process_start import discard_output, prepare_process, received
+from farm.errors import FarmError, InputError, OutputError, internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -146,9 +147,11 @@ def main() -> None:
     # Imports allocate much and free nothing; collecting cycles meanwhile, and once more at the exit, takes a
     # tenth of a short command. Long ones still collect, less often.
     gc.set_threshold(_ALLOCATIONS, 10, 10)
+    prepare_process()
     code = run(sys.argv[1:])
     gc.freeze()
-    sys.exit(code)
+    # A shell's code for a process that a signal ended.
+    sys.exit(128 + received[0] if received else code)
 
 
 def run(arguments: list[str]) -> int:
@@ -156,6 +159,8 @@ def run(arguments: list[str]) -> int:
     invocation = Invocation()
     try:
         code: Any = cli.main(arguments, prog_name="farm", standalone_mode=False, obj=invocation)
+        if sys.stdout:  # None where the caller closed it
+            sys.stdout.flush()
     except FarmError as error:
         return _report(error, error, invocation)
     except click.ClickException as error:
@@ -168,7 +173,7 @@ def run(arguments: list[str]) -> int:
         click.echo("farm: interrupted", err=True)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()
+        discard_output()
         return 1
     except Exception as error:  # noqa: BLE001 - the last resort: an internal error is reported like any other
         return _report(internal_error(error, hint="add --debug for the traceback"), error, invocation)
@@ -188,5 +193,10 @@ def _report(error: FarmError, raised: Exception, invocation: Invocation) -> int:
 
 def _print_json_error(error: FarmError, invocation: Invocation) -> None:
     """With --json, print the error on standard output too, where a program reads the result."""
-    if invocation.json:
-        print_json({"error": error.to_json()})
+    if isinstance(error, OutputError):
+        discard_output()
+    elif invocation.json:
+        try:
+            print_json({"error": error.to_json()})
+        except OutputError:
+            discard_output()

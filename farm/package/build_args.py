@@ -33,7 +33,7 @@ def override(args: Sequence[str], others: Sequence[str]) -> tuple[str, ...]:
 def read_file(path: Path) -> tuple[str, ...]:
     """The arguments in a file, one a line, without blank and # lines; directories are relative to its own."""
     try:
-        lines = path.read_text().splitlines()
+        lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
     return tuple(

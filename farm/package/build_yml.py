@@ -136,7 +136,7 @@ def _depends(field: Field, directory: Path) -> DockerImages | None:
 
 def _images_in_file(field: Field, file: Path) -> tuple[str, ...]:
     try:
-        lines = file.read_text().splitlines()
+        lines = file.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise field.wrong(f"{file} cannot be read: {getattr(error, 'strerror', error)}") from error
     return tuple(

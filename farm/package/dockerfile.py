@@ -186,7 +186,7 @@ def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
             continue
         try:
             texts[package.image] = (Path(package.directory) / package.yml.dockerfile).read_text(
-                errors="replace"
+                "utf-8", errors="replace"
             )
         except OSError as error:
             raise _missing(package) from error

@@ -6,6 +6,7 @@ not need. git_objects.py uses it to read objects.
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_left
 from pathlib import Path
@@ -48,7 +49,7 @@ class Changes(NamedTuple):
         """The changes below a directory; "" is the top."""
         if not directory:
             return self.paths
-        prefix = directory.encode(errors="surrogateescape")
+        prefix = os.fsencode(directory)
         first = bisect_left(self.paths, prefix + b"/")
         after = bisect_left(self.paths, prefix + b"0")  # the byte that follows "/"
         return self.paths[first:after]
@@ -65,7 +66,7 @@ def open_repository(top: Path, revision: str = "HEAD") -> Repository:
         raise GitError(f"{revision!r} is not a commit")
     answer = _git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}")
     # Not splitlines(): a path may contain characters that Python, but not git, takes for the end of a line.
-    lines = answer.stdout.decode(errors="surrogateescape").removesuffix("\n").split("\n")
+    lines = os.fsdecode(answer.stdout).removesuffix("\n").split("\n")
     if not lines[0]:
         raise _failed(f"{top}: git cannot read the repository", answer)
     if answer.returncode and revision == "HEAD":
@@ -90,10 +91,8 @@ def read_trees(repository: Repository, paths: Iterable[str]) -> dict[str, str]:
         return {}
     # A slash ends each name, because git strips a carriage return from the end of a line.
     names = "".join(f"{repository.commit}:{path and path + '/'}\n" for path in wanted)
-    lines = _checked_git(
-        repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names
-    ).decode(errors="surrogateescape")
-    found = zip(wanted, map(_TREE.fullmatch, lines.split("\n")), strict=False)
+    answer = _checked_git(repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names)
+    found = zip(wanted, map(_TREE.fullmatch, os.fsdecode(answer).split("\n")), strict=False)
     return {path: match[1] for path, match in found if match}
 
 
@@ -163,7 +162,7 @@ def read_files(top: str, commit: str, paths: Sequence[str]) -> Mapping[str, byte
 
 
 def _checked_git(repository: Repository, *command: str, given: str = "") -> bytes:
-    answer = _git(repository.top, *command, given=given.encode(errors="surrogateescape"))
+    answer = _git(repository.top, *command, given=os.fsencode(given))
     if answer.returncode:
         raise _failed(f"{repository.top}: git {' '.join(command[:3])} failed", answer)
     return answer.stdout

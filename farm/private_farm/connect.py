@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -190,8 +189,13 @@ def take_down(settings: Settings) -> bool:
     directory = StateDirectory.at(settings.state_dir)
     if not directory.has_supervisor():
         return False
-    os.kill(int(directory.pid_file.read_text()), signal.SIGTERM)
-    _wait(lambda: not directory.has_supervisor(), _does_not_stop(directory))
+
+    def stopped() -> bool:
+        # One that has only just started may not have written its process ID yet.
+        directory.signal_supervisor(signal.SIGTERM)
+        return not directory.has_supervisor()
+
+    _wait(stopped, _does_not_stop(directory))
     return True
 
 

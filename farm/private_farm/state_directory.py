@@ -37,9 +37,7 @@ class StateDirectory:
         self.users_lock = directory / "users.lock"
         """Shared by those who keep the farm up; a supervisor that stops has it alone, and new users wait."""
         self.supervisor_lock = directory / "supervisor.lock"
-        """Held by the supervisor."""
-        self.pid_file = directory / "supervisor.pid"
-        """The supervisor's process ID."""
+        """Held by the supervisor, whose process ID it contains."""
         self.workers_wanted = directory / "workers.wanted"
         """Exists when a command needs workers, not only Redis."""
         self.workers_up = directory / "workers.up"
@@ -91,8 +89,12 @@ class StateDirectory:
 
     def supervisor_ready(self) -> bool:
         """Whether a supervisor has removed the files of an earlier one, and written its process ID."""
+        return self.signal_supervisor(0)
+
+    def signal_supervisor(self, number: int) -> bool:
+        """Send a signal to the supervisor; False if none runs or its process ID is not written yet."""
         try:
-            os.kill(int(self.pid_file.read_text()), 0)
+            os.kill(int(self.supervisor_lock.read_text()), number)
         except (FileNotFoundError, ValueError, ProcessLookupError):
             return False
         return True

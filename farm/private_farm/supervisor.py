@@ -78,7 +78,7 @@ class Supervisor:
         wanted = (self.directory.workers_wanted, self.directory.flower_wanted)
         for marker in (self.directory.workers_up, *(() if self.directory.stay_up.exists() else wanted)):
             marker.unlink(missing_ok=True)
-        self.directory.pid_file.write_text(str(os.getpid()))
+        self.directory.supervisor_lock.write_text(str(os.getpid()))
         self.directory.write_fingerprint(self.given)
         if self.own_redis:
             self.children.append(redis_child(self.directory))
@@ -177,5 +177,6 @@ class Supervisor:
         stop(self.children)
         self.store.close()
         own = self.directory
-        for file in (own.workers_up, own.workers_wanted, own.flower_wanted, own.stay_up, own.pid_file):
+        for file in (own.workers_up, own.workers_wanted, own.flower_wanted, own.stay_up):
             file.unlink(missing_ok=True)
+        own.supervisor_lock.write_text("")

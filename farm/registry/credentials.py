@@ -132,7 +132,7 @@ def read_logins(given: Secret) -> dict[str, Login]:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_text())
+        config = json.loads(path.read_bytes())
     except FileNotFoundError:
         return {}
     except OSError as error:

@@ -46,6 +46,8 @@ class LogWriter:
         self._job, self._token, self._keep = job, token, int(keep)
         self._key = log_key(job)
         self._started = False
+        self._dropped = 0
+        """Lines since the last stored ones that found the queue full."""
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=MAX_LINES)
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
@@ -56,7 +58,7 @@ class LogWriter:
         try:
             self._lines.put_nowait(line)
         except queue.Full:
-            log.warning("log %s: a line was dropped, Redis is too slow", self._key)
+            self._dropped += 1
 
     def close(self) -> None:
         """Store the remaining lines, for at most `CLOSE_TIMEOUT` seconds."""
@@ -72,8 +74,15 @@ class LogWriter:
         owned, ended = True, False
         while not (ended or self._abandoned.is_set()):
             lines, ended = self._batch()
+            if self._dropped:
+                lines.append(self._gap())
             if owned and (lines or self._started):
                 owned = self._store(lines, END if ended else "")
+
+    def _gap(self) -> str:
+        dropped, self._dropped = self._dropped, 0
+        log.warning("log %s: %d lines were dropped, Redis is too slow", self._key, dropped)
+        return f"[{dropped} lines were dropped here: Redis was too slow]"
 
     def _store(self, lines: list[str], end: str) -> bool:
         """Store lines, or warn that they are lost; False once another holder has the job."""

@@ -70,6 +70,14 @@ SECRET_READERS = (read_secret, read_broker)
 _INVALID_BROKER = "must be a redis:// or rediss:// URL (percent-encode / # @ in the password)"
 
 
+def below_home(path: str) -> Path:
+    """A path in the user's home directory: / for a user who has none, as a container's may be."""
+    try:
+        return Path.home() / path
+    except RuntimeError:
+        return Path("/", path)
+
+
 def read_path(value: Any) -> Path:
     """A path; ~ is expanded."""
     try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-import os
 import re
 import secrets
 import shutil
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -67,8 +66,7 @@ def new_workspace(lab: Lab) -> Iterator[NewWorkspace]:
         farms = [state for state in states.values() if state.has_supervisor()]
         for farm in farms:
             # One that nobody uses any more ends by itself.
-            with suppress(FileNotFoundError, ProcessLookupError):
-                os.kill(int(farm.pid_file.read_text()), signal.SIGTERM)
+            farm.signal_supervisor(signal.SIGTERM)
         wait_until(lambda: not any(farm.has_supervisor() for farm in farms))
 
 
