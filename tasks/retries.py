@@ -16,7 +16,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from farm.errors import FarmError, StateUnavailableError
+from farm.errors import FarmError, RegistryUnavailableError, StateUnavailableError
 from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -64,9 +64,16 @@ def retry_temporary(
         pause, attempt = state.upcoming_sleep, state.attempt_number + 1
         report(f"{error}; retrying in {pause:.0f} s (attempt {attempt} of {ATTEMPTS})")
 
+    growing = wait_exponential_jitter(multiplier=1, max=_MAX_PAUSE, jitter=2)
+
+    def pause(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.pause if isinstance(error, RegistryUnavailableError) else None
+        return growing(state) + min(asked or 0, ATTEMPT_TIME)
+
     retrying = Retrying(
         retry=retry_if_exception(temporary),
-        wait=wait_exponential_jitter(multiplier=1, max=_MAX_PAUSE, jitter=2),
+        wait=pause,
         stop=stop_after_attempt(ATTEMPTS),
         sleep=sleep_using_event(stop),
         before_sleep=announce,

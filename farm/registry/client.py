@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
@@ -51,6 +52,7 @@ class Registry:
         authorities: CA certificates trusted for every registry.
         mirrors: registry, or "*" for all others, to the URL that is read from first.
         timeout: seconds that one response may take, and after which a request is not repeated.
+        mirror_pause: seconds for which a mirror that did not answer is not asked.
     """
 
     def __init__(
@@ -62,14 +64,15 @@ class Registry:
         authorities: Sequence[Path] = (),
         mirrors: Iterable[tuple[str, str]] = (),
         timeout: float,
+        mirror_pause: float = 60.0,
     ) -> None:
         self.credentials = credentials
         self.deadline = Deadline()
         """When the operation ends that uses this client; nothing is tried again after it."""
         self._mirrors = dict(mirrors)
-        self._unavailable: set[str] = set()
-        """URLs of mirrors that did not answer, and are not used again."""
-        self._timeout = timeout
+        self._unavailable: dict[str, float] = {}
+        """URLs of mirrors that did not answer, and when, by the monotonic clock, they are asked again."""
+        self._timeout, self._mirror_pause = timeout, mirror_pause
         self._connections = Connections(certs=certs, authorities=authorities, timeout=timeout)
         self._transport = Transport(credentials, self._connections, insecure)
 
@@ -153,11 +156,11 @@ class Registry:
     def _mirror_first(self, request: Request, send: Callable[[Request], Response]) -> Response:
         """The response of a mirror that has what is asked for, else of the registry."""
         base = self._mirrors.get(request.registry) or self._mirrors.get("*")
-        if base and base not in self._unavailable:
+        if base and self._unavailable.get(base, 0) <= time.monotonic():
             try:
                 response = send(request._replace(registry=authority(base), base=base))
             except RegistryUnavailableError:
-                self._unavailable.add(base)
+                self._unavailable[base] = time.monotonic() + self._mirror_pause
             except RegistryError:
                 pass  # The mirror refused only this request; the registry may answer it.
             else:

@@ -12,6 +12,7 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyM
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ProxySchemeUnknown
 
+from farm import __version__
 from farm.errors import SettingsError
 from farm.registry.http_exchange import Response, split, url_login
 from farm.settings import environment
@@ -27,6 +28,7 @@ THREADS = 16
 _LONGEST_IDLE = 5.0
 """Seconds after which an idle connection is not used again: firewalls forget idle connections silently."""
 _CA_FILE, _CA_DIRECTORY = "SSL_CERT_FILE", "SSL_CERT_DIR"
+_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": f"linuxkit-farm/{__version__}"}
 _SENT_AT_ONCE = 1 << 16
 """Bytes; the time limit of a socket counts for all of one call that sends."""
 
@@ -84,7 +86,7 @@ class Connections:
             request.url,
             redirect=False,
             retries=False,
-            headers={"Accept-Encoding": "gzip, deflate", **request.headers},
+            headers={**_HEADERS, **request.headers},
             body=_in_small_pieces(request.body()) if callable(request.body) else request.body,
             preload_content=False,
             pool_timeout=self._timeout,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
@@ -156,10 +157,23 @@ def failure(registry: str, method: str, response: Response) -> FarmError:
     if status < HTTPStatus.INTERNAL_SERVER_ERROR and status != HTTPStatus.TOO_MANY_REQUESTS:
         return RegistryError(text)
     busy = RegistryUnavailableError(text, hint="try again later")
-    # Only its form in seconds: https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after
-    asked = response.headers.get("Retry-After", "")
-    busy.pause = float(asked) if asked.isdecimal() else None
+    busy.pause = requested_pause(response.headers.get("Retry-After", ""))
     return busy
+
+
+def requested_pause(retry_after: str) -> float | None:
+    """The seconds of a Retry-After header, which are a number or end at a date; None without a valid one.
+
+    https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after
+    """
+    if retry_after.isascii() and retry_after.isdecimal():
+        return float(retry_after)
+    from email.utils import parsedate_to_datetime  # noqa: PLC0415 - only for a registry that is overloaded
+
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return None
 
 
 def _words(body: bytes) -> str:

@@ -33,8 +33,10 @@ T = TypeVar("T")
 ATTEMPTS = 4
 PUSH = "pull,push"
 """What a token must allow for an upload, which begins with a look-up."""
-_FIRST_PAUSE, _JITTER, _LONGEST_PAUSE = 0.1, 0.2, 10.0
+_FIRST_PAUSE, _JITTER = 0.1, 0.2
 """Seconds."""
+LONGEST_PAUSE = 60.0
+"""Seconds that a request waits because a registry asked for it; a longer pause is left to the caller."""
 _MOST_REDIRECTS = 20
 _DOCKER_HUB = "registry-1.docker.io"
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
@@ -60,9 +62,11 @@ def retried(attempt: Callable[[], T], deadline: Deadline, progress: Callable[[],
             if not error.retryable or failures == ATTEMPTS or deadline.passed:
                 raise
             asked = error.pause if isinstance(error, RegistryUnavailableError) else None
-            # Jitter keeps clients apart.
-            growing = _FIRST_PAUSE * (1 << failures - 1) + random.uniform(0, _JITTER)  # noqa: S311 - no secret
-        time.sleep(min(growing if asked is None else asked, _LONGEST_PAUSE))
+            pause = _FIRST_PAUSE * (1 << failures - 1) if asked is None else asked
+            if pause > LONGEST_PAUSE:
+                raise
+        # Jitter keeps clients apart.
+        time.sleep(pause + random.uniform(0, _JITTER))  # noqa: S311 - no secret
 
 
 class Request(NamedTuple):
@@ -97,7 +101,8 @@ class Transport:
         self._credentials = credentials
         self._connections = connections
         self._insecure = frozenset(insecure)
-        self._lock = threading.Lock()
+        self._turns: dict[tuple[str, str], threading.Lock] = {}
+        """Registry and scope to the lock of those who need that token: one asks, the others wait for it."""
         self._granted: dict[tuple[str, str], str] = {}
         """Registry and scope to the Authorization header that was last granted for them."""
 
@@ -158,7 +163,7 @@ class Transport:
     def _grant(self, request: Request, refused: Response, used: str | None) -> str | None:
         """The Authorization header that answers a challenge; None if there is nothing to answer with."""
         key = request.registry, request.scope
-        with self._lock:
+        with self._turns.setdefault(key, threading.Lock()):
             # If another header than the one that was sent is there, another thread was granted it.
             granted = self._granted.get(key)
             if granted == used:

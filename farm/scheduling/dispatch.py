@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from celery import chord
+from celery.backends import asynchronous
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -22,13 +23,22 @@ if TYPE_CHECKING:
     from farm.model import ArchImage, Job, PackageWork
 
 
+RESULTS_LOST: str = asynchronous.E_RETRY_LIMIT_EXCEEDED  # type: ignore[attr-defined]
+"""The text of the RuntimeError that Celery raises when it gives up its result backend."""
+
+
 @contextmanager
-def _translate_broker_errors() -> Iterator[None]:
+def translate_broker_errors() -> Iterator[None]:
+    """Translate what Celery and kombu raise while the broker does not answer to StateUnavailableError."""
     try:
         yield
-    # Celery raises a RuntimeError when it gives up its result backend.
-    except (OperationalError, RedisError, RuntimeError) as error:
+    except (OperationalError, RedisError) as error:
         raise StateUnavailableError(f"the broker does not answer: {error}") from error
+    except RuntimeError as error:
+        # Celery has no class of its own for the result backend that it gives up; any other is a defect.
+        if str(error) != RESULTS_LOST:
+            raise
+        raise StateUnavailableError("the broker does not answer: Celery lost its result backend") from error
     except AttributeError as error:
         # kombu closes a channel whose connection broke, then uses the `client` of the closed channel.
         if (error.name, error.obj) != ("client", None):
@@ -36,7 +46,7 @@ def _translate_broker_errors() -> Iterator[None]:
         raise StateUnavailableError("the broker does not answer: the connection broke") from error
 
 
-@_translate_broker_errors()
+@translate_broker_errors()
 def send_package(app: Celery, run: str, work: PackageWork) -> None:
     """Send a package's jobs as one chord, or its publication where there is nothing to build."""
     if work.jobs:
@@ -46,19 +56,19 @@ def send_package(app: Celery, run: str, work: PackageWork) -> None:
         publish_signature(app, run, work, images=[]).apply_async()
 
 
-@_translate_broker_errors()
+@translate_broker_errors()
 def send_job(app: Celery, job: Job) -> None:
     """Send one job outside a chord, for one that was lost; the reconciler sends the publication after it."""
     build_signature(app, job).apply_async()
 
 
-@_translate_broker_errors()
+@translate_broker_errors()
 def send_publication(app: Celery, run: str, work: PackageWork, images: Sequence[ArchImage]) -> None:
     """Send the publication of a package whose jobs have succeeded, for one that was lost."""
     publish_signature(app, run, work, images=[image.to_json() for image in images]).apply_async()
 
 
-@_translate_broker_errors()
+@translate_broker_errors()
 def send_again(app: Celery, message: str) -> None:
     """Send the message of a task that waited for a lease: the same task, so that its chord counts it."""
     task = app.signature(json.loads(message))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,9 +16,12 @@ from farm.registry.connections import Connections
 from farm.registry.credentials import Credentials
 from farm.registry.http_exchange import HttpRequest
 from farm.registry.oci import OCI_INDEX
+from farm.registry.transport import ATTEMPTS
 from farm.settings import Secret
 from lab.process import Service, answers_http, free_port
 from tests.integration.registry.conftest import configured, logins
+from tests.support.proxy.http import http_proxy
+from tests.support.proxy.http_faults import reset
 from tests.support.tokens import IDENTITY, ISSUER, SERVICE, TokenService, token_service
 
 if TYPE_CHECKING:
@@ -25,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from lab.lab import Lab
+    from tests.integration.registry.conftest import Repository
 
 LOGIN = ("farm", "s3cret")
 ACCOUNT = ":".join(LOGIN)
@@ -202,3 +207,20 @@ def test_a_mirror_gets_its_own_login_and_never_the_registrys(lab: Lab, tmp_path:
     mirror = f"http://{lab.guarded_registry}"
     with Registry(credentials, mirrors=[("nowhere.invalid", mirror)], timeout=30) as registry:
         assert registry.existing(Reference.parse("nowhere.invalid/access/foo:1")).body == BODY
+
+
+def test_a_mirror_that_did_not_answer_is_asked_again_after_a_while(
+    repository: Repository, tmp_path: Path
+) -> None:
+    repository.push("amd64")
+    wanted = replace(repository.reference.for_arch("amd64"), registry="nowhere.invalid")
+    with http_proxy(repository.reference.registry) as proxy:
+        down = proxy.breaks("GET", "/manifests/", reset(), times=ATTEMPTS)
+        mirrors = [("nowhere.invalid", proxy.url)]
+        with Registry(
+            Credentials(tmp_path / "none"), mirrors=mirrors, timeout=5, mirror_pause=0.0
+        ) as registry:
+            with pytest.raises(RegistryUnavailableError, match=r"nowhere\.invalid"):
+                registry.existing(wanted)
+            assert down.hits == ATTEMPTS
+            assert registry.existing(wanted)

@@ -142,6 +142,13 @@ def test_a_pause_is_as_long_as_the_registry_asks_for(line: Line) -> None:
     assert time.monotonic() - begun >= 1
 
 
+def test_a_long_pause_is_left_to_the_caller(line: Line) -> None:
+    broken = line.proxy.breaks("GET", "/manifests/", answer(429, retry_after=3600), times=ALWAYS)
+    with pytest.raises(RegistryUnavailableError) as caught:
+        line.registry.manifest(line.target)
+    assert (caught.value.pause, broken.hits) == (3600, 1)
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from farm import __version__
 from farm.errors import RegistryDeniedError, RegistryError, SettingsError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
@@ -109,6 +112,39 @@ def test_an_expired_token_is_replaced(proxy: HttpProxy, tokened: Reference, stra
         stranger.head(tokened)
     assert stranger.head(tokened) is not None
     assert [line.rpartition(" ")[2] for line in (*first, *second)] == ["nobody", "nobody"]
+
+
+def test_tokens_for_several_repositories_are_requested_at_the_same_time(
+    proxy: HttpProxy, repository: Repository, stranger: Registry
+) -> None:
+    challenge = f'Bearer realm="{proxy.url}/token",service="lab"'
+    proxy.breaks(".*", "^/v2/", refuse_without("Bearer t0ken", challenge), times=ALWAYS)
+    everybody = asyncio.Barrier(3)
+
+    async def grant_together(exchange: Exchange) -> None:
+        async with asyncio.timeout(10):
+            await everybody.wait()
+        await exchange.answer(200, {}, b'{"token": "t0ken"}')
+
+    asked = proxy.breaks("GET", "^/token", grant_together, times=ALWAYS)
+    base = repository.at(proxy.address)
+    names = [replace(base, repository=f"{base.repository}-{number}") for number in range(3)]
+    assert stranger.at_once(stranger.head, names) == [None] * 3
+    assert asked.hits == 3
+
+
+def test_requests_name_the_program_that_sends_them(
+    proxy: HttpProxy, repository: Repository, stranger: Registry
+) -> None:
+    sent: list[bytes] = []
+
+    def note(exchange: Exchange) -> Awaitable[None]:
+        sent.append(dict(exchange.request.headers)[b"user-agent"])
+        return exchange.pass_on()
+
+    proxy.breaks("HEAD", "", note, times=ALWAYS)
+    stranger.head(repository.at(proxy.address))
+    assert sent == [f"linuxkit-farm/{__version__}".encode()]
 
 
 @pytest.mark.parametrize("answer", [b"", b"{}", b"[]", b"<html>", b'{"token": 5}', b'{"token": ""}'])

@@ -1,10 +1,13 @@
-"""Where a redirect leads, and what the next request carries."""
+"""Where a redirect leads, what the next request carries, and for how long a registry wants none."""
 
 from __future__ import annotations
 
+import time
+from email.utils import formatdate
+
 import pytest
 
-from farm.registry.http_exchange import HttpRequest
+from farm.registry.http_exchange import HttpRequest, requested_pause
 
 LOGIN = {"Authorization": "Basic x", "Accept": "y"}
 UPLOAD = {"Content-Length": "3", "Content-Type": "z"}
@@ -47,3 +50,11 @@ def test_a_request_that_becomes_a_get_has_no_body(method: str, status: int, afte
     # The body is the function itself: it starts anew.
     assert (sent.method, sent.body) == (after, before.body if after == method else None)
     assert ("Content-Length" in sent.headers) is (after == method)
+
+
+def test_a_registry_may_ask_for_a_pause_in_seconds_or_until_a_date() -> None:
+    """https://www.rfc-editor.org/rfc/rfc9110.html#name-retry-after."""
+    assert requested_pause("120") == 120
+    assert 118 <= (requested_pause(formatdate(time.time() + 120, usegmt=True)) or 0) <= 120
+    assert requested_pause(formatdate(time.time() - 120, usegmt=True)) == 0
+    assert [requested_pause(text) for text in ("", "soon", "-1", "1e3", "٣")] == [None] * 5
