@@ -16,7 +16,8 @@ from farm.cli.options import (
     tag_options,
     with_settings,
 )
-from farm.cli.output import print_answer, print_json, print_warnings
+from farm.cli.output import print_answer, print_error, print_json, print_warnings
+from farm.errors import FarmError
 
 if TYPE_CHECKING:
     from farm.package.tags import TagOptions
@@ -24,15 +25,29 @@ if TYPE_CHECKING:
     from farm.settings import Settings
 
 
+_SETTINGS = (
+    "org",
+    "arches",
+    "sign",
+    "broker",
+    "engine",
+    "build_args",
+    "notary_server",
+    "notary_ca",
+    "signing_key",
+)
+_queue_anyway = click.option(
+    "--queue-anyway", is_flag=True, help="Submit even if an architecture has no worker."
+)
+
+
 @click.command("push")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
-@with_settings(
-    "org", "arches", "sign", "broker", "engine", "build_args", "notary_server", "notary_ca", "signing_key"
-)
+@with_settings(*_SETTINGS)
 @package_options
 @build_and_publish_options
 @click.option("--detach", is_flag=True, help="Submit the run, print its name, and exit.")
-@click.option("--queue-anyway", is_flag=True, help="Submit even if an architecture has no worker.")
+@_queue_anyway
 @json_option
 def push(
     settings: Settings,
@@ -68,29 +83,60 @@ def push(
 
 @click.command("plan")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
-@with_settings("org", "arches", "sign", "notary_server", "notary_ca", sign="show what a push would sign")
+@with_settings(*_SETTINGS, sign="show what a push would sign")
 @package_options
 @build_and_publish_options
+@_queue_anyway
 @json_option
 def plan(
-    settings: Settings, directories: tuple[str, ...], tags: TagOptions, options: PushOptions, as_json: bool
-) -> None:
-    """Show what `farm push` would do for these packages, and why. Changes nothing."""
+    settings: Settings,
+    directories: tuple[str, ...],
+    tags: TagOptions,
+    options: PushOptions,
+    queue_anyway: bool,
+    as_json: bool,
+) -> int:
+    """Show what `farm push` would do for these packages, and why; then what it would refuse. Changes nothing.
+
+    Exits with the code of that push if it would be refused.
+    """
     from farm.planning.prepare_plan import prepare
 
     made = prepare(directories, tags, settings, options)
+    return print_plan(made, settings, queue_anyway=queue_anyway, as_json=as_json)
+
+
+def print_plan(plan: Plan, settings: Settings, *, queue_anyway: bool = False, as_json: bool = False) -> int:
+    """Print a plan, one line a package, in the order in which they will be built; returns the exit code."""
+    plan = plan if queue_anyway else _with_missing_workers(plan, settings)
     if as_json:
-        print_json({"packages": [item.to_json() for item in made.packages], "warnings": list(made.warnings)})
-        return
-    print_plan(made)
+        data = [item.to_json() for item in plan.packages]
+        refusals = [error.to_json() for error in plan.refusals]
+        print_json({"packages": data, "warnings": list(plan.warnings), "refusals": refusals})
+    else:
+        print_warnings(plan.warnings)
+        width = max((len(item.package.reference.familiar) for item in plan.packages), default=0)
+        for item in plan.packages:
+            click.echo(f"{item.package.reference.familiar:<{width}}  {item.why()}")
+    if not plan.refusal:
+        return 0
+    # Not raised, since the JSON holds the errors already.
+    print_error(plan.refusal)
+    return plan.refusal.exit_code
 
 
-def print_plan(plan: Plan) -> None:
-    """Print a plan, one line a package, in the order in which they will be built."""
-    print_warnings(plan.warnings)
-    width = max((len(item.package.reference.familiar) for item in plan.packages), default=0)
-    for item in plan.packages:
-        click.echo(f"{item.package.reference.familiar:<{width}}  {item.why()}")
+def _with_missing_workers(plan: Plan, settings: Settings) -> Plan:
+    """The plan with the refusal for want of workers; those of a private farm start with the push."""
+    if settings.broker is None or plan.up_to_date:
+        return plan
+    from farm.private_farm.connect import require_workers
+
+    try:
+        with attached(settings) as (connected, store):
+            require_workers(connected, store, plan.queues)
+    except FarmError as error:
+        return plan._replace(refusals=(*plan.refusals, error))
+    return plan
 
 
 @click.command("manifest")
@@ -143,6 +189,8 @@ def push_plan(
     if plan.up_to_date:
         _print_nothing_to_do(plan, time.monotonic() - started, as_json=as_json)
         return 0
+    if plan.refusal:
+        raise plan.refusal
     from farm.cli.follow import follow
     from farm.private_farm.connect import require_workers
     from farm.scheduling.submission import submit

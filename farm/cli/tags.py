@@ -101,7 +101,7 @@ def _read_signature(
     if not settings.sign or not reference.tag:
         return None
     signed = make_signer(settings, credentials).signed([reference.name])
-    return signed[reference.name].get(reference.tag)
+    return signed[reference.name].tags.get(reference.tag)
 
 
 def signature_state(description: Description, signed: Signature | None, *, asked: bool) -> str:

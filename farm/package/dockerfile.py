@@ -5,7 +5,6 @@ https://docs.docker.com/reference/dockerfile/
 
 from __future__ import annotations
 
-import posixpath
 import re
 from contextlib import suppress
 from io import BytesIO
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from dockerfile_parse import DockerfileParser  # type: ignore[import-untyped]  # it has no types
 from dockerfile_parse.util import WordSplitter  # type: ignore[import-untyped]  # the same
 
-from farm.errors import InputError
+from farm.errors import InputError, combine
 from farm.model import Reference
 from farm.package.git import read_files
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
     from farm.model import Package
+    from farm.package.git import GitFiles
 
 _FROM_FLAG = re.compile(r"--from=(\S+)")
 _MOUNT_FLAG = re.compile(r"--mount=(\S+)")
@@ -177,26 +177,61 @@ def _base_images(
 
 def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
     """Each package's Dockerfile: as committed, or from the working directory if the package is dirty."""
-    commits: dict[tuple[str, str], dict[str, Package]] = {}
-    texts: dict[str, str] = {}
+    names: dict[str, list[str]] = {}
     for package in packages:
         if package.commit and not package.dirty:
-            path = posixpath.join(package.trees[0].path, package.yml.dockerfile)
-            commits.setdefault((package.repository, package.commit), {})[path] = package
-            continue
+            names.setdefault(package.repository, []).append(_name_in_git(package))
+    files = {top: read_files(top, wanted) for top, wanted in names.items()}
+    texts: dict[str, str] = {}
+    errors: list[InputError] = []
+    for package in packages:
         try:
-            texts[package.image] = (Path(package.directory) / package.yml.dockerfile).read_text(
-                "utf-8", errors="replace"
-            )
-        except OSError as error:
-            raise _missing(package) from error
-    for (top, commit), paths in commits.items():
-        found = read_files(top, commit, tuple(paths))
-        for path, package in paths.items():
-            if path not in found:
-                raise _missing(package)
-            texts[package.image] = found[path].decode(errors="replace")
+            found = package.commit and not package.dirty and files[package.repository]
+            texts[package.image] = _committed(package, found) if found else _uncommitted(package)
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise combine(errors)
     return texts
+
+
+def _committed(package: Package, found: GitFiles) -> str:
+    name = _name_in_git(package)
+    if name in found.links:
+        raise _linked_out(package, found.links[name])
+    if name not in found.contents:
+        raise _missing(package)
+    return found.contents[name].decode(errors="replace")
+
+
+def _name_in_git(package: Package) -> str:
+    """TREE:PATH of the Dockerfile, in the package's own tree or that of the extra source that holds it."""
+    path = package.yml.dockerfile
+    within = (tree for tree in package.trees if not tree.dst or path.startswith(f"{tree.dst}/"))
+    tree = max(within, key=lambda tree: len(tree.dst))
+    return f"{tree.tree}:{path.removeprefix(tree.dst).lstrip('/')}"
+
+
+def _uncommitted(package: Package) -> str:
+    top, name = Path(package.directory).resolve(), package.yml.dockerfile
+    for extra in package.yml.extra_sources:
+        if name.startswith(f"{extra.dst}/"):
+            top, name = (top / extra.src).resolve(), name.removeprefix(f"{extra.dst}/")
+            break
+    path = top / name
+    try:
+        if not path.resolve().is_relative_to(top):
+            raise _linked_out(package, str(path.resolve()))
+        return path.read_text("utf-8", errors="replace")
+    except OSError as error:
+        raise _missing(package) from error
+
+
+def _linked_out(package: Package, target: str) -> InputError:
+    return InputError(
+        f"{package.directory}: its {package.yml.dockerfile} is a link to {target}, outside the build context",
+        hint="copy the file into the package, or add its directory to extra-sources",
+    )
 
 
 def _missing(package: Package) -> InputError:

@@ -17,7 +17,7 @@ from farm.system.processes import run
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
 _TIMEOUT = 300
 """Seconds: a cold status of a very large working tree."""
@@ -113,6 +113,23 @@ def read_changes(repository: Repository, paths: Iterable[str]) -> Changes:
     return Changes(tuple(sorted(path for _, path in records)), untracked)
 
 
+def list_trees(top: str, commit: str, directories: Iterable[str]) -> list[bytes]:
+    """One record for each file, link, directory and submodule below directories at a commit, and above them.
+
+    https://git-scm.com/docs/git-ls-tree#_output_format
+    """
+    wanted = sorted(set(directories))
+    below = wanted if "" not in wanted and len(wanted) <= _MOST_PATHS else []
+    options = ["-r", "-t", "-z", "--full-tree"]
+    answer = _checked_git(Repository(top, commit), "ls-tree", *options, commit, "--", *below)
+    return answer.split(b"\0")[:-1]
+
+
+def is_shallow(top: str) -> bool:
+    """Whether a clone lacks the beginning of its history."""
+    return _checked_git(Repository(top, None), "rev-parse", "--is-shallow-repository").strip() == b"true"
+
+
 def tracked_files(repository: Repository, directory: str) -> list[bytes]:
     """The tracked files below a directory, as paths from the top, in git's order."""
     answer = _checked_git(repository, "--literal-pathspecs", "ls-files", "-z", "--", directory or ".")
@@ -142,21 +159,30 @@ def _tags_on_head(top: Path) -> list[str]:
     return sorted(answer.stdout.decode(errors="replace").splitlines())
 
 
-def read_files(top: str, commit: str, paths: Sequence[str]) -> Mapping[str, bytes]:
-    """The content of files at a commit, symbolic links followed; files that are not there are left out.
+class GitFiles(NamedTuple):
+    """The content of files by name, and the targets of symbolic links that lead out of their tree."""
 
-    https://git-scm.com/docs/git-cat-file#_batch_output
+    contents: dict[str, bytes]
+    links: dict[str, str]
+
+
+def read_files(top: str, names: Iterable[str]) -> GitFiles:
+    """The content of files named COMMIT:PATH or TREE:PATH; files that are not there are left out.
+
+    Symbolic links are followed within the tree: https://git-scm.com/docs/git-cat-file#_batch_output
     """
-    wanted = [path for path in dict.fromkeys(paths) if "\n" not in path]
-    names = "".join(f"{commit}:{path}\n" for path in wanted)
-    rest = _checked_git(Repository(top, commit), "cat-file", "--batch", "--follow-symlinks", given=names)
-    found = {}
-    for path in wanted:
+    wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
+    lines = "".join(f"{name}\n" for name in wanted)
+    rest = _checked_git(Repository(top, None), "cat-file", "--batch", "--follow-symlinks", given=lines)
+    found = GitFiles({}, {})
+    for name in wanted:
         head, _, rest = rest.partition(b"\n")
         *_, kind, size = head.split(b" ")
         if size.isdigit():
             if kind == b"blob":
-                found[path] = rest[: int(size)]
+                found.contents[name] = rest[: int(size)]
+            if kind == b"symlink":
+                found.links[name] = rest[: int(size)].decode(errors="replace")
             rest = rest[int(size) + 1 :]
     return found
 

@@ -15,15 +15,12 @@ from git.exc import GitCommandError, ODBError
 from git.exc import GitError as GitPythonError
 
 from farm.errors import GitError
-from farm.package.tarball import PIECE, Entry, printable
-from farm.package.tree_hash import DIRECTORY, SYMLINK
+from farm.package.tarball import PIECE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from farm.model import Package
-
-_GITLINK = "160000"
 
 
 @cache
@@ -83,42 +80,17 @@ class Objects:
             )
         return int(seconds)
 
-    def entries(self, tree: str, below: str) -> Iterator[Entry]:
-        """Every file, link and directory of a tree, as entries below a directory of the context.
-
-        https://git-scm.com/docs/git-ls-tree#_output_format
-        """
-        prefix = below.encode(errors="surrogateescape") + b"/" if below else b""
-        listing: bytes = self._git(
-            "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree, stdout_as_string=False
-        )
-        for record in listing.split(b"\0")[:-1]:
-            columns, _, path = record.partition(b"\t")
-            mode, _, oid, size = columns.decode().split()
-            if mode == _GITLINK:
-                raise GitError(
-                    f"{self._repo.working_dir}: {printable(path)} is a submodule, not a part of the tree",
-                    hint="commit its files instead",
-                )
-            yield self._entry(prefix + path, mode.lstrip("0"), oid, size)
-
-    def content(self, oid: str) -> Iterator[bytes]:
-        """The content of a blob in pieces; read them all before the next call, which uses the same pipe."""
+    def open(self, oid: str) -> tuple[int, Iterator[bytes]]:
+        """The size and content of a blob; read it all before the next call, which uses the same pipe."""
         try:
             stream = self._reading = self._repo.odb.stream(bytes.fromhex(oid))
         except (ValueError, OSError) as error:
             raise self._unreadable(oid) from error
-        while piece := stream.read(PIECE):
-            yield piece
+        return stream.size, iter(lambda: stream.read(PIECE), b"")
 
-    def _entry(self, path: bytes, mode: str, oid: str, size: str) -> Entry:
-        if mode == DIRECTORY:
-            return Entry(path, mode)
-        if mode == SYMLINK:
-            return Entry(path, mode, oid, target=b"".join(self.content(oid)))
-        if not size.isdigit():
-            raise self._unreadable(oid)
-        return Entry(path, mode, oid, int(size))
+    def read(self, oid: str) -> bytes:
+        """The content of a small blob."""
+        return b"".join(self.open(oid)[1])
 
     def _unreadable(self, oid: str) -> GitError:
         return GitError(f"{self._repo.working_dir}: git cannot read the object {oid}", hint="run `git fsck`")

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import stat
 import tarfile
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
+from farm.package.context_entries import context_entries, list_contents
 from farm.package.git_objects import opened
 from farm.package.tags import require_committed
-from farm.package.tarball import Context, Entry, TarWriter, printable
-from farm.package.tree_hash import DIRECTORY, SYMLINK, context_hash
-from farm.package.verify_context import check_entries
+from farm.package.tarball import Context, TarWriter
+from farm.package.tree_hash import DIRECTORY, SYMLINK
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from farm.model import Package
-    from farm.package.git_objects import Objects
-
-_HASH = re.compile(r"[0-9a-f]{40}")
 
 
 def pack_context(package: Package, into: IO[bytes]) -> Context:
@@ -35,58 +30,19 @@ def pack_context(package: Package, into: IO[bytes]) -> Context:
         InputError: it is not in git, its tag names other content, or its extra sources overlap.
     """
     commit = require_committed(package)
-    places = [tree.dst for tree in package.trees[1:]]
-    _check_places(package, places)
+    (listing,) = list_contents([package]).values()
     with opened(package.repository) as objects:
-        entries = _merged(package, objects)
-        found = context_hash(entries, places)
-        if _HASH.fullmatch(package.hash) and package.hash != found:
-            raise InputError(
-                f"{package.directory}: its tag names {package.hash}, but its content has the hash {found}",
-                hint="--hash-path and --hash are for farm show-tag; workers verify what a tag names",
-            )
+        entries = context_entries(package, listing)
         writer = TarWriter(into, objects.last_change(commit, [tree.path for tree in package.trees]))
-        for entry in check_entries(entries):
-            is_file = entry.mode not in (DIRECTORY, SYMLINK)
-            writer.add(entry, objects.content(entry.oid) if is_file else ())
+        for entry in entries:
+            if entry.mode == DIRECTORY:
+                writer.add(entry)
+            elif entry.mode == SYMLINK:
+                writer.add(replace(entry, target=objects.read(entry.oid)))
+            else:
+                size, content = objects.open(entry.oid)
+                writer.add(replace(entry, size=size), content)
         return writer.close()
-
-
-def _check_places(package: Package, places: Sequence[str]) -> None:
-    for place in places:
-        parts = place.split("/")
-        if place.startswith("/") or {"", ".", ".."} & set(parts):
-            raise InputError(
-                f"{package.directory}: the destination {place!r} of an extra source is not below the package"
-            )
-        if places.count(place) > 1:
-            raise InputError(f"{package.directory}: two extra sources have the same destination, {place}")
-
-
-def _merged(package: Package, objects: Objects) -> list[Entry]:
-    entries: dict[bytes, Entry] = {}
-    for tree in package.trees:
-        own = list(objects.entries(tree.tree, tree.dst))
-        if tree.dst:
-            own.append(Entry(tree.dst.encode(errors="surrogateescape"), DIRECTORY))
-        for entry in own:
-            if entry.path in entries:
-                raise InputError(
-                    f"{package.directory}: the extra source {tree.path} overwrites {printable(entry.path)}",
-                    hint="give it another destination",
-                )
-            entries[entry.path] = entry
-    for tree in package.trees[1:]:
-        _add_parents(package, tree.dst.encode(errors="surrogateescape"), entries)
-    return [entries[path] for path in sorted(entries)]
-
-
-def _add_parents(package: Package, place: bytes, entries: dict[bytes, Entry]) -> None:
-    while place := place.rpartition(b"/")[0]:
-        if entries.setdefault(place, Entry(place, DIRECTORY)).mode != DIRECTORY:
-            raise InputError(
-                f"{package.directory}: the destination of an extra source is below {printable(place)}, a file"
-            )
 
 
 def pack_dirty(package: Package, into: IO[bytes]) -> None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 _HEAD = "HEAD"
 _HASH = re.compile(r"\{\{\s*\.Hash\s*\}\}")
+HASH_WITHIN = re.compile(r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
+"""A git hash that a tag names."""
 _DIRTY_DIGITS = 7
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
-from farm.package.tags import render_tag
+from farm.package.tags import HASH_WITHIN, render_tag
 from farm.package.tarball import TarReader, printable
 from farm.package.tree_hash import DIRECTORY, context_hash
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
 
     from farm.model import Job
     from farm.package.tarball import Entry
-
-_HASH_WITHIN = re.compile(r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
 
 
 def verify_context(tar: IO[bytes], job: Job) -> None:
@@ -37,7 +34,7 @@ def verify_context(tar: IO[bytes], job: Job) -> None:
         raise ContextError(error.message) from error
     if rendered != tag:
         raise ContextError(f"the job's hash {job.hash} and template {job.tag} do not give its tag {tag}")
-    for named in _HASH_WITHIN.findall(f"{job.hash} {tag}"):
+    for named in HASH_WITHIN.findall(f"{job.hash} {tag}"):
         if named != found:
             raise ContextError(
                 f"the context has the hash {found}, but its tag names {named}",

@@ -13,11 +13,11 @@ from farm.registry.published_images import PublishedImages, look_up_all
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from farm.model import Descriptor, Package
     from farm.settings import Settings
-    from farm.trust.signer import Signature
+    from farm.trust.signer import SignedName
 
 
 def look_up(
@@ -42,7 +42,7 @@ def look_up(
     return {
         package.image: _published(
             published[package.reference],
-            signatures.get(package.reference.name, {}),
+            signatures.get(package.reference.name),
             package,
             options,
             release,
@@ -53,13 +53,13 @@ def look_up(
 
 def _published(
     images: PublishedImages,
-    signed: Mapping[str, Signature],
+    signing: SignedName | None,
     package: Package,
     options: PushOptions,
     release: Descriptor | None,
 ) -> PublishedPackage:
     def is_signed_as(descriptor: Descriptor | None, tag: str | None) -> bool:
-        signature = signed.get(str(tag))
+        signature = signing.tags.get(str(tag)) if signing else None
         return bool(signature and descriptor and signature.digest == descriptor.digest)
 
     held = (arch for arch, image in images.images.items() if images.index and holds(images.index, image))
@@ -70,4 +70,5 @@ def _published(
         signed=is_signed_as(images.descriptor, package.reference.tag),
         release_digest=release.digest if release else None,
         release_signed=is_signed_as(release, options.release),
+        signing=signing,
     )

@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from farm.errors import combine
+
 if TYPE_CHECKING:
+    from farm.errors import FarmError
     from farm.model import ArchImage, Descriptor, Package
+    from farm.trust.signer import SignedName
 
 
 class PushOptions(NamedTuple):
@@ -59,6 +63,8 @@ class PublishedPackage:
     """The digest under the release tag; None if the tag does not exist."""
     release_signed: bool = False
     """Whether the release tag is signed with that digest."""
+    signing: SignedName | None = None
+    """What is signed of its repository, and who may sign there; None where nothing is to be signed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +101,11 @@ class PackagePlan:
     def to_sign(self) -> bool:
         """Whether a signature has to be made."""
         return self.sign and not self.images_only and (self.publish or not self.published.signed)
+
+    @property
+    def needs_signature(self) -> bool:
+        """Whether a signature has to be made, of the tag or of its release."""
+        return self.to_sign or (self.to_release and self.sign)
 
     @property
     def up_to_date(self) -> bool:
@@ -157,6 +168,8 @@ class Plan(NamedTuple):
 
     packages: tuple[PackagePlan, ...]
     warnings: tuple[str, ...] = ()
+    refusals: tuple[FarmError, ...] = ()
+    """Why a push of it is refused; none if it is not."""
 
     @property
     def work(self) -> tuple[PackagePlan, ...]:
@@ -172,6 +185,11 @@ class Plan(NamedTuple):
     def up_to_date(self) -> bool:
         """Whether nothing is left to do."""
         return not self.work and not self.releases
+
+    @property
+    def refusal(self) -> FarmError | None:
+        """All refusals as one error; None if there are none."""
+        return combine(self.refusals) if self.refusals else None
 
     @property
     def queues(self) -> set[str]:

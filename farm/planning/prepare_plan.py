@@ -10,13 +10,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from farm.errors import InputError
+from farm.errors import InputError, combine
 from farm.model import ARCHES
+from farm.package.context_entries import list_contents
 from farm.package.dockerfile import needs
 from farm.package.git import read_files
 from farm.package.read_packages import read_packages
 from farm.package.tags import require_committed
 from farm.planning.decide import make_plan
+from farm.planning.refusals import with_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -24,29 +26,49 @@ if TYPE_CHECKING:
     from farm.model import ArchImage, Package
     from farm.package.tags import TagOptions
     from farm.planning.plan import Plan, PushOptions
+    from farm.planning.refusals import Listings
     from farm.settings import Settings
 
 
 def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, options: PushOptions) -> Plan:
-    """The plan for these package directories; changes nothing.
+    """The plan for these package directories, with what a push of it would refuse; changes nothing.
 
     Raises:
-        InputError: a package cannot be pushed; the message names it.
+        InputError: a package cannot be pushed, so that there is no plan; the message names it.
         RegistryError, TrustError: what is published or signed cannot be read.
     """
+    plan, listings = _make(directories, tags, settings, options)
+    return with_refusals(plan, listings, settings)
+
+
+def _make(
+    directories: Sequence[str], tags: TagOptions, settings: Settings, options: PushOptions
+) -> tuple[Plan, Listings]:
     with ThreadPoolExecutor(1) as pool:
         # To import an HTTP client takes as long as git's answers.
         imported = pool.submit(importlib.import_module, "farm.planning.look_up")
         packages = read_packages(directories, tags)
-        for package in packages:
-            require_committed(package)
+        _require_committed(packages)
         refuse_other_build_yml(packages, tags)
         dependencies, warnings = needs(packages, dict(settings.build_args))
         imported.result()
-    from farm.planning.look_up import look_up  # noqa: PLC0415 - see above
+        listed = pool.submit(list_contents, packages)
+        from farm.planning.look_up import look_up  # noqa: PLC0415 - see above
 
-    published = look_up(packages, settings, options)
-    return make_plan(packages, published, dependencies, options, warnings)
+        published = look_up(packages, settings, options)
+        return make_plan(packages, published, dependencies, options, warnings), listed.result()
+
+
+def _require_committed(packages: Sequence[Package]) -> None:
+    """Refuse packages with uncommitted changes or outside git, all at once."""
+    errors = []
+    for package in packages:
+        try:
+            require_committed(package)
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise combine(errors)
 
 
 def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> None:
@@ -60,9 +82,9 @@ def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> Non
             path = f"{package.trees[0].path}/{name}".removeprefix("/")
             groups[package.repository, str(package.commit)][path] = package
     for (repository, commit), paths in groups.items():
-        committed = read_files(repository, commit, tuple(paths))
+        committed = read_files(repository, (f"{commit}:{path}" for path in paths)).contents
         for path, package in paths.items():
-            if committed.get(path) != (Path(repository) / path).read_bytes():
+            if committed.get(f"{commit}:{path}") != (Path(repository) / path).read_bytes():
                 raise InputError(
                     f"{package.directory}: {Path(path).name} is different at {tags.hash_commit}",
                     hint=f"git checkout {tags.hash_commit}, then push",
@@ -85,13 +107,14 @@ def plan_existing_images(
         InputError: a package lacks an image, and its index would be partial or empty.
         RegistryError, TrustError: the registry or the notary server cannot be asked.
     """
-    plan = prepare(directories, tags, settings, options._replace(every_image=not options.only))
+    plan, listings = _make(directories, tags, settings, options._replace(every_image=not options.only))
     items = []
     for item in plan.packages:
         images = {image.arch: image for image in expected.get(item.package.image, ())}
         existing = replace(item.published, images=item.published.images | images)
         items.append(replace(item, published=existing))
-    return without_builds(plan._replace(packages=tuple(items)), partial=options.partial)
+    publishing = without_builds(plan._replace(packages=tuple(items)), partial=options.partial)
+    return with_refusals(publishing, listings, settings)
 
 
 def without_builds(plan: Plan, *, partial: bool) -> Plan:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from farm.errors import TrustError
     from farm.model import Descriptor, Reference
     from farm.registry.credentials import Credentials
     from farm.settings import Settings
@@ -35,15 +36,33 @@ class Signature(NamedTuple):
     size: int
 
 
+class SignedName(NamedTuple):
+    """What is signed of one repository, and who may sign there."""
+
+    name: str
+    tags: dict[str, Signature]
+    refusal: TrustError | None = None
+    """Why nobody can sign there yet; None if somebody can."""
+    allowed: tuple[bytes, ...] = ()
+    """The public keys that may sign, in the signer's own form."""
+
+
 class Signer(Protocol):
     """Signs tags, and reads signatures back. A repository's NAME is HOST/REPOSITORY, without a tag."""
 
     def ready(self, names: Iterable[str]) -> None:
-        """Make sure, before anything is built or pushed, that tags of these repositories can be signed.
+        """Make sure, before anything is published, that this machine can sign tags of these repositories.
 
         Raises:
             FarmError: a program is missing.
-            TrustError: the key cannot be opened, or a repository is not prepared for signing.
+            TrustError: as `check_key`, or a repository is not prepared for signing.
+        """
+
+    def check_key(self, names: Iterable[SignedName]) -> None:
+        """Make sure that this machine's key opens, and that it is allowed to sign there.
+
+        Raises:
+            TrustDeniedError: it is missing, or cannot be opened, or is not allowed.
         """
 
     def sign(self, targets: Iterable[SignTarget]) -> None:
@@ -53,8 +72,8 @@ class Signer(Protocol):
             TrustError: a signature could not be made, or cannot be read back.
         """
 
-    def signed(self, names: Iterable[str]) -> dict[str, dict[str, Signature]]:
-        """What is signed now, by name and tag; a repository without signatures has no tags.
+    def signed(self, names: Iterable[str]) -> dict[str, SignedName]:
+        """What is signed now, by name; a repository without signatures has no tags.
 
         Raises:
             TrustError: the signatures cannot be read, which never means that there are none.

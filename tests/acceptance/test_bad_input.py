@@ -29,6 +29,12 @@ def workspace(lasting: Workspace) -> Workspace:
     made = lasting
     made.done("status")
     made.write("good")
+    made.write("unprepared")
+    made.write("overlapping", build_yml="image: overlapping\nextra-sources: ['../good:x', '../linked:x']\n")
+    made.write("linked")
+    (made.directory / "linked" / "Dockerfile").unlink()
+    (made.directory / "linked" / "Dockerfile").symlink_to("../good/Dockerfile")
+    made.commit()
     made.write("unknown", build_yml="image: unknown\nnetwrk: true\n")
     made.write("broken", build_yml="image: [broken\n")
     made.write("dirty")
@@ -66,6 +72,10 @@ REFUSED: dict[str, tuple[str, dict[str, str], int, list[str]]] = {
     "an unknown field": ("good unknown", {}, 2, ["unknown/build.yml:2", "netwrk", "network"]),
     "bad YAML": ("good broken", {}, 2, ["broken/build.yml:"]),
     "uncommitted changes": ("good dirty", {}, 2, ["dirty", "uncommitted"]),
+    "a name that nobody prepared for signing": ("unprepared", {}, 4, ["farm trust init", "/unprepared"]),
+    "extra sources in one place": ("--no-sign overlapping", {}, 2, ["overlapping: two extra sources", "x"]),
+    "a Dockerfile that is linked out": ("linked", {}, 2, ["linked: its Dockerfile", "../good/Dockerfile"]),
+    "a tag of other content": (f"--no-sign --hash {'a' * 40} good", {}, 2, ["good: its tag names aaaa"]),
     "an unknown architecture": ("--arches amd64,s390 good", {}, 2, ["s390"]),
     "an architecture that no engine can build": ("mips", {}, 2, ["mips"]),
     "no registry": (
@@ -82,9 +92,30 @@ REFUSED: dict[str, tuple[str, dict[str, str], int, list[str]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_a_push_that_cannot_succeed_is_refused_with_the_reason(workspace: Workspace, case: str) -> None:
+def test_a_push_that_cannot_succeed_is_refused_with_the_reason_and_so_is_its_plan(
+    workspace: Workspace, case: str
+) -> None:
     words, variables, code, said = REFUSED[case]
-    refused(workspace, workspace.farm("push", *words.split(), **variables), code, *said)
+    answer = workspace.farm("push", *words.split(), **variables)
+    refused(workspace, answer, code, *said)
+    plan = workspace.farm("plan", *words.split(), **variables)
+    assert (plan.code, plan.err) == (answer.code, answer.err)
+
+
+def test_a_plan_lists_what_would_be_done_and_then_every_refusal(workspace: Workspace) -> None:
+    answer = workspace.farm(
+        "plan", "--json", "good", "unprepared", "overlapping", FARM_SIGNING_PASSPHRASE="no"
+    )
+    assert answer.code == 2
+    assert [item["package"] for item in answer.json["packages"]] == [
+        f"{workspace.org}/{name}" for name in ("good", "unprepared", "overlapping")
+    ]
+    said = [refusal["message"] for refusal in answer.json["refusals"]]
+    assert len(said) == len(answer.err.splitlines()) == 4
+    for part, refusal in zip(
+        ("same destination", "unprepared", "overlapping", "passphrase"), said, strict=True
+    ):
+        assert part in refusal
 
 
 @pytest.mark.parametrize(
@@ -160,15 +191,6 @@ def test_debug_prints_the_traceback(workspace: Workspace) -> None:
     answer = workspace.farm("--debug", "push", "empty")
     assert answer.code == 2
     assert "Traceback" in answer.err
-
-
-def test_a_name_that_was_never_prepared_for_signing_gets_no_index(workspace: Workspace) -> None:
-    """The builds are kept, nothing is published, and the hint names the administrator's verb."""
-    workspace.write("unprepared", arches="amd64")
-    answer = workspace.farm("push", "unprepared")
-    assert answer.code == 4
-    assert f"farm trust init {workspace.org}/unprepared" in answer.err
-    assert [tag.rpartition("-")[2] for tag in workspace.tags("unprepared")] == ["amd64"]
 
 
 def test_doctor_reports_each_part_that_fails(workspace: Workspace) -> None:

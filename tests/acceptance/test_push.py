@@ -105,9 +105,9 @@ def _processes_of(text: str) -> list[str]:
 
 def test_the_plan_says_what_will_be_done_and_why(pushed: Workspace) -> None:
     pushed.write("newcomer", Dockerfile="FROM scratch\n", arches="amd64, s390x")
-    answer = pushed.done("plan", "newcomer", "hello")
+    answer = pushed.done("plan", "--no-sign", "newcomer", "hello")
     assert "build amd64, s390x" in answer.out
-    assert "published and signed" in answer.out
+    assert "published" in answer.out
 
 
 @pytest.fixture(scope="module")

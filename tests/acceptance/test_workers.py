@@ -107,10 +107,15 @@ def test_a_worker_builds_a_package_of_260_mb_in_less_than_200_mb_of_memory(servi
     assert max(taken) < 200 << 10
 
 
-def test_a_push_is_refused_when_no_worker_serves_an_architecture(workspace: Workspace, broker: str) -> None:
+def test_a_push_is_refused_when_no_worker_serves_an_architecture_and_so_is_its_plan(
+    workspace: Workspace, broker: str
+) -> None:
     workspace.write("lonely", Dockerfile="FROM scratch\n")
     answer = workspace.farm("push", "--no-sign", "lonely", FARM_BROKER=broker)
     assert answer.code == 3
     assert "no worker for amd64, arm64, publish, s390x" in answer.err or "no worker for amd64" in answer.err
+    plan = workspace.farm("plan", "--no-sign", "lonely", FARM_BROKER=broker)
+    assert (plan.code, plan.err) == (answer.code, answer.err)
+    workspace.done("plan", "--no-sign", "--queue-anyway", "lonely", FARM_BROKER=broker)
     assert workspace.done("status", "--json", FARM_BROKER=broker).json == []
     assert workspace.repositories() == []

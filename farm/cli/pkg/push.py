@@ -71,8 +71,8 @@ def _push_existing(request: PkgRequest, release: str) -> int:
     options = make_push_options(request.settings, partial=True, release=release)
     options = options._replace(skip=request.skipped)
     if flags.is_dry_run:
-        print_plan(plan_existing_images(request.directories, request.tags, request.settings, options, pushed))
-        return 0
+        plan = plan_existing_images(request.directories, request.tags, request.settings, options, pushed)
+        return print_plan(plan, request.settings)
     return publish_existing_images(request.settings, request.directories, request.tags, options)
 
 
@@ -88,8 +88,7 @@ def _build_and_push(request: PkgRequest, release: str) -> int:
     )
     plan = prepare(request.directories, request.tags, request.settings, options)
     if request.flags.is_dry_run:
-        print_plan(plan)
-        return 0
+        return print_plan(plan, request.settings)
     return push_plan(plan, request.settings, started)
 
 

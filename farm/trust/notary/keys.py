@@ -125,17 +125,22 @@ def key_id(public: str) -> str:
     https://theupdateframework.github.io/specification/latest/#keyid, in notary's own form of the key:
     https://github.com/theupdateframework/notary/blob/v0.7.0/tuf/data/keys.go (TUFKey.ID)
     """
+    der = _public_der(public)
+    kind = next(name for oid, name in _ALGORITHMS.items() if oid in der[:32])
+    canonical = {"keytype": kind, "keyval": {"private": None, "public": base64.b64encode(der).decode()}}
+    return hashlib.sha256(json.dumps(canonical, separators=(",", ":")).encode()).hexdigest()
+
+
+def _public_der(public: str) -> bytes:
+    """The DER of a public key in PEM, of a kind that notary knows."""
     found = _PUBLIC.search(public)
-    body = "".join(found[1].split()) if found else ""
     try:
-        der = base64.b64decode(body, validate=True)
+        der = base64.b64decode("".join(found[1].split()) if found else "", validate=True)
     except binascii.Error as error:
         raise TrustError(f"not a public key in PEM: {error}") from error
-    kind = next((name for oid, name in _ALGORITHMS.items() if oid in der[:32]), None)
-    if kind is None:
+    if not any(oid in der[:32] for oid in _ALGORITHMS):
         raise TrustError("the signing key is neither EC nor RSA", hint="make one with `farm trust key`")
-    canonical = {"keytype": kind, "keyval": {"private": None, "public": body}}
-    return hashlib.sha256(json.dumps(canonical, separators=(",", ":")).encode()).hexdigest()
+    return der
 
 
 def private_block(text: str) -> str | None:
@@ -167,9 +172,14 @@ def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secr
     return passphrase
 
 
-def check_key(key: SigningKey, *, timeout: float) -> None:
-    """Make sure that the key can be opened, before anything is built that it has to sign."""
-    use_key(key, ["pkey", "-noout"], TrustDeadline.after(timeout, "opening the signing key"))
+def check_key(key: SigningKey, *, timeout: float) -> bytes:
+    """Make sure that the key can be opened, before anything is built that it has to sign.
+
+    Returns:
+        Its public half, as the DER that each certificate of it contains.
+    """
+    deadline = TrustDeadline.after(timeout, "opening the signing key")
+    return _public_der(use_key(key, ["pkey", "-pubout"], deadline))
 
 
 def certified_key_id(certificate: Path, deadline: TrustDeadline) -> str:

@@ -6,20 +6,21 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from farm.errors import TrustDeniedError, combine
 from farm.registry.credentials import Credentials
 from farm.system.processes import TIE_PROGRAM, require
-from farm.trust.notary.client import NotaryServer, command, open_client
+from farm.trust.notary.client import NotaryServer, command
 from farm.trust.notary.configure import admin_trust_dir, notary_server, signing_key
 from farm.trust.notary.keys import check_key
-from farm.trust.notary.limits import TrustDeadline
 from farm.trust.notary.sign_targets import addhash_arguments, sign_targets
-from farm.trust.notary.verify import read_initialised, read_signatures
+from farm.trust.notary.verify import read_signatures
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from farm.settings import Settings
-    from farm.trust.signer import Signature, SignTarget
+    from farm.trust.signer import SignedName, SignTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +31,22 @@ class NotarySigner:
     credentials: Credentials | None = None
 
     def ready(self, names: Iterable[str]) -> None:
-        """Make sure that the key opens, notary is installed, and the server knows each GUN."""
-        check_key(signing_key(self.settings), timeout=self.settings.trust_timeout)
+        """Make sure that the key opens, notary is installed, and the key is allowed for each GUN."""
+        path, own = self._open_key()
         require("notary", *TIE_PROGRAM)
-        for gun in dict.fromkeys(names):
-            server = self._server(gun)  # before the deadline starts: it may run a credential helper
-            deadline = TrustDeadline.after(server.timeout, f"looking for {gun}")
-            with open_client(gun, server, deadline) as notary:
-                read_initialised(notary)
+        found = self._read(names, to_sign=True).values()
+        refusals = [name.refusal for name in found if name.refusal]
+        if refusals:
+            raise combine(refusals)
+        _require_allowed(path, own, found)
+
+    def check_key(self, names: Iterable[SignedName]) -> None:
+        """Make sure that the key opens, and is allowed for each GUN that allows any."""
+        _require_allowed(*self._open_key(), names)
+
+    def _open_key(self) -> tuple[Path, bytes]:
+        key = signing_key(self.settings)
+        return key.path, check_key(key, timeout=self.settings.trust_timeout)
 
     def sign(self, targets: Iterable[SignTarget]) -> None:
         """Sign tags, with one publication for each GUN."""
@@ -48,14 +57,17 @@ class NotarySigner:
         for gun, own in by_gun.items():
             sign_targets(own, key, self._server(gun))
 
-    def signed(self, names: Iterable[str]) -> dict[str, dict[str, Signature]]:
+    def signed(self, names: Iterable[str]) -> dict[str, SignedName]:
         """What is signed now; all GUNs that share a server and a login are read at once."""
+        return self._read(names)
+
+    def _read(self, names: Iterable[str], *, to_sign: bool = False) -> dict[str, SignedName]:
         by_server: dict[NotaryServer, list[str]] = defaultdict(list)
         for gun in dict.fromkeys(names):
             by_server[self._server(gun)].append(gun)
-        found: dict[str, dict[str, Signature]] = {}
+        found: dict[str, SignedName] = {}
         for server, guns in by_server.items():
-            found |= read_signatures(guns, server, self.settings.signing_role)
+            found |= read_signatures(guns, server, self.settings.signing_role, to_sign=to_sign)
         return found
 
     def describe(self, name: str) -> str:
@@ -73,3 +85,12 @@ class NotarySigner:
         if credentials is None:
             credentials = Credentials.load(settings.docker_config, settings.registry_creds)
         return notary_server(settings, gun, credentials.login_for(gun.partition("/")[0]))
+
+
+def _require_allowed(path: Path, own: bytes, names: Iterable[SignedName]) -> None:
+    refused = [one.name for one in names if one.allowed and not any(own in der for der in one.allowed)]
+    if refused:
+        raise TrustDeniedError(
+            f"{path}: the key is not allowed to sign for {', '.join(refused)}",
+            hint="the administrator allows it with `farm trust init`",
+        )

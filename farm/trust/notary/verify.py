@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +13,7 @@ from farm.errors import TrustError
 from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.failures import UNKNOWN, incomplete_roles
 from farm.trust.notary.limits import TrustDeadline
-from farm.trust.signer import Signature
+from farm.trust.signer import Signature, SignedName
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +23,7 @@ RELEASES = "targets/releases"
 
 https://docs.docker.com/engine/security/trust/trust_delegation/
 """
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 _THREADS = 16
 _COLUMNS = 4
 
@@ -34,39 +38,56 @@ class SignedTargets:
     """The role, if it has expired: its signatures do not count then, see
     https://theupdateframework.github.io/specification/latest/#update-targets
     """
+    allowed: tuple[bytes, ...] = ()
+    """The keys that may sign for the role, as certificates or public keys in DER."""
 
 
 def read_signatures(
-    guns: Sequence[str], server: NotaryServer, role: str = RELEASES
-) -> dict[str, dict[str, Signature]]:
-    """What the server holds as signed, by GUN and tag; a GUN that it does not know has no tags.
+    guns: Sequence[str], server: NotaryServer, role: str = RELEASES, *, to_sign: bool = False
+) -> dict[str, SignedName]:
+    """What the server holds as signed, by GUN; a GUN that it does not know has no tags.
 
-    The role counts beside `targets` itself. Up to 16 GUNs are read at a time.
+    The role counts beside `targets` itself. Up to 16 GUNs are read at a time. Expired signatures are an error
+    unless the caller is about `to_sign`, which renews them.
     """
 
-    def read(gun: str) -> dict[str, Signature]:
+    def read(gun: str) -> SignedName:
         deadline = TrustDeadline.after(server.timeout, f"reading the signatures of {gun}")
         with open_client(gun, server, deadline) as notary:
             targets = read_targets(notary, role)
-        if targets and targets.expired:
+            if targets is None:
+                return SignedName(gun, {}, _not_initialised(notary))
+        if targets.expired and not to_sign:
             raise TrustError(
                 f"the signatures of {gun} in {targets.expired} have expired",
                 hint="sign any tag of it again: that renews them all",
             )
-        return targets.signed if targets else {}
+        refusal = None if targets.allowed else _no_delegation(gun, role)
+        return SignedName(gun, targets.signed, refusal, targets.allowed)
 
     with ThreadPoolExecutor(_THREADS) as threads:
         return dict(zip(guns, threads.map(read, guns), strict=True))
+
+
+def _not_initialised(notary: Notary) -> TrustError:
+    return TrustError(
+        f"{notary.gun} is not initialised on {notary.server.url}",
+        hint=f"the administrator does it once: farm trust init {notary.gun}",
+    )
+
+
+def _no_delegation(gun: str, role: str) -> TrustError:
+    return TrustError(
+        f"{gun} has no delegation {role}, so no key may sign for it",
+        hint=f"the administrator allows one: farm trust init {gun}",
+    )
 
 
 def read_initialised(notary: Notary, role: str = RELEASES) -> SignedTargets:
     """As `read_targets`, for a GUN that must be initialised."""
     targets = read_targets(notary, role)
     if targets is None:
-        raise TrustError(
-            f"{notary.gun} is not initialised on {notary.server.url}",
-            hint=f"the administrator does it once: farm trust init {notary.gun}",
-        )
+        raise _not_initialised(notary)
     return targets
 
 
@@ -85,7 +106,33 @@ def read_targets(notary: Notary, role: str) -> SignedTargets | None:
     reason = missing.get(role, "")
     if role in missing and "expired" not in reason:
         raise TrustError(f"the signatures of {notary.gun} in {role} cannot be read: {reason}")
-    return SignedTargets(parse_list(output, (role, "targets")), role if role in missing else None)
+    expired = role if role in missing else None
+    return SignedTargets(parse_list(output, (role, "targets")), expired, _allowed_keys(notary, role))
+
+
+def _allowed_keys(notary: Notary, role: str) -> tuple[bytes, ...]:
+    """The keys of a role, in the metadata of the role above it, which the client verified and saved.
+
+    https://theupdateframework.github.io/specification/latest/#file-formats-targets
+    """
+    above = role.rpartition("/")[0]
+    file = notary.trust_dir / "tuf" / notary.gun / "metadata" / f"{above or 'root'}.json"
+    if not file.is_file():
+        return ()
+    signed = json.loads(file.read_text())["signed"]
+    if above:
+        signed = signed["delegations"]
+        ids = [one["keyids"] for one in signed["roles"] if one["name"] == role]
+    else:
+        ids = [signed["roles"][role]["keyids"]]
+    return tuple(_der(signed["keys"][key]["keyval"]["public"]) for found in ids for key in found)
+
+
+def _der(public: str) -> bytes:
+    """A key in metadata, base64 of a certificate in PEM or of a key in DER, as DER."""
+    data = base64.b64decode(public)
+    pem = _CERTIFICATE.search(data)
+    return base64.b64decode(pem[1]) if pem else data
 
 
 def parse_list(output: str, roles: Sequence[str]) -> dict[str, Signature]:

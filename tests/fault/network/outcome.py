@@ -99,7 +99,7 @@ def _assert_consistent(rig: Rig, package: Package, state: PackageRecord) -> None
             assert recorded is not None
             assert members_of(index, arch) == image.descriptors == recorded.descriptors
     server = NotaryServer(rig.lab.notary_url, rig.home / "trust", rig.lab.notary_ca, timeout=60.0)
-    signed = read_signatures([reference.name], server)[reference.name][str(reference.tag)]
+    signed = read_signatures([reference.name], server)[reference.name].tags[str(reference.tag)]
     assert (signed.digest, signed.size) == (found.digest, found.size)
 
 

@@ -63,7 +63,7 @@ def test_signing_survives_every_temporary_fault_of_a_notary_server(farm: Rig, se
     assert down.hits == DOWN
     assert_published(farm, *packages.values())
     gun = Reference.parse(conflict.reference).name
-    signed = read_signatures([gun], server_of(farm))[gun]
+    signed = read_signatures([gun], server_of(farm))[gun].tags
     assert signed.keys() == {conflict.tag, OTHER.tag}
 
 

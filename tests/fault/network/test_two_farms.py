@@ -66,5 +66,5 @@ def test_each_pushes_its_own_architecture_and_the_signed_index_holds_both(
     assert platforms(index) == {"amd64", "arm64"}
     server = NotaryServer(farm.lab.notary_url, farm.home / "trust", farm.lab.notary_ca, timeout=60.0)
     reference = Reference.parse(package.reference)
-    signed = read_signatures([reference.name], server)[reference.name][str(reference.tag)]
+    signed = read_signatures([reference.name], server)[reference.name].tags[str(reference.tag)]
     assert (signed.digest, signed.size) == (found.digest, found.size)

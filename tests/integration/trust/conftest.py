@@ -43,7 +43,7 @@ class Repository:
         sign_targets(targets or [self.target()], key or self.key, self.server)
 
     def signed(self) -> dict[str, Signature]:
-        return read_signatures([self.gun], self.server)[self.gun]
+        return read_signatures([self.gun], self.server)[self.gun].tags
 
     def through(self, **changes: Any) -> Repository:
         """The same repository, through a server that differs."""

@@ -16,7 +16,7 @@ from farm.system.locks import locked
 from farm.trust.notary.delegation import generate_delegation_key
 from farm.trust.notary.keys import SigningKey, check_key
 from farm.trust.notary.verify import read_signatures
-from farm.trust.signer import Signature, SignTarget, make_signer
+from farm.trust.signer import Signature, Signer, SignTarget, make_signer
 
 if TYPE_CHECKING:
     from tests.integration.trust.conftest import Initialise, NewGun, Repository
@@ -26,24 +26,33 @@ def signature(of: SignTarget) -> Signature:
     return Signature(of.digest, of.size)
 
 
+def signer_of(lab: Any, key: SigningKey, home: Path) -> Signer:
+    """The signer of a machine with this key."""
+    return make_signer(
+        Settings(
+            notary_server=lab.notary_url,
+            notary_ca=Path(lab.notary_ca),
+            signing_key=key.path,
+            signing_passphrase=key.passphrase,
+            state_dir=home,
+            docker_config=home,
+        )
+    )
+
+
 def test_the_signer_that_the_settings_name_signs_and_reads_back(
     lab: Any, repository: Repository, new: Repository, tmp_path: Path
 ) -> None:
-    settings = Settings(
-        notary_server=lab.notary_url,
-        notary_ca=Path(lab.notary_ca),
-        signing_key=repository.key.path,
-        signing_passphrase=repository.key.passphrase,
-        state_dir=tmp_path,
-        docker_config=tmp_path,
+    signer, targets = (
+        signer_of(lab, repository.key, tmp_path),
+        [repository.target(f"v{n}", f"index {n}") for n in range(5)],
     )
-    signer, targets = make_signer(settings), [repository.target(f"v{n}", f"index {n}") for n in range(5)]
     signer.ready([repository.gun])
     signer.sign(targets)
-    assert signer.signed([repository.gun, new.gun]) == {
-        repository.gun: {target.tag: signature(target) for target in targets},
-        new.gun: {},
-    }
+    found = signer.signed([repository.gun, new.gun])
+    assert found[repository.gun].tags == {target.tag: signature(target) for target in targets}
+    assert (found[repository.gun].refusal, found[new.gun].tags) == (None, {})
+    assert f"farm trust init {new.gun}" in str(found[new.gun].refusal)
     assert signer.describe(repository.gun) == lab.notary_url
     with pytest.raises(TrustError, match=f"farm trust init {new.gun}"):
         signer.ready([repository.gun, new.gun])
@@ -80,6 +89,21 @@ def test_a_key_that_nobody_allowed_is_refused(repository: Repository, tmp_path: 
     assert repository.signed() == {}
 
 
+def test_a_publisher_is_not_ready_with_a_key_that_nobody_allowed_or_without_a_delegation(
+    lab: Any, repository: Repository, new: Repository, initialise: Initialise, tmp_path: Path
+) -> None:
+    """So nothing is published that it cannot sign; anybody can see the second without a key."""
+    passphrase = Secret("long enough to be taken")
+    other = SigningKey(generate_delegation_key(tmp_path / "other", passphrase).key, passphrase)
+    with pytest.raises(TrustDeniedError, match=f"not allowed to sign for {repository.gun}"):
+        signer_of(lab, other, tmp_path).ready([repository.gun])
+    initialise(new.gun, role="targets/elsewhere")
+    signer = signer_of(lab, new.key, tmp_path)
+    with pytest.raises(TrustError, match=f"{new.gun} has no delegation targets/releases") as caught:
+        signer.ready([new.gun])
+    assert str(signer.signed([new.gun])[new.gun].refusal) == str(caught.value)
+
+
 def test_a_gun_that_nobody_initialised_is_refused_and_stays_uninitialised(new: Repository) -> None:
     for _ in range(2):
         with pytest.raises(TrustError, match=f"farm trust init {new.gun}"):
@@ -105,7 +129,8 @@ def test_different_guns_are_signed_at_the_same_time(
     with ThreadPoolExecutor(len(repositories)) as threads:
         list(threads.map(lambda repository: repository.sign(), repositories))
     found = read_signatures([repository.gun for repository in repositories], new.server)
-    assert found == {repository.gun: {"v1": signature(repository.target())} for repository in repositories}
+    for repository in repositories:
+        assert found[repository.gun].tags == {"v1": signature(repository.target())}
 
 
 def test_concurrent_signings_of_one_gun_under_a_lock_lose_nothing(

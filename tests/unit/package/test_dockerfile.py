@@ -113,13 +113,33 @@ def test_the_dockerfile_of_a_clean_package_is_the_committed_one(tmp_path: Path) 
     assert needs(dirty, {})[0]["linuxkit/x"] == ()
 
 
-def test_a_dockerfile_may_be_a_link(tmp_path: Path) -> None:
+def test_a_dockerfile_may_be_a_link_within_the_package_and_may_lie_in_an_extra_source(tmp_path: Path) -> None:
     make_repository(tmp_path)
-    write(tmp_path, {**_HELLO, "x/build.yml": "image: x\n", "common/Dockerfile": "FROM linuxkit/hello:1\n"})
-    (tmp_path / "x/Dockerfile").symlink_to("../common/Dockerfile")
+    placed = "image: y\ndockerfile: lib/Dockerfile\nextra-sources: ['../common:lib']\n"
+    files = {"x/build.yml": "image: x\n", "x/sub/Dockerfile": "FROM linuxkit/hello:1\n"}
+    write(
+        tmp_path, {**_HELLO, **files, "common/Dockerfile": "FROM linuxkit/hello:2\n", "y/build.yml": placed}
+    )
+    (tmp_path / "x/Dockerfile").symlink_to("sub/Dockerfile")
     commit(tmp_path)
-    packages = read_packages([str(tmp_path / "hello"), str(tmp_path / "x")], TagOptions())
-    assert len(needs(packages, {})[1]) == 1
+    packages = read_packages([str(tmp_path / name) for name in ("hello", "x", "y")], TagOptions())
+    assert [warning.partition(",")[0] for warning in needs(packages, {})[1]] == [
+        "linuxkit/x: its base image is linuxkit/hello:1",
+        "linuxkit/y: its base image is linuxkit/hello:2",
+    ]
+
+
+def test_a_dockerfile_that_is_linked_out_of_the_package_is_refused_before_the_build(tmp_path: Path) -> None:
+    """The build context holds the link and not its target, in a push and in a build of a dirty package."""
+    make_repository(tmp_path)
+    write(tmp_path, {"x/build.yml": "image: x\n", "y/build.yml": "image: y\n", "common/Dockerfile": ""})
+    for name in ("x", "y"):
+        (tmp_path / name / "Dockerfile").symlink_to("../common/Dockerfile")
+    commit(tmp_path)
+    (tmp_path / "y/more").touch()
+    with pytest.raises(InputError, match="outside the build context") as caught:
+        needs(read_packages([str(tmp_path / name) for name in ("x", "y")], TagOptions()), {})
+    assert len(caught.value.parts) == 2
 
 
 def test_a_package_without_a_dockerfile_is_refused(tmp_path: Path) -> None:

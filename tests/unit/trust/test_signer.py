@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from farm.registry.credentials import Credentials
 from farm.settings import Settings
 from farm.system import deadline
-from farm.trust.notary import signer
+from farm.trust.notary import signer, verify
 from farm.trust.notary.signer import NotarySigner
+from farm.trust.notary.verify import SignedTargets
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,15 +30,16 @@ def test_the_time_for_the_server_starts_after_a_slow_login(
     def login_for(*_: object) -> None:
         passed[0] += 3600
 
-    def read_initialised(notary: Notary) -> None:
+    def read_targets(notary: Notary, _: str) -> SignedTargets:
         left.append(notary.deadline.left())
+        return SignedTargets({}, allowed=(b"a certificate of the key",))
 
     clock = SimpleNamespace(monotonic=lambda: time.monotonic() + passed[0])
     monkeypatch.setattr(deadline, "time", clock)
     monkeypatch.setattr(Credentials, "login_for", login_for)
-    monkeypatch.setattr(signer, "check_key", lambda *_, **__: None)
+    monkeypatch.setattr(signer, "check_key", lambda *_, **__: b"key")
     monkeypatch.setattr(signer, "require", lambda *_: None)
-    monkeypatch.setattr(signer, "read_initialised", read_initialised)
+    monkeypatch.setattr(verify, "read_targets", read_targets)
     settings = Settings(state_dir=tmp_path, docker_config=tmp_path, signing_key=tmp_path / "key.pem")
     NotarySigner(settings).ready(["docker.io/linuxkit/foo"])
     assert left[0] > 0

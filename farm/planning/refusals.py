@@ -1,0 +1,60 @@
+"""What a push would refuse, as far as it can be known before anything is built.
+
+`farm plan` prints it and `farm push` raises it, so neither can differ from the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from farm.errors import FarmError
+from farm.package.context_entries import context_entries
+from farm.trust.signer import make_signer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from farm.model import Package
+    from farm.package.context_entries import Listing
+    from farm.planning.plan import Plan
+    from farm.settings import Settings
+
+    Listings = Mapping[tuple[str, str], Listing]
+
+
+def with_refusals(plan: Plan, listings: Listings, settings: Settings) -> Plan:
+    """The plan with what a push of it would refuse: contexts of what is to be built, then signatures.
+
+    Whether the key opens is known only where this machine publishes, on a private farm. Elsewhere only the
+    publisher has it, and the signer says no more than whether any key may sign.
+    """
+    found = (*_contexts(plan, listings), *_signatures(plan, settings))
+    return plan._replace(refusals=found)
+
+
+def _contexts(plan: Plan, listings: Listings) -> Iterator[FarmError]:
+    for package in (item.package for item in plan.packages if item.build):
+        try:
+            _check_context(package, listings[package.repository, str(package.commit)])
+        except FarmError as error:
+            yield error
+
+
+def _check_context(package: Package, listing: Listing) -> None:
+    context_entries(package, listing)
+    if listing.shallow:
+        from farm.package.git_objects import opened  # noqa: PLC0415 - it imports GitPython, which takes 70 ms
+
+        with opened(package.repository) as objects:
+            objects.last_change(str(package.commit), [tree.path for tree in package.trees])
+
+
+def _signatures(plan: Plan, settings: Settings) -> Iterator[FarmError]:
+    items = [item for item in plan.packages if item.needs_signature]
+    names = {one.name: one for item in items if (one := item.published.signing)}.values()
+    yield from (name.refusal for name in names if name.refusal)
+    if names and settings.broker is None:
+        try:
+            make_signer(settings).check_key(names)
+        except FarmError as error:
+            yield error
