@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.cache.image_content import all_blobs, is_complete
@@ -34,6 +34,8 @@ class CachePushResult:
     """Of the index in the registry."""
     blobs: Counter[BlobUpload]
     """How many blobs were sent, mounted, or existing."""
+    kept: tuple[Reference, ...] = ()
+    """Architecture tags that refer to another image than the cache's, and were left as they are."""
 
 
 def pull_images(
@@ -127,29 +129,58 @@ def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[Bl
     return uploads
 
 
-def push_all(cache: Cache, registry: Registry, reference: Reference) -> CachePushResult:
+def push_all(
+    cache: Cache,
+    registry: Registry,
+    reference: Reference,
+    target: Reference | None = None,
+    *,
+    override: bool = True,
+) -> CachePushResult:
     """Push the image of every architecture of NAME:TAG, then an index of all images in the registry.
+
+    They go to `target` if it is given. Without `override`, a published image that differs is kept.
 
     Raises:
         CacheError: there is no such name in the cache, or none of its images is complete.
     """
-    root = cache.find(reference)
+    root, target = cache.find(reference), target or reference
     if root is None:
         raise CacheError(f"{reference.familiar} is not in the cache {cache.root}", hint="farm cache ls")
     arches = sorted(platforms(index_of(cache.blobs, root)))
-    images = [image for arch in arches if (image := find_image(cache, reference, arch))]
-    if not images:
+    found = [image for arch in arches if (image := find_image(cache, reference, arch))]
+    if not found:
         raise CacheError(
             f"{reference.familiar}: none of its images is complete in the cache",
             hint="pull or build it again",
         )
+    images = [replace(image, reference=target.for_arch(image.arch)) for image in found]
+    kept = () if override else _published_others(registry, target, images)
     uploads: Counter[BlobUpload] = Counter()
-    for image in images:
+    to_push = [image for image in images if image.reference not in kept]
+    for image in to_push:
         uploads += push_image(cache, registry, image)
-    publication = IndexPublication(registry, reference, images)
+    publication = IndexPublication(registry, target, to_push)
     # Without a lease and a signature: this is one user's push, as `docker push` is.
     index = publication.publish(check_lease=lambda: None, sign=lambda _: None, stop=threading.Event())
-    return CachePushResult(index, uploads)
+    return CachePushResult(index, uploads, kept)
+
+
+def _published_others(
+    registry: Registry, target: Reference, images: Sequence[ArchImage]
+) -> tuple[Reference, ...]:
+    """The references of images for whose architecture the registry has another one."""
+    published = look_up_all(registry, {target: [image.arch for image in images]})[target].images
+
+    def is_other(image: ArchImage) -> bool:
+        there = published.get(image.arch)
+        return there is not None and _digests(there) != _digests(image)
+
+    return tuple(image.reference for image in images if is_other(image))
+
+
+def _digests(image: ArchImage) -> set[str]:
+    return {one.digest for one in image.descriptors}
 
 
 def _other_repositories(cache: Cache, target: Reference) -> dict[str, list[str]]:
@@ -166,9 +197,14 @@ def _other_repositories(cache: Cache, target: Reference) -> dict[str, list[str]]
     return found
 
 
-def published_names(cache: Cache, registry: Registry) -> list[Reference]:
-    """The names in the cache that refer to the same in their registries."""
+def published_names(
+    cache: Cache, registry: Registry, chosen: Sequence[Reference] | None = None
+) -> list[Reference]:
+    """The names in the cache that refer to the same in their registries; of the chosen ones, if any are."""
     names = [(Reference.parse(name), root) for name, root in cache.names().items()]
+    if chosen is not None:
+        wanted = {str(one.or_latest()) for one in chosen}
+        names = [pair for pair in names if str(pair[0]) in wanted]
 
     def is_published(pair: tuple[Reference, Descriptor]) -> bool:
         head = registry.head(pair[0])

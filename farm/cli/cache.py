@@ -10,22 +10,26 @@ from typing import IO, TYPE_CHECKING, Literal
 import click
 
 from farm.cache.layout import Cache
-from farm.cli.options import json_option, with_settings
-from farm.cli.output import print_answer
+from farm.cli.cache_verb import CacheGroup, arch_of_platform, cache_verb
+from farm.cli.options import json_option
+from farm.cli.output import print_answer, print_note
 from farm.errors import CacheError, InputError
 from farm.model import Reference
 from farm.syntax.quantities import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from farm.model import Descriptor
     from farm.settings import Settings
 
 _FORMATS = ("oci", "docker", "filesystem")
+_published_only = click.option(
+    "--published-only", is_flag=True, help="Remove only images that the registry holds with the same digest."
+)
 
 
-@click.group("cache")
+@click.group("cache", cls=CacheGroup)
 def command() -> None:
     """Manage the images in the LinuxKit cache.
 
@@ -33,8 +37,7 @@ def command() -> None:
     """
 
 
-@command.command("ls")
-@with_settings("cache")
+@cache_verb(command, "ls")
 @json_option
 def ls(settings: Settings, as_json: bool) -> None:
     """List the names in the cache, each with the digest that it refers to."""
@@ -49,9 +52,8 @@ def _print_names(names: Mapping[str, Descriptor], width: int = 0, *, as_json: bo
     print_answer(rows, lines, as_json=as_json)
 
 
-@command.command("export")
+@cache_verb(command, "export")
 @click.argument("name")
-@with_settings("cache")
 @click.option("--outfile", required=True, metavar="FILE", help="File to write; - for standard output.")
 @click.option(
     "--format",
@@ -64,15 +66,25 @@ def _print_names(names: Mapping[str, Descriptor], width: int = 0, *, as_json: bo
 @click.option(
     "--arch", metavar="ARCH", help="Architecture to export from an index, or `all`. Default: this machine's."
 )
+@click.option("--platform", metavar="linux/ARCH", help="The same as --arch, as linuxkit has it.")
 @click.option("--name", "new_name", metavar="NAME", help="Name of the image in the archive.")
 def export(
-    settings: Settings, name: str, outfile: str, form: str, arch: str | None, new_name: str | None
+    settings: Settings,
+    name: str,
+    outfile: str,
+    form: str,
+    arch: str | None,
+    platform: str | None,
+    new_name: str | None,
 ) -> None:
     """Write an image of the cache to a file."""
     from farm.cache.archive_export import archive, root_for
     from farm.cache.filesystem import flatten
 
+    if arch and platform:
+        raise InputError("--arch and --platform exclude each other", hint="give only one of them")
     cache, reference = Cache(settings.cache), Reference.parse(name).or_latest()
+    arch = arch_of_platform(platform) if platform else arch
     root = root_for(cache, reference, arch)
     with _open(outfile, "wb") as file:
         if form == "filesystem":
@@ -83,9 +95,8 @@ def export(
             file.write(piece)
 
 
-@command.command("import")
+@cache_verb(command, "import")
 @click.argument("file")
-@with_settings("cache")
 @click.option("--name", "new_name", metavar="NAME", help="Name of the image; overrides the archive's.")
 @json_option
 def import_(settings: Settings, file: str, new_name: str | None, as_json: bool) -> None:
@@ -100,51 +111,70 @@ def import_(settings: Settings, file: str, new_name: str | None, as_json: bool) 
     _print_names(names, as_json=as_json)
 
 
-@command.command("pull")
-@click.argument("name")
-@with_settings("cache", "mirrors")
-def pull(settings: Settings, name: str) -> None:
-    """Pull an image or a whole index from its registry into the cache."""
+@cache_verb(command, "pull")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+def pull(settings: Settings, names: tuple[str, ...]) -> None:
+    """Pull images or whole indexes from their registries into the cache."""
     from farm.cache.transfer import pull_all
     from farm.registry.client import open_registry
 
-    reference = Reference.parse(name).or_latest()
+    references = [Reference.parse(name).or_latest() for name in names]
     with open_registry(settings, mirrored=True) as registry:
-        descriptor = pull_all(Cache(settings.cache), registry, reference)
-    click.echo(f"{reference}  {descriptor.digest}")
+        for reference in references:
+            descriptor = pull_all(Cache(settings.cache), registry, reference)
+            click.echo(f"{reference}  {descriptor.digest}")
 
 
-@command.command("push")
-@click.argument("name")
-@with_settings("cache")
-def push(settings: Settings, name: str) -> None:
-    """Push an image from the cache: each architecture's image, then the index. Signs nothing."""
+@cache_verb(command, "push")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option("--remote-name", metavar="NAME", help="Push the image under this name.")
+@click.option("--override", is_flag=True, help="Replace images of the registry that are others.")
+@click.option("--with-arch-tags", is_flag=True, help="No effect: NAME-ARCH is always pushed.")
+def push(
+    settings: Settings, names: tuple[str, ...], remote_name: str | None, override: bool, with_arch_tags: bool
+) -> None:
+    """Push images from the cache: each architecture's image, then the index. Signs nothing.
+
+    What the registry lacks is added. An architecture whose image there is another is left as it is.
+    """
     from farm.cache.transfer import push_all
     from farm.registry.client import open_registry
 
-    reference = Reference.parse(name).or_latest()
+    if remote_name and len(names) > 1:
+        raise InputError("--remote-name: several images cannot have one name", hint="push one at a time")
+    if with_arch_tags:
+        print_note("--with-arch-tags: the tag of each architecture is always pushed")
+    references = [Reference.parse(name).or_latest() for name in names]
+    remote = Reference.parse(remote_name).or_latest() if remote_name else None
     with open_registry(settings) as registry:
-        moved = push_all(Cache(settings.cache), registry, reference)
-    blobs = ", ".join(f"{count} {how}" for how, count in sorted(moved.blobs.items()))
-    click.echo(f"{reference}  {moved.root.digest}  (blobs: {blobs})")
+        for reference in references:
+            moved = push_all(Cache(settings.cache), registry, reference, remote, override=override)
+            for kept in moved.kept:
+                print_note(f"{kept.familiar}: the registry has another image; --override replaces it")
+            blobs = ", ".join(f"{count} {how}" for how, count in sorted(moved.blobs.items()))
+            click.echo(f"{remote or reference}  {moved.root.digest}  (blobs: {blobs or 'none'})")
 
 
-@command.command("rm")
+@cache_verb(command, "rm")
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@with_settings("cache")
-def rm(settings: Settings, names: tuple[str, ...]) -> None:
+@_published_only
+def rm(settings: Settings, names: tuple[str, ...], published_only: bool) -> None:
     """Remove names from the cache. `farm cache prune` then frees their blobs."""
     from farm.cache import maintenance
 
-    removed = maintenance.remove(Cache(settings.cache), [Reference.parse(name) for name in names])
-    if not removed:
+    cache, chosen = Cache(settings.cache), [Reference.parse(name).or_latest() for name in names]
+    present = [reference for reference in chosen if cache.find(reference)]
+    if not present:
         raise CacheError(f"not in the cache: {', '.join(names)}", hint="farm cache ls lists the names")
-    for name in removed:
+    published = _published(settings, cache, present) if published_only else present
+    for reference in present:
+        if reference not in published:
+            print_note(f"{reference}: kept, the registry does not have the same image")
+    for name in maintenance.remove(cache, published):
         click.echo(f"{name}  removed")
 
 
-@command.command("prune")
-@with_settings("cache")
+@cache_verb(command, "prune")
 @click.option(
     "--grace",
     default=3600.0,
@@ -162,8 +192,7 @@ def prune(settings: Settings, grace: float, as_json: bool) -> None:
     print_answer({"files": pruned.files, "bytes": pruned.size}, [line], as_json=as_json)
 
 
-@command.command("verify")
-@with_settings("cache")
+@cache_verb(command, "verify")
 @json_option
 def verify(settings: Settings, as_json: bool) -> int:
     """Read every byte of the cache, and print what is damaged or missing. Exits with 1 if anything is."""
@@ -177,26 +206,30 @@ def verify(settings: Settings, as_json: bool) -> int:
     return 1 if problems else 0
 
 
-@command.command("clean")
-@with_settings("cache")
-@click.option(
-    "--published-only", is_flag=True, help="Remove only images that the registry holds with the same digest."
-)
+@cache_verb(command, "clean")
+@_published_only
 def clean(settings: Settings, published_only: bool) -> None:
     """Empty the cache."""
     from farm.cache import maintenance
-    from farm.cache.transfer import published_names
-    from farm.registry.client import open_registry
 
     cache = Cache(settings.cache)
     if published_only:
-        with open_registry(settings) as registry:
-            removed = maintenance.remove(cache, published_names(cache, registry))
+        removed = maintenance.remove(cache, _published(settings, cache))
         pruned = maintenance.prune(cache)
         click.echo(f"{len(removed)} names removed, {format_bytes(pruned.size)} freed")
         return
     pruned = maintenance.clean(cache)
     click.echo(f"{settings.cache}: emptied, {format_bytes(pruned.size)} freed")
+
+
+def _published(
+    settings: Settings, cache: Cache, chosen: Sequence[Reference] | None = None
+) -> list[Reference]:
+    from farm.cache.transfer import published_names
+    from farm.registry.client import open_registry
+
+    with open_registry(settings) as registry:
+        return published_names(cache, registry, chosen)
 
 
 @contextmanager

@@ -61,7 +61,15 @@ class Invocation:
     """Whether the verb was called with --json."""
 
 
-class LazyGroup(click.Group):
+class GroupWithHelp(click.Group):
+    """Verbs, and `help`: `farm pkg help build` is `farm pkg build --help`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read `help VERB` as `VERB --help`."""
+        return super().parse_args(ctx, [*args[1:], "--help"] if args[:1] == ["help"] else args)
+
+
+class LazyGroup(GroupWithHelp):
     """Import a verb when it is called; --help imports none."""
 
     verbs: ClassVar[Mapping[str, tuple[str, str]]] = {}
@@ -88,18 +96,18 @@ class LazyGroup(click.Group):
 
 
 class FarmGroup(LazyGroup):
-    """The verbs of `farm`; the flags of `linuxkit` may precede `pkg`."""
+    """The verbs of `farm`; the flags of `linuxkit` may precede `pkg` and `cache`."""
 
     verbs = VERBS
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Move the flags of `linuxkit` behind `pkg`: `farm --cache DIR pkg build DIR`."""
+        """Move the flags of `linuxkit` behind the verb: `farm --cache DIR pkg build DIR`."""
         if args and re.match(_LINUXKIT_FLAG, args[0]):
             from farm.cli.pkg.flag_spelling import move_flags_after_verb
-            from farm.cli.pkg.flags import ROOT_FLAGS
+            from farm.cli.pkg.root_flags import ROOT_FLAGS
 
             moved = move_flags_after_verb(args, ROOT_FLAGS)
-            args = moved if moved[:1] == ["pkg"] else args
+            args = moved if moved[:1] in (["pkg"], ["cache"]) else args
         return super().parse_args(ctx, args)
 
 

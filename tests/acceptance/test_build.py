@@ -282,6 +282,20 @@ def test_the_files_of_an_image_are_exported_as_one_tar(built: Workspace, tmp_pat
     assert "bin/sh" not in names
 
 
+def test_an_image_is_pushed_under_another_name_and_removed_once_it_is_published(built: Workspace) -> None:
+    name, plain = built.reference("foo"), f"{built.org}/foo:plain"
+    kept = built.done("cache", "rm", "--published-only", name)
+    assert (kept.out, f"note: {name}: kept" in kept.err) == ("", True)
+    pushed = built.done("cache", "push", name, "--remote-name", plain, "--with-arch-tags")
+    assert "note: --with-arch-tags: " in pushed.err
+    assert built.tags("foo") == ["plain", "plain-amd64"]
+    assert built.platforms(plain) == ["amd64"]
+    built.done("cache", "push", name)
+    built.done("cache", "export", "--platform=linux/amd64", "--outfile", os.devnull, name)
+    removed = built.done("-v", "2", "cache", "rm", "-published-only", name, f"{name}-amd64")
+    assert removed.out.count("removed") == 2
+
+
 def test_a_damaged_cache_is_reported_and_can_be_emptied(built: Workspace) -> None:
     blob = max((cache_of(built) / "blobs" / "sha256").iterdir(), key=lambda path: path.stat().st_size)
     blob.write_bytes(bytes(blob.stat().st_size))

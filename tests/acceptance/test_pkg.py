@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import tarfile
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import docker
 import pytest
 
 from farm.model import Reference
@@ -237,7 +239,7 @@ def test_a_git_tag_of_one_repository_does_not_release_a_package_of_another(own: 
 
 def test_a_dry_run_does_nothing(shared: Workspace) -> None:
     before = shared.repositories()
-    pushed = shared.done("pkg", "push", "-dry-run", "-hash=dry", "one", FARM_BROKER="redis://127.0.0.1:1/0")
+    pushed = shared.done("pkg", "push", "-dry-run", "-sign=false", "-hash=dry", "one")
     assert "one:dry  build amd64" in pushed.out
     built = shared.done("pkg", "build", "-dry-run", "-hash=dry", "one")
     assert "one:dry amd64: pull it or build it" in built.out
@@ -273,6 +275,18 @@ def test_build_with_the_word_push_pushes_as_in_the_document_of_2021(own: Workspa
     assert not Path(own.variables["FARM_CACHE"]).exists()
     own.done("pkg", "build", "-push", "-disable-content-trust", "-hash=bar", "word")
     assert "bar" in own.tags("word")
+
+
+def test_a_push_with_docker_also_loads_the_images_into_the_engine(own: Workspace) -> None:
+    own.write("loaded", Dockerfile=f"{BUSYBOX}RUN date > /date\n", arches="amd64")
+    words = ("pkg", "push", "--push", "--docker", "--disable-content-trust", "loaded")
+    assert "note: --docker: would then load" in own.done(*words, "--dry-run").err
+    assert own.done(*words).out.splitlines()[-1] == f"{short(own, 'loaded')} amd64: pulled, in the engine"
+    name = own.reference("loaded")
+    with closing(docker.DockerClient(base_url=own.lab.engine_url)) as engine:
+        assert engine.images.get(name).id == engine.images.get(f"{name}-amd64").id
+        for one in (name, f"{name}-amd64"):
+            engine.images.remove(one)
 
 
 def test_nobuild_pushes_the_images_in_the_cache(own: Workspace) -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tests.support.farm_command import Answer, Workspace
 
 NOTED = [
+    "-builder-name=x",
     "-builder-image=moby/buildkit",
     "-builder-config=x.toml",
     "-builder-restart",
@@ -28,6 +29,7 @@ def shared(new_workspace: NewWorkspace) -> Workspace:
     workspace = new_workspace()
     workspace.variables["FARM_CACHE"] = str(workspace.directory.parent / "cache")
     workspace.write("one", arches="amd64")
+    workspace.variables["FARM_SIGN"] = "false"
     return workspace
 
 
@@ -40,6 +42,11 @@ def notes(answer: Answer) -> set[str]:
 def test_a_flag_without_effect_is_noted(shared: Workspace, verb: str) -> None:
     names = {f"--{flag.lstrip('-').partition('=')[0]}" for flag in NOTED}
     assert notes(shared.done("pkg", verb, "-dry-run", *NOTED, "one")) == names
+    variables = {"LINUXKIT_BUILDER_NAME": "x", "LINUXKIT_BUILDER_CONFIG": "x.toml"}
+    assert notes(shared.done("pkg", verb, "-dry-run", "-builder-name=x", "one", **variables)) == {
+        "--builder-name",
+        "LINUXKIT_BUILDER_CONFIG",
+    }
 
 
 @pytest.mark.parametrize(
@@ -58,9 +65,6 @@ def test_a_flag_that_one_verb_cannot_use_is_noted(shared: Workspace, verb: str, 
 @pytest.mark.parametrize(
     "flag",
     [
-        "-docker",
-        "-hash-dir=x",
-        "-strict-deps",
         "-ssh=default",
         "-sbom-scanner=docker/scan",
         "-sbom-scanner=",

@@ -13,7 +13,7 @@ from farm.cli.output import print_note, print_warnings
 from farm.cli.pkg.flag_checks import check_local_build_flags
 from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES, PUSH_FLAG
 from farm.cli.pkg.push import push
-from farm.cli.pkg.verbs import builder_settings, pkg_verb
+from farm.cli.pkg.verbs import build_options, builder_settings, pkg_verb
 
 if TYPE_CHECKING:
     from farm.cli.pkg.verbs import PkgRequest
@@ -49,25 +49,11 @@ def _without_push_word(request: PkgRequest) -> PkgRequest:
 def _build(request: PkgRequest) -> int:
     settings = builder_settings(request.flags, request.settings)
     check_local_build_flags(request.flags)
-    options = _build_options(request)
-    if request.flags.is_dry_run:
+    options = build_options(request)
+    if request.flags.dry_run:
         _print_sources(request, options)
         return 0
     return build_locally(settings, request.directories, request.tags, options)
-
-
-def _build_options(request: PkgRequest) -> BuildOptions:
-    from farm.local_build.options import BuildOptions, native_arch
-
-    flags, platforms, skipped = request.flags, request.platforms, request.skipped
-    return BuildOptions(
-        () if request.settings.emulate or skipped else (native_arch(),),
-        platforms=platforms,
-        skip=skipped,
-        force=bool(flags.force),
-        pull=flags.pull is not False,
-        docker=bool(flags.docker),
-    )
 
 
 def _print_sources(request: PkgRequest, options: BuildOptions) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.cli.output import print_note
-from farm.cli.pkg.flags import NO_EFFECT, flag_name
+from farm.cli.pkg.root_flags import NO_EFFECT, flag_name
 from farm.errors import InputError
 from farm.settings import environment
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from farm.cli.pkg.flags import PkgFlags
 
 BUILDERS_VARIABLE = "LINUXKIT_BUILDERS"
+_BUILDER_VARIABLES = [f"LINUXKIT_BUILDER_{fact}" for fact in ("NAME", "IMAGE", "CONFIG")]
 
 _BUILD = ("disable_cache", "enable_cache", "network", "nonetwork", "cache", "mirror")
 _TRUST = ("disable_content_trust", "enable_content_trust")
@@ -23,6 +24,7 @@ _UNUSED_COMMON_FLAGS = {
     "manifest": _BUILD,
     "push": ("cache", "mirror"),
     "remote-tag": (*_TAGS, *_BUILD, *_TRUST),
+    "builder": (*_TAGS, *_BUILD, *_TRUST, *_REGISTRY, "platforms", "builders"),
 }
 """Verb to the flags that it takes and has no use for."""
 _OPPOSITES = (
@@ -36,24 +38,27 @@ _WORKERS_BUILDERS = "each worker uses the builders of its own settings"
 
 
 def check_common_flags(verb: str, flags: PkgFlags) -> None:
-    """Note the flags that a verb has no use for; refuse unsupported and contradictory ones."""
+    """Note the flags that a verb has no use for; refuse contradictory ones."""
     for name in _UNUSED_COMMON_FLAGS.get(verb, ()):
         if flags.given(name) and not (name == "cache" and flags.nobuild):
             print_note(f"{flag_name(name)}: has no effect on {verb}")
-    for name in ("hash_dir", "strict_deps"):
-        if getattr(flags, name):
-            raise InputError(
-                f"{flag_name(name)}: the farm keeps no hash files",
-                hint="omit it: dependencies are found in the Dockerfiles",
-            )
     _refuse_contradictions(flags)
     if flags.registry_creds:
         print_note(
             "--registry-creds: visible in the process list of this machine; FARM_REGISTRY_CREDS_FILE is not"
         )
+    _note_idle(verb, flags)
+
+
+def _note_idle(verb: str, flags: PkgFlags) -> None:
     for name, reason in NO_EFFECT.items():
         if getattr(flags, name):
             print_note(f"{flag_name(name)}: {reason}")
+    if verb in ("build", "push", "builder"):
+        for variable, value in environment(_BUILDER_VARIABLES).items():
+            name = variable.removeprefix("LINUXKIT_").lower()
+            if value and not getattr(flags, name):
+                print_note(f"{variable}: {NO_EFFECT[name]}")
 
 
 def _refuse_contradictions(flags: PkgFlags) -> None:
@@ -81,8 +86,6 @@ def check_local_build_flags(flags: PkgFlags) -> None:
 def check_push_flags(flags: PkgFlags) -> None:
     """Note the flags of `push` that are left to the workers; refuse those that a push cannot honour."""
     _check_worker_settings(flags)
-    if flags.docker:
-        raise InputError("--docker: a push is built on the farm's workers", hint="farm pkg build --docker")
     if flags.image is False and flags.manifest is False:
         raise InputError("--image=false and --manifest=false leave nothing to push")
     for name in ("platforms", "skip_platforms"):

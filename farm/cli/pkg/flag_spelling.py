@@ -28,7 +28,8 @@ def normalize_flags(words: Sequence[str], flags: Iterable[click.Parameter]) -> l
     """The arguments with every flag written long, with two dashes and its value after `=`.
 
     `-org=wombat`, `-org wombat` and `--org wombat` are the same, and so are `-docker`, `--docker=true` and
-    `-docker=1`; `-v3` is `--verbose=3`. Everything after `--` is unchanged. A second call changes nothing.
+    `-docker=1`; `-v3` is `--verbose=3`. A flag that click takes without a value is left out if it is false.
+    Everything after `--` is unchanged. A second call changes nothing.
     """
     known = {name: flag for flag in flags for name in flag.opts if name.startswith("-")}
     normal: list[str] = []
@@ -41,9 +42,13 @@ def normalize_flags(words: Sequence[str], flags: Iterable[click.Parameter]) -> l
         if name not in known:
             normal.append(f"{name}{equals}{value}")
             continue
+        long = max(known[name].opts, key=len)
+        if getattr(known[name], "is_flag", False):
+            normal += [long] if not equals or click.BOOL.convert(value, known[name], None) else []
+            continue
         if not equals:
             value = _pop_value(known[name].type, rest)
-        normal.append(f"{max(known[name].opts, key=len)}={value}")
+        normal.append(f"{long}={value}")
     return normal
 
 
@@ -54,6 +59,14 @@ def move_flags_after_verb(words: Sequence[str], flags: Sequence[click.Parameter]
     while normal and normal[0].startswith("-") and normal[0] not in ("--", "-h", "--help"):
         before.append(normal.pop(0))
     return [*normal[:1], *before, *normal[1:]]
+
+
+class LinuxkitCommand(click.Command):
+    """A command whose flags may be written as `linuxkit` takes them."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the arguments after their flags are rewritten as click takes them."""
+        return super().parse_args(ctx, normalize_flags(args, self.params))
 
 
 def _with_dashes(word: str) -> str:

@@ -11,8 +11,8 @@ import click
 from farm.cli.options import make_push_options
 from farm.cli.output import print_note, print_warnings
 from farm.cli.pkg.flag_checks import check_push_flags, note_build_only_flags
-from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES
-from farm.cli.pkg.verbs import pkg_verb
+from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES, PUSH_FLAG
+from farm.cli.pkg.verbs import build_options, pkg_verb
 from farm.cli.push import print_plan, publish_existing_images, push_plan
 from farm.errors import CacheError, InputError
 from farm.model import ARCHES
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from farm.registry.client import Registry
 
 
-@pkg_verb("push", DIRECTORIES, *BUILD_FLAGS)
+@pkg_verb("push", DIRECTORIES, *BUILD_FLAGS, PUSH_FLAG)
 def command(request: PkgRequest) -> int:
     """Build what is missing for every architecture, publish each package's index, and sign it: farm push.
 
@@ -56,7 +56,19 @@ def push(request: PkgRequest) -> int:
         request = replace(request, settings=replace(request.settings, sign=False))
     release = "" if flags.manifest is False else _release(request)
     builds = not flags.nobuild and flags.image is not False
-    return _build_and_push(request, release) if builds else _push_existing(request, release)
+    code = _build_and_push(request, release) if builds else _push_existing(request, release)
+    return _load(request) if flags.docker and not code else code
+
+
+def _load(request: PkgRequest) -> int:
+    """Pull what was pushed into the cache, and load it into this machine's engine."""
+    from farm.cli.build import build_locally
+
+    if request.flags.dry_run:
+        print_note("--docker: would then load the images into the engine")
+        return 0
+    pulled = replace(request, flags=replace(request.flags, force=False, pull=True))
+    return build_locally(request.settings, request.directories, request.tags, build_options(pulled))
 
 
 def _push_existing(request: PkgRequest, release: str) -> int:
@@ -70,7 +82,7 @@ def _push_existing(request: PkgRequest, release: str) -> int:
         return 0
     options = make_push_options(request.settings, partial=True, release=release)
     options = options._replace(skip=request.skipped)
-    if flags.is_dry_run:
+    if flags.dry_run:
         plan = plan_existing_images(request.directories, request.tags, request.settings, options, pushed)
         return print_plan(plan, request.settings)
     return publish_existing_images(request.settings, request.directories, request.tags, options)
@@ -87,7 +99,7 @@ def _build_and_push(request: PkgRequest, release: str) -> int:
         images_only=request.flags.manifest is False,
     )
     plan = prepare(request.directories, request.tags, request.settings, options)
-    if request.flags.is_dry_run:
+    if request.flags.dry_run:
         return print_plan(plan, request.settings)
     return push_plan(plan, request.settings, started)
 
@@ -117,7 +129,7 @@ def _push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
     from farm.registry.client import open_registry
 
     packages = _read_pushable(request)
-    cache, dry_run = Cache(request.settings.cache), request.flags.is_dry_run
+    cache, dry_run = Cache(request.settings.cache), bool(request.flags.dry_run)
     with open_registry(request.settings) as registry:
         to_push = {package.image: _to_push(request, cache, registry, package) for package in packages}
         for image in (image for images in to_push.values() for image in images):

@@ -11,8 +11,9 @@ import click
 from farm.cli.main import LazyGroup
 from farm.cli.options import make_tag_options
 from farm.cli.pkg.flag_checks import BUILDERS_VARIABLE, check_common_flags
-from farm.cli.pkg.flag_spelling import move_flags_after_verb, normalize_flags
+from farm.cli.pkg.flag_spelling import LinuxkitCommand, move_flags_after_verb
 from farm.cli.pkg.flags import COMMON_FLAGS, PkgFlags
+from farm.cli.pkg.root_flags import root_settings
 from farm.errors import InputError
 from farm.model import ARCHES
 from farm.settings import environment, load_settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from farm.local_build.options import BuildOptions
     from farm.package.tags import TagOptions
     from farm.settings import Settings
 
@@ -32,6 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "show-tag": ("farm.cli.pkg.tags:show_tag", "Print the tags of packages."),
     "manifest": ("farm.cli.pkg.push:manifest", "Publish the index of existing images."),
     "remote-tag": ("farm.cli.pkg.tags:remote_tag", "Copy an image to another tag or registry."),
+    "builder": ("farm.cli.pkg.builder", "Show or free this engine's build cache."),
 }
 
 
@@ -53,14 +56,6 @@ def pkg() -> None:
     Flags have two dashes, or one as with the linuxkit of 2021: -org=wombat -disable-content-trust. A flag
     that has no effect on a farm is noted or refused. docs/linuxkit.md lists every flag.
     """
-
-
-class LinuxkitCommand(click.Command):
-    """A command whose flags may be written as `linuxkit` takes them."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Parse the arguments after their flags are rewritten as click takes them."""
-        return super().parse_args(ctx, normalize_flags(args, self.params))
 
 
 def pkg_verb(name: str, *own: click.Parameter) -> Callable[[Callable[..., Any]], click.Command]:
@@ -108,13 +103,8 @@ class PkgRequest:
 
 
 def _settings(flags: PkgFlags, config: Path | None) -> Settings:
-    given: dict[str, Any] = {
-        "org": flags.org or None,
-        "cache": flags.cache,
-        "mirrors": ",".join(flags.mirror) or None,
-        "registry_creds": ",".join(flags.registry_creds) or None,
-        "registry_ca": ",".join(flags.cert_file) or None,
-    }
+    given = root_settings(flags.cache, flags.mirror, flags.cert_file)
+    given |= {"org": flags.org or None, "registry_creds": ",".join(flags.registry_creds) or None}
     settings = load_settings(given, config=config)
     return settings if flags.without_trust is None else replace(settings, sign=not flags.without_trust)
 
@@ -164,3 +154,18 @@ def _parse_builders(source: str, text: str | None) -> dict[str, str]:
         return dict(read_platforms(text or ""))
     except ValueError as error:
         raise InputError(f"{source}: {text!r} {error}") from error
+
+
+def build_options(request: PkgRequest) -> BuildOptions:
+    """What the flags say about a build on this machine."""
+    from farm.local_build.options import BuildOptions, native_arch
+
+    flags, platforms, skipped = request.flags, request.platforms, request.skipped
+    return BuildOptions(
+        () if request.settings.emulate or skipped else (native_arch(),),
+        platforms=platforms,
+        skip=skipped,
+        force=bool(flags.force),
+        pull=flags.pull is not False,
+        docker=bool(flags.docker),
+    )

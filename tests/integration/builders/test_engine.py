@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from farm.builders.build_cache import list_cache, prune_cache
 from farm.builders.builder import BuildSpec, Control
 from farm.builders.depends_images import with_depends_images
 from farm.builders.docker_engine import Engine
@@ -94,6 +95,15 @@ def test_pruning_keeps_a_cache_within_its_bounds_and_frees_the_rest(bench: Bench
     assert f"{number} CACHED" in bench.log
     assert prune(bench.engine, keep=0) > 0
     bench.build(dockerfile, spec, which=which)
+
+
+def test_the_build_cache_can_be_listed_and_emptied(bench: Bench) -> None:
+    bench.build("FROM BASE\nCOPY which /which\nRUN date\n", BuildSpec("amd64"), which=str(uuid4()))
+    listed = list_cache(bench.engine)
+    assert sum(one.size for one in listed if not one.in_use) > 0
+    assert any(one.unused is not None and 0 <= one.unused < 3600 for one in listed)
+    assert prune_cache(bench.engine) > 0
+    assert {one.id for one in listed} - {one.id for one in list_cache(bench.engine)}
 
 
 def test_layers_that_the_registry_has_are_not_pushed_again(bench: Bench) -> None:

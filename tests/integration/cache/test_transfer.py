@@ -147,6 +147,30 @@ def test_an_architecture_that_somebody_else_pushed_is_kept_in_the_index(
     assert set(pull_images(fresh, registry, name, ["amd64", "s390x"])) == {"amd64", "s390x"}
 
 
+def test_a_push_adds_what_the_registry_lacks_and_replaces_another_image_only_with_override(
+    cache: Cache, other: Cache, fresh: Cache, registry: Registry, name: Reference
+) -> None:
+    fill(cache, name, ("amd64",))
+    fill(other, name, ("amd64", "arm64"))
+    push_all(cache, registry, name)
+    assert push_all(other, registry, name, override=False).kept == (name.for_arch("amd64"),)
+    pull_all(fresh, registry, name)
+    assert find_image(fresh, name, "amd64") == find_image(cache, name, "amd64")
+    assert find_image(fresh, name, "arm64") == find_image(other, name, "arm64")
+    assert push_all(other, registry, name, override=True).root.digest == other.names()[str(name)].digest
+
+
+def test_an_image_can_be_pushed_under_another_name(
+    cache: Cache, other: Cache, registry: Registry, name: Reference
+) -> None:
+    fill(cache, name, ("amd64", "arm64"))
+    plain = name.with_tag("plain")
+    assert push_all(cache, registry, name, plain).root.digest == cache.names()[str(name)].digest
+    assert registry.head(name) is None
+    pull_all(other, registry, plain)
+    assert set(other.names()) == {str(plain), f"{plain}-amd64", f"{plain}-arm64"}
+
+
 def test_a_registry_that_asks_for_a_login_gets_it_and_nothing_without_it(
     cache: Cache, other: Cache, registry: Registry, guarded: Registry, lab: Lab
 ) -> None:

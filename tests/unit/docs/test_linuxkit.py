@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,9 @@ import click
 import pytest
 
 from docs.generate import ROOT
+from farm.cli.cache import command as cache
 from farm.cli.pkg.verbs import VERBS, pkg
+from tests.support.linuxkit_help import RECORDED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,11 +27,16 @@ _TEST = r"`[a-z]+/[^\s`]+\.py(?:::test_\w+)?`"
 _TESTS = re.compile(rf"{_TEST}(?:, {_TEST})*")
 
 
+RECORDED_VERBS: dict[str, dict[str, str]] = json.loads(RECORDED.read_text())["verbs"]
+
+
 def flags(name: str) -> set[str]:
-    """Every long flag of a verb."""
+    """Every long flag of a verb of `farm pkg`, or of all verbs of `farm cache`."""
     verb = pkg.get_command(click.Context(pkg), name)
-    assert verb is not None
-    return {word for parameter in verb.params for word in parameter.opts if word.startswith("--")}
+    verbs = list(cache.commands.values()) if name == "cache" else [verb] if verb else []
+    assert verbs
+    words = (word for one in verbs for parameter in one.params for word in parameter.opts)
+    return {word for word in words if word.startswith("--")}
 
 
 def sections() -> Iterator[tuple[str, str]]:
@@ -53,6 +61,13 @@ def test_a_flag_is_listed_under_the_verbs_that_have_it(verbs: str, flag: str) ->
 @pytest.mark.parametrize("flag", sorted(set().union(*map(flags, VERBS))))
 def test_every_flag_of_pkg_has_a_row(flag: str) -> None:
     assert any(re.search(rf"`{flag}`", row[0]) for row in ROWS)
+
+
+def test_a_flag_that_linuxkit_does_not_have_today_is_marked_with_its_year() -> None:
+    today = {flag for recorded in RECORDED_VERBS.values() for flag in recorded}
+    old = {flag for _, flag in sections()} - today
+    unmarked = {flag for flag in old if not any(f"`{flag}` (2021)" in row[0] for row in ROWS)}
+    assert (unmarked, "--image" in old) == (set(), True)
 
 
 def test_every_row_names_its_tests() -> None:
