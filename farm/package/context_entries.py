@@ -6,6 +6,7 @@ what the other accepts. GitPython is not needed, so a plan stays quick.
 
 from __future__ import annotations
 
+import os
 import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING
@@ -38,7 +39,7 @@ class Listing:
 
     def below(self, tree: GitTree) -> Iterator[Entry]:
         """The entries of a tree, at its place in the context; a submodule is refused."""
-        inside = tree.path.encode(errors="surrogateescape") + b"/" if tree.path else b""
+        inside = os.fsencode(tree.path) + b"/" if tree.path else b""
         place = tree.dst.encode(errors="surrogateescape") + b"/" if tree.dst else b""
         for path, mode, oid in self._entries[bisect_left(self._entries, (inside,)) :]:
             if not path.startswith(inside):

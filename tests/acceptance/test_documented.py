@@ -58,6 +58,7 @@ def _print_everything(workspace: Workspace) -> Printed:
     printed.take("list of Tag", "show-tag", "fine")
     printed.take("Plan", "plan", "fine", "half", "--no-sign")
     printed.take("Plan", "plan", "--release", "v1", "fine", "--no-sign")
+    printed.take("Plan", "plan", "half", code=4)
     run = printed.take("Submitted", "push", "fine", "--detach")["run"]
     printed.take("EndedRun", "status", "-f", run)
     failed = printed.take("EndedRun", "push", "fine", "half", "--no-sign", code=1)["run"]
