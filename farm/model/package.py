@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farm.model.reference import Reference
 
 
@@ -66,6 +69,13 @@ class GitTree(NamedTuple):
     dst: str = ""
 
 
+def combined_hash(hashes: Sequence[str]) -> str:
+    """The tree hash of a package, or sha1 over its own hash and those of its extra sources in order."""
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha1("".join(hashes).encode(), usedforsecurity=False).hexdigest()
+
+
 class Package(NamedTuple):
     """A package at one commit: its build.yml, its git trees, and its reference."""
 
@@ -75,7 +85,7 @@ class Package(NamedTuple):
     reference: Reference
     """NAME:TAG of the index."""
     hash: str
-    """What the tag is made from: a tree hash, a combined hash, or a hash that the user gave."""
+    """What the tag is made from: `tree`, a hash that the user gave, or the hash of other files."""
     repository: str
     """The absolute path of the git repository's working tree."""
     commit: str | None
@@ -87,3 +97,8 @@ class Package(NamedTuple):
     def image(self) -> str:
         """ORG/IMAGE, the name of the package."""
         return f"{self.yml.org}/{self.yml.image}"
+
+    @property
+    def tree(self) -> str:
+        """The hash of what is built if the package is clean, whatever its tag is made from."""
+        return combined_hash([one.tree for one in self.trees])

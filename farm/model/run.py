@@ -21,6 +21,9 @@ class Job:
     """NAME:TAG of the index; the job pushes `reference.for_arch(arch)`."""
     arch: str
     hash: str
+    """What the tag is made from; by default the same as `tree`."""
+    tree: str
+    """The hash of what is built; the worker computes it again from the context and compares."""
     tag: str
     """The template of reference.tag; the worker fills it with `hash` again and compares."""
     context: str
@@ -57,6 +60,7 @@ class Job:
             )
         return Job(
             **{
+                "tree": data["hash"],  # a job of an earlier version has none
                 **data,
                 "reference": Reference.parse(data["reference"]),
                 "destinations": tuple(data["destinations"]),

@@ -22,9 +22,9 @@ _COLLECTIONS = ("arches", "extra-sources", "buildArgs", "config", "depends")
 _IMAGES_FIELDS = ("from-file", "list", "target", "target-dir")
 
 
-def read_build_yml(path: Path) -> BuildYml:
-    """Read and check a build.yml."""
-    root = load(str(path), _read(path))
+def read_build_yml(directory: Path, name: str = "build.yml") -> BuildYml:
+    """Read and check the build.yml of a package directory; `name` is a path from there."""
+    root = load(str(directory / name), _read(directory, name))
     fields = root.fields((*_TEXTS, *_BOOLEANS, *_COLLECTIONS))
     if not fields["image"].given or not fields["image"].text():
         raise fields["image"].wrong("is missing", hint="name the image, such as `image: foo`")
@@ -42,23 +42,23 @@ def read_build_yml(path: Path) -> BuildYml:
         disable_cache=_flag(fields["disable-cache"]),
         config=fields["config"].json() if fields["config"].given else None,
         build_args=tuple(_build_arg(item) for item in fields["buildArgs"].items()),
-        depends=_depends(fields["depends"], path.parent),
+        depends=_depends(fields["depends"], directory),
     )
 
 
-def _read(path: Path) -> bytes:
+def _read(directory: Path, name: str) -> bytes:
     try:
-        return path.read_bytes()
+        return (directory / name).read_bytes()
     except (FileNotFoundError, NotADirectoryError) as error:
-        if not path.parent.exists():
-            raise BuildYmlError(f"{path.parent}: no such directory") from error
-        if not path.parent.is_dir():
+        if not directory.exists():
+            raise BuildYmlError(f"{directory}: no such directory") from error
+        if not directory.is_dir():
             hint = "--all DIR takes every package below DIR"
-            raise BuildYmlError(f"{path.parent}: is a file, not a package directory", hint=hint) from error
+            raise BuildYmlError(f"{directory}: is a file, not a package directory", hint=hint) from error
         hint = "a package is a directory with a build.yml; --build-yml names another file"
-        raise BuildYmlError(f"{path.parent}: has no {path.name}", hint=hint) from error
+        raise BuildYmlError(f"{directory}: has no {name}", hint=hint) from error
     except OSError as error:
-        raise BuildYmlError(f"{path}: cannot be read: {error.strerror}") from error
+        raise BuildYmlError(f"{directory / name}: cannot be read: {error.strerror}") from error
 
 
 def _text(field: Field) -> str | None:

@@ -11,9 +11,9 @@ import re
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
-from farm.errors import GitError, InputError
+from farm.errors import ContextError, GitError, InputError
 from farm.package.git import is_shallow, list_trees
-from farm.package.tags import HASH_WITHIN, require_committed
+from farm.package.tags import require_committed
 from farm.package.tarball import Entry, printable
 from farm.package.tree_hash import DIRECTORY, context_hash
 from farm.package.verify_context import check_entries
@@ -68,19 +68,18 @@ def context_entries(package: Package, listing: Listing) -> list[Entry]:
     """The entries of a package's context in their order, without sizes and without targets of links.
 
     Raises:
-        InputError: its tag names other content, its extra sources overlap, or it has a submodule.
-        ContextError: it contains something that a context cannot.
+        InputError: its extra sources overlap, or it has a submodule.
+        ContextError: it contains something that a context cannot, or git's objects are damaged.
     """
     places = [tree.dst for tree in package.trees[1:]]
     _check_places(package, places)
     entries = list(check_entries(_merged(package, listing)))
     found = context_hash(entries, places)
-    for named in HASH_WITHIN.findall(f"{package.hash} {package.reference.tag}"):
-        if named != found:
-            raise InputError(
-                f"{package.directory}: its tag names {named}, but its content has the hash {found}",
-                hint="--hash-path and --hash are for farm show-tag; workers verify what a tag names",
-            )
+    if found != package.tree:
+        raise ContextError(
+            f"{package.directory}: its files have the hash {found}, but its trees {package.tree}",
+            hint="run `git fsck`",
+        )
     return entries
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import GitError, InputError
-from farm.model import GitTree
+from farm.model import GitTree, combined_hash
 from farm.package.git import Changes, open_repository, read_changes, read_trees, top_of, tracked_files
-from farm.package.tags import combined_hash, dirty_hash
+from farm.package.tags import dirty_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

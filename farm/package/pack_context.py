@@ -27,7 +27,7 @@ def pack_context(package: Package, into: IO[bytes]) -> Context:
 
     Raises:
         DirtyError: the package has uncommitted changes.
-        InputError: it is not in git, its tag names other content, or its extra sources overlap.
+        InputError: it is not in git, or its extra sources overlap.
     """
     commit = require_committed(package)
     (listing,) = list_contents([package]).values()

@@ -78,12 +78,13 @@ def read_packages(directories: Sequence[str], options: TagOptions, *, apart: boo
     if not apart:
         _refuse_same_image(sources)
     packages = _packages(sources, options)
-    return [_with_resolved_args(package, packages) for package in packages]
+    return [_with_resolved_args(package, packages, options.build_yml) for package in packages]
 
 
-def _with_resolved_args(package: Package, submitted: Sequence[Package]) -> Package:
+def _with_resolved_args(package: Package, submitted: Sequence[Package], build_yml: str) -> Package:
     """The package with tags in the build arguments that name directories of other packages.
 
+    Relative directories start at that of the build.yml, which may be below the package's.
     Submitted packages have the tag that they are submitted with, others that of their own build.yml.
     """
     known = {Path(one.directory).resolve(): one for one in submitted}
@@ -94,7 +95,7 @@ def _with_resolved_args(package: Package, submitted: Sequence[Package]) -> Packa
         read = {Path(one.directory): one for one in _packages(_read_sources(others, options), options)}
         return [(known | read)[directory] for directory in directories]
 
-    here, args = Path(package.directory).resolve(), package.yml.build_args
+    here, args = (Path(package.directory).resolve() / build_yml).parent, package.yml.build_args
     resolved = tuple(one for text in args for one in resolve_tags(text, here, find))
     return package._replace(yml=package.yml._replace(build_args=resolved))
 
@@ -113,7 +114,7 @@ def _read_sources(directories: Mapping[Path, str], options: TagOptions) -> list[
 
 
 def _read_source(directory: str, path: Path, options: TagOptions) -> PackageSource:
-    yml = options.apply(read_build_yml(Path(directory) / options.build_yml))
+    yml = options.apply(read_build_yml(Path(directory), options.build_yml))
     hashed = Path(options.hash_path).resolve() if options.hash_path else path
     if not path.is_relative_to(hashed):
         raise InputError(

@@ -14,14 +14,12 @@ from farm.errors import DirtyError, InputError
 from farm.package.build_args import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from farm.model import BuildYml, Package
 
 _HEAD = "HEAD"
 _HASH = re.compile(r"\{\{\s*\.Hash\s*\}\}")
-HASH_WITHIN = re.compile(r"(?<![0-9a-f])[0-9a-f]{40}(?![0-9a-f])")
-"""A git hash that a tag names."""
 _DIRTY_DIGITS = 7
 
 
@@ -77,13 +75,6 @@ def _inside_package(dockerfile: str) -> str:
     if path.startswith(("/", "../")) or path in ("..", "."):
         raise InputError(f"--dockerfile {dockerfile}: must be a file in the package's directory or below")
     return path
-
-
-def combined_hash(hashes: Sequence[str]) -> str:
-    """The tree hash of a package, or sha1 over its own hash and those of its extra sources in order."""
-    if len(hashes) == 1:
-        return hashes[0]
-    return hashlib.sha1("".join(hashes).encode(), usedforsecurity=False).hexdigest()
 
 
 def dirty_hash(clean: str, contents: Iterable[bytes]) -> str:

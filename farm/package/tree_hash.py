@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
-from farm.package.tags import combined_hash
+from farm.model import combined_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,11 +1,11 @@
-"""Build contexts as workers verify them: what was unpacked must hash to what the tag names."""
+"""Build contexts as workers verify them: what was unpacked must hash to the tree that the job names."""
 
 from __future__ import annotations
 
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
-from farm.package.tags import HASH_WITHIN, render_tag
+from farm.package.tags import render_tag
 from farm.package.tarball import TarReader, printable
 from farm.package.tree_hash import DIRECTORY, context_hash
 
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 
 def verify_context(tar: IO[bytes], job: Job) -> None:
-    """Check that a context is what the tag of its job names; reads it once, to its end.
+    """Check that a context is the tree that its job names; reads it once, to its end.
 
-    Every git hash in the tag, and the job's hash if it is one, must be the hash of the content. If neither is
-    (as with --hash v1), the tag promises nothing about the content: then only the tag's template and the form
-    of the tar are checked.
+    The tag is made from the job's hash. That is the same tree, or a name that the user gave to it (--hash,
+    --hash-path), which no worker can check: upstream's kernels have a hash that their Makefile computes.
 
     Raises:
         ContextError: it is damaged, contains something that a context cannot, or has another hash.
@@ -34,12 +33,10 @@ def verify_context(tar: IO[bytes], job: Job) -> None:
         raise ContextError(error.message) from error
     if rendered != tag:
         raise ContextError(f"the job's hash {job.hash} and template {job.tag} do not give its tag {tag}")
-    for named in HASH_WITHIN.findall(f"{job.hash} {tag}"):
-        if named != found:
-            raise ContextError(
-                f"the context has the hash {found}, but its tag names {named}",
-                hint="submit the package again",
-            )
+    if job.tree != found:
+        raise ContextError(
+            f"the context has the hash {found}, but its job names {job.tree}", hint="submit the package again"
+        )
 
 
 def check_entries(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -69,6 +69,7 @@ def _work(
             reference=package.reference,
             arch=arch,
             hash=package.hash,
+            tree=package.tree,
             tag=yml.tag,
             context=context,
             destinations=tuple(tree.dst for tree in package.trees[1:]),

@@ -151,6 +151,7 @@ class PackagePlan:
             "directory": self.package.directory,
             "reference": str(self.package.reference),
             "hash": self.package.hash,
+            "tree": self.package.tree,
             "arches": list(self.arches),
             "build": list(self.build),
             "publish": self.publish,

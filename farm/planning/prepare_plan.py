@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import posixpath
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -79,7 +80,7 @@ def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> Non
     for package in packages:
         images_file = package.yml.depends.from_file if package.yml.depends else None
         for name in filter(None, (tags.build_yml, images_file)):
-            path = f"{package.trees[0].path}/{name}".removeprefix("/")
+            path = posixpath.normpath(posixpath.join(package.trees[0].path, name))
             groups[package.repository, str(package.commit)][path] = package
     for (repository, commit), paths in groups.items():
         committed = read_files(repository, (f"{commit}:{path}" for path in paths)).contents

@@ -60,6 +60,7 @@ _JOBS = st.builds(
     reference=references(tagged=True),
     arch=st.sampled_from(ARCHES),
     hash=_TEXTS,
+    tree=_TEXTS,
     tag=_TEXTS,
     context=DIGESTS,
     destinations=st.lists(_TEXTS, max_size=3).map(tuple),

@@ -67,7 +67,7 @@ def package(name: str = "foo", *, arches: tuple[str, ...] = (), **more: Any) -> 
 
 def job(arch: str = "amd64", *, run: str = "r1", package: str = "linuxkit/foo", **more: Any) -> Job:
     """A build."""
-    facts: dict[str, Any] = {"hash": HASH, "tag": "{{.Hash}}", "context": digest(package)}
+    facts: dict[str, Any] = {"hash": HASH, "tree": HASH, "tag": "{{.Hash}}", "context": digest(package)}
     return Job(run=run, package=package, reference=reference(package), arch=arch, **{**facts, **more})
 
 

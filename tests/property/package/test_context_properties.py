@@ -72,7 +72,8 @@ def _package(repository: Path, commit: str, places: tuple[str, ...] = ()) -> Pac
 
 def _job(package: Package) -> Job:
     places = tuple(tree.dst for tree in package.trees[1:])
-    return Job("r1", "linuxkit/p", package.reference, "amd64", package.hash, "{{.Hash}}", "sha256:", places)
+    hash_, reference = package.hash, package.reference
+    return Job("r1", "linuxkit/p", reference, "amd64", hash_, package.tree, "{{.Hash}}", "sha256:", places)
 
 
 def _packed(package: Package) -> bytes:

@@ -40,7 +40,7 @@ depends:
 
 def _read(directory: Path, text: str) -> BuildYml:
     (directory / "build.yml").write_text(text)
-    return read_build_yml(directory / "build.yml")
+    return read_build_yml(directory)
 
 
 def test_every_field_is_read(tmp_path: Path) -> None:
@@ -155,4 +155,4 @@ def test_an_invalid_image_in_a_file_is_reported_with_that_files_line(tmp_path: P
 
 def test_a_missing_directory_is_reported_as_missing(tmp_path: Path) -> None:
     with pytest.raises(BuildYmlError, match="no such directory"):
-        read_build_yml(tmp_path / "gone" / "build.yml")
+        read_build_yml(tmp_path / "gone")

@@ -9,6 +9,7 @@ from farm.errors import BuildYmlError, FarmError, GitError, InputError
 from farm.package.git_objects import commit_time
 from farm.package.read_packages import directories_below, read_packages
 from farm.package.tags import TagOptions
+from farm.planning.prepare_plan import refuse_other_build_yml
 from tests.support.git_repos import commit, commit_files, do, git, make_repository, write
 
 if TYPE_CHECKING:
@@ -182,6 +183,23 @@ def test_every_package_below_a_directory_is_found(tree: Path) -> None:
 
 def test_a_build_yml_deeper_in_the_package_names_the_package(tree: Path) -> None:
     assert directories_below([str(tree)], "deep/other.yml") == [str(tree / "b")]
+
+
+def test_a_build_yml_below_the_package_is_read_as_linuxkit_reads_it(tmp_path: Path) -> None:
+    """Packages in buildArgs are relative to the build.yml, images in depends to the package."""
+    text = (
+        "image: k\nbuildArgs: ['B=@lkt:pkg:../../base']\n"
+        "depends: {docker-images: {from-file: images, target: made.tar}}\n"
+    )
+    images = f"alpine@sha256:{'1' * 64}\n"
+    files = {"k/common/k.yml": text, "k/images": images, "base/build.yml": "image: base\n"}
+    repository = commit_files(tmp_path, files)
+    options = TagOptions(build_yml="./common/k.yml", hash_commit="HEAD^{commit}")
+    package, base = read_packages([f"{repository}/k"], options)[0], _one(repository / "base")
+    refuse_other_build_yml([package], options)
+    assert package.yml.build_args == (f"B={base.reference.familiar}",)
+    assert package.yml.depends
+    assert package.yml.depends.images == (images.strip(),)
 
 
 @pytest.mark.parametrize("name", ["none.yml", "/abs/build.yml", "../build.yml", ""])

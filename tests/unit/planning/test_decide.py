@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from farm.planning.decide import make_plan
 from farm.planning.make_run import make_run
 from farm.planning.plan import PackagePlan, PublishedPackage, PushOptions, arches_of
 from farm.planning.prepare_plan import without_builds
-from tests.support.values import descriptor, digest, image, package
+from tests.support.values import HASH, descriptor, digest, image, package
 
 BOTH = ("amd64", "arm64")
 OPTIONS = PushOptions(BOTH)
@@ -107,6 +108,7 @@ def test_a_run_has_a_job_for_each_missing_image_and_names_those_that_exist() -> 
     assert (job.run, job.arch, job.context, job.tag) == ("r7", "amd64", digest("tar"), "v-{{.Hash}}")
     assert (job.dockerfile, job.network, job.no_cache, job.force) == ("D", True, True, False)
     assert (job.labels, job.build_args, job.destinations) == ((("l", "1"),), (("A", "b"),), ("lib",))
+    assert (job.hash, job.tree) == (HASH, hashlib.sha1(("1" * 40 + "2" * 40).encode()).hexdigest())
     assert [image.arch for image in work.existing] == ["arm64"]
     assert (work.arches, work.sign, work.partial) == (("amd64", "arm64"), True, True)
 
