@@ -77,6 +77,9 @@ class Settings:
     arches: tuple[str, ...] = _setting(
         ("amd64", "arm64", "s390x"), "architectures of a package whose build.yml names none", read_words
     )
+    include_ignored: bool = _setting(
+        False, "build what git ignores too, and make tags from all files of the directories", read_boolean
+    )
     build_args: tuple[tuple[str, str], ...] = _setting(
         (), "build arguments for all packages, KEY=VALUE; a package's own override them", read_pairs
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @click.command("build")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
-@with_settings("org", "arches", "engine", "build_args", "cache", "mirrors")
+@with_settings("org", "include_ignored", "arches", "engine", "build_args", "cache", "mirrors")
 @package_options
 @click.option(
     "--platforms",
@@ -108,6 +108,7 @@ def _read_in_order(
     settings: Settings, directories: Sequence[str], tags: TagOptions, options: BuildOptions
 ) -> tuple[list[Package], Mapping[str, Sequence[str]]]:
     """The packages, each after its dependencies, and the dependencies of each; prints the warnings."""
+    from farm.package.check_files import check_files
     from farm.package.dockerfile import needs
     from farm.package.read_packages import read_packages
     from farm.planning.decide import in_order
@@ -116,7 +117,7 @@ def _read_in_order(
     packages = read_packages(directories, tags)
     refuse_other_build_yml(packages, tags)
     dependencies, warnings = needs(packages, dict(settings.build_args))
-    print_warnings((*warnings, *options.skipped(packages, settings.arches)))
+    print_warnings((*warnings, *check_files(packages), *options.skipped(packages, settings.arches)))
     by_name = {package.image: package for package in packages}
     return [by_name[name] for name in in_order(by_name, dependencies)], dependencies
 

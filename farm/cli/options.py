@@ -164,7 +164,9 @@ def make_tag_options(settings: Settings, build_arg_files: Iterable[str | Path], 
 
     args = tuple(arg for file in build_arg_files for arg in read_file(Path(file)))
     user = environment(["USER"]).get("USER")
-    return TagOptions(org=settings.org, user=user, build_args=args, **flags)
+    return TagOptions(
+        org=settings.org, user=user, build_args=args, include_ignored=settings.include_ignored, **flags
+    )
 
 
 def make_push_options(

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _SETTINGS = (
     "org",
+    "include_ignored",
     "arches",
     "sign",
     "broker",
@@ -141,7 +142,9 @@ def _with_missing_workers(plan: Plan, settings: Settings) -> Plan:
 
 @click.command("manifest")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
-@with_settings("org", "arches", "sign", "broker", "notary_server", "notary_ca", "signing_key")
+@with_settings(
+    "org", "include_ignored", "arches", "sign", "broker", "notary_server", "notary_ca", "signing_key"
+)
 @tag_options
 @publish_options
 @json_option

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @click.command("show-tag")
 @click.argument("directories", nargs=-1, required=True, metavar="DIR...")
-@with_settings("org")
+@with_settings("org", "include_ignored")
 @tag_options
 @click.option(
     "--canonical", is_flag=True, help="Include the registry's host, as in docker.io/linuxkit/foo:HASH."

@@ -101,7 +101,7 @@ class LocalBuilder:
             if cached := find_image(self._cache, package.reference, arch):
                 return cached, Origin.CACHE
             # A dirty package is never published.
-            published = options.pull and package.commit and not package.dirty
+            published = options.pull and package.is_clean
             if published and (pulled := self._pull(package, arch)):
                 return pulled, Origin.REGISTRY
         for base in bases:
@@ -137,8 +137,7 @@ class LocalBuilder:
     def _context(self, package: Package, arch: str, log: Callable[[str], None]) -> Iterator[IO[bytes]]:
         """The build context, with the images of `depends.docker-images`."""
         with spool() as context:
-            committed = package.commit and not package.dirty
-            pack_context(package, context) if committed else pack_dirty(package, context)
+            pack_context(package, context) if package.is_clean else pack_dirty(package, context)
             context.seek(0)
             if not (depends := package.yml.depends):
                 yield context

@@ -89,9 +89,10 @@ class Package(NamedTuple):
     repository: str
     """The absolute path of the git repository's working tree."""
     commit: str | None
+    """The commit that holds all of its content; None if there is none."""
     dirty: bool
     trees: tuple[GitTree, ...]
-    """The package's own tree first, then each extra source in order."""
+    """The package's own tree first, then each extra source in order; without a commit, those of all files."""
 
     @property
     def image(self) -> str:
@@ -102,3 +103,8 @@ class Package(NamedTuple):
     def tree(self) -> str:
         """The hash of what is built if the package is clean, whatever its tag is made from."""
         return combined_hash([one.tree for one in self.trees])
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the content of its context is known, so that it may be published."""
+        return bool(self.trees) and not self.dirty

@@ -7,13 +7,11 @@ what the other accepts. GitPython is not needed, so a plan stays quick.
 from __future__ import annotations
 
 import os
-import re
 from bisect import bisect_left
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from farm.errors import ContextError, GitError, InputError
-from farm.package.git import is_shallow, list_trees
-from farm.package.tags import require_committed
+from farm.errors import ContextError, InputError
+from farm.package.git import GITLINK, Repository, is_shallow, list_files, submodule_error
 from farm.package.tarball import Entry, printable
 from farm.package.tree_hash import DIRECTORY, context_hash
 from farm.package.verify_context import check_entries
@@ -23,49 +21,54 @@ if TYPE_CHECKING:
 
     from farm.model import GitTree, Package
 
-_GITLINK = "160000"
-_RECORD = re.compile(rb"0*(\d+) \w+ ([0-9a-f]+)\t(.*)", re.DOTALL)
+_SLASH = ord("/")
+
+
+class Source(Protocol):
+    """Where the entries of trees come from."""
+
+    def entries(self, tree: GitTree, /) -> Iterable[Entry]:
+        """Every file, link and directory of a tree, at its place in the context."""
 
 
 class Listing:
-    """The files, links and directories of some directories at one commit."""
+    """The files, links and directories of some directories at one commit, without sizes and conversions."""
 
-    def __init__(self, repository: str, records: Iterable[bytes], *, shallow: bool) -> None:
-        """Take the records of `git ls-tree -r -t -z`; the clone may be shallow."""
+    def __init__(self, repository: Repository, directories: Iterable[str]) -> None:
         self.repository = repository
-        self.shallow = shallow
-        matches = filter(None, map(_RECORD.fullmatch, records))
-        self._entries = sorted((match[3], match[1].decode(), match[2].decode()) for match in matches)
+        self.shallow = is_shallow(repository.top)
+        self._files = sorted(list_files(repository, directories).items())
 
-    def below(self, tree: GitTree) -> Iterator[Entry]:
-        """The entries of a tree, at its place in the context; a submodule is refused."""
+    def entries(self, tree: GitTree) -> Iterator[Entry]:
+        """Every file, link and directory of a tree, at its place in the context; a submodule is refused."""
         inside = os.fsencode(tree.path) + b"/" if tree.path else b""
         place = tree.dst.encode(errors="surrogateescape") + b"/" if tree.dst else b""
-        for path, mode, oid in self._entries[bisect_left(self._entries, (inside,)) :]:
+        known: set[bytes] = set()
+        for path, file in self._files[bisect_left(self._files, (inside,)) :]:
             if not path.startswith(inside):
                 return
-            if mode == _GITLINK:
-                raise GitError(
-                    f"{self.repository}: {printable(path)} is a submodule, not a part of the tree",
-                    hint="commit its files instead",
-                )
-            yield Entry(place + path.removeprefix(inside), mode, "" if mode == DIRECTORY else oid)
+            if file.mode == GITLINK:
+                raise submodule_error(self.repository.top, path)
+            below = path.removeprefix(inside)
+            for end in (at for at, byte in enumerate(below) if byte == _SLASH):
+                if below[:end] not in known:
+                    known.add(below[:end])
+                    yield Entry(place + below[:end], DIRECTORY)
+            yield Entry(place + below, file.mode, file.oid)
 
 
-def list_contents(packages: Iterable[Package]) -> dict[tuple[str, str], Listing]:
+def list_contents(packages: Iterable[Package]) -> dict[Repository, Listing]:
     """The listing of each repository and commit that has some of these packages; two git processes each."""
-    paths: dict[tuple[str, str], set[str]] = {}
+    paths: dict[Repository, set[str]] = {}
     for package in packages:
-        key = (package.repository, require_committed(package))
-        paths.setdefault(key, set()).update(tree.path for tree in package.trees)
-    return {
-        (top, commit): Listing(top, list_trees(top, commit, found), shallow=is_shallow(top))
-        for (top, commit), found in paths.items()
-    }
+        if package.commit:
+            key = Repository(package.repository, package.commit)
+            paths.setdefault(key, set()).update(tree.path for tree in package.trees)
+    return {repository: Listing(repository, found) for repository, found in paths.items()}
 
 
-def context_entries(package: Package, listing: Listing) -> list[Entry]:
-    """The entries of a package's context in their order, without sizes and without targets of links.
+def context_entries(package: Package, source: Source) -> list[Entry]:
+    """The entries of a package's context in their order, as complete as their source has them.
 
     Raises:
         InputError: its extra sources overlap, or it has a submodule.
@@ -73,12 +76,12 @@ def context_entries(package: Package, listing: Listing) -> list[Entry]:
     """
     places = [tree.dst for tree in package.trees[1:]]
     _check_places(package, places)
-    entries = list(check_entries(_merged(package, listing)))
+    entries = list(check_entries(_merged(package, source)))
     found = context_hash(entries, places)
     if found != package.tree:
         raise ContextError(
             f"{package.directory}: its files have the hash {found}, but its trees {package.tree}",
-            hint="run `git fsck`",
+            hint="run `git fsck`" if package.commit else "they changed meanwhile: run the command again",
         )
     return entries
 
@@ -94,10 +97,10 @@ def _check_places(package: Package, places: Sequence[str]) -> None:
             raise InputError(f"{package.directory}: two extra sources have the same destination, {place}")
 
 
-def _merged(package: Package, listing: Listing) -> list[Entry]:
+def _merged(package: Package, source: Source) -> list[Entry]:
     entries: dict[bytes, Entry] = {}
     for tree in package.trees:
-        own = list(listing.below(tree))
+        own = list(source.entries(tree))
         if tree.dst:
             own.append(Entry(tree.dst.encode(errors="surrogateescape"), DIRECTORY))
         for entry in own:

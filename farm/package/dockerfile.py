@@ -5,6 +5,8 @@ https://docs.docker.com/reference/dockerfile/
 
 from __future__ import annotations
 
+import json
+import posixpath
 import re
 from contextlib import suppress
 from io import BytesIO
@@ -14,9 +16,9 @@ from typing import TYPE_CHECKING
 from dockerfile_parse import DockerfileParser  # type: ignore[import-untyped]  # it has no types
 from dockerfile_parse.util import WordSplitter  # type: ignore[import-untyped]  # the same
 
-from farm.errors import InputError, combine
+from farm.errors import GitError, InputError, combine
 from farm.model import Reference
-from farm.package.git import read_files
+from farm.package.git import INCLUDE_IGNORED, ignore_rule, read_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _FROM_FLAG = re.compile(r"--from=(\S+)")
 _MOUNT_FLAG = re.compile(r"--mount=(\S+)")
+_NO_PATH = re.compile(r"[$*?\[\\]|^<<|://|^git@")
+"""What a source contains that is not, or not only, one path."""
 _HEREDOC = re.compile(r"<<(-?)(['\"]?)([A-Za-z_][A-Za-z0-9_.]*)\2")
 _WITH_HEREDOC = re.compile(r"\s*(?:RUN|COPY|ADD)\s", re.IGNORECASE)
 _VARIABLE = re.compile(
@@ -58,6 +62,39 @@ def images_of(text: str, args: Mapping[str, str]) -> tuple[str, ...]:
         if name == "FROM":
             stages.append(stage)
     return tuple(dict.fromkeys(images))
+
+
+def sources_of(text: str) -> tuple[str, ...]:
+    """The files and directories of the build context that COPY, ADD and RUN --mount name.
+
+    Those with a variable or a wildcard are left out.
+    """
+    sources: list[str] = []
+    for name, value in _instructions(text):
+        if name == "RUN":
+            sources += _mounted(value)
+        elif name in ("COPY", "ADD") and not _FROM_FLAG.search(value):
+            arguments = re.sub(r"^(--\S+\s+)*", "", value)
+            words = _json_words(arguments) or _words(arguments)
+            sources += words[:-1]
+    plain = (posixpath.normpath(source).lstrip("/") for source in sources if not _NO_PATH.search(source))
+    return tuple(dict.fromkeys(path for path in plain if not path.startswith("..")))
+
+
+def _mounted(value: str) -> Iterator[str]:
+    for mount in _MOUNT_FLAG.findall(value):
+        options = dict(option.partition("=")[::2] for option in mount.split(","))
+        if options.get("type", "bind") == "bind" and "from" not in options:
+            yield options.get("source") or options.get("src") or "."
+
+
+def _json_words(text: str) -> list[str]:
+    """The words of the form ["a", "b"]; none if the text has another form."""
+    try:
+        words = json.loads(text)
+    except ValueError:
+        return []
+    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else []
 
 
 def _declared(value: str, args: Mapping[str, str], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -164,7 +201,7 @@ def needs(
 def _base_images(
     packages: Sequence[Package], args: Mapping[str, str]
 ) -> Iterator[tuple[Package, list[Reference]]]:
-    texts = _dockerfiles(packages)
+    texts = dockerfiles(packages)
     for package in packages:
         own = (text.partition("=") for text in package.yml.build_args)
         known = {**args, **{name: value for name, _, value in own}}
@@ -175,8 +212,8 @@ def _base_images(
         yield package, images
 
 
-def _dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
-    """Each package's Dockerfile: as committed, or from the working directory if the package is dirty."""
+def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
+    """The text of each package's Dockerfile: as committed, or from the working directory if it is dirty."""
     names: dict[str, list[str]] = {}
     for package in packages:
         if package.commit and not package.dirty:
@@ -235,6 +272,12 @@ def _linked_out(package: Package, target: str) -> InputError:
 
 
 def _missing(package: Package) -> InputError:
+    path = Path(package.directory).resolve() / package.yml.dockerfile
+    if package.commit and path.exists() and (rule := ignore_rule(path)):
+        return GitError(
+            f"{package.directory}: git ignores its {package.yml.dockerfile} ({rule}), so it is not built",
+            hint=INCLUDE_IGNORED,
+        )
     return InputError(
         f"{package.directory}: has no {package.yml.dockerfile}", hint="build.yml's `dockerfile` names another"
     )

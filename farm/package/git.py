@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from bisect import bisect_left
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import GitError, InputError
@@ -17,7 +17,7 @@ from farm.system.processes import run
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 _TIMEOUT = 300
 """Seconds: a cold status of a very large working tree."""
@@ -26,6 +26,11 @@ _MOST_PATHS = 100
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TREE = re.compile(r"tree ([0-9a-f]{40})")
 
+GITLINK = "160000"
+"""The mode of a submodule."""
+ATTRIBUTES = ".gitattributes"
+INCLUDE_IGNORED = "git add --force and commit it, or add --include-ignored [FARM_INCLUDE_IGNORED]"
+"""The hint if a package needs what git ignores."""
 NAME_A_RELEASE = "--release=TAG selects one, --release= releases nothing"
 """The hint if the tags on HEAD do not name one release."""
 
@@ -37,6 +42,14 @@ class Repository(NamedTuple):
     """The absolute path of the working tree."""
     commit: str | None
     """Hex; None if there are no commits yet."""
+
+
+class TreeFile(NamedTuple):
+    """A file, link or submodule in a tree of git."""
+
+    mode: str
+    oid: str
+    """Hex."""
 
 
 class Changes(NamedTuple):
@@ -64,11 +77,11 @@ def open_repository(top: Path, revision: str = "HEAD") -> Repository:
     """The repository whose working tree is `top`, at a commit."""
     if not revision or revision.startswith("-"):
         raise GitError(f"{revision!r} is not a commit")
-    answer = _git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}")
+    answer = ask_git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}")
     # Not splitlines(): a path may contain characters that Python, but not git, takes for the end of a line.
     lines = os.fsdecode(answer.stdout).removesuffix("\n").split("\n")
     if not lines[0]:
-        raise _failed(f"{top}: git cannot read the repository", answer)
+        raise failed(f"{top}: git cannot read the repository", answer)
     if answer.returncode and revision == "HEAD":
         return Repository(lines[0], None)
     if answer.returncode or len(lines) != len(("top", "commit")):
@@ -113,18 +126,6 @@ def read_changes(repository: Repository, paths: Iterable[str]) -> Changes:
     return Changes(tuple(sorted(path for _, path in records)), untracked)
 
 
-def list_trees(top: str, commit: str, directories: Iterable[str]) -> list[bytes]:
-    """One record for each file, link, directory and submodule below directories at a commit, and above them.
-
-    https://git-scm.com/docs/git-ls-tree#_output_format
-    """
-    wanted = sorted(set(directories))
-    below = wanted if "" not in wanted and len(wanted) <= _MOST_PATHS else []
-    options = ["-r", "-t", "-z", "--full-tree"]
-    answer = _checked_git(Repository(top, commit), "ls-tree", *options, commit, "--", *below)
-    return answer.split(b"\0")[:-1]
-
-
 def is_shallow(top: str) -> bool:
     """Whether a clone lacks the beginning of its history."""
     return _checked_git(Repository(top, None), "rev-parse", "--is-shallow-repository").strip() == b"true"
@@ -134,6 +135,42 @@ def tracked_files(repository: Repository, directory: str) -> list[bytes]:
     """The tracked files below a directory, as paths from the top, in git's order."""
     answer = _checked_git(repository, "--literal-pathspecs", "ls-files", "-z", "--", directory or ".")
     return [path for path in answer.split(b"\0") if path]
+
+
+def list_files(repository: Repository, directories: Iterable[str]) -> dict[bytes, TreeFile]:
+    """The files, links and submodules below directories at the repository's commit, by path from the top.
+
+    So are the .gitattributes of the directories above them.
+    https://git-scm.com/docs/git-ls-tree#_output_format
+    """
+    wanted = dict.fromkeys(directories)
+    above = {str(parent / ATTRIBUTES) for path in wanted for parent in PurePosixPath(path).parents}
+    paths = [] if "" in wanted or len(wanted) > _MOST_PATHS else [*(f"{path}/" for path in wanted), *above]
+    command = ["ls-tree", "-r", "-z", "--full-tree", str(repository.commit), "--", *paths]
+    answer = _checked_git(repository, "--literal-pathspecs", *command)
+    found = {}
+    for record in answer.split(b"\0")[:-1]:
+        columns, _, path = record.partition(b"\t")
+        mode, _, oid = columns.decode().split()
+        found[path] = TreeFile(mode, oid)
+    return found
+
+
+def common_directory(repository: Repository) -> Path:
+    """The git directory, which all working trees of the repository share."""
+    answer = _checked_git(repository, "rev-parse", "--git-common-dir").removesuffix(b"\n")
+    return Path(repository.top, os.fsdecode(answer))
+
+
+def ignore_rule(path: Path) -> str | None:
+    """The rule by which git ignores a file or directory, as FILE:LINE: PATTERN; None if it does not.
+
+    https://git-scm.com/docs/git-check-ignore#_output
+    """
+    command = ["check-ignore", "--verbose", "-z", "--stdin"]
+    answer = ask_git(str(path.parent), *command, given=os.fsencode(path.name) + b"\0")
+    source, line, pattern, *_ = (*answer.stdout.decode(errors="replace").split("\0"), "", "", "")
+    return f"{source}:{line}: {pattern}" if answer.returncode == 0 and source else None
 
 
 def tags_on_head(directories: Iterable[str]) -> list[str]:
@@ -155,8 +192,16 @@ def tags_on_head(directories: Iterable[str]) -> list[str]:
 
 def _tags_on_head(top: Path) -> list[str]:
     # The status is ignored: before the first commit there is no HEAD, so git fails and prints no tag.
-    answer = _git(str(top), "tag", "--list", "--points-at", "HEAD")
+    answer = ask_git(str(top), "tag", "--list", "--points-at", "HEAD")
     return sorted(answer.stdout.decode(errors="replace").splitlines())
+
+
+def submodule_error(top: str, path: bytes) -> GitError:
+    """The error for a package that contains a submodule."""
+    return GitError(
+        f"{top}: {path.decode(errors='backslashreplace')} is a submodule, not a part of the tree",
+        hint="commit its files instead",
+    )
 
 
 class GitFiles(NamedTuple):
@@ -187,24 +232,36 @@ def read_files(top: str, names: Iterable[str]) -> GitFiles:
     return found
 
 
+def read_at(repository: Repository, paths: Iterable[str]) -> dict[str, bytes]:
+    """The content of files at the repository's commit by path; those that are not there are left out."""
+    names = {f"{repository.commit}:{path}": path for path in paths}
+    return {names[name]: text for name, text in read_files(repository.top, names).contents.items()}
+
+
 def _checked_git(repository: Repository, *command: str, given: str = "") -> bytes:
-    answer = _git(repository.top, *command, given=os.fsencode(given))
+    answer = ask_git(repository.top, *command, given=os.fsencode(given))
     if answer.returncode:
-        raise _failed(f"{repository.top}: git {' '.join(command[:3])} failed", answer)
+        raise failed(f"{repository.top}: git {' '.join(command[:3])} failed", answer)
     return answer.stdout
 
 
-def _git(top: str, *command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+def ask_git(
+    top: str, *command: str, given: bytes = b"", environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run git in a directory, whatever its status; `environment` is the whole of it, None is this one's."""
     late = GitError(f"{top}: git did not answer within {_TIMEOUT} s")
     try:
-        return run(["git", "-C", top, *command], timeout=_TIMEOUT, late=late, given=given)
+        return run(
+            ["git", "-C", top, *command], timeout=_TIMEOUT, late=late, given=given, environment=environment
+        )
     except FileNotFoundError as error:
         raise GitError(
             "git is not installed, but tags are made from git's hashes", hint="install git"
         ) from error
 
 
-def _failed(what: str, answer: subprocess.CompletedProcess[bytes]) -> GitError:
+def failed(what: str, answer: subprocess.CompletedProcess[bytes]) -> GitError:
+    """The error of a git that failed, with the first line that it printed."""
     lines = answer.stderr.decode(errors="replace").strip().splitlines()
     said = lines[0].removeprefix("fatal: ") if lines else f"status {answer.returncode}"
     hint = next((line.strip() for line in lines if line.strip().startswith("git config")), None)

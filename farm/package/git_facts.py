@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import GitError, InputError
 from farm.model import GitTree, combined_hash
-from farm.package.git import Changes, open_repository, read_changes, read_trees, top_of, tracked_files
+from farm.package.git import (
+    Changes,
+    ignore_rule,
+    open_repository,
+    read_changes,
+    read_trees,
+    top_of,
+    tracked_files,
+)
 from farm.package.tags import dirty_hash
+from farm.package.working_files import tree_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -41,14 +50,21 @@ class GitFacts(NamedTuple):
         """Whether the package has uncommitted changes."""
         return any(self.changes.under(_relative(self.repository, source, path)) for path in source.covered)
 
+    def with_all_files(self, source: PackageSource, options: TagOptions) -> GitFacts:
+        """The same with no commit, and trees of all files of the package's directories, ignored ones too."""
+        hashed = () if options.fixed_hash else (source.hashed,)
+        directories = (source.path, *hashed, *source.extras)
+        paths = {_relative(self.repository, source, path): path for path in directories}
+        trees = {relative: tree_of(path) for relative, path in paths.items()}
+        return self._replace(repository=self.repository._replace(commit=None), trees=trees)
+
     def trees_of(self, source: PackageSource, options: TagOptions) -> tuple[GitTree, ...]:
         """The tree of the package, then those of its extra sources; none if one is missing and not needed."""
-        places = ("", *(extra.dst for extra in source.yml.extra_sources))
         trees = []
-        for path, dst in zip((source.path, *source.extras), places, strict=True):
+        for path, dst in source.places:
             relative = _relative(self.repository, source, path)
             if relative not in self.trees:
-                if options.fixed_hash:
+                if options.fixed_hash and not options.other_commit:
                     return ()
                 subject = f"the extra source {relative or path} is" if dst else "is"
                 raise self._not_in_git(source, subject, options)
@@ -89,6 +105,11 @@ class GitFacts(NamedTuple):
                 f"{source.directory}: its repository has no commits yet", hint="git add and git commit it"
             )
         at = f" at {options.hash_commit}" if options.other_commit else ""
+        if not options.other_commit and (rule := ignore_rule(source.path)):
+            return GitError(
+                f"{source.directory}: git ignores it ({rule}), and a tag is made from git",
+                hint="--include-ignored makes the tag from its files, --hash gives one",
+            )
         return GitError(
             f"{source.directory}: {subject} not in git{at}",
             hint="git add and git commit it; a tag is made from git",
@@ -108,6 +129,13 @@ def _read_file(name: Path, *, links: bool) -> Iterator[bytes]:
         return
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
+
+
+def trees_outside_git(source: PackageSource) -> tuple[GitTree, ...]:
+    """The trees of all files of a package that is in no repository."""
+    return tuple(
+        GitTree(os.path.relpath(path, source.path), tree_of(path), dst) for path, dst in source.places
+    )
 
 
 def read_facts(sources: Iterable[PackageSource], options: TagOptions) -> dict[Path | None, GitFacts]:

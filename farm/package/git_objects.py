@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from git import Repo
@@ -15,7 +16,9 @@ from git.exc import GitCommandError, ODBError
 from git.exc import GitError as GitPythonError
 
 from farm.errors import GitError
-from farm.package.tarball import PIECE
+from farm.package.git import GITLINK, submodule_error
+from farm.package.tarball import PIECE, Entry
+from farm.package.tree_hash import DIRECTORY, SYMLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -80,17 +83,43 @@ class Objects:
             )
         return int(seconds)
 
-    def open(self, oid: str) -> tuple[int, Iterator[bytes]]:
-        """The size and content of a blob; read it all before the next call, which uses the same pipe."""
+    @property
+    def common_directory(self) -> Path:
+        """The git directory, which all working trees of the repository share."""
+        return Path(self._repo.common_dir)
+
+    def entries(self, tree: str) -> Iterator[Entry]:
+        """Every file, link and directory of a tree.
+
+        https://git-scm.com/docs/git-ls-tree#_output_format
+        """
+        listing: bytes = self._git(
+            "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree, stdout_as_string=False
+        )
+        for record in listing.split(b"\0")[:-1]:
+            columns, _, path = record.partition(b"\t")
+            mode, _, oid, size = columns.decode().split()
+            if mode == GITLINK:
+                raise submodule_error(str(self._repo.working_dir), path)
+            yield self._entry(path, mode.lstrip("0"), oid, size)
+
+    def content(self, oid: str) -> Iterator[bytes]:
+        """The content of a blob in pieces; read them all before the next call, which uses the same pipe."""
         try:
             stream = self._reading = self._repo.odb.stream(bytes.fromhex(oid))
         except (ValueError, OSError) as error:
             raise self._unreadable(oid) from error
-        return stream.size, iter(lambda: stream.read(PIECE), b"")
+        while piece := stream.read(PIECE):
+            yield piece
 
-    def read(self, oid: str) -> bytes:
-        """The content of a small blob."""
-        return b"".join(self.open(oid)[1])
+    def _entry(self, path: bytes, mode: str, oid: str, size: str) -> Entry:
+        if mode == DIRECTORY:
+            return Entry(path, mode)
+        if mode == SYMLINK:
+            return Entry(path, mode, oid, target=b"".join(self.content(oid)))
+        if not size.isdigit():
+            raise self._unreadable(oid)
+        return Entry(path, mode, oid, int(size))
 
     def _unreadable(self, oid: str) -> GitError:
         return GitError(f"{self._repo.working_dir}: git cannot read the object {oid}", hint="run `git fsck`")

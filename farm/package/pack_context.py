@@ -5,44 +5,52 @@ from __future__ import annotations
 import stat
 import tarfile
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
-from farm.package.context_entries import context_entries, list_contents
+from farm.package.checkout import Checkout
+from farm.package.context_entries import context_entries
 from farm.package.git_objects import opened
 from farm.package.tags import require_committed
 from farm.package.tarball import Context, TarWriter
 from farm.package.tree_hash import DIRECTORY, SYMLINK
+from farm.package.working_files import WorkingFiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farm.model import Package
+    from farm.package.tarball import Entry
 
 
 def pack_context(package: Package, into: IO[bytes]) -> Context:
-    """Write the context of a committed package as an uncompressed tar; the same content gives the same bytes.
+    """Write the context of a package as an uncompressed tar; the same content gives the same bytes.
 
-    The working directory is not read. Every entry has the time of the last commit that changed the package.
+    That of a committed package is what git would check out, with the time of the last commit that changed it.
+    Where its trees were made from all of its files, the context holds those.
 
     Raises:
         DirtyError: the package has uncommitted changes.
         InputError: it is not in git, or its extra sources overlap.
     """
-    commit = require_committed(package)
-    (listing,) = list_contents([package]).values()
+    require_committed(package)
+    if not package.commit:
+        files = WorkingFiles(package.repository)
+        entries = context_entries(package, files)
+        return _write(entries, files, into, files.newest)
     with opened(package.repository) as objects:
-        entries = context_entries(package, listing)
-        writer = TarWriter(into, objects.last_change(commit, [tree.path for tree in package.trees]))
-        for entry in entries:
-            if entry.mode == DIRECTORY:
-                writer.add(entry)
-            elif entry.mode == SYMLINK:
-                writer.add(replace(entry, target=objects.read(entry.oid)))
-            else:
-                size, content = objects.open(entry.oid)
-                writer.add(replace(entry, size=size), content)
-        return writer.close()
+        checkout = Checkout(package, objects)
+        entries = context_entries(package, checkout)
+        time = objects.last_change(package.commit, [tree.path for tree in package.trees])
+        return _write(entries, checkout, into, time)
+
+
+def _write(entries: Sequence[Entry], source: Checkout | WorkingFiles, into: IO[bytes], mtime: int) -> Context:
+    writer = TarWriter(into, mtime)
+    for entry in entries:
+        writer.add(entry, source.content(entry) if entry.mode not in (DIRECTORY, SYMLINK) else ())
+    return writer.close()
 
 
 def pack_dirty(package: Package, into: IO[bytes]) -> None:

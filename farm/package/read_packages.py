@@ -10,8 +10,8 @@ from farm.model import Package, Reference
 from farm.package.build_args import resolve_tags
 from farm.package.build_yml import read_build_yml
 from farm.package.git import top_of
-from farm.package.git_facts import read_facts
-from farm.package.tags import TagOptions, render_tag
+from farm.package.git_facts import read_facts, trees_outside_git
+from farm.package.tags import TagOptions, refuse_other_files, render_tag
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -32,6 +32,12 @@ class PackageSource(NamedTuple):
     yml: BuildYml
     extras: tuple[Path, ...]
     """The absolute paths of the extra sources."""
+
+    @property
+    def places(self) -> tuple[tuple[Path, str], ...]:
+        """The directories that are built, each with its place in the context: the package's own is ""."""
+        extras = zip(self.extras, (extra.dst for extra in self.yml.extra_sources), strict=True)
+        return ((self.path, ""), *extras)
 
     @property
     def covered(self) -> tuple[Path, ...]:
@@ -71,6 +77,7 @@ def read_packages(directories: Sequence[str], options: TagOptions, *, apart: boo
         GitError: a package or an extra source is not in git.
         InputError: two directories make one image, or a name or tag is invalid.
     """
+    refuse_other_files(options)
     named: dict[Path, str] = {}
     for directory in directories:
         named.setdefault(Path(directory).resolve(), directory)
@@ -145,9 +152,15 @@ def _package(source: PackageSource, facts: GitFacts | None, options: TagOptions)
     if facts is None:
         hash_ = options.fixed_hash or "latest"
         reference = _reference(source, hash_)
-        return Package(source.directory, source.yml, reference, hash_, str(source.path), None, False, ())
-    trees = facts.trees_of(source, options)
+        trees = trees_outside_git(source) if options.fixed_hash else ()
+        return Package(source.directory, source.yml, reference, hash_, str(source.path), None, False, trees)
     dirty = options.force_dirty or facts.is_dirty(source)
+    if options.include_ignored and not dirty:
+        facts = facts.with_all_files(source, options)
+    trees = facts.trees_of(source, options)
+    if not trees:  # it has a given hash, and no commit holds all of its content
+        facts = facts.with_all_files(source, options)
+        trees = () if dirty else facts.trees_of(source, options)
     hash_ = options.fixed_hash or facts.hash_of(source, trees, dirty=dirty)
     return Package(
         source.directory,
@@ -155,8 +168,7 @@ def _package(source: PackageSource, facts: GitFacts | None, options: TagOptions)
         _reference(source, hash_),
         hash_,
         facts.repository.top,
-        # A package with a fixed hash may be uncommitted in part: then no commit holds all of its content.
-        facts.repository.commit if trees else None,
+        facts.repository.commit,
         dirty,
         trees,
     )

@@ -38,6 +38,8 @@ class TagOptions(NamedTuple):
     """Organisation `user` and hash "dev", unless `org` and `hash` are given."""
     user: str | None = None
     force_dirty: bool = False
+    include_ignored: bool = False
+    """Build all files of the directories, and make the tag from them, not from what is committed."""
     build_yml: str = "build.yml"
     dockerfile: str | None = None
     network: bool | None = None
@@ -70,6 +72,12 @@ class TagOptions(NamedTuple):
         return yml._replace(build_args=override(yml.build_args, self.build_args), **given)
 
 
+def refuse_other_files(options: TagOptions) -> None:
+    """Refuse to take both the files of the working directory and those of another commit."""
+    if options.include_ignored and options.other_commit:
+        raise InputError("--include-ignored and --hash-commit exclude each other", hint="give one of them")
+
+
 def _inside_package(dockerfile: str) -> str:
     path = posixpath.normpath(dockerfile)
     if path.startswith(("/", "../")) or path in ("..", "."):
@@ -92,13 +100,15 @@ def render_tag(template: str, hash_: str) -> str:
     return _HASH.sub(lambda _: hash_, template)
 
 
-def require_committed(package: Package) -> str:
-    """The commit of a package; a DirtyError for uncommitted changes, an InputError for one outside git."""
+def require_committed(package: Package) -> None:
+    """Raise a DirtyError for uncommitted changes, an InputError for a package whose content has no hash.
+
+    A package that is not in git has one where the user gave the hash of its tag, or made it from all files.
+    """
     if package.dirty:
         raise DirtyError(
             f"{package.directory}: has uncommitted changes, but a tag names committed content",
             hint="commit or stash them; `git status` shows which",
         )
-    if not package.commit:
+    if not package.trees:
         raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")
-    return package.commit

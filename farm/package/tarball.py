@@ -15,7 +15,8 @@ from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError
 from farm.model import digest_from_hex
-from farm.package.tree_hash import DIRECTORY, EXECUTABLE, FILE, GROUP_WRITABLE, SYMLINK, blob_id
+from farm.package.forms import FORMS, PLAIN, blob_id, committed_id
+from farm.package.tree_hash import DIRECTORY, EXECUTABLE, FILE, GROUP_WRITABLE, SYMLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -33,6 +34,7 @@ _OCTAL_LIMIT = 1 << 33
 _TYPES = {FILE: b"0", EXECUTABLE: b"0", GROUP_WRITABLE: b"0", SYMLINK: b"2", DIRECTORY: b"5"}
 _BITS = {FILE: 0o644, EXECUTABLE: 0o755, GROUP_WRITABLE: 0o664, SYMLINK: 0o777, DIRECTORY: 0o755}
 _MODES = {(_TYPES[mode], bits): mode for mode, bits in _BITS.items()}
+_FORM_OF = {form.encode(): form for form in FORMS}
 _REFUSED = {b"1": "a hard link", b"3": "a device", b"4": "a device", b"6": "a named pipe"}
 
 
@@ -49,6 +51,8 @@ class Entry:
     """Bytes of a file; 0 for a link and a directory."""
     target: bytes = b""
     """The target of a link."""
+    form: str = PLAIN
+    """How the content of a file differs from its blob."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,9 @@ def header(entry: Entry, mtime: int) -> bytes:
     name = entry.path + b"/" if entry.mode == DIRECTORY else entry.path
     longs = [_long(b"K", entry.target), _long(b"L", name)]
     kind, bits = _TYPES[entry.mode], _BITS[entry.mode]
-    block = _block(kind, name, size=entry.size, bits=bits, mtime=mtime, target=entry.target)
+    # No engine reads the owner's name, so it can say in which form a file is.
+    owner = entry.form.encode()
+    block = _block(kind, name, size=entry.size, bits=bits, mtime=mtime, target=entry.target, owner=owner)
     return b"".join([*longs, block])
 
 
@@ -102,13 +108,20 @@ def _long(kind: bytes, text: bytes) -> bytes:
 
 
 def _block(
-    kind: bytes, name: bytes, *, size: int, bits: int = 0, mtime: int = 0, target: bytes = b""
+    kind: bytes,
+    name: bytes,
+    *,
+    size: int,
+    bits: int = 0,
+    mtime: int = 0,
+    target: bytes = b"",
+    owner: bytes = b"",
 ) -> bytes:
     # struct posix_header with GNU's magic: name, mode, uid, gid, size, mtime; chksum; typeflag, linkname,
-    # magic and version. The rest (uname, gname, devices, prefix) is zero.
+    # magic and version, uname. The rest (gname, devices, prefix) is zero.
     front = name[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"%07o\0%07o\0%07o\0" % (bits, 0, 0)
     front += _number(size) + _number(mtime)
-    back = kind + target[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"ustar  \0"
+    back = kind + target[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"ustar  \0" + owner
     back = back.ljust(_BLOCK - len(front) - 8, b"\0")
     checksum = sum(front) + sum(back) + 8 * ord(" ")
     return front + b"%06o\0 " % checksum + back
@@ -161,7 +174,9 @@ class TarReader:
         mode, size = _MODES[kind, bits], self._size(block)
         if mode == SYMLINK:
             return Entry(name, mode, target=target or block[157:257].rstrip(b"\0"), size=size)
-        return Entry(name.removesuffix(b"/") if mode == DIRECTORY else name, mode, size=size)
+        if mode == DIRECTORY:
+            return Entry(name.removesuffix(b"/"), mode, size=size)
+        return Entry(name, mode, size=size, form=_FORM_OF.get(block[265:297].rstrip(b"\0"), PLAIN))
 
     def _with_content(self, entry: Entry) -> Entry:
         if entry.mode in (DIRECTORY, SYMLINK) and entry.size:
@@ -170,7 +185,7 @@ class TarReader:
             return entry
         if entry.mode == SYMLINK:
             return replace(entry, oid=blob_id([entry.target], len(entry.target)))
-        oid = blob_id(self._pieces(entry.size), entry.size)
+        oid = committed_id(entry.form, self._pieces(entry.size), entry.size)
         if any(self._take(-entry.size % _BLOCK)):
             raise self._malformed(f"data after {printable(entry.path)}")
         return replace(entry, oid=oid)

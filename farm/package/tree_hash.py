@@ -25,14 +25,6 @@ https://git-scm.com/docs/git-fast-import#_filemodify
 """
 
 
-def blob_id(content: Iterable[bytes], size: int) -> str:
-    """The hex id of a blob with this content, given in pieces, and size in bytes."""
-    digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
-    for piece in content:
-        digest.update(piece)
-    return digest.hexdigest()
-
-
 def context_hash(entries: Iterable[Entry], destinations: Sequence[str]) -> str:
     """The hash of a context: the package's own tree, combined with that of each destination in order.
 

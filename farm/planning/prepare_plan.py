@@ -15,7 +15,7 @@ from farm.errors import InputError, combine
 from farm.model import ARCHES
 from farm.package.context_entries import list_contents
 from farm.package.dockerfile import needs
-from farm.package.git import read_files
+from farm.package.git import Repository, read_at
 from farm.package.read_packages import read_packages
 from farm.package.tags import require_committed
 from farm.planning.decide import make_plan
@@ -83,9 +83,10 @@ def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> Non
             path = posixpath.normpath(posixpath.join(package.trees[0].path, name))
             groups[package.repository, str(package.commit)][path] = package
     for (repository, commit), paths in groups.items():
-        committed = read_files(repository, (f"{commit}:{path}" for path in paths)).contents
+        committed = read_at(Repository(repository, commit), paths)
         for path, package in paths.items():
-            if committed.get(f"{commit}:{path}") != (Path(repository) / path).read_bytes():
+            # Line ends do not matter: on checkout, git may change them.
+            if committed.get(path, b"").splitlines() != (Path(repository) / path).read_bytes().splitlines():
                 raise InputError(
                     f"{package.directory}: {Path(path).name} is different at {tags.hash_commit}",
                     hint=f"git checkout {tags.hash_commit}, then push",

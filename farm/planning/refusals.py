@@ -8,18 +8,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
+from farm.package.check_files import check_files
 from farm.package.context_entries import context_entries
+from farm.package.git import Repository
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from farm.model import Package
     from farm.package.context_entries import Listing
     from farm.planning.plan import Plan
     from farm.settings import Settings
 
-    Listings = Mapping[tuple[str, str], Listing]
+    Listings = Mapping[Repository, Listing]
 
 
 def with_refusals(plan: Plan, listings: Listings, settings: Settings) -> Plan:
@@ -28,14 +30,23 @@ def with_refusals(plan: Plan, listings: Listings, settings: Settings) -> Plan:
     Whether the key opens is known only where this machine publishes, on a private farm. Elsewhere only the
     publisher has it, and the signer says no more than whether any key may sign.
     """
-    found = (*_contexts(plan, listings), *_signatures(plan, settings))
-    return plan._replace(refusals=found)
+    packages = [item.package for item in plan.packages if item.build]
+    warnings: tuple[str, ...] = ()
+    refusals: list[FarmError] = []
+    try:
+        warnings = check_files(packages)
+    except FarmError as error:
+        refusals.append(error)
+    refusals += (*_contexts(packages, listings), *_signatures(plan, settings))
+    return plan._replace(warnings=(*plan.warnings, *warnings), refusals=tuple(refusals))
 
 
-def _contexts(plan: Plan, listings: Listings) -> Iterator[FarmError]:
-    for package in (item.package for item in plan.packages if item.build):
+def _contexts(packages: Iterable[Package], listings: Listings) -> Iterator[FarmError]:
+    for package in packages:
+        listing = listings.get(Repository(package.repository, package.commit))
         try:
-            _check_context(package, listings[package.repository, str(package.commit)])
+            if listing:
+                _check_context(package, listing)
         except FarmError as error:
             yield error
 

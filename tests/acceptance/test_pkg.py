@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import tarfile
@@ -147,6 +148,39 @@ def test_a_push_of_another_commit_builds_the_content_of_that_commit(own: Workspa
         held = files.extractfile("text")
         assert held is not None
         assert held.read() == b"before"
+
+
+def test_a_directory_that_git_ignores_is_built_and_pushed_under_the_hash_that_is_given(
+    own: Workspace,
+) -> None:
+    """As in EVE's last step, which makes the directory of a package; the worker verifies its files too."""
+    write(own.directory, {".gitignore": "dist/\n"})
+    own.commit()
+    files = {"build.yml": ONE.format("whole"), "Dockerfile": f"{BUSYBOX}COPY made /\n", "made": ""}
+    write(own.directory, {f"dist/1.0/{name}": text for name, text in files.items()})
+    flags = ("--hash-path", str(own.directory), "--hash", "1.0-kvm", "dist/1.0")
+    refused = own.farm("pkg", "push", "-disable-content-trust", "dist/1.0")
+    assert refused.code == 2
+    assert "git ignores it (.gitignore:1: dist/)" in refused.err
+    own.done("pkg", "build", *flags)
+    own.done("pkg", "push", "-disable-content-trust", *flags)
+    assert own.tags("whole") == ["1.0-kvm", "1.0-kvm-amd64"]
+
+
+def test_a_worker_builds_the_content_of_files_in_lfs_and_files_that_docker_would_ignore(
+    own: Workspace,
+) -> None:
+    text = "content\n"
+    oid = hashlib.sha256(text.encode()).hexdigest()
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {len(text)}\n"
+    git(own.directory, "config", "filter.lfs.clean", "cat pointer")
+    write(own.directory, {"pointer": pointer, ".gitattributes": "*.bin filter=lfs -text\n"})
+    write(own.directory, {"stored/x.bin": text, "stored/.dockerignore": "*\n"})
+    steps = "COPY x.bin .dockerignore /\nRUN grep content /x.bin\n"
+    own.write("stored", Dockerfile=BUSYBOX + steps, arches="amd64")
+    pushed = own.done("pkg", "push", "-disable-content-trust", "stored")
+    assert "stored/.dockerignore has no effect" in pushed.err
+    assert own.tags("stored") == [own.tag("stored"), f"{own.tag('stored')}-amd64"]
 
 
 def test_plan_and_push_warn_of_a_hash_that_the_push_makes_stale(own: Workspace) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import tarfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -10,11 +11,12 @@ import pytest
 
 from farm.errors import ContextError, DirtyError, GitError, InputError
 from farm.model import Job, Package, Reference
+from farm.package.forms import blob_id
 from farm.package.pack_context import pack_context
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
 from farm.package.tarball import Context, Entry, TarWriter
-from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK, blob_id, context_hash
+from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK, context_hash
 from farm.package.verify_context import verify_context
 from tests.support.git_repos import commit, git, write
 
@@ -89,6 +91,33 @@ def test_a_package_outside_git_is_not_packed(tmp_path: Path) -> None:
     write(tmp_path, {"build.yml": "image: x\n"})
     with pytest.raises(InputError, match="is not in git"):
         _packed(_package(str(tmp_path)))
+
+
+def test_a_package_outside_git_is_packed_under_the_hash_that_is_given(tmp_path: Path) -> None:
+    """The worker verifies the tree of its files, with extra sources, modes and links."""
+    own = {"build.yml": "image: x\nextra-sources: [../lib:vendor/lib]\n", "bin/run": "#!/bin/sh\n"}
+    write(tmp_path, {**{f"x/{name}": text for name, text in own.items()}, "lib/a.c": ""})
+    (tmp_path / "x/bin/run").chmod(0o755)
+    (tmp_path / "x/link").symlink_to("bin/run")
+    (tmp_path / "x/empty").mkdir()
+    package = _package(str(tmp_path / "x"), hash="v1")
+    packed = _packed(package)
+    verify_context(packed, _job(package))
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as tar:
+        modes = {item.name: item.mode for item in tar if not item.isdir()}
+    files = {"build.yml": 0o644, "bin/run": 0o755, "link": 0o777, "vendor/lib/a.c": 0o644}
+    assert modes == files
+    write(tmp_path, {"lib/a.c": "changed\n"})
+    with pytest.raises(ContextError, match="they changed meanwhile"):
+        _packed(package)
+
+
+def test_what_git_could_not_store_is_refused_by_its_name(tmp_path: Path) -> None:
+    write(tmp_path, {"build.yml": "image: x\n"})
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(InputError, match="pipe: is not a file, symbolic link or directory"):
+        _package(str(tmp_path), hash="v1")
 
 
 @pytest.mark.usefixtures("repository")

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,8 +22,8 @@ def _tag(directory: Path | str) -> str:
     return str(_one(directory).reference.tag)
 
 
-def _one(directory: Path | str, **options: str) -> Package:
-    return read_packages([str(directory)], TagOptions(**options))[0]  # type: ignore[arg-type]
+def _one(directory: Path | str, **options: Any) -> Package:
+    return read_packages([str(directory)], TagOptions(**options))[0]
 
 
 def test_a_package_has_its_repository_commit_and_trees(repository: Path) -> None:
@@ -110,9 +110,32 @@ def test_a_repository_needs_a_commit_unless_the_hash_is_given(tmp_path: Path) ->
 
 def test_a_package_that_git_ignores_has_no_commit(repository: Path) -> None:
     write(repository, {"pkg/plain/out/build.yml": "image: out\n"})
-    with pytest.raises(GitError, match="pkg/plain/out: is not in git"):
+    with pytest.raises(GitError, match=r"pkg/plain/out: git ignores it \(pkg/plain/.gitignore:2: out/\)"):
         _one("pkg/plain/out")
     assert _one("pkg/plain/out", hash="v1").commit is None
+
+
+def test_with_include_ignored_the_tag_is_the_tree_that_git_would_make_of_all_files(repository: Path) -> None:
+    write(repository, {"pkg/plain/x.o": "ignored", "pkg/plain/out/build.yml": "image: out\n"})
+    do(repository, [{"symlink": "pkg/plain/out/link", "to": "../hello"}, {"mkdir": "pkg/plain/out/empty"}])
+    found = [_one(name, include_ignored=True) for name in ("pkg/plain", "pkg/plain/out")]
+    assert not git(repository, "status", "--porcelain")
+    do(repository, [{"git": ["add", "--force", "."]}, {"git": ["commit", "-qm", "all"]}])
+    for package in found:
+        assert package.hash == git(repository, "rev-parse", f"HEAD:{package.directory}").decode()
+        assert package.commit is None, "no commit holds these files, so the image names none"
+
+
+def test_with_include_ignored_uncommitted_changes_are_still_dirty(repository: Path) -> None:
+    write(repository, {"pkg/plain/x.o": "ignored", "pkg/plain/hello": "changed"})
+    assert _one("pkg/plain", include_ignored=True) == _one("pkg/plain")
+    assert _one("pkg/plain").dirty
+
+
+@pytest.mark.usefixtures("repository")
+def test_files_of_the_working_directory_and_of_another_commit_exclude_each_other() -> None:
+    with pytest.raises(InputError, match="--include-ignored and --hash-commit exclude each other"):
+        _one("pkg/plain", include_ignored=True, hash_commit="HEAD~0")
 
 
 def test_an_extra_source_that_is_not_in_git_is_named(repository: Path) -> None:

@@ -1,0 +1,162 @@
+"""What a push or build must know of the files of packages before it begins.
+
+Files that git converts in a way that no worker can verify are refused, and so are files that a Dockerfile
+copies and git ignores. Files without effect give a warning.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from bisect import bisect_left
+from collections import defaultdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from farm.errors import GitError, InputError
+from farm.package.attributes import read_conversions
+from farm.package.checkout import find_content, read_pointer, refuse_driver
+from farm.package.dockerfile import dockerfiles, sources_of
+from farm.package.forms import LONGEST_POINTER, claims_pointer
+from farm.package.git import (
+    INCLUDE_IGNORED,
+    Repository,
+    common_directory,
+    ignore_rule,
+    list_files,
+    open_repository,
+    read_at,
+    top_of,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from farm.model import Package
+    from farm.package.attributes import Conversion
+
+_IGNORE_FILE = ".dockerignore"
+
+
+def check_files(packages: Sequence[Package]) -> tuple[str, ...]:
+    """Check the files of packages; returns warnings.
+
+    Raises:
+        InputError: a file cannot be built as it is; the message names it.
+    """
+    commits: dict[Repository, list[Package]] = defaultdict(list)
+    for package in packages:
+        if commit := _commit_of(package):
+            commits[Repository(package.repository, commit)].append(package)
+    texts = dockerfiles(packages)
+    for repository, those in commits.items():
+        files = list_files(repository, [tree.path for package in those for tree in package.trees])
+        _check_conversions(repository, those, read_conversions(repository, files))
+        paths = sorted(files)
+        for package in filter(_is_committed, those):
+            _refuse_ignored_sources(package, sources_of(texts[package.image]), paths)
+    return tuple(_warn_of_ignore_files(packages))
+
+
+def _is_committed(package: Package) -> bool:
+    """Whether the context comes from a commit, not from the working directory."""
+    return bool(package.commit) and not package.dirty
+
+
+def _commit_of(package: Package) -> str | None:
+    """The commit of a package, or that of its repository where no commit holds its files."""
+    if package.commit or not top_of(Path(package.repository)):
+        return package.commit
+    return open_repository(Path(package.repository)).commit
+
+
+def _check_conversions(
+    repository: Repository, packages: Sequence[Package], conversions: Mapping[bytes, Conversion]
+) -> None:
+    within = [
+        (package, path, conversion)
+        for path, conversion in conversions.items()
+        if conversion.filter or conversion.encoding
+        for package in packages
+        if any(_is_below(path, tree.path) for tree in package.trees)
+    ]
+    pointers = []
+    for package, path, conversion in within:
+        if _is_committed(package):
+            refuse_driver(package.directory, path, conversion)
+            pointers.append((package, path))
+        elif conversion.filter:
+            _refuse_working_pointer(package, path)
+    if pointers:
+        _check_pointers(repository, pointers)
+
+
+def _check_pointers(repository: Repository, files: Sequence[tuple[Package, bytes]]) -> None:
+    blobs = read_at(repository, (os.fsdecode(path) for _, path in files))
+    common = common_directory(repository)
+    for package, path in files:
+        pointer = read_pointer(package.directory, path, blobs.get(os.fsdecode(path), b""))
+        if pointer and os.fsdecode(path) == posixpath.join(package.trees[0].path, package.yml.dockerfile):
+            raise InputError(
+                f"{package.directory}: its {package.yml.dockerfile} is in LFS, where no base image is seen",
+                hint="git lfs untrack and commit it",
+            )
+        if pointer:
+            find_content(package.directory, path, pointer, package.repository, common)
+
+
+def _is_below(path: bytes, directory: str) -> bool:
+    return not directory or path.startswith(os.fsencode(directory) + b"/")
+
+
+def _refuse_working_pointer(package: Package, path: bytes) -> None:
+    """Refuse a pointer of LFS in a working directory that is built as it is."""
+    file = Path(package.repository, os.fsdecode(path))
+    if file.is_file() and file.stat().st_size <= LONGEST_POINTER and claims_pointer(file.read_bytes()):
+        raise InputError(
+            f"{package.directory}: {file} holds the pointer of git-lfs, not the content", hint="git lfs pull"
+        )
+
+
+def _refuse_ignored_sources(package: Package, sources: Iterable[str], committed: Sequence[bytes]) -> None:
+    """Refuse a Dockerfile that copies a file which exists, but is not committed, because git ignores it.
+
+    `committed` are all files of the commit, sorted.
+    """
+    here, depends = Path(package.directory).resolve(), package.yml.depends
+    made = [extra.dst for extra in package.yml.extra_sources]
+    made += [path for path in (depends.target, depends.target_dir) if path] if depends else []
+    for source in sources:
+        path = posixpath.normpath(posixpath.join(package.trees[0].path, source))
+        known = path == "." or _holds(committed, os.fsencode(path))
+        if known or any(source == one or source.startswith(f"{one}/") for one in made):
+            continue
+        rule = ignore_rule(here / source) if (here / source).exists() else None
+        if rule:
+            raise GitError(
+                f"{package.directory}: its Dockerfile copies {source}, but git ignores it ({rule}), "
+                "so it is not built",
+                hint=INCLUDE_IGNORED,
+            )
+
+
+def _holds(paths: Sequence[bytes], path: bytes) -> bool:
+    """Whether sorted paths contain this one, or one below it."""
+    return any(
+        paths[at : at + 1] and (paths[at] == path or paths[at].startswith(path + b"/"))
+        for at in (bisect_left(paths, path), bisect_left(paths, path + b"/"))
+    )
+
+
+def _warn_of_ignore_files(packages: Sequence[Package]) -> Iterator[str]:
+    found = [
+        str(path)
+        for package in packages
+        for name in (_IGNORE_FILE, f"{package.yml.dockerfile}{_IGNORE_FILE}")
+        if (path := Path(package.directory) / name).is_file()
+    ]
+    if found:
+        have = "has" if len(found) == 1 else "have"
+        yield (
+            f"{', '.join(found)} {have} no effect: as with linuxkit, the build context is the whole package"
+        )
