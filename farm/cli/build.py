@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from farm.errors import FarmError
     from farm.local_build.options import BuildOptions, LocalImage
     from farm.model import Package
+    from farm.package.dockerfile import BaseImage
     from farm.package.tags import TagOptions
     from farm.settings import Settings
 
@@ -81,7 +82,7 @@ def build_locally(
     from farm.registry.client import open_registry
 
     started = time.monotonic()
-    packages, dependencies = _read_in_order(settings, directories, tags, options)
+    packages, dependencies, bases = _read_in_order(settings, directories, tags, options)
     with (
         open_registry(settings, mirrored=True) as registry,
         LocalBuilder(
@@ -92,7 +93,7 @@ def build_locally(
             log=lambda line: click.echo(line, err=True),
         ) as builder,
     ):
-        images = list(builder.build_all(packages, dependencies, options))
+        images = list(builder.build_all(packages, dependencies, bases, options))
     if as_json:
         print_json([image.to_json() for image in images])
     elif len(images) > 1:
@@ -106,20 +107,21 @@ def build_locally(
 
 def _read_in_order(
     settings: Settings, directories: Sequence[str], tags: TagOptions, options: BuildOptions
-) -> tuple[list[Package], Mapping[str, Sequence[str]]]:
-    """The packages, each after its dependencies, and the dependencies of each; prints the warnings."""
+) -> tuple[list[Package], Mapping[str, Sequence[str]], Mapping[str, Sequence[BaseImage]]]:
+    """The packages, each after its dependencies, and of each the dependencies and base images; warns."""
     from farm.package.check_files import check_files
-    from farm.package.dockerfile import needs
+    from farm.package.dockerfile import base_images, needs
     from farm.package.read_packages import read_packages
     from farm.planning.decide import in_order
     from farm.planning.prepare_plan import refuse_other_build_yml
 
     packages = read_packages(directories, tags)
     refuse_other_build_yml(packages, tags)
-    dependencies, warnings = needs(packages, dict(settings.build_args))
+    bases = base_images(packages, dict(settings.build_args))
+    dependencies, warnings = needs(packages, bases)
     print_warnings((*warnings, *check_files(packages), *options.skipped(packages, settings.arches)))
     by_name = {package.image: package for package in packages}
-    return [by_name[name] for name in in_order(by_name, dependencies)], dependencies
+    return [by_name[name] for name in in_order(by_name, dependencies)], dependencies, bases
 
 
 def select_arches(

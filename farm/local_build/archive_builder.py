@@ -13,9 +13,10 @@ from farm.builders.buildx_plugin import DEFAULT_BUILDER, Plugin, builder_for, co
 from farm.builders.choice import check_builders, checked_plugin, uses_buildx
 from farm.builders.engine_builder import EngineBuilder
 from farm.builders.engine_images import save_image
-from farm.errors import BuildFailedError, InputError, RegistryUnavailableError
+from farm.errors import BuildFailedError, InputError, RegistryError
 from farm.local_build.local_engine import without_attestations
-from farm.registry.published_images import read_index
+from farm.registry.index import Index
+from farm.registry.oci import INDEXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -66,10 +67,9 @@ class ArchiveBuilder:
     def _through_engine(
         self, spec: BuildSpec, context: IO[bytes], bases: Bases, control: Control
     ) -> Iterator[IO[bytes]]:
-        if self.local.info.containerd:
-            self._refuse_unpublished(bases)
-        with self.local.loaded_meanwhile(bases), self.local.temporary_name() as name:
-            spec = replace(spec, pull=not bases)
+        loaded = self._unpublished(bases)
+        with self.local.loaded_meanwhile(loaded), self.local.temporary_name() as name:
+            spec = replace(spec, pull=not loaded)
             if uses_buildx(self.settings):
                 self._run_buildx(spec, to_engine(name), context, control)
             else:
@@ -78,19 +78,32 @@ class ArchiveBuilder:
             with save_image(self.local.transfer_engine, str(name)) as archive:
                 yield archive
 
-    def _refuse_unpublished(self, bases: Bases) -> None:
-        # With containerd's image store the engine prefers the registry's image to a loaded one of that name.
+    def _unpublished(self, bases: Bases) -> Bases:
+        """The base images that the engine would not get from their registry."""
+        loaded = {}
         for name, image in bases.items():
-            try:
-                index, _ = read_index(self.registry, name)
-            except RegistryUnavailableError:
-                continue  # the engine cannot reach it either
-            if index and without_attestations(image).digest not in {one.digest for one in index.manifests}:
+            published = self._published(name)
+            if without_attestations(image).digest in published:
+                continue
+            # With containerd's image store the engine prefers the registry's image to one that is loaded.
+            if published and self.local.info.containerd:
                 raise BuildFailedError(
                     f"base image {name.familiar} differs between the cache and the registry, and the engine "
                     "would use the registry's",
                     hint="`farm cache pull` gets the registry's; builder: buildx builds from the cache",
                 )
+            loaded[name] = image
+        return loaded
+
+    def _published(self, name: Reference) -> set[str]:
+        """The digests of the images under a name; none if the registry fails, which the engine asks too."""
+        try:
+            manifest = self.registry.manifest(name)
+        except RegistryError:
+            return set()
+        if not manifest or manifest.descriptor.media_type not in INDEXES:
+            return {manifest.descriptor.digest} if manifest else set()
+        return {member.digest for member in Index.parse(manifest.body).manifests}
 
     @contextmanager
     def _through_buildx(

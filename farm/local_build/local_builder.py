@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from farm.cache.layout import Cache
+    from farm.local_build.archive_builder import Bases
     from farm.local_build.options import BuildOptions
     from farm.model import Package, Reference
+    from farm.package.dockerfile import BaseImage
     from farm.registry.client import Registry
     from farm.settings import Settings
 
@@ -62,20 +64,25 @@ class LocalBuilder:
         self._local.close()
 
     def build_all(
-        self, packages: Sequence[Package], needs: Mapping[str, Sequence[str]], options: BuildOptions
+        self,
+        packages: Sequence[Package],
+        needs: Mapping[str, Sequence[str]],
+        bases: Mapping[str, Sequence[BaseImage]],
+        options: BuildOptions,
     ) -> Iterator[LocalImage]:
         """Build packages in order; a failure stops only the dependents of the package that failed.
 
-        Each package comes after its dependencies among these packages, which `needs` names.
+        Each package comes after its dependencies among these packages, which `needs` names. `bases` are the
+        base images of each; those in the cache need not be in a registry.
         """
         done: dict[str, LocalImage] = {}
         for package in packages:
-            bases = [done[name] for name in needs.get(package.image, ())]
-            done[package.image] = self._build_package(package, bases, options)
+            failed = [name for name in needs.get(package.image, ()) if done[name].error]
+            done[package.image] = self._build_package(package, failed, bases[package.image], options)
             yield done[package.image]
 
     def _build_package(
-        self, package: Package, bases: Sequence[LocalImage], options: BuildOptions
+        self, package: Package, failed: Sequence[str], bases: Sequence[BaseImage], options: BuildOptions
     ) -> LocalImage:
         images: list[tuple[ArchImage, Origin]] = []
         name = package.reference.familiar
@@ -83,7 +90,7 @@ class LocalBuilder:
             self._report(line)
         for arch in options.arches_of(package, self._settings.arches):
             try:
-                image, origin = self._get_image(package, arch, bases, options)
+                image, origin = self._get_image(package, arch, failed, bases, options)
                 if options.docker:
                     names = [package.reference] if arch == native_arch() else []
                     self._local.load(image, [image.reference, *names])
@@ -95,7 +102,12 @@ class LocalBuilder:
         return LocalImage(package, tuple(images))
 
     def _get_image(
-        self, package: Package, arch: str, bases: Sequence[LocalImage], options: BuildOptions
+        self,
+        package: Package,
+        arch: str,
+        failed: Sequence[str],
+        bases: Sequence[BaseImage],
+        options: BuildOptions,
     ) -> tuple[ArchImage, Origin]:
         if not options.force:
             if cached := find_image(self._cache, package.reference, arch):
@@ -104,14 +116,14 @@ class LocalBuilder:
             published = options.pull and package.is_clean
             if published and (pulled := self._pull(package, arch)):
                 return pulled, Origin.REGISTRY
-        for base in bases:
-            if base.error:
-                raise BuildFailedError(f"its dependency {base.package.image} failed")
+        if failed:
+            raise BuildFailedError(f"its dependency {failed[0]} failed")
         if arch not in self._checked:
             self._archives.check(arch)
             self._checked.add(arch)
         self._report(f"{package.reference.familiar} {arch}: building")
-        return self._build(package, arch, [base.package.reference for base in bases]), Origin.BUILT
+        cached_bases = self._in_cache(bases, arch) if options.cached_bases else {}
+        return self._build(package, arch, cached_bases), Origin.BUILT
 
     def _pull(self, package: Package, arch: str) -> ArchImage | None:
         """The published image; None also if the registry cannot tell: only time is lost by a build."""
@@ -121,15 +133,24 @@ class LocalBuilder:
             self._report(f"{package.reference.familiar} {arch}: not pulled, and built instead: {error}")
             return None
 
-    def _build(self, package: Package, arch: str, bases: Sequence[Reference]) -> ArchImage:
+    def _in_cache(self, bases: Sequence[BaseImage], arch: str) -> Bases:
+        """The base images that the cache has under their tags, as linuxkit looks them up."""
+        tags = [base._replace(reference=base.reference.or_latest()) for base in bases]
+        found = {
+            base.reference: find_image(self._cache, base.reference, base.arch or arch)
+            for base in tags
+            if not base.reference.digest
+        }
+        return {reference: image for reference, image in found.items() if image}
+
+    def _build(self, package: Package, arch: str, bases: Bases) -> ArchImage:
         def log(line: str) -> None:
             self._log(f"{package.image} {arch} | {line}")
 
-        images = {base: image for base in bases if (image := find_image(self._cache, base, arch))}
         spec = self._spec(package, arch)
         with (
             self._context(package, arch, log) as context,
-            self._archives.build(spec, context, images, log) as archive,
+            self._archives.build(spec, context, bases, log) as archive,
         ):
             return self._import(package.reference, arch, archive)
 

@@ -38,6 +38,8 @@ class BuildOptions:
     """Build even if the image is in the cache or the registry."""
     pull: bool = True
     """Pull images that the cache lacks from the registry."""
+    cached_bases: bool = True
+    """Build from the base images that the cache has; otherwise always from those of the registry."""
     docker: bool = False
     """Load images into the engine too: NAME:TAG-ARCH, and NAME:TAG for this machine's architecture."""
 

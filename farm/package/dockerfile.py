@@ -6,18 +6,19 @@ https://docs.docker.com/reference/dockerfile/
 from __future__ import annotations
 
 import json
+import platform
 import posixpath
 import re
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dockerfile_parse import DockerfileParser  # type: ignore[import-untyped]  # it has no types
 from dockerfile_parse.util import WordSplitter  # type: ignore[import-untyped]  # the same
 
 from farm.errors import GitError, InputError, combine
-from farm.model import Reference
+from farm.model import Reference, arch_of_uname
 from farm.package.git import INCLUDE_IGNORED, ignore_rule, read_files
 
 if TYPE_CHECKING:
@@ -39,8 +40,18 @@ _VARIABLE = re.compile(
 )
 
 
-def images_of(text: str, args: Mapping[str, str]) -> tuple[str, ...]:
+class BaseImage(NamedTuple):
+    """An image that a Dockerfile is built from."""
+
+    reference: Reference
+    arch: str | None = None
+    """The architecture that --platform names; None for that of the build."""
+
+
+def images_of(text: str, args: Mapping[str, str]) -> tuple[tuple[str, str | None], ...]:
     """The images of FROM, COPY --from and RUN --mount=from in a Dockerfile, but for `scratch` and own stages.
+
+    Each is a name and the architecture of its --platform, if it has one.
 
     Names of stages are case-insensitive: https://docs.docker.com/reference/dockerfile/#from
     Only build arguments that are declared before the first FROM count in a FROM:
@@ -48,17 +59,18 @@ def images_of(text: str, args: Mapping[str, str]) -> tuple[str, ...]:
     """
     known: dict[str, str] = {}
     stages: list[str] = []
-    images: list[str] = []
+    images: list[tuple[str, str | None]] = []
     for name, value in _instructions(text):
         named: list[str] = []
+        arch = None
         if name == "ARG" and not stages:
             known.update(_declared(value, args, known))
         elif name == "FROM":
-            image, stage = _from(value, known)
+            image, arch, stage = _from(value, known)
             named = [image]
         elif name in ("COPY", "ADD", "RUN"):
             named = list(_copied_from(value, len(stages)))
-        images += [image for image in named if image.lower() not in ("", "scratch", *stages)]
+        images += [(image, arch) for image in named if image.lower() not in ("", "scratch", *stages)]
         if name == "FROM":
             stages.append(stage)
     return tuple(dict.fromkeys(images))
@@ -106,12 +118,17 @@ def _declared(value: str, args: Mapping[str, str], known: Mapping[str, str]) -> 
             yield name, _substitute(default, known)
 
 
-def _from(value: str, known: Mapping[str, str]) -> tuple[str, str]:
-    """The image of a FROM, and the lower-case name of its stage ("" for one without)."""
-    parts = [word for word in _words(value) if not word.startswith("--")]
+def _from(value: str, known: Mapping[str, str]) -> tuple[str, str | None, str]:
+    """The image of a FROM, its architecture, and the lower-case name of its stage ("" for one without)."""
+    words = _words(value)
+    parts = [word for word in words if not word.startswith("--")]
     image = _substitute(parts[0], known) if parts else ""
     named = parts[1:2] and parts[1].lower() == "as" and parts[2:]
-    return image, parts[2].lower() if named else ""
+    # https://docs.docker.com/reference/dockerfile/#automatic-platform-args-in-the-global-scope
+    own = {"BUILDPLATFORM": f"linux/{arch_of_uname(platform.machine())}", **known}
+    given = [word.removeprefix("--platform=") for word in words if word.startswith("--platform=")]
+    arch = _substitute(given[0], own).removeprefix("linux/") if given else ""
+    return image, arch or None, parts[2].lower() if named else ""
 
 
 def _copied_from(value: str, stages: int) -> Iterator[str]:
@@ -175,18 +192,19 @@ def _substitute(text: str, variables: Mapping[str, str]) -> str:
 
 
 def needs(
-    packages: Sequence[Package], args: Mapping[str, str]
+    packages: Sequence[Package], bases: Mapping[str, Sequence[BaseImage]]
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    """Package name to its dependencies, and warnings; a package without a Dockerfile is an InputError.
+    """Package name to its dependencies, and warnings; `bases` are by package name.
 
     A dependency is a package whose image, with its current tag, is a base image. A base image with another
-    tag of a package gives a warning: this push does not make it. A package's build arguments override `args`.
+    tag of a package gives a warning: this push does not make it.
     """
     makers = {package.reference: package for package in packages}
     by_name = {package.reference.name: package for package in packages}
     dependencies: dict[str, tuple[str, ...]] = {}
     warnings: list[str] = []
-    for package, images in _base_images(packages, args):
+    for package in packages:
+        images = dict.fromkeys(base.reference for base in bases[package.image])
         made = [makers[image].image for image in images if image in makers]
         dependencies[package.image] = tuple(dict.fromkeys(name for name in made if name != package.image))
         warnings += (
@@ -198,18 +216,22 @@ def needs(
     return dependencies, tuple(warnings)
 
 
-def _base_images(
-    packages: Sequence[Package], args: Mapping[str, str]
-) -> Iterator[tuple[Package, list[Reference]]]:
+def base_images(packages: Sequence[Package], args: Mapping[str, str]) -> dict[str, tuple[BaseImage, ...]]:
+    """Package name to its base images; a package without a Dockerfile is an InputError.
+
+    A package's build arguments override `args`.
+    """
     texts = dockerfiles(packages)
+    found: dict[str, tuple[BaseImage, ...]] = {}
     for package in packages:
         own = (text.partition("=") for text in package.yml.build_args)
         known = {**args, **{name: value for name, _, value in own}}
-        images: list[Reference] = []
-        for image in images_of(texts[package.image], known):
+        images: list[BaseImage] = []
+        for name, arch in images_of(texts[package.image], known):
             with suppress(InputError):  # not a valid reference, so not one of a package
-                images.append(Reference.parse(image))
-        yield package, images
+                images.append(BaseImage(Reference.parse(name), arch))
+        found[package.image] = tuple(images)
+    return found
 
 
 def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from farm.errors import InputError, combine
 from farm.model import ARCHES
 from farm.package.context_entries import list_contents
-from farm.package.dockerfile import needs
+from farm.package.dockerfile import base_images, needs
 from farm.package.git import Repository, read_at
 from farm.package.read_packages import read_packages
 from farm.package.tags import require_committed
@@ -51,7 +51,7 @@ def _make(
         packages = read_packages(directories, tags)
         _require_committed(packages)
         refuse_other_build_yml(packages, tags)
-        dependencies, warnings = needs(packages, dict(settings.build_args))
+        dependencies, warnings = needs(packages, base_images(packages, dict(settings.build_args)))
         imported.result()
         listed = pool.submit(list_contents, packages)
         from farm.planning.look_up import look_up  # noqa: PLC0415 - see above

@@ -114,6 +114,32 @@ def test_a_package_is_built_from_another_that_only_the_cache_has_and_skopeo_copi
     assert "no problems" in workspace.done("cache", "verify").out
 
 
+def test_a_base_that_an_earlier_build_left_in_the_cache_is_found_in_every_way_to_name_it(
+    workspace: Workspace,
+) -> None:
+    workspace.write(
+        "base",
+        Dockerfile=f"{BUSYBOX}RUN uname -m > /machine\n",
+        build_yml=f"org: {workspace.org}\nimage: base\n",
+    )
+    workspace.done("build", "--platforms=linux/amd64,linux/arm64", "base")
+    name, tag = workspace.reference("base").rsplit(":", 1)
+    same = "COPY --from=x /machine /\nRUN test $(cat /machine) = $(uname -m)\n"
+    froms = {
+        "name": f"FROM {name}:{tag} AS x\n{BUSYBOX}{same}",
+        "args": f"ARG IMAGE={name}\nARG TAG={tag}\nFROM ${{IMAGE}}:${{TAG}} AS x\n{BUSYBOX}{same}",
+        "copy": f"{BUSYBOX}{same.replace('=x', f'={name}:{tag}')}",
+        "package": f"ARG BASE\nFROM $BASE AS x\n{BUSYBOX}{same}",
+        "platform": f"FROM --platform=linux/amd64 {name}:{tag}\n",
+    }
+    for one, text in froms.items():
+        args = "buildArgs: ['BASE=@lkt:pkg:../base']\n" if one == "package" else ""
+        workspace.write(one, Dockerfile=f"ARG REGISTRY\n{text}", build_yml=f"image: {one}\n{args}")
+    workspace.done("build", "--platforms=linux/arm64", *froms)
+    missing = workspace.farm("build", "--platforms=linux/s390x", "name")
+    assert (missing.code, f"{name}:{tag} was not found" in missing.out) == (1, True)
+
+
 def test_a_later_build_removes_what_a_killed_build_left_in_the_engine(
     workspace: Workspace, engine: docker.DockerClient
 ) -> None:

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import platform
 from typing import TYPE_CHECKING
 
 import pytest
 
 from farm.errors import InputError
-from farm.package.dockerfile import images_of, needs
+from farm.model import arch_of_uname
+from farm.package.dockerfile import base_images, images_of, needs
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
 from tests.support.git_repos import commit, commit_files, make_repository, write
@@ -50,7 +52,21 @@ if TYPE_CHECKING:
     ],
 )
 def test_the_images_of_a_dockerfile_are_found(text: str, images: list[str]) -> None:
-    assert list(images_of(text, {"SET": "given"})) == images
+    assert [name for name, _ in images_of(text, {"SET": "given"})] == images
+
+
+@pytest.mark.parametrize(
+    ("flag", "arch"),
+    [
+        ("--platform=linux/s390x ", "s390x"),
+        ('--platform="linux/$A" ', "arm64"),
+        ("--platform=$BUILDPLATFORM ", arch_of_uname(platform.machine())),
+        ("--platform=$TARGETPLATFORM ", None),
+        ("", None),
+    ],
+)
+def test_the_platform_of_a_base_image_is_found(flag: str, arch: str | None) -> None:
+    assert images_of(f"ARG A=arm64\nFROM {flag}a AS x\n", {}) == (("a", arch),)
 
 
 _HELLO = {"hello/build.yml": "image: hello\n", "hello/Dockerfile": "FROM alpine\n"}
@@ -59,6 +75,12 @@ _HELLO = {"hello/build.yml": "image: hello\n", "hello/Dockerfile": "FROM alpine\
 def _packages(path: Path, files: dict[str, str]) -> list[Package]:
     commit_files(path, files)
     return read_packages(sorted({str((path / name).parent) for name in files}), TagOptions())
+
+
+def _needs(
+    packages: list[Package], args: dict[str, str] | None = None
+) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    return needs(packages, base_images(packages, args or {}))
 
 
 def _hello(path: Path) -> str:
@@ -76,7 +98,7 @@ def test_a_package_depends_on_the_package_of_its_base_image(tmp_path: Path) -> N
         "by-site/Dockerfile": "ARG BASE\nFROM $BASE\n",
     }
     packages = _packages(tmp_path / "two", files)
-    dependencies, warnings = needs(packages, {"BASE": "alpine"})
+    dependencies, warnings = _needs(packages, {"BASE": "alpine"})
     assert dependencies == {
         "linuxkit/by-args": ("linuxkit/hello",),
         "linuxkit/by-name": ("linuxkit/hello",),
@@ -96,7 +118,7 @@ def test_a_base_image_with_an_old_tag_of_another_package_is_a_warning(tmp_path: 
     }
     packages = _packages(tmp_path, files)
     new = packages[1].reference.familiar
-    dependencies, warnings = needs(packages, {})
+    dependencies, warnings = _needs(packages)
     assert warnings == (
         f"linuxkit/greeter: its base image is linuxkit/hello:0123, but this push makes {new}",
     )
@@ -108,9 +130,9 @@ def test_the_dockerfile_of_a_clean_package_is_the_committed_one(tmp_path: Path) 
     files = {**_HELLO, "x/build.yml": "image: x\n", "x/Dockerfile": f"FROM {_hello(tmp_path / 'one')}\n"}
     packages = _packages(tmp_path / "two", files)
     write(tmp_path / "two", {"x/Dockerfile": "FROM alpine\n"})
-    assert needs(packages, {})[0]["linuxkit/x"] == ("linuxkit/hello",)
+    assert _needs(packages)[0]["linuxkit/x"] == ("linuxkit/hello",)
     dirty = read_packages([str(tmp_path / "two" / name) for name in ("hello", "x")], TagOptions())
-    assert needs(dirty, {})[0]["linuxkit/x"] == ()
+    assert _needs(dirty)[0]["linuxkit/x"] == ()
 
 
 def test_a_dockerfile_may_be_a_link_within_the_package_and_may_lie_in_an_extra_source(tmp_path: Path) -> None:
@@ -123,7 +145,7 @@ def test_a_dockerfile_may_be_a_link_within_the_package_and_may_lie_in_an_extra_s
     (tmp_path / "x/Dockerfile").symlink_to("sub/Dockerfile")
     commit(tmp_path)
     packages = read_packages([str(tmp_path / name) for name in ("hello", "x", "y")], TagOptions())
-    assert [warning.partition(",")[0] for warning in needs(packages, {})[1]] == [
+    assert [warning.partition(",")[0] for warning in _needs(packages)[1]] == [
         "linuxkit/x: its base image is linuxkit/hello:1",
         "linuxkit/y: its base image is linuxkit/hello:2",
     ]
@@ -138,11 +160,11 @@ def test_a_dockerfile_that_is_linked_out_of_the_package_is_refused_before_the_bu
     commit(tmp_path)
     (tmp_path / "y/more").touch()
     with pytest.raises(InputError, match="outside the build context") as caught:
-        needs(read_packages([str(tmp_path / name) for name in ("x", "y")], TagOptions()), {})
+        _needs(read_packages([str(tmp_path / name) for name in ("x", "y")], TagOptions()))
     assert len(caught.value.parts) == 2
 
 
 def test_a_package_without_a_dockerfile_is_refused(tmp_path: Path) -> None:
     packages = _packages(tmp_path, {**_HELLO, "bare/build.yml": "image: bare\n"})
     with pytest.raises(InputError, match="bare: has no Dockerfile"):
-        needs(packages, {})
+        _needs(packages)
