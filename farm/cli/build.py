@@ -110,16 +110,17 @@ def _read_in_order(
 ) -> tuple[list[Package], Mapping[str, Sequence[str]], Mapping[str, Sequence[BaseImage]]]:
     """The packages, each after its dependencies, and of each the dependencies and base images; warns."""
     from farm.package.check_files import check_files
-    from farm.package.dockerfile import base_images, needs
+    from farm.package.dockerfile import base_images, dockerfiles, needs
     from farm.package.read_packages import read_packages
     from farm.planning.decide import in_order
     from farm.planning.prepare_plan import refuse_other_build_yml
 
     packages = read_packages(directories, tags)
     refuse_other_build_yml(packages, tags)
-    bases = base_images(packages, dict(settings.build_args))
+    texts = dockerfiles(packages)
+    bases = base_images(packages, dict(settings.build_args), texts)
     dependencies, warnings = needs(packages, bases)
-    print_warnings((*warnings, *check_files(packages), *options.skipped(packages, settings.arches)))
+    print_warnings((*warnings, *check_files(packages, texts), *options.skipped(packages, settings.arches)))
     by_name = {package.image: package for package in packages}
     return [by_name[name] for name in in_order(by_name, dependencies)], dependencies, bases
 

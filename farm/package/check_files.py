@@ -11,6 +11,7 @@ import posixpath
 from bisect import bisect_left
 from collections import defaultdict
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from farm.errors import GitError, InputError
@@ -34,12 +35,22 @@ if TYPE_CHECKING:
 
     from farm.model import Package
     from farm.package.attributes import Conversion
+    from farm.package.context_entries import Listing
 
 _IGNORE_FILE = ".dockerignore"
 
 
-def check_files(packages: Sequence[Package]) -> tuple[str, ...]:
-    """Check the files of packages; returns warnings.
+def check_files(
+    packages: Sequence[Package],
+    texts: Mapping[str, str] | None = None,
+    listings: Mapping[Repository, Listing] = MappingProxyType({}),
+) -> tuple[str, ...]:
+    """Check the files of packages; returns warnings. Git is asked only for what is not given.
+
+    Args:
+        packages: the packages.
+        texts: the result of `dockerfiles`.
+        listings: the result of `list_contents`.
 
     Raises:
         InputError: a file cannot be built as it is; the message names it.
@@ -48,14 +59,19 @@ def check_files(packages: Sequence[Package]) -> tuple[str, ...]:
     for package in packages:
         if commit := _commit_of(package):
             commits[Repository(package.repository, commit)].append(package)
-    texts = dockerfiles(packages)
+    texts = texts or dockerfiles(packages)
     for repository, those in commits.items():
-        files = list_files(repository, [tree.path for package in those for tree in package.trees])
+        listed = listings.get(repository)
+        files = listed.files if listed else list_files(repository, _directories(those))
         _check_conversions(repository, those, read_conversions(repository, files))
         paths = sorted(files)
         for package in filter(_is_committed, those):
             _refuse_ignored_sources(package, sources_of(texts[package.image]), paths)
     return tuple(_warn_of_ignore_files(packages))
+
+
+def _directories(packages: Iterable[Package]) -> list[str]:
+    return [tree.path for package in packages for tree in package.trees]
 
 
 def _is_committed(package: Package) -> bool:

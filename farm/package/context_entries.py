@@ -37,14 +37,15 @@ class Listing:
     def __init__(self, repository: Repository, directories: Iterable[str]) -> None:
         self.repository = repository
         self.shallow = is_shallow(repository.top)
-        self._files = sorted(list_files(repository, directories).items())
+        self.files = list_files(repository, directories)
+        self._sorted = sorted(self.files.items())
 
     def entries(self, tree: GitTree) -> Iterator[Entry]:
         """Every file, link and directory of a tree, at its place in the context; a submodule is refused."""
         inside = os.fsencode(tree.path) + b"/" if tree.path else b""
         place = tree.dst.encode(errors="surrogateescape") + b"/" if tree.dst else b""
         known: set[bytes] = set()
-        for path, file in self._files[bisect_left(self._files, (inside,)) :]:
+        for path, file in self._sorted[bisect_left(self._sorted, (inside,)) :]:
             if not path.startswith(inside):
                 return
             if file.mode == GITLINK:

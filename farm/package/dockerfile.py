@@ -216,12 +216,13 @@ def needs(
     return dependencies, tuple(warnings)
 
 
-def base_images(packages: Sequence[Package], args: Mapping[str, str]) -> dict[str, tuple[BaseImage, ...]]:
-    """Package name to its base images; a package without a Dockerfile is an InputError.
+def base_images(
+    packages: Sequence[Package], args: Mapping[str, str], texts: Mapping[str, str]
+) -> dict[str, tuple[BaseImage, ...]]:
+    """Package name to its base images; `texts` are those of `dockerfiles`.
 
     A package's build arguments override `args`.
     """
-    texts = dockerfiles(packages)
     found: dict[str, tuple[BaseImage, ...]] = {}
     for package in packages:
         own = (text.partition("=") for text in package.yml.build_args)
@@ -235,7 +236,11 @@ def base_images(packages: Sequence[Package], args: Mapping[str, str]) -> dict[st
 
 
 def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
-    """The text of each package's Dockerfile: as committed, or from the working directory if it is dirty."""
+    """The text of each package's Dockerfile: as committed, or from the working directory if it is dirty.
+
+    Raises:
+        InputError: packages have none, or one that is outside their build contexts.
+    """
     names: dict[str, list[str]] = {}
     for package in packages:
         if package.commit and not package.dirty:

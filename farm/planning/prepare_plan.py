@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 from farm.errors import InputError, combine
 from farm.model import ARCHES
 from farm.package.context_entries import list_contents
-from farm.package.dockerfile import base_images, needs
+from farm.package.dockerfile import base_images, dockerfiles, needs
 from farm.package.git import Repository, read_at
 from farm.package.read_packages import read_packages
 from farm.package.tags import require_committed
 from farm.planning.decide import make_plan
-from farm.planning.refusals import with_refusals
+from farm.planning.refusals import PackageFiles, with_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from farm.model import ArchImage, Package
     from farm.package.tags import TagOptions
     from farm.planning.plan import Plan, PushOptions
-    from farm.planning.refusals import Listings
     from farm.settings import Settings
 
 
@@ -38,26 +37,28 @@ def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, op
         InputError: a package cannot be pushed, so that there is no plan; the message names it.
         RegistryError, TrustError: what is published or signed cannot be read.
     """
-    plan, listings = _make(directories, tags, settings, options)
-    return with_refusals(plan, listings, settings)
+    plan, files = _make(directories, tags, settings, options)
+    return with_refusals(plan, files, settings)
 
 
 def _make(
     directories: Sequence[str], tags: TagOptions, settings: Settings, options: PushOptions
-) -> tuple[Plan, Listings]:
+) -> tuple[Plan, PackageFiles]:
     with ThreadPoolExecutor(1) as pool:
         # To import an HTTP client takes as long as git's answers.
         imported = pool.submit(importlib.import_module, "farm.planning.look_up")
         packages = read_packages(directories, tags)
         _require_committed(packages)
         refuse_other_build_yml(packages, tags)
-        dependencies, warnings = needs(packages, base_images(packages, dict(settings.build_args)))
+        texts = dockerfiles(packages)
+        dependencies, warnings = needs(packages, base_images(packages, dict(settings.build_args), texts))
         imported.result()
         listed = pool.submit(list_contents, packages)
         from farm.planning.look_up import look_up  # noqa: PLC0415 - see above
 
         published = look_up(packages, settings, options)
-        return make_plan(packages, published, dependencies, options, warnings), listed.result()
+        plan = make_plan(packages, published, dependencies, options, warnings)
+        return plan, PackageFiles(texts, listed.result())
 
 
 def _require_committed(packages: Sequence[Package]) -> None:
@@ -109,14 +110,14 @@ def plan_existing_images(
         InputError: a package lacks an image, and its index would be partial or empty.
         RegistryError, TrustError: the registry or the notary server cannot be asked.
     """
-    plan, listings = _make(directories, tags, settings, options._replace(every_image=not options.only))
+    plan, files = _make(directories, tags, settings, options._replace(every_image=not options.only))
     items = []
     for item in plan.packages:
         images = {image.arch: image for image in expected.get(item.package.image, ())}
         existing = replace(item.published, images=item.published.images | images)
         items.append(replace(item, published=existing))
     publishing = without_builds(plan._replace(packages=tuple(items)), partial=options.partial)
-    return with_refusals(publishing, listings, settings)
+    return with_refusals(publishing, files, settings)
 
 
 def without_builds(plan: Plan, *, partial: bool) -> Plan:

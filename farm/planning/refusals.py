@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import FarmError
 from farm.package.check_files import check_files
@@ -21,10 +21,16 @@ if TYPE_CHECKING:
     from farm.planning.plan import Plan
     from farm.settings import Settings
 
-    Listings = Mapping[Repository, Listing]
+
+class PackageFiles(NamedTuple):
+    """What git was asked about the files of packages."""
+
+    dockerfiles: Mapping[str, str]
+    """Text by package name."""
+    listings: Mapping[Repository, Listing]
 
 
-def with_refusals(plan: Plan, listings: Listings, settings: Settings) -> Plan:
+def with_refusals(plan: Plan, files: PackageFiles, settings: Settings) -> Plan:
     """The plan with what a push of it would refuse: contexts of what is to be built, then signatures.
 
     Whether the key opens is known only where this machine publishes, on a private farm. Elsewhere only the
@@ -34,14 +40,14 @@ def with_refusals(plan: Plan, listings: Listings, settings: Settings) -> Plan:
     warnings: tuple[str, ...] = ()
     refusals: list[FarmError] = []
     try:
-        warnings = check_files(packages)
+        warnings = check_files(packages, *files)
     except FarmError as error:
         refusals.append(error)
-    refusals += (*_contexts(packages, listings), *_signatures(plan, settings))
+    refusals += (*_contexts(packages, files.listings), *_signatures(plan, settings))
     return plan._replace(warnings=(*plan.warnings, *warnings), refusals=tuple(refusals))
 
 
-def _contexts(packages: Iterable[Package], listings: Listings) -> Iterator[FarmError]:
+def _contexts(packages: Iterable[Package], listings: Mapping[Repository, Listing]) -> Iterator[FarmError]:
     for package in packages:
         listing = listings.get(Repository(package.repository, package.commit))
         try:

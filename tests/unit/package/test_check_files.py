@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import GitError
 from farm.package.check_files import check_files
-from farm.package.dockerfile import base_images, needs, sources_of
+from farm.package.dockerfile import base_images, dockerfiles, needs, sources_of
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
 from tests.support.git_repos import commit_files, write
@@ -83,14 +83,14 @@ def test_a_dockerfile_that_git_ignores_is_refused_with_the_rule(tmp_path: Path) 
     with pytest.raises(
         GitError, match=rf"git ignores its Dockerfile \(.gitignore:2: /p/Dockerfile\), .*{_OFFER}"
     ):
-        needs([package], base_images([package], {}))
+        needs([package], base_images([package], {}, dockerfiles([package])))
 
 
 def test_with_include_ignored_both_are_built(tmp_path: Path) -> None:
     commit_files(tmp_path, {".gitignore": "/p/Dockerfile\n", "p/build.yml": "image: p\n"})
     write(tmp_path, {"p/Dockerfile": "FROM scratch\nCOPY made /\n"})
     package = _package(tmp_path, {}, "made\n/p/Dockerfile", include_ignored=True)
-    assert needs([package], base_images([package], {})) == ({"linuxkit/p": ()}, ())
+    assert needs([package], base_images([package], {}, dockerfiles([package]))) == ({"linuxkit/p": ()}, ())
     assert check_files([package]) == ()
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from farm.errors import InputError
 from farm.model import arch_of_uname
-from farm.package.dockerfile import base_images, images_of, needs
+from farm.package.dockerfile import base_images, dockerfiles, images_of, needs
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
 from tests.support.git_repos import commit, commit_files, make_repository, write
@@ -80,7 +80,7 @@ def _packages(path: Path, files: dict[str, str]) -> list[Package]:
 def _needs(
     packages: list[Package], args: dict[str, str] | None = None
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
-    return needs(packages, base_images(packages, args or {}))
+    return needs(packages, base_images(packages, args or {}, dockerfiles(packages)))
 
 
 def _hello(path: Path) -> str:
