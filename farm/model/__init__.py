@@ -16,7 +16,7 @@ from farm.model.images import (
     arch_of_uname,
     refuse_unknown_arches,
 )
-from farm.model.package import BuildYml, DockerImages, ExtraSource, GitTree, Package, combined_hash
+from farm.model.package import BuildYml, DockerImages, ExtraSource, GitTree, Package, Submodule, combined_hash
 from farm.model.reference import DEFAULT_REGISTRY, DIGEST, Reference, digest_from_hex, digest_of, hex_of
 from farm.model.states import JobState, PackageState, RunState
 
@@ -44,6 +44,7 @@ __all__ = [
     "Reference",
     "Run",
     "RunState",
+    "Submodule",
     "arch_of_uname",
     "combined_hash",
     "digest_from_hex",

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class ExtraSource(NamedTuple):
-    """A directory elsewhere in the repository that is copied into the context at `dst`."""
+    """A directory elsewhere that is copied into the context at `dst`, "" for its top."""
 
     src: str
     dst: str
@@ -61,12 +61,27 @@ class GitTree(NamedTuple):
     """One directory of the build context.
 
     `path` is relative to the top of the repository, `tree` is its tree hash in hex, and `dst` is its place in
-    the context ("" for the package itself).
+    the context ("" for the top). `repository` and `commit` are "" for those of the package.
     """
 
     path: str
     tree: str
     dst: str = ""
+    repository: str = ""
+    commit: str = ""
+
+
+class Submodule(NamedTuple):
+    """A submodule of a part of the build context, which is a part itself."""
+
+    tree: GitTree
+    within: int
+    """The number of the part whose tree has this submodule."""
+    commit: str
+    """The commit object, each character a byte: its id is in the other tree, and it names this one.
+
+    "" if this machine does not have it.
+    """
 
 
 def combined_hash(hashes: Sequence[str]) -> str:
@@ -93,6 +108,20 @@ class Package(NamedTuple):
     dirty: bool
     trees: tuple[GitTree, ...]
     """The package's own tree first, then each extra source in order; without a commit, those of all files."""
+
+    submodules: tuple[Submodule, ...] = ()
+    """Those of the trees, and theirs in turn."""
+
+    @property
+    def parts(self) -> tuple[GitTree, ...]:
+        """The directories of the build context: the trees, then the submodules."""
+        return (*self.trees, *(submodule.tree for submodule in self.submodules))
+
+    @property
+    def layout(self) -> tuple[tuple[str, ...], tuple[tuple[str, int, str], ...]]:
+        """The destinations and the submodules of the context, as a Job has them."""
+        places = tuple(tree.dst for tree in self.trees[1:])
+        return places, tuple((one.tree.dst, one.within, one.commit) for one in self.submodules)
 
     @property
     def image(self) -> str:

@@ -30,6 +30,8 @@ class Job:
     """Digest of the uncompressed tar: sha256:..."""
     destinations: tuple[str, ...] = ()
     """The directory of each extra source in the context, in the order of build.yml."""
+    submodules: tuple[tuple[str, int, str], ...] = ()
+    """The place in the context, `within` and `commit` of each submodule."""
     dockerfile: str = "Dockerfile"
     network: bool = False
     no_cache: bool = False
@@ -64,6 +66,7 @@ class Job:
                 **data,
                 "reference": Reference.parse(data["reference"]),
                 "destinations": tuple(data["destinations"]),
+                "submodules": tuple(tuple(one) for one in data.get("submodules", ())),
                 "labels": tuple(data["labels"].items()),
                 "build_args": tuple(data["build_args"].items()),
                 "depends": DockerImages.from_json(data["depends"]) if data.get("depends") else None,

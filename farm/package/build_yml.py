@@ -100,12 +100,11 @@ def _extra_source(item: Field) -> ExtraSource:
     src, colon, dst = item.text().partition(":")
     if not src or not colon or not dst or ":" in dst:
         raise item.wrong(f"{item.text()!r} is not SOURCE:DESTINATION", hint="such as ../../common/lib:lib")
-    if src.startswith("/"):
-        raise item.wrong(f"{src} must be relative to the package")
-    normal = posixpath.normpath(dst)
-    if normal.startswith(("/", "../")) or normal in ("..", "."):
-        raise item.wrong(f"{dst} must be a path below the package", hint="such as lib or vendor/lib")
-    return ExtraSource(src, normal)
+    # As linuxkit places it: /lib is lib, and . is the top, beside the package's own files.
+    normal = posixpath.normpath(dst).lstrip("/")
+    if normal == ".." or normal.startswith("../"):
+        raise item.wrong(f"{dst} is outside the build context", hint="such as lib or /vendor/lib")
+    return ExtraSource(src, "" if normal == "." else normal)
 
 
 def _build_arg(item: Field) -> str:

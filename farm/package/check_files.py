@@ -27,13 +27,14 @@ from farm.package.git import (
     list_files,
     open_repository,
     read_at,
+    repository_of,
     top_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from farm.model import Package
+    from farm.model import GitTree, Package
     from farm.package.attributes import Conversion
     from farm.package.context_entries import Listing
 
@@ -55,23 +56,22 @@ def check_files(
     Raises:
         InputError: a file cannot be built as it is; the message names it.
     """
-    commits: dict[Repository, list[Package]] = defaultdict(list)
+    commits: dict[Repository, list[tuple[Package, GitTree]]] = defaultdict(list)
     for package in packages:
         if commit := _commit_of(package):
-            commits[Repository(package.repository, commit)].append(package)
+            for part in package.parts:
+                if part.tree:  # not of a submodule that is missing
+                    commits[repository_of(package._replace(commit=commit), part)].append((package, part))
     texts = texts or dockerfiles(packages)
-    for repository, those in commits.items():
+    for repository, parts in commits.items():
         listed = listings.get(repository)
-        files = listed.files if listed else list_files(repository, _directories(those))
-        _check_conversions(repository, those, read_conversions(repository, files))
+        files = listed.files if listed else list_files(repository, [part.path for _, part in parts])
+        _check_conversions(repository, parts, read_conversions(repository, files))
         paths = sorted(files)
-        for package in filter(_is_committed, those):
-            _refuse_ignored_sources(package, sources_of(texts[package.image]), paths)
+        for package, part in parts:
+            if _is_committed(package) and part is package.trees[0]:
+                _refuse_ignored_sources(package, sources_of(texts[package.image]), paths)
     return tuple(_warn_of_ignore_files(packages))
-
-
-def _directories(packages: Iterable[Package]) -> list[str]:
-    return [tree.path for package in packages for tree in package.trees]
 
 
 def _is_committed(package: Package) -> bool:
@@ -87,14 +87,16 @@ def _commit_of(package: Package) -> str | None:
 
 
 def _check_conversions(
-    repository: Repository, packages: Sequence[Package], conversions: Mapping[bytes, Conversion]
+    repository: Repository,
+    parts: Sequence[tuple[Package, GitTree]],
+    conversions: Mapping[bytes, Conversion],
 ) -> None:
     within = [
         (package, path, conversion)
         for path, conversion in conversions.items()
         if conversion.filter or conversion.encoding
-        for package in packages
-        if any(_is_below(path, tree.path) for tree in package.trees)
+        for package, part in parts
+        if _is_below(path, part.path)
     ]
     pointers = []
     for package, path, conversion in within:
@@ -118,7 +120,7 @@ def _check_pointers(repository: Repository, files: Sequence[tuple[Package, bytes
                 hint="git lfs untrack and commit it",
             )
         if pointer:
-            find_content(package.directory, path, pointer, package.repository, common)
+            find_content(package.directory, path, pointer, repository.top, common)
 
 
 def _is_below(path: bytes, directory: str) -> bool:
@@ -140,12 +142,12 @@ def _refuse_ignored_sources(package: Package, sources: Iterable[str], committed:
     `committed` are all files of the commit, sorted.
     """
     here, depends = Path(package.directory).resolve(), package.yml.depends
-    made = [extra.dst for extra in package.yml.extra_sources]
+    made = [part.dst for part in package.parts[1:]]
     made += [path for path in (depends.target, depends.target_dir) if path] if depends else []
     for source in sources:
         path = posixpath.normpath(posixpath.join(package.trees[0].path, source))
         known = path == "." or _holds(committed, os.fsencode(path))
-        if known or any(source == one or source.startswith(f"{one}/") for one in made):
+        if known or any(not one or source == one or source.startswith(f"{one}/") for one in made):
             continue
         rule = ignore_rule(here / source) if (here / source).exists() else None
         if rule:

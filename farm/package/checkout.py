@@ -24,14 +24,15 @@ from farm.package.forms import (
     claims_pointer,
     committed_id,
 )
-from farm.package.git import Repository, list_files
+from farm.package.git import list_files
 from farm.package.tarball import PIECE, Entry, printable
-from farm.package.tree_hash import DIRECTORY, SYMLINK
+from farm.package.tree_hash import DIRECTORY, GITLINK, SYMLINK
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from farm.model import GitTree, Package
+    from farm.model import GitTree
+    from farm.package.git import Repository
     from farm.package.git_objects import Objects
 
 _FROM_FILES = "`farm build --force-dirty` builds the files of the working directory"
@@ -78,13 +79,14 @@ def find_content(directory: str, path: bytes, pointer: Pointer, repository: str,
 
 
 class Checkout:
-    """The files of a committed package."""
+    """The files of a committed package in one repository."""
 
-    def __init__(self, package: Package, objects: Objects) -> None:
-        self._package, self._objects = package, objects
-        repository = Repository(package.repository, package.commit)
-        files = list_files(repository, [tree.path for tree in package.trees])
-        self._conversions = read_conversions(repository, files)
+    def __init__(
+        self, directory: str, repository: Repository, objects: Objects, paths: Sequence[str]
+    ) -> None:
+        """Take the package's directory, for messages, and the paths whose trees will be asked for."""
+        self._directory, self._repository, self._objects = directory, repository, objects
+        self._conversions = read_conversions(repository, list_files(repository, paths))
         self._converted: dict[bytes, Conversion | Path] = {}
         """Entry to what its content is made by, or is in."""
 
@@ -96,7 +98,7 @@ class Checkout:
             path = above + entry.path
             placed = replace(entry, path=below + entry.path)
             conversion = self._conversions.get(path)
-            if conversion is None or entry.mode in (DIRECTORY, SYMLINK):
+            if conversion is None or entry.mode in (DIRECTORY, GITLINK, SYMLINK):
                 yield placed
             else:
                 yield self._convert(path, placed, conversion)
@@ -114,13 +116,13 @@ class Checkout:
         return b"".join(self._objects.content(entry.oid))
 
     def _convert(self, path: bytes, entry: Entry, conversion: Conversion) -> Entry:
-        directory = self._package.directory
+        directory = self._directory
         refuse_driver(directory, path, conversion)
         if conversion.filter:
             pointer = entry.size <= LONGEST_POINTER and read_pointer(directory, path, self._blob(entry))
             if pointer:
                 found = find_content(
-                    directory, path, pointer, self._package.repository, self._objects.common_directory
+                    directory, path, pointer, self._repository.top, self._objects.common_directory
                 )
                 self._converted[entry.path] = found
                 return replace(entry, size=pointer.size, form=LFS)
@@ -131,13 +133,13 @@ class Checkout:
             return entry
         if entry.size > LONGEST_TEXT:
             raise InputError(
-                f"{self._package.directory}: {printable(path)} is too large to convert its text",
+                f"{self._directory}: {printable(path)} is too large to convert its text",
                 hint=f"set `{path.decode(errors='replace')} -text -ident` in .gitattributes",
             )
         form, content = checked_out(self._blob(entry), entry.oid, conversion)
         if committed_id(form, [content], len(content)) != entry.oid:
             raise InputError(
-                f"{self._package.directory}: {printable(path)} is not committed as its attributes say: "
+                f"{self._directory}: {printable(path)} is not committed as its attributes say: "
                 f"line ends or $Id$ cannot be restored from what git checks out",
                 hint="run `git add --renormalize` and commit it",
             )

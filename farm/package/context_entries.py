@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from farm.errors import ContextError, InputError
-from farm.package.git import GITLINK, Repository, is_shallow, list_files, submodule_error
+from farm.package.git import Repository, is_shallow, list_files, repository_of
+from farm.package.submodules import unknown_submodule
 from farm.package.tarball import Entry, printable
-from farm.package.tree_hash import DIRECTORY, context_hash
+from farm.package.tree_hash import DIRECTORY, GITLINK, as_bytes, context_hash, innermost
 from farm.package.verify_context import check_entries
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping
 
     from farm.model import GitTree, Package
 
@@ -28,7 +30,7 @@ class Source(Protocol):
     """Where the entries of trees come from."""
 
     def entries(self, tree: GitTree, /) -> Iterable[Entry]:
-        """Every file, link and directory of a tree, at its place in the context."""
+        """Every file, link, directory and submodule of a tree, at its place in the context."""
 
 
 class Listing:
@@ -41,15 +43,13 @@ class Listing:
         self._sorted = sorted(self.files.items())
 
     def entries(self, tree: GitTree) -> Iterator[Entry]:
-        """Every file, link and directory of a tree, at its place in the context; a submodule is refused."""
+        """Every file, link, directory and submodule of a tree, at its place in the context."""
         inside = os.fsencode(tree.path) + b"/" if tree.path else b""
         place = tree.dst.encode(errors="surrogateescape") + b"/" if tree.dst else b""
         known: set[bytes] = set()
         for path, file in self._sorted[bisect_left(self._sorted, (inside,)) :]:
             if not path.startswith(inside):
                 return
-            if file.mode == GITLINK:
-                raise submodule_error(self.repository.top, path)
             below = path.removeprefix(inside)
             for end in (at for at, byte in enumerate(below) if byte == _SLASH):
                 if below[:end] not in known:
@@ -62,23 +62,20 @@ def list_contents(packages: Iterable[Package]) -> dict[Repository, Listing]:
     """The listing of each repository and commit that has some of these packages; two git processes each."""
     paths: dict[Repository, set[str]] = {}
     for package in packages:
-        if package.commit:
-            key = Repository(package.repository, package.commit)
-            paths.setdefault(key, set()).update(tree.path for tree in package.trees)
+        for part in package.parts if package.commit else ():
+            paths.setdefault(repository_of(package, part), set()).add(part.path)
     return {repository: Listing(repository, found) for repository, found in paths.items()}
 
 
-def context_entries(package: Package, source: Source) -> list[Entry]:
-    """The entries of a package's context in their order, as complete as their source has them.
+def context_entries(package: Package, sources: Mapping[Repository, Source]) -> list[Entry]:
+    """The entries of a package's context in their order, as complete as their sources have them.
 
     Raises:
-        InputError: its extra sources overlap, or it has a submodule.
+        InputError: its extra sources overlap, or it has a submodule that git does not know.
         ContextError: it contains something that a context cannot, or git's objects are damaged.
     """
-    places = [tree.dst for tree in package.trees[1:]]
-    _check_places(package, places)
-    entries = list(check_entries(_merged(package, source)))
-    found = context_hash(entries, places)
+    entries = list(check_entries(_merged(package, sources)))
+    found = context_hash(entries, *package.layout)
     if found != package.tree:
         raise ContextError(
             f"{package.directory}: its files have the hash {found}, but its trees {package.tree}",
@@ -87,38 +84,35 @@ def context_entries(package: Package, source: Source) -> list[Entry]:
     return entries
 
 
-def _check_places(package: Package, places: Sequence[str]) -> None:
-    for place in places:
-        parts = place.split("/")
-        if place.startswith("/") or {"", ".", ".."} & set(parts):
-            raise InputError(
-                f"{package.directory}: the destination {place!r} of an extra source is not below the package"
-            )
-        if places.count(place) > 1:
-            raise InputError(f"{package.directory}: two extra sources have the same destination, {place}")
-
-
-def _merged(package: Package, source: Source) -> list[Entry]:
+def _merged(package: Package, sources: Mapping[Repository, Source]) -> list[Entry]:
+    places = [as_bytes(part.dst) for part in package.parts]
     entries: dict[bytes, Entry] = {}
-    for tree in package.trees:
-        own = list(source.entries(tree))
-        if tree.dst:
-            own.append(Entry(tree.dst.encode(errors="surrogateescape"), DIRECTORY))
-        for entry in own:
-            if entry.path in entries:
-                raise InputError(
-                    f"{package.directory}: the extra source {tree.path} overwrites {printable(entry.path)}",
-                    hint="give it another destination",
-                )
-            entries[entry.path] = entry
-    for tree in package.trees[1:]:
-        _add_parents(package, tree.dst.encode(errors="surrogateescape"), entries)
+    for number, part in enumerate(package.parts):
+        for entry in sources[repository_of(package, part)].entries(part):
+            if entry.mode == GITLINK:  # a part of its own
+                if entry.path not in places:
+                    raise unknown_submodule(package, printable(entry.path))
+                continue
+            inner = entry.mode == DIRECTORY or innermost(entry.path, places) == number
+            _add_entry(package, part, entry if inner else replace(entry, part=number), entries)
+            _add_directories(package, places[number], entries)
     return [entries[path] for path in sorted(entries)]
 
 
-def _add_parents(package: Package, place: bytes, entries: dict[bytes, Entry]) -> None:
-    while place := place.rpartition(b"/")[0]:
+def _add_entry(package: Package, part: GitTree, entry: Entry, entries: dict[bytes, Entry]) -> None:
+    before = entries.setdefault(entry.path, entry)
+    if before is not entry and not before.mode == entry.mode == DIRECTORY:
+        raise InputError(
+            f"{package.directory}: the extra source {part.path} overwrites {printable(entry.path)}",
+            hint="give it another destination",
+        )
+
+
+def _add_directories(package: Package, place: bytes, entries: dict[bytes, Entry]) -> None:
+    """Add the directories down to the place of a part that has a file."""
+    while place:
         if entries.setdefault(place, Entry(place, DIRECTORY)).mode != DIRECTORY:
             raise InputError(
                 f"{package.directory}: the destination of an extra source is below {printable(place)}, a file"
             )
+        place = place.rpartition(b"/")[0]

@@ -244,14 +244,15 @@ def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
     names: dict[str, list[str]] = {}
     for package in packages:
         if package.commit and not package.dirty:
-            names.setdefault(package.repository, []).append(_name_in_git(package))
+            for top, name in _names_in_git(package):
+                names.setdefault(top, []).append(name)
     files = {top: read_files(top, wanted) for top, wanted in names.items()}
     texts: dict[str, str] = {}
     errors: list[InputError] = []
     for package in packages:
         try:
-            found = package.commit and not package.dirty and files[package.repository]
-            texts[package.image] = _committed(package, found) if found else _uncommitted(package)
+            committed = package.commit and not package.dirty
+            texts[package.image] = _committed(package, files) if committed else _uncommitted(package)
         except InputError as error:
             errors.append(error)
     if errors:
@@ -259,21 +260,25 @@ def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
     return texts
 
 
-def _committed(package: Package, found: GitFiles) -> str:
-    name = _name_in_git(package)
-    if name in found.links:
-        raise _linked_out(package, found.links[name])
-    if name not in found.contents:
-        raise _missing(package)
-    return found.contents[name].decode(errors="replace")
+def _committed(package: Package, files: Mapping[str, GitFiles]) -> str:
+    for top, name in _names_in_git(package):
+        if name in files[top].links:
+            raise _linked_out(package, files[top].links[name])
+        if name in files[top].contents:
+            return files[top].contents[name].decode(errors="replace")
+    raise _missing(package)
 
 
-def _name_in_git(package: Package) -> str:
-    """TREE:PATH of the Dockerfile, in the package's own tree or that of the extra source that holds it."""
+def _names_in_git(package: Package) -> list[tuple[str, str]]:
+    """The repository and TREE:PATH of the Dockerfile in each part of the context that may have it."""
     path = package.yml.dockerfile
-    within = (tree for tree in package.trees if not tree.dst or path.startswith(f"{tree.dst}/"))
-    tree = max(within, key=lambda tree: len(tree.dst))
-    return f"{tree.tree}:{path.removeprefix(tree.dst).lstrip('/')}"
+    within = [
+        part for part in package.parts if part.tree and (not part.dst or path.startswith(f"{part.dst}/"))
+    ]
+    return [
+        (part.repository or package.repository, f"{part.tree}:{path.removeprefix(part.dst).lstrip('/')}")
+        for part in sorted(within, key=lambda part: len(part.dst), reverse=True)
+    ]
 
 
 def _uncommitted(package: Package) -> str:

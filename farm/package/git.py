@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Iterable, Mapping
 
+    from farm.model import GitTree, Package
+
 _TIMEOUT = 300
 """Seconds: a cold status of a very large working tree."""
 _MOST_PATHS = 100
@@ -26,8 +28,6 @@ _MOST_PATHS = 100
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _TREE = re.compile(r"tree ([0-9a-f]{40})")
 
-GITLINK = "160000"
-"""The mode of a submodule."""
 ATTRIBUTES = ".gitattributes"
 INCLUDE_IGNORED = "git add --force and commit it, or add --include-ignored [FARM_INCLUDE_IGNORED]"
 """The hint if a package needs what git ignores."""
@@ -66,6 +66,11 @@ class Changes(NamedTuple):
         first = bisect_left(self.paths, prefix + b"/")
         after = bisect_left(self.paths, prefix + b"0")  # the byte that follows "/"
         return self.paths[first:after]
+
+
+def repository_of(package: Package, part: GitTree) -> Repository:
+    """The repository, and the commit there, of a part of a package's build context."""
+    return Repository(part.repository or package.repository, part.commit or package.commit)
 
 
 def top_of(directory: Path) -> Path | None:
@@ -131,9 +136,10 @@ def is_shallow(top: str) -> bool:
     return _checked_git(Repository(top, None), "rev-parse", "--is-shallow-repository").strip() == b"true"
 
 
-def tracked_files(repository: Repository, directory: str) -> list[bytes]:
-    """The tracked files below a directory, as paths from the top, in git's order."""
-    answer = _checked_git(repository, "--literal-pathspecs", "ls-files", "-z", "--", directory or ".")
+def tracked_files(repository: Repository, directory: str, *, untracked: bool = False) -> list[bytes]:
+    """The tracked files below a directory, as paths from the top, in git's order; or untracked ones, too."""
+    options = ["-z", *(("--cached", "--others", "--exclude-standard") if untracked else ())]
+    answer = _checked_git(repository, "--literal-pathspecs", "ls-files", *options, "--", directory or ".")
     return [path for path in answer.split(b"\0") if path]
 
 
@@ -194,14 +200,6 @@ def _tags_on_head(top: Path) -> list[str]:
     # The status is ignored: before the first commit there is no HEAD, so git fails and prints no tag.
     answer = ask_git(str(top), "tag", "--list", "--points-at", "HEAD")
     return sorted(answer.stdout.decode(errors="replace").splitlines())
-
-
-def submodule_error(top: str, path: bytes) -> GitError:
-    """The error for a package that contains a submodule."""
-    return GitError(
-        f"{top}: {path.decode(errors='backslashreplace')} is a submodule, not a part of the tree",
-        hint="commit its files instead",
-    )
 
 
 class GitFiles(NamedTuple):

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from farm.errors import GitError, InputError
 from farm.model import GitTree, combined_hash
 from farm.package.git import (
+    INCLUDE_IGNORED,
     Changes,
+    Repository,
     ignore_rule,
     open_repository,
     read_changes,
@@ -26,7 +28,6 @@ from farm.package.working_files import tree_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from farm.package.git import Repository
     from farm.package.read_packages import PackageSource
     from farm.package.tags import TagOptions
 
@@ -42,33 +43,40 @@ class GitFacts(NamedTuple):
     """What git says about the packages of one repository."""
 
     repository: Repository
-    trees: Mapping[str, str]
-    """Directory, as a path from the top, to tree hash; without directories that are not in the commit."""
     changes: Changes
+    trees: Mapping[Path, str]
+    """Directory to tree hash, for extra sources elsewhere too; without those that are not in a commit."""
+    others: Mapping[Path, GitFacts]
+    """Directory to the facts of its repository, for extra sources in other repositories."""
 
     def is_dirty(self, source: PackageSource) -> bool:
         """Whether the package has uncommitted changes."""
-        return any(self.changes.under(_relative(self.repository, source, path)) for path in source.covered)
+        return any(self._at(path).changed(path) for path in source.covered)
+
+    def changed(self, directory: Path) -> tuple[bytes, ...]:
+        """The changes below a directory of this repository."""
+        return self.changes.under(_relative(self.repository, directory))
 
     def with_all_files(self, source: PackageSource, options: TagOptions) -> GitFacts:
         """The same with no commit, and trees of all files of the package's directories, ignored ones too."""
         hashed = () if options.fixed_hash else (source.hashed,)
-        directories = (source.path, *hashed, *source.extras)
-        paths = {_relative(self.repository, source, path): path for path in directories}
-        trees = {relative: tree_of(path) for relative, path in paths.items()}
+        trees = {path: tree_of(path) for path in (source.path, *hashed, *source.extras)}
         return self._replace(repository=self.repository._replace(commit=None), trees=trees)
 
     def trees_of(self, source: PackageSource, options: TagOptions) -> tuple[GitTree, ...]:
         """The tree of the package, then those of its extra sources; none if one is missing and not needed."""
-        trees = []
+        trees: list[GitTree] = []
         for path, dst in source.places:
-            relative = _relative(self.repository, source, path)
-            if relative not in self.trees:
+            if path not in self.trees:
                 if options.fixed_hash and not options.other_commit:
                     return ()
-                subject = f"the extra source {relative or path} is" if dst else "is"
-                raise self._not_in_git(source, subject, options)
-            trees.append(GitTree(relative, self.trees[relative], dst))
+                raise self._not_in_git(source, path, options, number=len(trees))
+            at = self._at(path)
+            tree = GitTree(_relative(at.repository, path), self.trees[path], dst)
+            if at.repository.top != self.repository.top:
+                commit = at.repository.commit if self.repository.commit else None
+                tree = tree._replace(repository=at.repository.top, commit=commit or "")
+            trees.append(tree)
         return tuple(trees)
 
     def hash_of(self, source: PackageSource, trees: Sequence[GitTree], *, dirty: bool) -> str:
@@ -76,15 +84,17 @@ class GitFacts(NamedTuple):
 
         https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/pkglib.go (NewFromConfig)
         """
-        hashed = _relative(self.repository, source, source.hashed)
-        clean = combined_hash([self.trees[hashed], *(tree.tree for tree in trees[1:])])
+        clean = combined_hash([self.trees[source.hashed], *(tree.tree for tree in trees[1:])])
         if not dirty:
             return clean
         # Linuxkit does not read extra sources. Changed ones are read here, so that every change shows.
-        changed = [tree.path for tree in trees[1:] if self.changes.under(tree.path)]
-        return dirty_hash(clean, (piece for path in (hashed, *changed) for piece in self._contents(path)))
+        read = (source.hashed, *(path for path in source.extras if self._at(path).changed(path)))
+        return dirty_hash(clean, (piece for path in read for piece in self._at(path).contents(path)))
 
-    def _contents(self, directory: str) -> Iterator[bytes]:
+    def _at(self, directory: Path) -> GitFacts:
+        return self.others.get(directory, self)
+
+    def contents(self, directory: Path) -> Iterator[bytes]:
         """The bytes of the tracked files of a directory, then of its untracked ones, in pieces.
 
         Linuxkit leaves out symbolic links, and names that git quotes, because it does not unquote them:
@@ -92,14 +102,18 @@ class GitFacts(NamedTuple):
         Here they are read if they are changed, so that every change shows in the tag; otherwise they are left
         out, so that the tag is linuxkit's.
         """
-        changed = set(self.changes.under(directory))
+        changed = set(self.changed(directory))
         untracked = sorted(changed & self.changes.untracked)
-        for path in (*tracked_files(self.repository, directory), *untracked):
+        for path in (*tracked_files(self.repository, _relative(self.repository, directory)), *untracked):
             if path in changed or _UNQUOTED.fullmatch(path):
                 name = Path(os.fsdecode(os.fsencode(self.repository.top) + b"/" + path))
                 yield from _read_file(name, links=path in changed)
+                if path in changed and (name / ".git").exists():
+                    yield from _read_submodule(name)
 
-    def _not_in_git(self, source: PackageSource, subject: str, options: TagOptions) -> GitError:
+    def _not_in_git(self, source: PackageSource, path: Path, options: TagOptions, *, number: int) -> GitError:
+        if number:
+            return _extra_not_in_git(source, path, source.yml.extra_sources[number - 1].src, options)
         if self.repository.commit is None:
             return GitError(
                 f"{source.directory}: its repository has no commits yet", hint="git add and git commit it"
@@ -111,7 +125,7 @@ class GitFacts(NamedTuple):
                 hint="--include-ignored makes the tag from its files, --hash gives one",
             )
         return GitError(
-            f"{source.directory}: {subject} not in git{at}",
+            f"{source.directory}: is not in git{at}",
             hint="git add and git commit it; a tag is made from git",
         )
 
@@ -131,6 +145,29 @@ def _read_file(name: Path, *, links: bool) -> Iterator[bytes]:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
 
+def _read_submodule(top: Path) -> Iterator[bytes]:
+    """What is checked out of a changed submodule: linuxkit leaves it out; here every change shows."""
+    for path in tracked_files(Repository(str(top), None), "", untracked=True):
+        name = Path(os.fsdecode(os.fsencode(top) + b"/" + path))
+        yield from _read_file(name, links=True)
+        if (name / ".git").exists():
+            yield from _read_submodule(name)
+
+
+def _extra_not_in_git(source: PackageSource, path: Path, src: str, options: TagOptions) -> GitError:
+    at = f" at {options.hash_commit}" if options.other_commit else ""
+    what, hint = f"is not in git{at}", "git add and git commit it; a tag is made from git"
+    if path.is_file():
+        what, hint = "is a file, not a directory", "name the directory of the file"
+    elif not path.exists() and not at:
+        what, hint = "does not exist", "see `extra-sources` in build.yml"
+    elif path.is_dir() and not top_of(path):
+        what, hint = "is in no git repository", "a tag is made from git: copy it into one, or git init it"
+    elif not at and (rule := ignore_rule(path)):
+        what, hint = f"is ignored by git ({rule})", INCLUDE_IGNORED
+    return GitError(f"{source.directory}: the extra source {src} {what}", hint=hint)
+
+
 def trees_outside_git(source: PackageSource) -> tuple[GitTree, ...]:
     """The trees of all files of a package that is in no repository."""
     return tuple(
@@ -140,27 +177,36 @@ def trees_outside_git(source: PackageSource) -> tuple[GitTree, ...]:
 
 def read_facts(sources: Iterable[PackageSource], options: TagOptions) -> dict[Path | None, GitFacts]:
     """What git says about these packages, by the top directory of their repository."""
-    groups: dict[Path, list[PackageSource]] = {}
+    wanted: dict[Path, list[Path]] = {}
     for source in sources:
-        if top := top_of(source.path):
-            groups.setdefault(top, []).append(source)
-    return {top: _read_facts(top, group, options) for top, group in groups.items()}
+        if not (top := top_of(source.path)):
+            continue
+        if not source.hashed.is_relative_to(top):
+            raise GitError(f"{source.directory}: {source.hashed} is outside its repository {top}")
+        wanted.setdefault(top, []).extend((source.path, source.hashed))
+        for path in source.extras:
+            if other := top_of(path):
+                wanted.setdefault(other, []).append(path)
+    found = {top: _read_facts(top, paths, options) for top, paths in wanted.items()}
+    trees = {path: tree for one in found.values() for path, tree in one.trees.items()}
+    others = {path: found[top] for top, paths in wanted.items() for path in paths}
+    return {top: one._replace(trees=trees, others=others) for top, one in found.items()}
 
 
-def _read_facts(top: Path, sources: Sequence[PackageSource], options: TagOptions) -> GitFacts:
+def _read_facts(top: Path, directories: Sequence[Path], options: TagOptions) -> GitFacts:
     repository = open_repository(top, options.hash_commit)
-    covered = [_relative(repository, source, path) for source in sources for path in source.covered]
-    own = [_relative(repository, source, source.path) for source in sources]
+    names = {path: _relative(repository, path) for path in directories}
     with ThreadPoolExecutor(1) as pool:
-        trees = pool.submit(read_trees, repository, (*own, *covered))
+        trees = pool.submit(read_trees, repository, names.values())
         # Another commit has no uncommitted changes.
-        changes = Changes() if options.other_commit else read_changes(repository, covered)
-        return GitFacts(repository, trees.result(), changes)
+        changes = Changes() if options.other_commit else read_changes(repository, names.values())
+        found = trees.result()
+    return GitFacts(
+        repository, changes, {path: found[name] for path, name in names.items() if name in found}, {}
+    )
 
 
-def _relative(repository: Repository, source: PackageSource, path: Path) -> str:
+def _relative(repository: Repository, path: Path) -> str:
     """The path from the top; "" for the top itself."""
-    if not path.is_relative_to(repository.top):
-        raise GitError(f"{source.directory}: {path} is outside its repository {repository.top}")
     relative = path.relative_to(repository.top).as_posix()
     return "" if relative == "." else relative

@@ -6,6 +6,7 @@ workers: import this module only in functions that need it, or in modules that o
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -16,14 +17,15 @@ from git.exc import GitCommandError, ODBError
 from git.exc import GitError as GitPythonError
 
 from farm.errors import GitError
-from farm.package.git import GITLINK, submodule_error
+from farm.package.git import repository_of
 from farm.package.tarball import PIECE, Entry
-from farm.package.tree_hash import DIRECTORY, SYMLINK
+from farm.package.tree_hash import DIRECTORY, GITLINK, SYMLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from farm.model import Package
+    from farm.package.git import Repository
 
 
 @cache
@@ -35,6 +37,21 @@ def _commit_time(repository: str, commit: str) -> float:
 def commit_time(package: Package) -> float | None:
     """The time of the package's commit, in seconds since 1970; None for a package outside git."""
     return _commit_time(package.repository, package.commit) if package.commit else None
+
+
+def last_change(package: Package) -> int:
+    """The time of the last commit that changed the trees of a package, in seconds since 1970.
+
+    What changes a submodule is a commit of the repository that contains it.
+    """
+    paths: dict[Repository, list[str]] = defaultdict(list)
+    for tree in package.trees:
+        paths[repository_of(package, tree)].append(tree.path)
+    times = []
+    for repository, directories in paths.items():
+        with opened(repository.top) as objects:
+            times.append(objects.last_change(str(repository.commit), directories))
+    return max(times)
 
 
 @contextmanager
@@ -89,7 +106,7 @@ class Objects:
         return Path(self._repo.common_dir)
 
     def entries(self, tree: str) -> Iterator[Entry]:
-        """Every file, link and directory of a tree.
+        """Every file, link, directory and submodule of a tree.
 
         https://git-scm.com/docs/git-ls-tree#_output_format
         """
@@ -99,8 +116,6 @@ class Objects:
         for record in listing.split(b"\0")[:-1]:
             columns, _, path = record.partition(b"\t")
             mode, _, oid, size = columns.decode().split()
-            if mode == GITLINK:
-                raise submodule_error(str(self._repo.working_dir), path)
             yield self._entry(path, mode.lstrip("0"), oid, size)
 
     def content(self, oid: str) -> Iterator[bytes]:
@@ -113,7 +128,7 @@ class Objects:
             yield piece
 
     def _entry(self, path: bytes, mode: str, oid: str, size: str) -> Entry:
-        if mode == DIRECTORY:
+        if mode in (DIRECTORY, GITLINK):
             return Entry(path, mode)
         if mode == SYMLINK:
             return Entry(path, mode, oid, target=b"".join(self.content(oid)))

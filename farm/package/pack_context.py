@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import stat
 import tarfile
-from contextlib import nullcontext
+from collections import defaultdict
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
 from farm.package.checkout import Checkout
 from farm.package.context_entries import context_entries
-from farm.package.git_objects import opened
+from farm.package.git import Repository, repository_of
+from farm.package.git_objects import last_change, opened
 from farm.package.tags import require_committed
 from farm.package.tarball import Context, TarWriter
-from farm.package.tree_hash import DIRECTORY, SYMLINK
+from farm.package.tree_hash import DIRECTORY, SYMLINK, as_bytes, part_of
 from farm.package.working_files import WorkingFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from farm.model import Package
     from farm.package.tarball import Entry
@@ -32,24 +34,38 @@ def pack_context(package: Package, into: IO[bytes]) -> Context:
 
     Raises:
         DirtyError: the package has uncommitted changes.
-        InputError: it is not in git, or its extra sources overlap.
+        InputError: it is not in git, lacks a submodule, or its extra sources overlap.
     """
     require_committed(package)
+    paths: dict[Repository, list[str]] = defaultdict(list)
+    for part in package.parts:
+        paths[repository_of(package, part)].append(part.path)
     if not package.commit:
-        files = WorkingFiles(package.repository)
+        files = {repository: WorkingFiles(repository.top) for repository in paths}
         entries = context_entries(package, files)
-        return _write(entries, files, into, files.newest)
-    with opened(package.repository) as objects:
-        checkout = Checkout(package, objects)
-        entries = context_entries(package, checkout)
-        time = objects.last_change(package.commit, [tree.path for tree in package.trees])
-        return _write(entries, checkout, into, time)
+        return _write(package, entries, files, into, max(one.newest for one in files.values()))
+    with ExitStack() as stack:
+        objects = {repository: stack.enter_context(opened(repository.top)) for repository in paths}
+        checkouts = {one: Checkout(package.directory, one, objects[one], paths[one]) for one in paths}
+        entries = context_entries(package, checkouts)
+        return _write(package, entries, checkouts, into, last_change(package))
 
 
-def _write(entries: Sequence[Entry], source: Checkout | WorkingFiles, into: IO[bytes], mtime: int) -> Context:
+def _write(
+    package: Package,
+    entries: Sequence[Entry],
+    sources: Mapping[Repository, Checkout | WorkingFiles],
+    into: IO[bytes],
+    mtime: int,
+) -> Context:
     writer = TarWriter(into, mtime)
+    places = [as_bytes(part.dst) for part in package.parts]
     for entry in entries:
-        writer.add(entry, source.content(entry) if entry.mode not in (DIRECTORY, SYMLINK) else ())
+        if entry.mode in (DIRECTORY, SYMLINK):
+            writer.add(entry)
+        else:
+            part = package.parts[part_of(entry, places)]
+            writer.add(entry, sources[repository_of(package, part)].content(entry))
     return writer.close()
 
 

@@ -11,6 +11,7 @@ from farm.package.build_args import resolve_tags
 from farm.package.build_yml import read_build_yml
 from farm.package.git import top_of
 from farm.package.git_facts import read_facts, trees_outside_git
+from farm.package.submodules import find_submodules
 from farm.package.tags import TagOptions, refuse_other_files, render_tag
 
 if TYPE_CHECKING:
@@ -171,6 +172,7 @@ def _package(source: PackageSource, facts: GitFacts | None, options: TagOptions)
         facts.repository.commit,
         dirty,
         trees,
+        find_submodules(facts.repository, trees) if facts.repository.commit and not dirty else (),
     )
 
 

@@ -110,5 +110,12 @@ def require_committed(package: Package) -> None:
             f"{package.directory}: has uncommitted changes, but a tag names committed content",
             hint="commit or stash them; `git status` shows which",
         )
+    for submodule in package.submodules:
+        if not submodule.commit:
+            raise InputError(
+                f"{package.directory}: the submodule {submodule.tree.dst} is not checked out at the commit "
+                f"{submodule.tree.commit[:12]} that its repository names",
+                hint="git submodule update --init --recursive",
+            )
     if not package.trees:
         raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")

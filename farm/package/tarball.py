@@ -26,6 +26,7 @@ _BLOCK = 512
 _RECORD = 20 * _BLOCK
 """A tar is padded to whole records of 20 blocks."""
 _NAME_FIELD = 100
+_OWNER_FIELD = 32
 _LONGEST = 1 << 16
 """Bytes of a name or a link's target; git and Linux allow fewer."""
 _LONG_LINK = b"././@LongLink"
@@ -53,6 +54,8 @@ class Entry:
     """The target of a link."""
     form: str = PLAIN
     """How the content of a file differs from its blob."""
+    part: int | None = None
+    """The number of the part of the context that a file or link is from; None for the innermost there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +96,9 @@ def header(entry: Entry, mtime: int) -> bytes:
     name = entry.path + b"/" if entry.mode == DIRECTORY else entry.path
     longs = [_long(b"K", entry.target), _long(b"L", name)]
     kind, bits = _TYPES[entry.mode], _BITS[entry.mode]
-    # No engine reads the owner's name, so it can say in which form a file is.
-    owner = entry.form.encode()
-    block = _block(kind, name, size=entry.size, bits=bits, mtime=mtime, target=entry.target, owner=owner)
+    # No engine reads the names of owner and group: they say in which form a file is, and of which part.
+    names = (entry.form.encode(), b"" if entry.part is None else b"%d" % entry.part)
+    block = _block(kind, name, size=entry.size, bits=bits, mtime=mtime, target=entry.target, names=names)
     return b"".join([*longs, block])
 
 
@@ -115,13 +118,14 @@ def _block(
     bits: int = 0,
     mtime: int = 0,
     target: bytes = b"",
-    owner: bytes = b"",
+    names: tuple[bytes, bytes] = (b"", b""),
 ) -> bytes:
     # struct posix_header with GNU's magic: name, mode, uid, gid, size, mtime; chksum; typeflag, linkname,
-    # magic and version, uname. The rest (gname, devices, prefix) is zero.
+    # magic and version, uname, gname. The rest (devices, prefix) is zero.
     front = name[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"%07o\0%07o\0%07o\0" % (bits, 0, 0)
     front += _number(size) + _number(mtime)
-    back = kind + target[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"ustar  \0" + owner
+    back = kind + target[:_NAME_FIELD].ljust(_NAME_FIELD, b"\0") + b"ustar  \0"
+    back += b"".join(text.ljust(_OWNER_FIELD, b"\0") for text in names)
     back = back.ljust(_BLOCK - len(front) - 8, b"\0")
     checksum = sum(front) + sum(back) + 8 * ord(" ")
     return front + b"%06o\0 " % checksum + back
@@ -171,12 +175,14 @@ class TarReader:
             raise ContextError(
                 f"the context contains an entry of type {kind!r}, mode {bits:o}: {printable(name)}"
             )
-        mode, size = _MODES[kind, bits], self._size(block)
+        mode, size, group = _MODES[kind, bits], self._size(block), block[297:329].rstrip(b"\0")
+        part = int(group) if group.isdigit() else None
         if mode == SYMLINK:
-            return Entry(name, mode, target=target or block[157:257].rstrip(b"\0"), size=size)
+            return Entry(name, mode, target=target or block[157:257].rstrip(b"\0"), size=size, part=part)
         if mode == DIRECTORY:
-            return Entry(name.removesuffix(b"/"), mode, size=size)
-        return Entry(name, mode, size=size, form=_FORM_OF.get(block[265:297].rstrip(b"\0"), PLAIN))
+            return Entry(name.removesuffix(b"/"), mode, size=size, part=part)
+        form = _FORM_OF.get(block[265:297].rstrip(b"\0"), PLAIN)
+        return Entry(name, mode, size=size, form=form, part=part)
 
     def _with_content(self, entry: Entry) -> Entry:
         if entry.mode in (DIRECTORY, SYMLINK) and entry.size:

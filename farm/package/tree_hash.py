@@ -7,8 +7,10 @@ https://git-scm.com/book/en/v2/Git-Internals-Git-Objects#_object_storage
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import TYPE_CHECKING
 
+from farm.errors import ContextError
 from farm.model import combined_hash
 
 if TYPE_CHECKING:
@@ -16,44 +18,88 @@ if TYPE_CHECKING:
 
     from farm.package.tarball import Entry
 
-    Member = tuple[bytes, str, str]  # name, mode and object id, in a tree
+    Member = tuple[bytes, str, str]
+    """Name or path, mode and object id."""
 
+_TREE = re.compile(rb"tree ([0-9a-f]{40})\n")
 FILE, EXECUTABLE, GROUP_WRITABLE, SYMLINK, DIRECTORY = "100644", "100755", "100664", "120000", "40000"
+GITLINK = "160000"
 """The modes in git's trees; git writes 100664 no more, but old histories have it.
 
 https://git-scm.com/docs/git-fast-import#_filemodify
 """
 
 
-def context_hash(entries: Iterable[Entry], destinations: Sequence[str]) -> str:
+def context_hash(
+    entries: Iterable[Entry], destinations: Sequence[str], submodules: Sequence[tuple[str, int, str]] = ()
+) -> str:
     """The hash of a context: the package's own tree, combined with that of each destination in order.
 
-    A file belongs to the innermost destination that contains it, or else to the package itself.
+    Submodules are as in a Job. A file belongs to the part that it names, or else to the innermost one.
+
+    Raises:
+        ContextError: a file is outside its part, or a submodule is not what its commit names.
     """
-    places = [b"", *(destination.encode(errors="surrogateescape") for destination in destinations)]
-    files: dict[bytes, list[Entry]] = {place: [] for place in places}
+    places = [b"", *(as_bytes(place) for place in (*destinations, *(one[0] for one in submodules)))]
+    files: list[list[Member]] = [[] for _ in places]
     for entry in entries:
         if entry.mode != DIRECTORY:
-            within = (place for place in places if not place or entry.path.startswith(place + b"/"))
-            files[max(within, key=len)].append(entry)
-    return combined_hash([_tree_hash(files[place], place) for place in places])
+            number = part_of(entry, places)
+            if number >= len(places) or not is_below(entry.path, places[number]):
+                raise ContextError(f"the context contains a file of no part: {entry.path!r}")
+            files[number].append((_within(places[number], entry.path), entry.mode, entry.oid))
+    # From the last, as a submodule comes after the part that contains it, whose tree covers its commit.
+    for number, (place, within, commit) in reversed([*enumerate(submodules, 1 + len(destinations))]):
+        raw, found = commit.encode("latin-1", errors="replace"), _tree_hash(files[number])
+        if not (named := _TREE.match(raw)) or named[1].decode() != found:
+            raise ContextError(f"the submodule {place} has the hash {found}, which its commit does not name")
+        if not 0 <= within < number or not is_below(places[number], places[within]):
+            raise ContextError(f"the submodule {place} is in no part of the context")
+        files[within].append((_within(places[within], places[number]), GITLINK, _object_id(b"commit", raw)))
+    return combined_hash([_tree_hash(members) for members in files[: 1 + len(destinations)]])
 
 
-def _tree_hash(files: Iterable[Entry], below: bytes) -> str:
+def part_of(entry: Entry, places: Sequence[bytes]) -> int:
+    """The number of the part that a file or link is of, by the places of all parts."""
+    return innermost(entry.path, places) if entry.part is None else entry.part
+
+
+def innermost(path: bytes, places: Sequence[bytes]) -> int:
+    """The number of the innermost place that contains a path, and of these the first."""
+    return max(
+        (number for number, place in enumerate(places) if is_below(path, place)),
+        key=lambda number: len(places[number]),
+    )
+
+
+def is_below(path: bytes, place: bytes) -> bool:
+    """Whether a path is below a place of the context; b"" is its top."""
+    return not place or path.startswith(place + b"/")
+
+
+def _within(place: bytes, path: bytes) -> bytes:
+    return path[len(place) + 1 :] if place else path
+
+
+def as_bytes(place: str) -> bytes:
+    """A place as the paths of the context have it."""
+    return place.encode(errors="surrogateescape")
+
+
+def _tree_hash(files: Iterable[Member]) -> str:
     directories: dict[bytes, list[Member]] = {b"": []}
-    for entry in files:
-        path = entry.path[len(below) + 1 :] if below else entry.path
+    for path, mode, oid in files:
         directory, _, name = path.rpartition(b"/")
-        directories.setdefault(directory, []).append((name, entry.mode, entry.oid))
+        directories.setdefault(directory, []).append((name, mode, oid))
         while directory := directory.rpartition(b"/")[0]:
             directories.setdefault(directory, [])
     # Deepest first: the id of a tree covers the ids of its subtrees.
     for directory in sorted(directories, key=lambda path: path.count(b"/") + 1 if path else 0, reverse=True):
-        oid = _tree_id(directories[directory])
+        tree = _tree_id(directories[directory])
         if directory:
             parent, _, name = directory.rpartition(b"/")
-            directories[parent].append((name, DIRECTORY, oid))
-    return oid
+            directories[parent].append((name, DIRECTORY, tree))
+    return tree
 
 
 def _tree_id(members: Iterable[Member]) -> str:
@@ -61,4 +107,8 @@ def _tree_id(members: Iterable[Member]) -> str:
     # theirs ended in a slash: https://github.com/git/git/blob/v2.30.0/read-cache.c (base_name_compare)
     ordered = sorted(members, key=lambda member: member[0] + b"/" if member[1] == DIRECTORY else member[0])
     body = b"".join(mode.encode() + b" " + name + b"\0" + bytes.fromhex(oid) for name, mode, oid in ordered)
-    return hashlib.sha1(b"tree %d\0" % len(body) + body, usedforsecurity=False).hexdigest()
+    return _object_id(b"tree", body)
+
+
+def _object_id(kind: bytes, body: bytes) -> str:
+    return hashlib.sha1(b"%b %d\0" % (kind, len(body)) + body, usedforsecurity=False).hexdigest()

@@ -25,7 +25,7 @@ def verify_context(tar: IO[bytes], job: Job) -> None:
     Raises:
         ContextError: it is damaged, contains something that a context cannot, or has another hash.
     """
-    found = context_hash(list(check_entries(TarReader(tar).entries())), job.destinations)
+    found = context_hash(list(check_entries(TarReader(tar).entries())), job.destinations, job.submodules)
     tag = job.reference.tag or ""
     try:
         rendered = render_tag(job.tag, job.hash)

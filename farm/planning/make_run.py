@@ -62,6 +62,7 @@ def _work(
     plan: PackagePlan, run: str, context: str, labels: Pairs, build_args: Pairs, *, partial: bool
 ) -> PackageWork:
     package, yml = plan.package, plan.package.yml
+    destinations, submodules = package.layout
     jobs = tuple(
         Job(
             run=run,
@@ -72,7 +73,8 @@ def _work(
             tree=package.tree,
             tag=yml.tag,
             context=context,
-            destinations=tuple(tree.dst for tree in package.trees[1:]),
+            destinations=destinations,
+            submodules=submodules,
             dockerfile=yml.dockerfile,
             network=yml.network,
             no_cache=yml.disable_cache,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from farm.errors import FarmError
 from farm.package.check_files import check_files
 from farm.package.context_entries import context_entries
-from farm.package.git import Repository
+from farm.package.git import Repository, repository_of
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
@@ -49,21 +49,19 @@ def with_refusals(plan: Plan, files: PackageFiles, settings: Settings) -> Plan:
 
 def _contexts(packages: Iterable[Package], listings: Mapping[Repository, Listing]) -> Iterator[FarmError]:
     for package in packages:
-        listing = listings.get(Repository(package.repository, package.commit))
         try:
-            if listing:
-                _check_context(package, listing)
+            if package.commit:
+                _check_context(package, listings)
         except FarmError as error:
             yield error
 
 
-def _check_context(package: Package, listing: Listing) -> None:
-    context_entries(package, listing)
-    if listing.shallow:
-        from farm.package.git_objects import opened  # noqa: PLC0415 - it imports GitPython, which takes 70 ms
+def _check_context(package: Package, listings: Mapping[Repository, Listing]) -> None:
+    context_entries(package, listings)
+    if any(listings[repository_of(package, tree)].shallow for tree in package.trees):
+        from farm.package.git_objects import last_change  # noqa: PLC0415 - it imports GitPython: 70 ms
 
-        with opened(package.repository) as objects:
-            objects.last_change(str(package.commit), [tree.path for tree in package.trees])
+        last_change(package)
 
 
 def _signatures(plan: Plan, settings: Settings) -> Iterator[FarmError]:

@@ -64,6 +64,7 @@ _JOBS = st.builds(
     tag=_TEXTS,
     context=DIGESTS,
     destinations=st.lists(_TEXTS, max_size=3).map(tuple),
+    submodules=st.lists(st.tuples(_TEXTS, st.integers(), _TEXTS), max_size=2).map(tuple),
     dockerfile=_TEXTS,
     network=st.booleans(),
     no_cache=st.booleans(),

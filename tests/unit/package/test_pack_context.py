@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import os
 import tarfile
 from dataclasses import replace
@@ -11,6 +12,8 @@ import pytest
 
 from farm.errors import ContextError, DirtyError, GitError, InputError
 from farm.model import Job, Package, Reference
+from farm.package.check_files import check_files
+from farm.package.context_entries import context_entries, list_contents
 from farm.package.forms import blob_id
 from farm.package.pack_context import pack_context
 from farm.package.read_packages import read_packages
@@ -18,7 +21,7 @@ from farm.package.tags import TagOptions
 from farm.package.tarball import Context, Entry, TarWriter
 from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK, context_hash
 from farm.package.verify_context import verify_context
-from tests.support.git_repos import commit, git, write
+from tests.support.git_repos import commit, commit_files, git, write
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,10 +40,17 @@ def _packed(package: Package) -> io.BytesIO:
     return io.BytesIO(plain)
 
 
+def _names(packed: io.BytesIO) -> set[str]:
+    packed.seek(0)
+    with tarfile.open(fileobj=packed) as tar:
+        return set(tar.getnames())
+
+
 def _job(package: Package) -> Job:
-    places = tuple(tree.dst for tree in package.trees[1:])
     hash_, tree, tag = package.hash, package.tree, package.yml.tag
-    return Job("r1", package.image, package.reference, "amd64", hash_, tree, tag, "sha256:", places)
+    names = ("r1", package.image, package.reference, "amd64", hash_, tree, tag, "sha256:")
+    message = Job(*names, *package.layout).to_json()
+    return Job.from_json(json.loads(json.dumps(message)))
 
 
 @pytest.mark.usefixtures("repository")
@@ -158,21 +168,40 @@ def _with_sources(repository: Path, *sources: str) -> Package:
         ["../../common/lib:lib", "../plain:lib/plain"],
         ["../plain:lib/plain", "../../common/lib:lib"],
         ["../plain:lib/sub/plain", "../../common/lib:lib"],
+        ["../../common/lib:/own"],
+        ["../../common/lib:."],
+        ["../../common/lib:/", "../tree:./lib", "../plain/:lib/x"],
+        ["../../common/lib:x", "../tree:/x/"],
+        ["../tree:sub", "../../common/lib:/"],
     ],
 )
 def test_destinations_may_be_beside_and_within_one_another(sources: list[str], repository: Path) -> None:
     package = _with_sources(repository, *sources)
-    verify_context(_packed(package), _job(package))
+    packed = _packed(package)
+    verify_context(packed, _job(package))
+    packed.seek(0)
+    with pytest.raises(ContextError, match=r"but its job names|of no part"):
+        verify_context(packed, replace(_job(package), destinations=("elsewhere",) * len(sources)))
+
+
+def test_sources_of_other_repositories_are_packed(repository: Path, tmp_path: Path) -> None:
+    other = commit_files(
+        tmp_path / "other", {"lib/b.c": "b", "lib/.gitattributes": "*.c ident\n", "top/x": ""}
+    )
+    package = _with_sources(repository, f"{other}/lib:lib", f"{other}/top:/")
+    packed = _packed(package)
+    verify_context(packed, _job(package))
+    assert {"lib/b.c", "x", "own/file"} <= _names(packed)
 
 
 @pytest.mark.parametrize(
     ("sources", "message"),
     [
-        (["../plain:own"], "overwrites own"),
-        (["../plain:own/file"], "overwrites own/file"),
+        (["../plain:."], "overwrites Dockerfile"),
+        (["../plain:own/file"], "is below own/file, a file"),
         (["../plain:a/b"], "is below a, a file"),
-        (["../plain:p", "../tree:p"], "two extra sources have the same destination, p"),
-        (["../../common/lib:lib", "../plain:lib/sub"], "overwrites lib/sub"),
+        (["../plain:p", "../plain:/p"], "overwrites p/.gitignore"),
+        (["../../common/lib:lib", "../../common/lib/sub:lib/sub"], "overwrites lib/sub/b.c"),
     ],
 )
 def test_overlapping_destinations_are_refused(sources: list[str], message: str, repository: Path) -> None:
@@ -185,17 +214,81 @@ def test_overlapping_destinations_are_refused(sources: list[str], message: str, 
 def test_a_destination_outside_the_context_is_refused(place: str) -> None:
     package = _package("pkg/extra")
     trees = (package.trees[0], package.trees[1]._replace(dst=place))
-    with pytest.raises(InputError, match="is not below the package"):
+    with pytest.raises(ContextError, match=r"absolute path|leads out|git cannot store|without its directory"):
         _packed(package._replace(trees=trees))
 
 
-def test_a_submodule_is_refused(repository: Path) -> None:
+def _with_submodule(repository: Path, folder: Path) -> Package:
+    """A package with a submodule, which has a submodule itself."""
+    inner = commit_files(folder / "inner", {"inner.c": "", "sub/x": ""})
+    lib = commit_files(folder / "lib", {"f": "x"})
+    allow = ("-c", "protocol.file.allow=always", "submodule", "--quiet")
+    git(lib, *allow, "add", str(inner), "deep/inner")
+    git(lib, "commit", "-qm", "inner")
+    git(repository, *allow, "add", str(lib), "pkg/plain/lib")
+    git(repository, "commit", "-qm", "lib")
+    git(repository, *allow, "update", "--init", "--recursive")
+    return _package("pkg/plain")
+
+
+def test_submodules_are_packed_at_the_commits_that_the_tree_names(repository: Path, tmp_path: Path) -> None:
+    package = _with_submodule(repository, tmp_path)
+    packed, job = _packed(package), _job(package)
+    assert package.hash == git(repository, "rev-parse", "HEAD:pkg/plain").decode()
+    verify_context(packed, job)
+    assert {"hello", "lib/f", "lib/deep/inner/sub/x"} <= _names(packed)
+    (place, within, raw), inner = job.submodules
+    for submodules, message in {
+        (): "its job names",
+        (inner,): "in no part|its job names",
+        ((place, within, raw.replace("tree ", "tree 0")[:-1]), inner): "which its commit does not name",
+        ((place, within, f"{raw} "), inner): "its job names",
+        ((place, 7, raw), inner): "in no part",
+        ((place, -1, raw), inner): "in no part",
+        (("hello", within, raw), inner): "in no part|does not name",
+    }.items():
+        packed.seek(0)
+        with pytest.raises(ContextError, match=message):
+            verify_context(packed, replace(job, submodules=submodules))
+
+
+def test_a_submodule_in_an_extra_source_is_packed(repository: Path, tmp_path: Path) -> None:
+    _with_submodule(repository, tmp_path)
+    package = _with_sources(repository, "../plain:/own/plain", "../plain/lib/deep:deep")
+    packed = _packed(package)
+    verify_context(packed, _job(package))
+    assert {"own/plain/lib/deep/inner/sub/x", "deep/inner/sub/x"} <= _names(packed)
+
+
+def test_every_change_of_a_submodule_is_dirty_and_shows_in_the_tag(repository: Path, tmp_path: Path) -> None:
+    before, tags = _with_submodule(repository, tmp_path), set()
+    for number, name in enumerate(("lib/f", "lib/new", "lib/deep/inner/inner.c")):
+        write(repository, {f"pkg/plain/{name}": str(number)})
+        changed = _package("pkg/plain")
+        assert changed.dirty
+        tags.add(changed.hash)
+    assert len(tags - {before.hash}) == 3
+
+
+def test_a_submodule_that_is_not_checked_out_has_a_tag_and_is_refused(
+    repository: Path, tmp_path: Path
+) -> None:
+    tag = _with_submodule(repository, tmp_path).hash
+    git(repository, "submodule", "--quiet", "deinit", "--all", "--force")
+    package = _package("pkg/plain")
+    assert (package.hash, check_files([package])) == (tag, ())
+    with pytest.raises(InputError, match=r"the submodule lib is not checked out .*git submodule update"):
+        _packed(package)
+
+
+def test_a_submodule_without_gitmodules_is_refused(repository: Path) -> None:
     head = git(repository, "rev-parse", "HEAD").decode()
     git(repository, "update-index", "--add", "--cacheinfo", f"160000,{head},pkg/plain/sub")
     git(repository, "commit", "-qm", "submodule")
     (repository / "pkg/plain/sub").mkdir()
-    with pytest.raises(GitError, match="sub is a submodule"):
-        _packed(_package("pkg/plain"))
+    for use in (_packed, lambda package: context_entries(package, list_contents([package]))):
+        with pytest.raises(GitError, match=r"sub is a submodule, and its repository has no \.gitmodules"):
+            use(_package("pkg/plain"))
 
 
 def test_a_shallow_clone_gives_tags_but_no_contexts_of_unknown_date(repository: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.errors import BuildYmlError, FarmError, GitError, InputError
+from farm.model import GitTree, combined_hash
 from farm.package.git_objects import commit_time
 from farm.package.read_packages import directories_below, read_packages
 from farm.package.tags import TagOptions
@@ -140,14 +141,34 @@ def test_files_of_the_working_directory_and_of_another_commit_exclude_each_other
 
 def test_an_extra_source_that_is_not_in_git_is_named(repository: Path) -> None:
     do(repository, [{"rm": "common"}, {"git": ["commit", "-qam", "gone"]}])
-    with pytest.raises(GitError, match="pkg/extra: the extra source common/lib is not in git"):
+    with pytest.raises(GitError, match=r"pkg/extra: the extra source ../../common/lib does not exist"):
         _one("pkg/extra")
+    write(repository, {"common/lib/a.c": ""})
+    with pytest.raises(GitError, match=r"pkg/extra: the extra source ../../common/lib is not in git"):
+        _one("pkg/extra")
+
+
+def test_an_extra_source_may_be_in_another_repository(repository: Path, tmp_path: Path) -> None:
+    other = commit_files(tmp_path / "other", {"lib/b.c": "", "x": ""})
+    write(repository, {"pkg/plain/build.yml": f"image: plain\nextra-sources: ['{other}/lib:lib']\n"})
+    commit(repository)
+    package, tree = _one("pkg/plain"), git(other, "rev-parse", "HEAD:lib").decode()
+    head = git(other, "rev-parse", "HEAD").decode()
+    assert package.trees[1] == GitTree("lib", tree, "lib", str(other), head)
+    assert package.hash == combined_hash([git(repository, "rev-parse", "HEAD:pkg/plain").decode(), tree])
+    write(other, {"lib/c.c": "new"})
+    first = _tag("pkg/plain")
+    write(other, {"lib/c.c": "newer"})
+    assert "-dirty-" in first
+    assert _tag("pkg/plain") != first
 
 
 @pytest.mark.parametrize(
     ("build_yml", "message"),
     [
-        ("image: plain\nextra-sources: [../../../out:out]\n", r"^pkg/plain: .*out is outside its repository"),
+        ("image: plain\nextra-sources: [../../../out:out]\n", r"^pkg/plain: .* ../../../out does not exist"),
+        ("image: plain\nextra-sources: [/etc:out]\n", "^pkg/plain: .* /etc is in no git repository"),
+        ("image: plain\nextra-sources: [hello:out]\n", "^pkg/plain: .* hello is a file, not a directory"),
         ("image: Plain\n", r"^pkg/plain: invalid image reference 'linuxkit/Plain:.*'"),
     ],
 )
