@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 )
 @click.option("--force", is_flag=True, help="Build even if the image is in the cache or the registry.")
 @click.option("--pull/--no-pull", default=True, help="Pull from the registry what the cache lacks.")
+@click.option("--ignore-cached", is_flag=True, help="Do not build from the base images in the cache.")
 @click.option("--docker", is_flag=True, help="Also load the images into the engine: NAME:TAG-ARCH, NAME:TAG.")
 @json_option
 def command(
@@ -48,6 +49,7 @@ def command(
     skip_platforms: str | None,
     force: bool,
     pull: bool,
+    ignore_cached: bool,
     docker: bool,
     as_json: bool,
 ) -> int:
@@ -64,7 +66,9 @@ def command(
     from farm.local_build.options import BuildOptions, native_arch
 
     arches, skipped = select_arches(platforms, skip_platforms, native_arch())
-    options = BuildOptions(arches, skip=skipped, force=force, pull=pull, docker=docker)
+    options = BuildOptions(
+        arches, skip=skipped, force=force, pull=pull, cached_bases=not ignore_cached, docker=docker
+    )
     return build_locally(settings, directories, tags, options, as_json=as_json)
 
 

@@ -136,8 +136,9 @@ def test_a_base_that_an_earlier_build_left_in_the_cache_is_found_in_every_way_to
         args = "buildArgs: ['BASE=@lkt:pkg:../base']\n" if one == "package" else ""
         workspace.write(one, Dockerfile=f"ARG REGISTRY\n{text}", build_yml=f"image: {one}\n{args}")
     workspace.done("build", "--platforms=linux/arm64", *froms)
-    missing = workspace.farm("build", "--platforms=linux/s390x", "name")
-    assert (missing.code, f"{name}:{tag} was not found" in missing.out) == (1, True)
+    for words in (["--platforms=linux/s390x"], ["--platforms=linux/arm64", "--ignore-cached", "--force"]):
+        missing = workspace.farm("pkg", "build", *words, "name")
+        assert (missing.code, f"{name}:{tag} was not found" in missing.out) == (1, True)
 
 
 def test_a_later_build_removes_what_a_killed_build_left_in_the_engine(

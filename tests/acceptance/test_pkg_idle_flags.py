@@ -15,7 +15,6 @@ NOTED = [
     "-builder-image=moby/buildkit",
     "-builder-config=x.toml",
     "-builder-restart",
-    "-ignore-cached",
     "-precache-images",
     "-progress=plain",
     "-verbose",
@@ -52,7 +51,7 @@ def test_a_flag_without_effect_is_noted(shared: Workspace, verb: str) -> None:
 @pytest.mark.parametrize(
     ("verb", "flags"),
     [
-        ("push", ["-pull", "-cache=/nowhere"]),
+        ("push", ["-pull", "-cache=/nowhere", "-ignore-cached"]),
         ("push", ["-pull=false"]),
         ("build", ["-enable-content-trust"]),
     ],

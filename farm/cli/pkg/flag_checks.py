@@ -108,6 +108,8 @@ def _check_worker_settings(flags: PkgFlags) -> None:
         )
     if flags.pull is not None:
         print_note("--pull: a push pulls nothing; images in the registry are not built again")
+    if flags.ignore_cached:
+        print_note("--ignore-cached: workers never build from a cache")
     if flags.ssh:
         raise InputError(
             "--ssh: each worker decides which keys a build may use", hint="set build-ssh on the worker"

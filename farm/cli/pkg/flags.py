@@ -69,7 +69,7 @@ class _BuildFlags(_CommonFlags):
     builder_image: str | None = value_flag(metavar="IMAGE")
     builder_config: str | None = value_flag(metavar="FILE")
     builder_restart: bool | None = boolean_flag()
-    ignore_cached: bool | None = boolean_flag()
+    ignore_cached: bool | None = boolean_flag("Do not build from the base images in the LinuxKit cache.")
     precache_images: bool | None = boolean_flag()
     progress: str | None = value_flag(metavar="KIND")
     sbom_scanner: str | None = value_flag(

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ENGINE_BUILDS = "the BuildKit inside the engine builds"
-_ALWAYS_CURRENT = "base images are always those of the registry"
 NO_EFFECT = {
     "quiet": "the farm prints only a line for each step",
     "verbose": "`farm logs` prints the whole output of a build",
@@ -21,8 +20,7 @@ NO_EFFECT = {
     "builder_image": _ENGINE_BUILDS,
     "builder_config": f"{_ENGINE_BUILDS}, with the configuration of dockerd",
     "builder_restart": f"{_ENGINE_BUILDS}, and needs no restart",
-    "ignore_cached": _ALWAYS_CURRENT,
-    "precache_images": _ALWAYS_CURRENT,
+    "precache_images": "the engine pulls base images when it needs them, and keeps them",
     "progress": "a terminal gets a live table, a pipe gets lines",
 }
 """The flags that have no effect on a farm, each with the reason."""

@@ -167,5 +167,6 @@ def build_options(request: PkgRequest) -> BuildOptions:
         skip=skipped,
         force=bool(flags.force),
         pull=flags.pull is not False,
+        cached_bases=not flags.ignore_cached,
         docker=bool(flags.docker),
     )
