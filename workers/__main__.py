@@ -21,6 +21,7 @@ from tasks.disk_space import disk_trouble
 from tasks.worker_context import configure, worker_context
 from workers.graceful_shutdown import GracefulShutdown
 from workers.heartbeat import Heartbeat
+from workers.pool import POOL
 from workers.queue_control import QueueControl
 from workers.reconnect import Consumer, Events
 from workers.role import Role, find_role
@@ -67,6 +68,7 @@ def run(settings: Settings, role: Role) -> NoReturn:
     app, name = make_app(settings), role.worker.name
     app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__name__}"
     app.events_cls = f"{Events.__module__}:{Events.__name__}"
+    app.conf.worker_pool = POOL
     configure(settings, name)
     store = worker_context().store
     await_redis(store)
