@@ -14,3 +14,7 @@ max_tasks = 20000
 
 # Show "2 minutes ago" instead of a time of day in the server's time zone.
 natural_time = True
+
+# No buttons, and no API, that change workers or tasks, which workers would refuse: use `farm cancel` and
+# `farm workers`.
+read_only = True

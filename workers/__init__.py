@@ -1,4 +1,4 @@
-"""The worker process: its role and checks, heartbeats, queues, and shutdown.
+"""The worker process: its role and checks, heartbeats, queues, pool, and shutdown.
 
 May import: every package of farm except cli; tasks.
 Must not know: the command line of farm, the lab.

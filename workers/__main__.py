@@ -24,6 +24,7 @@ from workers.heartbeat import Heartbeat
 from workers.pool import POOL
 from workers.queue_control import QueueControl
 from workers.reconnect import Consumer, Events
+from workers.remote_control import refuse_changes
 from workers.role import Role, find_role
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def run(settings: Settings, role: Role) -> NoReturn:
     app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__name__}"
     app.events_cls = f"{Events.__module__}:{Events.__name__}"
     app.conf.worker_pool = POOL
+    refuse_changes()
     configure(settings, name)
     store = worker_context().store
     await_redis(store)

@@ -17,8 +17,9 @@ STALLED = 15.0
 class QueueControl:
     """Subscribes to the queues and unsubscribes; a message that Redis delivers meanwhile is requeued.
 
-    Only the event loop may touch a consumer, so `request` leaves a callback there. Queues that were closed
-    stay closed when the connection to Redis is made again.
+    Only the event loop may touch a consumer, so `request` leaves a callback there. It compares what was
+    requested with what Celery consumes, so that a queue that was closed or opened for another reason does not
+    stay so. Queues that were closed stay closed when the connection to Redis is made again.
     """
 
     def __init__(self, queues: Sequence[str], *, open_: bool) -> None:
@@ -52,11 +53,13 @@ class QueueControl:
     def _apply(self) -> None:
         self._last_turn = time.monotonic()
         requested, consumer = self._requested, self._consumer
-        if requested == self.open or not consumer.task_consumer:
+        if not consumer.task_consumer:
             return
-        for queue in self._queues:
-            if requested:
-                consumer.add_task_queue(queue)
-            else:
-                consumer.cancel_task_queue(queue)
+        try:
+            for queue in self._queues:
+                if requested != consumer.task_consumer.consuming_from(queue):
+                    change = consumer.add_task_queue if requested else consumer.cancel_task_queue
+                    change(queue)
+        except consumer.connection_errors:  # the event loop meets it, too, and reconnects
+            return
         self.open = requested

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections import Counter
 from contextlib import suppress
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from celery import Celery
 from redis import Redis
 from urllib3.exceptions import HTTPError
 
@@ -164,6 +166,38 @@ def test_the_lengths_of_all_queues_are_shown(watched: Watched) -> None:
 def test_the_pages_of_workers_and_tasks_load(watched: Watched) -> None:
     assert "publisher@" in watched.page("/workers")
     assert watched.get("/tasks").status == HTTPStatus.OK
+
+
+CHANGES = (
+    *(f"worker/{change}/WORKER" for change in ("shutdown", "pool/grow", "queue/cancel-consumer")),
+    *(f"task/{change}/farm.build_and_push" for change in ("send-task", "apply", "revoke")),
+)
+"""What Flower's API could change."""
+
+
+def test_flowers_login_alone_changes_nothing_and_its_pages_have_no_buttons_for_it(watched: Watched) -> None:
+    name = next(iter(watched.get("/api/workers?refresh=1").json()))
+    for change in CHANGES:
+        url = f"{watched.url}/api/{change.replace('WORKER', name)}?queue=build.amd64&terminate=true"
+        assert send("POST", url, login=("farm", PASSWORD)).status == HTTPStatus.FORBIDDEN, change
+    page = watched.page(f"/worker/{name}")
+    assert "Max concurrency" in page
+    assert re.findall(r'<(?:button|input)[^>]*id="(?:worker|pool|task)-[^>]*>', page) == []
+
+
+def test_workers_refuse_celerys_remote_control_and_stay_as_they_are_reported(watched: Watched) -> None:
+    before = watched.workspace.done("workers", "--json").json
+    broker = f"redis+socket://{watched.workspace.variables['FARM_STATE_DIR']}/redis.sock"
+    control, said = Celery(broker=broker, set_as_current=False).control, []
+    for command in ("cancel_consumer", "pool_grow", "shutdown"):
+        told = control.broadcast(command, {"queue": "build.amd64"}, reply=True, limit=len(before)) or []
+        said += [answer["error"] for one in told for answer in one.values()]
+    assert len(said) == len(before) * 3
+    assert all("workers of a farm refuse" in text and "farm workers drain" in text for text in said)
+    watched.workspace.write("after", Dockerfile=FINE, arches="amd64")
+    watched.workspace.done("push", "--no-sign", "after")
+    states = [(one["state"], one["slots"]) for one in watched.workspace.done("workers", "--json").json]
+    assert states == [(one["state"], one["slots"]) for one in before]
 
 
 def test_no_secret_is_in_arguments_logs_redis_or_flower(watched: Watched) -> None:
