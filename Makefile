@@ -10,8 +10,12 @@ ARGS ?=
 JOBS ?= 4
 # Docker Compose 2.20 or later, as a plugin of docker or standalone.
 COMPOSE ?= docker compose
+DOCKER ?= docker
 STACK = $(COMPOSE) --project-directory compose --file compose/compose.yaml \
 	$(if $(DEVELOP),--file compose/compose.override.develop.yaml)
+# Images of this stack that newer ones have replaced; those that a container uses, or that have a name, stay.
+PROJECT = $(or $(shell sed -n 's/^COMPOSE_PROJECT_NAME=//p' compose/.env 2> /dev/null),farm)
+REPLACED = $(DOCKER) image prune --force --filter label=com.docker.compose.project=$(PROJECT)
 
 # Tests and the demo start many programs; without bytecode files each of them would compile the farm again.
 unexport PYTHONDONTWRITEBYTECODE
@@ -71,6 +75,7 @@ bench: setup ## run the benchmarks
 
 up: ## build and start the stack in containers, after compose/init; SERVICES= selects some
 	@$(STACK) up --detach --build --wait --wait-timeout 300 $(SERVICES)
+	-@$(REPLACED) > /dev/null
 
 down: ## stop the stack in containers; its data stays
 	@$(STACK) down
@@ -84,6 +89,7 @@ compose: ## run docker compose on the stack: make compose ARGS="ps --all"
 worker: ## make this machine a worker, with the output of compose/bundle: make worker BUNDLE=FILE
 	@compose/join $(BUNDLE) $(ARGS)
 	@$(STACK) up --detach --build --wait --wait-timeout 300
+	-@$(REPLACED) > /dev/null
 
 wheel: setup ## build the wheel into dist/
 	@$(BIN)/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .

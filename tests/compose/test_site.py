@@ -8,11 +8,13 @@ import ssl
 import subprocess
 import sys
 import tomllib
+from importlib import metadata
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
+from farm import __version__
 from farm.settings import FIELDS, SECRET_FILES, load_settings
 from farm.trust.notary.keys import openssl
 from farm.trust.notary.limits import TrustDeadline
@@ -259,6 +261,47 @@ def test_with_emulation_there_is_a_worker_for_each_architecture(clone: Clone) ->
     for arch in ARCHES:
         one = services[f"worker-{arch}"]
         assert (one["command"], one["environment"]["FARM_EMULATE"]) == (["worker", "--arch", arch], "true")
+
+
+def test_every_worker_sees_the_disk_of_its_machines_engine(clone: Clone) -> None:
+    stack = clone.stack()
+    (worker,) = (
+        one for one in stack["services"].values() if "FARM_ENGINE_DISK" in one.get("environment", {})
+    )
+    places = {mount["target"]: mount for mount in worker["volumes"]}
+    mount = places[worker["environment"]["FARM_ENGINE_DISK"]]
+    assert (mount["type"], mount["source"], mount["read_only"]) == ("volume", "engine-disk", True)
+
+
+def test_every_container_has_a_limit_of_memory_processors_and_processes(clone: Clone) -> None:
+    for name, one in clone.stack()["services"].items():
+        limits = one["deploy"]["resources"]["limits"]
+        assert limits.keys() == {"memory", "cpus", "pids"}, name
+
+
+def test_the_database_is_healthy_only_if_it_answers_where_its_clients_connect(clone: Clone) -> None:
+    *_, command = clone.stack()["services"]["database"]["healthcheck"]["test"]
+    assert "pg_isready" in command
+    assert "/dev/tcp/database/5432" in command
+
+
+@pytest.mark.parametrize("target", ["up", "worker"])
+def test_images_that_newer_ones_replaced_are_removed_and_those_of_other_projects_kept(
+    clone: Clone, target: str
+) -> None:
+    words = ["make", "--just-print", "--file", str(ROOT / "Makefile"), target]
+    for project in ("farm", "site"):
+        clone.env.write_text(f"COMPOSE_PROJECT_NAME={project}\n")
+        done = subprocess.run(words, cwd=clone.directory, capture_output=True, check=True, timeout=60)
+        *_, last = done.stdout.decode().splitlines()
+        assert f"docker image prune --force --filter label=com.docker.compose.project={project} " in last
+
+
+def test_the_version_has_one_source() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert "version" not in project["project"]
+    assert project["tool"]["hatch"]["version"]["path"] == "farm/__init__.py"
+    assert metadata.version("linuxkit-farm") == __version__
 
 
 @pytest.mark.parametrize("named", ["", "notary-ca.pem"])

@@ -60,6 +60,7 @@ def test_no_container_can_gain_privileges_write_to_its_image_or_use_all_memory(s
         assert host["SecurityOpt"] == ["no-new-privileges:true"]
         assert host["ReadonlyRootfs"]
         assert host["Memory"] > 0
+        assert host["PidsLimit"] == 1024
         assert host["NanoCpus"] > 0
         assert host["RestartPolicy"]["Name"] == "unless-stopped"
 
@@ -238,7 +239,7 @@ def test_down_keeps_the_data_and_a_backup_restores_everything_on_an_empty_machin
     assert "the stack is running" in refused.err
     stack.make("down")
     assert stack.containers() == {}
-    assert stack.volumes() == {"farm_redis", "farm_registry", "farm_database"}
+    assert stack.volumes() == {"farm_redis", "farm_registry", "farm_database", "farm_engine-disk"}
     stack.make("compose", "ARGS=down --volumes")
     assert stack.volumes() == set()
     trusted = stack.certs / stack.registry / "ca.crt"
