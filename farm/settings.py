@@ -158,6 +158,11 @@ class Settings:
     disk_free: Size = _setting(
         1 << 30, "free bytes below which the engine's disk counts as full, and no build starts", read_bytes
     )
+    engine_disk: Path | None = _setting(
+        None,
+        "directory on the engine's disk, as a worker in a container sees it; none: the data directory",
+        read_path,
+    )
     cache_keep: Size = _setting(20 << 30, "bytes of build cache that an engine keeps", read_bytes)
     cache_age: float = _setting(30 * 86400.0, "how long an engine keeps unused build cache", read_seconds)
     sign: bool = _setting(True, "sign what is published", read_boolean)

@@ -66,7 +66,7 @@ class ImageBuild:
         with ExitStack() as stack:
             engine = stack.enter_context(self.context.engine())
             disk = DiskSpace(self.context, engine, engine.info())
-            stack.enter_context(disk.reserved(self.target))
+            stack.enter_context(disk.reserved(self.target, built=bool(self.built)))
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             disk.build_with_room(lambda: self._build(engine, builder), self.target, report=self.log.write)
             self._push(builder)

@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 
 def disk_trouble(settings: Settings, root: str) -> str:
-    """What is wrong with the disk of the engine's data; "" for nothing, or if it is on another machine."""
-    free = free_space(settings.engine, root) if root else None
+    """What is wrong with the disk of the engine's data; "" for nothing, or if it is not visible here."""
+    free = free_space(settings, root) if root else None
     if free is None or free >= settings.disk_free:
         return ""
     return f"disk full: {root} has {format_bytes(free)} free, {format_bytes(settings.disk_free)} required"
@@ -41,12 +41,15 @@ class DiskSpace:
     info: EngineInfo
 
     @contextmanager
-    def reserved(self, target: Reference) -> Iterator[None]:
+    def reserved(self, target: Reference, *, built: bool) -> Iterator[None]:
         """Make room for an image, and record it until the body has pushed it and removed it from the engine.
 
-        After an error the record stays, so that the next build removes the image.
+        After an error the record stays, so that the next build removes the image. If this job has not `built`
+        it before, an image of that name is of a build that died, and would lose its name to the new one.
         """
         self.make_room()
+        if not built:
+            remove_image(self.engine, target)
         record_image(self.context.store, self.info.id, str(target))
         yield
         forget_images(self.context.store, self.info.id, [str(target)])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from celery.signals import celeryd_after_setup, worker_ready, worker_shutting_down
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exponential_jitter
 
+from farm.builders.pruning import unseen_disk
 from farm.errors import FarmError, StateUnavailableError
 from farm.scheduling.celery_app import make_app
 from farm.scheduling.reconciler import keep_reconciling
@@ -78,6 +79,8 @@ def run(settings: Settings, role: Role) -> NoReturn:
     app.loader.import_module("tasks.publish_manifest")
     queues = QueueControl(role.queues, open_=not is_drained(store, name))
     find_trouble = functools.partial(disk_trouble, settings, role.engine_root)
+    if role.engine_root and (unseen := unseen_disk(settings, role.engine_root)):
+        log.warning("%s", unseen)
     heartbeat = Heartbeat(store, role.worker, queues, find_trouble)
     _start_when_ready(app, heartbeat, queues)
     if role.worker.publisher:

@@ -90,7 +90,7 @@ def _read(pipe: int, size: int) -> bytes:
     return data
 
 
-class Results(asynpool.ResultHandler):
+class ResultPipes(asynpool.ResultHandler):
     """Reads the pipes of a pool's processes."""
 
     fileno_to_outq: dict[int, Any]
@@ -142,8 +142,8 @@ class Results(asynpool.ResultHandler):
 class Pool(asynpool.AsynPool):
     """Celery's pool, with these pipes."""
 
-    ResultHandler = Results
-    _result_handler: Results
+    ResultHandler = ResultPipes
+    _result_handler: ResultPipes
     _state: int
 
     def process_flush_queues(self, proc: Any) -> None:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Pairs = tuple[tuple[str, str], ...]
 
+PACKAGE_LABEL = "org.mobyproject.linuxkit.version"
+"""A label that every image of a LinuxKit package has."""
 PROXIES: tuple[str, ...] = tuple(
     spelling
     for name in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -57,7 +59,7 @@ def labels(package: Package) -> Pairs:
         "org.opencontainers.image.source": package.yml.gitrepo,
         "org.opencontainers.image.revision": _revision(package),
         "org.mobyproject.config": package.yml.config,
-        "org.mobyproject.linuxkit.version": __version__,
+        PACKAGE_LABEL: __version__,
         "org.mobyproject.linuxkit.revision": "unknown",
     }
     return tuple((name, value) for name, value in values.items() if value)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.builders.choice import check_builders, describe_builder, uses_buildx
 from farm.builders.docker_engine import Engine
+from farm.builders.pruning import unseen_disk
 from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, internal_error
 from farm.model import Reference
 from farm.registry.client import open_registry
@@ -106,6 +107,8 @@ def _engine(settings: Settings) -> str:
     with _connected(settings) as engine:
         info, emulated = engine.info(), engine.emulated()
     more = f", emulates {', '.join(emulated)}" if emulated else ""
+    if unseen := unseen_disk(settings, info.root):
+        more += f"; {unseen}"
     return f"Docker Engine {info.version}, {info.architecture}{more}"
 
 

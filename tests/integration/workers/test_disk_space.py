@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from farm.builders.build_arguments import PACKAGE_LABEL
 from farm.builders.builder import BuildSpec
 from farm.builders.docker_engine import Engine
-from farm.builders.engine_images import remove_image
-from farm.builders.pruning import free_space
+from farm.builders.engine_images import image_id, remove_image
+from farm.builders.pruning import free_space, prune
 from farm.errors import DiskFullError, DiskTooSmallError, EngineError
 from farm.model import Reference
 from farm.settings import Secret, Settings
@@ -19,6 +20,7 @@ from tasks.disk_space import DiskSpace
 from tasks.worker_context import SharedFlag, WorkerContext
 from tests.integration.builders.conftest import Bench, open_bench
 from tests.support.engines import another_engine
+from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -119,10 +121,11 @@ def test_cache_beyond_its_bounds_is_pruned_before_a_build(
     bench: Bench, small_engine: Engine, disk_space: Callable[..., DiskSpace]
 ) -> None:
     root = small_engine.info().root
+    disk = disk_space()
     leave_cache(bench, 60)
-    full = free_space(small_engine.url, root)
-    disk_space().make_room()
-    after = free_space(small_engine.url, root)
+    full = free_space(disk.context.settings, root)
+    disk.make_room()
+    after = free_space(disk.context.settings, root)
     assert full is not None
     assert after is not None
     assert after - full > 50 * MIB
@@ -144,7 +147,7 @@ def test_the_image_of_a_dead_build_is_removed_and_no_other(
     for reference in (leftover, foreign):
         bench.build("FROM BASE\nRUN true\n", BuildSpec("amd64"), name=reference)
     lease = leases.take(disk.context.store, str(leftover), duration=60, holder="r1 other@test")
-    with pytest.raises(RuntimeError, match="died"), disk.reserved(leftover):
+    with pytest.raises(RuntimeError, match="died"), disk.reserved(leftover, built=True):
         raise RuntimeError("died")
     disk.make_room()
     assert holds(small_engine, leftover), "another worker builds it"
@@ -153,11 +156,47 @@ def test_the_image_of_a_dead_build_is_removed_and_no_other(
     assert (holds(small_engine, leftover), holds(small_engine, foreign)) == (False, True)
 
 
-def test_the_disk_of_an_engine_on_another_machine_is_not_guessed(small_engine: Engine) -> None:
-    root = small_engine.info().root
-    assert free_space(small_engine.url, root) is not None
-    assert free_space("tcp://builder.example.org:2375", root) is None
-    assert free_space(small_engine.url, "/no/such/directory") is None
+def test_an_image_that_lost_its_name_is_removed_when_it_is_old_and_of_a_package(
+    bench: Bench, small_engine: Engine
+) -> None:
+    named = name()
+    package = BuildSpec("amd64", labels=((PACKAGE_LABEL, "1"),))
+    old, foreign, current = (
+        made(bench, f"FROM BASE\nRUN echo {number}\n", spec, named)
+        for number, spec in enumerate((package, BuildSpec("amd64"), package))
+    )
+    assert ids(small_engine, old, foreign, current) == {old, foreign, current}
+    prune(small_engine, keep=1 << 40, age=3600)
+    assert ids(small_engine, old, foreign, current) == {old, foreign, current}
+
+    def pruned() -> bool:
+        prune(small_engine, keep=1 << 40, age=0)  # the engine counts whole seconds
+        return old not in ids(small_engine, old)
+
+    wait_until(pruned)
+    assert ids(small_engine, foreign, current) == {foreign, current}
+
+
+def test_a_build_removes_the_image_of_one_that_died_and_keeps_that_of_its_own_first_attempt(
+    bench: Bench, small_engine: Engine, disk_space: Callable[..., DiskSpace]
+) -> None:
+    target, disk = name(), disk_space()
+    image = made(bench, "FROM BASE\nRUN echo died\n", BuildSpec("amd64"), target)
+    with disk.reserved(target, built=True):
+        assert ids(small_engine, image) == {image}
+    with disk.reserved(target, built=False):
+        assert ids(small_engine, image) == set()
+
+
+def made(bench: Bench, dockerfile: str, spec: BuildSpec, reference: Reference) -> str:
+    """The id of an image that was built under a name."""
+    bench.build(dockerfile, spec, name=reference)
+    return str(image_id(bench.engine, reference))
+
+
+def ids(engine: Engine, *images: str) -> set[str]:
+    """Those of these images that an engine still has, with or without a name."""
+    return {one["Id"] for one in engine.api.images(all=True)} & set(images)
 
 
 def _discard(_: object) -> None:
