@@ -48,9 +48,9 @@ def free_space(settings: Settings, root: str) -> int | None:
     An engine describes how much it uses, and never how much is free.
     """
     place = settings.engine_disk or Path(root)
-    if not _is_local(settings) or not place.is_dir():
-        return None
     try:
+        if not _is_local(settings) or not place.is_dir():
+            return None
         disk = os.statvfs(place)
     except OSError:
         return None
