@@ -33,8 +33,8 @@ def prune(engine: Engine, *, keep: int, age: float | None = None) -> int:
             if age is not None:
                 until = f"{int(age)}s"
                 nameless = {"dangling": True, "until": until, "label": PACKAGE_LABEL}
-                answers.append(engine.api.prune_images(filters=nameless))
                 answers.append(engine.api.prune_builds(filters={"until": until}, all=True))
+                answers.append(engine.api.prune_images(filters=nameless))
     except EngineUnavailableError:
         raise
     except EngineError:
