@@ -15,7 +15,7 @@ import pytest
 
 from farm.model import Reference
 from tests.support.farm_command import BUSYBOX, FARM, answer_of
-from tests.support.git_repos import commit, git, make_repository, write
+from tests.support.git_repos import commit, commit_files, git, make_repository, write
 
 if TYPE_CHECKING:
     from tests.support.farm_command import Workspace
@@ -148,6 +148,24 @@ def test_a_push_of_another_commit_builds_the_content_of_that_commit(own: Workspa
         held = files.extractfile("text")
         assert held is not None
         assert held.read() == b"before"
+
+
+def test_a_kernel_is_built_and_pushed_as_in_upstreams_makefile(own: Workspace, tmp_path: Path) -> None:
+    """Its build.yml is below the package, and its hash is made of other files; here with a submodule, too."""
+    library = commit_files(tmp_path / "library", {"patch": ""})
+    kernel, name = own.directory / "kernel", "linux"
+    text = f"ARG V\n{BUSYBOX}ARG V\nCOPY / /src/\nRUN cat /src/$V/config /src/$V/patches/patch\n"
+    yml = f"image: {name}\ndockerfile: common/Dockerfile\narches: [amd64]\n"
+    write(own.directory, {"kernel/common/k.yml": yml, "kernel/common/Dockerfile": text})
+    write(own.directory, {"kernel/6.12.x/config": "", "kernel/6.12.x/build-args": "V=6.12.x\n"})
+    add = ("-c", "protocol.file.allow=always", "submodule", "--quiet", "add")
+    git(own.directory, *add, str(library), "kernel/6.12.x/patches")
+    own.commit()
+    words = (str(kernel), "--build-yml", "./common/k.yml", "--hash", "ab" * 20)
+    more = ("--tag", "6.12.59-{{.Hash}}", "--build-arg-file", str(kernel / "6.12.x/build-args"))
+    own.done("pkg", "build", "--platforms", "linux/amd64", *words, *more)
+    own.done("pkg", "push", "--force", "--disable-content-trust", *words, *more)
+    assert own.tags(name) == [f"6.12.59-{'ab' * 20}", f"6.12.59-{'ab' * 20}-amd64"]
 
 
 def test_a_directory_that_git_ignores_is_built_and_pushed_under_the_hash_that_is_given(
