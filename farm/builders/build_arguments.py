@@ -46,7 +46,7 @@ def build_args(
         "REVISION": revision,
         "GOPKGVERSION": go_version(revision, commit_time) if revision and commit_time is not None else None,
         "PKG_HASH": package.hash,
-        "PKG_IMAGE": package.reference.familiar,
+        "PKG_IMAGE": package.image,
     }
     args = {name: value for name, value in standard.items() if value} | dict(site_args)
     args |= {name: value for name, _, value in (text.partition("=") for text in package.yml.build_args)}

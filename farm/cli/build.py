@@ -115,11 +115,11 @@ def _read_in_order(
     """The packages, each after its dependencies, and of each the dependencies and base images; warns."""
     from farm.package.check_files import check_files
     from farm.package.dockerfile import base_images, dockerfiles, needs
-    from farm.package.read_packages import read_packages
+    from farm.package.read_packages import read_packages, resolve_build_args
     from farm.planning.decide import in_order
     from farm.planning.prepare_plan import refuse_other_build_yml
 
-    packages = read_packages(directories, tags)
+    packages = resolve_build_args(read_packages(directories, tags), tags.build_yml)
     refuse_other_build_yml(packages, tags)
     texts = dockerfiles(packages)
     bases = base_images(packages, dict(settings.build_args), texts)

@@ -45,26 +45,26 @@ class BuildOptions:
 
     def arches_of(self, package: Package, default_arches: Sequence[str]) -> tuple[str, ...]:
         """The architectures to build of a package; `default_arches` are for a package that lists none."""
-        listed = package.yml.arches or default_arches
+        listed = package.yml.arches_or(default_arches)
         if self.platforms:
             return self.platforms
         return tuple(arch for arch in self.arches or listed if arch in listed and arch not in self.skip)
 
     def unlisted(self, package: Package, default_arches: Sequence[str]) -> list[str]:
         """A message for each requested architecture that the package does not list."""
-        listed = package.yml.arches or default_arches
+        listed = package.yml.arches_or(default_arches)
         return [
             f"{package.reference.familiar} {arch}: skipped: not one of its architectures"
             for arch in self.arches
-            if arch not in listed and not self.platforms
+            if listed and arch not in listed and not self.platforms
         ]
 
     def skipped(self, packages: Sequence[Package], default_arches: Sequence[str]) -> list[str]:
-        """A warning for each package that `skip` leaves without architectures."""
+        """A warning for each package that has no architectures, or that `skip` leaves without them."""
         return [
-            f"{package.image}: skipped: no other architectures"
+            package.why_skipped
             for package in packages
-            if self.skip and not self.arches_of(package, default_arches)
+            if (self.skip or package.has_no_arches) and not self.arches_of(package, default_arches)
         ]
 
 

@@ -45,16 +45,21 @@ class BuildYml(NamedTuple):
     org: str = "linuxkit"
     tag: str = "{{.Hash}}"
     dockerfile: str = "Dockerfile"
-    arches: tuple[str, ...] = ()
+    arches: tuple[str, ...] | None = None
+    """None if build.yml does not name them; none of them if there is nothing to build."""
     extra_sources: tuple[ExtraSource, ...] = ()
-    gitrepo: str | None = None
+    gitrepo: str = "https://github.com/linuxkit/linuxkit"
     network: bool = False
     disable_content_trust: bool = False
     disable_cache: bool = False
     config: str | None = None
-    """The `config` mapping as compact JSON with sorted keys, the value of the image's label."""
+    """The value of the image's label."""
     build_args: tuple[str, ...] = ()
     depends: DockerImages | None = None
+
+    def arches_or(self, default: Sequence[str]) -> Sequence[str]:
+        """The architectures that build.yml names, or else the default."""
+        return default if self.arches is None else self.arches
 
 
 class GitTree(NamedTuple):
@@ -137,3 +142,18 @@ class Package(NamedTuple):
     def is_clean(self) -> bool:
         """Whether the content of its context is known, so that it may be published."""
         return bool(self.trees) and not self.dirty
+
+    @property
+    def tagged(self) -> str:
+        """ORG/IMAGE:TAG as linuxkit prints it, in the words of build.yml and the flags."""
+        return f"{self.image}:{self.reference.tag}"
+
+    @property
+    def has_no_arches(self) -> bool:
+        """Whether build.yml says that there is nothing to build, by a blank `arches`."""
+        return self.yml.arches == ()
+
+    @property
+    def why_skipped(self) -> str:
+        """The warning about a package that is left out because it has no architecture left."""
+        return f"{self.image}: skipped: no {'' if self.has_no_arches else 'other '}architectures"

@@ -62,7 +62,7 @@ def resolve_tags(text: str, directory: Path, find: Find) -> Iterator[str]:
     name, _, value = text.partition("=")
     if value.startswith(_ONE):
         (package,) = find([(directory / value.removeprefix(_ONE)).resolve()])
-        yield f"{name}={package.reference.familiar}"
+        yield f"{name}={package.tagged}"
     elif value.startswith(_MANY):
         yield from _resolve_pattern(name, str(directory / value.removeprefix(_MANY)), find)
     elif value.startswith(_MARK):
@@ -82,4 +82,4 @@ def _resolve_pattern(name: str, pattern: str, find: Find) -> Iterator[str]:
         raise InputError(f"build argument {name}: no package found at {pattern}")
     for package in packages:
         stem = package.image.replace("/", "_").replace("-", "_").upper()
-        yield f"{name.replace(_STEM, stem)}={package.reference.familiar}"
+        yield f"{name.replace(_STEM, stem)}={package.tagged}"

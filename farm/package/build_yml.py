@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import BuildYmlError, InputError
 from farm.model import ARCHES, UNAME, BuildYml, DockerImages, ExtraSource, Reference
+from farm.package.image_config import image_label
 from farm.package.tags import render_tag
 from farm.syntax.yaml_fields import Field, load
 
@@ -24,23 +25,24 @@ _IMAGES_FIELDS = ("from-file", "list", "target", "target-dir")
 
 def read_build_yml(directory: Path, name: str = "build.yml") -> BuildYml:
     """Read and check the build.yml of a package directory; `name` is a path from there."""
-    root = load(str(directory / name), _read(directory, name))
+    # Linuxkit reads no further than the first document.
+    root = load(str(directory / name), _read(directory, name), first=True)
     fields = root.fields((*_TEXTS, *_BOOLEANS, *_COLLECTIONS))
-    if not fields["image"].given or not fields["image"].text():
+    if not fields["image"].text():
         raise fields["image"].wrong("is missing", hint="name the image, such as `image: foo`")
     defaults = BuildYml(image=fields["image"].text())
     return BuildYml(
         image=defaults.image,
-        org=_text(fields["org"]) or defaults.org,
+        org=_org(fields["org"]) or defaults.org,
         tag=_tag(fields["tag"]) or defaults.tag,
         dockerfile=_path(fields["dockerfile"]) or defaults.dockerfile,
-        arches=_arches(fields["arches"]),
+        arches=_arches(fields["arches"]) if fields["arches"].written else None,
         extra_sources=tuple(_extra_source(item) for item in fields["extra-sources"].items()),
-        gitrepo=_text(fields["gitrepo"]),
-        network=_flag(fields["network"]),
-        disable_content_trust=_flag(fields["disable-content-trust"]),
-        disable_cache=_flag(fields["disable-cache"]),
-        config=fields["config"].json() if fields["config"].given else None,
+        gitrepo=fields["gitrepo"].text() if fields["gitrepo"].given else defaults.gitrepo,
+        network=fields["network"].boolean(),
+        disable_content_trust=fields["disable-content-trust"].boolean(),
+        disable_cache=fields["disable-cache"].boolean(),
+        config=image_label(fields["config"]) if fields["config"].given else None,
         build_args=tuple(_build_arg(item) for item in fields["buildArgs"].items()),
         depends=_depends(fields["depends"], directory),
     )
@@ -61,22 +63,20 @@ def _read(directory: Path, name: str) -> bytes:
         raise BuildYmlError(f"{directory / name}: cannot be read: {error.strerror}") from error
 
 
-def _text(field: Field) -> str | None:
-    return (field.text() or None) if field.given else None
-
-
-def _flag(field: Field) -> bool:
-    return field.given and field.boolean()
+def _org(field: Field) -> str:
+    if field.given and not field.text():
+        raise field.wrong("is empty", hint="leave it out for linuxkit")
+    return field.text()
 
 
 def _path(field: Field) -> str | None:
-    return field.path() if _text(field) else None
+    return field.path() if field.text() else None
 
 
-def _tag(field: Field) -> str | None:
-    template = _text(field)
+def _tag(field: Field) -> str:
+    template = field.text()
     try:
-        render_tag(template or "", "")
+        render_tag(template, "")
     except InputError as error:
         raise field.wrong(error.message, hint=error.hint) from error
     return template
@@ -119,8 +119,11 @@ def _depends(field: Field, directory: Path) -> DockerImages | None:
     if not images.given:
         return None
     fields = images.fields(_IMAGES_FIELDS)
+    filled = {name for name, field in fields.items() if (field.items() if name == "list" else field.text())}
+    if not filled:
+        return None
     for one, other in (("list", "from-file"), ("target", "target-dir")):
-        if fields[one].given and fields[other].given:
+        if {one, other} <= filled:
             raise fields[other].wrong(f"{one} and {other} are mutually exclusive", hint="keep one of the two")
     from_file = _path(fields["from-file"])
     target, target_dir = _path(fields["target"]), _path(fields["target-dir"])

@@ -85,8 +85,18 @@ def read_packages(directories: Sequence[str], options: TagOptions, *, apart: boo
     sources = _read_sources(named, options)
     if not apart:
         _refuse_same_image(sources)
-    packages = _packages(sources, options)
-    return [_with_resolved_args(package, packages, options.build_yml) for package in packages]
+    return _packages(sources, options)
+
+
+def resolve_build_args(packages: Sequence[Package], build_yml: str) -> list[Package]:
+    """The packages to build, with build arguments that name packages resolved to their tags.
+
+    `build_yml` is the path of their build.yml from their directories.
+
+    Raises:
+        InputError: an argument names no package, or one that cannot be read.
+    """
+    return [_with_resolved_args(package, packages, build_yml) for package in packages]
 
 
 def _with_resolved_args(package: Package, submitted: Sequence[Package], build_yml: str) -> Package:

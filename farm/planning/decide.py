@@ -42,11 +42,11 @@ def make_plan(
     for name in in_order(by_name, needs):
         package = by_name[name]
         arches = arches_of(package, options)
-        if not arches and options.skip:
-            skipped.append(f"{package.image}: skipped: no other architectures")
+        if not arches and not (package.has_no_arches and options.every_image):
+            if not options.skip and not package.has_no_arches:
+                raise InputError(f"{package.directory}: is built for none of {', '.join(options.only)}")
+            skipped.append(package.why_skipped)
             continue
-        if not arches:
-            raise InputError(f"{package.directory}: is built for none of {', '.join(options.only)}")
         waits = tuple(need for need in needs.get(name, ()) if need in plans and not plans[need].up_to_date)
         plans[name] = PackagePlan(
             package,
@@ -59,8 +59,7 @@ def make_plan(
             options.images_only,
         )
     _refuse_taken_releases(plans.values(), options.release)
-    if options.images_only:
-        _refuse_unpublished_bases(plans, needs)
+    _refuse_unpublished_bases(plans, published, needs, options)
     return Plan(tuple(plans.values()), (*warnings, *skipped))
 
 
@@ -73,12 +72,20 @@ def _refuse_taken_releases(plans: Iterable[PackagePlan], release: str) -> None:
         )
 
 
-def _refuse_unpublished_bases(plans: Mapping[str, PackagePlan], needs: Mapping[str, Sequence[str]]) -> None:
-    """Refuse to build a package from another one whose index is incomplete, when a run makes no index."""
+def _refuse_unpublished_bases(
+    plans: Mapping[str, PackagePlan],
+    published: Mapping[str, PublishedPackage],
+    needs: Mapping[str, Sequence[str]],
+    options: PushOptions,
+) -> None:
+    """Refuse to build a package from another one whose index lacks images and is not made by the run."""
     for name, plan in plans.items():
-        for need in needs.get(name, ()) if plan.build else ():
-            if need in plans and not plans[need].published.indexed_arches.issuperset(plans[need].arches):
+        for need in needs.get(name, ()):
+            indexed = published.get(need, PublishedPackage()).indexed_arches
+            made = need in plans and not options.images_only
+            if not made and (lacking := [arch for arch in plan.build if arch not in indexed]):
                 raise InputError(
-                    f"{name}: base image {need} is not published, and its index is not part of this run",
+                    f"{name}: base image {need} is not published for {', '.join(lacking)}, and its index is "
+                    "not part of this run",
                     hint=f"push {need} first, with its index",
                 )

@@ -31,7 +31,10 @@ def look_up(
         RegistryError, TrustError: one of them cannot be asked, which never means that nothing is there.
     """
     more = ARCHES if options.every_image else ()
-    arches = {one.reference: tuple(dict.fromkeys((*arches_of(one, options), *more))) for one in packages}
+    # Of a package that is skipped, others may need the existing images.
+    arches = {
+        one.reference: tuple(dict.fromkeys((*arches_of(one, options), *more))) or ARCHES for one in packages
+    }
     names = sorted({package.reference.name for package in packages if is_signed(package, options)})
     with open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
         images = pool.submit(look_up_all, registry, arches)

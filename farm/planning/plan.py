@@ -37,7 +37,7 @@ class PushOptions(NamedTuple):
 
 def arches_of(package: Package, options: PushOptions) -> tuple[str, ...]:
     """The architectures that a package's index must contain."""
-    arches = options.platforms or package.yml.arches or options.arches
+    arches = options.platforms or package.yml.arches_or(options.arches)
     return tuple(
         arch for arch in arches if arch not in options.skip and (not options.only or arch in options.only)
     )

@@ -16,7 +16,7 @@ from farm.model import ARCHES
 from farm.package.context_entries import list_contents
 from farm.package.dockerfile import base_images, dockerfiles, needs
 from farm.package.git import Repository, read_at
-from farm.package.read_packages import read_packages
+from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import require_committed
 from farm.planning.decide import make_plan
 from farm.planning.refusals import PackageFiles, with_refusals
@@ -42,16 +42,31 @@ def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, op
 
 
 def _make(
-    directories: Sequence[str], tags: TagOptions, settings: Settings, options: PushOptions
+    directories: Sequence[str],
+    tags: TagOptions,
+    settings: Settings,
+    options: PushOptions,
+    *,
+    builds: bool = True,
 ) -> tuple[Plan, PackageFiles]:
+    """The plan, and the files of the packages.
+
+    Without `builds`, nothing is read that only a build needs: Dockerfiles, and packages that build arguments
+    name.
+    """
     with ThreadPoolExecutor(1) as pool:
         # To import an HTTP client takes as long as git's answers.
         imported = pool.submit(importlib.import_module, "farm.planning.look_up")
         packages = read_packages(directories, tags)
         _require_committed(packages)
         refuse_other_build_yml(packages, tags)
-        texts = dockerfiles(packages)
-        dependencies, warnings = needs(packages, base_images(packages, dict(settings.build_args), texts))
+        texts: dict[str, str] = {}
+        dependencies: dict[str, tuple[str, ...]] = {}
+        warnings: tuple[str, ...] = ()
+        if builds:
+            packages = resolve_build_args(packages, tags.build_yml)
+            texts = dockerfiles(packages)
+            dependencies, warnings = needs(packages, base_images(packages, dict(settings.build_args), texts))
         imported.result()
         listed = pool.submit(list_contents, packages)
         from farm.planning.look_up import look_up  # noqa: PLC0415 - see above
@@ -74,11 +89,13 @@ def _require_committed(packages: Sequence[Package]) -> None:
 
 
 def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> None:
-    """Refuse to build the content of another commit if the working directory's build.yml differs from it."""
+    """Refuse to build another commit if the working directory's build.yml differs from it, or a mere tree."""
     if not tags.other_commit:
         return
     groups: dict[tuple[str, str], dict[str, Package]] = defaultdict(dict)
     for package in packages:
+        if not package.commit:
+            raise InputError(f"{package.directory}: {tags.hash_commit} is not a commit there")
         images_file = package.yml.depends.from_file if package.yml.depends else None
         for name in filter(None, (tags.build_yml, images_file)):
             path = posixpath.normpath(posixpath.join(package.trees[0].path, name))
@@ -110,7 +127,8 @@ def plan_existing_images(
         InputError: a package lacks an image, and its index would be partial or empty.
         RegistryError, TrustError: the registry or the notary server cannot be asked.
     """
-    plan, files = _make(directories, tags, settings, options._replace(every_image=not options.only))
+    options = options._replace(every_image=not options.only)
+    plan, files = _make(directories, tags, settings, options, builds=False)
     items = []
     for item in plan.packages:
         images = {image.arch: image for image in expected.get(item.package.image, ())}
@@ -122,9 +140,12 @@ def plan_existing_images(
 
 def without_builds(plan: Plan, *, partial: bool) -> Plan:
     """The same plan with nothing to build."""
-    kept = []
+    kept, skipped = [], []
     for planned in plan.packages:
         item = replace(planned, force=False)
+        if not item.published.images and not item.arches:
+            skipped.append(item.package.why_skipped)
+            continue
         if not item.published.images or (item.build and not partial):
             raise InputError(
                 f"{item.package.reference.familiar}: no image for {', '.join(item.build)}",
@@ -132,4 +153,4 @@ def without_builds(plan: Plan, *, partial: bool) -> Plan:
             )
         arches = tuple(arch for arch in ARCHES if arch in item.published.images)
         kept.append(replace(item, arches=arches, needs=()))
-    return plan._replace(packages=tuple(kept))
+    return plan._replace(packages=tuple(kept), warnings=(*plan.warnings, *skipped))

@@ -1,21 +1,30 @@
-"""YAML read one field at a time, so that every error names file, line and field."""
+"""YAML read one field at a time, so that every error names file, line and field.
+
+A value means what it means to linuxkit's parser, into a field of the same type: yaml_scalars.py.
+"""
 
 from __future__ import annotations
 
-import json
 import posixpath
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import yaml
 
 from farm.errors import BuildYmlError
+from farm.syntax.yaml_scalars import PLAIN, Scalar, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection
 
-_BOOLEAN = "tag:yaml.org,2002:bool"
-_NULL = "tag:yaml.org,2002:null"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TRUE = ("y", "Y", "yes", "Yes", "YES", "on", "On", "ON")
+_FALSE = ("n", "N", "no", "No", "NO", "off", "Off", "OFF")
+_DEEPEST = 100
+"""How many lists and mappings may be within one another."""
+
+
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time
+    yaml_implicit_resolvers = {None: [(PLAIN, re.compile(""))]}  # noqa: RUF012 - an attribute of yaml's
 
 
 class Field(NamedTuple):
@@ -34,68 +43,101 @@ class Field(NamedTuple):
     @property
     def given(self) -> bool:
         """Whether there is a value; `field:` alone has none."""
-        return self.node is not None and self.node.tag != _NULL
+        return self.node is not None and (
+            not isinstance(self.node, yaml.ScalarNode) or self.scalar() is not None
+        )
+
+    @property
+    def written(self) -> bool:
+        """Whether the field is there, with a value or without."""
+        return self.node is not None
+
+    def scalar(self) -> Scalar:
+        """A single value; None if the field is not given."""
+        if self.node is None:
+            return None
+        if not isinstance(self.node, yaml.ScalarNode):
+            raise self.wrong(f"must be a single value, not {_kind(self.node)}")
+        try:
+            return resolve(self.node.tag, self.node.value)
+        except ValueError as error:
+            raise self.wrong(f"bad YAML: {error}") from error
 
     def text(self) -> str:
-        """A string; a number or date is taken as it is written."""
+        """A string; a number or date is taken as it is written. Empty if the field is not given."""
+        if not self.given:
+            return ""
         if not isinstance(self.node, yaml.ScalarNode):
             raise self.wrong(f"must be a string, not {_kind(self.node)}")
-        return str(self.node.value)
+        value = self.scalar()
+        return value if isinstance(value, str) else str(self.node.value)
 
     def boolean(self) -> bool:
-        """True or false, in any of YAML's spellings."""
-        if not isinstance(self.node, yaml.ScalarNode) or self.node.tag != _BOOLEAN:
-            raise self.wrong(f"must be true or false, not {_kind(self.node)}")
-        return self.node.value.lower() in ("true", "yes", "on")
+        """True or false, in any of YAML's spellings; false if the field is not given."""
+        value = self.scalar() if isinstance(self.node, yaml.ScalarNode) else ""
+        if value is True or value in _TRUE:
+            return True
+        if not self.given or value is False or value in _FALSE:
+            return False
+        raise self.wrong(f"must be true or false, not {_kind(self.node)}")
 
-    def items(self) -> Iterator[Field]:
-        """The items of a list, each with its own line; none if the field is not given."""
+    def number(self, lowest: int, highest: int) -> int:
+        """A whole number within these limits; 0 if the field is not given."""
         if not self.given:
-            return
+            return 0
+        value = self.scalar() if isinstance(self.node, yaml.ScalarNode) else ""
+        if isinstance(value, bool | str | None) or value != value // 1:
+            raise self.wrong(f"must be a whole number, not {_kind(self.node)}")
+        if not lowest <= value <= highest:
+            raise self.wrong(f"must be from {lowest} to {highest}, not {_kind(self.node)}")
+        return int(value)
+
+    def items(self) -> list[Field]:
+        """The items of a list, each with its own line, without blank ones; none if the field is not given."""
+        if not self.given:
+            return []
         if not isinstance(self.node, yaml.SequenceNode):
             raise self.wrong(f"must be a list, not {_kind(self.node)}")
-        for node in self.node.value:
-            item = Field(self.file, self.name, node, node.start_mark.line + 1)
-            if not item.given:
-                raise item.wrong("a list item is empty")
-            yield item
+        return [item for item in map(self._item, self.node.value) if item.given]
+
+    def entries(self) -> dict[str, Field]:
+        """The entries of a mapping, and those that its merge keys add; none if the field is not given."""
+        if not self.given:
+            return {}
+        if not isinstance(self.node, yaml.MappingNode):
+            raise self.wrong(f"must be a mapping, not {_kind(self.node)}")
+        found: dict[str, Field] = {}
+        merged: list[yaml.Node] = []
+        for key, value in self.node.value:
+            if key.tag == PLAIN and key.value == "<<":
+                merged += value.value if isinstance(value, yaml.SequenceNode) else [value]
+            else:
+                found[key.value] = Field(self.file, self._below(key.value), value, key.start_mark.line + 1)
+        for node in merged:
+            # What is nearer wins: https://yaml.org/type/merge.html
+            found = self._replace(node=node, line=node.start_mark.line + 1).entries() | found
+        return found
 
     def fields(self, known: Collection[str]) -> dict[str, Field]:
         """Every known field of a mapping, given or not; any other field is an error."""
-        found = {name: Field(self.file, self._below(name), None, self.line) for name in known}
-        if not self.given:
-            return found
-        if not isinstance(self.node, yaml.MappingNode):
-            raise self.wrong(f"must be a mapping, not {_kind(self.node)}")
-        for key, value in self.node.value:
-            field = Field(self.file, self._below(str(key.value)), value, key.start_mark.line + 1)
-            if key.value not in known:
+        found = self.entries()
+        for name, field in found.items():
+            if name not in known:
                 from difflib import get_close_matches  # noqa: PLC0415 - only needed for this error
 
-                close = get_close_matches(str(key.value), known, 1)
+                close = get_close_matches(name, known, 1)
                 hint = f"did you mean {close[0]}?" if close else f"the fields are {', '.join(sorted(known))}"
                 raise field.wrong("unknown field", hint=hint)
-            found[key.value] = field
-        return found
-
-    def json(self) -> str:
-        """A mapping as compact JSON with sorted keys."""
-        if not isinstance(self.node, yaml.MappingNode):
-            raise self.wrong(f"must be a mapping, not {_kind(self.node)}")
-        try:
-            value = yaml.constructor.SafeConstructor().construct_document(self.node)
-            return json.dumps(
-                value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-            )
-        except (TypeError, ValueError, RecursionError, yaml.YAMLError) as error:
-            raise self.wrong(f"cannot be converted to JSON: {_one_line(error)}") from error
+        blank = {name: Field(self.file, self._below(name), None, self.line) for name in known}
+        return blank | found
 
     def value(self) -> Any:
-        """The value as YAML constructs it; an error for an impossible date, for instance."""
-        try:
-            return yaml.constructor.SafeConstructor().construct_document(self.node) if self.given else None
-        except (ValueError, RecursionError, yaml.YAMLError) as error:
-            raise self.wrong(f"bad YAML: {_one_line(error)}") from error
+        """The value, with the lists and mappings in it."""
+        if isinstance(self.node, yaml.MappingNode):
+            return {name: field.value() for name, field in self.entries().items()}
+        if isinstance(self.node, yaml.SequenceNode):
+            return [self._item(node).value() for node in self.node.value]
+        return self.scalar()
 
     def path(self) -> str:
         """A path below the package, normalised."""
@@ -109,14 +151,17 @@ class Field(NamedTuple):
             raise self.wrong(f"{text or 'an empty path'} is the package itself")
         return path
 
+    def _item(self, node: yaml.Node) -> Field:
+        return Field(self.file, self.name, node, node.start_mark.line + 1)
+
     def _below(self, name: str) -> str:
         return f"{self.name}.{name}" if self.name else name
 
 
-def load(file: str, text: bytes) -> Field:
-    """The one document of a YAML file; a field that is given twice is an error."""
+def load(file: str, text: bytes, *, first: bool = False) -> Field:
+    """The one document of a YAML file, or the `first`; a field that is given twice is an error."""
     try:
-        node = yaml.compose(text, Loader=_LOADER)
+        node = _compose(text, first=first)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise BuildYmlError(f"{file}:{line}: bad YAML: {error.problem or error.context}") from error
@@ -124,22 +169,35 @@ def load(file: str, text: bytes) -> Field:
         raise BuildYmlError(f"{file}:1: bad YAML: {_one_line(error)}") from error
     except RecursionError as error:
         raise BuildYmlError(f"{file}:1: bad YAML: it is nested too deeply") from error
-    _refuse_duplicates(file, node)
+    _check(file, node, (), set())
     return Field(file, "", node)
 
 
-def _refuse_duplicates(file: str, root: yaml.Node | None) -> None:
-    remaining, seen = [root], set[int]()
-    while remaining:
-        node = remaining.pop()
-        if node is None or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            remaining.extend(node.value)
-        if isinstance(node, yaml.MappingNode):
-            _refuse_duplicates_in(file, node)
-            remaining.extend(value for _, value in node.value)
+def _compose(text: bytes, *, first: bool) -> Any:
+    loader = _Loader(text)
+    try:
+        if not first:
+            return loader.get_single_node()
+        return loader.get_node() if loader.check_node() else None
+    finally:
+        loader.dispose()
+
+
+def _check(file: str, node: yaml.Node | None, above: tuple[yaml.Node, ...], checked: set[int]) -> None:
+    """Refuse fields that are given twice, and what is within itself or too deep."""
+    if not isinstance(node, yaml.CollectionNode):
+        return
+    if node in above or len(above) == _DEEPEST:
+        why = "it contains itself" if node in above else "it is nested too deeply"
+        raise BuildYmlError(f"{file}:{node.start_mark.line + 1}: bad YAML: {why}")
+    if id(node) in checked:
+        return
+    checked.add(id(node))
+    if isinstance(node, yaml.MappingNode):
+        _refuse_duplicates_in(file, node)
+    for member in node.value:
+        inner = member[1] if isinstance(node, yaml.MappingNode) else member
+        _check(file, inner, (*above, node), checked)
 
 
 def _refuse_duplicates_in(file: str, mapping: yaml.MappingNode) -> None:

@@ -75,7 +75,10 @@ def test_a_base_image_whose_index_is_not_published_is_refused(shared: Workspace)
     reference = shared.reference("base")
     shared.write("user", Dockerfile=f"FROM {reference}\n", arches="amd64")
     answer = shared.farm("pkg", "push", "--manifest=false", "base", "user")
-    assert (answer.code, "is not published, and its index is not part of this run" in answer.err) == (2, True)
+    assert (
+        answer.code,
+        "is not published for amd64, and its index is not part of this run" in answer.err,
+    ) == (2, True)
 
 
 def test_manifest_publishes_existing_images_and_adds_later_ones(own: Workspace) -> None:
@@ -119,6 +122,16 @@ def test_skip_platforms_builds_the_other_architectures_of_the_package(own: Works
     for answer in (planned, built):
         assert f"warning: {own.org}/only: skipped: no other architectures" in answer.err
         assert short(own, "only") not in answer.out
+
+
+def test_a_package_with_blank_arches_is_skipped_by_every_verb_and_keeps_its_tag(own: Workspace) -> None:
+    own.write("blank", build_yml="image: blank\narches:\n")
+    for words in ("plan --no-sign", "push --no-sign", "build", "pkg manifest -disable-content-trust"):
+        answer = own.done(*words.split(), "blank")
+        assert f"warning: {own.org}/blank: skipped: no architectures" in answer.err
+        assert short(own, "blank") not in answer.out
+    assert own.tags("blank") == []
+    assert own.done("show-tag", "blank").out == f"{own.reference('blank')}\n"
 
 
 def test_by_default_a_push_is_for_all_architectures_and_a_build_for_this_machines_unless_emulate_is_set(

@@ -50,7 +50,7 @@ def image(arch: str, *descriptors: Descriptor, package: str = "linuxkit/foo") ->
     return ArchImage(arch, reference(package).for_arch(arch), members)
 
 
-def package(name: str = "foo", *, arches: tuple[str, ...] = (), **more: Any) -> Package:
+def package(name: str = "foo", *, arches: tuple[str, ...] | None = None, **more: Any) -> Package:
     """A clean package at a commit."""
     facts: dict[str, Any] = {
         "directory": f"pkg/{name}",

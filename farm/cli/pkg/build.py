@@ -60,10 +60,10 @@ def _print_sources(request: PkgRequest, options: BuildOptions) -> None:
     """Print where each image would come from."""
     from farm.cache.layout import Cache
     from farm.cache.named_images import find_image
-    from farm.package.read_packages import read_packages
+    from farm.package.read_packages import read_packages, resolve_build_args
 
     cache, default_arches = Cache(request.settings.cache), request.settings.arches
-    packages = read_packages(request.directories, request.tags)
+    packages = resolve_build_args(read_packages(request.directories, request.tags), request.tags.build_yml)
     print_warnings(options.skipped(packages, default_arches))
     for package in packages:
         for line in options.unlisted(package, default_arches):

@@ -26,10 +26,23 @@ def test_a_package_gets_linuxkits_build_arguments() -> None:
         "REVISION": _COMMIT,
         "GOPKGVERSION": "v0.0.0-20231114221320-0123456789ab",
         "PKG_HASH": "abc",
-        "PKG_IMAGE": "linuxkit/foo:abc",
+        "PKG_IMAGE": "linuxkit/foo",
         "SHARED": "package",
         "EQUALS": "a=b",
     }
+
+
+def test_the_source_is_linuxkits_unless_build_yml_names_another_or_a_blank_one() -> None:
+    for gitrepo, source in ((BuildYml("foo").gitrepo, "https://github.com/linuxkit/linuxkit"), ("", None)):
+        one = _PACKAGE._replace(yml=_PACKAGE.yml._replace(gitrepo=gitrepo))
+        assert dict(build_args(one, ())).get("SOURCE") == source
+        assert dict(labels(one)).get("org.opencontainers.image.source") == source
+
+
+def test_the_image_argument_is_in_the_words_of_the_organisation() -> None:
+    for org in ("docker.io/linuxkit", "library", "localhost:5000/me"):
+        one = _PACKAGE._replace(yml=_PACKAGE.yml._replace(org=org))
+        assert dict(build_args(one, ()))["PKG_IMAGE"] == f"{org}/foo"
 
 
 def test_a_packages_own_arguments_override_the_settings_and_linuxkits() -> None:

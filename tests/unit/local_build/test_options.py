@@ -56,24 +56,26 @@ def package(directory: Path, **yml: object) -> Package:
     ("options", "listed", "expected"),
     [
         (BuildOptions(), ("riscv64",), ("riscv64",)),
-        (BuildOptions(), (), ("amd64", "arm64")),
+        (BuildOptions(), None, ("amd64", "arm64")),
+        (BuildOptions(), (), ()),
         (BuildOptions(("amd64",)), ("arm64", "amd64"), ("amd64",)),
         (BuildOptions(("amd64",)), ("arm64",), ()),
         (BuildOptions(platforms=("s390x",)), ("arm64",), ("s390x",)),
-        (BuildOptions(skip=("amd64",)), (), ("arm64",)),
+        (BuildOptions(("amd64",)), (), ()),
+        (BuildOptions(platforms=("s390x",)), (), ("s390x",)),
+        (BuildOptions(skip=("amd64",)), None, ("arm64",)),
         (BuildOptions(skip=("s390x",)), ("riscv64",), ("riscv64",)),
         (BuildOptions(skip=("amd64",)), ("amd64",), ()),
     ],
 )
 def test_a_package_is_built_for_the_requested_ones_of_its_architectures(
-    tmp_path: Path, options: BuildOptions, listed: tuple[str, ...], expected: tuple[str, ...]
+    tmp_path: Path, options: BuildOptions, listed: tuple[str, ...] | None, expected: tuple[str, ...]
 ) -> None:
     built = package(tmp_path, arches=listed)
     assert options.arches_of(built, ("amd64", "arm64")) == expected
-    assert bool(options.unlisted(built, ("amd64", "arm64"))) == (
-        options.arches == ("amd64",) and not expected
-    )
-    assert bool(options.skipped([built], ("amd64", "arm64"))) == (bool(options.skip) and not expected)
+    skipped = not expected and (bool(options.skip) or listed == ())
+    assert bool(options.skipped([built], ("amd64", "arm64"))) == skipped
+    assert bool(options.unlisted(built, ("amd64", "arm64"))) == (not expected and not skipped)
 
 
 def packed(directory: Path, into: Path, **yml: object) -> dict[str, tarfile.TarInfo]:

@@ -8,7 +8,7 @@ import pytest
 
 from farm.errors import InputError
 from farm.package.build_args import read_file
-from farm.package.read_packages import read_packages
+from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import TagOptions
 from tests.support.git_repos import commit_files
 
@@ -38,8 +38,10 @@ def test_a_missing_file_is_reported(tmp_path: Path) -> None:
 def test_a_submitted_package_has_the_tag_that_it_is_submitted_with(tmp_path: Path) -> None:
     repository = commit_files(tmp_path, {"user/build.yml": USING, "base/build.yml": "image: base\n"})
     options = TagOptions(org="localhost:5000/me")
-    base, user = read_packages([f"{repository}/base", f"{repository}/user"], options)
-    (alone,) = read_packages([f"{repository}/user"], options)
+    base, user = resolve_build_args(
+        read_packages([f"{repository}/base", f"{repository}/user"], options), "build.yml"
+    )
+    (alone,) = resolve_build_args(read_packages([f"{repository}/user"], options), "build.yml")
     assert user.yml.build_args == (f"BASE={base.reference.familiar}", "PLAIN=a=b")
     assert alone.yml.build_args[0] == f"BASE=linuxkit/base:{base.hash}"
 
@@ -55,7 +57,7 @@ def test_a_pattern_gives_an_argument_for_each_package(tmp_path: Path) -> None:
             "base/file": "no package",
         },
     )
-    (user,) = read_packages([f"{repository}/user"], TagOptions())
+    (user,) = resolve_build_args(read_packages([f"{repository}/user"], TagOptions()), "build.yml")
     assert [text.partition(":")[0] for text in user.yml.build_args] == [
         "LINUXKIT_ONE_A_TAG=linuxkit/one-a",
         "LINUXKIT_TWO_TAG=linuxkit/two",
@@ -69,17 +71,21 @@ def test_a_directory_in_a_file_is_relative_to_the_file(tmp_path: Path) -> None:
     (repository / "lists").mkdir()
     (repository / "lists" / "args").write_text("BASE=@lkt:pkg:../base\n")
     options = TagOptions(build_args=read_file(repository / "lists" / "args"))
-    (user,) = read_packages([f"{repository}/user"], options)
+    (user,) = resolve_build_args(read_packages([f"{repository}/user"], options), "build.yml")
     assert user.yml.build_args[0].startswith("BASE=linuxkit/base:")
 
 
 @pytest.mark.parametrize(
     "arg", ["A=@lkt:other:x", "A=@lkt:pkgs:../*", "%A=@lkt:pkgs:../none*", "A=@lkt:pkg:../none"]
 )
-def test_a_value_that_names_no_package_is_refused(tmp_path: Path, arg: str) -> None:
+def test_a_value_that_names_no_package_is_refused_when_it_is_built_and_not_before(
+    tmp_path: Path, arg: str
+) -> None:
     repository = commit_files(tmp_path, {"user/build.yml": f"image: user\nbuildArgs: ['{arg}']\n"})
+    (user,) = read_packages([f"{repository}/user"], TagOptions())
+    assert user.yml.build_args == (arg,)
     with pytest.raises(InputError):
-        read_packages([f"{repository}/user"], TagOptions())
+        resolve_build_args([user], "build.yml")
 
 
 def test_options_override_build_yml(tmp_path: Path) -> None:

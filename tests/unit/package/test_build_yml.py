@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from farm.errors import BuildYmlError
 from farm.model import BuildYml, DockerImages, ExtraSource
 from farm.package.build_yml import read_build_yml
+from tests.unit.package.test_image_config import ANSWERS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +21,7 @@ dockerfile: build/Dockerfile
 arches: [amd64, s390x]
 extra-sources:
   - ../../common/lib:lib/
-  - ../other:vendor/other
+  - ../other:/vendor/other
 gitrepo: https://example.org/foo
 network: yes
 disable-content-trust: true
@@ -39,7 +40,7 @@ depends:
 
 
 def _read(directory: Path, text: str) -> BuildYml:
-    (directory / "build.yml").write_text(text)
+    (directory / "build.yml").write_text(text, encoding="utf-8", newline="")
     return read_build_yml(directory)
 
 
@@ -62,7 +63,41 @@ def test_every_field_is_read(tmp_path: Path) -> None:
 
 
 def test_the_defaults_are_those_of_linuxkit(tmp_path: Path) -> None:
-    assert _read(tmp_path, "image: foo\norg:\narches:\n") == BuildYml(image="foo")
+    assert _read(tmp_path, "image: foo\n") == BuildYml(image="foo")
+
+
+def test_every_field_means_what_it_means_to_linuxkit_blank_ones_too(tmp_path: Path) -> None:
+    """Numbers and words as text, merge keys, second documents: read or refused as by linuxkit."""
+    expected = {text: None if fields is None else _DEFAULTS | fields for text, fields in ANSWERS["fields"]}
+    assert {text: _fields(tmp_path, text) for text in expected} == expected
+
+
+_DEFAULTS = BuildYml("x")._asdict() | {
+    "arches": ["amd64", "arm64", "riscv64"],
+    "extra_sources": [],
+    "build_args": [],
+}
+
+
+def _fields(directory: Path, text: str) -> dict[str, Any] | None:
+    try:
+        yml = _read(directory, text)
+    except BuildYmlError:
+        return None
+    sources = [":".join(source) for source in yml.extra_sources]
+    arches = yml.arches_or(_DEFAULTS["arches"])
+    lists = {"arches": arches, "extra_sources": sources, "build_args": yml.build_args}
+    return yml._asdict() | {name: list(found) for name, found in lists.items()}
+
+
+def test_a_blank_list_of_architectures_is_not_the_same_as_none(tmp_path: Path) -> None:
+    assert [
+        _read(tmp_path, f"image: a\n{arches}").arches for arches in ("", "arches:\n", "arches: []\n")
+    ] == [
+        None,
+        (),
+        (),
+    ]
 
 
 def test_a_number_is_read_as_it_is_written(tmp_path: Path) -> None:
@@ -88,13 +123,19 @@ def test_a_number_is_read_as_it_is_written(tmp_path: Path) -> None:
         ("image: a\n  b: c\n", "2: bad YAML: "),
         ("image: 'a\n", ": bad YAML: "),
         ("image: \x01\n", "1: bad YAML: "),
-        ("image: a\n---\nimage: b\n", ": bad YAML: "),
         ("image: a\n[x]: y\n", "2: a field's name must be a string"),
         ("image: a\nconfig: text\n", "2: config: must be a mapping, not 'text'"),
-        ("image: a\nconfig:\n  when: 2024-01-01\n", "2: config: cannot be converted to JSON"),
-        ("image: a\nconfig: &x\n  self: *x\n", "2: config: cannot be converted to JSON"),
+        ("image: a\nconfig:\n  when: 2024-01-01\n", "3: config.when: unknown field"),
+        ("image: a\nconfig:\n  runtime:\n    bindNs: {}\n", "4: config.runtime.bindNs: unknown field (did"),
+        ("image: a\nconfig:\n  readonly: 1\n", "3: config.readonly: must be true or false, not '1'"),
+        ("image: a\nconfig:\n  oomScoreAdj: 1.5\n", "3: config.oomScoreAdj: must be a whole number"),
+        ("image: a\nconfig: {uid: [0]}\n", "2: config.uid: must be a single value, not a list"),
+        ("image: a\nconfig: {uid: yes, gid: true}\n", "2: config.gid: must be a number or a name"),
+        ("image: a\nconfig: &x\n  runtime: *x\n", "2: bad YAML: it contains itself"),
+        ("image: a\nconfig:\n  <<: &x\n    <<: *x\n", "3: bad YAML: it contains itself"),
+        ("image: !!int a\n", "1: image: bad YAML: 'a' is not a !!int"),
+        ("image: a\norg: ''\n", "2: org: is empty"),
         ("image: a\nbuildArgs:\n- A\n", "3: buildArgs: 'A' is not NAME=VALUE"),
-        ("image: a\nbuildArgs:\n-\n", "3: buildArgs: a list item is empty"),
         ("image: a\nextra-sources:\n- ../plain\n", "3: extra-sources: '../plain' is not SOURCE:DESTINATION"),
         ("image: a\nextra-sources:\n- ../b:..\n", "3: extra-sources: .. is outside the build context"),
         ("image: a\nextra-sources:\n- ../b:x/../../y\n", "3: extra-sources: x/../../y is outside the build"),
@@ -117,7 +158,11 @@ _TARGET = "target: a.tar"
     ("fields", "line", "message"),
     [
         ([_TARGET, "target-dir: b"], 5, ".target-dir: target and target-dir are mutually exclusive"),
-        (["list: []", "from-file: b"], 5, ".from-file: list and from-file are mutually exclusive"),
+        (
+            [f"list: ['{_PINNED}']", "from-file: b"],
+            5,
+            ".from-file: list and from-file are mutually exclusive",
+        ),
         (["target: /a.tar"], 4, ".target: /a.tar must be relative"),
         (["target: ../a/x"], 4, ".target: ../a/x is outside"),
         (["target-dir: ../a-other/x"], 4, ".target-dir: ../a-other/x is outside"),

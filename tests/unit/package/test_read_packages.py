@@ -8,7 +8,7 @@ import pytest
 from farm.errors import BuildYmlError, FarmError, GitError, InputError
 from farm.model import GitTree, combined_hash
 from farm.package.git_objects import commit_time
-from farm.package.read_packages import directories_below, read_packages
+from farm.package.read_packages import directories_below, read_packages, resolve_build_args
 from farm.package.tags import TagOptions
 from farm.planning.prepare_plan import refuse_other_build_yml
 from tests.support.git_repos import commit, commit_files, do, git, make_repository, write
@@ -239,7 +239,8 @@ def test_a_build_yml_below_the_package_is_read_as_linuxkit_reads_it(tmp_path: Pa
     files = {"k/common/k.yml": text, "k/images": images, "base/build.yml": "image: base\n"}
     repository = commit_files(tmp_path, files)
     options = TagOptions(build_yml="./common/k.yml", hash_commit="HEAD^{commit}")
-    package, base = read_packages([f"{repository}/k"], options)[0], _one(repository / "base")
+    (package,) = resolve_build_args(read_packages([f"{repository}/k"], options), options.build_yml)
+    base = _one(repository / "base")
     refuse_other_build_yml([package], options)
     assert package.yml.build_args == (f"B={base.reference.familiar}",)
     assert package.yml.depends

@@ -65,14 +65,16 @@ def test_only_what_is_missing_is_built_published_and_signed(
     ("own", "options", "arches"),
     [
         (("s390x", "amd64"), OPTIONS, ("s390x", "amd64")),
-        ((), OPTIONS, ("amd64", "arm64")),
+        (None, OPTIONS, ("amd64", "arm64")),
+        ((), OPTIONS, ()),
+        ((), PushOptions(BOTH, platforms=("arm64",)), ("arm64",)),
         (("s390x", "amd64"), PushOptions(("arm64",), only=("amd64",)), ("amd64",)),
         (("s390x",), PushOptions(("amd64",), platforms=("arm64", "amd64")), ("arm64", "amd64")),
-        ((), PushOptions(BOTH, skip=("amd64",)), ("arm64",)),
+        (None, PushOptions(BOTH, skip=("amd64",)), ("arm64",)),
     ],
 )
 def test_architectures_are_those_of_the_platforms_else_of_build_yml_else_of_the_settings(
-    own: tuple[str, ...], options: PushOptions, arches: tuple[str, ...]
+    own: tuple[str, ...] | None, options: PushOptions, arches: tuple[str, ...]
 ) -> None:
     assert arches_of(package(arches=own), options) == arches
 
@@ -142,6 +144,33 @@ def test_a_package_without_remaining_architectures_is_skipped_with_a_warning() -
     plan = make_plan([one], {}, {}, PushOptions(("amd64",), skip=("amd64",)))
     assert plan.up_to_date
     assert plan.warnings == (f"{one.image}: skipped: no other architectures",)
+
+
+def test_a_package_with_blank_arches_is_skipped_with_a_warning() -> None:
+    one = package(arches=())
+    for options in (OPTIONS, PushOptions(BOTH, only=("amd64",)), FORCED, IMAGES_ONLY):
+        plan = make_plan([one], {}, {}, options)
+        assert (plan.packages, plan.up_to_date) == ((), True)
+        assert plan.warnings == (f"{one.image}: skipped: no architectures",)
+
+
+def test_a_manifest_of_a_package_with_blank_arches_has_the_images_that_exist_or_is_skipped() -> None:
+    one, every = package(arches=()), OPTIONS._replace(every_image=True)
+    existing = make_plan([one], {one.image: published("amd64", indexed=False)}, {}, every)
+    assert without_builds(existing, partial=True).packages[0].arches == ("amd64",)
+    nothing = without_builds(make_plan([one], {}, {}, every), partial=True)
+    assert (nothing.packages, nothing.warnings) == ((), (one.why_skipped,))
+
+
+@pytest.mark.parametrize("options", [OPTIONS, PushOptions(BOTH, skip=("s390x",))])
+def test_a_package_built_from_a_skipped_one_needs_it_in_the_registry(options: PushOptions) -> None:
+    base = package("base", arches=("s390x",) if options.skip else ())
+    needs = {"linuxkit/foo": (base.image,)}
+    with pytest.raises(InputError, match="base image linuxkit/base is not published for arm64") as caught:
+        make_plan([base, package()], {base.image: published("amd64")}, needs, options)
+    assert caught.value.hint == "push linuxkit/base first, with its index"
+    plan = make_plan([base, package()], {base.image: published(*BOTH)}, needs, options)
+    assert [item.build for item in plan.packages] == [BOTH]
 
 
 def test_nothing_is_signed_that_build_yml_or_images_only_exclude() -> None:
