@@ -49,8 +49,7 @@ def print_tags(
         Path(package.directory).resolve(): package for package in read_packages(directories, tags, apart=True)
     }
     packages = [by_path[Path(directory).resolve()] for directory in directories]
-    references = [package.reference for package in packages]
-    lines = (str(reference) if canonical else reference.familiar for reference in references)
+    lines = (str(package.reference) if canonical else package.tagged for package in packages)
     print_answer([_to_json(package) for package in packages], lines, as_json=as_json)
 
 

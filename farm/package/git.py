@@ -41,7 +41,9 @@ class Repository(NamedTuple):
     top: str
     """The absolute path of the working tree."""
     commit: str | None
-    """Hex; None if there are no commits yet."""
+    """Hex; None if there are no commits yet, or a tree was named in place of one."""
+    tree: str | None = None
+    """Hex, of the tree that was named; None if it is the commit's."""
 
 
 class TreeFile(NamedTuple):
@@ -89,6 +91,8 @@ def open_repository(top: Path, revision: str = "HEAD") -> Repository:
         raise failed(f"{top}: git cannot read the repository", answer)
     if answer.returncode and revision == "HEAD":
         return Repository(lines[0], None)
+    if answer.returncode and (tree := _tree_named(str(top), revision)):
+        return Repository(lines[0], None, tree)
     if answer.returncode or len(lines) != len(("top", "commit")):
         raise GitError(
             f"{top}: {revision!r} is not a commit",
@@ -99,16 +103,22 @@ def open_repository(top: Path, revision: str = "HEAD") -> Repository:
     return Repository(*lines)
 
 
+def _tree_named(top: str, revision: str) -> str | None:
+    found = ask_git(top, "rev-parse", "--verify", "--quiet", f"{revision}^{{tree}}").stdout.decode().strip()
+    return found if _COMMIT.fullmatch(found) else None
+
+
 def read_trees(repository: Repository, paths: Iterable[str]) -> dict[str, str]:
-    """The tree hash of each directory at the repository's commit; missing directories are left out.
+    """The tree hash of each directory at the repository's commit or tree; missing directories are left out.
 
     https://git-scm.com/docs/git-cat-file#_batch_output
     """
     wanted = list(dict.fromkeys(path for path in paths if "\n" not in path))
-    if not repository.commit or not wanted:
+    root = repository.commit or repository.tree
+    if not root or not wanted:
         return {}
     # A slash ends each name, because git strips a carriage return from the end of a line.
-    names = "".join(f"{repository.commit}:{path and path + '/'}\n" for path in wanted)
+    names = "".join(f"{root}:{path and path + '/'}\n" for path in wanted)
     answer = _checked_git(repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names)
     found = zip(wanted, map(_TREE.fullmatch, os.fsdecode(answer).split("\n")), strict=False)
     return {path: match[1] for path, match in found if match}

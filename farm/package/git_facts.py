@@ -114,7 +114,7 @@ class GitFacts(NamedTuple):
     def _not_in_git(self, source: PackageSource, path: Path, options: TagOptions, *, number: int) -> GitError:
         if number:
             return _extra_not_in_git(source, path, source.yml.extra_sources[number - 1].src, options)
-        if self.repository.commit is None:
+        if self.repository.commit is self.repository.tree is None:
             return GitError(
                 f"{source.directory}: its repository has no commits yet", hint="git add and git commit it"
             )

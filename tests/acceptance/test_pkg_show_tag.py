@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from farm.cli.main import run
-from tests.support.git_repos import do, make_repository
+from tests.support.git_repos import commit_files, git
+from tests.support.show_tag import CASES, Case, originals
 
 Farm = Callable[[Path, list[str]], tuple[int, str]]
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[1] / "data" / "show-tag.json").read_text())
-BETTER = {
-    "extra source changed": "linuxkit/extra:4b681f870d44d1086759eaffbc87a03b531c0472-dirty-",
-    "depends from file": "linuxkit/depok:",
-}
-"""Cases in which the farm improves on linuxkit, and the beginning of its output."""
 
 
 @pytest.fixture(scope="module")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The repository in which linuxkit's output was recorded."""
-    return make_repository(tmp_path_factory.mktemp("vectors") / "repo", VECTORS["repo"])
+def repositories(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The repositories in which linuxkit's output was recorded, by the file that holds it."""
+    return originals(tmp_path_factory.mktemp("vectors"))
+
+
+@pytest.fixture
+def original(repositories: dict[str, Path]) -> Path:
+    """The first of the repositories."""
+    return repositories["show-tag"]
 
 
 @pytest.fixture
@@ -45,26 +43,24 @@ def farm(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return call
 
 
-def _old(word: str) -> str:
-    """The spelling of 2021."""
-    return re.sub(r"^--(?=\w)", "-", word)
-
-
-@pytest.mark.parametrize("case", VECTORS["cases"], ids=lambda case: case["name"])
-def test_tags_are_those_of_linuxkit_in_both_flag_spellings(
-    case: dict[str, Any], original: Path, tmp_path: Path, farm: Farm
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_tags_are_those_of_linuxkit_or_better(
+    case: Case, repositories: dict[str, Path], tmp_path: Path, farm: Farm
 ) -> None:
-    repository = tmp_path / "repo"
-    shutil.copytree(original, repository, symlinks=True)
-    do(repository, case["do"])
-    for words in (case["argv"], [_old(word) for word in case["argv"]]):
-        code, printed = farm(repository / case["cwd"], ["pkg", "show-tag", *words])
-        if case["name"] in BETTER:
-            assert printed.startswith(BETTER[case["name"]])
-        elif case["expect"]["exit"] == "error":
-            assert (code != 0, printed) == (True, "")
-        else:
-            assert (code, printed) == (0, case["expect"]["stdout"])
+    directory = case.prepare(repositories[case.vectors], tmp_path)
+    code, printed = farm(directory, ["pkg", "show-tag", *case.facts["argv"]])
+    assert case.accepts(code, printed), (code, printed, case.facts["expect"])
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in CASES if not case.facts["do"] and case.vectors == "show-tag"],
+    ids=lambda case: case.name,
+)
+def test_tags_are_those_of_linuxkit_in_both_flag_spellings(case: Case, original: Path, farm: Farm) -> None:
+    words = [re.sub(r"^--(?=\w)", "-", word) for word in case.facts["argv"]]  # as in 2021
+    code, printed = farm(original / case.facts["cwd"], ["pkg", "show-tag", *words])
+    assert case.accepts(code, printed), (code, printed, case.facts["expect"])
 
 
 @pytest.mark.parametrize(
@@ -90,3 +86,20 @@ def test_each_directory_has_its_own_line_whatever_the_others_are(original: Path,
     words, packages = ["pkg", "show-tag"], ["pkg/plain", "pkg/templ", "pkg/plain"]
     lines = [farm(original, [*words, package])[1] for package in packages]
     assert farm(original, [*words, *packages]) == (0, "".join(lines))
+
+
+def test_a_tag_does_not_depend_on_packages_that_only_a_build_needs(tmp_path: Path, farm: Farm) -> None:
+    text = "image: p\nbuildArgs: ['A=@lkt:pkg:../none', '%=@lkt:pkgs:../none*', 'B=@lkt:other:x']\n"
+    repository = commit_files(tmp_path, {"p/build.yml": text})
+    assert farm(repository, ["show-tag", "p"]) == (0, f"linuxkit/p:{_tree(repository, 'p')}\n")
+
+
+def test_a_tree_has_the_same_tag_as_its_commit_but_only_a_commit_is_built(tmp_path: Path, farm: Farm) -> None:
+    repository = commit_files(tmp_path, {"p/build.yml": "image: p\n"})
+    words = ["--hash-commit", "HEAD^{tree}", "p"]
+    assert farm(repository, ["show-tag", *words]) == (0, f"linuxkit/p:{_tree(repository, 'p')}\n")
+    assert farm(repository, ["plan", "--no-sign", *words]) == (2, "")
+
+
+def _tree(repository: Path, directory: str) -> str:
+    return git(repository, "rev-parse", f"HEAD:{directory}").decode()

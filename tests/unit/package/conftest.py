@@ -1,20 +1,20 @@
 from __future__ import annotations
 
-import json
 import shutil
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.git_repos import make_repository
+from tests.support.show_tag import VECTORS
 
-VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "data" / "show-tag.json").read_text())
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")
 def linuxkits_repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_repository(tmp_path_factory.mktemp("vectors") / "repo", VECTORS["repo"])
+    return make_repository(tmp_path_factory.mktemp("vectors") / "repo", VECTORS["show-tag"]["repo"])
 
 
 @pytest.fixture
