@@ -23,14 +23,16 @@ Waits = dict[tuple[str, str], str]
 def explain(record: RunRecord, lines: Mapping[str, QueuePosition]) -> Waits:
     """Why each waiting package and job of a run waits; `lines` are the queues by architecture."""
     waits: Waits = {}
-    before: Counter[str] = Counter()
+    before = Counter({arch: len(line.requeued) for arch, line in lines.items()})
     for name, package in record.packages.items():
         if why := _package(package, record):
             waits[name, ""] = why
         for arch, job in sorted(package.jobs.items(), key=lambda pair: pair[1].at):
             if job.state is JobState.QUEUED:
-                waits[name, arch] = _job(job, lines.get(arch), before[arch])
-                before[arch] += not job.waiting_for
+                line = lines.get(arch)
+                requeued = line is not None and name in line.requeued
+                waits[name, arch] = _job(job, line, before[arch], name if requeued else "")
+                before[arch] += not (job.waiting_for or requeued)
     return waits
 
 
@@ -43,7 +45,8 @@ def _package(package: PackageRecord, record: RunRecord) -> str:
     return ""
 
 
-def _job(job: JobRecord, line: QueuePosition | None, before: int) -> str:
+def _job(job: JobRecord, line: QueuePosition | None, before: int, requeued: str) -> str:
+    """Why a job waits, `before` jobs of its run; `requeued` is its package if it was requeued, else ""."""
     if job.waiting_for:
         return f"same build in progress: {job.waiting_for}"
     if line is None:
@@ -51,6 +54,8 @@ def _job(job: JobRecord, line: QueuePosition | None, before: int) -> str:
     if not line.slots:
         return f"no worker for {job.arch}"
     ahead = line.ahead + before
+    if requeued:
+        ahead = line.ahead_of_requeued + line.requeued.index(requeued)
     busy = ahead + line.in_progress
     if busy < line.slots:
         return "about to start"

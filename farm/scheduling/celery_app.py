@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery
@@ -44,6 +45,28 @@ _KEEPALIVE = {
 def build_queue(arch: str) -> str:
     """The queue of one architecture's jobs."""
     return f"build.{arch}"
+
+
+class Priority(IntEnum):
+    """The priority of a message: each has a list of its own in Redis, and the lowest is served first.
+
+    Every message has one of these, because Celery's defaults differ: 0 where a task's name is all that is
+    known, and `task_default_priority` where the task was imported.
+    """
+
+    REQUEUED = 0
+    """sent again: a worker had taken it from the head of its queue, or would have, had it not been lost"""
+    NEW = 5
+    """sent for the first time"""
+
+
+def redis_list(queue: str, priority: Priority) -> str:
+    """The list in Redis of the messages with this priority, oldest last.
+
+    https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transport.redis.html
+    (`Channel._q_for_pri`, with the separator of the option `sep`).
+    """
+    return f"{queue}\x06\x16{priority:d}" if priority else queue
 
 
 QUEUES: tuple[str, ...] = (*(build_queue(arch) for arch in ARCHES), PUBLISH_QUEUE)
@@ -122,7 +145,6 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         "task_track_started": True,
         "task_send_sent_event": True,
         "worker_send_task_events": True,
-        "task_default_priority": 5,
     }
 
 
@@ -145,7 +167,7 @@ def _connection_settings(tries: int) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
         "broker_transport_options": {
-            "priority_steps": list(range(10)),
+            "priority_steps": [int(priority) for priority in Priority],
             "socket_timeout": _ANSWER_TIMEOUT,
             "socket_connect_timeout": _CONNECT_TIMEOUT,
             "socket_keepalive": True,

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from farm.errors import StateUnavailableError
-from farm.scheduling.celery_app import BUILD, PUBLISH, PUBLISH_QUEUE, SETTLE, build_queue
+from farm.scheduling.celery_app import BUILD, PUBLISH, PUBLISH_QUEUE, SETTLE, Priority, build_queue
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,43 +57,50 @@ def send_package(app: Celery, run: str, work: PackageWork) -> None:
 
 
 @translate_broker_errors()
-def send_job(app: Celery, job: Job) -> None:
-    """Send one job outside a chord, for one that was lost; the reconciler sends the publication after it."""
-    build_signature(app, job).apply_async()
+def send_job(app: Celery, job: Job, priority: Priority) -> None:
+    """Send one job outside a chord; the reconciler sends the publication after it."""
+    build_signature(app, job, priority).apply_async()
 
 
 @translate_broker_errors()
 def send_publication(app: Celery, run: str, work: PackageWork, images: Sequence[ArchImage]) -> None:
     """Send the publication of a package whose jobs have succeeded, for one that was lost."""
-    publish_signature(app, run, work, images=[image.to_json() for image in images]).apply_async()
+    built = [image.to_json() for image in images]
+    publish_signature(app, run, work, images=built, priority=Priority.REQUEUED).apply_async()
 
 
 @translate_broker_errors()
 def send_again(app: Celery, message: str) -> None:
-    """Send the message of a task that waited for a lease: the same task, so that its chord counts it."""
+    """Send the message of a task that had been taken: the same task, so that its chord counts it."""
     task = app.signature(json.loads(message))
     # A signature made from a running task lacks kwargsrepr; without it Flower shows all arguments.
-    task.apply_async(kwargsrepr=task.options["shadow"])
+    task.apply_async(kwargsrepr=task.options["shadow"], priority=Priority.REQUEUED)
 
 
-def build_signature(app: Celery, job: Job) -> Signature[Any]:
+def build_signature(app: Celery, job: Job, priority: Priority = Priority.NEW) -> Signature[Any]:
     """The task that builds one architecture, routed to that architecture's queue."""
-    return app.signature(
-        BUILD,
-        kwargs={"job": job.to_json()},
-        options={"queue": build_queue(job.arch), "shadow": job.title, "kwargsrepr": job.title},
-    )
+    options = _options(build_queue(job.arch), job.title, priority)
+    return app.signature(BUILD, kwargs={"job": job.to_json()}, options=options)
+
+
+def _options(queue: str, title: str, priority: Priority) -> dict[str, Any]:
+    """The options with which every message is sent."""
+    return {"queue": queue, "shadow": title, "kwargsrepr": title, "priority": priority}
 
 
 def publish_signature(
-    app: Celery, run: str, work: PackageWork, *, images: list[dict[str, Any]] | None = None
+    app: Celery,
+    run: str,
+    work: PackageWork,
+    *,
+    images: list[dict[str, Any]] | None = None,
+    priority: Priority = Priority.NEW,
 ) -> Signature[Any]:
     """The task that publishes and signs: a chord's callback, or a task of its own if `images` are given.
 
     As a callback it has an errback, which settles the package when a job failed.
     """
-    title = f"{work.reference.short} index"
-    options = {"queue": PUBLISH_QUEUE, "shadow": title, "kwargsrepr": title}
+    options = _options(PUBLISH_QUEUE, f"{work.reference.short} index", priority)
     arguments = {"run": run, "package": work.package}
     if images is not None:
         return app.signature(PUBLISH, args=(images,), kwargs=arguments, options=options)

@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError, StateUnavailableError
-from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
+from farm.scheduling.celery_app import PUBLISH_QUEUE, Priority, build_queue, redis_list
 from farm.scheduling.outage import MAX_CLOCK_JUMP, OutageDetector
 from farm.scheduling.requeue import RunReconciler
 from farm.state import leases
@@ -55,11 +55,13 @@ def reconcile(
 
 
 def _queue_heads(store: Store, overdue: Sequence[OverdueRun]) -> dict[str, float | None]:
-    arches = {job.arch for run in overdue for job, _ in run.queued}
-    queues = {build_queue(arch): f"queued:{arch}" for arch in sorted(arches)}
+    new = {job.arch for run in overdue for job, _ in run.queued}
+    again = {job.arch for run in overdue for job, _ in run.requeued}
+    lists = {redis_list(build_queue(arch), Priority.NEW): f"queued:{arch}" for arch in sorted(new)}
+    lists |= {redis_list(build_queue(arch), Priority.REQUEUED): "requeued" for arch in sorted(again)}
     if any(run.due for run in overdue):
-        queues[PUBLISH_QUEUE] = "due"
-    return queue_heads(store, queues) if queues else {}
+        lists |= {redis_list(PUBLISH_QUEUE, priority): "due" for priority in Priority}
+    return queue_heads(store, lists) if lists else {}
 
 
 def _reconcile_run(reconciler: RunReconciler, reported: set[str]) -> int:

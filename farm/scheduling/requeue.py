@@ -10,7 +10,7 @@ from farm.errors import FarmError
 from farm.model import JobState, PackageState, RunState
 from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling import coordinator, dispatch
-from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
+from farm.scheduling.celery_app import PUBLISH_QUEUE, Priority, build_queue, redis_list
 from farm.state import runs, transitions
 from farm.state.records import JobPatch, PackagePatch, failure_of
 from farm.state.run_handles import JobHandle
@@ -46,7 +46,7 @@ class RunReconciler:
     now: float
     """The time by Redis' clock."""
     heads: Mapping[str, float | None]
-    """Celery queue to the time since when its oldest message waits, as `queue_heads` returns it."""
+    """List of a queue to the time since when its oldest message waits, as `queue_heads` returns it."""
     keep: float
     """Seconds for which a run that has ended is kept."""
     steady: bool
@@ -63,7 +63,8 @@ class RunReconciler:
             return 0
         leased = self.overdue.in_progress if self.steady else ()
         steps = sum(self._reconcile_leased(item) for item in leased if item.abandoned)
-        steps += sum(self._reconcile_queued(job, since) for job, since in self.overdue.queued)
+        steps += sum(self._reconcile_queued(job, at, Priority.NEW) for job, at in self.overdue.queued)
+        steps += sum(self._reconcile_queued(job, at, Priority.REQUEUED) for job, at in self.overdue.requeued)
         steps += sum(self._reconcile_due(package, since) for package, since in self.overdue.due)
         if self.overdue.state is not RunState.OPEN and not self.overdue.due:
             runs.retire(run, keep=self.keep)
@@ -86,8 +87,8 @@ class RunReconciler:
         queued = coordinator.queue_job(handle, expected_states=states, expected_token=token, lost=lost)
         return self._send_if_queued(job, queued, f"{job.title} was lost with {record.worker or 'its worker'}")
 
-    def _reconcile_queued(self, handle: JobHandle, since: float) -> bool:
-        head = self.heads.get(build_queue(handle.arch))
+    def _reconcile_queued(self, handle: JobHandle, since: float, priority: Priority) -> bool:
+        head = self.heads.get(redis_list(build_queue(handle.arch), priority))
         if not _message_lost(since, head, self.now):
             return False
         job, record = _read(handle)
@@ -103,7 +104,7 @@ class RunReconciler:
     def _send_if_queued(self, job: Job, queued: JobRecord | None, why: str) -> bool:
         if queued:
             log.warning("%s: %s; dispatched again", self.overdue.handle, why)
-            dispatch.send_job(self.app, job)
+            dispatch.send_job(self.app, job, Priority.REQUEUED)
         return bool(queued)
 
     def _give_up(self, job: JobHandle, error: FarmError, states: Sequence[JobState], token: str = "") -> bool:
@@ -135,7 +136,7 @@ class RunReconciler:
         for job in work.jobs:
             handle = package.job(job.arch)
             if job.arch in unsent and coordinator.queue_job(handle, expected_states=[JobState.WAITING]):
-                dispatch.send_job(self.app, job)
+                dispatch.send_job(self.app, job, Priority.NEW)
         if not all(record.state.ended for record in records):
             # It becomes due again when its last job ends.
             transitions.clear_due(package, handled=handled)
@@ -150,7 +151,10 @@ class RunReconciler:
     ) -> bool:
         """Send the publication again if its message was lost."""
         resent = read_package(package).resent
-        if not _message_lost(since, self.heads.get(PUBLISH_QUEUE), self.now, resent=resent):
+        heads = [self.heads.get(redis_list(PUBLISH_QUEUE, priority)) for priority in Priority]
+        known = [head for head in heads if head is not None]
+        head = min(known) if len(known) == len(heads) else None
+        if not _message_lost(since, head, self.now, resent=resent):
             return False
         if resent == MAX_RESENT:
             patch = PackagePatch(error=_never_accepted(f"{package} index", "publisher"))
@@ -199,8 +203,8 @@ def _read(handle: JobHandle) -> tuple[Job, JobRecord]:
 def _message_lost(since: float, head: float | None, now: float, *, resent: int = 0) -> bool:
     """Whether the message of a record that waits since `since` is no longer in its queue.
 
-    A queue is first in, first out: if its oldest message, which waits since `head`, was sent after this one,
-    this one is gone. Each time that it was sent again doubles the time that it may take.
+    Messages of one priority are first in, first out: if the oldest, which waits since `head`, was sent after
+    this one, this one is gone. Each time that it was sent again doubles the time that it may take.
     """
     return head is not None and since + _TRANSIT * 2**resent < min(head, now)
 

@@ -27,8 +27,7 @@ if TYPE_CHECKING:
 
 _MAX_RECORDS = 200
 """Records of one sorted set that are read at a time, oldest first; the rest follow in later rounds."""
-_PRIORITIES = range(10)
-_WAITING = ("due", *(f"queued:{arch}" for arch in ARCHES))
+_WAITING = ("due", "requeued", *(f"queued:{arch}" for arch in ARCHES))
 """What a run has in sorted sets by the time since when it waits."""
 
 
@@ -56,7 +55,9 @@ class OverdueRun:
     """None if the run does not exist, or is malformed."""
     in_progress: tuple[LeasedRecord, ...] = ()
     queued: tuple[tuple[JobHandle, float], ...] = ()
-    """Each with the time since when."""
+    """Jobs that were sent for the first time, each with the time since when."""
+    requeued: tuple[tuple[JobHandle, float], ...] = ()
+    """Jobs that were sent again, each with the time since when."""
     due: tuple[tuple[PackageHandle, float], ...] = ()
     """Each with the time since when."""
     malformed: Exception | None = None
@@ -84,18 +85,22 @@ def _questions(run: RunHandle, until: float) -> Iterator[tuple[Any, ...]]:
 
 
 def _overdue(run: RunHandle, row: Sequence[Any], leased: Sequence[LeasedRecord | Exception]) -> OverdueRun:
-    state, _, due, *queues = row
+    state, _, due, requeued, *queues = row
     malformed = next((item for item in leased if isinstance(item, Exception)), None)
     if malformed is None and state and state not in list(RunState):
         malformed = ValueError(f"unknown state of a run: {state}")
     if malformed:
         return OverdueRun(run, None, malformed=malformed)
-    queued = [(field, at) for queue in queues for field, at in queue]
+
+    def jobs(fields: Sequence[tuple[str, float]]) -> tuple[tuple[JobHandle, float], ...]:
+        return tuple((run.package(package_of(field)).job(arch_of(field)), at) for field, at in fields)
+
     return OverdueRun(
         run,
         RunState(state) if state else None,
         tuple(item for item in leased if isinstance(item, LeasedRecord)),
-        tuple((run.package(package_of(field)).job(arch_of(field)), at) for field, at in queued),
+        jobs([entry for queue in queues for entry in queue]),
+        jobs(requeued),
         tuple((run.package(package_of(field)), at) for field, at in due),
     )
 
@@ -127,29 +132,16 @@ def _parse(text: str | None) -> JobRecord | PackageRecord | Exception:
         return error
 
 
-def queue_heads(store: Store, queues: Mapping[str, str]) -> dict[str, float | None]:
-    """Since when the oldest message of each queue has waited; `inf` for an empty queue, None if unknown.
+def queue_heads(store: Store, lists: Mapping[str, str]) -> dict[str, float | None]:
+    """Since when the oldest message of each list has waited; `inf` for an empty list, None if unknown.
 
-    `queues` maps Celery's queues to the part of a run's keys in which the records of their messages wait.
+    `lists` maps lists of messages to the part of a run's keys in which the records of their messages wait.
     """
-    lists = [(queue, name) for queue in queues for name in _lists(queue)]
-    messages = store.ask(("lindex", name, -1) for _, name in lists)
-    heads = [(queue, *_record_of(text)) for (queue, _), text in zip(lists, messages, strict=True) if text]
-    since = store.ask(("zscore", run_key(run, queues[queue]), field) for queue, run, field in heads)
-    oldest: dict[str, float | None] = dict.fromkeys(queues, float("inf"))
-    for (queue, _, _), at in zip(heads, since, strict=True):
-        known = oldest[queue]
-        oldest[queue] = None if at is None or known is None else min(known, at)
-    return oldest
-
-
-def _lists(queue: str) -> list[str]:
-    """The Redis lists of a queue, one for each priority.
-
-    kombu names them: https://docs.celeryq.dev/projects/kombu/en/stable/reference/kombu.transport.redis.html
-    (`Channel._q_for_pri`, with the separator of the option `sep`).
-    """
-    return [f"{queue}\x06\x16{priority}" if priority else queue for priority in _PRIORITIES]
+    messages = store.ask(("lindex", name, -1) for name in lists)
+    heads = [(name, *_record_of(text)) for name, text in zip(lists, messages, strict=True) if text]
+    since = store.ask(("zscore", run_key(run, lists[name]), field) for name, run, field in heads)
+    found = zip(heads, since, strict=True)
+    return dict.fromkeys(lists, float("inf")) | {name: at for (name, _, _), at in found}
 
 
 def _record_of(message: str) -> tuple[str, str]:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from farm.state.run_handles import JobHandle, PackageHandle
 
-_PARTS = ("meta", "records", "works", "dependents", "left", "events", "in-progress", "due")
+_PARTS = ("meta", "records", "works", "dependents", "left", "events", "in-progress", "due", "requeued")
 _MAX_RUNS = 10_000
 
 

@@ -1,8 +1,9 @@
 """Transitions: each is one Lua script that changes a record if its state and token are as expected.
 
-A record that waits is in one of three sorted sets of its run, by the time since when: the queue of its
-architecture, "in-progress" (under a lease, or waiting for one), or "due" (the coordinator has a step to
-take). The reconciler reads there what was lost.
+A record that waits is in one of four sorted sets of its run, by the time since when: the queue of its
+architecture, "requeued" (its message was sent again, to the head of that queue), "in-progress" (under a
+lease, or waiting for one), or "due" (the coordinator has a step to take). The reconciler reads there what was
+lost.
 """
 
 from __future__ import annotations
@@ -123,7 +124,7 @@ def _call(
         "max_events": _MAX_EVENTS,
     }
     queue = f"queued:{job.arch if job else ''}"
-    parts = ("meta", "records", "events", "left", queue, "in-progress", "due")
+    parts = ("meta", "records", "events", "left", queue, "in-progress", "due", "requeued")
     return [handle.run.key(part) for part in parts], [json.dumps(request)]
 
 

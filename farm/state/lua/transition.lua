@@ -1,6 +1,6 @@
 -- Change one record of a run from one state to another, append the event, and count what has not ended: all or nothing.
 -- KEYS: 1 meta; 2 records; 3 events; 4 left: the number of a package's jobs that have not ended;
---       5 queued:ARCH; 6 in-progress; 7 due: sorted sets of records that wait, by the time since when
+--       5 queued:ARCH; 6 in-progress; 7 due; 8 requeued: sorted sets of records that wait, by the time since when
 -- ARGV: 1 the request as JSON:
 --         field            the record's field in the hash of records
 --         package          a job's package: the field of that record; "" for a package
@@ -8,7 +8,8 @@
 --         expected_token   the fencing token that it must carry; "" for any
 --         patch            the fields to write, "state" among them; strings and numbers only
 --         ends             whether the new state is final
---         waits_in         "queued", "in_progress" or "due": where the record waits in its new state; "" for nowhere
+--         waits_in         "queued", "in_progress" or "due": where the record waits in its new state; "" for nowhere.
+--                          A queued record that was queued or in progress before waits in "requeued"
 --         max_events       the length to which the event stream is trimmed
 -- Returns {1, the new record}, or {0, the record as it is} where state or token is not as expected ("" for no record).
 local request = cjson.decode(ARGV[1])
@@ -25,6 +26,7 @@ if request.expected_token ~= '' and record.token ~= request.expected_token then 
 local clock = redis.call('TIME')
 local now = clock[1] + math.floor(clock[2] / 1000) / 1000
 
+if request.waits_in == 'queued' and record.state ~= 'waiting' then request.waits_in = 'requeued' end
 for name, value in pairs(request.patch) do record[name] = value end
 record.at = now
 text = cjson.encode(record)
@@ -35,8 +37,8 @@ local function append_event(name, value)
 end
 append_event(request.field, text)
 
-local places = {queued = KEYS[5], in_progress = KEYS[6], due = KEYS[7]}
-for place = 5, 7 do redis.call('ZREM', KEYS[place], request.field) end
+local places = {queued = KEYS[5], in_progress = KEYS[6], due = KEYS[7], requeued = KEYS[8]}
+for place = 5, 8 do redis.call('ZREM', KEYS[place], request.field) end
 if request.waits_in ~= '' then redis.call('ZADD', places[request.waits_in], now, request.field) end
 
 if not request.ends then return {1, text} end

@@ -9,17 +9,21 @@ import pytest
 
 from farm.errors import BuildFailedError, StateError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
+from farm.planning.wait_reasons import explain
 from farm.scheduling import coordinator, dispatch
-from farm.scheduling.celery_app import make_app
+from farm.scheduling.celery_app import Priority, make_app, redis_list
 from farm.scheduling.reconciler import reconcile
 from farm.scheduling.requeue import MAX_LOST, MAX_RESENT
 from farm.settings import Secret, Settings
 from farm.state import leases, runs
 from farm.state.overdue import read_overdue
+from farm.state.queue_positions import read_queue_positions
 from farm.state.records import JobPatch, PackagePatch
+from farm.state.run_handles import RunHandle
 from farm.state.runs import read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
+from farm.state.workers import WorkerInfo, record_heartbeat
 from lab.process import free_port
 from tests.integration.state.conftest import Farm, let_time_pass, reconciling
 from tests.integration.state.steps import begin, begin_and_die, drive
@@ -103,7 +107,7 @@ def test_a_message_that_was_lost_is_sent_again_once(sent: Farm) -> None:
 def test_foreign_messages_do_not_prevent_reconciliation(sent: Farm) -> None:
     sent.take("build.amd64")
     sent.take("build.arm64")
-    sent.app.send_task("somebody.elses", args=[1], queue="build.amd64")
+    sent.app.send_task("somebody.elses", args=[1], queue="build.amd64", priority=Priority.NEW)
     assert sent.reconcile() == 1
     assert sent.arches("arm64") == BOTH[1:]
 
@@ -168,6 +172,48 @@ def test_an_index_that_no_publisher_accepts_is_given_up(sent: Farm) -> None:
         assert sent.indexes() == [FOO]
     sent.reconcile(after=1000)
     assert "dispatched 9 times, no publisher accepted it" in str(read_package(sent.foo).error)
+
+
+def test_a_requeued_job_is_built_before_everything_that_was_pushed_after_it(sent: Farm) -> None:
+    """Also one that was handed back, or waited for another build, and whoever sends the messages."""
+    assert sent.arches("amd64") == BOTH[:1]
+    begin_and_die(sent.job)
+    for run in ("r2", "r3", "r4", "r5"):
+        sent.submit(work(BAR, "amd64", run=run), run=run)
+    sent.reconcile("r1")
+    handed_back = dispatch.build_signature(sent.app, job(package="linuxkit/back"))
+    dispatch.send_again(sent.app, json.dumps(handed_back))
+    later = run_of(work("linuxkit/later", "amd64", run="r6"), run="r6")
+    # A publisher has imported the tasks, and a machine that submits has not.
+    sent.app.loader.import_module("tasks.build_and_push")
+    sent.start(runs.create_run(sent.store, later).package("linuxkit/later"))
+    requeued, pushed_after = [FOO, "linuxkit/back"], [BAR, BAR, BAR, BAR, "linuxkit/later"]
+    assert sent.arches("amd64") == [f"{package} amd64" for package in (*requeued, *pushed_after)]
+
+
+def test_a_requeued_message_that_is_lost_again_is_noticed_behind_any_number_of_older_ones(sent: Farm) -> None:
+    sent.arches("amd64")
+    begin_and_die(sent.job)
+    sent.submit(work(BAR, "amd64", run="r2"), run="r2")
+    let_time_pass(sent.store, "r2", 100)
+    sent.reconcile("r1")
+    assert sent.store.text.lpop(redis_list("build.amd64", Priority.REQUEUED))
+    assert sent.reconcile("r1") == 1
+    assert sent.arches("amd64") == [BOTH[0], f"{BAR} amd64"]
+
+
+def test_a_requeued_job_is_told_its_place_and_later_ones_that_it_is_ahead_of_them(sent: Farm) -> None:
+    sent.arches("amd64")
+    begin_and_die(sent.job)
+    for run in ("r2", "r3"):
+        sent.submit(work(BAR, "amd64", run=run), run=run)
+    sent.reconcile("r1")
+    record_heartbeat(sent.store, WorkerInfo("w", ("amd64",), publisher=False, slots=1, engine=""))
+    waits = []
+    for run, package in (("r1", FOO), ("r2", BAR), ("r3", BAR)):
+        record = read_run(RunHandle(sent.store, run))
+        waits.append(explain(record, read_queue_positions(sent.store, record))[package, "amd64"])
+    assert waits == ["about to start", "behind 1 job", "behind 2 jobs"]
 
 
 def test_a_job_that_waits_for_a_holder_that_died_is_sent_again(sent: Farm) -> None:

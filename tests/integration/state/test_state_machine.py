@@ -68,7 +68,7 @@ class Model:
     records: dict[str, Any]
     left: dict[str, int]
     places: dict[str, set[str]]
-    """queued:ARCH, in-progress and due: the records in each."""
+    """queued:ARCH, requeued, in-progress and due: the records in each."""
     ended: dict[str, int] = field(default_factory=dict)
     open: int = 2
     run: RunState = RunState.OPEN
@@ -89,19 +89,21 @@ class Model:
         self.events.append((handle.field, to))
         for place in self.places.values():
             place.discard(handle.field)
-        if where := self._place(handle, to, patch):
+        if where := self._place(handle, record.state, to, patch):
             self.places[where].add(handle.field)
         if to.ended:
             self._end_job(handle) if isinstance(handle, JobHandle) else self._end_package(to)
         return True
 
     @staticmethod
-    def _place(handle: JobHandle | PackageHandle, to: Any, patch: Patch) -> str:
+    def _place(handle: JobHandle | PackageHandle, before: Any, to: Any, patch: Patch) -> str:
         if to.in_progress or patch.waiting_for:
             return "in-progress"
         if isinstance(handle, PackageHandle):
             return "due"
-        return f"queued:{handle.arch}" if to is JobState.QUEUED else ""
+        if to is not JobState.QUEUED:
+            return ""
+        return f"queued:{handle.arch}" if before is JobState.WAITING else "requeued"
 
     def _end_job(self, job: JobHandle) -> None:
         package = job.package.field
@@ -135,7 +137,7 @@ class StateMachine(RuleBasedStateMachine):
         self.handles = {handle.field: handle for handle in handles}
         left = {self.packages[0].field: 2, self.packages[1].field: 1}
         places: dict[str, set[str]] = {
-            place: set() for place in ("queued:amd64", "queued:arm64", "in-progress", "due")
+            place: set() for place in ("queued:amd64", "queued:arm64", "requeued", "in-progress", "due")
         }
         places["due"].add(self.packages[0].field)
         self.model = Model(self._stored(), left, places)
