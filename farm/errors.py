@@ -173,6 +173,10 @@ class StateError(FarmError):
     """The run, package or worker does not exist, or its state does not allow the operation."""
 
 
+class RunDamagedError(StateError):
+    """Redis lost a part of the run; the message names it."""
+
+
 class LeaseLostError(FarmError):
     """Another holder has the lease now; the result of this one must not be recorded."""
 

@@ -11,11 +11,12 @@ from farm.cli.options import attached, json_option, with_settings
 from farm.cli.output import print_answer, print_json
 from farm.cli.tables import print_table
 from farm.errors import StateError
-from farm.state.run_handles import RunHandle
+from farm.state.run_names import find_run
 
 if TYPE_CHECKING:
     from farm.planning.wait_reasons import Waits
     from farm.settings import Settings
+    from farm.state.run_handles import RunHandle
 
 
 @click.command("status")
@@ -24,12 +25,12 @@ if TYPE_CHECKING:
 @click.option("-f", "--follow", "following", is_flag=True, help="Follow the run until it ends.")
 @json_option
 def status(settings: Settings, run: str | None, following: bool, as_json: bool) -> int:
-    """List the newest runs, or show one run: each package, each architecture, and why something failed.
+    """List the newest runs and all open ones, or show RUN: each package, each architecture, why it failed.
 
     -f without RUN follows the newest run.
     """
     from farm.cli.follow import follow
-    from farm.state.runs import list_runs
+    from farm.state.run_list import list_runs
 
     with attached(settings) as (_, store):
         rows = [] if run else list_runs(store)
@@ -39,8 +40,8 @@ def status(settings: Settings, run: str | None, following: bool, as_json: bool) 
             print_json(rows) if as_json else _print_runs(rows)
             return 0
         if following:
-            return follow(RunHandle(store, run), as_json=as_json)
-        return _show_run(RunHandle(store, run), as_json=as_json)
+            return follow(find_run(store, run), as_json=as_json)
+        return _show_run(find_run(store, run), as_json=as_json)
 
 
 def _show_run(run: RunHandle, *, as_json: bool) -> int:
@@ -73,7 +74,7 @@ def _print_runs(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["created"]))
         seconds = f"{(row['finished'] or time.time()) - row['created']:.0f} s"
-        summary = f"{row['run']:<6} {row['state']:<10} {row['packages']:>4} packages"
+        summary = f"{row['run']:<10} {row['state']:<10} {row['packages']:>4} packages"
         click.echo(f"{summary}  {started}  {seconds:>7}  {row['submitter']}")
 
 
@@ -85,12 +86,12 @@ def _print_runs(rows: list[dict[str, Any]]) -> None:
 @click.option("-f", "--follow", "following", is_flag=True, help="Follow the log until the build ends.")
 @click.option("-n", "--last", type=click.IntRange(1), metavar="N", help="Print only the last N lines.")
 def logs(settings: Settings, run: str, package: str, arch: str, following: bool, last: int | None) -> None:
-    """Print the log of one build, such as: farm logs r42 linuxkit/foo s390x."""
+    """Print the log of one build, such as: farm logs r42-k3f9 linuxkit/foo s390x."""
     from farm.state.logs import follow_log, read_log
     from farm.state.runs import read_run
 
     with attached(settings) as (_, store):
-        handle = RunHandle(store, run)
+        handle = find_run(store, run)
         record = read_run(handle)
         name = record.find_package(package)
         jobs = record.packages[name].jobs
@@ -119,21 +120,23 @@ def cancel(settings: Settings, run: str, package: str | None, arch: str | None, 
 
     Queued builds never start, and running builds are stopped. Images that were pushed remain, and the next
     push of the same packages uses them. The dependents of a cancelled package are cancelled too. If the
-    command is interrupted, run it again to finish.
+    command is interrupted, run it again to finish. A run of which Redis lost a part is closed.
 
     \b
-    farm cancel r42
-    farm cancel r42 linuxkit/foo --arch s390x
+    farm cancel r42-k3f9
+    farm cancel r42-k3f9 linuxkit/foo --arch s390x
     """
     from farm.scheduling.cancel import cancel as cancel_run
     from farm.system.identity import user_at_host
 
     with attached(settings) as (_, store):
-        done = cancel_run(RunHandle(store, run), package=package, arch=arch, by=user_at_host())
+        done = cancel_run(find_run(store, run), package=package, arch=arch, by=user_at_host())
     jobs = [{"package": name, "arch": arch} for name, arch in done.jobs]
     line = f"cancelled {_count(done.packages, 'package')}, {_count(done.jobs, 'build')}"
     if not done.packages and not done.jobs:
         line = "nothing to cancel: everything had ended"
+    if done.damaged:
+        line = f"closed; {done.damaged.message}"
     data = {"run": run, "packages": list(done.packages), "jobs": jobs}
     print_answer(data, [f"{run}: {line}"], as_json=as_json)
 
@@ -161,15 +164,15 @@ def retry(
     progress in RUN.
 
     \b
-    farm retry r42
-    farm retry r42 linuxkit/foo
+    farm retry r42-k3f9
+    farm retry r42-k3f9 linuxkit/foo
     """
     from farm.cli.follow import follow
     from farm.private_farm.connect import require_workers
     from farm.scheduling.retry_run import plan_retry, submit_retry
 
     with attached(settings, builds=True) as (connected, store):
-        retry = plan_retry(RunHandle(store, run), packages)
+        retry = plan_retry(find_run(store, run), packages)
         if retry is None:
             print_answer({"run": None, "retryOf": run}, [f"{run}: nothing failed"], as_json=as_json)
             return 0

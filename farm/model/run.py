@@ -141,7 +141,7 @@ class PackageWork:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One submission: its name (r42), its submitter, and the work of each of its packages."""
+    """One submission: its name (r42-k3f9), its submitter, and the work of each of its packages."""
 
     id: str
     submitter: str

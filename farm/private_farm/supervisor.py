@@ -20,7 +20,7 @@ from farm.monitor.flower_launch import flower_command, flower_environment
 from farm.private_farm.child_processes import Child, redis_child, stop, why_ended, worker_child
 from farm.private_farm.state_directory import StateDirectory
 from farm.settings import child_environment
-from farm.state.runs import count_open_runs
+from farm.state.run_list import count_open_runs
 from farm.state.store import Store
 from farm.state.workers import workers
 from farm.system.locks import try_lock

@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.errors import CancelledError, StateError
+from farm.errors import CancelledError, RunDamagedError, StateError
 from farm.model import JobState, PackageState
 from farm.scheduling import coordinator
 from farm.state import transitions
-from farm.state.runs import all_succeeded, read_run
+from farm.state.runs import all_succeeded, close_damaged, read_run
 
 if TYPE_CHECKING:
     from farm.state.records import PackageRecord, RunRecord
@@ -27,15 +27,24 @@ class CancelResult:
     packages: tuple[str, ...]
     jobs: tuple[tuple[str, str], ...]
     """(package, architecture)."""
+    damaged: RunDamagedError | None = None
+    """What Redis lost of the run, which is closed therefore."""
 
 
 def cancel(run: RunHandle, *, package: str | None = None, arch: str | None = None, by: str) -> CancelResult:
     """Cancel what has not ended of a run, or of one package or architecture of it.
 
     If it is cut off at any line, the same call again finishes it. `package` is a name or the last part of
-    it. Jobs of other architectures continue, but no index is published. `by` says to people who cancels.
+    it. Jobs of other architectures continue, but no index is published. `by` says to people who cancels. A
+    run of which Redis lost a part can only be closed as a whole.
     """
-    record = read_run(run)
+    try:
+        record = read_run(run)
+    except RunDamagedError as error:
+        if package or arch:
+            raise
+        close_damaged(run)
+        return CancelResult((), (), error)
     chosen = [record.packages[record.find_package(package)]] if package else list(record.packages.values())
     jobs = [
         run.package(one.package).job(name) for one in chosen for name in one.jobs if not arch or name == arch

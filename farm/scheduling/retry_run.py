@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,7 +10,8 @@ from farm.planning.make_run import again, to_repeat
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import keep_contexts
-from farm.state.runs import next_run, read_run, read_works
+from farm.state.run_names import new_name
+from farm.state.runs import read_run, read_works
 from farm.system.identity import user_at_host
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def plan_retry(run: RunHandle, names: Sequence[str] = ()) -> RetryPlan | None:
     if not packages:
         return None
     works = read_works(run, list(packages))
-    new = again(record, works, run=next_run(run.store), submitter=user_at_host(), created=time.time())
+    store, submitter = run.store, user_at_host()
+    new = again(record, works, run=new_name(store), submitter=submitter, created=store.now())
     return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING
 
 from farm.builders.build_arguments import build_args, labels
@@ -12,7 +11,7 @@ from farm.planning.make_run import make_run
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import put_context
-from farm.state.runs import next_run
+from farm.state.run_names import new_name
 from farm.system.files import spool
 from farm.system.identity import user_at_host
 
@@ -44,9 +43,9 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         plan,
         contexts,
         arguments,
-        run=next_run(store),
+        run=new_name(store),
         submitter=user_at_host(),
-        created=time.time(),
+        created=store.now(),
         partial=partial,
     )
     return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from farm.errors import StateError, StateUnavailableError
 from farm.model import RunState
 from farm.state.records import arch_of, package_of, parse_job, parse_package
-from farm.state.runs import is_known
+from farm.state.run_names import is_known
 from farm.state.store import follow_stream
 
 if TYPE_CHECKING:
@@ -65,10 +65,7 @@ def follow(run: RunHandle, view: RunView) -> Iterator[str]:
                 if event:
                     view.apply(*event)
                 elif not is_known(run):
-                    raise StateError(
-                        f"Redis lost its data, and {run} with it",
-                        hint="farm push again: it continues from what the registry has",
-                    )
+                    raise run_is_gone(run)
                 yield event[0] if event else ""
                 # The first events of a run that has ended already show earlier states of its packages.
                 if view.state.ended and (not event or event[0] == "R"):
@@ -78,6 +75,14 @@ def follow(run: RunHandle, view: RunView) -> Iterator[str]:
             if time.monotonic() - away_since > _MAX_OUTAGE:
                 raise
             time.sleep(_PAUSE)
+
+
+def run_is_gone(run: RunHandle) -> StateError:
+    """The error of whoever follows a run that is no longer stored."""
+    return StateError(
+        f"Redis lost its data, and {run} with it",
+        hint="farm push again: it continues from what the registry has",
+    )
 
 
 def run_events(run: RunHandle) -> Iterator[tuple[str, str] | None]:

@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
+from farm.state.following import run_is_gone
 from farm.state.runs import read_job
 from farm.state.store import follow_stream
 
@@ -123,13 +124,15 @@ def follow_log(job: JobHandle) -> Iterator[str | None]:
     """The lines of a log from its start, as they arrive; None after each second without one.
 
     Once the job has ended, the lines end with the last entry of the holder that ended it, or when no line
-    arrives.
+    arrives. If the run is gone it is a StateError.
     """
     for fields in follow_stream(job.store, log_key(job)):
         line = fields.get("line") if fields else None
         if line is None:
             ended_by = fields.get(END) if fields else None
             record = read_job(job)
-            if record is None or (record.state.ended and ended_by in (None, record.token)):
+            if record is None:
+                raise run_is_gone(job.run)
+            if record.state.ended and ended_by in (None, record.token):
                 return
         yield line

@@ -1,4 +1,4 @@
-"""Runs in Redis: numbered, stored, read, listed and, once they have ended, left to expire."""
+"""Runs in Redis: stored, read and, once they have ended, left to expire."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
 
-from farm.errors import StateError, StateUnavailableError
+from farm.errors import RunDamagedError, StateError, StateUnavailableError
 from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
 from farm.state.records import (
     JobRecord,
@@ -20,21 +20,27 @@ from farm.state.records import (
     parse_package,
 )
 from farm.state.run_handles import RunHandle
-from farm.state.store import OPEN_RUNS, RUN_NUMBER, RUNS, Store, run_key, translate_redis_errors
+from farm.state.run_names import is_known
+from farm.state.store import OPEN_RUNS, RUNS, Store, translate_redis_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from farm.state.run_handles import JobHandle, PackageHandle
 
-_PARTS = ("meta", "records", "works", "dependents", "left", "events", "in-progress", "due", "requeued")
+_PARTS = (
+    *(f"queued:{arch}" for arch in ARCHES),
+    "meta",
+    "records",
+    "works",
+    "dependents",
+    "left",
+    "events",
+    "in-progress",
+    "due",
+    "requeued",
+)
 _MAX_RUNS = 10_000
-
-
-@translate_redis_errors
-def next_run(store: Store) -> str:
-    """Return a name for a new run: r1, r2, ..."""
-    return f"r{store.text.incr(RUN_NUMBER)}"
 
 
 @translate_redis_errors
@@ -42,7 +48,7 @@ def create_run(store: Store, run: Run) -> RunHandle:
     """Store a run with all its work in one transaction, in which it also becomes an open run.
 
     So the reconciler starts a stored run even where the caller dies right after this. The packages without
-    dependencies are due.
+    dependencies are due. A run that is stored under that name already is never changed.
     """
     handle = RunHandle(store, run.id)
     try:
@@ -61,6 +67,8 @@ def _create(handle: RunHandle, run: Run) -> None:
     now = handle.store.now()
     pipeline: Any = handle.store.text.pipeline()
     pipeline.watch(handle.key("meta"))
+    if pipeline.exists(handle.key("meta")):
+        raise StateError(f"there is a run {handle} already; nothing was changed", hint="push again")
     pipeline.multi()
     for part, mapping in _hashes(run).items():
         if mapping:
@@ -119,48 +127,38 @@ def forget(run: RunHandle) -> None:
 
 def retire(run: RunHandle, *, keep: float) -> None:
     """Let a run that has ended expire in `keep` seconds, and drop the oldest runs from the list."""
-    parts = (*_PARTS, *(f"queued:{arch}" for arch in ARCHES))
-    run.store.ask(("expire", run.key(part), int(keep)) for part in parts)
+    run.store.ask(("expire", run.key(part), int(keep)) for part in _PARTS)
     run.store.ask([("zremrangebyrank", RUNS, 0, -_MAX_RUNS - 1)])
     forget(run)
 
 
-def is_known(run: RunHandle) -> bool:
-    """Whether the run is stored and has not expired."""
-    return bool(run.store.ask([("exists", run.key("meta"))])[0])
-
-
-def list_runs(store: Store, most: int = 20) -> list[dict[str, Any]]:
-    """The newest runs: {run, state, submitter, created, finished, packages}."""
-    (names,) = store.ask([("zrevrange", RUNS, 0, most - 1)])
-    metas = store.ask(("hgetall", run_key(name, "meta")) for name in names)
-    counts = store.ask(("hlen", run_key(name, "works")) for name in names)
-    rows = zip(names, metas, counts, strict=True)
-    return [_row(name, meta, count) for name, meta, count in rows if meta]
-
-
-def _row(name: str, meta: dict[str, str], packages: int) -> dict[str, Any]:
-    return {
-        "run": name,
-        "state": meta["state"],
-        "submitter": meta["submitter"],
-        "created": float(meta["created"]),
-        "finished": float(meta["finished"]) if "finished" in meta else None,
-        "packages": packages,
-    }
-
-
-def count_open_runs(store: Store) -> int:
-    """How many of the newest 100 runs have not ended."""
-    return sum(row["state"] == RunState.OPEN for row in list_runs(store, 100))
-
-
 def read_run(run: RunHandle) -> RunRecord:
-    """Read a run with all its packages and jobs, in one round trip; StateError if there is no such run."""
+    """Read a run with all its packages and jobs, in one round trip.
+
+    Raises:
+        StateError: there is no such run, or it cannot be read, perhaps because a newer farm has written it.
+        RunDamagedError: Redis lost a part of it.
+    """
     parts = ("meta", "records", "works")
     meta, records, works = run.store.ask(("hgetall", run.key(part)) for part in parts)
     if not meta:
         raise StateError(f"there is no run {run}", hint="`farm status` lists them")
+    try:
+        return _run_record(run, meta, records, works)
+    except KeyError as error:
+        raise RunDamagedError(
+            f"Redis lost a part of run {run}: {error.args[0]}",
+            hint=f"`farm cancel {run}` closes it; push again: what was pushed is not built again",
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise StateError(
+            f"run {run} cannot be read: {error}", hint="does a newer farm write it? upgrade this one"
+        ) from error
+
+
+def _run_record(
+    run: RunHandle, meta: dict[str, str], records: dict[str, str], works: dict[str, str]
+) -> RunRecord:
     names = json.loads(meta["packages"])
     return RunRecord(
         run.id,
@@ -170,6 +168,20 @@ def read_run(run: RunHandle) -> RunRecord:
         float(meta["finished"]) if "finished" in meta else None,
         {name: _package(name, json.loads(works[name]), records) for name in names},
         meta.get("retry_of", ""),
+    )
+
+
+def close_damaged(run: RunHandle) -> None:
+    """End a run of which Redis lost a part, and what is in progress: its records go."""
+    ended = {"state": str(RunState.CANCELLED), "finished": run.store.now()}
+    event = {"record": "R", "value": json.dumps({"state": RunState.CANCELLED})}
+    rest = [run.key(part) for part in _PARTS if part not in ("meta", "events")]
+    run.store.ask(
+        [
+            ("delete", *rest),
+            ("hset", run.key("meta"), None, None, ended),
+            ("xadd", run.key("events"), event),
+        ]
     )
 
 

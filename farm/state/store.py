@@ -1,6 +1,7 @@
 """The connection to Redis, its Lua scripts, and the names of its keys.
 
-The keys of one run share the hash tag {r42}, those of one lease {lease:NAME}: no script spans two of them.
+The keys of one run share the hash tag {r42-k3f9}, those of one lease {lease:NAME}: no script spans two of
+them.
 """
 
 from __future__ import annotations

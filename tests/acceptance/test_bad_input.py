@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.state.runs import list_runs
+from farm.state.run_list import list_runs
 from farm.state.store import Store
 from tests.support.farm_command import BUSYBOX, FARM
 

@@ -149,12 +149,15 @@ def test_workers_of_a_cancelled_run_accept_other_jobs_and_a_run_that_is_done_is_
 
 
 def test_what_does_not_exist_cannot_be_cancelled_or_retried(farm: Farm) -> None:
-    for words in (("cancel", "r999"), ("retry", "r999")):
-        answer = farm.run(*words)
-        assert answer.code == 1
-        assert "there is no run r999" in answer.err
+    """A number alone could mean a run that Redis has lost, so it only gets a suggestion."""
     farm.workspace.write("known")
     run = farm.push("known")
+    number = run.partition("-")[0]
+    for unknown, hint in (("r999", "`farm status` lists them"), (number, f"did you mean {run}?")):
+        for words in ("cancel RUN", "retry RUN", "status RUN", "status -f RUN", "logs RUN known amd64"):
+            answer = farm.run(*words.replace("RUN", unknown).split())
+            assert answer.code == 1
+            assert f"there is no run {unknown} ({hint})" in answer.err
     assert "no package other" in farm.run("cancel", run, "other").err
     nowhere = farm.run("cancel", run, "--arch", "s390x")
     assert "s390x" in nowhere.err

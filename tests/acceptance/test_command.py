@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -83,9 +84,9 @@ def test_ctrl_c_does_not_end_the_run_and_prints_how_to_follow_or_cancel_it(works
     os.killpg(push.pid, signal.SIGINT)
     out, _ = push.communicate(timeout=60)
     assert push.returncode == 130
-    assert "farm status -f r1" in out
-    assert "farm cancel r1" in out
-    follow = workspace.start("status", "-f", "r1")
+    run = re.search(r"farm status -f (r1-\w{4})   Cancel: farm cancel \1$", out, re.MULTILINE)
+    assert run
+    follow = workspace.start("status", "-f", run[1])
     read_until(follow, "building")
     building.finish()
     assert "published" in ended(follow, 60)

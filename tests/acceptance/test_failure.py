@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -49,14 +50,16 @@ def test_the_exit_code_and_one_line_say_what_failed_why_and_where(failed: tuple[
     )
     assert "failed with status 3" in sentence
     assert "no luck here" in sentence
-    assert f"farm logs r1 {workspace.org}/fragile s390x" in sentence
+    assert re.search(rf"farm logs r1-\w{{4}} {workspace.org}/fragile s390x", sentence)
 
 
 def test_the_last_lines_of_the_log_are_shown_and_the_log_is_kept(failed: tuple[Workspace, Answer]) -> None:
     workspace, answer = failed
     assert "    " in answer.err
     assert "about to be built" in answer.err
-    log = workspace.done("logs", "r1", "fragile", "s390x")
+    run = re.search(r"run (r1-\w{4}): failed", answer.out)
+    assert run
+    log = workspace.done("logs", run[1], "fragile", "s390x")
     assert "no luck here" in log.out
 
 

@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from farm.model import RunState
-from farm.state import runs
 from farm.state.run_handles import RunHandle
+from farm.state.run_list import list_runs
+from farm.state.runs import read_run
 from lab.lab import running_lab
 from tests.fault.outcome import check_images, plan_of
 from tests.fault.rig import ARCHES, LEASE, Backend, Rig, running_rig
@@ -142,14 +143,14 @@ class Chaos:
         self.last = self.rig.processes[_COORDINATOR].start().wait(_LIMIT)
 
     def _runs(self, state: RunState) -> list[str]:
-        return [row["run"] for row in runs.list_runs(self.rig.store, 1000) if row["state"] == state]
+        return [row["run"] for row in list_runs(self.rig.store, 1000) if row["state"] == state]
 
     def failed(self) -> list[str]:
         """Runs that failed, and the last push if it failed."""
         reasons = [
             f"{run}: {package.error}"
             for run in self._runs(RunState.FAILED)
-            for package in runs.read_run(RunHandle(self.rig.store, run)).packages.values()
+            for package in read_run(RunHandle(self.rig.store, run)).packages.values()
             if package.error
         ]
         return reasons + ([f"the last push ended with {self.last}"] if self.last else [])

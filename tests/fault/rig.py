@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from farm.settings import Secret
-from farm.state import runs
 from farm.state.run_handles import RunHandle
+from farm.state.run_list import list_runs
 from farm.state.runs import read_run
 from farm.state.store import Store
 from lab import services
@@ -242,7 +242,7 @@ class Rig:
 
     def records(self, reference: str) -> Iterator[tuple[str, PackageRecord]]:
         """The runs that contain the package NAME:TAG, the newest first, each with its record."""
-        for row in runs.list_runs(self.store):
+        for row in list_runs(self.store):
             for package in read_run(RunHandle(self.store, row["run"])).packages.values():
                 if package.reference == reference:
                     yield row["run"], package

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from farm.settings import Secret
 from farm.state.run_handles import RunHandle
-from farm.state.runs import list_runs, read_run
+from farm.state.run_list import list_runs
+from farm.state.runs import read_run
 from farm.state.store import Store
 from farm.state.workers import WorkerState, known_workers
 from tests.support.farm_command import wait_until

@@ -13,6 +13,8 @@
 --         max_events       the length to which the event stream is trimmed
 -- Returns {1, the new record}, or {0, the record as it is} where state or token is not as expected ("" for no record).
 local request = cjson.decode(ARGV[1])
+-- A run that is gone stays gone: this must not make keys that nobody reads and that never expire.
+if redis.call('EXISTS', KEYS[1]) == 0 then return {0, ''} end
 local text = redis.call('HGET', KEYS[2], request.field)
 if not text then return {0, ''} end
 local record = cjson.decode(text)
@@ -45,9 +47,10 @@ if not request.ends then return {1, text} end
 
 if request.package ~= '' then
   -- The last job of a package that ends makes the package due: its publication may have been lost, or it must be settled.
-  if redis.call('HINCRBY', KEYS[4], request.package, -1) == 0 then
-    local package = cjson.decode(redis.call('HGET', KEYS[2], request.package))
-    if package.state == 'building' then redis.call('ZADD', KEYS[7], now, request.package) end
+  -- Below 0 if Redis lost the count: the coordinator then looks whether all have ended.
+  if redis.call('HINCRBY', KEYS[4], request.package, -1) <= 0 then
+    local package = redis.call('HGET', KEYS[2], request.package)
+    if package and cjson.decode(package).state == 'building' then redis.call('ZADD', KEYS[7], now, request.package) end
   end
   return {1, text}
 end

@@ -20,6 +20,8 @@ from farm.state.overdue import read_overdue
 from farm.state.queue_positions import read_queue_positions
 from farm.state.records import JobPatch, PackagePatch
 from farm.state.run_handles import RunHandle
+from farm.state.run_list import list_runs
+from farm.state.run_names import is_known
 from farm.state.runs import read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
@@ -291,7 +293,7 @@ def test_a_run_that_has_ended_is_kept_for_a_time_and_then_forgotten(sent: Farm) 
         return False
 
     wait_until(gone)
-    assert runs.list_runs(sent.store) == []
+    assert list_runs(sent.store) == []
 
 
 def test_only_a_title_is_shown_of_the_arguments_also_when_a_task_is_sent_again(farm: Farm) -> None:
@@ -322,7 +324,7 @@ def test_a_run_that_could_not_be_stored_is_an_error(farm: Farm, redis_url: str) 
         with pytest.raises(StateUnavailableError, match="became unavailable while the run was stored"):
             runs.create_run(far, run_of(work(FOO, "amd64")))
         far.close()
-    assert not runs.is_known(farm.r1)
+    assert not is_known(farm.r1)
 
 
 def test_a_run_that_is_open_is_never_forgotten(made: Farm) -> None:

@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import BuildFailedError, StateError
+from farm.errors import BuildFailedError, RunDamagedError, StateError
 from farm.model import JobState, PackageState, RunState
+from farm.scheduling.cancel import cancel
 from farm.settings import Secret
 from farm.state import runs
 from farm.state.following import RunView, follow, run_events
+from farm.state.logs import follow_log
 from farm.state.overdue import read_overdue
 from farm.state.records import JobPatch, PackagePatch
 from farm.state.run_handles import RunHandle
+from farm.state.run_list import count_open_runs, list_runs
+from farm.state.run_names import find_run, new_name
 from farm.state.runs import all_succeeded, dependents, read_package, read_run, read_work
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
@@ -121,12 +125,64 @@ def test_the_error_for_an_unknown_run_or_package_says_what_lists_them(farm: Farm
 
 
 def test_runs_are_listed_newest_first(farm: Farm) -> None:
-    names = [runs.next_run(farm.store) for _ in range(3)]
-    assert names == ["r1", "r2", "r3"]
     newer = run_of(work(BAR, "amd64", run="r2"), run="r2")
     runs.create_run(farm.store, type(newer)(newer.id, newer.submitter, newer.created + 1, newer.works))
-    assert [(row["run"], row["packages"]) for row in runs.list_runs(farm.store)] == [("r2", 1), ("r1", 2)]
-    assert runs.count_open_runs(farm.store) == 2
+    assert [(row["run"], row["packages"]) for row in list_runs(farm.store)] == [("r2", 1), ("r1", 2)]
+
+
+def test_an_open_run_is_listed_and_keeps_a_private_farm_up_however_many_runs_are_newer(farm: Farm) -> None:
+    for number in range(2, 105):
+        run = run_of(work(BAR, "amd64", run=f"r{number}"), run=f"r{number}")
+        handle = runs.create_run(farm.store, replace(run, created=run.created + number))
+        farm.store.ask([("hset", handle.key("meta"), "state", "done")])
+    assert [row["run"] for row in list_runs(farm.store, 2)] == ["r104", "r103", "r1"]
+    assert count_open_runs(farm.store) == 1
+
+
+def test_a_number_that_redis_gives_out_twice_makes_another_run(farm: Farm) -> None:
+    """Redis lost its last second, or failed over, and with it the number that it had given out."""
+    names = []
+    for _ in range(2):
+        farm.store.text.set("farm:run-number", 41)
+        names.append(new_name(farm.store))
+    first, second = names
+    assert [name.partition("-")[0] for name in names] == ["r42", "r42"]
+    assert first != second
+    runs.create_run(farm.store, run_of(work(BAR, "amd64", run=second), run=second))
+    for name in (first, "r42", "42"):
+        with pytest.raises(StateError, match=rf"there is no run {name} \(did you mean {second}\?\)"):
+            find_run(farm.store, name)
+    with pytest.raises(StateError, match=rf"lost its data, and {first} with it"):
+        list(follow(RunHandle(farm.store, first), RunView(read_run(farm.r1))))
+    with pytest.raises(StateError, match=rf"lost its data, and {first} with it"):
+        list(follow_log(RunHandle(farm.store, first).package(BAR).job("amd64")))
+
+
+def test_a_run_never_replaces_another_one(farm: Farm) -> None:
+    before = read_run(farm.r1)
+    with pytest.raises(StateError, match="there is a run r1 already; nothing was changed"):
+        runs.create_run(farm.store, run_of(work("linuxkit/other", "amd64")))
+    assert read_run(farm.r1) == before
+
+
+def test_a_run_of_which_redis_lost_a_part_is_named_and_can_be_closed(farm: Farm) -> None:
+    farm.store.ask([("hdel", farm.r1.key("records"), farm.job.field)])
+    with pytest.raises(RunDamagedError, match=f"lost a part of run r1: J {FOO} amd64.*farm cancel r1"):
+        read_run(farm.r1)
+    farm.reconcile()
+    done = cancel(farm.r1, by="me@here")
+    assert (done.packages, str(done.damaged)[:27]) == ((), "Redis lost a part of run r1")
+    assert [row["state"] for row in list_runs(farm.store)] == ["cancelled"]
+    assert move_job(farm.foo.job("arm64"), JobState.LEASED) is None
+    farm.reconcile()
+    assert read_overdue(farm.store, grace=0)[1] == []
+
+
+def test_a_transition_of_a_run_that_is_gone_makes_no_part_of_it_again(farm: Farm) -> None:
+    farm.store.ask([("delete", farm.r1.key("meta"))])
+    assert move_package(farm.foo, PackageState.FAILED) is None
+    assert not farm.store.text.exists(farm.r1.key("meta"))
+    assert list_runs(farm.store) == []
 
 
 def test_a_wrong_password_is_refused_and_not_shown(redis_url: str) -> None:
