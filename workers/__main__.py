@@ -17,6 +17,7 @@ from farm.errors import FarmError, StateUnavailableError
 from farm.scheduling.celery_app import make_app
 from farm.scheduling.reconciler import keep_reconciling
 from farm.settings import load_settings
+from farm.state.redis_checks import check_redis
 from farm.state.workers import is_drained
 from tasks.disk_space import disk_trouble
 from tasks.worker_context import configure, worker_context
@@ -103,7 +104,10 @@ def run(settings: Settings, role: Role) -> NoReturn:
 
 
 def await_redis(store: Store) -> None:
-    """Return when Redis answers, however long that takes: a machine may boot before its network is up."""
+    """Return when Redis answers, however long that takes: a machine may boot before its network is up.
+
+    It is an error if work would be lost in that Redis.
+    """
 
     def warn(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -114,7 +118,8 @@ def await_redis(store: Store) -> None:
         wait=wait_exponential_jitter(initial=1, max=_LONGEST_PAUSE, jitter=1),
         before_sleep=warn,
     )
-    retrying(store.ping)
+    for warning in retrying(check_redis, store).warnings:
+        log.warning("Redis: %s", warning)
 
 
 def _start_when_ready(app: Celery, heartbeat: Heartbeat, queues: QueueControl) -> None:

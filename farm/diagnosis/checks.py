@@ -14,6 +14,7 @@ from farm.builders.pruning import unseen_disk
 from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, internal_error
 from farm.model import Reference
 from farm.registry.client import open_registry
+from farm.state.redis_checks import check_redis
 from farm.state.store import Store
 from farm.state.workers import served, workers
 from farm.trust.signer import make_signer
@@ -86,8 +87,8 @@ def _broker(settings: Settings) -> str:
             hint="apt-get install redis-server, or set FARM_BROKER",
         )
     with closing(Store(settings.broker)) as store:
-        store.ping()
-    return "Redis answers"
+        facts = check_redis(store)
+    return "; ".join((f"Redis {facts.version}".rstrip(), *facts.warnings))
 
 
 def _workers(settings: Settings) -> str:

@@ -21,6 +21,8 @@ class OutageDetector:
     def __init__(self, now: float) -> None:
         self._since = now
         self._offsets: tuple[float, float] | None = None
+        self.set_back = True
+        """Whether Redis' clock may have been set back since this was last set to False."""
 
     def restart(self, now: float) -> None:
         """Start the time anew, because Redis did not answer."""
@@ -34,6 +36,7 @@ class OutageDetector:
         """
         offsets = local_time - now, redis_time - now
         before, self._offsets = self._offsets or offsets, offsets
+        self.set_back = self.set_back or offsets[1] - before[1] < -MAX_CLOCK_JUMP
         jumped = any(new - old > MAX_CLOCK_JUMP for old, new in zip(before, offsets, strict=True))
         if waited > MAX_CLOCK_JUMP or jumped:
             self._since = now

@@ -16,7 +16,7 @@ from farm.scheduling.celery_app import PUBLISH_QUEUE, Priority, build_queue, red
 from farm.scheduling.outage import MAX_CLOCK_JUMP, OutageDetector
 from farm.scheduling.requeue import RunReconciler
 from farm.state import leases
-from farm.state.overdue import queue_heads, read_overdue
+from farm.state.overdue import pull_back, queue_heads, read_overdue
 
 if TYPE_CHECKING:
     import threading
@@ -103,6 +103,9 @@ def _reconcile_under_lease(
     try:
         redis_time, now = store.now(), time.monotonic()
         steady = outage.is_over(now, waited=now - begun, local_time=time.time(), redis_time=redis_time)
+        if outage.set_back:
+            pull_back(store)
+            outage.set_back = False
         reconcile(app, store, keep=keep, steady=steady, reported=reported)
     finally:
         leases.release(store, lease)

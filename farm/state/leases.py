@@ -73,9 +73,10 @@ def take(store: Store, name: str, *, duration: float, holder: str, message: str 
 
     If it is busy, `release` returns a message to the present holder later. `holder` is for people.
     """
-    # Random for each call, so that a process that takes the same lease again is another holder.
-    token = f"{secrets.token_hex(8)} {holder}"
+    # Random for each call, so that a process that takes the same lease again is another holder. With the
+    # duration, so that a lease that lasts longer, because Redis' clock was set back, is noticed.
     milliseconds = int(duration * 1000)
+    token = f"{secrets.token_hex(8)}/{milliseconds} {holder}"
     taken, value = store.run_script("lease_take", _keys(name), [milliseconds, token, message, _QUEUE_LIFE])
     if not taken:
         raise LeaseBusyError(str(value).partition(" ")[2])

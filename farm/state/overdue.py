@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _MAX_RECORDS = 200
 """Records of one sorted set that are read at a time, oldest first; the rest follow in later rounds."""
+_AHEAD = 5.0
+"""Seconds by which a time must be in the future to be from before Redis' clock was set back."""
+_LONG_AGO = 10 * 365 * 86400.0
+"""Seconds by which such a time is moved, so that it stays before all others."""
 _WAITING = ("due", "requeued", *(f"queued:{arch}" for arch in ARCHES))
 """What a run has in sorted sets by the time since when it waits."""
 
@@ -76,6 +80,23 @@ def read_overdue(store: Store, *, grace: float) -> tuple[float, list[OverdueRun]
     return now, [_overdue(run, row, leased[run]) for run, row in zip(runs, rows, strict=True)]
 
 
+def pull_back(store: Store) -> None:
+    """Let all that waits since a time in the future have waited longest, in the same order.
+
+    The time is Redis' own, so its clock was set back since: nothing from before that would be overdue.
+    """
+    (names,) = store.ask([("zrange", OPEN_RUNS, 0, -1)])
+    keys = [run_key(name, part) for name in names for part in ("in-progress", *_WAITING)]
+    future = store.now() + _AHEAD
+    found = store.ask(("zrangebyscore", key, future, "+inf", None, None, True) for key in keys)
+    store.ask(
+        # XX: what was processed meanwhile stays away.
+        ("zadd", key, {field: at - _LONG_AGO for field, at in entries}, False, True)
+        for key, entries in zip(keys, found, strict=True)
+        if entries
+    )
+
+
 def _questions(run: RunHandle, until: float) -> Iterator[tuple[Any, ...]]:
     """What is asked of a run, in the order of a row: its state, then what has waited until then."""
     yield "hget", run.key("meta"), "state"
@@ -113,9 +134,9 @@ def _leased(
     texts = store.ask(("hget", run.key("records"), field) for run, field in pairs)
     records = [_parse(text) for text in texts]
     names = ["" if isinstance(record, Exception) else record.lease for record in records]
-    holders = store.ask(("get", lease_key(name, "lease")) for name in names)
+    answers = store.run_scripts("lease_holder", [([lease_key(name, "lease")], []) for name in names])
     found: dict[RunHandle, list[LeasedRecord | Exception]] = {run: [] for run in fields}
-    for (run, field), record, holder in zip(pairs, records, holders, strict=True):
+    for (run, field), record, (holder,) in zip(pairs, records, answers, strict=True):
         if isinstance(record, Exception):
             found[run].append(record)
             continue

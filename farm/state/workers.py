@@ -118,8 +118,8 @@ def deregister(store: Store, name: str) -> None:
 def forget_silent(store: Store) -> None:
     """Remove the workers that are no longer shown."""
     time, records = store.ask([("time",), ("hgetall", WORKERS)])
-    before = unix_time(time) - FORGOTTEN
-    old = [name for name, record in records.items() if json.loads(record)["seen"] <= before]
+    now = unix_time(time)
+    old = [name for name, record in records.items() if _age(json.loads(record)["seen"], now) >= FORGOTTEN]
     store.ask(("hdel", WORKERS, name) for name in old)
 
 
@@ -153,7 +153,7 @@ def known_workers(store: Store) -> list[WorkerInfo]:
     time, records, drained = store.ask([("time",), ("hgetall", WORKERS), ("hgetall", DRAINED)])
     now = unix_time(time)
     described = [_worker(json.loads(record), drained, now) for record in records.values()]
-    recent = [worker for worker in described if now - worker.seen < FORGOTTEN]
+    recent = [worker for worker in described if _age(worker.seen, now) < FORGOTTEN]
     return sorted(recent, key=lambda worker: worker.name)
 
 
@@ -177,8 +177,13 @@ def _worker(data: dict[str, Any], drained: dict[str, str], now: float) -> Worker
     return replace(worker, state=_state(worker, now))
 
 
+def _age(seen: float, now: float) -> float:
+    """The age of a heartbeat; one from the future is old, because Redis' clock was set back since."""
+    return abs(now - seen)
+
+
 def _state(worker: WorkerInfo, now: float) -> WorkerState:
-    if now - worker.seen >= SILENCE:
+    if _age(worker.seen, now) >= SILENCE:
         return WorkerState.SILENT
     if worker.leaving:
         return WorkerState.LEAVING

@@ -4,6 +4,9 @@
 --       3 message to queue where the lease is taken ("" for none); 4 life of the queue in seconds
 -- Returns {1, token} when taken, {0, token of the holder} otherwise.
 local held = redis.call('GET', KEYS[1])
+-- As in lease_holder.lua.
+local longest = held and tonumber(string.match(held, '^%x+/(%d+) '))
+if longest and redis.call('PTTL', KEYS[1]) > longest then redis.call('PEXPIRE', KEYS[1], longest) end
 -- The key has our own token where the first answer was lost and the client sent the call again.
 if held and held ~= ARGV[2] then
   if ARGV[3] ~= '' then

@@ -11,7 +11,7 @@ import pytest
 from farm.errors import LeaseLostError
 from farm.settings import Secret
 from farm.state import leases
-from farm.state.store import Store
+from farm.state.store import Store, lease_key
 from tests.support.farm_command import wait_until
 from tests.support.proxy.tcp import proxy
 from tests.support.proxy.tripwire import Hold, containing
@@ -95,6 +95,14 @@ def test_a_lease_is_renewed_for_as_long_as_its_holder_works(store: Store) -> Non
         assert not is_free(store)
         held.check()
     assert is_free(store)
+
+
+def test_a_lease_that_lasts_longer_than_it_was_taken_for_ends_in_time(store: Store) -> None:
+    """Redis' clock was set back: whatever was to expire lasts as much longer."""
+    take(store, duration=0.3)
+    store.text.pexpire(lease_key(NAME, "lease"), 3_600_000)
+    assert not is_free(store)
+    wait_until(lambda: is_free(store))
 
 
 def test_messages_are_sent_once_the_holder_has_finished_also_after_an_error(store: Store) -> None:

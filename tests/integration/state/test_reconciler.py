@@ -23,7 +23,7 @@ from farm.state.run_handles import RunHandle
 from farm.state.run_list import list_runs
 from farm.state.run_names import is_known
 from farm.state.runs import read_package, read_run, read_work
-from farm.state.store import Store
+from farm.state.store import Store, lease_key
 from farm.state.transitions import move_job, move_package
 from farm.state.workers import WorkerInfo, record_heartbeat
 from lab.process import free_port
@@ -355,6 +355,23 @@ def test_an_open_run_that_has_expired_is_forgotten(made: Farm) -> None:
     made.store.text.delete(*made.store.text.scan_iter("farm:{r1}:*"))
     assert made.reconcile() == 0
     assert read_overdue(made.store, grace=0)[1] == []
+
+
+def test_a_clock_that_is_set_back_an_hour_stops_no_recovery(sent: Farm) -> None:
+    """All that waits does so since a time in the future, and every lease lasts an hour longer."""
+    sent.arches("amd64", "arm64")
+    lease = begin(sent.job)
+    sent.submit(work(BAR, "s390x", run="r2"), run="r2")
+    for run in ("r1", "r2"):
+        let_time_pass(sent.store, run, -3600)
+    sent.store.text.pexpire(lease_key(lease.name, "lease"), 3_660_000)
+    assert sent.reconcile(after=0) == 0
+    with reconciling(sent):
+        wait_until(lambda: BOTH[1] in sent.arches("arm64"))
+    assert 0 < int(str(sent.store.text.pttl(lease_key(lease.name, "lease")))) <= 60_000
+    leases.release(sent.store, lease)
+    assert sent.reconcile(after=0) == 1
+    assert sent.arches("amd64", "s390x") == [BOTH[0], f"{BAR} s390x"]
 
 
 def test_of_several_publishers_that_reconcile_none_takes_a_step_twice(made: Farm) -> None:

@@ -18,6 +18,7 @@ from farm.state.following import RunView, follow, run_events
 from farm.state.logs import follow_log
 from farm.state.overdue import read_overdue
 from farm.state.records import JobPatch, PackagePatch
+from farm.state.redis_checks import check_redis
 from farm.state.run_handles import RunHandle
 from farm.state.run_list import count_open_runs, list_runs
 from farm.state.run_names import find_run, new_name
@@ -183,6 +184,19 @@ def test_a_transition_of_a_run_that_is_gone_makes_no_part_of_it_again(farm: Farm
     assert move_package(farm.foo, PackageState.FAILED) is None
     assert not farm.store.text.exists(farm.r1.key("meta"))
     assert list_runs(farm.store) == []
+
+
+def test_a_user_who_may_not_ask_redis_for_its_policy_is_warned(farm: Farm, redis_url: str) -> None:
+    """Many a managed Redis refuses CONFIG, and some refuse INFO."""
+    assert check_redis(farm.store).version
+    commands = ["+@all", "-info", "-config"]
+    farm.store.text.acl_setuser("limited", enabled=True, passwords=["+pw"], keys=["*"], commands=commands)
+    host = redis_url.rpartition("@")[2]
+    limited = Store(Secret(f"redis://limited:pw@{host}"))
+    (warning,) = check_redis(limited).warnings
+    limited.close()
+    farm.store.text.acl_deluser("limited")
+    assert "refuses INFO" in warning
 
 
 def test_a_wrong_password_is_refused_and_not_shown(redis_url: str) -> None:

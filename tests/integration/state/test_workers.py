@@ -70,6 +70,14 @@ def test_a_silent_worker_serves_nothing_until_its_next_heartbeat(
     assert served(workers(store)) == {"amd64", "arm64"}
 
 
+def test_a_worker_whose_last_heartbeat_is_in_the_future_is_silent(store: Store) -> None:
+    """Redis' clock was set back since."""
+    record_heartbeat(store, BUILDER)
+    stored = json.loads(str(store.text.hget("farm:workers", "b")))
+    store.text.hset("farm:workers", "b", json.dumps(stored | {"seen": stored["seen"] + 600}))
+    assert state_of(store) is WorkerState.SILENT
+
+
 def test_a_worker_that_is_silent_for_long_is_forgotten(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     record_heartbeat(store, PUBLISHER)
     monkeypatch.setattr(state, "FORGOTTEN", 0.5)
