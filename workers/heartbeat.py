@@ -78,21 +78,15 @@ class Heartbeat:
             self._stopped.wait(HEARTBEAT_INTERVAL)
 
     def _send(self) -> None:
-        now = replace(
-            self._info,
-            jobs=jobs_in_progress(),
-            consuming=self._queues.open and not self.leaving,
-            leaving=self.leaving,
-            trouble=self._find_trouble(),
-        )
         try:
-            drained = record_heartbeat(self._store, now)
+            drained = record_heartbeat(self._store, self._describe())
             if not self._forgot_silent:
                 forget_silent(self._store)
                 self._forgot_silent = True
-        except FarmError as error:
+        except Exception as error:
+            # Whatever it is, the thread must go on: without it the worker works, but cannot be drained.
             if self._last_sent:
-                log.warning("heartbeat not sent: %s", error)
+                log.warning("heartbeat not sent: %s", error, exc_info=not isinstance(error, FarmError))
             self._last_sent = False
             return
         if not self._last_sent:
@@ -100,6 +94,15 @@ class Heartbeat:
         if drained != self._drained:
             log.info("drained: accepts no new job" if drained else "resumed: accepts jobs again")
         self._last_sent, self._drained = True, drained
+
+    def _describe(self) -> WorkerInfo:
+        return replace(
+            self._info,
+            jobs=jobs_in_progress(),
+            consuming=self._queues.open and not self.leaving,
+            leaving=self.leaving,
+            trouble=self._find_trouble(),
+        )
 
 
 def jobs_in_progress() -> tuple[RunningJob, ...]:

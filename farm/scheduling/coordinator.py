@@ -115,7 +115,15 @@ def end_package(package: PackageHandle, error: FarmError) -> None:
 
 
 def end_dependents(package: PackageHandle) -> None:
-    """End every package of the run that depends on one that did not succeed."""
+    """End every package of the run that depends on one that did not succeed, however long the chain."""
+    unfinished = [package]
+    while unfinished:
+        unfinished += _end_direct_dependents(unfinished.pop())
+
+
+def _end_direct_dependents(package: PackageHandle) -> list[PackageHandle]:
+    """Returns those that had not ended before; until their own dependents have ended they are due."""
+    ended = []
     handled = package.store.now()
     cancelled = read_package(package).state is PackageState.CANCELLED
     for dependent in dependents(package):
@@ -127,5 +135,7 @@ def end_dependents(package: PackageHandle) -> None:
         # Jobs first: a package that has ended is not looked at again, and its jobs would wait forever.
         jobs = read_work(dependent).jobs
         transitions.cancel_jobs(package.run, {dependent.job(job.arch): error for job in jobs})
-        end_package(dependent, error)
+        if transitions.end_packages(package.run, {dependent: error}):
+            ended.append(dependent)
     transitions.clear_due(package, handled=handled)
+    return ended

@@ -127,6 +127,11 @@ class HeldLease:
                 log.warning("%s", error)
                 self.stopped.set()
                 return
+            except Exception:
+                # The lease would expire, and another holder do the same work, while this one went on.
+                log.exception("lease %s is not renewed any more", self.lease.name)
+                self.stopped.set()
+                return
 
     def check(self) -> None:
         """Check that the record still has this lease's token, and renew the lease.

@@ -92,8 +92,10 @@ class LogWriter:
         options: list[str | int] = [self._job.field, self._token, start, MAX_LINES, self._keep, end]
         try:
             stored = self._job.store.run_script("log_append", keys, [*options, *lines])
-        except FarmError as error:
-            log.warning("log %s: %d lines lost: %s", self._key, len(lines), error)
+        except Exception as error:
+            # Whatever it is, the thread must go on: the end of the build waits for it.
+            unexpected = not isinstance(error, FarmError)
+            log.warning("log %s: %d lines lost: %s", self._key, len(lines), error, exc_info=unexpected)
             return True
         if not stored:
             log.warning("log %s: ends here, the job was taken over or is gone", self._key)

@@ -128,6 +128,16 @@ def test_a_holder_that_was_suspended_while_another_took_over_is_refused(store: S
             held.check()
 
 
+def test_work_stops_when_its_lease_is_not_renewed_for_whatever_reason(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    with leases.hold(store, take(store, duration=0.4)) as held:
+        held.renew_while(lambda: bool(1 / 0))
+        assert held.stopped.wait(20)
+    assert "is not renewed any more" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
 def test_renewal_ends_with_the_holder_and_leaves_no_thread(store: Store) -> None:
     before = set(threading.enumerate())
     with leases.hold(store, take(store)):

@@ -256,6 +256,15 @@ def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(sent: Far
     assert sent.indexes() == []
 
 
+def test_a_failure_ends_every_dependent_in_a_chain_of_five_hundred(farm: Farm) -> None:
+    names = [f"linuxkit/p{number:03}" for number in range(500)]
+    chain = zip(names, [(), *((name,) for name in names)], strict=False)
+    run = runs.create_run(farm.store, run_of(*(work(name, "amd64", needs=needs) for name, needs in chain)))
+    coordinator.end_package(run.package(names[0]), BuildFailedError("make failed"))
+    assert read_run(run).state is RunState.FAILED
+    assert {package.state for package in read_run(run).packages.values()} == {PackageState.FAILED}
+
+
 def test_an_index_whose_publisher_died_is_sent_again_and_given_up(sent: Farm) -> None:
     build_all(sent)
     for times in range(MAX_LOST + 1):
