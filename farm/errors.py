@@ -78,6 +78,10 @@ class BuildYmlError(InputError):
     """A build.yml is invalid; the message names file, line and field."""
 
 
+class NotUnderstoodError(InputError):
+    """A job or a record of another release of the farm, which this one cannot read."""
+
+
 class GitError(InputError):
     """The package is not in git, or git failed."""
 

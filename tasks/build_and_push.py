@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm.errors import CancelledError, FarmError, LeaseLostError
+from farm.errors import CancelledError, FarmError, LeaseLostError, NotUnderstoodError
 from farm.model import ArchImage, Job, JobState
 from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling.celery_app import BUILD
@@ -19,9 +19,10 @@ from farm.scheduling.dispatch import send_again
 from farm.state import leases, transitions
 from farm.state.logs import LogWriter
 from farm.state.records import JobPatch
-from farm.state.run_handles import JobHandle
+from farm.state.run_handles import JobHandle, RunHandle
 from farm.state.runs import read_job
 from tasks.build_attempt import ImageBuild
+from tasks.hand_over import hand_over, refuse_unknown
 from tasks.lease_execution import message_of, record_step, run_recorded, still_owned, under_lease
 from tasks.retries import retry_temporary, wait_for_redis
 from tasks.worker_context import worker_context
@@ -86,7 +87,7 @@ class BuildExecution:
         )
         if transitions.move_job(self.handle, JobState.LEASED, patch):
             held.renew_while(
-                lambda: not self.context.leaving.is_set and still_owned(read_job(self.handle), token)
+                lambda: not self.context.flags.leaving.is_set and still_owned(read_job(self.handle), token)
             )
             return None
         record = read_job(self.handle)
@@ -129,7 +130,7 @@ class BuildExecution:
 
     def _hand_back(self, held: HeldLease) -> bool:
         """Put the job back if this worker stops; False if it does not, or another holder has the job."""
-        record = read_job(self.handle) if self.context.leaving.is_set else None
+        record = read_job(self.handle) if self.context.flags.leaving.is_set else None
         return record is not None and bool(
             queue_job(
                 self.handle,
@@ -140,10 +141,23 @@ class BuildExecution:
         )
 
 
+def _requeue_unread(context: WorkerContext, job: dict[str, Any]) -> None:
+    """Requeue a job by the names in its message, which every release has; nothing is counted."""
+    handle = RunHandle(context.store, job["run"]).package(job["package"]).job(job["arch"])
+    if record := read_job(handle):
+        states = [JobState.QUEUED]
+        queue_job(handle, expected_states=states, lost=record.lost, resent=record.resent)
+
+
 @shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
-def build_and_push(task: Task[..., Any], *, job: dict[str, Any]) -> dict[str, Any]:
+def build_and_push(task: Task[..., Any], *, job: dict[str, Any], **unknown: object) -> dict[str, Any]:
     """Build and push, unless that was done before; returns the ArchImage as JSON."""
-    execution = BuildExecution(worker_context(), Job.from_json(job), str(task.request.id))
+    context = worker_context()
+    try:
+        refuse_unknown(unknown)
+        execution = BuildExecution(context, Job.from_json(job), str(task.request.id))
+    except NotUnderstoodError as error:
+        hand_over(task, context, error, requeue=lambda: _requeue_unread(context, job))
     name = leases.job_lease(execution.job)
     try:
         with under_lease(

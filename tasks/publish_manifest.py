@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm.errors import FarmError, LeaseLostError, StateUnavailableError
+from farm.errors import FarmError, LeaseLostError, NotUnderstoodError, StateUnavailableError
 from farm.model import ArchImage, PackageState
 from farm.registry.publish_index import IndexPublication
 from farm.registry.release_tags import prepare_release, release
@@ -20,6 +20,7 @@ from farm.state.records import PackagePatch
 from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.runs import read_package, read_work
 from farm.trust.signer import SignTarget
+from tasks.hand_over import hand_over, refuse_unknown
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 from tasks.worker_context import worker_context
@@ -141,7 +142,7 @@ class PublishExecution:
 
 @shared_task(name=PUBLISH, bind=True, max_retries=1, throws=(FarmError,))
 def publish_manifest(
-    task: Task[..., Any], images: list[dict[str, Any]], *, run: str, package: str
+    task: Task[..., Any], images: list[dict[str, Any]], *, run: str, package: str, **unknown: object
 ) -> dict[str, Any]:
     """Publish a package whose jobs have all succeeded; returns the index's descriptor as JSON.
 
@@ -152,17 +153,26 @@ def publish_manifest(
     record = read_package(handle)
     if record.state.ended:
         return _ended_before(task, handle, record)
-    work = read_work(handle)
-    execution = PublishExecution(context, handle, work, tuple(ArchImage.from_json(image) for image in images))
+    try:
+        refuse_unknown(unknown)
+        work, built = read_work(handle), tuple(map(ArchImage.from_json, images))
+    except NotUnderstoodError as error:
+        hand_over(task, context, error, requeue=lambda: _requeue_unread(handle, record))
+    execution = PublishExecution(context, handle, work, built)
     name = leases.index_lease(work.reference)
     with under_lease(task, context, name, run=run, wait=execution.wait_for) as held:
         descriptor = execution.run(held)
     try:
         coordinator.start_dependents(task.app, handle)
-    except StateUnavailableError as error:
+    except (StateUnavailableError, NotUnderstoodError) as error:
         # The package stays due, so the reconciler starts them.
         log.warning("the dependents of %s are not started yet: %s", package, error)
     return descriptor.to_json() if descriptor else {}
+
+
+def _requeue_unread(handle: PackageHandle, record: PackageRecord) -> None:
+    states, patch = [PackageState.BUILDING], PackagePatch(resent=record.resent)
+    transitions.move_package(handle, PackageState.BUILDING, patch, expected_states=states)
 
 
 def _ended_before(task: Task[..., Any], handle: PackageHandle, record: PackageRecord) -> dict[str, Any]:
@@ -173,7 +183,12 @@ def _ended_before(task: Task[..., Any], handle: PackageHandle, record: PackageRe
     return record.index.to_json() if record.index else {}
 
 
-@shared_task(name=SETTLE)
-def settle_package(*, run: str, package: str) -> None:
+@shared_task(name=SETTLE, bind=True)
+def settle_package(task: Task[..., Any], *, run: str, package: str, **unknown: object) -> None:
     """Settle a package whose chord failed, unless one of its jobs was only lost, and has not ended."""
-    coordinator.settle(RunHandle(worker_context().store, run).package(package))
+    context = worker_context()
+    try:
+        refuse_unknown(unknown)
+        coordinator.settle(RunHandle(context.store, run).package(package))
+    except NotUnderstoodError as error:
+        hand_over(task, context, error, requeue=lambda: None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -38,18 +39,33 @@ class SharedFlag:
         return self._page[0] != 0
 
     def set(self) -> None:
-        """Set it; it is never cleared."""
+        """Set it."""
         self._page[0] = 1
+
+    def clear(self) -> None:
+        """Clear it."""
+        self._page[0] = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SharedFlags:
+    """What the main process and the pool processes of a worker tell one another."""
+
+    leaving: SharedFlag = field(default_factory=SharedFlag)
+    """Set when jobs in progress must go back to their queues."""
+    outdated: SharedFlag = field(default_factory=SharedFlag)
+    """Set by a pool process: it cannot read a message, so the worker must accept no more."""
+    closed: SharedFlag = field(default_factory=SharedFlag)
+    """Set while no queue is consumed."""
 
 
 class WorkerContext:
     """The settings and connections of one process."""
 
-    def __init__(self, settings: Settings, worker: str, leaving: SharedFlag) -> None:
+    def __init__(self, settings: Settings, worker: str, flags: SharedFlags) -> None:
         self.settings = settings
         self.worker = worker
-        self.leaving = leaving
-        """Set when jobs in progress must go back to their queues, in every pool process of this worker."""
+        self.flags = flags
         self.pid = os.getpid()
         self._pruned: float | None = None
 
@@ -101,7 +117,7 @@ _configured: list[WorkerContext] = []
 
 def configure(settings: Settings, worker: str) -> None:
     """Set what this worker works with, once, before the first pool process starts."""
-    _configured[:] = [WorkerContext(settings, worker, SharedFlag())]
+    _configured[:] = [WorkerContext(settings, worker, SharedFlags())]
 
 
 def worker_context() -> WorkerContext:
@@ -109,5 +125,5 @@ def worker_context() -> WorkerContext:
     known = _configured[0]
     # A forked child has its parent's context, with connections that it must not use.
     if known.pid != os.getpid():
-        _configured[:] = [WorkerContext(known.settings, known.worker, known.leaving)]
+        _configured[:] = [WorkerContext(known.settings, known.worker, known.flags)]
     return _configured[0]

@@ -74,15 +74,15 @@ def run(settings: Settings, role: Role) -> NoReturn:
     app.conf.worker_pool = POOL
     refuse_changes()
     configure(settings, name)
-    store = worker_context().store
+    store, flags = worker_context().store, worker_context().flags
     await_redis(store)
     app.loader.import_module("tasks.build_and_push")
     app.loader.import_module("tasks.publish_manifest")
-    queues = QueueControl(role.queues, open_=not is_drained(store, name))
+    queues = QueueControl(role.queues, open_=not is_drained(store, name), closed=flags.closed)
     find_trouble = functools.partial(disk_trouble, settings, role.engine_root)
     if role.engine_root and (unseen := unseen_disk(settings, role.engine_root)):
         log.warning("%s", unseen)
-    heartbeat = Heartbeat(store, role.worker, queues, find_trouble)
+    heartbeat = Heartbeat(store, role.worker, queues, flags.outdated, find_trouble)
     _start_when_ready(app, heartbeat, queues)
     if role.worker.publisher:
         _reconcile_when_ready(app, store, name, settings)
@@ -127,7 +127,7 @@ def _start_when_ready(app: Celery, heartbeat: Heartbeat, queues: QueueControl) -
 
     def start(sender: Any, **_: Any) -> None:
         queues.attach(sender)
-        GracefulShutdown(worker_context().leaving, heartbeat.stop).install()
+        GracefulShutdown(worker_context().flags.leaving, heartbeat.stop).install()
         heartbeat.start()
 
     celeryd_after_setup.connect(lambda **_: queues.prepare(app), weak=False)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from farm.state.store import Store
+    from tasks.worker_context import SharedFlag
     from workers.queue_control import QueueControl
 
 log = logging.getLogger("farm.worker")
@@ -38,11 +39,17 @@ class Heartbeat:
     """
 
     def __init__(
-        self, store: Store, info: WorkerInfo, queues: QueueControl, find_trouble: Callable[[], str]
+        self,
+        store: Store,
+        info: WorkerInfo,
+        queues: QueueControl,
+        outdated: SharedFlag,
+        find_trouble: Callable[[], str],
     ) -> None:
         self._store = store
         self._info = info
         self._queues = queues
+        self._outdated = outdated
         self._find_trouble = find_trouble
         self._stopped = threading.Event()
         self._last_sent = True
@@ -74,7 +81,7 @@ class Heartbeat:
             if self.leaving or not self._queues.stalled:
                 self._send()
             if not self.leaving:
-                self._queues.request(open_=not self._drained)
+                self._queues.request(open_=not (self._drained or self._outdated.is_set))
             self._stopped.wait(HEARTBEAT_INTERVAL)
 
     def _send(self) -> None:
@@ -101,6 +108,7 @@ class Heartbeat:
             jobs=jobs_in_progress(),
             consuming=self._queues.open and not self.leaving,
             leaving=self.leaving,
+            outdated=self._outdated.is_set,
             trouble=self._find_trouble(),
         )
 

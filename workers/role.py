@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from farm import __version__
 from farm.builders.buildx_plugin import DEFAULT_BUILDER, builder_for
 from farm.builders.choice import check_builders, describe_builder
 from farm.builders.docker_engine import Engine
@@ -43,7 +44,8 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool, nam
     """
     if publisher and settings.sign:
         make_signer(settings).ready([])
-    worker = WorkerInfo(name, tuple(arches), publisher, settings.concurrency, engine="", host=host_name())
+    slots, host = settings.concurrency, host_name()
+    worker = WorkerInfo(name, tuple(arches), publisher, slots, engine="", host=host, release=__version__)
     if publisher and not arches:
         return Role(replace(worker, name=name or default_name(worker)))
     certs, timeout = settings.engine_certs, settings.http_timeout

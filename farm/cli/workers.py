@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from farm.state.store import Store
     from farm.state.workers import RunningJob, WorkerInfo
 
-_HEADINGS = ("worker", "serves", "engine", "free", "state", "heartbeat", "works on")
+_HEADINGS = ("worker", "serves", "release", "engine", "free", "state", "heartbeat", "works on")
 _ACKNOWLEDGE_SECONDS = 20.0
 """Time in which a worker that is up stops accepting jobs."""
 _POLL_SECONDS = 0.2
@@ -40,6 +40,7 @@ def list_workers(ctx: click.Context, /, settings: Settings, as_json: bool) -> No
     draining  accepts no new job, and finishes its jobs in progress
     drained   accepts no new job, and has none in progress
     leaving   is shutting down, and finishes its jobs in progress
+    outdated  met a job of a newer release, and accepts no new job until it is upgraded
     silent    has missed its heartbeats
     """
     if ctx.invoked_subcommand:
@@ -135,6 +136,7 @@ def _texts(worker: WorkerInfo, now: float) -> tuple[str, ...]:
     return (
         worker.name,
         _serves(worker),
+        worker.release or "?",
         _engine(worker),
         f"{worker.free}/{worker.slots} free",
         _state(worker),

@@ -6,11 +6,12 @@ https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import InputError
 from farm.model.reference import Reference
+from farm.model.wire import each, from_wire, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,19 +37,6 @@ def refuse_unknown_arches(arches: Iterable[str]) -> None:
     for arch in arches:
         if arch not in ARCHES:
             raise InputError(f"unknown architecture {arch!r}", hint=f"one of {', '.join(ARCHES)}")
-
-
-def fields_as_json(value: Any) -> dict[str, Any]:
-    """The fields of a value of this package, as JSON has them."""
-    return {item.name: _as_json(getattr(value, item.name)) for item in fields(value)}
-
-
-def _as_json(value: Any) -> Any:
-    if type(value) is tuple:
-        return [_as_json(item) for item in value]
-    if isinstance(value, Reference):
-        return str(value)
-    return value.to_json() if hasattr(value, "to_json") else value
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -113,10 +101,9 @@ class ArchImage:
 
     def to_json(self) -> dict[str, Any]:
         """The image as tasks return it."""
-        return fields_as_json(self)
+        return to_wire(self)
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> ArchImage:
         """The inverse of `to_json`."""
-        descriptors = tuple(Descriptor.from_json(item) for item in data["descriptors"])
-        return ArchImage(data["arch"], Reference.parse(data["reference"]), descriptors)
+        return from_wire(ArchImage, data, reference=Reference.parse, descriptors=each(Descriptor.from_json))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+from farm.model.wire import from_wire, to_wire
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,12 +32,12 @@ class DockerImages:
 
     def to_json(self) -> dict[str, Any]:
         """The images for a job."""
-        return {"images": list(self.images), "target": self.target, "target_dir": self.target_dir}
+        return to_wire(replace(self, from_file=None))
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> DockerImages:
         """The inverse of `to_json`."""
-        return DockerImages(tuple(data["images"]), None, data["target"], data["target_dir"])
+        return from_wire(DockerImages, data)
 
 
 class BuildYml(NamedTuple):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
-from farm.errors import InputError
-from farm.model.images import ArchImage, fields_as_json
+from farm.model.images import ArchImage
 from farm.model.package import DockerImages
 from farm.model.reference import Reference
+from farm.model.wire import each, from_wire, to_wire
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,29 +49,26 @@ class Job:
 
     def to_json(self) -> dict[str, Any]:
         """The job as a message contains it."""
-        return fields_as_json(self) | {"labels": dict(self.labels), "build_args": dict(self.build_args)}
+        pairs = {"labels": dict(self.labels), "build_args": dict(self.build_args)}
+        return to_wire(self) | {name: value for name, value in pairs.items() if value}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Job:
-        """The inverse of `to_json`; unknown fields are an error, as without them another image is built."""
-        if unknown := data.keys() - {known.name for known in fields(Job)}:
-            names = ", ".join(sorted(unknown))
-            raise InputError(
-                f"the job has fields that this version of the farm does not know: {names}",
-                hint="upgrade this worker",
-            )
-        return Job(
-            **{
-                "tree": data["hash"],  # a job of an earlier version has none
-                **data,
-                "reference": Reference.parse(data["reference"]),
-                "destinations": tuple(data["destinations"]),
-                "submodules": tuple(tuple(one) for one in data.get("submodules", ())),
-                "labels": tuple(data["labels"].items()),
-                "build_args": tuple(data["build_args"].items()),
-                "depends": DockerImages.from_json(data["depends"]) if data.get("depends") else None,
-            }
+        """The inverse of `to_json`."""
+        # A job of an earlier release has no tree.
+        complete = {"tree": data["hash"]} | data if "hash" in data else data
+        return from_wire(
+            Job,
+            complete,
+            reference=Reference.parse,
+            labels=_pairs,
+            build_args=_pairs,
+            depends=lambda images: DockerImages.from_json(images) if images else None,
         )
+
+
+def _pairs(data: dict[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(data.items())
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +86,12 @@ class Copy:
 
     def to_json(self) -> dict[str, Any]:
         """The copy as Redis stores it."""
-        return fields_as_json(self)
+        return to_wire(self)
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> Copy:
         """The inverse of `to_json`."""
-        return Copy(Reference.parse(data["source"]), data["tag"], data["sign"])
+        return from_wire(Copy, data, source=Reference.parse)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,22 +117,18 @@ class PackageWork:
 
     def to_json(self) -> dict[str, Any]:
         """The work as Redis stores it."""
-        return fields_as_json(self)
+        return to_wire(self)
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> PackageWork:
         """The inverse of `to_json`."""
-        return PackageWork(
-            package=data["package"],
-            reference=Reference.parse(data["reference"]),
-            arches=tuple(data["arches"]),
-            jobs=tuple(Job.from_json(job) for job in data["jobs"]),
-            existing=tuple(ArchImage.from_json(image) for image in data["existing"]),
-            needs=tuple(data["needs"]),
-            sign=data["sign"],
-            partial=data["partial"],
-            images_only=data.get("images_only", False),
-            copies=tuple(Copy.from_json(copy) for copy in data.get("copies", ())),
+        return from_wire(
+            PackageWork,
+            data,
+            reference=Reference.parse,
+            jobs=each(Job.from_json),
+            existing=each(ArchImage.from_json),
+            copies=each(Copy.from_json),
         )
 
 

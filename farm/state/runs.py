@@ -187,7 +187,7 @@ def close_damaged(run: RunHandle) -> None:
 
 def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> PackageRecord:
     jobs = {arch: parse_job(records[job_field(name, arch)]) for arch in work["arches"]}
-    return replace(parse_package(records[package_field(name)], jobs), needs=tuple(work["needs"]))
+    return replace(parse_package(records[package_field(name)], jobs), needs=tuple(work.get("needs", ())))
 
 
 def read_work(package: PackageHandle) -> PackageWork:

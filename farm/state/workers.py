@@ -36,6 +36,8 @@ class WorkerState(StrEnum):
     """accepts no new job, and has none"""
     LEAVING = "leaving"
     """was asked to stop, and finishes the jobs that it has"""
+    OUTDATED = "outdated"
+    """met a job of a newer release, and accepts no new job until it is upgraded"""
     SILENT = "silent"
     """sent no heartbeat for 15 s; forgotten after an hour"""
 
@@ -72,6 +74,10 @@ class WorkerInfo:
     """What is wrong with its machine, such as a full disk; "" for nothing."""
     builder: str = ""
     """Its builder, and why: engine, or buildx 0.13.1 (for sbom); "" for a publisher."""
+    release: str = ""
+    """The release of its farm."""
+    outdated: bool = False
+    """Whether it met a job that its release cannot read."""
     seen: float = 0.0
     """Unix time of its last heartbeat, by Redis' clock."""
     state: WorkerState = WorkerState.UP
@@ -163,18 +169,22 @@ def workers(store: Store) -> list[WorkerInfo]:
 
 
 def _worker(data: dict[str, Any], drained: dict[str, str], now: float) -> WorkerInfo:
-    # A worker of a later version may have fields that this one does not know.
-    known = {item.name: data[item.name] for item in fields(WorkerInfo) if item.name in data}
+    known = _known_fields(WorkerInfo, data)
     worker = WorkerInfo(
         **known
         | {
             "arches": tuple(data["arches"]),
             "emulated": tuple(data["emulated"]),
-            "jobs": tuple(RunningJob(**job) for job in data.get("jobs", ())),
+            "jobs": tuple(RunningJob(**_known_fields(RunningJob, job)) for job in data.get("jobs", ())),
             "drained_by": drained.get(data["name"], ""),
         }
     )
     return replace(worker, state=_state(worker, now))
+
+
+def _known_fields(kind: type[WorkerInfo | RunningJob], data: dict[str, Any]) -> dict[str, Any]:
+    """Those of a description that this release knows: that of a newer worker may have others."""
+    return {item.name: data[item.name] for item in fields(kind) if item.name in data}
 
 
 def _age(seen: float, now: float) -> float:
@@ -188,8 +198,19 @@ def _state(worker: WorkerInfo, now: float) -> WorkerState:
     if worker.leaving:
         return WorkerState.LEAVING
     if not worker.drained_by:
-        return WorkerState.UP
+        return WorkerState.OUTDATED if worker.outdated else WorkerState.UP
     return WorkerState.DRAINING if worker.consuming or worker.jobs else WorkerState.DRAINED
+
+
+def outdated(known: Iterable[WorkerInfo], queue: str) -> tuple[str, ...]:
+    """The workers that would serve an architecture, or "publish", if they were upgraded."""
+    names = (
+        worker.name
+        for worker in known
+        if worker.state is WorkerState.OUTDATED
+        and (worker.publisher if queue == "publish" else queue in worker.arches)
+    )
+    return tuple(names)
 
 
 def served(known: Iterable[WorkerInfo]) -> set[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import platform
 import signal
@@ -12,14 +14,16 @@ from typing import TYPE_CHECKING, Any
 import pexpect
 import pytest
 
+from farm.scheduling.celery_app import Priority, redis_list
 from tests.acceptance.conftest import new_database
 from tests.support.engines import another_engine
 from tests.support.farm_command import BUSYBOX, FARM, Workspace, read_until, wait_until
 from tests.support.remote_farm import RemoteFarm, Sleep, end, ended
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
+    from farm.state.store import Store
     from lab.lab import Lab
     from tests.acceptance.conftest import NewWorkspace
 
@@ -160,6 +164,35 @@ def test_no_job_is_lost_when_workers_start_stop_and_are_drained(farm: Farm) -> N
                 ended(process, 60)
         wait_until(lambda: farm.landed(run) == len(names), 90)
     assert {job["lost"] for job in farm.jobs(run)} == {0}
+
+
+def test_a_job_that_a_worker_cannot_read_is_left_to_a_newer_one_and_counts_no_attempt(farm: Farm) -> None:
+    """The worker accepts no further job, and whoever asks is advised to upgrade it."""
+    run = farm.push("new", "true")
+    _edit_job(farm.store, Priority.NEW, lambda job: {**job, "sandbox": True})
+    with farm.worker("old@test"):
+        farm.await_worker("old@test", "outdated")
+        wait_until(lambda: farm.store.text.llen(redis_list("build.amd64", Priority.REQUEUED)) == 1)
+        assert farm.workers()["old@test"]["release"]
+        (job,) = farm.done("status", run, "--json").json["packages"][0]["jobs"]
+        assert (job["state"], job["lost"], "upgrade old@test" in job["waits"]) == ("queued", 0, True)
+        farm.add("later", "true")
+        refused = farm.run("push", "--no-sign", "later")
+        assert (refused.code, "outdated: old@test; upgrade it" in refused.err) == (3, True)
+        # What a newer release does with it.
+        _edit_job(farm.store, Priority.REQUEUED, lambda job: {**job, "sandbox": None})
+        with farm.worker("new@test"):
+            assert farm.await_job(run, "built")["worker"] == "new@test"
+
+
+def _edit_job(store: Store, priority: Priority, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Replace the job in the only message of a list; None removes a field."""
+    name = redis_list("build.amd64", priority)
+    message = json.loads(str(store.text.lpop(name)))
+    arguments, keywords, embedded = json.loads(base64.b64decode(message["body"]))
+    keywords["job"] = {field: value for field, value in edit(keywords["job"]).items() if value is not None}
+    body = json.dumps([arguments, keywords, embedded]).encode()
+    store.text.lpush(name, json.dumps(message | {"body": base64.b64encode(body).decode()}))
 
 
 def test_drain_of_an_unknown_worker_is_refused(farm: Farm) -> None:

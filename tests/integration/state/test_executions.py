@@ -17,7 +17,7 @@ from farm.state.store import lease_key
 from tasks import build_attempt, retries
 from tasks.build_and_push import BuildExecution
 from tasks.publish_manifest import PublishExecution
-from tasks.worker_context import SharedFlag, WorkerContext
+from tasks.worker_context import SharedFlags, WorkerContext
 from tests.integration.state.steps import drive
 from tests.support.values import image, job, work
 
@@ -31,7 +31,7 @@ FOO = work("linuxkit/foo", "amd64")
 def context(farm: Farm, redis_url: str) -> WorkerContext:
     """A worker's, once r1 was submitted, which builds foo for amd64."""
     farm.submit(FOO)
-    return WorkerContext(Settings(broker=Secret(redis_url)), "w1", SharedFlag())
+    return WorkerContext(Settings(broker=Secret(redis_url)), "w1", SharedFlags())
 
 
 def build(farm: Farm, context: WorkerContext, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Any:

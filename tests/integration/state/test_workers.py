@@ -128,7 +128,8 @@ def test_a_worker_that_leaves_serves_nothing(store: Store) -> None:
 def test_unknown_fields_of_a_later_version_are_ignored(store: Store) -> None:
     record_heartbeat(store, BUILDER)
     stored = json.loads(str(store.text.hget("farm:workers", "b")))
-    store.text.hset("farm:workers", "b", json.dumps({**stored, "mood": "good"}))
+    job = {"run": "r1", "package": "a/b", "arch": "amd64", "since": 1.0, "mood": "good"}
+    store.text.hset("farm:workers", "b", json.dumps({**stored, "mood": "good", "jobs": [job]}))
     assert [worker.name for worker in workers(store)] == ["b"]
 
 

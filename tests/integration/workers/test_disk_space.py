@@ -17,7 +17,7 @@ from farm.model import Reference
 from farm.settings import Secret, Settings
 from farm.state import leases
 from tasks.disk_space import DiskSpace
-from tasks.worker_context import SharedFlag, WorkerContext
+from tasks.worker_context import SharedFlags, WorkerContext
 from tests.integration.builders.conftest import Bench, open_bench
 from tests.support.engines import another_engine
 from tests.support.farm_command import wait_until
@@ -57,7 +57,7 @@ def disk_space(small_engine: Engine, lab: Lab) -> Iterator[Callable[[int], DiskS
         settings = Settings(
             broker=Secret(lab.redis_url), engine=small_engine.url, disk_free=disk_free, cache_keep=0
         )
-        context = WorkerContext(settings, "worker@test", SharedFlag())
+        context = WorkerContext(settings, "worker@test", SharedFlags())
         stores.append(context.store)
         return DiskSpace(context, small_engine, small_engine.info())
 

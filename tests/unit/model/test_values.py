@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from farm.errors import InputError
+from farm.errors import InputError, NotUnderstoodError
 from farm.model import (
     ARCHES,
     UNAME,
+    Copy,
     Descriptor,
+    DockerImages,
     Job,
     JobState,
     PackageState,
@@ -18,7 +20,7 @@ from farm.model import (
     Reference,
     arch_of_uname,
 )
-from tests.support.values import HASH, attestation, descriptor, digest, job
+from tests.support.values import HASH, attestation, descriptor, digest, image, job, reference, work
 
 D = f"sha256:{'0' * 64}"
 
@@ -144,12 +146,41 @@ def test_an_invalid_descriptor_is_refused(data: dict[str, Any]) -> None:
         Descriptor.from_json(data)
 
 
-def test_a_job_of_a_newer_farm_is_refused_rather_than_built_incompletely() -> None:
-    with pytest.raises(
-        InputError, match=r"^the job has fields that this version of the farm does not know: sandbox"
-    ) as caught:
-        Job.from_json(job().to_json() | {"sandbox": True})
-    assert caught.value.hint == "upgrade this worker"
+WIRE = [
+    job(depends=DockerImages(("alpine:3",), target="a.tar")),
+    work("linuxkit/foo", "amd64", copies=(Copy(reference(), "v1", sign=True),)),
+    Copy(reference(), "v1", sign=True),
+    image("amd64"),
+    DockerImages(("alpine:3",), target_dir="images"),
+]
+
+
+@pytest.mark.parametrize("value", WIRE, ids=lambda value: type(value).__name__)
+def test_what_a_newer_farm_has_sent_is_refused_rather_than_read_incompletely(value: Any) -> None:
+    data = value.to_json()
+    assert type(value).from_json(data) == value
+    unknown = r"^the [a-z ]+ has fields that this farm does not know: sandbox \(upgrade the farm"
+    with pytest.raises(NotUnderstoodError, match=unknown):
+        type(value).from_json(data | {"sandbox": True})
+
+
+def test_what_lacks_a_field_is_refused_with_its_name() -> None:
+    with pytest.raises(NotUnderstoodError, match=r"the job lacks fields .* needs: arch, context"):
+        Job.from_json({"run": "r1", "package": "a/b", "reference": "a/b", "hash": HASH, "tag": HASH})
+
+
+def test_what_uses_nothing_new_is_understood_by_every_release() -> None:
+    """A field that is added later has a default, and is not sent with it."""
+    assert job().to_json().keys() == {
+        *("run", "package", "reference", "arch", "hash", "tree", "tag", "context")
+    }
+    assert work("linuxkit/foo").to_json().keys() == {"package", "reference", "arches"}
+
+
+def test_a_job_of_an_older_farm_is_read() -> None:
+    older = job().to_json() | {"depends": None, "labels": {}, "network": False}
+    del older["tree"]
+    assert Job.from_json(older) == job()
 
 
 def test_each_state_says_whether_it_means_success() -> None:
