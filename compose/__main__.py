@@ -94,7 +94,7 @@ def _init(site: Site, options: argparse.Namespace) -> list[Path]:
     )
     made = make_all(site, variables)
     site.hand_over(int(variables["FARM_UID"]))
-    ca = (site.secrets / "ca.crt").read_text()
+    ca = (site.secrets / "ca.crt").read_text("utf-8")
     return [*([site.env] if new else []), *made, *trust_registry(options.docker_certs, variables, ca)]
 
 

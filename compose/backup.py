@@ -18,6 +18,7 @@ from compose.join import trust_registry
 from compose.site import read_variables
 from farm.errors import FarmError, InputError
 from farm.settings import environment
+from farm.system.files import put_in_place
 from farm.system.processes import excerpt
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def backup(site: Site, directory: Path) -> list[Path]:
         save_site(site, new)
         for file in new.iterdir():
             file.chmod(0o600)
-        new.rename(directory)
+        put_in_place(new, directory)
     return sorted(directory.iterdir())
 
 
@@ -109,7 +110,7 @@ def restore(site: Site, directory: Path, *, docker_certs: Path) -> list[Path]:
     made = [] if same_site else _unpack_site(site, directory)
     if _compose(site, "ps", "--quiet").strip():
         raise InputError("the stack is running", hint="make down")
-    made += trust_registry(docker_certs, site.variables(), (site.directory / _CA).read_text())
+    made += trust_registry(docker_certs, site.variables(), (site.directory / _CA).read_text("utf-8"))
     parts = [part for part in PARTS if (directory / part.file).exists()]
     # From the clone as it is now: an existing image may have another version of PostgreSQL.
     _compose(site, "build", *dict.fromkeys(part.service for part in parts))
@@ -149,7 +150,7 @@ def _saved(directory: Path) -> dict[str, str]:
 
 
 def _text(path: Path) -> str:
-    return path.read_text() if path.exists() else ""
+    return path.read_text("utf-8") if path.exists() else ""
 
 
 def _unpack_site(site: Site, directory: Path) -> list[Path]:

@@ -77,7 +77,7 @@ def unpack(
         raise InputError(f"{others[0]} differs from the bundle", hint=hint)
     site.ensure_env(wanted, defaults=own)
     if site.secrets / "ca.crt" in others:
-        distrust_registry(docker_certs, wanted, (site.secrets / "ca.crt").read_text())
+        distrust_registry(docker_certs, wanted, (site.secrets / "ca.crt").read_text("utf-8"))
     made = write_changed(texts)
     made += write_missing({site.secrets / "engine" / "README": ENGINE_README})
     site.hand_over(int(site.variables()["FARM_UID"]))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from compose.certificates import make_ca, make_certificate
 from farm.errors import InputError
 from farm.settings import Secret
-from farm.system.files import make_private, write_once
+from farm.system.files import make_private, put_in_place, write_once
 from farm.trust.notary.delegation import generate_delegation_key
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def write_changed(texts: Mapping[Path, str], mode: int = 0o600) -> list[Path]:
         new = path.with_name(f".new-{path.name}")
         new.unlink(missing_ok=True)
         write_once(new, _content(texts[path]), mode)
-        new.replace(path)
+        put_in_place(new, path)
     return changed
 
 
@@ -93,7 +93,7 @@ def registry_name(variables: Mapping[str, str]) -> str:
 def _delegation(site: Site) -> list[Path]:
     files = (site.secrets / "delegation.pem", site.secrets / "delegation.crt")
     made = [path for path in files if not path.exists()]
-    passphrase = (site.secrets / "delegation-passphrase").read_text().strip()
+    passphrase = (site.secrets / "delegation-passphrase").read_text("utf-8").strip()
     generate_delegation_key(site.secrets, Secret(passphrase))
     return made
 
@@ -101,8 +101,8 @@ def _delegation(site: Site) -> list[Path]:
 def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
     """Files that repeat secrets in the form that a program reads."""
     registry = registry_name(variables)
-    ca = (site.secrets / "ca.crt").read_text()
-    users = (site.secrets / "registry-users").read_text().split()
+    ca = (site.secrets / "ca.crt").read_text("utf-8")
+    users = (site.secrets / "registry-users").read_text("utf-8").split()
     logins = {line.partition(":")[0]: docker_config(registry, line) for line in users}
     texts = {site.secrets / f"docker-{user}.json": logins[user] for user in ("worker", "publisher", "reader")}
     texts[site.secrets / "certs.d" / registry / "ca.crt"] = ca
@@ -111,15 +111,15 @@ def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
     for signer, folder in zip(SIGNERS, ("publisher-tls", "administrator/docker/tls"), strict=True):
         # Where docker looks for its client certificate for a notary server.
         client = site.secrets / folder / notary
-        texts[client / "client.cert"] = (site.secrets / f"{signer}.crt").read_text()
-        texts[client / "client.key"] = (site.secrets / f"{signer}.key").read_text()
+        texts[client / "client.cert"] = (site.secrets / f"{signer}.crt").read_text("utf-8")
+        texts[client / "client.key"] = (site.secrets / f"{signer}.key").read_text("utf-8")
     texts[site.secrets / "administrator" / "docker" / "config.json"] = logins["administrator"]
     texts[site.secrets / "administrator" / "farm.yml"] = _administrator(variables)
     texts[site.secrets / "administrator" / "notary-ca.crt"] = notary_ca = _notary_ca(site, variables)
     own = site.maintainer
     texts[own / "notary-ca.crt"] = notary_ca
     texts[own / "ca.crt"] = texts[own / "certs.d" / registry / "ca.crt"] = ca
-    texts[own / "broker"] = (site.secrets / "broker-maintainer").read_text()
+    texts[own / "broker"] = (site.secrets / "broker-maintainer").read_text("utf-8")
     texts[own / "docker" / "config.json"] = logins["maintainer"]
     texts[own / "farm.yml"] = _maintainer(variables)
     return texts
@@ -138,7 +138,7 @@ def _notary_ca(site: Site, variables: Mapping[str, str]) -> str:
     """The CA of the notary server: the file NOTARY_CA, as in compose.yaml, else the stack's own."""
     path = site.directory / (variables.get("NOTARY_CA") or "secrets/ca.crt")
     try:
-        return path.read_text()
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError):
         hint = f"put it there or correct NOTARY_CA in {site.env}, then run this again"
         raise InputError(f"cannot read {path}, the notary server's CA", hint=hint) from None

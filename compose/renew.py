@@ -17,6 +17,7 @@ from compose.make import (
     new_password,
     write_changed,
 )
+from farm.system.files import make_private, put_in_place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +65,7 @@ def renew(site: Site, names: Sequence[str], *, docker_certs: Path) -> list[Path]
 
 
 def _ca(site: Site) -> str:
-    return (site.secrets / "ca.crt").read_text()
+    return (site.secrets / "ca.crt").read_text("utf-8")
 
 
 def _remove_secret(site: Site, name: str) -> None:
@@ -92,12 +93,12 @@ def _remove(site: Site, names: Sequence[str], kind: str) -> None:
 
 def _add_passphrase(path: Path) -> None:
     """Add a passphrase for new keys; existing keys keep theirs."""
-    lines = path.read_text().splitlines()
+    lines = path.read_text("utf-8").splitlines()
     write_changed({path: "\n".join([*lines, f"farm{len(lines) + 1} {new_password()}"])})
 
 
 def _replace_user(path: Path, user: str) -> None:
-    passwords: Mapping[str, str] = dict(line.split(":", 1) for line in path.read_text().split())
+    passwords: Mapping[str, str] = dict(line.split(":", 1) for line in path.read_text("utf-8").split())
     lines = [f"{name}:{word}" for name, word in {**passwords, user: new_password()}.items()]
     write_changed({path: "\n".join(lines)})
 
@@ -105,7 +106,7 @@ def _replace_user(path: Path, user: str) -> None:
 def _archive_delegation(site: Site) -> None:
     """Keep the old signing key: its signatures are valid until the administrator removes it."""
     old = site.secrets / "old" / time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
-    old.mkdir(mode=0o700, parents=True)
+    make_private(old)
     for name in ("delegation.crt", "delegation.pem", "delegation-passphrase"):
         if (site.secrets / name).exists():
-            (site.secrets / name).rename(old / name)
+            put_in_place(site.secrets / name, old / name)

@@ -57,7 +57,7 @@ class Site:
             InputError: it does not exist.
         """
         try:
-            return read_variables(self.env.read_text())
+            return read_variables(self.env.read_text("utf-8"))
         except FileNotFoundError:
             raise InputError(f"{self.env} does not exist", hint="run compose/init HOST first") from None
 
@@ -80,7 +80,7 @@ class Site:
                     found = f"{self.env} has {name}={present.get(name, '')}, not {value}"
                     raise InputError(found, hint="nothing was changed; edit it, or omit the option")
             return present
-        text = (self.directory / ".env.example").read_text()
+        text = (self.directory / ".env.example").read_text("utf-8")
         for name, value in {**(defaults or {}), **wanted}.items():
             line = re.search(rf"(?m)^{re.escape(name)}=.*$", text)
             if line is None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from farm.syntax.setting_types import below_home
 from farm.system.locks import locked
 from lab.machine import run
 
@@ -33,7 +34,7 @@ def cache_directory(variables: dict[str, str] | None = None) -> Path:
     given = os.environ if variables is None else variables
     if named := given.get("LAB_CACHE"):
         return Path(named).absolute()
-    return Path(given.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "linuxkit-farm-lab"
+    return Path(given.get("XDG_CACHE_HOME") or below_home(".cache")) / "linuxkit-farm-lab"
 
 
 CACHE = cache_directory()

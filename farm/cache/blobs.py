@@ -15,6 +15,7 @@ from typing import IO, TYPE_CHECKING
 
 from farm.errors import CacheError, DiskFullError
 from farm.model import DIGEST, Descriptor, digest_from_hex, digest_of, hex_of
+from farm.system.files import make_directory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -125,7 +126,7 @@ class Blobs:
         """A writer for a new blob, which is removed at the end unless it was committed."""
         with translate_disk_errors(self.directory):
             for folder in (self.directory, self.partial):
-                folder.mkdir(parents=True, exist_ok=True)
+                make_directory(folder)
             handle, name = tempfile.mkstemp(dir=self.partial)
             path = Path(name)
             try:

@@ -15,7 +15,7 @@ from farm.errors import CacheBusyError, CacheError
 from farm.model import Descriptor
 from farm.registry.oci import OCI_INDEX, read_descriptor
 from farm.system import locks
-from farm.system.files import sync_directory
+from farm.system.files import make_directory, sync
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -88,7 +88,7 @@ class Cache:
             self._require_complete(change)
             kept = [one for one in index["manifests"] if _name(one) not in change]
             added = [_named(name, one) for name, one in change.items() if one]
-            sync_directory(self.blobs.directory)
+            sync(self.blobs.directory)
             self._write("index.json", json.dumps({**index, "manifests": [*kept, *added]}, indent=3))
         return change
 
@@ -104,8 +104,8 @@ class Cache:
     def locked(self) -> Iterator[None]:
         """Hold the lock, which `linuxkit` respects, too; create the directory if it is missing."""
         with translate_disk_errors(self.root):
-            self.blobs.directory.mkdir(parents=True, exist_ok=True)
-            self.blobs.partial.mkdir(exist_ok=True)
+            make_directory(self.blobs.directory)
+            make_directory(self.blobs.partial)
             with locked(self.root / ".lock", self._lock_timeout):
                 if not (self.root / "oci-layout").exists():
                     self._write("oci-layout", _LAYOUT)
@@ -140,7 +140,7 @@ class Cache:
         with self.blobs.writing() as writer:
             writer.write(text.encode())
             writer.rename_to(self.root / name)
-        sync_directory(self.root)
+        sync(self.root)
 
 
 def _names(index: dict[str, Any]) -> dict[str, Descriptor]:

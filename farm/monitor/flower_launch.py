@@ -49,7 +49,7 @@ def flower_password(settings: Settings) -> Secret:
     try:
         make_private(path.parent)
         write_once(path, secrets.token_urlsafe(16))
-        password = path.read_text().strip()
+        password = path.read_text("utf-8").strip()
     except OSError as error:
         raise SettingsError(f"{path}: cannot be written or read: {error.strerror}") from error
     if not password:

@@ -27,7 +27,7 @@ _IN_USE = ".in-use"
 
 
 def write_once(path: Path, text: str, mode: int = 0o600) -> None:
-    """Create a file, whole or not at all; one that exists is kept, unless it is empty.
+    """Create a file, whole or not at all, and to stay; one that exists is kept, unless it is empty.
 
     An empty one was left by a process that was killed, or found the disk full, before it wrote the text.
     """
@@ -37,7 +37,7 @@ def write_once(path: Path, text: str, mode: int = 0o600) -> None:
     handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
     new = Path(name)
     try:
-        with os.fdopen(handle, "w") as file:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
             os.fchmod(file.fileno(), mode)
             file.write(text)
             file.flush()
@@ -46,17 +46,39 @@ def write_once(path: Path, text: str, mode: int = 0o600) -> None:
             os.link(new, path)
         except FileExistsError:
             _replace_empty(path, new)
+        sync(path.parent)
     finally:
         new.unlink(missing_ok=True)
 
 
-def sync_directory(directory: Path) -> None:
-    """Make the names in a directory survive a power failure."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+def put_in_place(new: Path, path: Path) -> None:
+    """Give a finished file, or directory of files, its name: after a power failure it is whole or absent."""
+    for part in (*(new.iterdir() if new.is_dir() else ()), new):
+        sync(part)
+    new.replace(path)
+    for directory in {new.parent, path.parent}:
+        sync(directory)
+
+
+def sync(path: Path) -> None:
+    """Make the content of a file, or the names in a directory, survive a power failure."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        # What fsync(2) gives for a directory where the file system cannot, as on some network disks.
+        if error.errno not in (errno.EINVAL, errno.EROFS):
+            raise
     finally:
         os.close(descriptor)
+
+
+def make_directory(path: Path, mode: int = 0o777) -> None:
+    """Create a directory and its missing parents, to stay; an existing one keeps its mode."""
+    new = [one for one in (path, *path.parents) if not one.exists()]
+    path.mkdir(mode=mode, parents=True, exist_ok=True)
+    for one in new:
+        sync(one.parent)
 
 
 def _replace_empty(path: Path, new: Path) -> None:
@@ -104,7 +126,7 @@ def _farm_error(error: OSError) -> FarmError:
 
 def make_private(path: Path) -> None:
     """Create a directory with mode 0700, and missing parents; an existing one keeps its mode."""
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_directory(path, 0o700)
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def stored_keys(trust_dir: Path) -> list[StoredKey]:
     """The private keys of a trust directory (private/ID.key, with PEM headers), ordered by id."""
     keys = []
     for path in sorted((trust_dir / "private").glob("*.key")):
-        headers = dict(_HEADER.findall(path.read_text()))
+        headers = dict(_HEADER.findall(path.read_text("utf-8")))
         keys.append(StoredKey(path.stem, headers.get("role", ""), headers.get("gun"), path))
     return keys
 
@@ -40,7 +40,7 @@ def copy_keys_for(gun: str, trust_dir: Path, work: Path) -> None:
     keys = stored_keys(trust_dir)
     roots = [key for key in keys if key.role == "root"][:1]
     for key in roots + [key for key in keys if key.gun == gun]:
-        write_once(private / key.path.name, key.path.read_text())
+        write_once(private / key.path.name, key.path.read_text("utf-8"))
 
 
 def save_new_keys(work: Path, trust_dir: Path) -> None:
@@ -50,7 +50,7 @@ def save_new_keys(work: Path, trust_dir: Path) -> None:
     """
     for key in stored_keys(work):
         if key.role in {"root", "targets"}:
-            write_once(private_directory_of(trust_dir) / key.path.name, key.path.read_text())
+            write_once(private_directory_of(trust_dir) / key.path.name, key.path.read_text("utf-8"))
 
 
 def private_directory_of(trust_dir: Path) -> Path:

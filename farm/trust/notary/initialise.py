@@ -134,7 +134,7 @@ def read_collection(notary: Notary, role: str) -> Collection | None:
     output = notary.run("delegation", "list", notary.gun, expected=UNKNOWN)
     if output is None:
         return None
-    root = json.loads((notary.trust_dir / "tuf" / notary.gun / "metadata" / "root.json").read_text())
+    root = json.loads((notary.trust_dir / "tuf" / notary.gun / "metadata" / "root.json").read_text("utf-8"))
     roles = root["signed"]["roles"]
     targets, snapshot = (frozenset(roles[name]["keyids"]) for name in ("targets", "snapshot"))
     return Collection(targets, snapshot, delegated_keys(output, role))

@@ -104,7 +104,7 @@ def use_key(
 def _readable(path: Path, directory: Path) -> Path:
     """The key in a file that openssl can read: `path`, or a copy without the headers of notary and docker."""
     try:
-        text = path.read_text().replace("\r\n", "\n")
+        text = path.read_text("utf-8").replace("\r\n", "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise TrustDeniedError(f"{path}: the signing key cannot be read: {error}") from error
     block = private_block(text)
@@ -167,7 +167,7 @@ def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secr
     arguments = ["pkcs8", "-topk8", *ENCRYPTION, "-passout", "stdin", "-out", str(copy)]
     use_key(key, arguments, deadline, scratch=private, new_passphrase=passphrase)
     public = openssl(["pkey", "-in", str(copy), "-passin", "stdin", "-pubout"], deadline, [passphrase])
-    copy.write_text(notary_block(copy.read_text(), key.role))
+    copy.write_text(notary_block(copy.read_text("utf-8"), key.role))
     copy.rename(private / f"{key_id(public.stdout)}.key")
     return passphrase
 

@@ -14,7 +14,7 @@ import pytest
 from farm.errors import FarmError, SettingsError, TemporaryFullError
 from farm.monitor.flower_launch import flower_password
 from farm.settings import Settings
-from farm.system.files import spool, write_once
+from farm.system.files import make_private, put_in_place, spool, write_once
 from tests.support.small_disk import fill, small_disk
 
 if TYPE_CHECKING:
@@ -48,6 +48,43 @@ def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:
     assert (tmp_path / "key").read_text() == "first"
     assert [path.name for path in tmp_path.iterdir()] == ["key"]
     assert (tmp_path / "key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.fixture
+def synced(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What was made to survive a power failure so far."""
+    done: list[str] = []
+
+    def fsync(descriptor: int) -> None:
+        done.append(str(Path(f"/proc/self/fd/{descriptor}").readlink()))
+
+    monkeypatch.setattr("os.fsync", fsync)
+    return done
+
+
+def test_a_new_file_survives_a_power_failure_with_its_name_and_its_directories(
+    tmp_path: Path, synced: list[str]
+) -> None:
+    """As a signing key must: a lost one cannot be replaced."""
+    make_private(tmp_path / "trust" / "private")
+    write_once(tmp_path / "trust" / "private" / "key", "secret")
+    *above, content, name = synced
+    assert sorted(above) == [str(tmp_path), str(tmp_path / "trust")]
+    assert (Path(content).name[:5], name) == (".new-", str(tmp_path / "trust" / "private"))
+
+
+def test_a_directory_of_files_gets_its_name_when_all_that_is_in_it_is_safe(
+    tmp_path: Path, synced: list[str]
+) -> None:
+    """A backup, for example."""
+    new, backup = tmp_path / "backup.new", tmp_path / "backup"
+    new.mkdir()
+    for part in ("a", "b"):
+        (new / part).write_text(part)
+    put_in_place(new, backup)
+    assert {synced[0], synced[1]} == {str(new / "a"), str(new / "b")}
+    assert synced[2:] == [str(new), str(tmp_path)]
+    assert sorted(path.name for path in backup.iterdir()) == ["a", "b"]
 
 
 @pytest.mark.parametrize("left", [False, True])
