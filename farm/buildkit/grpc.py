@@ -19,7 +19,7 @@ import h2.exceptions
 from farm.errors import EngineUnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from collections.abc import Set as AbstractSet
 
 _PREFIX = 5
@@ -79,23 +79,33 @@ class Server:
     def __init__(self, methods: Mapping[str, Method]) -> None:
         self._methods = methods
         self._calls: dict[int, _Call] = {}
+        self._ended = False
+        """Whether the engine said that it ends the connection, as after a build; nothing may be sent then."""
         config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
         self._http = h2.connection.H2Connection(config)
         self._http.initiate_connection()
 
     def receive(self, data: bytes) -> Iterator[bytes]:
         """Process what the engine sent; yield what to send back, in parts."""
+        if self._ended:
+            return
         try:
-            events = self._http.receive_data(data) if data else []
-            # h2 has processed all of them: a stream that is reset at the end is closed for its request, too.
-            reset = {event.stream_id for event in events if isinstance(event, h2.events.StreamReset)}
-            for event in events:
-                self._dispatch(event, reset)
+            self._process(self._http.receive_data(data) if data else [])
             yield self._http.data_to_send()
             # Whatever arrived: a WINDOW_UPDATE may have opened the window of any call.
             yield from self._send_answers()
         except h2.exceptions.ProtocolError as error:
             raise EngineUnavailableError(f"the engine closed the build session: {error}") from error
+
+    def _process(self, events: Sequence[h2.events.Event]) -> None:
+        # h2 has processed all of them, and raises at an answer to what a later one has closed.
+        self._ended = any(isinstance(event, h2.events.ConnectionTerminated) for event in events)
+        if self._ended:
+            self._calls.clear()
+            return
+        reset = {event.stream_id for event in events if isinstance(event, h2.events.StreamReset)}
+        for event in events:
+            self._dispatch(event, reset)
 
     def _dispatch(self, event: h2.events.Event, reset: AbstractSet[int | None]) -> None:
         if isinstance(event, h2.events.RequestReceived):

@@ -135,6 +135,29 @@ def test_a_request_that_is_too_large_is_reset() -> None:
         client.http.send_data(stream, b"x")
 
 
+@pytest.mark.parametrize("path", ["/x/Echo", "/x/Other"])
+def test_a_call_that_is_cancelled_at_once_ends_no_session(path: str) -> None:
+    client = Client(Server({"/x/Echo": Method(echo)}))
+    client.exchange()
+    stream = client.open(path)
+    client.http.send_data(stream, frame(b"hello"), end_stream=True)
+    client.http.reset_stream(stream)
+    client.exchange()
+    assert client.statuses[client.call("/x/Echo", b"hello")] == "0"
+
+
+def test_an_engine_that_leaves_beside_its_last_call_ends_the_session_without_an_error() -> None:
+    """Go's client says GOAWAY when it closes the session of a build that has ended."""
+    client = Client(Server({"/x/Echo": Method(echo)}))
+    client.exchange()
+    stream = client.open("/x/Echo")
+    client.http.send_data(stream, frame(b"hello"), end_stream=True)
+    client.http.close_connection()
+    client.exchange()
+    assert client.statuses == {}
+    assert list(client.server.receive(b"more")) == []
+
+
 def test_bytes_that_are_not_http2_end_the_session_with_an_error() -> None:
     with pytest.raises(EngineUnavailableError):
         list(Server({}).receive(b"HTTP/1.1 400 Bad Request\r\n\r\n"))
