@@ -47,25 +47,36 @@ class LogWriter:
         self._job, self._token, self._keep = job, token, int(keep)
         self._key = log_key(job)
         self._started = False
-        self._dropped = 0
-        """Lines since the last stored ones that found the queue full."""
+        self._gap = self._dropped = 0
+        """Lines that found the queue full: since the last accepted one, and in all."""
+        self._lost = 0
+        """Lines that Redis did not take, since the last ones that it did."""
         self._lines: queue.Queue[str | None] = queue.Queue(maxsize=MAX_LINES)
         self._abandoned = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def write(self, line: str) -> None:
-        """Accept a line; never fails, never waits."""
+        """Accept a line; never fails, never waits. Where lines were dropped, the log says how many."""
         try:
+            self._report_gap(0)
             self._lines.put_nowait(line)
         except queue.Full:
-            self._dropped += 1
+            self._gap += 1
+
+    def _report_gap(self, timeout: float) -> None:
+        if self._gap:
+            self._lines.put(f"[{self._gap} lines were dropped here: Redis was too slow]", timeout=timeout)
+            self._dropped, self._gap = self._dropped + self._gap, 0
 
     def close(self) -> None:
         """Store the remaining lines, for at most `CLOSE_TIMEOUT` seconds."""
         deadline = time.monotonic() + CLOSE_TIMEOUT
+        if dropped := self._dropped + self._gap:
+            log.warning("log %s: %d lines were dropped, Redis is too slow", self._key, dropped)
         try:
-            self._lines.put(None, timeout=CLOSE_TIMEOUT)
+            self._report_gap(CLOSE_TIMEOUT)
+            self._lines.put(None, timeout=max(0.0, deadline - time.monotonic()))
         except queue.Full:
             log.warning("log %s: its end is lost, Redis is too slow", self._key)
         self._thread.join(timeout=max(0.0, deadline - time.monotonic()))
@@ -75,32 +86,39 @@ class LogWriter:
         owned, ended = True, False
         while not (ended or self._abandoned.is_set()):
             lines, ended = self._batch()
-            if self._dropped:
-                lines.append(self._gap())
             if owned and (lines or self._started):
                 owned = self._store(lines, END if ended else "")
-
-    def _gap(self) -> str:
-        dropped, self._dropped = self._dropped, 0
-        log.warning("log %s: %d lines were dropped, Redis is too slow", self._key, dropped)
-        return f"[{dropped} lines were dropped here: Redis was too slow]"
+        self._report_lost()
 
     def _store(self, lines: list[str], end: str) -> bool:
-        """Store lines, or warn that they are lost; False once another holder has the job."""
+        """Store lines, or count them as lost; False once another holder has the job."""
         start = "" if self._started else "new"
         keys = [self._key, self._job.run.key("records")]
         options: list[str | int] = [self._job.field, self._token, start, MAX_LINES, self._keep, end]
         try:
-            stored = self._job.store.run_script("log_append", keys, [*options, *lines])
+            stored = self._job.store.run_script("log_append", keys, [*options, *self._after_lost(lines)])
         except Exception as error:
             # Whatever it is, the thread must go on: the end of the build waits for it.
-            unexpected = not isinstance(error, FarmError)
-            log.warning("log %s: %d lines lost: %s", self._key, len(lines), error, exc_info=unexpected)
+            if not self._lost:
+                unexpected = not isinstance(error, FarmError)
+                log.warning("log %s: lines are lost: %s", self._key, error, exc_info=unexpected)
+            self._lost += len(lines)
             return True
+        self._report_lost()
         if not stored:
             log.warning("log %s: ends here, the job was taken over or is gone", self._key)
         self._started = True
         return bool(stored)
+
+    def _after_lost(self, lines: list[str]) -> list[str]:
+        if not self._lost:
+            return lines
+        return [f"[{self._lost} lines were lost here: Redis did not take them]", *lines]
+
+    def _report_lost(self) -> None:
+        if self._lost:
+            log.warning("log %s: %d lines were lost", self._key, self._lost)
+            self._lost = 0
 
     def _batch(self) -> tuple[list[str], bool]:
         lines: list[str] = []

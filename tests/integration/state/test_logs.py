@@ -183,8 +183,26 @@ def test_a_log_expires(job: JobHandle) -> None:
     wait_until(lambda: read_log(job) == [])
 
 
+def test_the_log_says_how_many_lines_a_slow_redis_has_cost_and_where(
+    store: Store, job: JobHandle, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("farm.state.logs.MAX_LINES", 1000)
+    writer = take(job)
+    store.text.client_pause(500, all=False)
+    for number in range(3000):
+        writer.write(str(number))
+    wait_until(lambda: read_log(job, last=1))
+    writer.write("after it")
+    writer.close()
+    *_, last, gap, after = read_log(job)
+    assert (gap, after) == (f"[{2999 - int(last)} lines were dropped here: Redis was too slow]", "after it")
+    assert [record.message for record in caplog.records if "dropped" in record.message] == [
+        f"log {log_key(job)}: {2999 - int(last)} lines were dropped, Redis is too slow"
+    ]
+
+
 def test_a_redis_that_does_not_answer_delays_no_line_and_the_end_only_briefly(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("farm.state.logs.CLOSE_TIMEOUT", 0.5)
     before = set(threading.enumerate())
@@ -198,6 +216,7 @@ def test_a_redis_that_does_not_answer_delays_no_line_and_the_end_only_briefly(
         writer.close()
         assert time.monotonic() - begun < 10
         wait_until(lambda: set(threading.enumerate()) <= before)
+    assert len(caplog.records) < 10, "not one for each line"
     store.close()
 
 
