@@ -7,7 +7,7 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from farm.errors import FarmError, SettingsError
+from farm.errors import FarmError, SettingsError, StateError
 from farm.settings import FIELDS, SECRET_FILES, Secret
 from farm.system.files import make_private
 from farm.system.locks import is_locked
@@ -67,7 +67,10 @@ class StateDirectory:
             found.directory.chmod(0o700)
             found.logs.mkdir(exist_ok=True)
         except OSError as error:
-            raise SettingsError(f"state-dir: {state_dir} cannot be used: {error.strerror}") from error
+            raise SettingsError(
+                f"state-dir: {state_dir} cannot be used: {error.strerror}",
+                hint="set FARM_STATE_DIR to a directory that you may write to",
+            ) from error
         return found
 
     def write_fingerprint(self, settings: Settings) -> None:
@@ -92,11 +95,19 @@ class StateDirectory:
         return self.signal_supervisor(0)
 
     def signal_supervisor(self, number: int) -> bool:
-        """Send a signal to the supervisor; False if none runs or its process ID is not written yet."""
+        """Send a signal to the supervisor; False if none runs or its process ID is not written yet.
+
+        Raises:
+            StateError: it is another user's.
+        """
         try:
             os.kill(int(self.supervisor_lock.read_text()), number)
         except (FileNotFoundError, ValueError, ProcessLookupError):
             return False
+        except PermissionError as error:
+            raise StateError(
+                f"the private farm in {self.directory} belongs to another user", hint="stop it as that user"
+            ) from error
         return True
 
     def has_supervisor(self) -> bool:
@@ -112,7 +123,7 @@ def fingerprint(settings: Settings) -> dict[str, str]:
 
 
 def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(os.fsencode(text)).hexdigest()
 
 
 def _read_json(path: Path) -> dict[str, Any]:

@@ -58,6 +58,8 @@ class Supervisor:
         if lock is None:
             # Two commands started one each: the other supervisor serves both.
             return 0
+        # That of a supervisor that was killed: another process may have it by now.
+        os.ftruncate(lock, 0)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self.stopped.set())
         try:
