@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from farm.builders.engine_images import remove_image
 from farm.builders.pruning import free_space, prune
-from farm.errors import DiskFullError, DiskTooSmallError
+from farm.errors import DiskFullError, DiskTooSmallError, EngineError, EngineUnavailableError
 from farm.model import Reference
 from farm.state.earlier_builds import forget_images, leftover_images, record_image
 from farm.syntax.quantities import format_bytes
@@ -59,7 +59,7 @@ class DiskSpace:
         settings = self.context.settings
         self._remove_leftovers()
         if self.context.pruning_due():
-            prune(self.engine, keep=settings.cache_keep, age=settings.cache_age)
+            self._prune_regularly()
         if not disk_trouble(settings, self.info.root):
             return
         self.clean_up()
@@ -69,7 +69,15 @@ class DiskSpace:
     def clean_up(self) -> None:
         """Remove everything that can be built again: the images of dead builds, and the whole cache."""
         self._remove_leftovers()
-        freed = prune(self.engine, keep=0)
+        try:
+            freed = prune(self.engine, keep=0)
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:
+            raise DiskFullError(
+                f"the engine's disk is full, and its cache cannot be pruned: {error}",
+                hint="free space there: docker builder prune",
+            ) from error
         log.warning("the engine's disk was full; pruning its cache freed %s", format_bytes(freed))
 
     def build_with_room(
@@ -89,6 +97,16 @@ class DiskSpace:
                     "the build filled the disk of the Docker Engine again after a clean-up",
                     hint="use a larger disk",
                 ) from error
+
+    def _prune_regularly(self) -> None:
+        settings = self.context.settings
+        try:
+            prune(self.engine, keep=settings.cache_keep, age=settings.cache_age)
+        except EngineUnavailableError:
+            raise
+        except EngineError as error:
+            # There may be space for a long time.
+            log.warning("the cache of the engine is not pruned, and grows: %s", error)
 
     def _remove_leftovers(self) -> None:
         leftovers = leftover_images(self.context.store, self.info.id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Any
 
@@ -21,12 +22,15 @@ from farm.builders.message_stream import BuildLog, Limits, stream_messages
 from farm.buildkit.progress import readable
 from farm.errors import BuildFailedError, EngineUnavailableError, RegistryUnavailableError
 from farm.model import Reference
+from farm.system.processes import excerpt
 
 if TYPE_CHECKING:
     from farm.builders.builder import BuildSpec, Control
     from farm.builders.buildx_plugin import Plugin
     from farm.builders.docker_engine import Engine
     from farm.settings import Settings
+
+_log = logging.getLogger(__name__)
 
 _ERROR = "ERROR: "
 _PUSH_STEP = "pushing "
@@ -93,7 +97,10 @@ class BuildxBuilder:
             engine_images.remove_image(self.engine, reference)
         elif is_context(self.settings.docker_config, builder):
             remove = ["docker", "image", "rm", "--force", str(reference)]
-            run(remove, client_environment(self.settings, builder), timeout=self.settings.http_timeout)
+            variables = client_environment(self.settings, builder)
+            done = run(remove, variables, timeout=self.settings.http_timeout)
+            if done.returncode:
+                _log.warning("%s stays on %s: %s", reference, builder, excerpt(done.stderr, 200))
 
 
 @dataclass(slots=True)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import os
+from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from farm.builders.build_arguments import PACKAGE_LABEL
 from farm.builders.docker_engine import DEFAULT_URL, translate_engine_errors
-from farm.errors import EngineError, EngineUnavailableError
+from farm.errors import EngineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     from farm.builders.docker_engine import Engine
     from farm.settings import Settings
 
@@ -19,27 +22,34 @@ def prune(engine: Engine, *, keep: int, age: float | None = None) -> int:
     """Remove the oldest build cache, including the contexts of past builds; return the bytes freed.
 
     The cache of builds in progress stays. Containers, volumes, and images that have a name are not touched.
-    An engine that refuses, as while it prunes for another worker, frees 0.
+    What an engine prunes already, for another worker, counts as 0.
 
     Args:
         engine: the engine.
         keep: bytes of cache that may stay.
         age: seconds; cache that was not used for longer is removed regardless of `keep`, and so are older
             images of LinuxKit packages that have lost their name to a newer one.
+
+    Raises:
+        EngineError: the engine refuses, as one behind a proxy that permits only some requests.
     """
+    freed = _freed(engine, engine.api.prune_builds, keep_storage=keep, all=True)
+    if age is not None:
+        until = f"{int(age)}s"
+        nameless = {"dangling": True, "until": until, "label": PACKAGE_LABEL}
+        freed += _freed(engine, engine.api.prune_builds, filters={"until": until}, all=True)
+        freed += _freed(engine, engine.api.prune_images, filters=nameless)
+    return freed
+
+
+def _freed(engine: Engine, request: Callable[..., Mapping[str, Any]], **options: Any) -> int:
     try:
         with translate_engine_errors(engine.url):
-            answers = [engine.api.prune_builds(keep_storage=keep, all=True)]
-            if age is not None:
-                until = f"{int(age)}s"
-                nameless = {"dangling": True, "until": until, "label": PACKAGE_LABEL}
-                answers.append(engine.api.prune_builds(filters={"until": until}, all=True))
-                answers.append(engine.api.prune_images(filters=nameless))
-    except EngineUnavailableError:
+            return int(request(**options).get("SpaceReclaimed") or 0)
+    except EngineError as error:
+        if getattr(error.__cause__, "status_code", None) == HTTPStatus.CONFLICT:
+            return 0
         raise
-    except EngineError:
-        return 0
-    return sum(int(answer.get("SpaceReclaimed") or 0) for answer in answers)
 
 
 def free_space(settings: Settings, root: str) -> int | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import IO, TYPE_CHECKING
 
 from farm.builders.builder import Control
 from farm.builders.buildx_builder import run_buildx
 from farm.builders.buildx_command import to_engine, to_file
-from farm.builders.buildx_plugin import DEFAULT_BUILDER, Plugin, builder_for, config_directory
+from farm.builders.buildx_plugin import DEFAULT_BUILDER, builder_for, config_directory
 from farm.builders.choice import check_builders, checked_plugin, uses_buildx
 from farm.builders.engine_builder import EngineBuilder
 from farm.builders.engine_images import save_image
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from farm.builders.builder import BuildSpec
+    from farm.builders.buildx_plugin import Plugin
     from farm.cache.layout import Cache
     from farm.local_build.local_engine import LocalEngine
     from farm.model import ArchImage, Reference
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     Log = Callable[[str], None]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ArchiveBuilder:
     """Builds with the engine or, where the settings need it, with buildx."""
 
@@ -42,9 +44,13 @@ class ArchiveBuilder:
     cache: Cache
     registry: Registry
 
+    @cached_property
+    def _plugin(self) -> Plugin:
+        return checked_plugin(self.settings)
+
     def check(self, arch: str) -> None:
         """Raise unless the builder of an architecture is available, with all that its builds need."""
-        plugin = checked_plugin(self.settings) if uses_buildx(self.settings) else None
+        plugin = self._plugin if uses_buildx(self.settings) else None
         # This machine's engine is not needed where the settings name another builder.
         if not check_builders(self.settings, lambda: self.local.info, [arch], plugin):
             self.local.check(arch)
@@ -127,5 +133,4 @@ class ArchiveBuilder:
         return f"oci-layout://{root}@{without_attestations(image).digest}"
 
     def _run_buildx(self, spec: BuildSpec, output: str, context: IO[bytes], control: Control) -> None:
-        plugin = Plugin.find(self.settings.docker_config, timeout=self.settings.http_timeout)
-        run_buildx(plugin, self.settings, spec, output, context, control)
+        run_buildx(self._plugin, self.settings, spec, output, context, control)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.engine import CONTAINERD
-from tests.support.buildx import install_buildx, of_kind, push_generator
+from tests.support.buildx import count_calls, install_buildx, of_kind, push_generator
 from tests.support.farm_command import BUSYBOX
 
 if TYPE_CHECKING:
@@ -25,7 +25,9 @@ def attesting(
 ) -> Workspace:
     """A package that was pushed with attestations, and the farm that did it."""
     engine = engines(CONTAINERD)
-    install_buildx(lasting.directory.parent / "docker")
+    docker = lasting.directory.parent / "docker"
+    install_buildx(docker)
+    calls = count_calls(docker)
     more = {
         "FARM_ENGINE": engine,
         "FARM_ARCHES": ",".join(ARCHES),
@@ -36,6 +38,7 @@ def attesting(
     lasting.variables.update(more)
     lasting.write("attested", Dockerfile=DOCKERFILE)
     lasting.done("push", "attested")
+    calls.rename(docker / "calls.push")
     return lasting
 
 
@@ -52,6 +55,13 @@ def test_a_published_index_holds_the_attestations_of_every_architecture(attestin
         assert any(kind.startswith("https://slsa.dev/provenance/") for kind in kinds)
     shown = attesting.done("inspect", reference).out
     assert all(f"attestation of {image['digest']}" in shown for image in built)
+
+
+def test_a_job_looks_for_its_builder_once(attesting: Workspace) -> None:
+    """Which takes a process: before each build, and not again for its push."""
+    calls = (attesting.directory.parent / "docker" / "calls.push").read_text().split()
+    assert calls.count("build") == len(ARCHES)
+    assert calls[-1] == "build"
 
 
 def test_doctor_and_workers_name_the_builder_and_the_reason(attesting: Workspace) -> None:

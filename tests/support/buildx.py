@@ -32,6 +32,16 @@ def install_buildx(docker_config: Path) -> None:
         (plugins / "docker-buildx").symlink_to(buildx())
 
 
+def count_calls(docker_config: Path) -> Path:
+    """Make an installed buildx write the verb of each call to a file, one a line; returns the file."""
+    program = docker_config / "cli-plugins" / "docker-buildx"
+    real, calls = program.resolve(), docker_config / "calls"
+    program.unlink()
+    program.write_text(f'#!/bin/sh\necho "$2" >>"{calls}"\nexec "{real}" "$@"\n')
+    program.chmod(0o755)
+    return calls
+
+
 def push_generator(lab: Lab, engine: str, folder: Path) -> str:
     """Push an SBOM generator that finds nothing to the lab's registry; return its name."""
     name = f"{lab.registry}/test/generator:1"
