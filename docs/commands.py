@@ -37,7 +37,8 @@ same for each secret. A relative path in farm.yml is relative to the directory o
 _EXIT_CODES = """\
 ## Exit codes
 
-0: done. 130: interrupted. Any other code names the kind of error; `--json` prints the kind by name.
+0: done. 130: interrupted by Ctrl-C; 143 and 129: by SIGTERM or SIGHUP, with the same message. Any other
+code names the kind of error; `--json` prints the kind by name.
 """
 _JSON = """\
 ## JSON

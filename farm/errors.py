@@ -3,7 +3,7 @@
 An error is one line that says what happened, to what, and what to do next.
 
 Exit codes: 1 a build or an operation failed; 2 wrong input or use; 3 a service cannot be reached; 4 a login,
-key or signature was refused. 130 is Ctrl-C, 143 SIGTERM. docs/commands.md repeats this for users.
+key or signature was refused. 130 is Ctrl-C, 129 SIGHUP, 143 SIGTERM. docs/commands.md repeats this for users.
 """
 
 from __future__ import annotations
@@ -96,6 +96,10 @@ class SettingsError(InputError):
 
 class OutputError(FarmError):
     """Standard output cannot be written, as on a full disk."""
+
+
+class ReaderGoneError(OutputError):
+    """The program that read standard output has ended, as `head` does; that is no error to report."""
 
 
 class NoWorkerError(FarmError, exit_code=3):

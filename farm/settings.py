@@ -256,8 +256,8 @@ def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None
     named = config or (read_path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
     if named:
         return named
-    home = Path(environ.get("XDG_CONFIG_HOME") or Path(environ.get("HOME", "/")) / ".config")
-    candidates = (Path("farm.yml"), home / "farm" / "farm.yml", Path("/etc/farm/farm.yml"))
+    own = Path(environ.get("XDG_CONFIG_HOME") or below_home(".config", environ.get("HOME")))
+    candidates = (Path("farm.yml"), own / "farm" / "farm.yml", Path("/etc/farm/farm.yml"))
     return next((path for path in candidates if path.is_file()), None)
 
 
@@ -275,7 +275,7 @@ def _from_file(path: Path | None) -> dict[str, Any]:
 
 def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
     """The passphrase command of ~/.moby/linuxkit/config.yml: a line of shell, as in linuxkit of 2021."""
-    path = Path(environ.get("HOME") or "/") / ".moby" / "linuxkit" / "config.yml"
+    path = below_home(".moby/linuxkit/config.yml", environ.get("HOME"))
     if not path.is_file():
         return {}
     data = _yaml(path)

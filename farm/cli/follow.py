@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import click
 
 from farm.cli.output import print_answer, print_json
 from farm.cli.tables import run_table
+from farm.errors import OutputError
 from farm.model import JobState, PackageState, RunState
 from farm.planning.wait_reasons import explain
 from farm.state import following
@@ -58,8 +60,11 @@ def follow(
     try:
         view = _show_progress(run, quiet=as_json)
     except KeyboardInterrupt:
-        click.echo(f"\n{run} continues. Follow: farm status -f {run}   Cancel: farm cancel {run}", err=True)
+        _print_continues(run)
         return 130
+    except OutputError:
+        _print_continues(run)
+        raise
     record = view.record()
     if as_json:
         print_json(record.to_json() | {"upToDate": [item.to_json() for item in up_to_date]})
@@ -68,6 +73,11 @@ def follow(
             click.echo(f"{item.package.reference.familiar}  {item.why()}")
         print_result(run, record)
     return exit_code(record)
+
+
+def _print_continues(run: RunHandle) -> None:
+    """Print on standard error that a run continues, which is no longer followed."""
+    click.echo(f"\n{run} continues. Follow: farm status -f {run}   Cancel: farm cancel {run}", err=True)
 
 
 def exit_code(record: RunRecord) -> int:
@@ -128,7 +138,12 @@ def _draw_table(run: RunHandle, view: RunView) -> None:
 
     waits = why_waiting(run.store, view.record())
     first = rich_table(run_table(view.record(), time.time(), waits))
-    with Live(first, refresh_per_second=_FRAMES_PER_SECOND, transient=False) as live:
+    with ExitStack() as stack:
+        live = Live(first, auto_refresh=False)
+        # Not `with live`: a signal may come when it has hidden the cursor and not entered the block yet.
+        stack.callback(live.console.show_cursor)
+        stack.callback(live.stop)
+        live.start(refresh=True)
         drawn = looked = 0.0
         for _ in following.follow(run, view):
             if time.monotonic() - drawn < 1 / _FRAMES_PER_SECOND:
@@ -138,7 +153,7 @@ def _draw_table(run: RunHandle, view: RunView) -> None:
                 waits, looked = why_waiting(run.store, view.record()), drawn
             record = view.record()
             still_waiting = {key: why for key, why in waits.items() if key in explain(record, {})}
-            live.update(rich_table(run_table(record, time.time(), still_waiting)))
+            live.update(rich_table(run_table(record, time.time(), still_waiting)), refresh=True)
         live.update(rich_table(run_table(view.record(), time.time(), {})))
 
 

@@ -15,7 +15,7 @@ import click
 from farm import __version__
 from farm.cli.output import print_error, print_json
 from farm.cli.process_start import discard_output, prepare_process, received
-from farm.errors import FarmError, InputError, OutputError, internal_error
+from farm.errors import FarmError, InputError, OutputError, ReaderGoneError, internal_error
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,6 +47,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "completion": ("farm.cli.main:completion", "Print a shell completion script."),
 }
 
+_INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 _LINUXKIT_FLAG = r"--?(cache|mirror|cert-file|quiet|verbose|q|v\d*)(=|$)"
 """The flags that `linuxkit` takes before any verb."""
 
@@ -133,7 +135,7 @@ def cli(ctx: click.Context, config: Path | None, debug: bool) -> None:
     Without a broker, a push runs on a private farm on this machine.
     Flags override FARM_* variables, which override farm.yml.
     Exit codes: 0 done, 1 something failed, 2 wrong input, 3 a service cannot be reached,
-    4 a login, key or signature was refused, 130 interrupted.
+    4 a login, key or signature was refused, 130 interrupted, 129 and 143 ended by SIGHUP and SIGTERM.
     """
     ctx.obj.config, ctx.obj.debug = config, debug
 
@@ -158,8 +160,8 @@ def main() -> None:
     prepare_process()
     code = run(sys.argv[1:])
     gc.freeze()
-    # A shell's code for a process that a signal ended.
-    sys.exit(128 + received[0] if received else code)
+    # What Ctrl-C ends with an error, another signal ends with its own code, as a shell reports it.
+    sys.exit(128 + received[0] if received and code == _INTERRUPTED else code)
 
 
 def run(arguments: list[str]) -> int:
@@ -167,8 +169,10 @@ def run(arguments: list[str]) -> int:
     invocation = Invocation()
     try:
         code: Any = cli.main(arguments, prog_name="farm", standalone_mode=False, obj=invocation)
-        if sys.stdout:  # None where the caller closed it
-            sys.stdout.flush()
+        sys.stdout.flush()
+    except ReaderGoneError:
+        discard_output()
+        return 1
     except FarmError as error:
         return _report(error, error, invocation)
     except click.ClickException as error:
@@ -179,10 +183,7 @@ def run(arguments: list[str]) -> int:
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("farm: interrupted", err=True)
-        return 130
-    except BrokenPipeError:
-        discard_output()
-        return 1
+        return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: an internal error is reported like any other
         return _report(internal_error(error, hint="add --debug for the traceback"), error, invocation)
     return code if isinstance(code, int) else 0

@@ -30,7 +30,6 @@ def up(settings: Settings, detach: bool) -> int:
     from farm.private_farm.state_directory import StateDirectory
     from farm.state.workers import workers
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with host_workers(settings) as (connected, store):
             for worker in workers(store):

@@ -70,18 +70,24 @@ SECRET_READERS = (read_secret, read_broker)
 _INVALID_BROKER = "must be a redis:// or rediss:// URL (percent-encode / # @ in the password)"
 
 
-def below_home(path: str) -> Path:
-    """A path in the user's home directory: / for a user who has none, as a container's may be."""
+def below_home(path: str, home: str | None = None) -> Path:
+    """A path in the user's home directory, which is / for a user who has none, as a container's may be.
+
+    `home` is $HOME, if it is known already.
+    """
     try:
-        return Path.home() / path
+        return Path(home or Path.home(), path)
     except RuntimeError:
         return Path("/", path)
 
 
 def read_path(value: Any) -> Path:
     """A path; ~ is expanded."""
+    text = read_text(value)
+    if text == "~" or text.startswith("~/"):
+        return below_home(text[1:].lstrip("/"))
     try:
-        return Path(read_text(value)).expanduser()
+        return Path(text).expanduser()
     except RuntimeError as error:
         raise ValueError("no such user") from error
 

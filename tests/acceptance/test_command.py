@@ -92,6 +92,32 @@ def test_ctrl_c_does_not_end_the_run_and_prints_how_to_follow_or_cancel_it(works
     assert "published" in ended(follow, 60)
 
 
+def test_every_signal_that_ends_a_live_table_restores_the_terminal_and_says_that_the_run_continues(
+    workspace: Workspace,
+) -> None:
+    building = slow(workspace, "watched")
+    run = workspace.done("push", "--no-sign", "--detach", "watched").out.strip()
+    environment = workspace.environment(TERM="xterm")
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        shown = StringIO()
+        table = pexpect.spawn(
+            FARM,
+            ["status", "-f", run],
+            cwd=workspace.directory,
+            env=environment,
+            encoding="utf-8",
+            timeout=60,
+        )
+        table.logfile_read = shown
+        table.expect("watched")
+        table.kill(number)
+        table.expect(pexpect.EOF)
+        assert table.wait() == 128 + number
+        assert shown.getvalue().rindex("\x1b[?25h") > shown.getvalue().rindex("\x1b[?25l")
+        assert f"{run} continues. Follow: farm status -f {run}" in shown.getvalue()
+    building.finish()
+
+
 def test_a_detached_push_prints_the_run_which_continues(workspace: Workspace) -> None:
     building = slow(workspace, "apart")
     run = workspace.done("push", "--no-sign", "--detach", "apart").out.strip()
