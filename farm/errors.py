@@ -125,12 +125,20 @@ class RegistryDeniedError(RegistryError, exit_code=4):
     """The registry refused the login, or the login lacks permission (401, 403)."""
 
 
+class RegistryUntrustedError(RegistryError, exit_code=4):
+    """The certificate of the registry is not trusted, has expired, or is for another name."""
+
+
 class EngineError(FarmError):
     """The Docker Engine answered with an error that a retry does not change."""
 
 
 class EngineUnavailableError(EngineError, exit_code=3, retryable=True):
     """The Docker Engine cannot be reached, or closed the connection during a call."""
+
+
+class EngineUntrustedError(EngineError, exit_code=4):
+    """The certificate of the Docker Engine is not trusted."""
 
 
 class BuildFailedError(FarmError):
@@ -183,6 +191,10 @@ class StateError(FarmError):
 
 class RunDamagedError(StateError):
     """Redis lost a part of the run; the message names it."""
+
+
+class StateDeniedError(StateError, exit_code=4):
+    """Redis refused the login or a command, or its certificate is not trusted."""
 
 
 class LeaseLostError(FarmError):

@@ -19,8 +19,9 @@ from docker.tls import TLSConfig
 
 from farm.buildkit.connection import Connection, translate_connection_errors
 from farm.buildkit.platforms import ask_architectures
-from farm.errors import EngineError, EngineUnavailableError, InputError
+from farm.errors import EngineError, EngineUnavailableError, EngineUntrustedError, InputError
 from farm.model import arch_of_uname
+from farm.system.certificates import distrust
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -190,6 +191,11 @@ def translate_engine_errors(url: str) -> Iterator[None]:
         raise kind(f"the Docker Engine at {url} refused the request: {error.explanation or error}") from error
     # The errors of requests are OSErrors.
     except (OSError, urllib3.exceptions.HTTPError, docker.errors.DockerException) as error:
+        if reason := distrust(error):
+            raise EngineUntrustedError(
+                f"the certificate of the Docker Engine at {url} is not trusted: {reason}",
+                hint="engine-certs names the directory with ca.pem, the CA that issued it",
+            ) from error
         raise EngineUnavailableError(
             f"the Docker Engine at {url} does not answer",
             hint="is dockerd running, and may this user talk to it?",

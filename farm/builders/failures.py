@@ -14,7 +14,9 @@ from farm.errors import (
     RegistryDeniedError,
     RegistryError,
     RegistryUnavailableError,
+    RegistryUntrustedError,
 )
+from farm.registry.http_failures import TOO_LARGE
 
 if TYPE_CHECKING:
     from farm.buildkit.progress import BuildStep
@@ -77,6 +79,8 @@ _IMAGE_GONE = re.compile(
 _TRANSFER_DENIED = re.compile(
     r"denied|unauthorized|forbidden|authentication required|no basic auth|incorrect username", re.IGNORECASE
 )
+_UNTRUSTED = re.compile(r"\bx509: ")
+_TOO_LARGE = re.compile(r"\b413\b|entity too large", re.IGNORECASE)
 _TRANSFER_UNAVAILABLE = re.compile(
     r"connection refused|connection reset|no such host|timeout|TLS handshake|\bEOF\b|toomanyrequests|"
     r"network is unreachable|no route to host|server misbehaving|\b(?:429|50[0-9])\b",
@@ -108,6 +112,11 @@ def push_failure(reference: Reference, message: str, *, action: str = "push") ->
         return DiskFullError(f"{what}: disk full: {quote}")
     if action == "push" and _IMAGE_GONE.search(message):
         return EngineUnavailableError(f"{what}: the image is gone from the engine: {quote}")
+    if _UNTRUSTED.search(message):
+        return RegistryUntrustedError(
+            f"{what}: the engine does not trust the certificate of {reference.registry}: {quote}",
+            hint=f"keep its CA in /etc/docker/certs.d/{reference.registry}/ca.crt, where the engine runs",
+        )
     if _TRANSFER_DENIED.search(message):
         return RegistryDeniedError(
             f"{what}: access denied by {reference.registry}: {quote}",
@@ -115,7 +124,7 @@ def push_failure(reference: Reference, message: str, *, action: str = "push") ->
         )
     if _TRANSFER_UNAVAILABLE.search(message):
         return RegistryUnavailableError(f"{what}: {reference.registry} cannot be reached: {quote}")
-    return RegistryError(f"{what}: {quote}")
+    return RegistryError(f"{what}: {quote}", hint=TOO_LARGE if _TOO_LARGE.search(message) else None)
 
 
 def is_disk_full(message: str) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urljoin, urlsplit
 
 from farm.errors import RegistryError
-from farm.registry.client import NOT_FOUND, digest_mismatch
+from farm.registry.client import digest_mismatch
 from farm.registry.transport import PUSH, Request, retried
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from farm.registry.client import Registry
     from farm.registry.http_exchange import Response
 
+_NOT_FOUND = (HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
+"""Answers to a look-up or mount of a blob after which it is uploaded: some refuse what is not there."""
 CONCURRENT_BLOBS = 4
 """Five blobs of 100 MB each took 1.1 s at this number, and 1.6 s one after another."""
 
@@ -93,7 +95,7 @@ def push_blob(
     the same registry that may have it.
     https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs
     """
-    existing = Request.to(reference, "HEAD", f"blobs/{blob.digest}", PUSH)._replace(missing=NOT_FOUND)
+    existing = Request.to(reference, "HEAD", f"blobs/{blob.digest}", PUSH)._replace(missing=_NOT_FOUND)
     start = Request.to(reference, "POST", "blobs/uploads/", PUSH)
 
     def push_if_missing() -> BlobUpload:
@@ -103,11 +105,11 @@ def push_blob(
         for repository in mounts():
             path = f"{start.path}?mount={quote(blob.digest)}&from={quote(repository)}"
             scope = f"{start.scope} repository:{repository}:pull"
-            response = registry.once(start._replace(path=path, scope=scope))
+            response = registry.once(start._replace(path=path, scope=scope, missing=_NOT_FOUND))
             if response.status == HTTPStatus.CREATED:
                 return BlobUpload.MOUNTED
             # A registry that does not mount has started an upload.
-            location = _upload_location(response, reference)
+            location = _upload_location(response, reference) if response.ok else location
         location = location or _upload_location(registry.once(start), reference)
         # The query of a Location is the registry's state: it must stay as it is.
         path = f"{location}{'&' if urlsplit(location).query else '?'}digest={quote(blob.digest)}"

@@ -64,7 +64,7 @@ def token_request(challenge: Challenge, scope: str, login: Login | None) -> Http
     return HttpRequest("GET", f"{challenge.realm}{separator}{query}" if query else challenge.realm, headers)
 
 
-def read_token(registry: str, response: Response) -> str:
+def read_token(response: Response) -> str:
     """The token in a response: https://distribution.github.io/distribution/spec/auth/token/#token-response-fields."""
     try:
         answer = json.loads(response.body)
@@ -73,7 +73,7 @@ def read_token(registry: str, response: Response) -> str:
         token = None
     if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
         raise RegistryError(
-            f"the token service of {registry} sent no token",
+            f"the token service of {response.peer.registry} sent no token",
             hint=f"is {split(response.url).hostname} the right one?",
         )
     return token

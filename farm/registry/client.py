@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import copy
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from farm.errors import RegistryDamagedError, RegistryError, RegistryUnavailableError
+from farm.errors import (
+    RegistryDamagedError,
+    RegistryDeniedError,
+    RegistryError,
+)
 from farm.model import Descriptor, digest_of
 from farm.registry.connections import THREADS, Connections
 from farm.registry.credentials import Credentials
-from farm.registry.http_exchange import authority
-from farm.registry.oci import ACCEPT
+from farm.registry.mirrors import Mirrors
+from farm.registry.oci import ACCEPT, INDEXES, MANIFESTS, is_digest, manifest_type, naming
+from farm.registry.refusals import Refusals
 from farm.registry.transport import PUSH, Request, Transport, retried
 from farm.system.deadline import Deadline
 
@@ -69,10 +73,9 @@ class Registry:
         self.credentials = credentials
         self.deadline = Deadline()
         """When the operation ends that uses this client; nothing is tried again after it."""
-        self._mirrors = dict(mirrors)
-        self._unavailable: dict[str, float] = {}
-        """URLs of mirrors that did not answer, and when, by the monotonic clock, they are asked again."""
-        self._timeout, self._mirror_pause = timeout, mirror_pause
+        self._mirrors = Mirrors(mirrors, mirror_pause)
+        self._refusals = Refusals()
+        self._timeout = timeout
         self._connections = Connections(certs=certs, authorities=authorities, timeout=timeout)
         self._transport = Transport(credentials, self._connections, insecure)
 
@@ -93,26 +96,30 @@ class Registry:
         self._send(Request("GET", registry, "/v2/"))
 
     def head(self, reference: Reference) -> Descriptor | None:
-        """The descriptor of a tag or digest; None only if the registry says that there is no such thing."""
-        response = self._mirror_first(manifest_request("HEAD", reference), self._send)
-        if response.status in NOT_FOUND:
+        """The descriptor of a tag or digest; None only if there is no such thing."""
+        response = self._look_up("HEAD", reference)
+        if response is None:
             return None
-        digest, size = (response.headers.get(name) for name in ("Docker-Content-Digest", "Content-Length"))
-        if not digest or not size:
-            manifest = self.manifest(reference)
-            return manifest.descriptor if manifest else None
-        return Descriptor(_media_type(response), digest, int(size))
+        digest, size = (
+            response.headers.get(name, "") for name in ("Docker-Content-Digest", "Content-Length")
+        )
+        if response.media_type in (*INDEXES, *MANIFESTS) and is_digest(digest) and size.isdecimal():
+            return Descriptor(response.media_type, digest, int(size))
+        manifest = self.manifest(reference)
+        return manifest.descriptor if manifest else None
 
     def manifest(self, reference: Reference) -> Manifest | None:
         """The manifest or index of a tag or digest, its digest verified; None if there is none."""
-        response = self._mirror_first(manifest_request("GET", reference), self._send)
-        if response.status in NOT_FOUND:
+        response = self._look_up("GET", reference)
+        if response is None:
             return None
         body, actual = response.body, digest_of(response.body)
         for expected in (reference.digest, response.headers.get("Docker-Content-Digest")):
             if expected not in (None, actual):
                 raise digest_mismatch(reference, str(expected), actual)
-        return Manifest(Descriptor(_media_type(response), actual, len(body)), body)
+        with naming(reference):
+            media_type = manifest_type(response.media_type, body)
+        return Manifest(Descriptor(media_type, actual, len(body)), body)
 
     def existing(self, reference: Reference) -> Manifest:
         """The manifest or index of a tag or digest, as `manifest`; an error if there is none."""
@@ -128,14 +135,24 @@ class Registry:
         raise RegistryError(what, hint="push it again")
 
     def put_manifest(self, reference: Reference, media_type: str, body: bytes) -> Descriptor:
-        """Store a manifest or an index under a tag or its digest; a repetition changes nothing."""
+        """Store a manifest or an index under a tag or its digest; a repetition changes nothing.
+
+        Raises:
+            RegistryDeniedError: also if a refused look-up counted as absence, but the login may not read.
+        """
+        made = Descriptor(media_type, digest_of(body), len(body))
+        if reference in self._refusals:
+            self._check_refused(reference, made, body)
+        self._put(reference, made, body)
+        return made
+
+    def _put(self, reference: Reference, made: Descriptor, body: bytes) -> None:
         request = manifest_request("PUT", reference, PUSH)
-        self._send(request._replace(headers={"Content-Type": media_type}, content=body, missing=()))
-        return Descriptor(media_type, digest_of(body), len(body))
+        self._send(request._replace(headers={"Content-Type": made.media_type}, content=body, missing=()))
 
     def blob(self, reference: Reference, digest: str) -> bytes:
         """A small blob of a repository, such as an image's configuration, its digest verified."""
-        body = self._mirror_first(Request.to(reference, "GET", f"blobs/{digest}"), self._send).body
+        body = self._mirrors.first(Request.to(reference, "GET", f"blobs/{digest}"), self._send).body
         if digest_of(body) != digest:
             raise digest_mismatch(reference, digest, digest_of(body))
         return body
@@ -148,25 +165,29 @@ class Registry:
     def download(self, request: Request) -> Iterator[Response]:
         """The response of a mirror that has what is asked for, else of the registry; its body is unread."""
         with ExitStack() as stack:
-            yield self._mirror_first(request, lambda one: stack.enter_context(self._transport.stream(one)))
+            yield self._mirrors.first(request, lambda one: stack.enter_context(self._transport.stream(one)))
+
+    def _look_up(self, method: str, reference: Reference) -> Response | None:
+        """The response about a tag or digest; None if it does not exist: see farm.registry.refusals."""
+
+        def ask() -> Response | None:
+            response = self._mirrors.first(manifest_request(method, reference), self._send)
+            self._refusals.forget(reference)
+            return response if response.ok else None
+
+        try:
+            return ask()
+        except RegistryDeniedError as error:
+            return self._refusals.resolve(reference, error, ask, self._send)
+
+    def _check_refused(self, reference: Reference, made: Descriptor, body: bytes) -> None:
+        """Prove that a tag whose look-up was refused does not exist; the manifest is stored by its digest."""
+        by_digest = reference.with_digest(made.digest)
+        self._put(by_digest, made, body)
+        self._refusals.check(reference, lambda: self.head(by_digest), lambda: self.head(reference))
 
     def _send(self, request: Request) -> Response:
         return retried(lambda: self._transport.once(request), self.deadline.or_after(self._timeout))
-
-    def _mirror_first(self, request: Request, send: Callable[[Request], Response]) -> Response:
-        """The response of a mirror that has what is asked for, else of the registry."""
-        base = self._mirrors.get(request.registry) or self._mirrors.get("*")
-        if base and self._unavailable.get(base, 0) <= time.monotonic():
-            try:
-                response = send(request._replace(registry=authority(base), base=base))
-            except RegistryUnavailableError:
-                self._unavailable[base] = time.monotonic() + self._mirror_pause
-            except RegistryError:
-                pass  # The mirror refused only this request; the registry may answer it.
-            else:
-                if response.ok:
-                    return response
-        return send(request)
 
     def at_once(self, call: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> list[R]:
         """Call a function for each item, many at a time; after an error, which is raised, start no more."""
@@ -208,7 +229,3 @@ def manifest_request(method: str, reference: Reference, actions: str = "pull") -
     """A request for what a tag or digest refers to; a digest takes precedence."""
     path = f"manifests/{reference.digest or reference.tag or 'latest'}"
     return Request.to(reference, method, path, actions)._replace(headers=ACCEPT, missing=NOT_FOUND)
-
-
-def _media_type(response: Response) -> str:
-    return str(response.headers.get("Content-Type", "")).partition(";")[0].strip()

@@ -91,7 +91,7 @@ class Connections:
             preload_content=False,
             pool_timeout=self._timeout,
         )
-        return Response(request.url, raw.status, raw.headers, raw)
+        return Response(request.url, raw.status, raw.headers, raw, peer=request.peer)
 
     def close(self) -> None:
         """Close all connections."""

@@ -42,7 +42,45 @@ MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 # All four, always: registry 2.8 answers 404 for an OCI tag to a client that does not accept its type.
 ACCEPT = {"Accept": ", ".join((*INDEXES, *MANIFESTS))}
 
+_OF_INDEX, _OF_IMAGE = {"manifests"}, {"config", "layers"}
+"""Fields that only an index has, and only the manifest of an image."""
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
+
+
+def is_digest(text: str) -> bool:
+    """Whether a text has the form of a digest."""
+    return bool(_DIGEST.fullmatch(text))
+
+
+def manifest_type(sent_as: str, body: bytes) -> str:
+    """The media type of a manifest or index: what it says itself, else what it is sent as, else its fields.
+
+    The field and the header must agree, but proxies and static file servers change the header.
+    https://github.com/opencontainers/image-spec/blob/main/manifest.md#image-manifest-property-descriptions
+
+    Raises:
+        RegistryError: the body is no manifest, or could be read as two kinds of it.
+    """
+    try:
+        data = json.loads(body)
+    except ValueError:
+        data = None
+    is_object = isinstance(data, dict)
+    is_index, is_image = (bool(is_object and data.keys() & fields) for fields in (_OF_INDEX, _OF_IMAGE))
+    if is_index and is_image:
+        # https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh
+        raise RegistryError("ambiguous manifest: it has the fields of an index and of an image")
+    own = data.get("mediaType") if is_object else None
+    if isinstance(own, str) and own:
+        return own
+    if sent_as.startswith("application/vnd."):
+        return sent_as
+    if not is_index and not is_image:
+        raise RegistryError(
+            f"the answer is not a manifest, but {sent_as or 'of no media type'}",
+            hint="is it a registry, and does no login page or proxy answer in its place?",
+        )
+    return OCI_INDEX if is_index else OCI_MANIFEST
 
 
 class ImageManifest(NamedTuple):
@@ -101,7 +139,7 @@ def read_descriptor(data: Any) -> Descriptor:
     valid = (
         isinstance(descriptor.media_type, str)
         and isinstance(descriptor.digest, str)
-        and _DIGEST.fullmatch(descriptor.digest)
+        and is_digest(descriptor.digest)
         and type(descriptor.size) is int
         and descriptor.size >= 0
     )

@@ -12,12 +12,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
-from urllib3.exceptions import HTTPError, ResponseError
+from urllib3.exceptions import ResponseError
 
 from farm.errors import FarmError, RegistryUnavailableError
 from farm.model import DEFAULT_REGISTRY
 from farm.registry.challenge import Challenge, direct_answer, read_token, token_request
-from farm.registry.http_exchange import HttpRequest, failure, origin, unreachable, url_login
+from farm.registry.http_exchange import HttpRequest, Peer, authority, origin, url_login
+from farm.registry.http_failures import check_status, reached
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -115,18 +116,15 @@ class Transport:
     @contextmanager
     def stream(self, request: Request) -> Iterator[Response]:
         """The response to a request that is sent once, its body unread: blobs may have any size."""
-        try:
+        with reached(Peer(request.registry)):
             used = self._granted.get((request.registry, request.scope))
             response = self._sent(request, used)
             if response.status == HTTPStatus.UNAUTHORIZED:
                 granted = self._grant(request, response, used)
                 response = self._sent(request, granted) if granted else response
-            with closing(response):
-                if not response.ok and response.status not in request.missing:
-                    raise failure(request.registry, request.method, response)
+            with closing(response), reached(response.peer):
+                check_status(request.method, response, request.missing)
                 yield response
-        except HTTPError as error:
-            raise unreachable(request.registry, error) from error
 
     def _sent(self, request: Request, authorization: str | None) -> Response:
         base = request.base or self._address(request.registry)
@@ -135,20 +133,22 @@ class Transport:
         url = request.path if whole else f"{base.rstrip('/')}{request.path}"
         authorization = authorization or url_login(base)
         login = {"Authorization": authorization} if authorization and origin(url) == origin(base) else {}
-        http = HttpRequest(request.method, url, {**request.headers, **login}, request.content)
+        peer = Peer(request.registry)
+        http = HttpRequest(request.method, url, {**request.headers, **login}, request.content, peer)
         return self._followed(http, None if base.startswith("http:") else request.registry)
 
     def _followed(self, request: HttpRequest, registry: str | None) -> Response:
         """The response at the end of all redirects; its body is unread, unless it is an error."""
         for _ in range(_MOST_REDIRECTS + 1):
-            response = self._connections.request(request, registry)
-            if response.ok:
-                return response
-            with closing(response):
-                location = response.raw.get_redirect_location()
-                if not location:
-                    response.read()
+            with reached(request.peer):
+                response = self._connections.request(request, registry)
+                if response.ok:
                     return response
+                with closing(response):
+                    location = response.raw.get_redirect_location()
+                    if not location:
+                        response.read()
+                        return response
             try:
                 request = request.redirected(response.status, location)
             except ValueError as error:
@@ -177,10 +177,10 @@ class Transport:
         direct = direct_answer(challenge, login)
         if direct or challenge.scheme != "bearer":
             return direct
-        question = token_request(challenge, scope, login)
+        asked = Peer(registry, authority(challenge.realm))
+        question = token_request(challenge, scope, login)._replace(peer=asked)
         place = None if challenge.realm.startswith("http:") else urlsplit(challenge.realm).netloc
-        with closing(self._followed(question, place)) as response:
-            if not response.ok:
-                raise failure(registry, question.method, response)
+        with closing(self._followed(question, place)) as response, reached(response.peer):
+            check_status(question.method, response)
             response.read()
-        return f"Bearer {read_token(registry, response)}"
+        return f"Bearer {read_token(response)}"

@@ -13,6 +13,7 @@ from redis.exceptions import RedisError
 
 from farm.errors import StateUnavailableError
 from farm.scheduling.celery_app import BUILD, PUBLISH, PUBLISH_QUEUE, SETTLE, Priority, build_queue
+from farm.state.store import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,10 +30,12 @@ RESULTS_LOST: str = asynchronous.E_RETRY_LIMIT_EXCEEDED  # type: ignore[attr-def
 
 @contextmanager
 def translate_broker_errors() -> Iterator[None]:
-    """Translate what Celery and kombu raise while the broker does not answer to StateUnavailableError."""
+    """Raise StateUnavailableError for what Celery and kombu raise while the broker does not answer."""
     try:
         yield
     except (OperationalError, RedisError) as error:
+        if denied := refusal(error.__cause__ or error):
+            raise denied from error
         raise StateUnavailableError(f"the broker does not answer: {error}") from error
     except RuntimeError as error:
         # Celery has no class of its own for the result backend that it gives up; any other is a defect.

@@ -17,6 +17,7 @@ from redis.exceptions import (
     AuthenticationError,
     AuthorizationError,
     ClusterDownError,
+    NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
     RedisError,
@@ -26,7 +27,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
-from farm.errors import StateError, StateUnavailableError
+from farm.errors import StateDeniedError, StateError, StateUnavailableError
+from farm.system.certificates import distrust
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,20 +61,36 @@ def translate_redis_errors(call: Callable[P, R]) -> Callable[P, R]:
     def guarded(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
             return call(*args, **kwargs)
-        except (AuthenticationError, AuthorizationError) as error:
-            raise StateError(f"Redis refused the login: {error}", hint="check the setting broker") from error
-        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
-            raise StateUnavailableError(
-                f"Redis does not answer: {error}", hint="is it running, and is the setting broker right?"
-            ) from error
-        except RedisError as error:
-            if isinstance(error, _TEMPORARY) or _ALSO_TEMPORARY.search(str(error)):
-                raise StateUnavailableError(
-                    f"Redis refuses writes: {error}", hint="look at its log, its disk and its memory"
-                ) from error
-            raise StateError(f"Redis refused: {error}") from error
+        except (RedisError, OSError) as error:
+            raise refusal(error) or _failure(error) from error
 
     return guarded
+
+
+def refusal(error: BaseException) -> StateDeniedError | None:
+    """The error for a login that Redis refuses, or a certificate that is not trusted; None for others."""
+    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+        return StateDeniedError(
+            f"Redis refused the login: {error}", hint="check user and password in the setting broker"
+        )
+    if reason := distrust(error):
+        return StateDeniedError(
+            f"the certificate of Redis is not trusted: {reason}",
+            hint="name the CA that issued it with broker-ca",
+        )
+    return None
+
+
+def _failure(error: RedisError | OSError) -> StateError | StateUnavailableError:
+    if isinstance(error, RedisConnectionError | RedisTimeoutError | OSError):
+        return StateUnavailableError(
+            f"Redis does not answer: {error}", hint="is it running, and is the setting broker right?"
+        )
+    if isinstance(error, _TEMPORARY) or _ALSO_TEMPORARY.search(str(error)):
+        return StateUnavailableError(
+            f"Redis refuses writes: {error}", hint="look at its log, its disk and its memory"
+        )
+    return StateError(f"Redis refused: {error}")
 
 
 class Store:

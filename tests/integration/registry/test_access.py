@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import RegistryDeniedError, RegistryUnavailableError
+from farm.errors import RegistryDeniedError, RegistryUnavailableError, RegistryUntrustedError
 from farm.model import Reference
 from farm.registry.client import Registry
 from farm.registry.connections import Connections
@@ -184,8 +184,10 @@ def test_a_private_ca_is_trusted_if_it_is_configured(
         credentials, certs=certs if docker else None, authorities=authorities, timeout=30
     ) as registry:
         registry.ping(tokened)
-    with Registry(credentials, timeout=30) as stranger, pytest.raises(RegistryUnavailableError):
+    with Registry(credentials, timeout=30) as stranger, pytest.raises(RegistryUntrustedError) as caught:
         stranger.ping(tokened)
+    assert f"the certificate of the registry {tokened} is not trusted: self-signed" in str(caught.value)
+    assert (caught.value.exit_code, caught.value.retryable) == (4, False)
 
 
 def test_a_registry_without_tls_may_redirect_to_an_unknown_certificate_without_a_warning(

@@ -108,10 +108,9 @@ def test_a_login_is_requested_once_and_then_sent_with_every_request(
 def test_an_expired_token_is_replaced(proxy: HttpProxy, tokened: Reference, stranger: Registry) -> None:
     first = grant(proxy, b'{"access_token": "stale"}', times=1)
     second = grant(proxy, b'{"access_token": "t0ken"}')
-    with pytest.raises(RegistryDeniedError):
-        stranger.head(tokened)
     assert stranger.head(tokened) is not None
-    assert [line.rpartition(" ")[2] for line in (*first, *second)] == ["nobody", "nobody"]
+    assert [line.rpartition(" ")[2] for line in first] == ["nobody"]
+    assert {line.rpartition(" ")[2] for line in second} == {"nobody"}
 
 
 def test_tokens_for_several_repositories_are_requested_at_the_same_time(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import BuildFailedError, RunDamagedError, StateError
+from farm.errors import BuildFailedError, RunDamagedError, StateDeniedError, StateError
 from farm.model import JobState, PackageState, RunState
 from farm.scheduling.cancel import cancel
 from farm.settings import Secret
@@ -201,8 +201,8 @@ def test_a_user_who_may_not_ask_redis_for_its_policy_is_warned(farm: Farm, redis
 
 def test_a_wrong_password_is_refused_and_not_shown(redis_url: str) -> None:
     wrong = Store(Secret(redis_url.replace(redis_url.split(":")[2].partition("@")[0], "wr0ng")))
-    with pytest.raises(StateError, match="refused the login") as caught:
+    with pytest.raises(StateDeniedError, match="refused the login") as caught:
         wrong.ping()
-    assert not caught.value.retryable
+    assert (caught.value.exit_code, caught.value.retryable) == (4, False)
     assert "wr0ng" not in str(caught.value)
     wrong.close()

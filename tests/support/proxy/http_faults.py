@@ -68,6 +68,22 @@ def changed_header(name: str, value: str | None) -> Act:
     return lambda exchange: exchange.pass_on(head=lambda head: _with_header(head, name, value))
 
 
+def hidden() -> Act:
+    """What does not exist is refused, and what exists is answered."""
+
+    def refuse(head: h11.Response) -> h11.Response:
+        return h11.Response(status_code=403, headers=head.headers) if head.status_code == 404 else head
+
+    return lambda exchange: exchange.pass_on(head=refuse)
+
+
+def web_page() -> Act:
+    """A login page in place of the answer."""
+    return lambda exchange: exchange.answer(
+        200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>log in"
+    )
+
+
 def other_digest() -> Act:
     """The answer names another digest than that of its bytes."""
     return changed_header("Docker-Content-Digest", f"sha256:{'0' * 64}")

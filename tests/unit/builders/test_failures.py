@@ -17,6 +17,7 @@ from farm.errors import (
     RegistryDeniedError,
     RegistryError,
     RegistryUnavailableError,
+    RegistryUntrustedError,
 )
 from farm.model import Reference
 from tests.unit.conftest import RECORDINGS, replayed
@@ -152,6 +153,8 @@ def test_a_long_last_line_is_cut() -> None:
         ("tag does not exist: localhost:5000/x:1-amd64", EngineUnavailableError),
         ("unable to get rootfs for image sha256:ab: not found", EngineUnavailableError),
         ("manifest invalid: manifest invalid", RegistryError),
+        ("error parsing HTTP 413 response body: invalid character '<' looking for ...", RegistryError),
+        ("tls: failed to verify certificate: x509: certificate signed by unknown", RegistryUntrustedError),
         ("write /var/lib/docker/tmp/x: no space left on device", DiskFullError),
     ],
 )

@@ -7,7 +7,8 @@ from email.utils import formatdate
 
 import pytest
 
-from farm.registry.http_exchange import HttpRequest, requested_pause
+from farm.registry.http_exchange import HttpRequest
+from farm.registry.http_failures import requested_pause
 
 LOGIN = {"Authorization": "Basic x", "Accept": "y"}
 UPLOAD = {"Content-Length": "3", "Content-Type": "z"}

@@ -10,7 +10,17 @@ import pytest
 from farm.errors import RegistryError
 from farm.model import Descriptor, Platform, Reference
 from farm.registry.client import manifest_request
-from farm.registry.oci import OCI_CONFIG, OCI_LAYER, ImageManifest, read_platform
+from farm.registry.oci import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    ImageManifest,
+    manifest_type,
+    read_platform,
+)
 from tests.support.values import digest
 
 CONFIG, LAYER = Descriptor(OCI_CONFIG, digest("config"), 2), Descriptor(OCI_LAYER, digest("layer"), 3)
@@ -64,3 +74,32 @@ def test_a_platform_is_read_from_the_configuration() -> None:
 )
 def test_a_digest_takes_precedence_over_a_tag(reference: str, path: str) -> None:
     assert manifest_request("GET", Reference.parse(reference)).path == path
+
+
+@pytest.mark.parametrize(
+    ("sent_as", "body", "media_type"),
+    [
+        ("application/json", {"mediaType": DOCKER_LIST, "manifests": []}, DOCKER_LIST),
+        (DOCKER_MANIFEST, {"mediaType": OCI_INDEX, "manifests": []}, OCI_INDEX),
+        (DOCKER_MANIFEST, {"config": {}, "layers": []}, DOCKER_MANIFEST),
+        ("text/plain", {"config": {}, "layers": []}, OCI_MANIFEST),
+        ("text/plain", {"manifests": []}, OCI_INDEX),
+    ],
+)
+def test_the_type_of_a_manifest_is_its_own_then_that_of_the_header_then_that_of_its_fields(
+    sent_as: str, body: dict[str, object], media_type: str
+) -> None:
+    assert manifest_type(sent_as, json.dumps(body).encode()) == media_type
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"{}", b"[]", b'"x"'])
+def test_a_body_without_the_fields_of_a_manifest_is_none(body: bytes) -> None:
+    with pytest.raises(RegistryError, match="not a manifest, but text/plain"):
+        manifest_type("text/plain", body)
+
+
+def test_a_document_that_could_be_an_index_and_an_image_is_refused() -> None:
+    """https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh."""
+    body = json.dumps({"mediaType": OCI_INDEX, "manifests": [], "layers": []}).encode()
+    with pytest.raises(RegistryError, match="ambiguous"):
+        manifest_type(OCI_INDEX, body)

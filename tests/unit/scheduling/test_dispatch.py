@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 from kombu.exceptions import OperationalError
+from redis.exceptions import AuthenticationError
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from farm.errors import StateUnavailableError
+from farm.errors import StateDeniedError, StateUnavailableError
 from farm.scheduling.dispatch import RESULTS_LOST, translate_broker_errors
 
 
@@ -16,6 +17,11 @@ from farm.scheduling.dispatch import RESULTS_LOST, translate_broker_errors
 def test_a_broker_that_does_not_answer_is_unavailable(error: Exception) -> None:
     with pytest.raises(StateUnavailableError), translate_broker_errors():
         raise error
+
+
+def test_a_login_that_the_broker_refuses_is_not_waited_for() -> None:
+    with pytest.raises(StateDeniedError), translate_broker_errors():
+        raise OperationalError("x") from AuthenticationError("WRONGPASS")
 
 
 @pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), RecursionError("x")], ids=repr)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import BuildFailedError, FarmError, RegistryUnavailableError, StateUnavailableError
-from tasks.retries import ATTEMPTS, retry_temporary
+from tasks.retries import ATTEMPT_TIME, ATTEMPTS, retry_temporary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,6 +48,16 @@ def test_a_temporary_error_is_retried_after_growing_pauses() -> None:
     assert calls == [3]
     assert len(stop.waits) == 2
     assert all(0 < wait <= 25 for wait in stop.waits)
+
+
+def test_a_registry_that_asks_for_a_long_pause_gets_it_within_the_time_of_an_attempt() -> None:
+    stop, busy, closed = InstantEvent(), RegistryUnavailableError("busy"), RegistryUnavailableError("closed")
+    busy.pause, closed.pause = 120, 86400
+    call, _ = failing(busy, closed)
+    assert retry_temporary(call, stop=stop) == "done"
+    asked, longest = stop.waits
+    assert 120 <= asked <= 145
+    assert ATTEMPT_TIME <= longest <= ATTEMPT_TIME + 25
 
 
 def test_each_pause_is_announced_with_its_reason_and_its_length() -> None:
