@@ -15,6 +15,7 @@ from farm.builders.depends_images import with_depends_images
 from farm.errors import FarmError, RegistryError
 from farm.model import JobState
 from farm.package.verify_context import verify_context
+from farm.registry import read_back
 from farm.registry.published_images import arch_image
 from farm.settings import environment
 from farm.state import earlier_builds
@@ -70,7 +71,8 @@ class ImageBuild:
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             disk.build_with_room(lambda: self._build(engine, builder), self.target, report=self.log.write)
             self._push(builder)
-        if (image := self._published()) is None:
+        image = read_back.until(bool, self._published, within_attempt(self.context.registry).deadline)
+        if image is None:
             raise RegistryError(
                 f"{self.target.familiar} was pushed, but the registry does not have it",
                 hint="is a clean-up running?",

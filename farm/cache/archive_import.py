@@ -15,7 +15,7 @@ from typing import IO, TYPE_CHECKING
 from farm.cache.archive_content import HINT, NAME_KEYS, ArchiveContent
 from farm.cache.blobs import PIECE
 from farm.cache.image_content import children, is_complete, verify_layers, verify_layers_below
-from farm.cache.named_images import as_oci_root
+from farm.cache.named_images import as_oci_root, put_index
 from farm.errors import CacheError
 from farm.model import Descriptor, Reference
 from farm.registry.index import Index
@@ -23,7 +23,6 @@ from farm.registry.oci import (
     DOCKER_MANIFEST,
     INDEXES,
     OCI_CONFIG,
-    OCI_INDEX,
     OCI_MANIFEST,
     OCI_TYPE_OF,
     ImageManifest,
@@ -80,7 +79,7 @@ def _present_part(blobs: Blobs, root: Descriptor) -> Descriptor:
     if root.media_type not in INDEXES or is_complete(blobs, root):
         return root
     present = tuple(child for child in children(blobs, root) if is_complete(blobs, child))
-    return blobs.put(Index(present).body(), OCI_INDEX) if present else root
+    return put_index(blobs, Index(present)) if present else root
 
 
 def _with_oci_types(blobs: Blobs, root: Descriptor) -> Descriptor:

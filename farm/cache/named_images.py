@@ -49,7 +49,12 @@ def as_oci_root(blobs: Blobs, root: Descriptor) -> Descriptor:
     """
     if root.media_type in (OCI_INDEX, OCI_MANIFEST):
         return root
-    return blobs.put(index_of(blobs, root).body(), OCI_INDEX)
+    return put_index(blobs, index_of(blobs, root))
+
+
+def put_index(blobs: Blobs, index: Index) -> Descriptor:
+    """Store an index for a name, which must have OCI's media type."""
+    return blobs.put(index.body(OCI_INDEX), OCI_INDEX)
 
 
 def add_images(cache: Cache, reference: Reference, images: Sequence[ArchImage]) -> Descriptor:
@@ -61,7 +66,7 @@ def add_images(cache: Cache, reference: Reference, images: Sequence[ArchImage]) 
     def decide(names: Mapping[str, Descriptor]) -> Change:
         before = names.get(str(reference))
         existing = Index(_complete_members(cache, before)) if before else None
-        index = cache.blobs.put(assemble(images, existing).body(), OCI_INDEX)
+        index = put_index(cache.blobs, assemble(images, existing))
         roots = {str(image.reference): arch_root(cache, image) for image in images}
         return {**roots, str(reference): index}
 
@@ -82,4 +87,4 @@ def arch_root(cache: Cache, image: ArchImage) -> Descriptor:
     plain = [one for one in image.descriptors if not is_attestation(one)]
     if len(image.descriptors) == 1 == len(plain):
         return as_oci_root(cache.blobs, replace(plain[0], annotations=()))
-    return cache.blobs.put(assemble([image]).body(), OCI_INDEX)
+    return put_index(cache.blobs, assemble([image]))

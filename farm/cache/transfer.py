@@ -15,7 +15,7 @@ from farm.model import ArchImage, Descriptor, Reference
 from farm.registry.blobs import CONCURRENT_BLOBS, BlobUpload, pull_blob, push_blob
 from farm.registry.client import no_such_image
 from farm.registry.index import assemble, children, members_of, platforms
-from farm.registry.oci import INDEXES, MANIFESTS, OCI_INDEX, naming
+from farm.registry.oci import INDEXES, MANIFESTS, naming
 from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import look_up_all
 
@@ -125,7 +125,8 @@ def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[Bl
         only = image.descriptors[0]
         registry.put_manifest(image.reference, only.media_type, cache.blobs.read(only))
     else:
-        registry.put_manifest(image.reference, OCI_INDEX, assemble([image]).body())
+        index = assemble([image])
+        registry.put_manifest(image.reference, index.media_type, index.body())
     return uploads
 
 

@@ -36,7 +36,7 @@ def copy(registry: Registry, source: Reference, target: Reference) -> tuple[Copy
         return CopyResult.UNCHANGED, before
     if source.name != target.name:
         _copy_children(registry, source, target, manifest)
-    put_all(registry, {target: manifest})
+    put_all(registry, {target: manifest}, {target: before.digest} if before else None)
     return (CopyResult.REPLACED if before else CopyResult.NEW), manifest.descriptor
 
 

@@ -1,4 +1,14 @@
-"""The multi-architecture index, and what an index or manifest refers to: pure functions over descriptors."""
+"""The multi-architecture index, and what an index or manifest refers to: pure functions over descriptors.
+
+The media type of an index follows its members, as with `docker buildx imagetools create`: it is Docker's
+manifest list if all of them have Docker's type, else an OCI index. Some registries refuse an index of one
+kind that lists manifests of the other. A mixed one remains where workers have different image stores: a
+manifest is never converted, because that changes its digest, which its attestations, its architecture tag
+and the records of builds name.
+
+https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions
+https://distribution.github.io/distribution/spec/manifest-v2-2/#manifest-list
+"""
 
 from __future__ import annotations
 
@@ -7,7 +17,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import RegistryError
 from farm.model import Descriptor, digest_of
-from farm.registry.oci import INDEXES, MANIFESTS, OCI_INDEX, ImageManifest, read_descriptors, reading
+from farm.registry.oci import (
+    DOCKER_LIST,
+    DOCKER_MANIFEST,
+    INDEXES,
+    MANIFESTS,
+    OCI_INDEX,
+    ImageManifest,
+    read_descriptors,
+    reading,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -20,7 +39,7 @@ _SUBJECT = "vnd.docker.reference.digest"
 
 
 class Index(NamedTuple):
-    """An OCI image index: its members, and annotations of its own."""
+    """An OCI image index or Docker manifest list: its members, and annotations of its own."""
 
     manifests: tuple[Descriptor, ...]
     annotations: tuple[tuple[str, str], ...] = ()
@@ -35,11 +54,27 @@ class Index(NamedTuple):
                 read_descriptors(data["manifests"]), tuple(sorted((data.get("annotations") or {}).items()))
             )
 
-    def body(self) -> bytes:
-        """The index as it is stored: the same members give the same bytes."""
+    @property
+    def of_docker(self) -> tuple[Descriptor, ...]:
+        """The members of Docker's media type."""
+        return tuple(member for member in self.manifests if member.media_type == DOCKER_MANIFEST)
+
+    @property
+    def is_mixed(self) -> bool:
+        """Whether some members, and not all, have Docker's media type."""
+        return 0 < len(self.of_docker) < len(self.manifests)
+
+    @property
+    def media_type(self) -> str:
+        """Docker's type if all members have it, and nothing is there that only an OCI index can hold."""
+        docker = self.of_docker and not self.is_mixed and not self.annotations
+        return DOCKER_LIST if docker else OCI_INDEX
+
+    def body(self, media_type: str = "") -> bytes:
+        """The index as it is stored, of its own or another type: the same members give the same bytes."""
         data: dict[str, Any] = {
             "schemaVersion": 2,
-            "mediaType": OCI_INDEX,
+            "mediaType": media_type or self.media_type,
             "manifests": [member.to_json() for member in self.manifests],
         }
         if self.annotations:
@@ -49,7 +84,7 @@ class Index(NamedTuple):
     def descriptor(self) -> Descriptor:
         """The descriptor of the index."""
         body = self.body()
-        return Descriptor(OCI_INDEX, digest_of(body), len(body))
+        return Descriptor(self.media_type, digest_of(body), len(body))
 
 
 def children(media_type: str, body: bytes) -> tuple[Descriptor, ...]:

@@ -9,27 +9,27 @@ for as long as they call for one. The last publisher to push has then seen the i
 from __future__ import annotations
 
 import random
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.errors import RegistryError, RegistryUnavailableError
 from farm.model import ARCHES
+from farm.registry import read_back
 from farm.registry.client import Manifest
-from farm.registry.index import assemble, missing
+from farm.registry.index import Index, assemble, missing, platforms
 from farm.registry.published_images import arch_image, read_index
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from farm.model import ArchImage, Descriptor, Reference
     from farm.registry.client import Registry
-    from farm.registry.index import Index
 
 _ROUNDS = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 3.0
 """Seconds between two rounds at most."""
-_READ_BACKS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +79,9 @@ class IndexPublication:
         descriptor = index.descriptor()
         if current != descriptor.digest:
             check_lease()
-            if not put(self.registry, self.reference, Manifest(descriptor, index.body())):
-                return None
+            with explaining(index):
+                if not put(self.registry, self.reference, Manifest(descriptor, index.body()), current):
+                    return None
         check_lease()
         sign(descriptor)
         return descriptor if self._assemble() == (descriptor.digest, index) else None
@@ -104,20 +105,63 @@ class IndexPublication:
         return descriptor.digest if descriptor else None, index
 
 
-def put(registry: Registry, reference: Reference, wanted: Manifest) -> bool:
-    """Put a manifest or an index under a tag; return whether the tag then refers to these bytes."""
-    # They are read back more than once, because a registry with several replicas may need a moment.
+def put(registry: Registry, reference: Reference, wanted: Manifest, before: str | None = None) -> bool:
+    """Put a manifest or an index under a tag; return whether the tag then refers to these bytes.
+
+    For some seconds, a registry may still answer that there is nothing, or what was there `before`, a digest.
+
+    Raises:
+        RegistryUnavailableError: it does so for longer.
+    """
     registry.put_manifest(reference, wanted.descriptor.media_type, wanted.body)
-    manifests = (registry.manifest(reference) for _ in range(_READ_BACKS))
-    return any(manifest is not None and manifest.body == wanted.body for manifest in manifests)
+
+    def is_settled(found: Manifest | None) -> bool:
+        return found is not None and found.descriptor.digest != before
+
+    found = read_back.until(is_settled, lambda: registry.manifest(reference), registry.deadline)
+    if found is None or found.descriptor.digest == before:
+        raise RegistryUnavailableError(
+            f"{reference.familiar}: the registry accepted the push, but does not show it", hint="push again"
+        )
+    return found.body == wanted.body
 
 
-def put_all(registry: Registry, manifests: Mapping[Reference, Manifest]) -> None:
-    """Put each manifest under its tag, and read it back; an error for the first that was overwritten."""
-    unchanged = registry.at_once(lambda pair: put(registry, *pair), manifests.items())
-    for reference, is_unchanged in zip(manifests, unchanged, strict=True):
-        if not is_unchanged:
-            raise RegistryUnavailableError(
-                f"{reference.familiar}: another client overwrote the tag right after the push",
-                hint="find out who else pushes this tag, then push again",
-            )
+@contextmanager
+def explaining(index: Index) -> Iterator[None]:
+    """Let the error of a registry that refuses an index of images of two formats say so."""
+    try:
+        yield
+    except RegistryError as error:
+        if type(error) is not RegistryError or not index.is_mixed:
+            raise
+        docker = ", ".join(sorted(platforms(Index(index.of_docker))))
+        raise RegistryError(
+            f"{error.message}; the images for {docker} are in Docker's format, the others in OCI's",
+            hint="let all workers use the same image store or builder, then push with --force",
+        ) from error
+
+
+def put_all(
+    registry: Registry, manifests: Mapping[Reference, Manifest], before: Mapping[Reference, str] | None = None
+) -> None:
+    """Put each manifest under its tag, and read it back; then an error for the first that is not there.
+
+    `before` has the digests of what some tags refer to now.
+    """
+    known = before or {}
+
+    def attempt(pair: tuple[Reference, Manifest]) -> RegistryUnavailableError | None:
+        reference, manifest = pair
+        try:
+            if put(registry, reference, manifest, known.get(reference)):
+                return None
+        except RegistryUnavailableError as error:
+            return error
+        return RegistryUnavailableError(
+            f"{reference.familiar}: another client overwrote the tag right after the push",
+            hint="find out who else pushes this tag, then push again",
+        )
+
+    for error in registry.at_once(attempt, manifests.items()):
+        if error:
+            raise error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.errors import RegistryError
+from farm.registry import read_back
 from farm.registry.publish_index import put_all
 
 if TYPE_CHECKING:
@@ -16,7 +17,12 @@ if TYPE_CHECKING:
 
 def prepare_release(registry: Registry, copies: Sequence[Copy]) -> dict[Reference, Manifest]:
     """The index for each release tag; RegistryError if there is none, or the tag refers to another one."""
-    sources = registry.at_once(lambda copy: registry.manifest(copy.source), copies)
+
+    def read(source: Reference) -> Manifest | None:
+        # It may have been published a moment ago.
+        return read_back.until(bool, lambda: registry.manifest(source), registry.deadline)
+
+    sources = registry.at_once(lambda copy: read(copy.source), copies)
     targets = registry.at_once(lambda copy: registry.head(copy.target), copies)
     found: dict[Reference, Manifest] = {}
     for copy, source, target in zip(copies, sources, targets, strict=True):

@@ -37,6 +37,7 @@ HEALING = {
     "cutshort": ("GET", http_faults.truncated(keep=60, admits=True)),
     "wrongname": ("GET", http_faults.other_digest()),
     "wrongbytes": ("GET", http_faults.other_bytes()),
+    "late": ("GET", answer(404)),
 }
 """What happens once to a manifest on its way, by the name of its package."""
 
@@ -44,7 +45,8 @@ HEALING = {
 def test_pushes_survive_every_temporary_fault_of_a_registry_and_nothing_is_built_twice(
     farm: Rig, services: Services
 ) -> None:
-    packages = write(farm, *HEALING, "midblob")
+    packages = write(farm, *HEALING, "midblob", "hidden")
+    services.registry.breaks(".*", "/hidden/manifests/", http_faults.hidden(), times=float("inf"))
     faults = [services.registry.breaks("PATCH", "/midblob/blobs/uploads/", http_faults.reset(after=50))]
     for name, (method, act) in HEALING.items():
         # The image of one architecture, and the index. Before either exists, the command looks for it, and

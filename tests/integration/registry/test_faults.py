@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryError, RegistryUnavailableError
-from farm.registry.client import Registry
+from farm.registry import http_failures
+from farm.registry.client import Manifest, Registry
 from farm.registry.credentials import Credentials
 from farm.registry.description import describe
-from farm.registry.oci import OCI_INDEX
+from farm.registry.index import Index
+from farm.registry.oci import DOCKER_MANIFEST, OCI_INDEX
 from farm.registry.publish_index import IndexPublication, put
 from farm.registry.published_images import arch_image, look_up_all, read_index
 from farm.registry.release_tags import release
@@ -22,6 +25,7 @@ from farm.registry.transport import ATTEMPTS
 from farm.system.deadline import Deadline
 from lab.images import push_bytes
 from lab.process import free_port
+from tests.support.proxy.http import http_proxy
 from tests.support.proxy.http_faults import (
     answer,
     changed_header,
@@ -34,10 +38,11 @@ from tests.support.proxy.http_faults import (
     reset_answer,
     silence,
     truncated,
+    web_page,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
     from pathlib import Path
 
     from farm.model import Descriptor, Reference
@@ -128,7 +133,7 @@ def test_no_round_of_publication_begins_after_the_deadline(line: Line) -> None:
         line.repository.image("arm64", line.repository.push("arm64")),
     ]
     late = line.registry.within(Deadline.after(0))
-    with pytest.raises(RegistryUnavailableError, match="kept overwriting the index"):
+    with pytest.raises(RegistryUnavailableError, match="accepted the push, but does not show it"):
         IndexPublication(late, line.index, built).publish(
             check_lease=lambda: None, sign=lambda _: None, stop=threading.Event()
         )
@@ -160,6 +165,7 @@ def test_an_error_that_a_retry_cannot_change_is_not_retried(
     line: Line, status: int, kind: type[RegistryError]
 ) -> None:
     broken = line.proxy.breaks(".*", "/manifests/", answer(status, says="not like that"), times=ALWAYS)
+    line.proxy.breaks("POST", "/uploads/", answer(status), times=ALWAYS)
     with pytest.raises(RegistryError) as caught:
         line.registry.head(line.target)
     assert type(caught.value) is kind
@@ -205,7 +211,7 @@ def test_an_upload_without_a_valid_location_is_an_error_of_the_registry(
 
 @pytest.mark.parametrize("status", [400, 403, 500])
 def test_an_error_never_counts_as_a_missing_image(line: Line, status: int) -> None:
-    line.proxy.breaks(".*", "/manifests/1", answer(status), times=ALWAYS)
+    line.proxy.breaks(".*", "/manifests/1|/uploads/", answer(status), times=ALWAYS)
     nowhere = line.index
     for ask in (
         line.registry.head,
@@ -292,16 +298,136 @@ def test_a_tag_that_another_client_overwrites_at_once_is_noticed(line: Line) -> 
     assert not put(line.registry, line.index, mine)
 
 
-def test_an_overwritten_release_tag_is_an_error_after_all_others_were_put(
+def test_a_release_tag_that_is_not_there_is_an_error_after_all_others_were_put(
     line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line.registry, "at_once", lambda call, items: [call(item) for item in items])
     line.proxy.breaks("PUT", "/manifests/v1$", answer(201, says=""), times=ALWAYS)
     index = line.repository.registry.existing(line.repository.reference)
     lost, kept = line.index.with_tag("v1"), line.index.with_tag("v2")
-    with pytest.raises(RegistryUnavailableError, match="v1: another client overwrote the tag"):
-        release(line.registry, {lost: index, kept: index})
+    in_haste = line.registry.within(Deadline.after(0.5))
+    with pytest.raises(RegistryUnavailableError, match="v1: the registry accepted the push, but"):
+        release(in_haste, {lost: index, kept: index})
     assert (line.registry.head(lost), line.registry.head(kept)) == (None, index.descriptor)
+
+
+def old_index(line: Line) -> Act:
+    """The answer of a replica that still has the index as it is now."""
+    body = line.repository.registry.existing(line.repository.reference).body
+    return lambda exchange: exchange.answer(200, {"Content-Type": OCI_INDEX}, body)
+
+
+@pytest.mark.parametrize("replica", ["has nothing", "has the index from before"])
+def test_an_index_is_published_although_a_replica_shows_it_late(line: Line, replica: str) -> None:
+    tag, late = ("2", answer(404)) if replica == "has nothing" else ("1", old_index(line))
+    target = line.index.with_tag(tag)
+    before = line.registry.head(target)
+    new = Index((line.repository.push("arm64"),))
+    broken = line.proxy.breaks("GET", f"/manifests/{tag}$", late, times=4)
+    manifest = Manifest(new.descriptor(), new.body())
+    assert put(line.registry, target, manifest, before.digest if before else None)
+    assert (broken.hits, line.proxy.seen("PUT", f"/manifests/{tag}$")) == (4, 1)
+
+
+def test_an_index_whose_members_are_not_on_every_replica_yet_is_sent_again(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_failures, "_SETTLING", 0.1)
+    says = json.dumps({"errors": [{"code": "MANIFEST_BLOB_UNKNOWN", "message": "unknown"}]}).encode()
+    line.proxy.breaks("PUT", "/manifests/", lambda exchange: exchange.answer(404, {}, says), times=2)
+    manifest = line.repository.registry.existing(line.repository.reference)
+    assert put(line.registry, line.index.with_tag("again"), manifest)
+
+
+def test_an_index_that_a_registry_accepts_and_never_shows_is_not_blamed_on_another_client(line: Line) -> None:
+    line.proxy.breaks("PUT", "/manifests/", answer(201), times=ALWAYS)
+    manifest = line.repository.registry.existing(line.repository.reference)
+    with pytest.raises(RegistryUnavailableError, match="accepted the push, but does not show it"):
+        put(line.registry.within(Deadline.after(0.3)), line.index.with_tag("never"), manifest)
+
+
+@pytest.mark.parametrize("sent_as", ["application/json", "text/plain", "", DOCKER_MANIFEST])
+def test_a_manifest_is_what_it_says_and_not_what_a_proxy_calls_it(line: Line, sent_as: str) -> None:
+    published = line.repository.registry.head(line.repository.reference)
+    line.proxy.breaks(
+        "GET|HEAD", "/manifests/", changed_header("Content-Type", sent_as or None), times=ALWAYS
+    )
+    assert read_index(line.registry, line.index)[1] == published
+    image = arch_image(line.registry, line.target, "amd64")
+    assert image is not None
+    assert image.descriptors == (line.pushed,)
+    if sent_as != DOCKER_MANIFEST:
+        assert line.registry.head(line.index) == published
+
+
+def test_a_login_page_is_never_taken_for_an_answer(line: Line) -> None:
+    line.proxy.breaks(".*", "^/v2/", web_page(), times=ALWAYS)
+    asked: list[Callable[[], object]] = [
+        lambda: line.registry.ping(line.proxy.address),
+        lambda: line.registry.head(line.index),
+        lambda: line.registry.manifest(line.index),
+        lambda: line.registry.blob(line.index, line.pushed.digest),
+        lambda: line.registry.put_manifest(line.index, OCI_INDEX, b"{}"),
+        lambda: push_bytes(line.registry, line.index, b"blob"),
+    ]
+    for ask in asked:
+        with pytest.raises(
+            RegistryError, match=f"{line.proxy.address} answered .* with a web page"
+        ) as caught:
+            ask()
+        assert not caught.value.retryable
+
+
+def test_an_answer_that_is_no_manifest_is_reported_as_that(line: Line) -> None:
+    hello = {"Content-Type": "application/json"}
+    line.proxy.breaks("GET", "/manifests/", lambda exchange: exchange.answer(200, hello, b"{}"), times=ALWAYS)
+    match = f"^{re.escape(line.index.familiar)}: the answer is not a manifest, but application/json"
+    with pytest.raises(RegistryError, match=match):
+        line.registry.manifest(line.index)
+
+
+def test_the_host_that_a_redirect_leads_to_is_named_if_it_cannot_be_reached(line: Line) -> None:
+    away = f"localhost:{free_port()}"
+    location = {"Location": f"http://{away}/blob"}
+    line.proxy.breaks(".*", "/blobs/", lambda exchange: exchange.answer(307, location, b""), times=ALWAYS)
+    match = f"^{away}, to which the registry {line.proxy.address} redirects, cannot be reached"
+    with pytest.raises(RegistryUnavailableError, match=match):
+        line.registry.blob(line.index, line.pushed.digest)
+
+
+def test_a_refusal_of_the_host_that_a_redirect_leads_to_is_not_blamed_on_the_login(line: Line) -> None:
+    with http_proxy(line.repository.reference.registry) as store:
+        store.breaks("GET", "/blob", answer(403, says="expired"), times=ALWAYS)
+        location = {"Location": f"{store.url}/blob"}
+        line.proxy.breaks(".*", "/blobs/", lambda exchange: exchange.answer(307, location, b""), times=ALWAYS)
+        with pytest.raises(
+            RegistryError, match=f"^{store.address}, .*answered GET /blob with 403: expired"
+        ) as e:
+            line.registry.blob(line.index, line.pushed.digest)
+    assert type(e.value) is RegistryError
+
+
+def test_a_token_service_that_cannot_be_reached_is_named(line: Line) -> None:
+    away = f"localhost:{free_port()}"
+    challenge = {"WWW-Authenticate": f'Bearer realm="http://{away}/token"'}
+    line.proxy.breaks(".*", "^/v2/", lambda exchange: exchange.answer(401, challenge, b""), times=ALWAYS)
+    match = f"^{away}, the token service of the registry {line.proxy.address}, cannot be reached"
+    with pytest.raises(RegistryUnavailableError, match=match):
+        line.registry.head(line.index)
+
+
+def test_a_proxy_that_limits_uploads_is_reported_as_the_cause_at_once(line: Line) -> None:
+    broken = line.proxy.breaks("PUT", "/uploads/", answer(413), times=ALWAYS)
+    with pytest.raises(RegistryError, match=r"413.*a proxy in front of the registry limits") as caught:
+        push_bytes(line.registry, line.index, b"blob")
+    assert (caught.value.retryable, broken.hits) == (False, 1)
+
+
+def test_the_advice_for_a_repository_that_must_be_created_first_is_to_create_it(line: Line) -> None:
+    says = json.dumps({"errors": [{"code": "NAME_UNKNOWN", "message": "no such repository"}]}).encode()
+    line.proxy.breaks("POST", "/uploads/", lambda exchange: exchange.answer(404, {}, says), times=ALWAYS)
+    with pytest.raises(RegistryError, match="create the repository first"):
+        push_bytes(line.registry, line.index, b"blob")
 
 
 def test_a_slow_registry_is_waited_for_within_the_time_limit(line: Line) -> None:

@@ -16,9 +16,11 @@ from farm.registry.oci import DOCKER_LIST, DOCKER_MANIFEST, OCI_MANIFEST
 from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import look_up_all, read_index
 from farm.registry.transport import is_loopback
+from tests.support.proxy.http_faults import answer
 
 if TYPE_CHECKING:
     from tests.integration.registry.conftest import Repository
+    from tests.support.proxy.http import HttpProxy
 
 
 def publish(repository: Repository, *arches: str, required: tuple[str, ...] = ()) -> Descriptor:
@@ -111,6 +113,31 @@ def test_a_docker_manifest_list_is_published_and_read_as_an_index(repository: Re
     assert index == Index((image,))
     assert descriptor is not None
     assert descriptor.media_type == DOCKER_LIST
+
+
+def test_images_in_dockers_format_are_published_as_dockers_manifest_list_with_the_same_digests(
+    repository: Repository,
+) -> None:
+    images = [repository.push(arch, media_type=DOCKER_MANIFEST) for arch in ("amd64", "arm64")]
+    built = [repository.image(arch, one) for arch, one in zip(("amd64", "arm64"), images, strict=True)]
+    publication = IndexPublication(repository.registry, repository.reference, built)
+    made = publication.publish(check_lease=lambda: None, sign=lambda _: None, stop=threading.Event())
+    assert made.media_type == DOCKER_LIST
+    assert repository.registry.head(repository.reference) == made
+    assert repository.look_up("amd64").index == Index(tuple(images))
+
+
+def test_a_registry_that_refuses_an_index_of_two_formats_is_reported_with_a_remedy(
+    repository: Repository, proxy: HttpProxy
+) -> None:
+    built = [
+        repository.image("amd64", repository.push("amd64", media_type=DOCKER_MANIFEST)),
+        repository.image("arm64", repository.push("arm64")),
+    ]
+    proxy.breaks("PUT", "/manifests/1$", answer(400, says="manifest invalid"), times=float("inf"))
+    publication = IndexPublication(repository.registry, repository.at(proxy.address), built)
+    with pytest.raises(RegistryError, match="manifest invalid; the images for amd64 are in Docker's format"):
+        publication.publish(check_lease=lambda: None, sign=lambda _: None, stop=threading.Event())
 
 
 def test_a_description_lists_every_image_with_its_configuration(repository: Repository) -> None:

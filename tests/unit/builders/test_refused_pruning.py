@@ -14,7 +14,7 @@ from farm.builders.pruning import prune
 from farm.errors import DiskFullError, EngineError, EngineUnavailableError
 from farm.settings import Secret, Settings
 from tasks.disk_space import DiskSpace
-from tasks.worker_context import SharedFlag, WorkerContext
+from tasks.worker_context import SharedFlags, WorkerContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,7 +55,7 @@ def refusing() -> Iterator[Callable[[int], Engine]]:
 
 def disk_of(engine: Engine) -> DiskSpace:
     """The disk of an engine, without the images of dead builds."""
-    context = WorkerContext(Settings(broker=Secret("redis://localhost:1")), "worker@test", SharedFlag())
+    context = WorkerContext(Settings(broker=Secret("redis://localhost:1")), "worker@test", SharedFlags())
     return DiskSpace(context, engine, EngineInfo("id", "20.10", "amd64", ""))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -73,6 +74,25 @@ def test_the_body_is_an_oci_index_and_the_descriptor_matches_it() -> None:
     assert data["annotations"] == {"ä": "ö"}
     named = index.descriptor()
     assert (named.digest, named.size) == (digest(index.body().decode()), len(index.body()))
+
+
+@pytest.mark.parametrize(
+    ("types", "annotations", "media_type"),
+    [
+        pytest.param([OCI_MANIFEST, OCI_MANIFEST], (), OCI_INDEX, id="OCI"),
+        pytest.param([DOCKER_MANIFEST, DOCKER_MANIFEST], (), DOCKER_LIST, id="Docker"),
+        pytest.param([DOCKER_MANIFEST, OCI_MANIFEST], (), OCI_INDEX, id="mixed"),
+        pytest.param([DOCKER_MANIFEST], (("a", "b"),), OCI_INDEX, id="annotations"),
+        pytest.param([], (), OCI_INDEX, id="empty"),
+    ],
+)
+def test_the_type_of_an_index_follows_its_members(
+    types: list[str], annotations: tuple[tuple[str, str], ...], media_type: str
+) -> None:
+    pairs = zip(types, (AMD, ARM), strict=False)
+    index = Index(tuple(replace(one, media_type=own) for own, one in pairs), annotations)
+    assert index.descriptor().media_type == json.loads(index.body())["mediaType"] == media_type
+    assert Index.parse(index.body()) == index
 
 
 @pytest.mark.parametrize("media_type", [OCI_INDEX, DOCKER_LIST])
