@@ -89,7 +89,7 @@ NUMBERED = Phase("run numbered, not stored", Backend.REDIS, r"INCRBY\r\n\$\d+\r\
 STORED = Phase(
     "run stored, not started",
     Backend.REDIS,
-    r"(?s)ZADD\r\n\$\d+\r\nfarm:\{\w+\}:due\r\n.{0,400}EXEC\r\n",
+    r"(?s)ZADD\r\n\$\d+\r\nfarm:\{[\w-]+\}:due\r\n.{0,400}EXEC\r\n",
     Hold.AFTER,
 )
 STARTED = Phase("package started, nothing sent", Backend.REDIS, _record(_PACKAGE, "building"), Hold.AFTER)
@@ -97,7 +97,7 @@ HALF_SENT = Phase("chord sent by half", Backend.REDIS, r"LPUSH\r\n\$\d+\r\nbuild
 SENT = Phase(
     "chord sent, not recorded",
     Backend.REDIS,
-    r"(?s)EVALSHA\r\n.{0,80}\r\n\$1\r\n1\r\n\$\d+\r\nfarm:\{\w+\}:due",
+    r"(?s)EVALSHA\r\n.{0,80}\r\n\$1\r\n1\r\n\$\d+\r\nfarm:\{[\w-]+\}:due",
     Hold.BEFORE,
 )
 FOLLOWING = Phase("following", Backend.REDIS, r"XREAD\r\n", Hold.NOTHING)
