@@ -107,10 +107,10 @@ def clean_environment() -> dict[str, str]:
 def perform(show: Show, lab: Lab, environment: Mapping[str, str]) -> None:
     """Run the parts of the demo."""
     packages = [f"examples/{name}" for name in EXAMPLES]
-    with show.part("what has to be done?"):
-        show.run("farm", "plan", *packages, environment=environment)
     with show.part("an administrator prepares the names for signing, once"):
         show.run("farm", "trust", "init", *packages, environment=environment)
+    with show.part("what has to be done?"):
+        show.run("farm", "plan", *packages, environment=environment)
     with show.part("build for three architectures, publish, sign"):
         show.run("farm", "push", *packages, environment=environment)
     with show.part("push again: nothing is built twice"):
