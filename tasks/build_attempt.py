@@ -60,8 +60,8 @@ class ImageBuild:
     def attempt(self) -> ArchImage:
         """Build and push what is missing, and record it."""
         rebuild = self.job.force and not self.pushed
-        image = None if rebuild else self._published()
-        if image:
+        before = self._published()
+        if (image := before) and not rebuild:
             self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
             return image
         with ExitStack() as stack:
@@ -70,8 +70,13 @@ class ImageBuild:
             stack.enter_context(disk.reserved(self.target, built=bool(self.built)))
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             disk.build_with_room(lambda: self._build(engine, builder), self.target, report=self.log.write)
-            self._push(builder)
-        image = read_back.until(bool, self._published, within_attempt(self.context.registry).deadline)
+            digest = self._push(builder)
+
+        def is_new(found: ArchImage | None) -> bool:
+            """Whether it is not what a replica of the registry had before a forced build."""
+            return found is not None and (found != before or found.descriptors[0].digest == digest)
+
+        image = read_back.until(is_new, self._published, within_attempt(self.context.registry).deadline)
         if image is None:
             raise RegistryError(
                 f"{self.target.familiar} was pushed, but the registry does not have it",
@@ -125,11 +130,14 @@ class ImageBuild:
             # Only later time limits and estimates depend on it.
             _log.warning("%s: its duration is not recorded: %s", self.job.title, error)
 
-    def _push(self, builder: Builder) -> None:
+    def _push(self, builder: Builder) -> str:
         self.move(JobState.PUSHING, JobPatch())
         settings = self.context.settings
-        builder.push(self.target, self._control(settings.build_timeout), silence=settings.push_silence)
+        digest = builder.push(
+            self.target, self._control(settings.build_timeout), silence=settings.push_silence
+        )
         self.pushed.append(self.target)
         # A new holder may be building the same image name in this engine.
         wait_for_redis(self.held.check, stop=self.held.stopped)
         builder.remove_image(self.target, self.job.arch)
+        return digest

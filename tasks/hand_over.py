@@ -34,13 +34,15 @@ def hand_over(
     `requeue` renews the time since when the record waits, so that the message does not count as lost
     meanwhile. Nothing counts as an attempt.
     """
+    # First, since a message that does not even name its record must not stop the worker.
+    requeue()
     log.error("%s accepts no more jobs until it is upgraded: %s", context.worker, error)
     context.flags.outdated.set()
-    requeue()
     deadline = time.monotonic() + _CLOSE_TIMEOUT
     # Before that, this worker could take the message itself.
     while not (context.flags.closed.is_set or time.monotonic() > deadline):
         time.sleep(_POLL)
+    requeue()
     send_again(task.app, message_of(task))
     raise Ignore(str(error)) from error
 

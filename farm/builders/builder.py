@@ -109,10 +109,11 @@ class Builder(Protocol):
     def has_image(self, reference: Reference, image: str) -> bool:
         """Whether a tag still names the image that an earlier `build` returned, so that `push` suffices."""
 
-    def push(self, reference: Reference, control: Control, *, silence: float) -> None:
+    def push(self, reference: Reference, control: Control, *, silence: float) -> str:
         """Return once the registry has the image that was built under a tag; `build` may have pushed it.
 
-        `silence` is the number of seconds that the push may make no progress.
+        `silence` is the number of seconds that the push may make no progress. The result is the digest that
+        was pushed, "" if that is not known.
 
         Raises:
             RegistryDeniedError: the registry refuses the login, or the login may not push there.

@@ -87,8 +87,9 @@ class BuildxBuilder:
         """See `Builder`; always False, because a build ends with its push."""
         return False
 
-    def push(self, reference: Reference, control: Control, *, silence: float) -> None:
-        """See `Builder`; does nothing, because the build has pushed the image."""
+    def push(self, reference: Reference, control: Control, *, silence: float) -> str:  # noqa: ARG002 - the build has pushed the image
+        """See `Builder`; does nothing."""
+        return ""
 
     def remove_image(self, reference: Reference, arch: str) -> None:
         """See `Builder`; a builder that is not an engine keeps no images."""

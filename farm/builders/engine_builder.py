@@ -56,10 +56,10 @@ class EngineBuilder:
         """See `Builder`."""
         return engine_images.has_image(self.engine, reference, image)
 
-    def push(self, reference: Reference, control: Control, *, silence: float) -> None:
+    def push(self, reference: Reference, control: Control, *, silence: float) -> str:
         """See `Builder`."""
         login = self.login_for(reference.registry)
-        engine_push.push(self.engine, reference, login, control, silence=silence)
+        return engine_push.push(self.engine, reference, login, control, silence=silence)
 
     def remove_image(self, reference: Reference, arch: str) -> None:  # noqa: ARG002 - one engine has them all
         """See `Builder`."""

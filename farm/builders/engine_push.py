@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from farm.registry.credentials import Login
 
 _OK = 200
-_DIGEST = re.compile(r"digest: sha256:[0-9a-f]{64}")
+_DIGEST = re.compile(r"digest: (sha256:[0-9a-f]{64})")
 _LOGGED = re.compile(
     r"^(Pushed|Layer already exists|Mounted from|The push refers)|digest: sha256", re.IGNORECASE
 )
@@ -34,7 +34,7 @@ _LOGGED = re.compile(
 
 def push(
     engine: Engine, reference: Reference, login: Login | None, control: Control, *, silence: float
-) -> None:
+) -> str:
     """Push the image that the engine knows as NAME:TAG to that name, as `Builder.push` demands.
 
     The engine itself has no limit like `silence`.
@@ -50,14 +50,15 @@ def push(
         for message in stream_messages(response, limits.check):
             result.take(message)
     result.check(response.status)
+    return result.pushed
 
 
 @dataclass(slots=True)
 class _PushResult:
     reference: Reference
     log: Callable[[str], None]
-    pushed: bool = False
-    """Whether the engine has named the digest that was pushed."""
+    pushed: str = ""
+    """The digest that the engine names after it was pushed."""
     error: str = ""
 
     def take(self, message: dict[str, Any]) -> None:
@@ -66,9 +67,10 @@ class _PushResult:
         if isinstance(text := message.get("error") or message.get("message"), str):
             self.error = text
         elif isinstance(aux, dict) and aux.get("Digest"):
-            self.pushed = True
+            self.pushed = str(aux["Digest"])
         elif isinstance(status, str) and _LOGGED.search(status):
-            self.pushed |= bool(_DIGEST.search(status))
+            named = _DIGEST.search(status)
+            self.pushed = named[1] if named else self.pushed
             self.log(readable(": ".join(filter(None, ("push", message.get("id"), status)))))
 
     def check(self, status: int) -> None:

@@ -11,7 +11,7 @@ import re
 from dataclasses import MISSING, fields
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from farm.errors import NotUnderstoodError
+from farm.errors import InputError, NotUnderstoodError
 from farm.model.reference import Reference
 
 if TYPE_CHECKING:
@@ -38,7 +38,8 @@ def from_wire(kind: type[T], data: Mapping[str, Any], **readers: Callable[[Any],
     """The inverse of `to_wire`; readers convert fields that are neither simple nor lists of simple values.
 
     Raises:
-        NotUnderstoodError: a field is unknown, or a necessary one is missing.
+        NotUnderstoodError: a field is unknown, so a newer farm has written it.
+        InputError: a necessary field is missing: no release has written it.
     """
     items = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     necessary = {name for name, item in items.items() if item.default is MISSING}
@@ -49,7 +50,7 @@ def from_wire(kind: type[T], data: Mapping[str, Any], **readers: Callable[[Any],
             hint="upgrade the farm on this machine",
         )
     if missing := necessary - data.keys():
-        raise NotUnderstoodError(
+        raise InputError(
             f"the {what} lacks fields that this farm needs: {', '.join(sorted(missing))}",
             hint="upgrade the farm on the machine that submitted it",
         )

@@ -16,6 +16,7 @@ from farm.errors import (
 from farm.model import Descriptor, digest_of
 from farm.registry.connections import THREADS, Connections
 from farm.registry.credentials import Credentials
+from farm.registry.http_failures import web_page
 from farm.registry.mirrors import Mirrors
 from farm.registry.oci import ACCEPT, INDEXES, MANIFESTS, is_digest, manifest_type, naming
 from farm.registry.refusals import Refusals
@@ -93,7 +94,9 @@ class Registry:
 
     def ping(self, registry: str) -> None:
         """Return if a registry answers and accepts the login."""
-        self._send(Request("GET", registry, "/v2/"))
+        response = self._send(Request("GET", registry, "/v2/"))
+        if response.body.lstrip().startswith(b"<"):
+            raise web_page(f"{response.peer} answered GET /v2/ with", response)
 
     def head(self, reference: Reference) -> Descriptor | None:
         """The descriptor of a tag or digest; None only if there is no such thing."""

@@ -63,17 +63,26 @@ def _reason(error: BaseException) -> str:
 
 
 def check_status(method: str, response: Response, missing: Container[int] = ()) -> None:
-    """Raise the error that a status means, or a web page in place of an answer; `missing` are no errors."""
+    """Raise the error that a status means, or a web page in place of an answer; `missing` are no errors.
+
+    201 and 202, and the "true" of /v2/, may have any type: those of Quay are text/html.
+    """
     if response.status in missing:
         return
-    asked = f"{response.peer} answered {method} {urlsplit(response.url).path} with"
+    path = urlsplit(response.url).path
+    asked = f"{response.peer} answered {method} {path} with"
     if not response.ok:
         raise _failure(method, asked, response)
-    if response.media_type in _WEB_PAGES:
-        raise RegistryError(
-            f"{asked} a web page ({response.media_type})",
-            hint="is it a registry, and does no login page or proxy answer in its place?",
-        )
+    if response.status == HTTPStatus.OK and not path.endswith("/v2/") and response.media_type in _WEB_PAGES:
+        raise web_page(asked, response)
+
+
+def web_page(asked: str, response: Response) -> RegistryError:
+    """The error for a web page in place of an answer."""
+    return RegistryError(
+        f"{asked} a web page ({response.media_type})",
+        hint="is it a registry, and does no login page or proxy answer in its place?",
+    )
 
 
 def _failure(method: str, asked: str, response: Response) -> RegistryError:
@@ -118,7 +127,7 @@ def requested_pause(retry_after: str) -> float | None:
 
     try:
         return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

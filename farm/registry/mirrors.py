@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING
 
-from farm.errors import RegistryError, RegistryUnavailableError
+from farm.errors import RegistryError, RegistryUnavailableError, RegistryUntrustedError
 from farm.registry.http_exchange import authority
 
 if TYPE_CHECKING:
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
 
     from farm.registry.http_exchange import Response
     from farm.registry.transport import Request
+
+
+log = logging.getLogger(__name__)
 
 
 class Mirrors:
@@ -31,7 +35,8 @@ class Mirrors:
         if base and self._asked_again.get(base, 0) <= time.monotonic():
             try:
                 response = send(request._replace(registry=authority(base), base=base))
-            except RegistryUnavailableError:
+            except (RegistryUnavailableError, RegistryUntrustedError) as error:
+                log.warning("the mirror %s is not asked for %.0f s: %s", authority(base), self._pause, error)
                 self._asked_again[base] = time.monotonic() + self._pause
             except RegistryError:
                 pass  # The mirror refused only this request; the registry may answer it.

@@ -64,7 +64,7 @@ def retried(attempt: Callable[[], T], deadline: Deadline, progress: Callable[[],
                 raise
             asked = error.pause if isinstance(error, RegistryUnavailableError) else None
             pause = _FIRST_PAUSE * (1 << failures - 1) if asked is None else asked
-            if pause > LONGEST_PAUSE:
+            if pause > min(LONGEST_PAUSE, deadline.left):
                 raise
         # Jitter keeps clients apart.
         time.sleep(pause + random.uniform(0, _JITTER))  # noqa: S311 - no secret

@@ -81,14 +81,16 @@ def read_overdue(store: Store, *, grace: float) -> tuple[float, list[OverdueRun]
 
 
 def pull_back(store: Store) -> None:
-    """Let all that waits since a time in the future have waited longest, in the same order.
+    """If anything waits since a time in the future, move all that waits into the past, in the same order.
 
     The time is Redis' own, so its clock was set back since: nothing from before that would be overdue.
     """
     (names,) = store.ask([("zrange", OPEN_RUNS, 0, -1)])
     keys = [run_key(name, part) for name in names for part in ("in-progress", *_WAITING)]
     future = store.now() + _AHEAD
-    found = store.ask(("zrangebyscore", key, future, "+inf", None, None, True) for key in keys)
+    found = store.ask(("zrange", key, 0, -1, False, True) for key in keys)
+    if all(at < future for entries in found for _, at in entries):
+        return
     store.ask(
         # XX: what was processed meanwhile stays away.
         ("zadd", key, {field: at - _LONG_AGO for field, at in entries}, False, True)

@@ -145,12 +145,12 @@ def read_run(run: RunHandle) -> RunRecord:
         raise StateError(f"there is no run {run}", hint="`farm status` lists them")
     try:
         return _run_record(run, meta, records, works)
-    except KeyError as error:
+    except _LostPartError as error:
         raise RunDamagedError(
-            f"Redis lost a part of run {run}: {error.args[0]}",
+            f"Redis lost a part of run {run}: {error}",
             hint=f"`farm cancel {run}` closes it; push again: what was pushed is not built again",
         ) from error
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise StateError(
             f"run {run} cannot be read: {error}", hint="does a newer farm write it? upgrade this one"
         ) from error
@@ -159,16 +159,26 @@ def read_run(run: RunHandle) -> RunRecord:
 def _run_record(
     run: RunHandle, meta: dict[str, str], records: dict[str, str], works: dict[str, str]
 ) -> RunRecord:
-    names = json.loads(meta["packages"])
+    names = json.loads(_stored(meta, "packages"))
     return RunRecord(
         run.id,
-        RunState(meta["state"]),
-        meta["submitter"],
-        float(meta["created"]),
+        RunState(_stored(meta, "state")),
+        _stored(meta, "submitter"),
+        float(_stored(meta, "created")),
         float(meta["finished"]) if "finished" in meta else None,
-        {name: _package(name, json.loads(works[name]), records) for name in names},
+        {name: _package(name, json.loads(_stored(works, name)), records) for name in names},
         meta.get("retry_of", ""),
     )
+
+
+class _LostPartError(Exception):
+    """A field of a run's hashes is absent."""
+
+
+def _stored(fields: Mapping[str, str], name: str) -> str:
+    if name not in fields:
+        raise _LostPartError(name)
+    return fields[name]
 
 
 def close_damaged(run: RunHandle) -> None:
@@ -186,8 +196,10 @@ def close_damaged(run: RunHandle) -> None:
 
 
 def _package(name: str, work: dict[str, Any], records: dict[str, str]) -> PackageRecord:
-    jobs = {arch: parse_job(records[job_field(name, arch)]) for arch in work["arches"]}
-    return replace(parse_package(records[package_field(name)], jobs), needs=tuple(work.get("needs", ())))
+    jobs = {arch: parse_job(_stored(records, job_field(name, arch))) for arch in work["arches"]}
+    return replace(
+        parse_package(_stored(records, package_field(name)), jobs), needs=tuple(work.get("needs", ()))
+    )
 
 
 def read_work(package: PackageHandle) -> PackageWork:

@@ -69,7 +69,9 @@ def translate_redis_errors(call: Callable[P, R]) -> Callable[P, R]:
 
 def refusal(error: BaseException) -> StateDeniedError | None:
     """The error for a login that Redis refuses, or a certificate that is not trusted; None for others."""
-    if isinstance(error, AuthenticationError | AuthorizationError | NoPermissionError):
+    if isinstance(error, NoPermissionError):
+        return StateDeniedError(f"Redis refuses a command: {error}", hint="extend the user's ACL in Redis")
+    if isinstance(error, AuthenticationError | AuthorizationError):
         return StateDeniedError(
             f"Redis refused the login: {error}", hint="check user and password in the setting broker"
         )

@@ -86,7 +86,7 @@ FAULTS = {
     "500": answer(500),
     "502": answer(502),
     "503": answer(503, retry_after=0),
-    "429": answer(429, retry_after=1),
+    "429": answer(429, retry_after=0),
     "reset": reset(),
     "reset in the answer": reset_answer(after=20),
     "no answer": lost_answer(),
@@ -376,6 +376,16 @@ def test_a_login_page_is_never_taken_for_an_answer(line: Line) -> None:
         ) as caught:
             ask()
         assert not caught.value.retryable
+
+
+def test_a_registry_may_call_an_answer_without_content_a_web_page(line: Line) -> None:
+    """Quay does: its answers to uploads and to /v2/ have the default type of its web framework."""
+    page = changed_header("Content-Type", "text/html; charset=utf-8")
+    line.proxy.breaks("POST|PUT|PATCH", "^/v2/", page, times=ALWAYS)
+    line.proxy.breaks("GET", "^/v2/$", page, times=ALWAYS)
+    line.registry.ping(line.proxy.address)
+    push_bytes(line.registry, line.index, b"blob of a page")
+    line.registry.put_manifest(line.index, OCI_INDEX, line.registry.existing(line.index).body)
 
 
 def test_an_answer_that_is_no_manifest_is_reported_as_that(line: Line) -> None:

@@ -188,9 +188,13 @@ def test_the_log_says_how_many_lines_a_slow_redis_has_cost_and_where(
 ) -> None:
     monkeypatch.setattr("farm.state.logs.MAX_LINES", 1000)
     writer = take(job)
-    store.text.client_pause(500, all=False)
+    store.text.client_pause(60_000, all=False)
+    writer.write("first")
+    # The writer's thread now waits for Redis with this line, so what follows fills the queue only once.
+    wait_until(writer._lines.empty)
     for number in range(3000):
         writer.write(str(number))
+    store.text.client_unpause()
     wait_until(lambda: read_log(job, last=1))
     writer.write("after it")
     writer.close()

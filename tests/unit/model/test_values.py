@@ -165,7 +165,7 @@ def test_what_a_newer_farm_has_sent_is_refused_rather_than_read_incompletely(val
 
 
 def test_what_lacks_a_field_is_refused_with_its_name() -> None:
-    with pytest.raises(NotUnderstoodError, match=r"the job lacks fields .* needs: arch, context"):
+    with pytest.raises(InputError, match=r"the job lacks fields .* needs: arch, context"):
         Job.from_json({"run": "r1", "package": "a/b", "reference": "a/b", "hash": HASH, "tag": HASH})
 
 
