@@ -11,11 +11,10 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import ContextError
+from farm.package.attributes import Conversion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-
-    from farm.package.attributes import Conversion
 
 PLAIN, LFS, IDENT, CRLF, BOTH = "", "lfs", "ident", "crlf", "ident,crlf"
 FORMS = (PLAIN, LFS, IDENT, CRLF, BOTH)
@@ -75,7 +74,11 @@ def blob_id(content: Iterable[bytes], size: int) -> str:
 
 
 def committed_id(form: str, content: Iterable[bytes], size: int) -> str:
-    """The id of the blob that is committed for a file of this form and content."""
+    """The id of the blob that is committed for a file of this form and content.
+
+    Content that git would not write for that blob in this form is taken for a blob itself, or else many
+    contents would have the id of one.
+    """
     if form == PLAIN:
         return blob_id(content, size)
     if form == LFS:
@@ -86,12 +89,17 @@ def committed_id(form: str, content: Iterable[bytes], size: int) -> str:
     elif size > LONGEST_TEXT:
         raise ContextError(f"the context has a text of {size} bytes whose lines are converted")
     else:
-        text = b"".join(content)
-        if form in (CRLF, BOTH):
-            text = text.replace(b"\r\n", b"\n")
-        if form in (IDENT, BOTH):
-            text = _EXPANDED.sub(_KEYWORD, text)
+        return _committed_text_id(form, b"".join(content))
     return blob_id([text], len(text))
+
+
+def _committed_text_id(form: str, content: bytes) -> str:
+    crlf, ident = form in (CRLF, BOTH), form in (IDENT, BOTH)
+    text = content.replace(b"\r\n", b"\n") if crlf else content
+    text = _EXPANDED.sub(_KEYWORD, text) if ident else text
+    oid = blob_id([text], len(text))
+    again = checked_out(text, oid, Conversion(crlf=crlf, ident=ident))
+    return oid if again == (form, content) else blob_id([content], len(content))
 
 
 def checked_out(blob: bytes, oid: str, conversion: Conversion) -> tuple[str, bytes]:

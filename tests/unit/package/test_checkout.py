@@ -13,7 +13,7 @@ from farm.errors import ContextError, InputError
 from farm.model import Job
 from farm.package.attributes import Conversion, read_conversions
 from farm.package.check_files import check_files
-from farm.package.forms import checked_out, committed_id
+from farm.package.forms import blob_id, checked_out, committed_id
 from farm.package.git import Repository, list_files
 from farm.package.pack_context import pack_context
 from farm.package.read_packages import read_packages
@@ -191,6 +191,25 @@ def test_line_ends_and_ids_are_those_that_git_checks_out(tmp_path: Path) -> None
             continue
         assert content == (tmp_path / "expected" / path.decode()).read_bytes(), (path, conversions.get(path))
     assert lossy == {"mixed", "expanded"}
+
+
+@pytest.mark.parametrize(
+    ("form", "blob", "other"),
+    [
+        ("ident", b"$Id$\n", b"$Id: %s $\n" % (b"0" * 40)),
+        ("ident", b"$Id$ $Id$\n", b"$Id$ $Id: %s $\n"),
+        ("crlf", b"a\nb\n", b"a\r\nb\n"),
+        ("ident,crlf", b"$Id$\nb\n", b"$Id: %s $\r\nb\n"),
+    ],
+)
+def test_no_other_content_has_the_id_of_a_blob_than_what_git_checks_out_of_it(
+    form: str, blob: bytes, other: bytes
+) -> None:
+    oid = blob_id([blob], len(blob))
+    conversion = Conversion(ident="ident" in form, crlf="crlf" in form)
+    assert checked_out(blob, oid, conversion)[0] == form
+    made = other.replace(b"%s", oid.encode())
+    assert committed_id(form, [made], len(made)) != oid
 
 
 def _commit_as_they_are(repository: Path) -> None:
