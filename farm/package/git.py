@@ -181,12 +181,14 @@ def common_directory(repository: Repository) -> Path:
 def ignore_rule(path: Path) -> str | None:
     """The rule by which git ignores a file or directory, as FILE:LINE: PATTERN; None if it does not.
 
+    Git also names a rule that makes an exception (!PATTERN).
     https://git-scm.com/docs/git-check-ignore#_output
     """
     command = ["check-ignore", "--verbose", "-z", "--stdin"]
     answer = ask_git(str(path.parent), *command, given=os.fsencode(path.name) + b"\0")
     source, line, pattern, *_ = (*answer.stdout.decode(errors="replace").split("\0"), "", "", "")
-    return f"{source}:{line}: {pattern}" if answer.returncode == 0 and source else None
+    ignored = answer.returncode == 0 and source and not pattern.startswith("!")
+    return f"{source}:{line}: {pattern}" if ignored else None
 
 
 def tags_on_head(directories: Iterable[str]) -> list[str]:

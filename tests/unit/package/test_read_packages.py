@@ -116,6 +116,12 @@ def test_a_package_that_git_ignores_has_no_commit(repository: Path) -> None:
     assert _one("pkg/plain/out", hash="v1").commit is None
 
 
+def test_a_package_that_an_exception_to_a_rule_names_is_not_said_to_be_ignored(repository: Path) -> None:
+    write(repository, {".gitignore": "/new*\n!/new\n", "new/build.yml": "image: new\n"})
+    with pytest.raises(GitError, match=r"new: is not in git \(git add"):
+        _one("new")
+
+
 def test_with_include_ignored_the_tag_is_the_tree_that_git_would_make_of_all_files(repository: Path) -> None:
     write(repository, {"pkg/plain/x.o": "ignored", "pkg/plain/out/build.yml": "image: out\n"})
     do(repository, [{"symlink": "pkg/plain/out/link", "to": "../hello"}, {"mkdir": "pkg/plain/out/empty"}])
