@@ -108,7 +108,7 @@ class GitFacts(NamedTuple):
             if path in changed or _UNQUOTED.fullmatch(path):
                 name = Path(os.fsdecode(os.fsencode(self.repository.top) + b"/" + path))
                 yield from _read_file(name, links=path in changed)
-                if path in changed and (name / ".git").exists():
+                if path in changed and _has_repository(name):
                     yield from _read_submodule(name)
 
     def _not_in_git(self, source: PackageSource, path: Path, options: TagOptions, *, number: int) -> GitError:
@@ -145,12 +145,17 @@ def _read_file(name: Path, *, links: bool) -> Iterator[bytes]:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from error
 
 
+def _has_repository(name: Path) -> bool:
+    """Whether this is the top of a repository, and not a link to one, which could lead back here."""
+    return not name.is_symlink() and (name / ".git").exists()
+
+
 def _read_submodule(top: Path) -> Iterator[bytes]:
     """What is checked out of a changed submodule: linuxkit leaves it out; here every change shows."""
     for path in tracked_files(Repository(str(top), None), "", untracked=True):
         name = Path(os.fsdecode(os.fsencode(top) + b"/" + path))
         yield from _read_file(name, links=True)
-        if (name / ".git").exists():
+        if _has_repository(name):
             yield from _read_submodule(name)
 
 

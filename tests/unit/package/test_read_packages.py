@@ -61,6 +61,16 @@ def test_each_change_of_an_extra_source_gives_another_tag(repository: Path) -> N
     assert _tag("pkg/extra") not in (first, _tag("pkg/plain"))
 
 
+def test_a_new_link_to_a_repository_is_read_as_a_link(repository: Path, tmp_path: Path) -> None:
+    other = commit_files(tmp_path / "other", {"x": ""})
+    do(repository, [{"symlink": "pkg/plain/other", "to": str(other)}])
+    first = _tag("pkg/plain")
+    write(other, {"x": "changed"})
+    assert _tag("pkg/plain") == first
+    do(repository, [{"symlink": "pkg/plain/self", "to": "../.."}])
+    assert _tag("pkg/plain") != first
+
+
 def test_another_commit_has_no_uncommitted_changes(repository: Path) -> None:
     write(repository, {"pkg/plain/hello": "changed\n"})
     package = _one("pkg/plain", hash_commit="HEAD~1")
