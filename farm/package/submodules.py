@@ -27,6 +27,8 @@ def find_submodules(repository: Repository, trees: Sequence[GitTree]) -> tuple[S
     parts = list(trees)
     found: list[Submodule] = []
     for number, tree in enumerate(parts):
+        if not tree.tree:  # its commit is not here, so neither is the list of its submodules
+            continue
         at = Repository(tree.repository or repository.top, tree.commit or repository.commit)
         for path, commit in _below(at, tree.path):
             top = str(Path(at.top, tree.path, os.fsdecode(path)))

@@ -281,6 +281,18 @@ def test_a_submodule_that_is_not_checked_out_has_a_tag_and_is_refused(
         _packed(package)
 
 
+def test_a_commit_of_a_submodule_that_is_not_fetched_gives_a_tag_and_is_refused(
+    repository: Path, tmp_path: Path
+) -> None:
+    _with_submodule(repository, tmp_path)
+    git(repository, "update-index", "--cacheinfo", f"160000,{'1' * 40},pkg/plain/lib")
+    git(repository, "commit", "-qm", "newer")
+    package = _package("pkg/plain", hash_commit="main")
+    assert package.hash == git(repository, "rev-parse", "HEAD:pkg/plain").decode()
+    with pytest.raises(InputError, match=r"the submodule lib is not checked out at the commit 111111111111"):
+        _packed(package)
+
+
 def test_a_submodule_without_gitmodules_is_refused(repository: Path) -> None:
     head = git(repository, "rev-parse", "HEAD").decode()
     git(repository, "update-index", "--add", "--cacheinfo", f"160000,{head},pkg/plain/sub")
