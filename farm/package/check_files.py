@@ -104,7 +104,7 @@ def _check_conversions(
             refuse_driver(package.directory, path, conversion)
             pointers.append((package, path))
         elif conversion.filter:
-            _refuse_working_pointer(package, path)
+            _refuse_working_pointer(package, repository.top, path)
     if pointers:
         _check_pointers(repository, pointers)
 
@@ -127,9 +127,9 @@ def _is_below(path: bytes, directory: str) -> bool:
     return not directory or path.startswith(os.fsencode(directory) + b"/")
 
 
-def _refuse_working_pointer(package: Package, path: bytes) -> None:
+def _refuse_working_pointer(package: Package, top: str, path: bytes) -> None:
     """Refuse a pointer of LFS in a working directory that is built as it is."""
-    file = Path(package.repository, os.fsdecode(path))
+    file = Path(top, os.fsdecode(path))
     if file.is_file() and file.stat().st_size <= LONGEST_POINTER and claims_pointer(file.read_bytes()):
         raise InputError(
             f"{package.directory}: {file} holds the pointer of git-lfs, not the content", hint="git lfs pull"

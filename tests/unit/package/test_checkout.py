@@ -19,7 +19,7 @@ from farm.package.pack_context import pack_context
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
 from farm.package.verify_context import verify_context
-from tests.support.git_repos import commit, git, make_repository, write
+from tests.support.git_repos import commit, commit_files, git, make_repository, write
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -149,6 +149,20 @@ def test_a_pointer_in_the_working_directory_of_a_dirty_package_is_refused(tmp_pa
         with pytest.raises(InputError, match=r"x.bin holds the pointer of git-lfs, not the content"):
             check_files([_package(repository, **one)])
         git(repository, "checkout", "-q", "p/Dockerfile")
+
+
+def _with_source_elsewhere(tmp_path: Path) -> Path:
+    """A repository whose package p has an extra source in another one, with a file in LFS."""
+    _with_content(tmp_path / "other")
+    files = {**_PACKAGE, "p/build.yml": "image: p\nextra-sources: [../../other/p:lib]\n"}
+    return commit_files(tmp_path / "repo", files)
+
+
+def test_a_pointer_in_an_extra_source_of_another_repository_is_refused(tmp_path: Path) -> None:
+    repository = _with_source_elsewhere(tmp_path)
+    write(tmp_path, {"repo/p/Dockerfile": "FROM alpine\n", "other/p/x.bin": _pointer(_CONTENT)})
+    with pytest.raises(InputError, match=r"other/p/x.bin holds the pointer of git-lfs, not the content"):
+        check_files([_package(repository)])
 
 
 _TEXTS = {
