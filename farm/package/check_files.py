@@ -10,6 +10,7 @@ import os
 import posixpath
 from bisect import bisect_left
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -57,11 +58,8 @@ def check_files(
         InputError: a file cannot be built as it is; the message names it.
     """
     commits: dict[Repository, list[tuple[Package, GitTree]]] = defaultdict(list)
-    for package in packages:
-        if commit := _commit_of(package):
-            for part in package.parts:
-                if part.tree:  # not of a submodule that is missing
-                    commits[repository_of(package._replace(commit=commit), part)].append((package, part))
+    for repository, package, part in _parts_in_git(packages):
+        commits[repository].append((package, part))
     texts = texts or dockerfiles(packages)
     for repository, parts in commits.items():
         listed = listings.get(repository)
@@ -79,11 +77,16 @@ def _is_committed(package: Package) -> bool:
     return bool(package.commit) and not package.dirty
 
 
-def _commit_of(package: Package) -> str | None:
-    """The commit of a package, or that of its repository where no commit holds its files."""
-    if package.commit or not top_of(Path(package.repository)):
-        return package.commit
-    return open_repository(Path(package.repository)).commit
+def _parts_in_git(packages: Iterable[Package]) -> Iterator[tuple[Repository, Package, GitTree]]:
+    """The parts of packages, each with its repository: at its commit, or HEAD if none holds its files."""
+    at_head = cache(open_repository)
+    for package in packages:
+        for part in package.parts:
+            at = repository_of(package, part)
+            if not at.commit and top_of(Path(at.top)):
+                at = at_head(Path(at.top))
+            if at.commit and part.tree:  # not of a submodule that is missing
+                yield at, package, part
 
 
 def _check_conversions(

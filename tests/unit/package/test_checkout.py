@@ -165,6 +165,20 @@ def test_a_pointer_in_an_extra_source_of_another_repository_is_refused(tmp_path:
         check_files([_package(repository)])
 
 
+@pytest.mark.parametrize("options", [{"include_ignored": True}, {"hash": "v1"}])
+def test_the_files_of_a_package_with_a_source_in_another_repository_are_checked_there(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    repository = _with_source_elsewhere(tmp_path)
+    files = {f"q{name[1:]}": (repository / name).read_text() for name in _PACKAGE}
+    write(repository, {".git/info/exclude": "/q/\n", **files})
+    package = read_packages([str(repository / "q")], TagOptions(**options))[0]
+    assert check_files([package]) == ()
+    write(tmp_path, {"other/p/x.bin": _pointer(_CONTENT)})
+    with pytest.raises(InputError, match=r"other/p/x.bin holds the pointer of git-lfs, not the content"):
+        check_files([package])
+
+
 _TEXTS = {
     "unix": b"one\ntwo\n",
     "dos": b"one\r\ntwo\r\n",
