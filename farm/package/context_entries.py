@@ -59,11 +59,15 @@ class Listing:
 
 
 def list_contents(packages: Iterable[Package]) -> dict[Repository, Listing]:
-    """The listing of each repository and commit that has some of these packages; two git processes each."""
+    """The listing of each repository and commit that has some of these packages; two git processes each.
+
+    Without those of submodules that are not checked out.
+    """
     paths: dict[Repository, set[str]] = {}
     for package in packages:
         for part in package.parts if package.commit else ():
-            paths.setdefault(repository_of(package, part), set()).add(part.path)
+            if part.tree:
+                paths.setdefault(repository_of(package, part), set()).add(part.path)
     return {repository: Listing(repository, found) for repository, found in paths.items()}
 
 

@@ -20,6 +20,7 @@ from dockerfile_parse.util import WordSplitter  # type: ignore[import-untyped]  
 from farm.errors import GitError, InputError, combine
 from farm.model import Reference, arch_of_uname
 from farm.package.git import INCLUDE_IGNORED, ignore_rule, read_files
+from farm.package.tags import require_submodules
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -266,6 +267,7 @@ def _committed(package: Package, files: Mapping[str, GitFiles]) -> str:
             raise _linked_out(package, files[top].links[name])
         if name in files[top].contents:
             return files[top].contents[name].decode(errors="replace")
+    require_submodules(package)  # it may be in one of them
     raise _missing(package)
 
 

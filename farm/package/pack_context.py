@@ -14,7 +14,7 @@ from farm.package.checkout import Checkout
 from farm.package.context_entries import context_entries
 from farm.package.git import Repository, repository_of
 from farm.package.git_objects import last_change, opened
-from farm.package.tags import require_committed
+from farm.package.tags import require_committed, require_submodules
 from farm.package.tarball import Context, TarWriter
 from farm.package.tree_hash import DIRECTORY, SYMLINK, as_bytes, part_of
 from farm.package.working_files import WorkingFiles
@@ -37,6 +37,7 @@ def pack_context(package: Package, into: IO[bytes]) -> Context:
         InputError: it is not in git, lacks a submodule, or its extra sources overlap.
     """
     require_committed(package)
+    require_submodules(package)
     paths: dict[Repository, list[str]] = defaultdict(list)
     for part in package.parts:
         paths[repository_of(package, part)].append(part.path)

@@ -110,6 +110,12 @@ def require_committed(package: Package) -> None:
             f"{package.directory}: has uncommitted changes, but a tag names committed content",
             hint="commit or stash them; `git status` shows which",
         )
+    if not package.trees:
+        raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")
+
+
+def require_submodules(package: Package) -> None:
+    """Raise an InputError for a package that cannot be built, since a submodule is not checked out."""
     for submodule in package.submodules:
         if not submodule.commit:
             raise InputError(
@@ -117,5 +123,3 @@ def require_committed(package: Package) -> None:
                 f"{submodule.tree.commit[:12]} that its repository names",
                 hint="git submodule update --init --recursive",
             )
-    if not package.trees:
-        raise InputError(f"{package.directory}: is not in git", hint="git init, git add and git commit it")

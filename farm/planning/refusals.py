@@ -11,6 +11,7 @@ from farm.errors import FarmError
 from farm.package.check_files import check_files
 from farm.package.context_entries import context_entries
 from farm.package.git import Repository, repository_of
+from farm.package.tags import require_submodules
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def _contexts(packages: Iterable[Package], listings: Mapping[Repository, Listing
 
 
 def _check_context(package: Package, listings: Mapping[Repository, Listing]) -> None:
+    require_submodules(package)
     context_entries(package, listings)
     if any(listings[repository_of(package, tree)].shallow for tree in package.trees):
         from farm.package.git_objects import last_change  # noqa: PLC0415 - it imports GitPython: 70 ms
