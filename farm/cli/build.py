@@ -113,7 +113,7 @@ def _read_in_order(
     settings: Settings, directories: Sequence[str], tags: TagOptions, options: BuildOptions
 ) -> tuple[list[Package], Mapping[str, Sequence[str]], Mapping[str, Sequence[BaseImage]]]:
     """The packages, each after its dependencies, and of each the dependencies and base images; warns."""
-    from farm.package.check_files import check_files
+    from farm.package.check_files import warn_of_ignore_files
     from farm.package.dockerfile import base_images, dockerfiles, needs
     from farm.package.read_packages import read_packages, resolve_build_args
     from farm.planning.decide import in_order
@@ -124,7 +124,8 @@ def _read_in_order(
     texts = dockerfiles(packages)
     bases = base_images(packages, dict(settings.build_args), texts)
     dependencies, warnings = needs(packages, bases)
-    print_warnings((*warnings, *check_files(packages, texts), *options.skipped(packages, settings.arches)))
+    skipped = options.skipped(packages, settings.arches)
+    print_warnings((*warnings, *warn_of_ignore_files(packages), *skipped))
     by_name = {package.image: package for package in packages}
     return [by_name[name] for name in in_order(by_name, dependencies)], dependencies, bases
 

@@ -17,6 +17,7 @@ from farm.local_build.archive_builder import ArchiveBuilder
 from farm.local_build.local_engine import LocalEngine
 from farm.local_build.options import LocalImage, Origin, native_arch
 from farm.model import ArchImage
+from farm.package.check_files import check_files
 from farm.package.git_objects import commit_time
 from farm.package.pack_context import pack_context, pack_dirty
 from farm.registry.index import members_of
@@ -55,7 +56,7 @@ class LocalBuilder:
         self._local = LocalEngine(settings, cache)
         self._archives = ArchiveBuilder(settings, self._local, cache, registry)
         self._checked: set[str] = set()
-        """Architectures whose builder was checked."""
+        """Architectures whose builder was checked, and packages whose files were."""
 
     def __enter__(self) -> Self:
         return self
@@ -118,12 +119,18 @@ class LocalBuilder:
                 return pulled, Origin.REGISTRY
         if failed:
             raise BuildFailedError(f"its dependency {failed[0]} failed")
-        if arch not in self._checked:
-            self._archives.check(arch)
-            self._checked.add(arch)
+        self._check(package, arch)
         self._report(f"{package.reference.familiar} {arch}: building")
         cached_bases = self._in_cache(bases, arch) if options.cached_bases else {}
         return self._build(package, arch, cached_bases), Origin.BUILT
+
+    def _check(self, package: Package, arch: str) -> None:
+        """Raise unless the package can be built as it is, and there is a builder for it."""
+        if package.image not in self._checked:
+            check_files([package])
+        if arch not in self._checked:
+            self._archives.check(arch)
+        self._checked |= {package.image, arch}
 
     def _pull(self, package: Package, arch: str) -> ArchImage | None:
         """The published image; None also if the registry cannot tell: only time is lost by a build."""

@@ -69,7 +69,7 @@ def check_files(
         for package, part in parts:
             if _is_committed(package) and part is package.trees[0]:
                 _refuse_ignored_sources(package, sources_of(texts[package.image]), paths)
-    return tuple(_warn_of_ignore_files(packages))
+    return tuple(warn_of_ignore_files(packages))
 
 
 def _is_committed(package: Package) -> bool:
@@ -169,7 +169,8 @@ def _holds(paths: Sequence[bytes], path: bytes) -> bool:
     )
 
 
-def _warn_of_ignore_files(packages: Sequence[Package]) -> Iterator[str]:
+def warn_of_ignore_files(packages: Sequence[Package]) -> Iterator[str]:
+    """A warning that names the files which have an effect only with docker."""
     found = [
         str(path)
         for package in packages
