@@ -21,6 +21,8 @@ _TRUE = ("y", "Y", "yes", "Yes", "YES", "on", "On", "ON")
 _FALSE = ("n", "N", "no", "No", "NO", "off", "Off", "OFF")
 _DEEPEST = 100
 """How many lists and mappings may be within one another."""
+_MOST_VALUES = 100_000
+"""How many values a file may have, counting those of an alias each time that it is used."""
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time
@@ -169,7 +171,7 @@ def load(file: str, text: bytes, *, first: bool = False) -> Field:
         raise BuildYmlError(f"{file}:1: bad YAML: {_one_line(error)}") from error
     except RecursionError as error:
         raise BuildYmlError(f"{file}:1: bad YAML: it is nested too deeply") from error
-    _check(file, node, (), set())
+    _check(file, node, (), {})
     return Field(file, "", node)
 
 
@@ -183,21 +185,29 @@ def _compose(text: bytes, *, first: bool) -> Any:
         loader.dispose()
 
 
-def _check(file: str, node: yaml.Node | None, above: tuple[yaml.Node, ...], checked: set[int]) -> None:
-    """Refuse fields that are given twice, and what is within itself or too deep."""
+def _check(file: str, node: yaml.Node | None, above: tuple[yaml.Node, ...], checked: dict[int, int]) -> int:
+    """The number of values; refuses fields that are given twice, and what is within itself or too deep."""
     if not isinstance(node, yaml.CollectionNode):
-        return
+        return 1
     if node in above or len(above) == _DEEPEST:
         why = "it contains itself" if node in above else "it is nested too deeply"
-        raise BuildYmlError(f"{file}:{node.start_mark.line + 1}: bad YAML: {why}")
+        raise _bad(file, node, why)
     if id(node) in checked:
-        return
-    checked.add(id(node))
+        return checked[id(node)]
     if isinstance(node, yaml.MappingNode):
         _refuse_duplicates_in(file, node)
+    count = 1
     for member in node.value:
         inner = member[1] if isinstance(node, yaml.MappingNode) else member
-        _check(file, inner, (*above, node), checked)
+        count += _check(file, inner, (*above, node), checked)
+    if count > _MOST_VALUES:
+        raise _bad(file, node, f"with its aliases it has more than {_MOST_VALUES} values")
+    checked[id(node)] = count
+    return count
+
+
+def _bad(file: str, node: yaml.Node, why: str) -> BuildYmlError:
+    return BuildYmlError(f"{file}:{node.start_mark.line + 1}: bad YAML: {why}")
 
 
 def _refuse_duplicates_in(file: str, mapping: yaml.MappingNode) -> None:

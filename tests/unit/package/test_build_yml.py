@@ -151,6 +151,15 @@ def test_a_mistake_is_reported_with_file_line_and_field(text: str, message: str,
     assert message in str(error.value).removeprefix(f"{tmp_path}/build.yml")
 
 
+@pytest.mark.parametrize("twice", ["{{<<: [&a{0} {1}, *a{0}]}}", "[&a{0} {1}, *a{0}]"])
+def test_aliases_that_stand_for_too_many_values_are_refused_at_once(twice: str, tmp_path: Path) -> None:
+    text = "{net: host}"
+    for depth in range(40):
+        text = twice.format(depth, text)
+    with pytest.raises(BuildYmlError, match=r"build.yml:2: bad YAML: with its aliases it has more than 1"):
+        _read(tmp_path, f"image: a\nconfig: {text}\n")
+
+
 _TARGET = "target: a.tar"
 
 
