@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING
 
 from farm.errors import GitError, InputError
 from farm.package.attributes import read_conversions
-from farm.package.checkout import find_content, read_pointer, refuse_driver
+from farm.package.checkout import (
+    convert_text,
+    find_content,
+    read_pointer,
+    refuse_driver,
+    refuse_long_text,
+)
 from farm.package.dockerfile import dockerfiles, sources_of
 from farm.package.forms import LONGEST_POINTER, claims_pointer
 from farm.package.git import (
@@ -38,6 +44,7 @@ if TYPE_CHECKING:
     from farm.model import GitTree, Package
     from farm.package.attributes import Conversion
     from farm.package.context_entries import Listing
+    from farm.package.git import TreeFile
 
 _IGNORE_FILE = ".dockerignore"
 
@@ -64,7 +71,7 @@ def check_files(
     for repository, parts in commits.items():
         listed = listings.get(repository)
         files = listed.files if listed else list_files(repository, [part.path for _, part in parts])
-        _check_conversions(repository, parts, read_conversions(repository, files))
+        _check_conversions(repository, parts, files)
         paths = sorted(files)
         for package, part in parts:
             if _is_committed(package) and part is package.trees[0]:
@@ -92,31 +99,35 @@ def _parts_in_git(packages: Iterable[Package]) -> Iterator[tuple[Repository, Pac
 def _check_conversions(
     repository: Repository,
     parts: Sequence[tuple[Package, GitTree]],
-    conversions: Mapping[bytes, Conversion],
+    files: Mapping[bytes, TreeFile],
 ) -> None:
     within = [
         (package, path, conversion)
-        for path, conversion in conversions.items()
-        if conversion.filter or conversion.encoding
+        for path, conversion in read_conversions(repository, files).items()
         for package, part in parts
         if _is_below(path, part.path)
     ]
-    pointers = []
+    committed = []
     for package, path, conversion in within:
         if _is_committed(package):
             refuse_driver(package.directory, path, conversion)
-            pointers.append((package, path))
+            committed.append((package, path, conversion))
         elif conversion.filter:
             _refuse_working_pointer(package, repository.top, path)
-    if pointers:
-        _check_pointers(repository, pointers)
+    if committed:
+        _check_blobs(repository, files, committed)
 
 
-def _check_pointers(repository: Repository, files: Sequence[tuple[Package, bytes]]) -> None:
-    blobs = read_at(repository, (os.fsdecode(path) for _, path in files))
+def _check_blobs(
+    repository: Repository,
+    listed: Mapping[bytes, TreeFile],
+    files: Sequence[tuple[Package, bytes, Conversion]],
+) -> None:
+    blobs = read_at(repository, (os.fsdecode(path) for _, path, _ in files))
     common = common_directory(repository)
-    for package, path in files:
-        pointer = read_pointer(package.directory, path, blobs.get(os.fsdecode(path), b""))
+    for package, path, conversion in files:
+        blob = blobs.get(os.fsdecode(path), b"")
+        pointer = read_pointer(package.directory, path, blob) if conversion.filter else None
         if pointer and os.fsdecode(path) == posixpath.join(package.trees[0].path, package.yml.dockerfile):
             raise InputError(
                 f"{package.directory}: its {package.yml.dockerfile} is in LFS, where no base image is seen",
@@ -124,6 +135,9 @@ def _check_pointers(repository: Repository, files: Sequence[tuple[Package, bytes
             )
         if pointer:
             find_content(package.directory, path, pointer, repository.top, common)
+        elif blob and (conversion.crlf or conversion.ident):
+            refuse_long_text(package.directory, path, len(blob))
+            convert_text(package.directory, path, blob, listed[path].oid, conversion)
 
 
 def _is_below(path: bytes, directory: str) -> bool:

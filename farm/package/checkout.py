@@ -78,6 +78,29 @@ def find_content(directory: str, path: bytes, pointer: Pointer, repository: str,
     )
 
 
+def refuse_long_text(directory: str, path: bytes, size: int) -> None:
+    """Refuse a text that is too large to be converted."""
+    if size > LONGEST_TEXT:
+        raise InputError(
+            f"{directory}: {printable(path)} is too large to convert its text",
+            hint=f"set `{path.decode(errors='replace')} -text -ident` in .gitattributes",
+        )
+
+
+def convert_text(
+    directory: str, path: bytes, blob: bytes, oid: str, conversion: Conversion
+) -> tuple[str, bytes]:
+    """The form and content of a text as git checks it out; refuses one whose blob does not follow from it."""
+    form, content = checked_out(blob, oid, conversion)
+    if committed_id(form, [content], len(content)) != oid:
+        raise InputError(
+            f"{directory}: {printable(path)} is not committed as its attributes say: "
+            f"line ends or $Id$ cannot be restored from what git checks out",
+            hint="run `git add --renormalize` and commit it",
+        )
+    return form, content
+
+
 class Checkout:
     """The files of a committed package in one repository."""
 
@@ -131,18 +154,8 @@ class Checkout:
     def _convert_text(self, path: bytes, entry: Entry, conversion: Conversion) -> Entry:
         if not conversion.crlf and not conversion.ident:
             return entry
-        if entry.size > LONGEST_TEXT:
-            raise InputError(
-                f"{self._directory}: {printable(path)} is too large to convert its text",
-                hint=f"set `{path.decode(errors='replace')} -text -ident` in .gitattributes",
-            )
-        form, content = checked_out(self._blob(entry), entry.oid, conversion)
-        if committed_id(form, [content], len(content)) != entry.oid:
-            raise InputError(
-                f"{self._directory}: {printable(path)} is not committed as its attributes say: "
-                f"line ends or $Id$ cannot be restored from what git checks out",
-                hint="run `git add --renormalize` and commit it",
-            )
+        refuse_long_text(self._directory, path, entry.size)
+        form, content = convert_text(self._directory, path, self._blob(entry), entry.oid, conversion)
         if form:
             self._converted[entry.path] = conversion
         return replace(entry, size=len(content), form=form)

@@ -279,5 +279,7 @@ def test_a_text_that_is_not_committed_as_its_attributes_say_is_refused_by_its_na
     write(repository, {**_PACKAGE, ".gitattributes": "*.bat eol=crlf\n"})
     (repository / "p/a.bat").write_bytes(b"one\r\ntwo\n")
     _commit_as_they_are(repository)
-    with pytest.raises(InputError, match=r"p/a.bat is not committed as .*git add --renormalize"):
-        _plain(_package(repository, hash_commit="main"))
+    package = _package(repository, hash_commit="main")
+    for check in (lambda: check_files([package]), lambda: _plain(package)):
+        with pytest.raises(InputError, match=r"p/a.bat is not committed as .*git add --renormalize"):
+            check()
