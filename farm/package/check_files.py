@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from farm.errors import GitError, InputError
+from farm.model import GitTree
 from farm.package.attributes import read_conversions
 from farm.package.checkout import (
     convert_text,
@@ -37,11 +38,12 @@ from farm.package.git import (
     repository_of,
     top_of,
 )
+from farm.package.submodules import working_submodules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from farm.model import GitTree, Package
+    from farm.model import Package
     from farm.package.attributes import Conversion
     from farm.package.context_entries import Listing
     from farm.package.git import TreeFile
@@ -94,6 +96,21 @@ def _parts_in_git(packages: Iterable[Package]) -> Iterator[tuple[Repository, Pac
                 at = at_head(Path(at.top))
             if at.commit and part.tree:  # not of a submodule that is missing
                 yield at, package, part
+                if not _is_committed(package):
+                    for submodule in _submodules_in_use(package, at, part):
+                        yield submodule, package, GitTree("", part.tree)
+
+
+def _submodules_in_use(package: Package, repository: Repository, part: GitTree) -> Iterator[Repository]:
+    """The submodules of which a working directory that is built as it is has files."""
+    for top, submodule in working_submodules(repository, part.path):
+        if submodule is None and not package.dirty:
+            raise InputError(
+                f"{package.directory}: the submodule {top} is not checked out, so its files are missing",
+                hint="git submodule update --init --recursive",
+            )
+        if submodule and submodule.commit:
+            yield submodule
 
 
 def _check_conversions(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from farm.errors import GitError
 from farm.model import GitTree, Submodule
-from farm.package.git import Repository, ask_git, list_files
+from farm.package.git import Repository, ask_git, list_files, open_repository
 from farm.package.tree_hash import GITLINK, is_below
 
 if TYPE_CHECKING:
@@ -30,7 +30,9 @@ def find_submodules(repository: Repository, trees: Sequence[GitTree]) -> tuple[S
         if not tree.tree:  # its commit is not here, so neither is the list of its submodules
             continue
         at = Repository(tree.repository or repository.top, tree.commit or repository.commit)
-        for path, commit in _below(at, tree.path):
+        # Without this file git knows no submodule, and to list all files takes time.
+        known = Path(at.top, ".gitmodules").is_file()
+        for path, commit in _below(at, tree.path) if known else ():
             top = str(Path(at.top, tree.path, os.fsdecode(path)))
             raw = _read_commit(top, commit)
             named = _TREE.match(raw)
@@ -39,6 +41,20 @@ def find_submodules(repository: Repository, trees: Sequence[GitTree]) -> tuple[S
             parts.append(part)
             found.append(Submodule(part, number, raw.decode("latin-1")))
     return tuple(found)
+
+
+def working_submodules(repository: Repository, directory: str) -> Iterator[tuple[str, Repository | None]]:
+    """The submodules below a directory of a working tree, and theirs in turn: the path of each in full.
+
+    Its repository is None if it is not checked out.
+    """
+    for path, _ in _below(repository, directory):
+        top = Path(repository.top, directory, os.fsdecode(path))
+        here = (top / ".git").exists() and not top.is_symlink()
+        inner = open_repository(top) if here else None
+        yield str(top), inner
+        if inner and inner.commit:
+            yield from working_submodules(inner, "")
 
 
 def unknown_submodule(package: Package, place: str) -> GitError:
@@ -51,9 +67,6 @@ def unknown_submodule(package: Package, place: str) -> GitError:
 
 def _below(repository: Repository, directory: str) -> Iterator[tuple[bytes, str]]:
     """The paths of the submodules below a directory, relative to it, and their commits."""
-    # Without this file git knows no submodule, and to list all files takes time.
-    if not Path(repository.top, ".gitmodules").is_file():
-        return
     inside = os.fsencode(directory)
     for path, commit in _gitlinks(repository):
         if is_below(path, inside):

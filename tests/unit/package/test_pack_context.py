@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def _package(directory: str, **options: str) -> Package:
+def _package(directory: str, **options: str | bool) -> Package:
     return read_packages([directory], TagOptions(**options))[0]  # type: ignore[arg-type]
 
 
@@ -279,6 +279,31 @@ def test_a_submodule_that_is_not_checked_out_has_a_tag_and_is_refused(
     assert (package.hash, check_files([package])) == (tag, ())
     with pytest.raises(InputError, match=r"the submodule lib is not checked out .*git submodule update"):
         _packed(package)
+
+
+@pytest.mark.parametrize("missing", ["pkg/plain/lib", "pkg/plain/lib/deep/inner"])
+def test_with_include_ignored_a_submodule_is_not_left_out(
+    missing: str, repository: Path, tmp_path: Path
+) -> None:
+    _with_submodule(repository, tmp_path)
+    package = _package("pkg/plain", include_ignored=True)
+    assert check_files([package]) == ()
+    assert {"lib/f", "lib/deep/inner/sub/x"} <= _names(_packed(package))
+    above = (repository / missing).parents[1]
+    git(above, "submodule", "--quiet", "deinit", "--all", "--force")
+    with pytest.raises(InputError, match=rf"{missing} is not checked out, .*git submodule update"):
+        check_files([_package("pkg/plain", include_ignored=True)])
+
+
+def test_a_pointer_of_lfs_in_a_submodule_is_not_built_as_it_is(repository: Path, tmp_path: Path) -> None:
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'1' * 64}\nsize 9\n"
+    lib = commit_files(tmp_path / "lib", {".gitattributes": "*.bin filter=lfs\n", "x.bin": pointer})
+    allow = ("-c", "protocol.file.allow=always", "submodule", "--quiet")
+    git(repository, *allow, "add", str(lib), "pkg/plain/lib")
+    git(repository, "commit", "-qm", "lib")
+    for options in ({"include_ignored": True}, {"force_dirty": True}):
+        with pytest.raises(InputError, match=r"pkg/plain/lib/x.bin holds the pointer of git-lfs"):
+            check_files([_package("pkg/plain", **options)])
 
 
 def test_a_commit_of_a_submodule_that_is_not_fetched_gives_a_tag_and_is_refused(
