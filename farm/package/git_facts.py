@@ -53,6 +53,12 @@ class GitFacts(NamedTuple):
         """Whether the package has uncommitted changes."""
         return any(self._at(path).changed(path) for path in source.covered)
 
+    def refuse_outside_git(self, source: PackageSource, options: TagOptions) -> None:
+        """Raise a GitError for an extra source that is in no repository."""
+        for path, extra in zip(source.extras, source.yml.extra_sources, strict=True):
+            if not path.is_relative_to(self._at(path).repository.top):
+                raise _extra_not_in_git(source, path, extra.src, options)
+
     def changed(self, directory: Path) -> tuple[bytes, ...]:
         """The changes below a directory of this repository."""
         return self.changes.under(_relative(self.repository, directory))

@@ -165,6 +165,7 @@ def _package(source: PackageSource, facts: GitFacts | None, options: TagOptions)
         reference = _reference(source, hash_)
         trees = trees_outside_git(source) if options.fixed_hash else ()
         return Package(source.directory, source.yml, reference, hash_, str(source.path), None, False, trees)
+    facts.refuse_outside_git(source, options)
     dirty = options.force_dirty or facts.is_dirty(source)
     if options.include_ignored and not dirty:
         facts = facts.with_all_files(source, options)

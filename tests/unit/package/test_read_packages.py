@@ -269,3 +269,11 @@ def test_finding_no_package_is_an_error(tree: Path, name: str) -> None:
         InputError, match=r"no package found below|must be a path below the package directory"
     ):
         directories_below([str(tree)], name)
+
+
+@pytest.mark.parametrize("options", [TagOptions(hash="v1"), TagOptions(include_ignored=True)], ids=repr)
+def test_an_extra_source_in_no_repository_is_refused_by_name(options: TagOptions, tmp_path: Path) -> None:
+    commit_files(tmp_path / "one", {"p/build.yml": "image: p\nextra-sources: ['../../lib:lib']\n"})
+    write(tmp_path, {"lib/a.c": ""})
+    with pytest.raises(GitError, match=r"extra source ../../lib is in no git repository"):
+        read_packages([str(tmp_path / "one/p")], options)
