@@ -46,7 +46,7 @@ def test_the_registry_holds_three_indexes_and_nine_images(pushed: Workspace) -> 
         tag = pushed.done("show-tag", package).out.strip().rpartition(":")[2]
         assert pushed.tags(package) == sorted([tag, *(f"{tag}-{arch}" for arch in ARCHES)])
         described = pushed.done("inspect", "--json", f"{pushed.org}/{package}:{tag}").json
-        assert described["mediaType"] == "application/vnd.oci.image.index.v1+json"
+        assert described["mediaType"] == "application/vnd.docker.distribution.manifest.list.v2+json"
         assert [image["platform"]["architecture"] for image in described["images"]] == list(ARCHES)
         assert described["signature"] == "signed"
 

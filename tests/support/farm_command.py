@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from farm.private_farm.state_directory import StateDirectory
-from farm.registry.oci import OCI_INDEX
+from farm.registry.oci import ACCEPT
 from farm.system.locks import locked
 from tests.support.git_repos import git
 from tests.support.http import send
@@ -168,7 +168,7 @@ class Workspace:
     def _manifest(self, reference: str) -> BaseHTTPResponse:
         name, _, tag = reference.rpartition(":")
         host, _, path = name.partition("/")
-        return send("GET", f"http://{host}/v2/{path}/manifests/{tag}", headers={"Accept": OCI_INDEX})
+        return send("GET", f"http://{host}/v2/{path}/manifests/{tag}", headers=ACCEPT)
 
     def repositories(self) -> list[str]:
         """The packages of this organisation that the registry knows."""
