@@ -117,10 +117,10 @@ def _read_in_order(
     from farm.package.dockerfile import base_images, dockerfiles, needs
     from farm.package.read_packages import read_packages, resolve_build_args
     from farm.planning.decide import in_order
-    from farm.planning.prepare_plan import refuse_other_build_yml
+    from farm.planning.prepare_plan import check_build_yml
 
     packages = resolve_build_args(read_packages(directories, tags), tags.build_yml)
-    refuse_other_build_yml(packages, tags)
+    check_build_yml(packages, tags)
     texts = dockerfiles(packages)
     bases = base_images(packages, dict(settings.build_args), texts)
     dependencies, warnings = needs(packages, bases)

@@ -11,18 +11,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from farm.errors import InputError, combine
+from farm.errors import GitError, InputError, combine
 from farm.model import ARCHES
 from farm.package.context_entries import list_contents
 from farm.package.dockerfile import base_images, dockerfiles, needs
-from farm.package.git import Repository, read_at
+from farm.package.git import INCLUDE_IGNORED, Repository, ignore_rule, read_at
 from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import require_committed
 from farm.planning.decide import make_plan
 from farm.planning.refusals import PackageFiles, with_refusals
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from farm.model import ArchImage, Package
     from farm.package.tags import TagOptions
@@ -59,7 +59,7 @@ def _make(
         imported = pool.submit(importlib.import_module, "farm.planning.look_up")
         packages = read_packages(directories, tags)
         _require_committed(packages)
-        refuse_other_build_yml(packages, tags)
+        check_build_yml(packages, tags)
         texts: dict[str, str] = {}
         dependencies: dict[str, tuple[str, ...]] = {}
         warnings: tuple[str, ...] = ()
@@ -88,16 +88,53 @@ def _require_committed(packages: Sequence[Package]) -> None:
         raise combine(errors)
 
 
-def refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> None:
+def check_build_yml(packages: Sequence[Package], tags: TagOptions) -> None:
+    """Refuse a build.yml, or a list of images that it names, which the commit to build does not have.
+
+    And to build a mere tree.
+    """
+    if tags.other_commit:
+        _refuse_other_build_yml(packages, tags)
+    elif not tags.fixed_hash:
+        _refuse_ignored_build_yml(packages, tags)
+
+
+def _refuse_ignored_build_yml(packages: Sequence[Package], tags: TagOptions) -> None:
+    """Refuse those that git ignores: the tag does not cover them. Files elsewhere are the user's to name."""
+    groups: dict[Repository, dict[str, Package]] = defaultdict(dict)
+    for package in packages:
+        own = Path(package.directory).resolve()
+        for name in _yml_files(package, tags) if package.commit and not package.dirty else ():
+            path = (own / name).resolve()
+            if not posixpath.normpath(name).startswith(("/", "../")) and path.is_relative_to(own):
+                inside = path.relative_to(package.repository).as_posix()
+                groups[Repository(package.repository, package.commit)][inside] = package
+    errors: list[InputError] = []
+    for repository, paths in groups.items():
+        committed = read_at(repository, paths)
+        for inside, package in paths.items():
+            rule = None if inside in committed else ignore_rule(Path(repository.top, inside))
+            if rule:
+                what = f"git ignores its {Path(inside).name} ({rule}), so its tag does not cover it"
+                errors.append(GitError(f"{package.directory}: {what}", hint=INCLUDE_IGNORED))
+    if errors:
+        raise combine(errors)
+
+
+def _yml_files(package: Package, tags: TagOptions) -> Iterator[str]:
+    """The build.yml, and the list of images that it names, as paths from the package."""
+    yield tags.build_yml
+    if package.yml.depends and package.yml.depends.from_file:
+        yield package.yml.depends.from_file
+
+
+def _refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> None:
     """Refuse to build another commit if the working directory's build.yml differs from it, or a mere tree."""
-    if not tags.other_commit:
-        return
     groups: dict[tuple[str, str], dict[str, Package]] = defaultdict(dict)
     for package in packages:
         if not package.commit:
             raise InputError(f"{package.directory}: {tags.hash_commit} is not a commit there")
-        images_file = package.yml.depends.from_file if package.yml.depends else None
-        for name in filter(None, (tags.build_yml, images_file)):
+        for name in _yml_files(package, tags):
             path = posixpath.normpath(posixpath.join(package.trees[0].path, name))
             groups[package.repository, str(package.commit)][path] = package
     for (repository, commit), paths in groups.items():

@@ -10,7 +10,7 @@ from farm.model import GitTree, combined_hash
 from farm.package.git_objects import commit_time
 from farm.package.read_packages import directories_below, read_packages, resolve_build_args
 from farm.package.tags import TagOptions
-from farm.planning.prepare_plan import refuse_other_build_yml
+from farm.planning.prepare_plan import check_build_yml
 from tests.support.git_repos import commit, commit_files, do, git, make_repository, write
 
 if TYPE_CHECKING:
@@ -257,10 +257,25 @@ def test_a_build_yml_below_the_package_is_read_as_linuxkit_reads_it(tmp_path: Pa
     options = TagOptions(build_yml="./common/k.yml", hash_commit="HEAD^{commit}")
     (package,) = resolve_build_args(read_packages([f"{repository}/k"], options), options.build_yml)
     base = _one(repository / "base")
-    refuse_other_build_yml([package], options)
+    check_build_yml([package], options)
     assert package.yml.build_args == (f"B={base.reference.familiar}",)
     assert package.yml.depends
     assert package.yml.depends.images == (images.strip(),)
+
+
+@pytest.mark.parametrize("ignored", ["build.yml", "images"])
+def test_a_build_yml_or_list_of_images_that_git_ignores_is_refused_for_a_tag_of_a_commit(
+    ignored: str, tmp_path: Path
+) -> None:
+    commit_files(tmp_path, {".gitignore": f"{ignored}\n", "p/Dockerfile": ""})
+    text = "image: p\ndepends: {docker-images: {from-file: images, target: made.tar}}\n"
+    write(tmp_path, {"p/build.yml": text, "p/images": f"alpine@sha256:{'1' * 64}\n"})
+    commit(tmp_path)
+    directory = str(tmp_path / "p")
+    with pytest.raises(GitError, match=rf"git ignores its {ignored} \(.gitignore:1: .*--include-ignored"):
+        check_build_yml(read_packages([directory], TagOptions()), TagOptions())
+    for options in (TagOptions(include_ignored=True), TagOptions(hash="1"), TagOptions(force_dirty=True)):
+        check_build_yml(read_packages([directory], options), options)
 
 
 @pytest.mark.parametrize("name", ["none.yml", "/abs/build.yml", "../build.yml", ""])
