@@ -6,6 +6,7 @@ import os
 import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -85,8 +86,12 @@ class GitFacts(NamedTuple):
             trees.append(tree)
         return tuple(trees)
 
-    def hash_of(self, source: PackageSource, trees: Sequence[GitTree], *, dirty: bool) -> str:
+    def hash_of(
+        self, source: PackageSource, trees: Sequence[GitTree], *, dirty: bool, ignored: bool = False
+    ) -> str:
         """The hash of a package, as linuxkit computes it from its trees and, if dirty, its files.
+
+        With `ignored` that of a dirty package covers all of its files, which linuxkit's does not.
 
         https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/pkglib.go (NewFromConfig)
         """
@@ -95,7 +100,9 @@ class GitFacts(NamedTuple):
             return clean
         # Linuxkit does not read extra sources. Changed ones are read here, so that every change shows.
         read = (source.hashed, *(path for path in source.extras if self._at(path).changed(path)))
-        return dirty_hash(clean, (piece for path in read for piece in self._at(path).contents(path)))
+        contents = (piece for path in read for piece in self._at(path).contents(path))
+        whole = (tree_of(path).encode() for path in ((source.path, *source.extras) if ignored else ()))
+        return dirty_hash(clean, chain(contents, whole))
 
     def _at(self, directory: Path) -> GitFacts:
         return self.others.get(directory, self)

@@ -173,7 +173,7 @@ def _package(source: PackageSource, facts: GitFacts | None, options: TagOptions)
     if not trees:  # it has a given hash, and no commit holds all of its content
         facts = facts.with_all_files(source, options)
         trees = () if dirty else facts.trees_of(source, options)
-    hash_ = options.fixed_hash or facts.hash_of(source, trees, dirty=dirty)
+    hash_ = options.fixed_hash or facts.hash_of(source, trees, dirty=dirty, ignored=options.include_ignored)
     return Package(
         source.directory,
         source.yml,

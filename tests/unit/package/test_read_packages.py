@@ -143,10 +143,14 @@ def test_with_include_ignored_the_tag_is_the_tree_that_git_would_make_of_all_fil
         assert package.commit is None, "no commit holds these files, so the image names none"
 
 
-def test_with_include_ignored_uncommitted_changes_are_still_dirty(repository: Path) -> None:
+def test_with_include_ignored_the_tag_of_a_dirty_package_covers_what_git_ignores(repository: Path) -> None:
     write(repository, {"pkg/plain/x.o": "ignored", "pkg/plain/hello": "changed"})
-    assert _one("pkg/plain", include_ignored=True) == _one("pkg/plain")
-    assert _one("pkg/plain").dirty
+    first = _one("pkg/plain", include_ignored=True)
+    assert first.dirty
+    without = _one("pkg/plain")
+    write(repository, {"pkg/plain/x.o": "other"})
+    assert _one("pkg/plain") == without, "as with linuxkit, which does not read it"
+    assert _one("pkg/plain", include_ignored=True).hash not in (first.hash, without.hash)
 
 
 @pytest.mark.usefixtures("repository")
