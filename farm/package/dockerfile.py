@@ -285,17 +285,15 @@ def _names_in_git(package: Package) -> list[tuple[str, str]]:
 
 def _uncommitted(package: Package) -> str:
     top, name = Path(package.directory).resolve(), package.yml.dockerfile
-    for extra in package.yml.extra_sources:
-        if name.startswith(f"{extra.dst}/"):
-            top, name = (top / extra.src).resolve(), name.removeprefix(f"{extra.dst}/")
-            break
-    path = top / name
-    try:
-        if not path.resolve().is_relative_to(top):
-            raise _linked_out(package, str(path.resolve()))
-        return path.read_text("utf-8", errors="replace")
-    except OSError as error:
-        raise _missing(package) from error
+    places = [(top, ""), *(((top / extra.src).resolve(), extra.dst) for extra in package.yml.extra_sources)]
+    within = [(place, dst) for place, dst in places if not dst or name.startswith(f"{dst}/")]
+    for place, dst in sorted(within, key=lambda one: len(one[1]), reverse=True):
+        path = place / name.removeprefix(dst).lstrip("/")
+        with suppress(OSError):
+            if not path.resolve().is_relative_to(place):
+                raise _linked_out(package, str(path.resolve()))
+            return path.read_text("utf-8", errors="replace")
+    raise _missing(package)
 
 
 def _linked_out(package: Package, target: str) -> InputError:

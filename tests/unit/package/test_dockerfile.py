@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import platform
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -149,6 +149,16 @@ def test_a_dockerfile_may_be_a_link_within_the_package_and_may_lie_in_an_extra_s
         "linuxkit/x: its base image is linuxkit/hello:1",
         "linuxkit/y: its base image is linuxkit/hello:2",
     ]
+
+
+@pytest.mark.parametrize("options", [{}, {"force_dirty": True}, {"include_ignored": True}])
+def test_a_dockerfile_may_come_from_an_extra_source_at_the_top(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
+    yml = "image: x\nextra-sources: ['../common:.']\n"
+    commit_files(tmp_path, {"x/build.yml": yml, "common/Dockerfile": "FROM a\n"})
+    packages = read_packages([str(tmp_path / "x")], TagOptions(**options))
+    assert dockerfiles(packages) == {"linuxkit/x": "FROM a\n"}
 
 
 def test_a_dockerfile_that_is_linked_out_of_the_package_is_refused_before_the_build(tmp_path: Path) -> None:
