@@ -40,7 +40,7 @@ _WORKERS_BUILDERS = "each worker uses the builders of its own settings"
 def check_common_flags(verb: str, flags: PkgFlags) -> None:
     """Note the flags that a verb has no use for; refuse contradictory ones."""
     for name in _UNUSED_COMMON_FLAGS.get(verb, ()):
-        if flags.given(name) and not (name == "cache" and flags.nobuild):
+        if flags.given(name) and not (verb == "push" and _is_used_by_push(name, flags)):
             print_note(f"{flag_name(name)}: has no effect on {verb}")
     _refuse_contradictions(flags)
     if flags.registry_creds:
@@ -48,6 +48,12 @@ def check_common_flags(verb: str, flags: PkgFlags) -> None:
             "--registry-creds: visible in the process list of this machine; FARM_REGISTRY_CREDS_FILE is not"
         )
     _note_idle(verb, flags)
+
+
+def _is_used_by_push(name: str, flags: PkgFlags) -> bool:
+    """Whether a push pulls into the cache, to load images, or pushes from it."""
+    from_cache = flags.nobuild and flags.image is not False
+    return bool(flags.docker or (name == "cache" and from_cache))
 
 
 def _note_idle(verb: str, flags: PkgFlags) -> None:

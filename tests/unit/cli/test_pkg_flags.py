@@ -9,6 +9,7 @@ import click
 import pytest
 
 from farm.cli.main import Invocation
+from farm.cli.pkg.flag_checks import check_common_flags
 from farm.cli.pkg.flag_spelling import move_flags_after_verb, normalize_flags
 from farm.cli.pkg.flags import (
     BUILD_FLAGS,
@@ -116,6 +117,23 @@ def test_a_flag_that_a_verb_has_no_use_for_is_noted(
 ) -> None:
     request(tmp_path, word, name=name)
     assert capsys.readouterr().err.strip() == noted
+
+
+@pytest.mark.parametrize(
+    ("flags", "noted"),
+    [
+        ({}, ["--cache", "--mirror"]),
+        ({"nobuild": True}, ["--mirror"]),
+        ({"nobuild": True, "image": False}, ["--cache", "--mirror"]),
+        ({"docker": True}, []),
+    ],
+)
+def test_the_flags_of_a_cache_are_noted_by_a_push_that_uses_none(
+    flags: dict[str, Any], noted: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    check_common_flags("push", PkgFlags(cache="x", mirror=("https://m",), **flags))
+    expected = [f"note: {flag}: has no effect on push" for flag in noted]
+    assert capsys.readouterr().err.splitlines() == expected
 
 
 @pytest.mark.parametrize(
