@@ -142,13 +142,22 @@ class LocalBuilder:
 
     def _in_cache(self, bases: Sequence[BaseImage], arch: str) -> Bases:
         """The base images that the cache has under their tags, as linuxkit looks them up."""
-        tags = [base._replace(reference=base.reference.or_latest()) for base in bases]
-        found = {
-            base.reference: find_image(self._cache, base.reference, base.arch or arch)
-            for base in tags
-            if not base.reference.digest
-        }
-        return {reference: image for reference, image in found.items() if image}
+        needed: dict[Reference, set[str]] = {}
+        for base in bases:
+            if not base.reference.digest:
+                needed.setdefault(base.reference.or_latest(), set()).add(base.arch or arch)
+        found: dict[Reference, ArchImage] = {}
+        for reference, arches in needed.items():
+            images = [image for one in sorted(arches) if (image := find_image(self._cache, reference, one))]
+            if images and len(arches) > 1:
+                raise BuildFailedError(
+                    f"base image {reference.familiar} is needed for {' and '.join(sorted(arches))}, "
+                    "but a build takes one image for each name from the cache",
+                    hint="--ignore-cached takes both from the registry",
+                )
+            if images:
+                found[reference] = images[0]
+        return found
 
     def _build(self, package: Package, arch: str, bases: Bases) -> ArchImage:
         def log(line: str) -> None:
