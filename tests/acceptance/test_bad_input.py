@@ -73,7 +73,12 @@ REFUSED: dict[str, tuple[str, dict[str, str], int, list[str]]] = {
     "bad YAML": ("good broken", {}, 2, ["broken/build.yml:"]),
     "uncommitted changes": ("good dirty", {}, 2, ["dirty", "uncommitted"]),
     "a name that nobody prepared for signing": ("unprepared", {}, 4, ["farm trust init", "/unprepared"]),
-    "extra sources in one place": ("--no-sign overlapping", {}, 2, ["overlapping: the extra source linked overwrites", "x"]),
+    "extra sources in one place": (
+        "--no-sign overlapping",
+        {},
+        2,
+        ["overlapping: the extra source linked overwrites", "x"],
+    ),
     "a Dockerfile that is linked out": ("linked", {}, 2, ["linked: its Dockerfile", "../good/Dockerfile"]),
     "an unknown architecture": ("--arches amd64,s390 good", {}, 2, ["s390"]),
     "an architecture that no engine can build": ("mips", {}, 2, ["mips"]),

@@ -6,11 +6,12 @@ import signal
 
 
 def default_in_children() -> None:
-    """Have children start with the default action of SIGINT and SIGQUIT.
+    """Have children start with the default action of SIGINT, SIGQUIT and SIGHUP.
 
-    A shell starts background jobs with both ignored, and children inherit that. A handler that does nothing
+    A shell starts background jobs with the first two ignored, nohup with the third, and children inherit
+    that. A handler that does nothing
     has the same effect in this process, but exec resets it to the default in a child.
     """
-    for number in (signal.SIGINT, signal.SIGQUIT):
+    for number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
