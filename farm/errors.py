@@ -181,6 +181,10 @@ class TrustDeniedError(TrustError):
     """The passphrase is wrong, the key is missing, or the notary server refused the login."""
 
 
+class OrderError(TrustDeniedError):
+    """A build order is not signed by a maintainer, has expired, or is not what was signed."""
+
+
 class StateUnavailableError(FarmError, exit_code=3, retryable=True):
     """Redis, the broker and the state store, cannot be reached."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -10,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm.errors import CancelledError, FarmError, LeaseLostError, NotUnderstoodError
-from farm.model import ArchImage, Job, JobState
+from farm.errors import CancelledError, FarmError, LeaseLostError, NotUnderstoodError, TrustDeniedError
+from farm.model import ArchImage, JobState
 from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling.celery_app import BUILD
 from farm.scheduling.coordinator import queue_job, settle
@@ -24,15 +25,21 @@ from farm.state.runs import read_job
 from tasks.build_attempt import ImageBuild
 from tasks.hand_over import hand_over, refuse_unknown
 from tasks.lease_execution import message_of, record_step, run_recorded, still_owned, under_lease
+from tasks.orders import read_ordered_job
 from tasks.retries import retry_temporary, wait_for_redis
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
     from celery import Task
 
+    from farm.model import Job
     from farm.state.leases import HeldLease
     from farm.state.records import JobRecord
+    from tasks.orders import OrderedJob
     from tasks.worker_context import WorkerContext
+
+
+log = logging.getLogger(__name__)
 
 
 class HandedBackError(Ignore):
@@ -44,9 +51,14 @@ class BuildExecution:
     """One job on one worker."""
 
     context: WorkerContext
-    job: Job
+    ordered: OrderedJob
     task: str
     """The id of the Celery task."""
+
+    @property
+    def job(self) -> Job:
+        """What the order says."""
+        return self.ordered.job
 
     @property
     def handle(self) -> JobHandle:
@@ -103,7 +115,7 @@ class BuildExecution:
         # Closed before a failure is recorded, so that whoever reads of it finds all lines.
         with closing(writer) as log:
             build = ImageBuild(
-                self.context, self.job, held, log, lambda to, patch: self._move(to, patch, held)
+                self.context, self.ordered, held, log, lambda to, patch: self._move(to, patch, held)
             )
             return retry_temporary(
                 lambda: wait_for_redis(build.attempt, stop=held.stopped), stop=held.stopped, report=log.write
@@ -141,23 +153,37 @@ class BuildExecution:
         )
 
 
-def _requeue_unread(context: WorkerContext, job: dict[str, Any]) -> None:
-    """Requeue a job by the names in its message, which every release has; nothing is counted."""
-    handle = RunHandle(context.store, job["run"]).package(job["package"]).job(job["arch"])
+def _requeue_unread(handle: JobHandle) -> None:
+    """Requeue a job; nothing is counted."""
     if record := read_job(handle):
         states = [JobState.QUEUED]
         queue_job(handle, expected_states=states, lost=record.lost, resent=record.resent)
 
 
+def _refuse(handle: JobHandle, error: TrustDeniedError) -> FarmError:
+    """Record that a queued job has no valid order; returns the error as it was recorded."""
+    log.warning("%s of %s is not built: %s", handle, handle.run, error)
+    recorded = type(error)(f"{handle}: {error.message}", hint=error.hint)
+    patch = JobPatch(error=recorded)
+    if transitions.move_job(handle, JobState.FAILED, patch, expected_states=[JobState.QUEUED]):
+        settle(handle.package)
+    return recorded
+
+
 @shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
-def build_and_push(task: Task[..., Any], *, job: dict[str, Any], **unknown: object) -> dict[str, Any]:
-    """Build and push, unless that was done before; returns the ArchImage as JSON."""
+def build_and_push(
+    task: Task[..., Any], *, run: str, package: str, arch: str, **unknown: object
+) -> dict[str, Any]:
+    """Build and push what the run's order says, unless that was done before; returns the ArchImage as JSON."""
     context = worker_context()
+    handle = RunHandle(context.store, run).package(package).job(arch)
     try:
         refuse_unknown(unknown)
-        execution = BuildExecution(context, Job.from_json(job), str(task.request.id))
+        execution = BuildExecution(context, read_ordered_job(context, handle), str(task.request.id))
     except NotUnderstoodError as error:
-        hand_over(task, context, error, requeue=lambda: _requeue_unread(context, job))
+        hand_over(task, context, error, requeue=lambda: _requeue_unread(handle))
+    except TrustDeniedError as error:
+        raise _refuse(handle, error) from error
     name = leases.job_lease(execution.job)
     try:
         with under_lease(

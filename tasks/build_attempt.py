@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 from farm.builders.build_arguments import PROXIES, proxy_args
@@ -16,11 +16,14 @@ from farm.errors import FarmError, RegistryError
 from farm.model import JobState
 from farm.package.verify_context import verify_context
 from farm.registry import read_back
-from farm.registry.published_images import arch_image
+from farm.registry.published_images import arch_image, tagged_image
 from farm.settings import environment
 from farm.state import earlier_builds
 from farm.state.contexts import get_context
 from farm.state.records import JobPatch
+from farm.trust.verified_images import ImageVerifier, Origin
+from tasks.attest import attest
+from tasks.build_inputs import refuse_inputs
 from tasks.disk_space import DiskSpace
 from tasks.retries import wait_for_redis, within_attempt
 
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from farm.model import ArchImage, Job, Reference
     from farm.state.leases import HeldLease
     from farm.state.logs import LogWriter
+    from tasks.orders import OrderedJob
     from tasks.worker_context import WorkerContext
 
 _log = logging.getLogger(__name__)
@@ -42,15 +46,18 @@ class ImageBuild:
     """The build and push of one job's image under one lease."""
 
     context: WorkerContext
-    job: Job
+    ordered: OrderedJob
     held: HeldLease
     log: LogWriter
     move: Callable[[JobState, JobPatch], None]
     """Records a transition of the job."""
     built: list[str] = field(default_factory=list)
     """The image that was built, by the engine's name for it; a later failure leaves it in the engine."""
-    pushed: list[Reference] = field(default_factory=list)
-    """The reference that it was pushed to, by this attempt or an earlier one."""
+
+    @property
+    def job(self) -> Job:
+        """What the order says."""
+        return self.ordered.job
 
     @property
     def target(self) -> Reference:
@@ -59,11 +66,10 @@ class ImageBuild:
 
     def attempt(self) -> ArchImage:
         """Build and push what is missing, and record it."""
-        rebuild = self.job.force and not self.pushed
-        before = self._published()
-        if (image := before) and not rebuild:
+        if image := self._existing():
             self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
             return image
+        started = time.time()
         with ExitStack() as stack:
             engine = stack.enter_context(self.context.engine())
             disk = DiskSpace(self.context, engine, engine.info())
@@ -71,22 +77,40 @@ class ImageBuild:
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             disk.build_with_room(lambda: self._build(engine, builder), self.target, report=self.log.write)
             digest = self._push(builder)
+        image = self._pushed(digest)
+        attest(self.context, self.ordered, image, started=started)
+        self.move(JobState.BUILT, JobPatch(image=image))
+        return image
 
-        def is_new(found: ArchImage | None) -> bool:
-            """Whether it is not what a replica of the registry had before a forced build."""
-            return found is not None and (found != before or found.descriptors[0].digest == digest)
+    def _existing(self) -> ArchImage | None:
+        """The image of the architecture tag, if it is what this job would build, or has built."""
+        registry = within_attempt(self.context.registry)
+        image = tagged_image(registry, self.target, self.job.arch)
+        if image is None:
+            return None
+        origin = Origin(self.job.reference, self.job.tree)
+        found = ImageVerifier(registry, self.context.policy, origin).verify(image)
+        if found is None:
+            self.log.write(f"{self.target.familiar} exists, but no authorised worker attests it: it is built again")
+            return None
+        own = self.ordered.verified.digest in found.orders
+        return found.image if own or (not self.job.force and self.job.recipe in found.recipes) else None
 
-        image = read_back.until(is_new, self._published, within_attempt(self.context.registry).deadline)
+    def _pushed(self, digest: str) -> ArchImage:
+        """The image that was just pushed, which a replica of the registry may show only later."""
+        registry = within_attempt(self.context.registry)
+        pinned = self.target.with_digest(digest)
+
+        def read() -> ArchImage | None:
+            return arch_image(registry, pinned, self.job.arch)
+
+        image = read_back.until(bool, read, registry.deadline)
         if image is None:
             raise RegistryError(
                 f"{self.target.familiar} was pushed, but the registry does not have it",
                 hint="is a clean-up running?",
             )
-        self.move(JobState.BUILT, JobPatch(image=image))
-        return image
-
-    def _published(self) -> ArchImage | None:
-        return arch_image(within_attempt(self.context.registry), self.target, self.job.arch)
+        return replace(image, reference=self.target)
 
     def _build(self, engine: Engine, builder: Builder) -> None:
         if self.built and builder.has_image(self.target, self.built[-1]):
@@ -103,9 +127,10 @@ class ImageBuild:
         """Return the verified context with the images that the job depends on; the job is now `building`."""
         job, context = self.job, self.context
         tar = stack.enter_context(
-            wait_for_redis(lambda: get_context(context.store, job.context), stop=self.held.stopped)
+            wait_for_redis(lambda: get_context(context.store, job.context, size=job.context_size), stop=self.held.stopped)
         )
         verify_context(tar, job)
+        refuse_inputs(tar, job, context.policy)
         self.move(JobState.BUILDING, JobPatch())
         with_images = with_depends_images(
             tar, job.depends, job.arch, engine=engine, registry=context.sources, log=self.log.write
@@ -136,7 +161,6 @@ class ImageBuild:
         digest = builder.push(
             self.target, self._control(settings.build_timeout), silence=settings.push_silence
         )
-        self.pushed.append(self.target)
         # A new holder may be building the same image name in this engine.
         wait_for_redis(self.held.check, stop=self.held.stopped)
         builder.remove_image(self.target, self.job.arch)

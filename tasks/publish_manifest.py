@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm.errors import FarmError, LeaseLostError, NotUnderstoodError, StateUnavailableError
+from farm.errors import (
+    FarmError,
+    LeaseLostError,
+    NotUnderstoodError,
+    StateUnavailableError,
+    TrustDeniedError,
+)
 from farm.model import ArchImage, PackageState
+from farm.registry.index import Index
 from farm.registry.publish_index import IndexPublication
 from farm.registry.release_tags import prepare_release, release
 from farm.scheduling import coordinator
@@ -18,20 +25,25 @@ from farm.scheduling.celery_app import PUBLISH, SETTLE
 from farm.state import leases, transitions
 from farm.state.records import PackagePatch
 from farm.state.run_handles import PackageHandle, RunHandle
-from farm.state.runs import read_package, read_work
+from farm.state.runs import read_package
+from farm.trust.image_choice import ImageChoice, image_choice
 from farm.trust.signer import SignTarget
+from farm.trust.verified_images import Origin, unverified
 from tasks.hand_over import hand_over, refuse_unknown
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
+from tasks.orders import read_ordered_work
 from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
     from celery import Task
 
-    from farm.model import Descriptor, PackageWork, Reference
+    from farm.model import Copy, Descriptor, PackageWork, Reference
+    from farm.registry.client import Manifest, Registry
     from farm.state.leases import HeldLease
     from farm.state.records import PackageRecord
     from farm.trust.signer import Signer
+    from tasks.orders import OrderedWork
     from tasks.worker_context import WorkerContext
 
 log = logging.getLogger(__name__)
@@ -43,9 +55,14 @@ class PublishExecution:
 
     context: WorkerContext
     handle: PackageHandle
-    work: PackageWork
+    ordered: OrderedWork
     built: tuple[ArchImage, ...]
-    """The images that this run built."""
+    """The images that this run built, as the message says: a hint where to look."""
+
+    @property
+    def work(self) -> PackageWork:
+        """What the order says."""
+        return self.ordered.work
 
     def wait_for(self, holder: str) -> None:
         """Record that the package waits for another one that is published to the same repository."""
@@ -113,6 +130,8 @@ class PublishExecution:
         """Publish every index under its release tag, or none; then sign them."""
         registry = within_attempt(self.context.registry)
         found = prepare_release(registry, self.work.copies)
+        for copy in self.work.copies:
+            self._require_verified(registry, copy, found[copy.target], signer)
         self._check(held)
         released = release(registry, found)
         if self.work.sign:
@@ -121,19 +140,37 @@ class PublishExecution:
         return next(iter(released.values()))
 
     def _publish(self, held: HeldLease, signer: Signer) -> Descriptor:
+        registry, target = within_attempt(self.context.registry), self.work.reference
+        choice = self._choice(registry, Origin(target, self.work.tree), signer if self.work.sign else None)
         publication = IndexPublication(
-            within_attempt(self.context.registry),
-            self.work.reference,
+            registry,
+            target,
             self.built,
             self.work.existing,
             () if self.work.partial else self.work.arches,
+            choice.choose,
         )
-        target = self.work.reference
         return publication.publish(
             check_lease=lambda: self._check(held),
             sign=lambda index: signer.sign([SignTarget.of(target, index)]) if self.work.sign else None,
             stop=held.stopped,
         )
+
+    def _choice(self, registry: Registry, origin: Origin, signer: Signer | None) -> ImageChoice:
+        ordered = self.ordered.verified.order.created
+        adopted = dict.fromkeys(self.work.adopted, ordered)
+        return image_choice(
+            registry, self.context.policy, origin, signer=signer, adopted=adopted, report=log.warning
+        )
+
+    def _require_verified(self, registry: Registry, copy: Copy, index: Manifest, signer: Signer) -> None:
+        """Refuse to release an index with an image that nobody attests."""
+        choice = self._choice(registry, Origin(copy.source, copy.tree), signer if copy.sign else None)
+        if lacking := unverified(choice.verifier, Index.parse(index.body)):
+            raise TrustDeniedError(
+                f"{copy.source.familiar}: not released: no authorised worker attests {', '.join(lacking)}",
+                hint="somebody else changed the tag; push the package again",
+            )
 
     def _check(self, held: HeldLease) -> None:
         """Check that the lease is still held, right before something is published."""
@@ -155,11 +192,13 @@ def publish_manifest(
         return _ended_before(task, handle, record)
     try:
         refuse_unknown(unknown)
-        work, built = read_work(handle), tuple(map(ArchImage.from_json, images))
+        ordered = read_ordered_work(context, handle)
     except NotUnderstoodError as error:
         hand_over(task, context, error, requeue=lambda: _requeue_unread(handle, record))
-    execution = PublishExecution(context, handle, work, built)
-    name = leases.index_lease(work.reference)
+    except TrustDeniedError as error:
+        raise _refuse(handle, error) from error
+    execution = PublishExecution(context, handle, ordered, _hints(images))
+    name = leases.index_lease(ordered.work.reference)
     with under_lease(task, context, name, run=run, wait=execution.wait_for) as held:
         descriptor = execution.run(held)
     try:
@@ -168,6 +207,22 @@ def publish_manifest(
         # The package stays due, so the reconciler starts them.
         log.warning("the dependents of %s are not started yet: %s", package, error)
     return descriptor.to_json() if descriptor else {}
+
+
+def _hints(images: Any) -> tuple[ArchImage, ...]:
+    """The images that a message names; what cannot be read is no hint."""
+    try:
+        return tuple(map(ArchImage.from_json, images))
+    except (FarmError, ValueError, TypeError, KeyError, AttributeError):
+        return ()
+
+
+def _refuse(handle: PackageHandle, error: TrustDeniedError) -> FarmError:
+    """Record that a package has no valid order; returns the error as it was recorded."""
+    log.warning("%s of %s is not published: %s", handle, handle.run, error)
+    recorded = type(error)(f"{handle}: {error.message}", hint=error.hint)
+    coordinator.end_package(handle, recorded)
+    return recorded
 
 
 def _requeue_unread(handle: PackageHandle, record: PackageRecord) -> None:

@@ -12,15 +12,20 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from farm.attestation.worker_key import load_worker_key
 from farm.builders.docker_engine import Engine
 from farm.registry.client import open_registry
 from farm.state.store import Store
+from farm.trust.places import policy_path, worker_key_path
+from farm.trust.policy_file import PolicyFile
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
+    from farm.attestation.worker_key import WorkerPrivateKey
     from farm.registry.client import Registry
     from farm.registry.credentials import Credentials
     from farm.settings import Settings
+    from farm.trust.policy import Policy
     from farm.trust.signer import Signer
 
 
@@ -90,6 +95,20 @@ class WorkerContext:
     def sources(self) -> Registry:
         """The client for the inputs of builds: it may read from mirrors."""
         return open_registry(self.settings, mirrored=True)
+
+    @cached_property
+    def _policy_file(self) -> PolicyFile:
+        return PolicyFile(policy_path(self.settings))
+
+    @property
+    def policy(self) -> Policy:
+        """The policy as the file on disk says now."""
+        return self._policy_file.current()
+
+    @cached_property
+    def worker_key(self) -> WorkerPrivateKey:
+        """The key with which this worker attests what it pushed."""
+        return load_worker_key(worker_key_path(self.settings))
 
     @cached_property
     def signer(self) -> Signer:

@@ -113,7 +113,7 @@ class Builder(Protocol):
         """Return once the registry has the image that was built under a tag; `build` may have pushed it.
 
         `silence` is the number of seconds that the push may make no progress. The result is the digest that
-        was pushed, "" if that is not known.
+        was pushed: of the image, or of its index.
 
         Raises:
             RegistryDeniedError: the registry refuses the login, or the login may not push there.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from farm.builders import engine_images
@@ -21,7 +23,7 @@ from farm.builders.failures import build_failure, push_failure
 from farm.builders.message_stream import BuildLog, Limits, stream_messages
 from farm.buildkit.progress import readable
 from farm.errors import BuildFailedError, EngineUnavailableError, RegistryUnavailableError
-from farm.model import Reference
+from farm.model import DIGEST, Reference
 from farm.system.processes import excerpt
 
 if TYPE_CHECKING:
@@ -34,15 +36,19 @@ _log = logging.getLogger(__name__)
 
 _ERROR = "ERROR: "
 _PUSH_STEP = "pushing "
+_METADATA = "metadata.json"
 
 
 def run_buildx(
     plugin: Plugin, settings: Settings, spec: BuildSpec, output: str, context: IO[bytes], control: Control
-) -> None:
+) -> str:
     """Build one image with the builder of its architecture, attestations included, as `Builder.build` does.
 
     The tags of the spec name the image in messages and caches. `output` is where it goes: `to_registry`,
     `to_file` or `to_engine`.
+
+    Returns:
+        The digest of the image, or of its index, as buildx names it; "" if it does not.
     """
     reference = Reference.parse(spec.tags[0])
     result = BuildxResult(control.log)
@@ -60,12 +66,25 @@ def run_buildx(
     builder = builder_for(settings, spec.arch)
     with config_directory(settings) as directory:
         environment = client_environment(settings, builder) | {"BUILDX_CONFIG": str(directory)}
-        arguments = plugin.command_line(*command(spec, settings, builder, output, environment))
+        metadata = Path(directory, _METADATA)
+        words = command(spec, settings, builder, output, environment, metadata)
+        arguments = plugin.command_line(*words)
         with start(arguments, environment, context) as process:
             for item in stream_messages(process, check):
                 result.take(item)
             status = process.status()
-    result.check(status, reference)
+        result.check(status, reference)
+        return _digest(metadata)
+
+
+def _digest(metadata: Path) -> str:
+    """The digest in what buildx wrote: https://docs.docker.com/reference/cli/docker/buildx/build/#metadata-file."""
+    try:
+        data = json.loads(metadata.read_bytes())
+    except (OSError, ValueError):
+        return ""
+    digest = data.get("containerimage.digest") if isinstance(data, dict) else None
+    return digest if isinstance(digest, str) and DIGEST.fullmatch(digest) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +95,14 @@ class BuildxBuilder:
     settings: Settings
     engine: Engine
     """The worker's, which builds for the architectures without a builder of their own."""
+    pushed: dict[str, str] = field(default_factory=dict)
+    """Tag to the digest that was pushed under it."""
 
     def build(self, spec: BuildSpec, context: IO[bytes], control: Control) -> str:
         """See `Builder`; returns the tag."""
         output = to_registry(spec, self.settings)
-        run_buildx(self.plugin, self.settings, spec, output, context, control)
+        digest = run_buildx(self.plugin, self.settings, spec, output, context, control)
+        self.pushed |= dict.fromkeys(spec.tags, digest)
         return spec.tags[0]
 
     def has_image(self, reference: Reference, image: str) -> bool:  # noqa: ARG002 - there is no push to retry
@@ -88,8 +110,13 @@ class BuildxBuilder:
         return False
 
     def push(self, reference: Reference, control: Control, *, silence: float) -> str:  # noqa: ARG002 - the build has pushed the image
-        """See `Builder`; does nothing."""
-        return ""
+        """See `Builder`; only returns what the build pushed."""
+        if digest := self.pushed.get(str(reference)):
+            return digest
+        raise EngineUnavailableError(
+            f"docker buildx does not name the digest that it pushed to {reference.familiar}",
+            hint="upgrade buildx on the worker",
+        )
 
     def remove_image(self, reference: Reference, arch: str) -> None:
         """See `Builder`; a builder that is not an engine keeps no images."""

@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 
 
 def command(
-    spec: BuildSpec, settings: Settings, builder: str, output: str, environment: Mapping[str, str]
+    spec: BuildSpec,
+    settings: Settings,
+    builder: str,
+    output: str,
+    environment: Mapping[str, str],
+    metadata: Path,
 ) -> list[str]:
     """The arguments of `docker buildx`, which reads the context from its standard input.
 
     `output` is `to_registry`, `to_file` or `to_engine`. From its `environment`, buildx takes proxies, which
-    may contain a password.
+    may contain a password. It writes the digest of the image to the file `metadata`.
     """
     switches = {"--pull": spec.pull, "--no-cache": spec.no_cache}
     return [
@@ -34,6 +39,7 @@ def command(
         f"--platform={spec.platform}",
         f"--file={spec.dockerfile}",
         f"--output={output}",
+        f"--metadata-file={metadata}",
         f"--network={'default' if spec.network else 'none'}",
         *([f"--target={spec.target}"] if spec.target else []),
         *(switch for switch, on in switches.items() if on),

@@ -172,7 +172,7 @@ def retry(
     from farm.scheduling.retry_run import plan_retry, submit_retry
 
     with attached(settings, builds=True) as (connected, store):
-        retry = plan_retry(find_run(store, run), packages)
+        retry = plan_retry(find_run(store, run), connected, packages)
         if retry is None:
             print_answer({"run": None, "retryOf": run}, [f"{run}: nothing failed"], as_json=as_json)
             return 0

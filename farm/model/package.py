@@ -58,6 +58,8 @@ class BuildYml(NamedTuple):
     """The value of the image's label."""
     build_args: tuple[str, ...] = ()
     depends: DockerImages | None = None
+    file: str = "build.yml"
+    """Its own name, a path from the package."""
 
     def arches_or(self, default: Sequence[str]) -> Sequence[str]:
         """The architectures that build.yml names, or else the default."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
 from farm.model.images import ArchImage
 from farm.model.package import DockerImages
-from farm.model.reference import Reference
+from farm.model.reference import Reference, digest_of
 from farm.model.wire import each, from_wire, to_wire
 
 
@@ -41,6 +42,22 @@ class Job:
     build_args: tuple[tuple[str, str], ...] = ()
     depends: DockerImages | None = None
     """Images that the worker adds to the context, each pinned by its digest."""
+    context_size: int = 0
+    """Bytes of the uncompressed tar."""
+    build_yml: str = "build.yml"
+    """The place of the package's build.yml in the context."""
+
+    @property
+    def recipe(self) -> str:
+        """sha256:HEX of what decides the image's bytes, whichever commit it is built from.
+
+        The tree stands for the context. What only names the commit is left out, so that an image that was built
+        from an earlier commit with the same tree is the same work.
+        """
+        wire = self.to_json()
+        args = {name: value for name, value in self.build_args if name not in _OF_COMMIT}
+        decisive = {name: wire[name] for name in _DECISIVE if name in wire} | {"build_args": args}
+        return digest_of(canonical(decisive))
 
     @property
     def title(self) -> str:
@@ -67,6 +84,26 @@ class Job:
         )
 
 
+_DECISIVE = (
+    "arch",
+    "tree",
+    "reference",
+    "destinations",
+    "submodules",
+    "dockerfile",
+    "network",
+    "depends",
+)
+"""The fields of a job that decide the image's bytes, beside its build arguments."""
+_OF_COMMIT = ("REVISION", "GOPKGVERSION")
+"""The build arguments that only say which commit the image is built from."""
+
+
+def canonical(data: Any) -> bytes:
+    """JSON with one spelling: the same data give the same bytes."""
+    return json.dumps(data, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 def _pairs(data: dict[str, str]) -> tuple[tuple[str, str], ...]:
     return tuple(data.items())
 
@@ -78,6 +115,8 @@ class Copy:
     source: Reference
     tag: str
     sign: bool
+    tree: str = ""
+    """The hash of what the images of the index are built from."""
 
     @property
     def target(self) -> Reference:
@@ -114,6 +153,10 @@ class PackageWork:
     """Whether only the images are asked for, and the index stays as it is."""
     copies: tuple[Copy, ...] = ()
     """With these, the work is a release and no package: it publishes all of them, or none."""
+    tree: str = ""
+    """The hash of what its images are built from; "" for a release."""
+    adopted: tuple[str, ...] = ()
+    """Digests of existing images that count without an attestation, because the maintainer says so."""
 
     def to_json(self) -> dict[str, Any]:
         """The work as Redis stores it."""

@@ -45,6 +45,7 @@ def read_build_yml(directory: Path, name: str = "build.yml") -> BuildYml:
         config=image_label(fields["config"]) if fields["config"].given else None,
         build_args=tuple(_build_arg(item) for item in fields["buildArgs"].items()),
         depends=_depends(fields["depends"], directory),
+        file=posixpath.normpath(name),
     )
 
 

@@ -57,6 +57,7 @@ def make_plan(
             options.force,
             options.release,
             options.images_only,
+            options.adopt,
         )
     _refuse_taken_releases(plans.values(), options.release)
     _refuse_unpublished_bases(plans, published, needs, options)

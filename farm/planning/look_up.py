@@ -10,13 +10,17 @@ from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_sign
 from farm.registry.client import open_registry
 from farm.registry.index import holds
 from farm.registry.published_images import PublishedImages, look_up_all
+from farm.trust.places import current_policy
 from farm.trust.signer import make_signer
+from farm.trust.verified_images import Candidates, Origin, choose_all, same_image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
-    from farm.model import Descriptor, Package
+    from farm.model import ArchImage, Descriptor, Package, Reference
+    from farm.registry.client import Registry
     from farm.settings import Settings
+    from farm.trust.policy import Policy
     from farm.trust.signer import SignedName
 
 
@@ -40,11 +44,13 @@ def look_up(
         images = pool.submit(look_up_all, registry, arches)
         signed = pool.submit(make_signer(settings, registry.credentials).signed, names) if names else None
         published, signatures = images.result(), signed.result() if signed else {}
+        trusted = _trusted(packages, published, signatures, registry, current_policy(settings))
         targets = [package.reference.with_tag(options.release) for package in packages if options.release]
         releases = registry.at_once(registry.head, targets) if targets else [None] * len(packages)
     return {
         package.image: _published(
             published[package.reference],
+            trusted[package.reference],
             signatures.get(package.reference.name),
             package,
             options,
@@ -56,22 +62,50 @@ def look_up(
 
 def _published(
     images: PublishedImages,
+    trusted: dict[str, ArchImage],
     signing: SignedName | None,
     package: Package,
     options: PushOptions,
     release: Descriptor | None,
 ) -> PublishedPackage:
-    def is_signed_as(descriptor: Descriptor | None, tag: str | None) -> bool:
-        signature = signing.tags.get(str(tag)) if signing else None
-        return bool(signature and descriptor and signature.digest == descriptor.digest)
-
-    held = (arch for arch, image in images.images.items() if images.index and holds(images.index, image))
+    held = (arch for arch, image in trusted.items() if images.index and holds(images.index, image))
     return PublishedPackage(
-        images=images.images,
+        images=trusted,
+        unattested={arch: image for arch, image in images.images.items() if arch not in trusted},
         index=images.descriptor,
         indexed_arches=frozenset(held),
-        signed=is_signed_as(images.descriptor, package.reference.tag),
+        signed=_is_signed_as(signing, images.descriptor, package.reference.tag),
         release_digest=release.digest if release else None,
-        release_signed=is_signed_as(release, options.release),
+        release_signed=_is_signed_as(signing, release, options.release),
         signing=signing,
     )
+
+
+def _is_signed_as(signing: SignedName | None, descriptor: Descriptor | None, tag: str | None) -> bool:
+    signature = signing.tags.get(str(tag)) if signing else None
+    return bool(signature and descriptor and signature.digest == descriptor.digest)
+
+
+def _trusted(
+    packages: Iterable[Package],
+    published: Mapping[Reference, PublishedImages],
+    signatures: Mapping[str, SignedName],
+    registry: Registry,
+    policy: Policy,
+) -> dict[Reference, dict[str, ArchImage]]:
+    """Architecture to the image that counts, as a publisher would choose it."""
+    trusted: dict[Reference, dict[str, ArchImage]] = {package.reference: {} for package in packages}
+    unknown: list[Candidates] = []
+    for package in packages:
+        found, signing = published[package.reference], signatures.get(package.reference.name)
+        signed = _is_signed_as(signing, found.descriptor, package.reference.tag)
+        origin = Origin(package.reference, package.tree)
+        for arch, image in found.images.items():
+            indexed = found.indexed(arch)
+            if signed and indexed and same_image(image, indexed):
+                trusted[package.reference][arch] = indexed
+            else:
+                unknown.append(Candidates(origin, (image,), indexed, signed=signed))
+    for candidates, chosen in choose_all(registry, policy, unknown):
+        trusted[candidates.origin.reference][chosen.arch] = chosen
+    return trusted

@@ -11,6 +11,8 @@ from farm.model import Copy, Job, PackageWork, Run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from farm.package.tarball import Context
+    from farm.model import ArchImage
     from farm.planning.plan import PackagePlan, Plan
     from farm.state.records import PackageRecord, RunRecord
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def make_run(
     plan: Plan,
-    contexts: Mapping[str, str],
+    contexts: Mapping[str, Context],
     arguments: Mapping[str, tuple[Pairs, Pairs]],
     *,
     run: str,
@@ -29,13 +31,11 @@ def make_run(
 ) -> Run:
     """The run that carries out a plan; `created` is Unix time in seconds.
 
-    The digests of the build contexts and the arguments (labels, build arguments) are by package name. With
+    The build contexts and the arguments (labels, build arguments) are by package name. With
     `partial`, an index may be published while an architecture is missing.
     """
     works = tuple(
-        _work(
-            item, run, contexts.get(item.package.image, ""), *arguments[item.package.image], partial=partial
-        )
+        _work(item, run, contexts.get(item.package.image), *arguments[item.package.image], partial=partial)
         for item in plan.work
     )
     return Run(run, submitter, created, (*works, *_release(plan)))
@@ -45,7 +45,7 @@ def _release(plan: Plan) -> tuple[PackageWork, ...]:
     """The release of all packages at once, after all of them; none if no release is asked for."""
     if not plan.releases:
         return ()
-    copies = tuple(Copy(item.package.reference, item.release, item.sign) for item in plan.releases)
+    copies = tuple(Copy(item.package.reference, item.release, item.sign, item.package.tree) for item in plan.releases)
     return (
         PackageWork(
             f"release {copies[0].tag}",
@@ -59,7 +59,7 @@ def _release(plan: Plan) -> tuple[PackageWork, ...]:
 
 
 def _work(
-    plan: PackagePlan, run: str, context: str, labels: Pairs, build_args: Pairs, *, partial: bool
+    plan: PackagePlan, run: str, context: Context | None, labels: Pairs, build_args: Pairs, *, partial: bool
 ) -> PackageWork:
     package, yml = plan.package, plan.package.yml
     destinations, submodules = package.layout
@@ -72,10 +72,12 @@ def _work(
             hash=package.hash,
             tree=package.tree,
             tag=yml.tag,
-            context=context,
+            context=context.digest if context else "",
+            context_size=context.size if context else 0,
             destinations=destinations,
             submodules=submodules,
             dockerfile=yml.dockerfile,
+            build_yml=yml.file,
             network=yml.network,
             no_cache=yml.disable_cache,
             force=plan.force,
@@ -90,11 +92,13 @@ def _work(
         package.reference,
         plan.arches,
         jobs,
-        existing=tuple(image for arch, image in plan.published.images.items() if arch not in plan.build),
+        existing=tuple(image for arch, image in plan.images.items() if arch not in plan.build),
         needs=plan.needs,
         sign=plan.sign and not plan.images_only,
         partial=partial,
         images_only=plan.images_only,
+        tree=package.tree,
+        adopted=plan.adopted,
     )
 
 
@@ -136,18 +140,25 @@ def _unsuccessful(package: PackageRecord) -> bool:
 
 
 def again(
-    record: RunRecord, works: Sequence[PackageWork], *, run: str, submitter: str, created: float
+    record: RunRecord,
+    works: Sequence[PackageWork],
+    built: Mapping[str, Mapping[str, ArchImage]],
+    *,
+    run: str,
+    submitter: str,
+    created: float,
 ) -> Run:
     """A run of what failed, was cancelled or was lost in `record`.
 
-    `works` are those of the packages of `to_repeat`; other packages that they need are published.
+    `works` are those of the packages of `to_repeat`; other packages that they need are published. `built` has
+    the images that exist already, by package and architecture.
     """
     names = {work.package for work in works}
     repeated = []
     for work in works:
-        ended = record.packages[work.package].jobs
-        built = {arch: job.image for arch, job in ended.items() if job.state.succeeded and job.image}
-        jobs = tuple(replace(job, run=run) for job in work.jobs if job.arch not in built)
+        images = built.get(work.package, {})
+        jobs = tuple(replace(job, run=run) for job in work.jobs if job.arch not in images)
+        existing = {image.arch: image for image in work.existing} | images
         needs = tuple(need for need in work.needs if need in names)
-        repeated.append(replace(work, jobs=jobs, existing=tuple(built.values()), needs=needs))
+        repeated.append(replace(work, jobs=jobs, existing=tuple(existing.values()), needs=needs))
     return Run(run, submitter, created, tuple(repeated), retry_of=record.id)

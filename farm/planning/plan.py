@@ -33,6 +33,8 @@ class PushOptions(NamedTuple):
     """A release tag for every package, such as v1.2; "" for none."""
     images_only: bool = False
     """Whether to push the images and leave the index as it is."""
+    adopt: bool = False
+    """Whether existing images count although no authorised worker attests them."""
 
 
 def arches_of(package: Package, options: PushOptions) -> tuple[str, ...]:
@@ -53,7 +55,9 @@ class PublishedPackage:
     """What is published and signed of one package."""
 
     images: dict[str, ArchImage] = field(default_factory=dict)
-    """Architecture to image, for those of the package's architectures that are in the registry."""
+    """Architecture to image, for those of the package's architectures that are in the registry and count."""
+    unattested: dict[str, ArchImage] = field(default_factory=dict)
+    """The same for images that no authorised worker attests, and that are not signed."""
     index: Descriptor | None = None
     indexed_arches: frozenset[str] = frozenset()
     """Architectures whose images are members of the index."""
@@ -83,13 +87,26 @@ class PackagePlan:
     """The release tag that is to refer to the index too; "" for none."""
     images_only: bool = False
     """Whether the index is left as it is."""
+    adopt: bool = False
+    """Whether images count that no authorised worker attests."""
+
+    @property
+    def adopted(self) -> tuple[str, ...]:
+        """The digests of the images that count only because they are adopted."""
+        images = self.published.unattested.values() if self.adopt else ()
+        return tuple(one.digest for image in images for one in image.descriptors)
+
+    @property
+    def images(self) -> dict[str, ArchImage]:
+        """Architecture to the image that counts."""
+        return (self.published.unattested if self.adopt else {}) | self.published.images
 
     @property
     def build(self) -> tuple[str, ...]:
         """Architectures to build."""
         if self.force:
             return self.arches
-        return tuple(arch for arch in self.arches if arch not in self.published.images)
+        return tuple(arch for arch in self.arches if arch not in self.images)
 
     @property
     def publish(self) -> bool:
@@ -142,7 +159,9 @@ class PackagePlan:
         kept = f"; {', '.join(existing)} {'exists' if len(existing) == 1 else 'exist'}" if existing else ""
         after = f"; after {', '.join(self.needs)}" if self.needs else ""
         alone = ", and make no index" if self.images_only else ""
-        return f"build {', '.join(self.build)}{kept}{after}{alone}"
+        distrusted = [arch for arch in self.build if arch in self.published.unattested]
+        again = f"; no authorised worker attests {', '.join(distrusted)}" if distrusted and not self.force else ""
+        return f"build {', '.join(self.build)}{kept}{again}{after}{alone}"
 
     def to_json(self) -> dict[str, Any]:
         """The output of `--json`."""

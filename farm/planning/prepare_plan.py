@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from farm.model import ArchImage, Package
     from farm.package.tags import TagOptions
-    from farm.planning.plan import Plan, PushOptions
+    from farm.planning.plan import PackagePlan, Plan, PushOptions
     from farm.settings import Settings
 
 
@@ -169,10 +169,17 @@ def plan_existing_images(
     items = []
     for item in plan.packages:
         images = {image.arch: image for image in expected.get(item.package.image, ())}
-        existing = replace(item.published, images=item.published.images | images)
-        items.append(replace(item, published=existing))
+        items.append(_with_expected(item, images) if images else item)
     publishing = without_builds(plan._replace(packages=tuple(items)), partial=options.partial)
     return with_refusals(publishing, files, settings)
+
+
+def _with_expected(item: PackagePlan, images: Mapping[str, ArchImage]) -> PackagePlan:
+    """The plan for a package with images that its user pushes, and so adopts."""
+    found = item.published
+    others = {arch: image for arch, image in found.images.items() if arch not in images}
+    adopted = (found.unattested if item.adopt else {}) | dict(images)
+    return replace(item, published=replace(found, images=others, unattested=adopted), adopt=True)
 
 
 def without_builds(plan: Plan, *, partial: bool) -> Plan:
@@ -180,14 +187,24 @@ def without_builds(plan: Plan, *, partial: bool) -> Plan:
     kept, skipped = [], []
     for planned in plan.packages:
         item = replace(planned, force=False)
-        if not item.published.images and not item.arches:
+        if not item.images and not item.arches:
             skipped.append(item.package.why_skipped)
             continue
-        if not item.published.images or (item.build and not partial):
-            raise InputError(
-                f"{item.package.reference.familiar}: no image for {', '.join(item.build)}",
-                hint="build it with farm push, or publish without it: --partial",
-            )
-        arches = tuple(arch for arch in ARCHES if arch in item.published.images)
+        if not item.images or (item.build and not partial):
+            raise _no_image(item)
+        arches = tuple(arch for arch in ARCHES if arch in item.images)
         kept.append(replace(item, arches=arches, needs=()))
     return plan._replace(packages=tuple(kept), warnings=(*plan.warnings, *skipped))
+
+
+def _no_image(item: PackagePlan) -> InputError:
+    name, distrusted = item.package.reference.familiar, item.published.unattested
+    if unattested := [arch for arch in item.build if arch in distrusted] or list(distrusted):
+        return InputError(
+            f"{name}: no authorised worker attests the image for {', '.join(unattested)}",
+            hint="build it with farm push, or accept what exists: --adopt",
+        )
+    return InputError(
+        f"{name}: no image for {', '.join(item.build)}",
+        hint="build it with farm push, or publish without it: --partial",
+    )

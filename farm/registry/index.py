@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 # https://docs.docker.com/build/metadata/attestations/attestation-storage/
 _KIND = "vnd.docker.reference.type"
 _SUBJECT = "vnd.docker.reference.digest"
+BUILDKIT_ANNOTATIONS = (_KIND, _SUBJECT)
+"""The annotations of a member that is BuildKit's attestation."""
 
 
 class Index(NamedTuple):

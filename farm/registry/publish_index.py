@@ -14,18 +14,21 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.errors import RegistryError, RegistryUnavailableError
-from farm.model import ARCHES
+from farm.model import ARCHES, ArchImage
 from farm.registry import read_back
 from farm.registry.client import Manifest
-from farm.registry.index import Index, assemble, missing, platforms
-from farm.registry.published_images import arch_image, read_index
+from farm.registry.index import Index, assemble, members_of, missing, platforms
+from farm.registry.published_images import arch_image, read_index, tagged_image
 
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from farm.model import ArchImage, Descriptor, Reference
+    from farm.model import Descriptor, Reference
     from farm.registry.client import Registry
+
+    Choose = Callable[[str, Sequence[ArchImage]], ArchImage | None]
+    """Architecture and candidates to the image that the index must have; None for no image."""
 
 _ROUNDS = 8
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 3.0
@@ -44,6 +47,8 @@ class IndexPublication:
     """Images that were published before; what their own tags refer to now is newer."""
     required: Sequence[str] = ()
     """Architectures without which nothing is published."""
+    choose: Choose | None = None
+    """Chooses each architecture's image; None for a publication that believes the tags, as `docker push` does."""
 
     def publish(
         self, *, check_lease: Callable[[], None], sign: Callable[[Descriptor], None], stop: threading.Event
@@ -89,6 +94,17 @@ class IndexPublication:
     def _assemble(self) -> tuple[str | None, Index]:
         """The digest that the tag refers to, and the index that it should refer to."""
         published, descriptor = read_index(self.registry, self.reference)
+        index = self._chosen(published) if self.choose else self._merged(published)
+        if absent := missing(index, self.required):
+            raise RegistryError(
+                f"{self.reference.familiar}: no image for {', '.join(absent)}; the index would be incomplete",
+                hint="build what is missing, or push with --partial",
+            )
+        return descriptor.digest if descriptor else None, index
+
+
+    def _merged(self, published: Index | None) -> Index:
+        """The published index with what was built, and else with what the architecture tags refer to."""
         built = {image.arch: image for image in self.built}
 
         def tagged(arch: str) -> ArchImage | None:
@@ -96,13 +112,22 @@ class IndexPublication:
 
         tags = self.registry.at_once(tagged, [arch for arch in ARCHES if arch not in built])
         images = {image.arch: image for image in (*self.existing, *filter(None, tags))} | built
-        index = assemble(list(images.values()), published)
-        if absent := missing(index, self.required):
-            raise RegistryError(
-                f"{self.reference.familiar}: no image for {', '.join(absent)}; the index would be incomplete",
-                hint="build what is missing, or push with --partial",
-            )
-        return descriptor.digest if descriptor else None, index
+        return assemble(list(images.values()), published)
+
+    def _chosen(self, published: Index | None) -> Index:
+        """The index of the image that is chosen for each architecture, and of nothing else."""
+
+        def candidates(arch: str) -> list[ArchImage]:
+            own = [image for image in (*self.built, *self.existing) if image.arch == arch]
+            target = self.reference.for_arch(arch)
+            tagged = tagged_image(self.registry, target, arch, published)
+            members = members_of(published, arch) if published else ()
+            indexed = ArchImage(arch, target, members) if members else None
+            return [*own, *filter(None, (tagged, indexed))]
+
+        choose = self.choose
+        chosen = self.registry.at_once(lambda arch: choose(arch, candidates(arch)) if choose else None, ARCHES)
+        return assemble([image for image in chosen if image])
 
 
 def put(registry: Registry, reference: Reference, wanted: Manifest, before: str | None = None) -> bool:

@@ -27,6 +27,11 @@ class PublishedImages:
     images: dict[str, ArchImage] = field(default_factory=dict)
     """Architecture to image."""
 
+    def indexed(self, arch: str) -> ArchImage | None:
+        """The image that the index has for an architecture."""
+        members = members_of(self.index, arch) if self.index and arch in self.images else ()
+        return ArchImage(arch, self.images[arch].reference, members) if members else None
+
 
 def look_up_all(
     registry: Registry, wanted: Mapping[Reference, Sequence[str]]
@@ -43,7 +48,7 @@ def look_up_all(
         reference, arch = pair
         index, _ = indexes[reference]
         target = reference.for_arch(arch)
-        if found := arch_image(registry, target, arch, index):
+        if found := tagged_image(registry, target, arch, index):
             return found
         members = members_of(index, arch) if index else ()
         return ArchImage(arch, target, members) if members else None
@@ -100,6 +105,18 @@ def arch_image(
             hint="delete that tag; the next push builds it again",
         )
     return ArchImage(arch, reference, members)
+
+
+def tagged_image(
+    registry: Registry, reference: Reference, arch: str, index: Index | None = None
+) -> ArchImage | None:
+    """As `arch_image`; None also where the tag refers to something else, which anybody may have pushed."""
+    try:
+        return arch_image(registry, reference, arch, index)
+    except RegistryError as error:
+        if type(error) is not RegistryError:
+            raise
+        return None
 
 
 def _platform(registry: Registry, reference: Reference, manifest: Manifest, index: Index | None) -> Platform:

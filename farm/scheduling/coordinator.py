@@ -17,11 +17,12 @@ from farm.state.run_handles import JobHandle
 from farm.state.runs import all_succeeded, create_run, dependents, read_jobs, read_package, read_work
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
 
     from celery import Celery
 
     from farm.model import PackageWork, Run
+    from farm.model.order import SignedOrder
     from farm.state.records import JobRecord
     from farm.state.run_handles import PackageHandle, RunHandle
     from farm.state.store import Store
@@ -29,12 +30,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def submit_run(app: Celery, store: Store, run: Run) -> RunHandle:
+def submit_run(
+    app: Celery, store: Store, run: Run, order: SignedOrder, parts: Mapping[str, bytes]
+) -> RunHandle:
     """Store a run, then start the packages without dependencies; returns its handle.
 
     A broker that becomes unavailable once the run is stored is only a warning: a publisher continues the run.
     """
-    handle = create_run(store, run)
+    handle = create_run(store, run, order, parts)
     try:
         for work in run.works:
             if not work.needs:

@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 
 from farm.errors import StateError
 from farm.planning.make_run import again, to_repeat
-from farm.scheduling.celery_app import COMMAND_TRIES, make_app
-from farm.scheduling.coordinator import submit_run
+from farm.registry.client import open_registry
+from farm.scheduling.submission import submit_signed
 from farm.state.contexts import keep_contexts
 from farm.state.run_names import new_name
-from farm.state.runs import read_run, read_works
+from farm.state.runs import read_order, read_run
 from farm.system.identity import user_at_host
+from farm.trust.orders import verify_order, verify_part
+from farm.trust.places import current_policy
+from farm.trust.verified_images import Candidates, Origin, choose_all
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from farm.model import Run
+    from farm.model import ArchImage, PackageWork, Run
     from farm.settings import Settings
+    from farm.state.records import RunRecord
     from farm.state.run_handles import RunHandle
     from farm.state.store import Store
+    from farm.trust.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +37,50 @@ class RetryPlan:
     """Packages that were not asked for, each with the one that depends on it."""
 
 
-def plan_retry(run: RunHandle, names: Sequence[str] = ()) -> RetryPlan | None:
+def plan_retry(run: RunHandle, settings: Settings, names: Sequence[str] = ()) -> RetryPlan | None:
     """Plan a run of what failed, was cancelled or was lost in `run`; None if nothing was.
 
     `names` choose packages by name or the last part of it, together with their dependencies; without them
-    all are repeated.
+    all are repeated. What is repeated is what a maintainer ordered: nothing else in Redis is believed.
+
+    Raises:
+        OrderError: no maintainer has signed it.
     """
     record = read_run(run)
     packages = to_repeat(record, [record.find_package(name) for name in names])
     if not packages:
         return None
-    works = read_works(run, list(packages))
-    store, submitter = run.store, user_at_host()
-    new = again(record, works, run=new_name(store), submitter=submitter, created=store.now())
+    policy, store = current_policy(settings), run.store
+    works = [_ordered_work(run, package, policy) for package in packages]
+    built = _built(record, works, settings, policy)
+    new = again(
+        record, works, built, run=new_name(store), submitter=user_at_host(), created=store.now()
+    )
     return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
+
+
+def _ordered_work(run: RunHandle, package: str, policy: Policy) -> PackageWork:
+    signed, part = read_order(run, package)
+    return verify_part(verify_order(run.id, signed, policy, run.store.now()), package, part, policy)
+
+
+def _built(
+    record: RunRecord, works: Iterable[PackageWork], settings: Settings, policy: Policy
+) -> dict[str, dict[str, ArchImage]]:
+    """The images that the run built, by package and architecture: those that authorised workers attest."""
+    images = [
+        (work, job.image)
+        for work in works
+        for job in record.packages[work.package].jobs.values()
+        if job.state.succeeded and job.image
+    ]
+    names = {work.reference: work.package for work, _ in images}
+    wanted = [Candidates(Origin(work.reference, work.tree), (image,), None, signed=False) for work, image in images]
+    built: dict[str, dict[str, ArchImage]] = {}
+    with open_registry(settings) as registry:
+        for candidates, image in choose_all(registry, policy, wanted):
+            built.setdefault(names[candidates.origin.reference], {})[image.arch] = image
+    return built
 
 
 def submit_retry(store: Store, settings: Settings, run: Run) -> RunHandle:
@@ -54,4 +89,4 @@ def submit_retry(store: Store, settings: Settings, run: Run) -> RunHandle:
     if expired := keep_contexts(store, contexts, keep=settings.keep):
         name = next(work.package for work in run.works for job in work.jobs if job.context in expired)
         raise StateError(f"the context of {name} has expired", hint="farm push its directory again")
-    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)
+    return submit_signed(run, settings, store)

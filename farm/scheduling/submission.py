@@ -14,9 +14,11 @@ from farm.state.contexts import put_context
 from farm.state.run_names import new_name
 from farm.system.files import spool
 from farm.system.identity import user_at_host
+from farm.trust.orders import sign_run
 
 if TYPE_CHECKING:
-    from farm.model import Package
+    from farm.model import Package, Run
+    from farm.package.tarball import Context
     from farm.planning.plan import Plan
     from farm.settings import Settings
     from farm.state.run_handles import RunHandle
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = False) -> RunHandle:
-    """Submit a plan; returns the run.
+    """Submit a plan under an order that is signed here; returns the run.
 
     If it is cut off before the run is stored, the contexts expire, and the next push finds the same work to
     do.
@@ -48,12 +50,18 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         created=store.now(),
         partial=partial,
     )
-    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run)
+    return submit_signed(run, settings, store)
 
 
-def _store_context(package: Package, settings: Settings, store: Store) -> str:
+def submit_signed(run: Run, settings: Settings, store: Store) -> RunHandle:
+    """Sign the order of a run, then submit both."""
+    order, parts = sign_run(run, settings)
+    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run, order, parts)
+
+
+def _store_context(package: Package, settings: Settings, store: Store) -> Context:
     with spool() as tar:
         context = pack_context(package, tar)
         tar.seek(0)
         put_context(store, context.digest, tar, keep=settings.keep)
-    return context.digest
+    return context

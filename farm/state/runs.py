@@ -10,6 +10,7 @@ from redis.exceptions import WatchError
 
 from farm.errors import RunDamagedError, StateError, StateUnavailableError
 from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
+from farm.model.order import MAX_ORDER, MAX_PART, MAX_SIGNATURE, SignedOrder
 from farm.state.records import (
     JobRecord,
     PackageRecord,
@@ -32,6 +33,7 @@ _PARTS = (
     *(f"queued:{arch}" for arch in ARCHES),
     "meta",
     "records",
+    "order",
     "works",
     "dependents",
     "left",
@@ -44,15 +46,15 @@ _MAX_RUNS = 10_000
 
 
 @translate_redis_errors
-def create_run(store: Store, run: Run) -> RunHandle:
-    """Store a run with all its work in one transaction, in which it also becomes an open run.
+def create_run(store: Store, run: Run, order: SignedOrder, parts: Mapping[str, bytes]) -> RunHandle:
+    """Store a run with its order and parts in one transaction, in which it also becomes an open run.
 
     So the reconciler starts a stored run even where the caller dies right after this. The packages without
     dependencies are due. A run that is stored under that name already is never changed.
     """
     handle = RunHandle(store, run.id)
     try:
-        _create(handle, run)
+        _create(handle, run, order, parts)
     except WatchError as error:
         # redis-py sent the transaction again because the first answer was lost, and the watched key exists
         # by now. To store the run once more could undo what was done since.
@@ -63,14 +65,14 @@ def create_run(store: Store, run: Run) -> RunHandle:
     return handle
 
 
-def _create(handle: RunHandle, run: Run) -> None:
+def _create(handle: RunHandle, run: Run, order: SignedOrder, parts: Mapping[str, bytes]) -> None:
     now = handle.store.now()
     pipeline: Any = handle.store.text.pipeline()
     pipeline.watch(handle.key("meta"))
     if pipeline.exists(handle.key("meta")):
         raise StateError(f"there is a run {handle} already; nothing was changed", hint="push again")
     pipeline.multi()
-    for part, mapping in _hashes(run).items():
+    for part, mapping in _hashes(run, order, parts).items():
         if mapping:
             pipeline.hset(handle.key(part), items=[word for pair in mapping.items() for word in pair])
     pipeline.zadd(OPEN_RUNS, {run.id: now})
@@ -80,7 +82,9 @@ def _create(handle: RunHandle, run: Run) -> None:
     pipeline.execute()
 
 
-def _hashes(run: Run) -> dict[str, Mapping[str, str]]:
+def _hashes(
+    run: Run, order: SignedOrder, parts: Mapping[str, bytes]
+) -> dict[str, Mapping[str, str | bytes]]:
     """The hashes of a new run, by part of its keys."""
     meta = {
         "state": str(RunState.OPEN),
@@ -97,7 +101,8 @@ def _hashes(run: Run) -> dict[str, Mapping[str, str]]:
     return {
         "meta": meta | ({"retry_of": run.retry_of} if run.retry_of else {}),
         "records": {field: json.dumps(record) for field, record in _first_records(run).items()},
-        "works": {work.package: json.dumps(work.to_json()) for work in run.works},
+        "order": {"document": order.document, "signature": order.signature},
+        "works": parts,
         "dependents": {need: json.dumps(names) for need, names in dependents.items()},
         "left": {package_field(work.package): str(len(work.jobs)) for work in run.works},
     }
@@ -211,6 +216,27 @@ def read_works(run: RunHandle, packages: Sequence[str]) -> list[PackageWork]:
     """Read what a run has to do for each of these packages; StateError if it does not have one of them."""
     found = zip(packages, _read(run, "works", packages), strict=True)
     return [PackageWork.from_json(json.loads(_known(run.package(name), text))) for name, text in found]
+
+
+@translate_redis_errors
+def read_order(run: RunHandle, package: str) -> tuple[SignedOrder, bytes]:
+    """Read a run's order and one package's part of it, neither of them verified.
+
+    Raises:
+        StateError: one of them does not exist, or is longer than any that a farm writes.
+    """
+    fields = [("order", "document", MAX_ORDER), ("order", "signature", MAX_SIGNATURE), ("works", package, MAX_PART)]
+    pipeline: Any = run.store.binary.pipeline(transaction=False)
+    for part, field, _ in fields:
+        pipeline.hstrlen(run.key(part), field)
+    for (part, field, most), length in zip(fields, pipeline.execute(), strict=True):
+        if not 0 < length <= most:
+            what = "lacks" if not length else f"has {length} bytes of"
+            raise StateError(f"run {run} {what} its {part} ({field})", hint="push again")
+    for part, field, _ in fields:
+        pipeline.hget(run.key(part), field)
+    document, signature, work = (answer or b"" for answer in pipeline.execute())
+    return SignedOrder(document, signature.decode("ascii", "replace")), work
 
 
 def read_package(package: PackageHandle) -> PackageRecord:

@@ -1,0 +1,76 @@
+"""Which image an index gets for each architecture, of all those that tags, messages and indexes name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from farm.model import ArchImage
+from farm.registry.index import Index, is_attestation, members_of
+from farm.registry.oci import INDEXES, naming
+from farm.trust.verified_images import ImageVerifier, Origin, newest, without_attestations
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from farm.model import Reference
+    from farm.registry.client import Registry
+    from farm.trust.policy import Policy
+    from farm.trust.signer import Signer
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChoice:
+    """Chooses the images of one index: only verified ones, and of each architecture the newest."""
+
+    verifier: ImageVerifier
+    signed: Index
+    """The index that is signed now under the tag, whatever the tag refers to; an empty one for none."""
+    report: Callable[[str], None]
+    """Receives a line about each image that is left out."""
+    _reported: set[str] = field(default_factory=set)
+
+    def choose(self, arch: str, candidates: Sequence[ArchImage]) -> ArchImage | None:
+        """The image for an architecture; None if none of the candidates may be published."""
+        target = self.verifier.origin.reference
+        members = members_of(self.signed, arch)
+        known = [ArchImage(arch, target.for_arch(arch), members)] if members else []
+        pairs = [(image, self.verifier.verify(image)) for image in (*candidates, *known)]
+        best = newest(found for _, found in pairs)
+        for image, found in pairs:
+            if found is None:
+                self._leave_out(image)
+        return best.image if best else None
+
+    def _leave_out(self, image: ArchImage) -> None:
+        for one in without_attestations(image):
+            if one.digest not in self._reported:
+                self._reported.add(one.digest)
+                target = self.verifier.origin.reference.familiar
+                self.report(f"{target}: left out {one.digest} for {image.arch}: no authorised worker attests it")
+
+
+def image_choice(
+    registry: Registry,
+    policy: Policy,
+    origin: Origin,
+    *,
+    signer: Signer | None,
+    adopted: Mapping[str, float],
+    report: Callable[[str], None],
+) -> ImageChoice:
+    """The choice for one tag; without a signer, nothing counts because it is signed."""
+    signed = signed_index(registry, signer, origin.reference) if signer else Index(())
+    digests = {member.digest for member in signed.manifests if not is_attestation(member)}
+    verifier = ImageVerifier(registry, policy, origin, adopted, digests.__contains__)
+    return ImageChoice(verifier, signed, report)
+
+
+def signed_index(registry: Registry, signer: Signer, reference: Reference) -> Index:
+    """The index that is signed under a tag, read by its digest; an empty one if there is none."""
+    signature = signer.signed([reference.name])[reference.name].tags.get(reference.tag or "")
+    manifest = registry.manifest(reference.with_digest(signature.digest)) if signature else None
+    if manifest is None or manifest.descriptor.media_type not in INDEXES:
+        return Index(())
+    with naming(reference):
+        return Index.parse(manifest.body)

@@ -1,0 +1,217 @@
+"""Which images count as built: those that enough authorised workers attest, and those that are signed already.
+
+Tags, messages and records only say where to look. Every image is read by its digest, and what is said of it
+in the index (media type, size, platform) comes from its own bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from farm.attestation.check import attestations, attestations_of_all
+from farm.errors import RegistryError
+from farm.model import ARCHES, ArchImage, Platform
+from farm.registry.index import BUILDKIT_ANNOTATIONS, is_attestation, members_of, subject
+from farm.registry.oci import MANIFESTS, ImageManifest, naming, read_platform
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from farm.attestation.check import Attestation
+    from farm.model import Descriptor, Reference
+    from farm.registry.client import Registry
+    from farm.registry.index import Index
+    from farm.trust.policy import Policy
+
+MEMBERS = "members"
+"""The parameter of a statement with the digests of BuildKit's attestations of the image."""
+ORDERED = "ordered"
+"""The parameter with the Unix time of the order, seconds."""
+
+
+class Origin(NamedTuple):
+    """What an image must have been built from to count under a tag."""
+
+    reference: Reference
+    """NAME:TAG of the index."""
+    tree: str
+
+
+class VerifiedImage(NamedTuple):
+    """An image that may be published."""
+
+    image: ArchImage
+    ordered: float
+    """Unix time of the order that it was built for, seconds: the newest image of an architecture wins."""
+    orders: frozenset[str] = frozenset()
+    """The orders that it was built for, by digest."""
+    recipes: frozenset[str] = frozenset()
+
+
+def without_attestations(image: ArchImage) -> tuple[Descriptor, ...]:
+    """The descriptors of an image, but for BuildKit's attestations."""
+    return tuple(one for one in image.descriptors if not is_attestation(one))
+
+
+def newest(found: Iterable[VerifiedImage | None]) -> VerifiedImage | None:
+    """The image of the newest order, of several the first: so an old order never replaces what a newer one made."""
+    return max(filter(None, found), key=lambda one: one.ordered, default=None)
+
+
+def worker_keys(policy: Policy) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Public key to the worker's name and its architectures."""
+    return {worker.key: (worker.name, worker.arches) for worker in policy.workers}
+
+
+def attested(found: Iterable[Attestation], origin: Origin, policy: Policy) -> tuple[Attestation, ...]:
+    """Those attestations that say that an image was built from this; () if they are of too few workers."""
+    until = {worker.key: worker.until for worker in policy.workers}
+    valid = tuple(
+        one
+        for one in found
+        if (one.provenance.tag, one.provenance.tree) == (origin.reference.tag, origin.tree)
+        and ((end := until.get(one.key)) is None or one.provenance.finished <= end)
+    )
+    return valid if len({one.key for one in valid}) >= policy.attestations else ()
+
+
+class Candidates(NamedTuple):
+    """The images that may count for one architecture of a package."""
+
+    origin: Origin
+    tagged: tuple[ArchImage, ...]
+    indexed: ArchImage | None
+    """What the published index has."""
+    signed: bool
+    """Whether that index is signed now."""
+
+    @property
+    def images(self) -> tuple[ArchImage, ...]:
+        """All of them."""
+        return (*self.tagged, *([self.indexed] if self.indexed else []))
+
+
+def same_image(one: ArchImage, other: ArchImage) -> bool:
+    """Whether both are the same image, with or without BuildKit's attestations."""
+    return without_attestations(one)[:1] == without_attestations(other)[:1]
+
+
+def choose_all(
+    registry: Registry, policy: Policy, wanted: Sequence[Candidates]
+) -> Iterator[tuple[Candidates, ArchImage]]:
+    """The image of each that a publisher would choose, where there is one; all attestations are read at once.
+
+    The bytes of the images are not read: a publisher does that.
+    """
+    pairs = [(one, image) for one in wanted for image in one.images if without_attestations(image)]
+    asked = [(one.origin.reference, without_attestations(image)[0].digest, image.arch) for one, image in pairs]
+    found = attestations_of_all(registry, asked, worker_keys(policy)) if asked else ()
+    best: dict[int, tuple[float, Candidates, ArchImage]] = {}
+    for (one, image), about in zip(pairs, found, strict=True):
+        valid = attested(about, one.origin, policy)
+        if not valid and not (one.signed and image == one.indexed):
+            continue
+        ordered = max(map(_ordered, valid), default=0.0)
+        if id(one) not in best or ordered > best[id(one)][0]:
+            best[id(one)] = (ordered, one, image)
+    for _, one, image in best.values():
+        yield one, image
+
+
+@dataclass(frozen=True, slots=True)
+class ImageVerifier:
+    """Verifies the images that may be published under one tag; asks for each digest once."""
+
+    registry: Registry
+    policy: Policy
+    origin: Origin
+    adopted: Mapping[str, float] = field(default_factory=dict)
+    """Digests that the order accepts without an attestation, each with the time of the order."""
+    is_signed: Callable[[str], bool] = lambda _: False
+    """Whether a digest is that of an image in the index that is signed now."""
+    _known: dict[tuple[str, str], VerifiedImage | None] = field(default_factory=dict)
+
+    def verify(self, image: ArchImage) -> VerifiedImage | None:
+        """The image as its own bytes describe it; None if nobody who is authorised attests it.
+
+        Raises:
+            RegistryError: the registry does not answer.
+        """
+        return newest(self._verify(image, one.digest) for one in without_attestations(image))
+
+    def _verify(self, image: ArchImage, digest: str) -> VerifiedImage | None:
+        key = (image.arch, digest)
+        if key not in self._known:
+            self._known[key] = self._read(image, digest)
+        return self._known[key]
+
+    def _read(self, image: ArchImage, digest: str) -> VerifiedImage | None:
+        keys = worker_keys(self.policy)
+        found = attestations(self.registry, self.origin.reference, digest, keys, image.arch)
+        valid = attested(found, self.origin, self.policy)
+        if not valid and digest not in self.adopted and not self.is_signed(digest):
+            return None
+        main = read_image(self.registry, self.origin.reference, digest, image.arch)
+        if main is None:
+            return None
+        about = [one for one in image.descriptors if is_attestation(one) and subject(one) == digest]
+        named = {member for one in valid for member in _members(one)}
+        trusted = about if not valid else [one for one in about if one.digest in named]
+        described = tuple(read_member(self.registry, self.origin.reference, one) for one in trusted)
+        provenances = [one.provenance for one in valid]
+        ordered = max([_ordered(one) for one in valid] + [self.adopted.get(digest, 0.0)])
+        return VerifiedImage(
+            ArchImage(image.arch, self.origin.reference.for_arch(image.arch), (main, *described)),
+            ordered,
+            frozenset(one.order for one in provenances),
+            frozenset(one.recipe for one in provenances),
+        )
+
+
+def _members(one: Attestation) -> tuple[str, ...]:
+    members = one.provenance.parameters.get(MEMBERS, ())
+    return tuple(map(str, members)) if isinstance(members, (list, tuple)) else ()
+
+
+def _ordered(one: Attestation) -> float:
+    ordered = one.provenance.parameters.get(ORDERED, 0.0)
+    return float(ordered) if isinstance(ordered, (int, float)) else 0.0
+
+
+def read_image(registry: Registry, reference: Reference, digest: str, arch: str) -> Descriptor | None:
+    """The descriptor of an image from its own bytes; None if it is none for this architecture of Linux."""
+    pinned = reference.with_digest(digest)
+    manifest = registry.manifest(pinned)
+    if manifest is None or manifest.descriptor.media_type not in MANIFESTS:
+        return None
+    with naming(pinned):
+        config = ImageManifest.parse(manifest.body).config
+        if config is None:
+            return None
+        platform = read_platform(registry.blob(pinned, config.digest))
+    if (platform.os, platform.architecture) != ("linux", arch):
+        return None
+    return replace(manifest.descriptor, platform=platform)
+
+
+def read_member(registry: Registry, reference: Reference, member: Descriptor) -> Descriptor:
+    """BuildKit's attestation of an image, with the size and type of its own bytes."""
+    manifest = registry.manifest(reference.with_digest(member.digest))
+    if manifest is None:
+        raise RegistryError(f"{reference.familiar}: {member.digest} is not in the registry", hint="push again")
+    annotations = tuple(pair for pair in member.annotations if pair[0] in BUILDKIT_ANNOTATIONS)
+    return replace(manifest.descriptor, platform=Platform("unknown", "unknown"), annotations=annotations)
+
+
+def unverified(verifier: ImageVerifier, index: Index) -> tuple[str, ...]:
+    """The digests of an index's members that do not count as built, or are not images of a known architecture."""
+    counted: set[str] = set()
+    for arch in ARCHES:
+        members = members_of(index, arch)
+        for member in members:
+            about = (one for one in members if subject(one) == member.digest)
+            image = ArchImage(arch, verifier.origin.reference.for_arch(arch), (member, *about))
+            if not is_attestation(member) and (found := verifier.verify(image)):
+                counted.update(one.digest for one in found.image.descriptors)
+    return tuple(one.digest for one in index.manifests if one.digest not in counted)

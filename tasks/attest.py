@@ -1,0 +1,70 @@
+"""The attestation of an image that this worker has just pushed."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from farm.attestation.envelope import seal
+from farm.attestation.statement import STATEMENT_TYPE, Provenance, to_statement
+from farm.registry.index import is_attestation
+from farm.registry.referrers import attach
+from farm.trust.verified_images import MEMBERS, ORDERED, without_attestations
+from tasks.retries import within_attempt
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from typing import Any
+
+    from farm.model import ArchImage, Job
+    from tasks.orders import OrderedJob
+    from tasks.worker_context import WorkerContext
+
+_OF_STATE = ("run", "package")
+"""The fields of a job that say where it is recorded."""
+
+
+def attest(
+    context: WorkerContext,
+    ordered: OrderedJob,
+    image: ArchImage,
+    *,
+    started: float,
+    materials: Sequence[tuple[str, str]] = (),
+) -> None:
+    """Sign what was built from what, and attach it to the image in its registry; a repetition adds nothing new."""
+    job, verified = ordered.job, ordered.verified
+    subject = without_attestations(image)[0]
+    provenance = Provenance(
+        image=subject.digest,
+        name=job.reference.name,
+        tag=job.reference.tag or "",
+        arch=job.arch,
+        tree=job.tree,
+        recipe=job.recipe,
+        order=verified.digest,
+        run=job.run,
+        parameters=_parameters(job, image, ordered=verified.order.created),
+        materials=(*_sources(job), *materials),
+        builder=context.worker,
+        started=started,
+        finished=time.time(),
+        fingerprint=context.worker_key.fingerprint,
+    )
+    envelope = seal(to_statement(provenance), context.worker_key)
+    registry = within_attempt(context.registry)
+    attach(registry, job.reference, subject, STATEMENT_TYPE, envelope, {})
+
+
+def _parameters(job: Job, image: ArchImage, *, ordered: float) -> Mapping[str, Any]:
+    work = {name: value for name, value in job.to_json().items() if name not in _OF_STATE}
+    members = [one.digest for one in image.descriptors if is_attestation(one)]
+    return {"job": work, ORDERED: ordered, MEMBERS: members}
+
+
+def _sources(job: Job) -> list[tuple[str, str]]:
+    """The build context and, where it is known, the commit."""
+    found = [("farm:context", job.context)]
+    labels = dict(job.labels)
+    source, revision = (labels.get(f"org.opencontainers.image.{name}") for name in ("source", "revision"))
+    return [(f"git+{source}", f"gitCommit:{revision}"), *found] if source and revision else found

@@ -1,0 +1,83 @@
+"""What a policy lets an order put into a build, beyond what the context itself says."""
+
+from __future__ import annotations
+
+import re
+import tarfile
+from typing import IO, TYPE_CHECKING
+
+from farm.errors import BuildYmlError, ContextError, PolicyError
+from farm.syntax.yaml_fields import load
+from farm.trust.policy import matches
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from farm.model import Job
+    from farm.trust.policy import Policy
+
+_STANDARD = ("SOURCE", "REVISION", "GOPKGVERSION", "PKG_HASH", "PKG_IMAGE", "SOURCE_DATE_EPOCH")
+"""The build arguments of every package."""
+_SYNTAX_ARGUMENT = "BUILDKIT_SYNTAX"
+# https://docs.docker.com/reference/dockerfile/#parser-directives
+_DIRECTIVE = re.compile(rb"^[ \t]*#[ \t]*(\w+)[ \t]*=[ \t]*(.+?)[ \t]*\r?$")
+_LARGEST = 1 << 20
+"""Bytes of a build.yml or Dockerfile that are read."""
+
+
+def refuse_inputs(tar: IO[bytes], job: Job, policy: Policy) -> None:
+    """Refuse build arguments and frontends that the policy does not allow; reads two files of the context.
+
+    Raises:
+        PolicyError: it does not allow one of them.
+        ContextError: a file is too large.
+    """
+    files = _files(tar, {job.build_yml, job.dockerfile})
+    own = tuple(_own_arguments(job.build_yml, files.get(job.build_yml, b"")))
+    added = [name for name, _ in job.build_args if name not in _STANDARD and not matches(name, own)]
+    if refused := policy.refused_build_arguments(name for name in added if name != _SYNTAX_ARGUMENT):
+        raise PolicyError(
+            f"the policy does not allow to set the build arguments {', '.join(refused)}",
+            hint="add them to `build-arguments` of the policy, or to buildArgs of the package's build.yml",
+        )
+    frontends = [value for name, value in job.build_args if name == _SYNTAX_ARGUMENT]
+    for frontend in [*frontends, *_directives(files.get(job.dockerfile, b""))]:
+        if policy.refused_frontend(frontend):
+            raise PolicyError(
+                f"the policy does not allow the frontend {frontend!r}", hint="add it to `frontends` of the policy"
+            )
+
+
+def _files(tar: IO[bytes], names: set[str]) -> dict[str, bytes]:
+    """The regular files of these names in a verified context."""
+    found = {}
+    tar.seek(0)
+    with tarfile.open(fileobj=tar, mode="r:") as archive:
+        for entry in archive:
+            if entry.name in names and entry.isreg():
+                if entry.size > _LARGEST:
+                    raise ContextError(f"{entry.name} has {entry.size} bytes, more than {_LARGEST}")
+                content = archive.extractfile(entry)
+                found[entry.name] = content.read() if content else b""
+    tar.seek(0)
+    return found
+
+
+def _own_arguments(name: str, text: bytes) -> Iterator[str]:
+    """Globs of the names that a build.yml sets; % stands for the name of a package."""
+    try:
+        field = load(name, text, first=True).entries().get("buildArgs")
+        yield from (item.text().partition("=")[0].replace("%", "*") for item in (field.items() if field else ()))
+    except BuildYmlError:
+        # What cannot be read sets nothing; the maintainer's own reading has refused it.
+        return
+
+
+def _directives(dockerfile: bytes) -> Iterator[str]:
+    """The frontend that a `# syntax=` line names: only before the first line that is no directive."""
+    for line in dockerfile.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        found = _DIRECTIVE.match(line)
+        if found is None:
+            return
+        if found[1].lower() == b"syntax":
+            yield found[2].decode("utf-8", "replace")
