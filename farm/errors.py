@@ -183,6 +183,8 @@ class TrustDeniedError(TrustError):
 
 class OrderError(TrustDeniedError):
     """A build order is not signed by a maintainer, has expired, or is not what was signed."""
+class AttestationError(TrustDeniedError):
+    """A statement about an image is malformed, or is not signed by a worker that may make it."""
 
 
 class StateUnavailableError(FarmError, exit_code=3, retryable=True):
