@@ -165,6 +165,12 @@ class Settings:
     )
     cache_keep: Size = _setting(20 << 30, "bytes of build cache that an engine keeps", read_bytes)
     cache_age: float = _setting(30 * 86400.0, "how long an engine keeps unused build cache", read_seconds)
+    policy: Path | None = _setting(
+        None, "policy file: who may order what, and which keys build which architectures", read_path
+    )
+    order_key: Path | None = _setting(
+        None, "SSH key that signs build orders; a .pub file uses the agent", read_path
+    )
     sign: bool = _setting(True, "sign what is published", read_boolean)
     notary_server: str = _setting(
         DEFAULT_NOTARY, "URL of the notary server", also="DOCKER_CONTENT_TRUST_SERVER"

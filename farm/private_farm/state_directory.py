@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from farm.settings import Settings
 
-_OF_SUBMITTERS = {"org", "arches", "build_args", "cache", "mirrors", "sign", "state_dir"}
+_OF_SUBMITTERS = {"org", "arches", "build_args", "cache", "mirrors", "order_key", "sign", "state_dir"}
 _OF_FLOWER = {"flower_address", "flower_port", "flower_user"}
 _IRRELEVANT = {"broker_ca", "emulate", *_OF_SUBMITTERS, *_OF_FLOWER, *SECRET_FILES.values()}
 """Settings that make no difference to a farm's workers, and secrets, which must not be written to disk."""

@@ -16,7 +16,12 @@ from farm.errors import FarmError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_PACKAGES = {"notary": "notary", "openssl": "openssl", "setpriv": "util-linux"}
+_PACKAGES = {
+    "notary": "notary",
+    "openssl": "openssl",
+    "setpriv": "util-linux",
+    "ssh-keygen": "openssh-client",
+}
 
 # The programs of a killed worker die with it: one that went on could publish although another worker has the
 # lease by then. Only Linux can do that. Elsewhere plans are made and no worker runs.
@@ -49,12 +54,14 @@ def run(
     given: bytes = b"",
     environment: Mapping[str, str] | None = None,
     own_session: bool = False,
+    open_files: Sequence[int] = (),
 ) -> subprocess.CompletedProcess[bytes]:
     """Run a short program to its end; `given` is its standard input.
 
     After `timeout` seconds it is killed and `late` is raised. `environment` has all of its variables; None is
     for those of this process. With `own_session`, all that it started is killed along with it; it has no
-    terminal then. OSError: it cannot be started.
+    terminal then. It finds `open_files`, descriptors of this process, below /dev/fd. OSError: it cannot be
+    started.
     """
     with subprocess.Popen(
         command,
@@ -63,6 +70,7 @@ def run(
         stderr=subprocess.PIPE,
         env=environment,
         start_new_session=own_session,
+        pass_fds=open_files,
     ) as process:
         try:
             output, complaint = process.communicate(given, timeout)

@@ -1,6 +1,7 @@
-"""Signing: the Signer protocol, and notary (Docker Content Trust) as its implementation.
+"""Trust: the policy, signatures of orders, and signers: the Signer protocol, with notary as one.
 
-May import: registry, system, settings, model, errors.
+May import: registry, system, settings, syntax, model, errors.
 Must not know: packages, plans, Redis, Celery.
-Public: Signer (signer), SignTarget (signer), Signature (signer), make_signer (signer).
+Public: Signer (signer), SignTarget (signer), Signature (signer), make_signer (signer), Policy (policy),
+load_policy (policy_file), PolicyFile (policy_file), sign (ssh_signatures), verify (ssh_signatures).
 """
