@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from farm.private_farm.own_keys import OwnTrust, ensure_own_trust
 from farm.settings import Secret
 from farm.trust.notary.delegation import generate_delegation_key
 from lab import engine, images, services
@@ -47,6 +48,8 @@ class Lab:
     signing_cert: Path
     signing_passphrase: str
     root_passphrase: str
+    identity: OwnTrust
+    """The policy of the lab, in which its maintainer may order and its worker may attest everything."""
     docker_cli: str = DOCKER
     """Debian's client; one that comes first on PATH may have any version."""
 
@@ -65,6 +68,14 @@ class Lab:
             "FARM_SIGNING_PASSPHRASE": self.signing_passphrase,
             "FARM_ROOT_PASSPHRASE": self.root_passphrase,
             "DOCKER_CONFIG": str(self.directory / "docker"),
+        }
+
+    def identity_environment(self) -> dict[str, str]:
+        """Variables for `farm` on a farm of several machines, which makes no policy and no keys of its own."""
+        return {
+            "FARM_POLICY": str(self.identity.policy),
+            "FARM_ORDER_KEY": str(self.identity.order_key),
+            "FARM_WORKER_KEY": str(self.identity.worker_key),
         }
 
     def docker_trust_environment(self, home: Path) -> dict[str, str]:
@@ -131,6 +142,7 @@ def running_lab() -> Iterator[Lab]:
             signing_cert=key.certificate,
             signing_passphrase=passphrase,
             root_passphrase=secrets.token_urlsafe(16),
+            identity=ensure_own_trust(home / "identity"),
         )
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from farm.attestation.envelope import seal
-from farm.attestation.statement import STATEMENT_TYPE, Provenance, to_statement
+from farm.attestation.check import attest as sign
+from farm.attestation.statement import Provenance
 from farm.registry.index import is_attestation
-from farm.registry.referrers import attach
 from farm.trust.verified_images import MEMBERS, ORDERED, without_attestations
 from tasks.retries import within_attempt
 
@@ -51,9 +50,7 @@ def attest(
         finished=time.time(),
         fingerprint=context.worker_key.fingerprint,
     )
-    envelope = seal(to_statement(provenance), context.worker_key)
-    registry = within_attempt(context.registry)
-    attach(registry, job.reference, subject, STATEMENT_TYPE, envelope, {})
+    sign(within_attempt(context.registry), job.reference, subject, provenance, context.worker_key)
 
 
 def _parameters(job: Job, image: ArchImage, *, ordered: float) -> Mapping[str, Any]:

@@ -143,6 +143,9 @@ _BUILD_FLAGS = [
         help="File of build arguments, NAME=VALUE lines; they override those of build.yml.",
     ),
 ]
+_ADOPT_FLAG = click.option(
+    "--adopt", is_flag=True, help="Accept existing images, by digest, that no authorised worker attests."
+)
 _FORCE_FLAG = click.option("--force", is_flag=True, help="Build even if the image exists.")
 _PUBLISH_FLAGS = [
     click.option(
@@ -152,6 +155,7 @@ _PUBLISH_FLAGS = [
     click.option(
         "--release", metavar="TAG", help="Also publish every package's index under this tag: all or none."
     ),
+    _ADOPT_FLAG,
 ]
 tag_options = _tag_options_decorator(_TAG_FLAGS)
 package_options = _tag_options_decorator([*_TAG_FLAGS, *_BUILD_FLAGS])
@@ -176,6 +180,7 @@ def make_push_options(
     force: bool = False,
     partial: bool = False,
     release: str | None = None,
+    adopt: bool = False,
 ) -> PushOptions:
     """The options of a push, from the settings and the flags."""
     from farm.planning.plan import PushOptions
@@ -189,7 +194,13 @@ def make_push_options(
     if release:
         Reference.parse(f"release:{release}")
     return PushOptions(
-        settings.arches, only=only, sign=settings.sign, force=force, partial=partial, release=release or ""
+        settings.arches,
+        only=only,
+        sign=settings.sign,
+        force=force,
+        partial=partial,
+        release=release or "",
+        adopt=adopt,
     )
 
 
@@ -199,7 +210,7 @@ def publish_options(verb: Verb) -> Verb:
     @functools.wraps(verb)
     def wrapped(settings: Settings, /, **given: Any) -> Any:
         only = tuple(arch for word in given.pop("only") for arch in word.split(","))
-        flags = {name: given.pop(name) for name in ("force", "partial", "release") if name in given}
+        flags = {name: given.pop(name) for name in ("force", "partial", "release", "adopt") if name in given}
         return verb(settings, options=make_push_options(settings, only=only, **flags), **given)
 
     return _with_flags(wrapped, _PUBLISH_FLAGS)

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from farm.errors import NoWorkerError, StateError, StateUnavailableError
 from farm.monitor.flower_launch import check_port
+from farm.private_farm.own_keys import ensure_own_trust
 from farm.private_farm.state_directory import StateDirectory, fingerprint
 from farm.settings import child_environment
 from farm.state.store import Store
 from farm.state.workers import outdated, served, workers
 from farm.system import files
 from farm.system.locks import locked
+from farm.trust.places import with_own_places
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,6 +53,9 @@ def connect_farm(settings: Settings, *, builds: bool = False) -> Iterator[tuple[
             yield settings, store
         return
     directory = StateDirectory.at(settings.state_dir)
+    settings = with_own_places(settings)
+    if builds:
+        ensure_own_trust(directory)
     with _in_use(directory, settings, builds=builds):
         _start(directory, settings)
         with closing(_connect(directory)) as store:
@@ -65,6 +70,9 @@ def host_workers(settings: Settings) -> Iterator[tuple[Settings, Store]]:
         FarmError: they do not start; the error says why.
     """
     directory = StateDirectory.at(settings.state_dir)
+    if settings.broker is None:
+        settings = with_own_places(settings)
+        ensure_own_trust(directory)
     with _in_use(directory, settings, builds=True):
         check_port(settings)
         _start(directory, settings)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import FarmError, InputError, NotUnderstoodError, OrderError
@@ -55,9 +56,9 @@ def verify_order(run: str, signed: SignedOrder, policy: Policy, now: float) -> V
         OrderError: it is not signed by a maintainer, expired, of another run, or malformed.
         NotUnderstoodError: a newer farm has written it.
     """
-    keys = [maintainer.key for maintainer in policy.maintainers]
+    keys = tuple(maintainer.key for maintainer in policy.maintainers)
     try:
-        key = ssh_signatures.verify(signed.document, signed.signature, keys)
+        key = _signer_of(signed, keys)
     except FarmError as error:
         raise OrderError(f"the order of run {run} is not signed by a maintainer: {error.message}",
                          hint="`farm policy show` lists them") from error
@@ -74,6 +75,12 @@ def verify_order(run: str, signed: SignedOrder, policy: Policy, now: float) -> V
     if order.created < now - ORDER_LIFE:
         raise OrderError(f"the order of run {run} has expired", hint="push again")
     return VerifiedOrder(order, signed.digest, maintainer)
+
+
+@lru_cache(maxsize=32)
+def _signer_of(signed: SignedOrder, keys: tuple[str, ...]) -> str:
+    """The key that signed an order; the jobs of a run share it, so it is checked once."""
+    return ssh_signatures.verify(signed.document, signed.signature, keys)
 
 
 def verify_part(verified: VerifiedOrder, package: str, part: bytes, policy: Policy) -> PackageWork:

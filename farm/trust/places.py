@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import SettingsError
@@ -13,22 +14,20 @@ if TYPE_CHECKING:
 
     from farm.settings import Settings
 
-_FOLDER = "identity"
-
 
 def own_policy(state_dir: Path) -> Path:
     """The policy of a private farm."""
-    return state_dir / _FOLDER / "policy.yml"
+    return state_dir.absolute() / "policy.yml"
 
 
 def own_order_key(state_dir: Path) -> Path:
     """The SSH key with which a private farm's user signs orders."""
-    return state_dir / _FOLDER / "order-key"
+    return state_dir.absolute() / "order-key"
 
 
 def own_worker_key(state_dir: Path) -> Path:
     """The key of the worker of a private farm, and of any worker that names no other."""
-    return state_dir / _FOLDER / "worker-key.pem"
+    return state_dir.absolute() / "worker-key.pem"
 
 
 def policy_path(settings: Settings) -> Path:
@@ -58,6 +57,16 @@ def order_key_path(settings: Settings) -> Path:
 def worker_key_path(settings: Settings) -> Path:
     """The key of a worker."""
     return settings.worker_key or own_worker_key(settings.state_dir)
+
+
+def with_own_places(settings: Settings) -> Settings:
+    """The settings of a private farm with its policy and keys, where they name no others."""
+    return replace(
+        settings,
+        policy=policy_path(settings),
+        order_key=order_key_path(settings),
+        worker_key=worker_key_path(settings),
+    )
 
 
 def current_policy(settings: Settings) -> Policy:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from farm.model import Descriptor, Reference
     from farm.registry.client import Registry
     from farm.registry.index import Index
-    from farm.trust.policy import Policy
+    from farm.trust.policy import Policy, WorkerKey
 
 MEMBERS = "members"
 """The parameter of a statement with the digests of BuildKit's attestations of the image."""
@@ -59,20 +59,15 @@ def newest(found: Iterable[VerifiedImage | None]) -> VerifiedImage | None:
     return max(filter(None, found), key=lambda one: one.ordered, default=None)
 
 
-def worker_keys(policy: Policy) -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Public key to the worker's name and its architectures."""
-    return {worker.key: (worker.name, worker.arches) for worker in policy.workers}
+def worker_keys(policy: Policy) -> dict[str, WorkerKey]:
+    """Public key to whose it is."""
+    return {worker.key: worker for worker in policy.workers}
 
 
 def attested(found: Iterable[Attestation], origin: Origin, policy: Policy) -> tuple[Attestation, ...]:
     """Those attestations that say that an image was built from this; () if they are of too few workers."""
-    until = {worker.key: worker.until for worker in policy.workers}
-    valid = tuple(
-        one
-        for one in found
-        if (one.provenance.tag, one.provenance.tree) == (origin.reference.tag, origin.tree)
-        and ((end := until.get(one.key)) is None or one.provenance.finished <= end)
-    )
+    wanted = (origin.reference.tag, origin.tree)
+    valid = tuple(one for one in found if (one.provenance.tag, one.provenance.tree) == wanted)
     return valid if len({one.key for one in valid}) >= policy.attestations else ()
 
 

@@ -36,7 +36,7 @@ def make_workspace(lab: Lab, home: Path, *, beside: Workspace | None = None) -> 
     arguments = f"REGISTRY={lab.registry},ORG={org}"
     docker = home / "docker"
     docker.mkdir()
-    variables = lab.environment(home / "farm") | {
+    variables = lab.environment(home / "farm") | lab.identity_environment() | {
         "FARM_ORG": org,
         "FARM_BUILD_ARGS": arguments,
         "DOCKER_CONFIG": str(docker),
