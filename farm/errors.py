@@ -183,8 +183,12 @@ class TrustDeniedError(TrustError):
 
 class OrderError(TrustDeniedError):
     """A build order is not signed by a maintainer, has expired, or is not what was signed."""
+
+
 class AttestationError(TrustDeniedError):
     """A statement about an image is malformed, or is not signed by a worker that may make it."""
+
+
 class PolicyError(TrustDeniedError):
     """The policy does not allow it, or the policy's file is not safe to go by."""
 

@@ -171,6 +171,7 @@ class Settings:
     order_key: Path | None = _setting(
         None, "SSH key that signs build orders; a .pub file uses the agent", read_path
     )
+    worker_key: Path | None = _setting(None, "key with which this worker attests its images", read_path)
     sign: bool = _setting(True, "sign what is published", read_boolean)
     notary_server: str = _setting(
         DEFAULT_NOTARY, "URL of the notary server", also="DOCKER_CONTENT_TRUST_SERVER"

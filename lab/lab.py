@@ -71,7 +71,7 @@ class Lab:
         }
 
     def identity_environment(self) -> dict[str, str]:
-        """Variables for `farm` on a farm of several machines, which makes no policy and no keys of its own."""
+        """Variables for `farm` on a farm of several machines, which makes no policy and no keys."""
         return {
             "FARM_POLICY": str(self.identity.policy),
             "FARM_ORDER_KEY": str(self.identity.order_key),

@@ -31,7 +31,7 @@ def attest(
     started: float,
     materials: Sequence[tuple[str, str]] = (),
 ) -> None:
-    """Sign what was built from what, and attach it to the image in its registry; a repetition adds nothing new."""
+    """State what was built from what, and attach it to the image in its registry."""
     job, verified = ordered.job, ordered.verified
     subject = without_attestations(image)[0]
     provenance = Provenance(

@@ -174,7 +174,7 @@ def _refuse(handle: JobHandle, error: TrustDeniedError) -> FarmError:
 def build_and_push(
     task: Task[..., Any], *, run: str, package: str, arch: str, **unknown: object
 ) -> dict[str, Any]:
-    """Build and push what the run's order says, unless that was done before; returns the ArchImage as JSON."""
+    """Build and push what the order says, unless that was done before; returns the ArchImage as JSON."""
     context = worker_context()
     handle = RunHandle(context.store, run).package(package).job(arch)
     try:

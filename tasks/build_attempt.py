@@ -91,7 +91,9 @@ class ImageBuild:
         origin = Origin(self.job.reference, self.job.tree)
         found = ImageVerifier(registry, self.context.policy, origin).verify(image)
         if found is None:
-            self.log.write(f"{self.target.familiar} exists, but no authorised worker attests it: it is built again")
+            self.log.write(
+                f"{self.target.familiar} exists, but no authorised worker attests it: it is built again"
+            )
             return None
         own = self.ordered.verified.digest in found.orders
         return found.image if own or (not self.job.force and self.job.recipe in found.recipes) else None
@@ -127,7 +129,9 @@ class ImageBuild:
         """Return the verified context with the images that the job depends on; the job is now `building`."""
         job, context = self.job, self.context
         tar = stack.enter_context(
-            wait_for_redis(lambda: get_context(context.store, job.context, size=job.context_size), stop=self.held.stopped)
+            wait_for_redis(
+                lambda: get_context(context.store, job.context, size=job.context_size), stop=self.held.stopped
+            )
         )
         verify_context(tar, job)
         refuse_inputs(tar, job, context.policy)

@@ -44,7 +44,8 @@ def refuse_inputs(tar: IO[bytes], job: Job, policy: Policy) -> None:
     for frontend in [*frontends, *_directives(files.get(job.dockerfile, b""))]:
         if policy.refused_frontend(frontend):
             raise PolicyError(
-                f"the policy does not allow the frontend {frontend!r}", hint="add it to `frontends` of the policy"
+                f"the policy does not allow the frontend {frontend!r}",
+                hint="add it to `frontends` of the policy",
             )
 
 
@@ -67,7 +68,9 @@ def _own_arguments(name: str, text: bytes) -> Iterator[str]:
     """Globs of the names that a build.yml sets; % stands for the name of a package."""
     try:
         field = load(name, text, first=True).entries().get("buildArgs")
-        yield from (item.text().partition("=")[0].replace("%", "*") for item in (field.items() if field else ()))
+        yield from (
+            item.text().partition("=")[0].replace("%", "*") for item in (field.items() if field else ())
+        )
     except BuildYmlError:
         # What cannot be read sets nothing; the maintainer's own reading has refused it.
         return

@@ -102,7 +102,7 @@ class BuildxBuilder:
         """See `Builder`; returns the tag."""
         output = to_registry(spec, self.settings)
         digest = run_buildx(self.plugin, self.settings, spec, output, context, control)
-        self.pushed |= dict.fromkeys(spec.tags, digest)
+        self.pushed.update(dict.fromkeys(spec.tags, digest))
         return spec.tags[0]
 
     def has_image(self, reference: Reference, image: str) -> bool:  # noqa: ARG002 - there is no push to retry

@@ -43,6 +43,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "down": ("farm.cli.up:down", "Stop the private farm of this machine."),
     "flower": ("farm.cli.up:flower", "Run Flower, a web page of tasks, workers and queues."),
     "trust": ("farm.cli.trust:trust", "Create signing keys, and prepare names for signing."),
+    "policy": ("farm.cli.policy:policy", "Say who may order what, and which keys build."),
     "doctor": ("farm.cli.doctor", "Check everything that the farm needs."),
     "completion": ("farm.cli.main:completion", "Print a shell completion script."),
 }

@@ -51,8 +51,8 @@ class Job:
     def recipe(self) -> str:
         """sha256:HEX of what decides the image's bytes, whichever commit it is built from.
 
-        The tree stands for the context. What only names the commit is left out, so that an image that was built
-        from an earlier commit with the same tree is the same work.
+        The tree stands for the context. What only names the commit is left out, so that an image that was
+        built from an earlier commit with the same tree is the same work.
         """
         wire = self.to_json()
         args = {name: value for name, value in self.build_args if name not in _OF_COMMIT}

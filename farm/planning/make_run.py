@@ -11,8 +11,8 @@ from farm.model import Copy, Job, PackageWork, Run
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from farm.package.tarball import Context
     from farm.model import ArchImage
+    from farm.package.tarball import Context
     from farm.planning.plan import PackagePlan, Plan
     from farm.state.records import PackageRecord, RunRecord
 
@@ -45,7 +45,9 @@ def _release(plan: Plan) -> tuple[PackageWork, ...]:
     """The release of all packages at once, after all of them; none if no release is asked for."""
     if not plan.releases:
         return ()
-    copies = tuple(Copy(item.package.reference, item.release, item.sign, item.package.tree) for item in plan.releases)
+    copies = tuple(
+        Copy(item.package.reference, item.release, item.sign, item.package.tree) for item in plan.releases
+    )
     return (
         PackageWork(
             f"release {copies[0].tag}",
@@ -158,7 +160,7 @@ def again(
     for work in works:
         images = built.get(work.package, {})
         jobs = tuple(replace(job, run=run) for job in work.jobs if job.arch not in images)
-        existing = {image.arch: image for image in work.existing} | images
+        existing = {image.arch: image for image in work.existing} | dict(images)
         needs = tuple(need for need in work.needs if need in names)
         repeated.append(replace(work, jobs=jobs, existing=tuple(existing.values()), needs=needs))
     return Run(run, submitter, created, tuple(repeated), retry_of=record.id)

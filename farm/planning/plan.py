@@ -160,7 +160,9 @@ class PackagePlan:
         after = f"; after {', '.join(self.needs)}" if self.needs else ""
         alone = ", and make no index" if self.images_only else ""
         distrusted = [arch for arch in self.build if arch in self.published.unattested]
-        again = f"; no authorised worker attests {', '.join(distrusted)}" if distrusted and not self.force else ""
+        again = (
+            f"; no authorised worker attests {', '.join(distrusted)}" if distrusted and not self.force else ""
+        )
         return f"build {', '.join(self.build)}{kept}{again}{after}{alone}"
 
     def to_json(self) -> dict[str, Any]:

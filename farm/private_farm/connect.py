@@ -53,9 +53,9 @@ def connect_farm(settings: Settings, *, builds: bool = False) -> Iterator[tuple[
             yield settings, store
         return
     directory = StateDirectory.at(settings.state_dir)
-    settings = with_own_places(settings)
-    if builds:
+    if builds and settings.policy is None:
         ensure_own_trust(directory)
+    settings = with_own_places(settings)
     with _in_use(directory, settings, builds=builds):
         _start(directory, settings)
         with closing(_connect(directory)) as store:
@@ -71,8 +71,9 @@ def host_workers(settings: Settings) -> Iterator[tuple[Settings, Store]]:
     """
     directory = StateDirectory.at(settings.state_dir)
     if settings.broker is None:
+        if settings.policy is None:
+            ensure_own_trust(directory)
         settings = with_own_places(settings)
-        ensure_own_trust(directory)
     with _in_use(directory, settings, builds=True):
         check_port(settings)
         _start(directory, settings)

@@ -48,7 +48,7 @@ class IndexPublication:
     required: Sequence[str] = ()
     """Architectures without which nothing is published."""
     choose: Choose | None = None
-    """Chooses each architecture's image; None for a publication that believes the tags, as `docker push` does."""
+    """Chooses each architecture's image; None to believe the tags, as `docker push` does."""
 
     def publish(
         self, *, check_lease: Callable[[], None], sign: Callable[[Descriptor], None], stop: threading.Event
@@ -102,7 +102,6 @@ class IndexPublication:
             )
         return descriptor.digest if descriptor else None, index
 
-
     def _merged(self, published: Index | None) -> Index:
         """The published index with what was built, and else with what the architecture tags refer to."""
         built = {image.arch: image for image in self.built}
@@ -126,7 +125,9 @@ class IndexPublication:
             return [*own, *filter(None, (tagged, indexed))]
 
         choose = self.choose
-        chosen = self.registry.at_once(lambda arch: choose(arch, candidates(arch)) if choose else None, ARCHES)
+        chosen = self.registry.at_once(
+            lambda arch: choose(arch, candidates(arch)) if choose else None, ARCHES
+        )
         return assemble([image for image in chosen if image])
 
 

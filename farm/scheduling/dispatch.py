@@ -83,7 +83,9 @@ def send_again(app: Celery, message: str) -> None:
 def build_signature(app: Celery, job: Job, priority: Priority = Priority.NEW) -> Signature[Any]:
     """The task that builds one architecture, routed to that architecture's queue."""
     options = _options(build_queue(job.arch), job.title, priority)
-    return app.signature(BUILD, kwargs={"run": job.run, "package": job.package, "arch": job.arch}, options=options)
+    return app.signature(
+        BUILD, kwargs={"run": job.run, "package": job.package, "arch": job.arch}, options=options
+    )
 
 
 def _options(queue: str, title: str, priority: Priority) -> dict[str, Any]:

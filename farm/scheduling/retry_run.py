@@ -53,9 +53,7 @@ def plan_retry(run: RunHandle, settings: Settings, names: Sequence[str] = ()) ->
     policy, store = current_policy(settings), run.store
     works = [_ordered_work(run, package, policy) for package in packages]
     built = _built(record, works, settings, policy)
-    new = again(
-        record, works, built, run=new_name(store), submitter=user_at_host(), created=store.now()
-    )
+    new = again(record, works, built, run=new_name(store), submitter=user_at_host(), created=store.now())
     return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
 
 
@@ -75,7 +73,9 @@ def _built(
         if job.state.succeeded and job.image
     ]
     names = {work.reference: work.package for work, _ in images}
-    wanted = [Candidates(Origin(work.reference, work.tree), (image,), None, signed=False) for work, image in images]
+    wanted = [
+        Candidates(Origin(work.reference, work.tree), (image,), None, signed=False) for work, image in images
+    ]
     built: dict[str, dict[str, ArchImage]] = {}
     with open_registry(settings) as registry:
         for candidates, image in choose_all(registry, policy, wanted):

@@ -80,7 +80,7 @@ def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def get_context(store: Store, digest: str) -> IO[bytes]:
+def get_context(store: Store, digest: str, *, size: int | None = None) -> IO[bytes]:  # noqa: ARG001
     """Return the uncompressed tar of a context, as an unnamed temporary file at its start.
 
     It is a ContextError if it is not stored (any more), or does not have its digest.

@@ -82,9 +82,7 @@ def _create(handle: RunHandle, run: Run, order: SignedOrder, parts: Mapping[str,
     pipeline.execute()
 
 
-def _hashes(
-    run: Run, order: SignedOrder, parts: Mapping[str, bytes]
-) -> dict[str, Mapping[str, str | bytes]]:
+def _hashes(run: Run, order: SignedOrder, parts: Mapping[str, bytes]) -> dict[str, Mapping[str, str | bytes]]:
     """The hashes of a new run, by part of its keys."""
     meta = {
         "state": str(RunState.OPEN),
@@ -225,7 +223,11 @@ def read_order(run: RunHandle, package: str) -> tuple[SignedOrder, bytes]:
     Raises:
         StateError: one of them does not exist, or is longer than any that a farm writes.
     """
-    fields = [("order", "document", MAX_ORDER), ("order", "signature", MAX_SIGNATURE), ("works", package, MAX_PART)]
+    fields = [
+        ("order", "document", MAX_ORDER),
+        ("order", "signature", MAX_SIGNATURE),
+        ("works", package, MAX_PART),
+    ]
     pipeline: Any = run.store.binary.pipeline(transaction=False)
     for part, field, _ in fields:
         pipeline.hstrlen(run.key(part), field)

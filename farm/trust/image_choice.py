@@ -47,7 +47,9 @@ class ImageChoice:
             if one.digest not in self._reported:
                 self._reported.add(one.digest)
                 target = self.verifier.origin.reference.familiar
-                self.report(f"{target}: left out {one.digest} for {image.arch}: no authorised worker attests it")
+                self.report(
+                    f"{target}: left out {one.digest} for {image.arch}: no authorised worker attests it"
+                )
 
 
 def image_choice(

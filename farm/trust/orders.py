@@ -60,17 +60,22 @@ def verify_order(run: str, signed: SignedOrder, policy: Policy, now: float) -> V
     try:
         key = _signer_of(signed, keys)
     except FarmError as error:
-        raise OrderError(f"the order of run {run} is not signed by a maintainer: {error.message}",
-                         hint="`farm policy show` lists them") from error
+        raise OrderError(
+            f"the order of run {run} is not signed by a maintainer: {error.message}",
+            hint="`farm policy show` lists them",
+        ) from error
     order = Order.from_bytes(signed.document)
     maintainer = policy.maintainer_of(key)
     if maintainer is None:
-        raise OrderError(f"the order of run {run} is not signed by a maintainer", hint="`farm policy show` lists them")
+        raise OrderError(
+            f"the order of run {run} is not signed by a maintainer", hint="`farm policy show` lists them"
+        )
     if order.run != run:
         raise OrderError(f"run {run} has the order of run {order.run}", hint=_PUSH_AGAIN)
     if order.created > now + _CLOCK_SKEW:
         raise OrderError(
-            f"the order of run {run} is from the future", hint="set the clock of the machine that submitted it"
+            f"the order of run {run} is from the future",
+            hint="set the clock of the machine that submitted it",
         )
     if order.created < now - ORDER_LIFE:
         raise OrderError(f"the order of run {run} has expired", hint="push again")

@@ -6,10 +6,10 @@ Pure: policy_text.py reads and writes its text, policy_file.py its file.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from farm.errors import InputError, PolicyError
 from farm.model import Reference
@@ -56,6 +56,9 @@ class WorkerKey:
     def counts(self, at: float) -> bool:
         """Whether what the key signed at a time counts."""
         return self.until is None or at <= self.until
+
+
+Entry = TypeVar("Entry", Maintainer, WorkerKey)
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,14 @@ class Policy:
             "frontends": list(self.frontends),
             "cosign-keys": list(self.cosign_keys),
         }
+
+
+def ended(entries: Iterable[Entry], name: str, at: float) -> tuple[Entry, ...]:
+    """The entries, where what the key of `name` signs counts until a time, or an earlier one that was set."""
+    return tuple(
+        replace(one, until=at) if one.name == name and (one.until is None or one.until > at) else one
+        for one in entries
+    )
 
 
 def matches(name: str, globs: Iterable[str]) -> bool:

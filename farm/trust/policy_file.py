@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import grp
 import os
+import pwd
 import stat
 import tempfile
 from contextlib import contextmanager
@@ -136,19 +138,32 @@ def _follow(path: Path) -> Path:
 
 
 def _refuse_foreign(path: Path, state: os.stat_result) -> None:
-    """Refuse what belongs to another user, or what others may change.
-
-    Nobody but their owners can replace the files in a sticky directory such as /tmp, and the mode of a link
-    means nothing.
-    """
+    """Refuse what belongs to another user, or what others may change; the mode of a link means nothing."""
     if state.st_uid not in (0, os.geteuid()):
         raise PolicyError(
             f"policy: {path} belongs to another user, who could change the policy",
             hint="give it to root or to the user of the farm: chown",
         )
-    sticky = stat.S_ISDIR(state.st_mode) and state.st_mode & stat.S_ISVTX
-    if state.st_mode & _WRITABLE_BY_OTHERS and not sticky and not stat.S_ISLNK(state.st_mode):
+    writable = state.st_mode & _WRITABLE_BY_OTHERS
+    if stat.S_ISDIR(state.st_mode):
+        # Nobody but their owners can replace the files in a sticky directory such as /tmp.
+        writable = 0 if state.st_mode & stat.S_ISVTX else writable
+        writable &= ~stat.S_IWGRP if _is_own_group(state) else ~0
+    if writable and not stat.S_ISLNK(state.st_mode):
         raise PolicyError(
             f"policy: {path} can be written by other users, who could change the policy",
             hint=f"chmod go-w {path}",
         )
+
+
+def _is_own_group(state: os.stat_result) -> bool:
+    """Whether the group is that of the owner alone; with such groups, systems make directories for both."""
+    try:
+        owner, group = pwd.getpwuid(state.st_uid), grp.getgrgid(state.st_gid)
+    except KeyError:
+        return False
+    return (
+        owner.pw_gid == group.gr_gid
+        and owner.pw_name == group.gr_name
+        and set(group.gr_mem) <= {owner.pw_name}
+    )

@@ -1,4 +1,4 @@
-"""Which images count as built: those that enough authorised workers attest, and those that are signed already.
+"""Which images count as built: those that enough authorised workers attest, and those that are signed.
 
 Tags, messages and records only say where to look. Every image is read by its digest, and what is said of it
 in the index (media type, size, platform) comes from its own bytes.
@@ -55,7 +55,7 @@ def without_attestations(image: ArchImage) -> tuple[Descriptor, ...]:
 
 
 def newest(found: Iterable[VerifiedImage | None]) -> VerifiedImage | None:
-    """The image of the newest order, of several the first: so an old order never replaces what a newer one made."""
+    """The image of the newest order, so that an old one never replaces it; of several, the first."""
     return max(filter(None, found), key=lambda one: one.ordered, default=None)
 
 
@@ -100,7 +100,9 @@ def choose_all(
     The bytes of the images are not read: a publisher does that.
     """
     pairs = [(one, image) for one in wanted for image in one.images if without_attestations(image)]
-    asked = [(one.origin.reference, without_attestations(image)[0].digest, image.arch) for one, image in pairs]
+    asked = [
+        (one.origin.reference, without_attestations(image)[0].digest, image.arch) for one, image in pairs
+    ]
     found = attestations_of_all(registry, asked, worker_keys(policy)) if asked else ()
     best: dict[int, tuple[float, Candidates, ArchImage]] = {}
     for (one, image), about in zip(pairs, found, strict=True):
@@ -194,13 +196,15 @@ def read_member(registry: Registry, reference: Reference, member: Descriptor) ->
     """BuildKit's attestation of an image, with the size and type of its own bytes."""
     manifest = registry.manifest(reference.with_digest(member.digest))
     if manifest is None:
-        raise RegistryError(f"{reference.familiar}: {member.digest} is not in the registry", hint="push again")
+        raise RegistryError(
+            f"{reference.familiar}: {member.digest} is not in the registry", hint="push again"
+        )
     annotations = tuple(pair for pair in member.annotations if pair[0] in BUILDKIT_ANNOTATIONS)
     return replace(manifest.descriptor, platform=Platform("unknown", "unknown"), annotations=annotations)
 
 
 def unverified(verifier: ImageVerifier, index: Index) -> tuple[str, ...]:
-    """The digests of an index's members that do not count as built, or are not images of a known architecture."""
+    """The digests of an index's members that do not count as built."""
     counted: set[str] = set()
     for arch in ARCHES:
         members = members_of(index, arch)

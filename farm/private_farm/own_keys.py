@@ -1,0 +1,89 @@
+"""The keys and the policy of the private farm: its user orders, and its workers build, whatever they like."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from farm.errors import SettingsError
+from farm.model import ARCHES
+from farm.private_farm.state_directory import StateDirectory, policy_file
+from farm.system.files import make_private, write_once
+from farm.trust.policy import Maintainer, Policy, WorkerKey, ended
+from farm.trust.policy_edit import change_policy
+from farm.trust.policy_text import worker_key_text
+from farm.trust.ssh_signatures import public_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_NAME = "private-farm"
+
+
+class OwnTrust(NamedTuple):
+    """The files by which a private farm trusts itself."""
+
+    policy: Path
+    order_key: Path
+    worker_key: Path
+
+
+def ensure_own_trust(directory: StateDirectory | Path) -> OwnTrust:
+    """Create what is missing of the keys and the policy of a private farm, and keep what is there.
+
+    Several processes may do so at once, and each may be killed: every file is whole or absent, and a policy
+    that lacks a key gets it.
+
+    Raises:
+        SettingsError: a file cannot be written or read.
+        PolicyError: another user could have written the policy.
+    """
+    at = directory.directory if isinstance(directory, StateDirectory) else directory
+    own = OwnTrust(policy_file(at), at / "order-key", at / "worker-key.pem")
+    try:
+        make_private(at)
+        write_once(own.order_key, _new_order_key())
+        order, worker = public_key(own.order_key), _worker_key(own.worker_key)
+    except OSError as error:
+        raise SettingsError(f"state-dir: {at} cannot be used: {error.strerror}") from error
+    change_policy(own.policy, lambda policy: _with_own_keys(policy, order, worker))
+    return own
+
+
+def _with_own_keys(policy: Policy, order: str, worker: str) -> Policy:
+    """The policy with both keys; earlier keys of the same name have ended."""
+    if policy == Policy():
+        policy = Policy(build_arguments=("*",), frontends=("**",))
+    now = float(int(time.time()))
+    if policy.maintainer_of(order) is None:
+        own = Maintainer(_NAME, order, ("**",), release=True)
+        policy = replace(policy, maintainers=(*ended(policy.maintainers, _NAME, now), own))
+    if policy.worker_of(worker) is None:
+        key = WorkerKey(_NAME, worker, ARCHES)
+        policy = replace(policy, workers=(*ended(policy.workers, _NAME, now), key))
+    return policy
+
+
+def _new_order_key() -> str:
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 45 ms
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # noqa: PLC0415
+
+    form = serialization.PrivateFormat.OpenSSH
+    key = Ed25519PrivateKey.generate()
+    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()).decode()
+
+
+def _worker_key(path: Path) -> str:
+    """Create a key of ECDSA P-256 if the file is missing; returns its public half, as a policy writes it."""
+    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 45 ms
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
+
+    form = serialization.PrivateFormat.PKCS8
+    new = ec.generate_private_key(ec.SECP256R1())
+    pem = new.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    write_once(path, pem.decode())
+    try:
+        return worker_key_text(serialization.load_pem_private_key(path.read_bytes(), None).public_key())
+    except ValueError:
+        raise SettingsError(f"{path}: is no private key", hint="remove it; a new one is made") from None
