@@ -9,10 +9,11 @@ from farm.attestation.check import attest as sign
 from farm.attestation.statement import Provenance
 from farm.registry.index import is_attestation
 from farm.trust.verified_images import MEMBERS, ORDERED, without_attestations
+from tasks.check_bases import materials
 from tasks.retries import within_attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
     from farm.model import ArchImage, Job
@@ -29,7 +30,7 @@ def attest(
     image: ArchImage,
     *,
     started: float,
-    materials: Sequence[tuple[str, str]] = (),
+    bases: Mapping[str, str],
 ) -> None:
     """State what was built from what, and attach it to the image in its registry."""
     job, verified = ordered.job, ordered.verified
@@ -44,7 +45,7 @@ def attest(
         order=verified.digest,
         run=job.run,
         parameters=_parameters(job, image, ordered=verified.order.created),
-        materials=(*_sources(job), *materials),
+        materials=(*_sources(job), *materials(bases)),
         builder=context.worker,
         started=started,
         finished=time.time(),

@@ -24,6 +24,7 @@ from farm.state.records import JobPatch
 from farm.trust.verified_images import ImageVerifier, Origin
 from tasks.attest import attest
 from tasks.build_inputs import refuse_inputs
+from tasks.check_bases import check_bases
 from tasks.disk_space import DiskSpace
 from tasks.retries import wait_for_redis, within_attempt
 
@@ -53,6 +54,8 @@ class ImageBuild:
     """Records a transition of the job."""
     built: list[str] = field(default_factory=list)
     """The image that was built, by the engine's name for it; a later failure leaves it in the engine."""
+    bases: dict[str, str] = field(default_factory=dict)
+    """Base image to the digest that it was built from."""
 
     @property
     def job(self) -> Job:
@@ -76,9 +79,12 @@ class ImageBuild:
             stack.enter_context(disk.reserved(self.target, built=bool(self.built)))
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             disk.build_with_room(lambda: self._build(engine, builder), self.target, report=self.log.write)
+            check_bases(
+                self.job, self.bases, within_attempt(self.context.registry), self.context.policy
+            )
             digest = self._push(builder)
         image = self._pushed(digest)
-        attest(self.context, self.ordered, image, started=started)
+        attest(self.context, self.ordered, image, started=started, bases=self.bases)
         self.move(JobState.BUILT, JobPatch(image=image))
         return image
 
@@ -142,7 +148,7 @@ class ImageBuild:
         return stack.enter_context(with_images)
 
     def _control(self, timeout: float) -> Control:
-        return Control(self.log.write, timeout, self.held.stopped.is_set)
+        return Control(self.log.write, timeout, self.held.stopped.is_set, self.bases.__setitem__)
 
     def _time_limit(self) -> float:
         settings = self.context.settings

@@ -85,6 +85,8 @@ class Control:
     """Seconds that the whole call may take."""
     cancelled: Callable[[], bool] = lambda: False
     """Called a few times a second; True stops the call. By default, only Ctrl-C cancels it."""
+    report_base: Callable[[str, str], None] = lambda _name, _digest: None
+    """Receives the name and the digest of each base image, as the builder resolved it."""
 
 
 class Builder(Protocol):

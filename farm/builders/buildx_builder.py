@@ -74,6 +74,7 @@ def run_buildx(
                 result.take(item)
             status = process.status()
         result.check(status, reference)
+        result.report_bases(control.report_base)
         return _digest(metadata)
 
 

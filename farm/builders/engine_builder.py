@@ -49,6 +49,7 @@ class EngineBuilder:
             for message in stream_messages(response, limits.check, session):
                 result.take(message)
         image = result.image(response.status)
+        result.report_bases(control.report_base)
         check_architecture(self.engine, image, spec.arch)
         return image
 

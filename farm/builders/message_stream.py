@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import selectors
 import time
 from dataclasses import dataclass, field
@@ -103,6 +104,10 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
+# https://github.com/moby/buildkit/blob/v0.20.0/frontend/dockerfile/dockerfile2llb/convert.go (dispatchFrom)
+_BASE = re.compile(r"\[[^\]]*\] FROM (\S+)@(sha256:[0-9a-f]{64})")
+
+
 @dataclass(slots=True)
 class BuildLog:
     """Writes the lines that progress messages add, and knows which step failed."""
@@ -120,6 +125,12 @@ class BuildLog:
         for line in lines:
             self.log(line)
         return trace
+
+    def report_bases(self, report: Callable[[str, str], None]) -> None:
+        """Report each base image that a step names with the digest that it was resolved to."""
+        for step in self.progress.steps.values():
+            if found := _BASE.fullmatch(step.vertex.name):
+                report(found[1], found[2])
 
     def finish(self) -> BuildStep | None:
         """Log the rest of the output; return the step that failed, if one did."""

@@ -44,6 +44,8 @@ class Job:
     """Images that the worker adds to the context, each pinned by its digest."""
     context_size: int = 0
     """Bytes of the uncompressed tar."""
+    bases: tuple[tuple[str, str], ...] = ()
+    """Base images by NAME:TAG, each with what it must be: a digest, or the tree that its images are built from."""
     build_yml: str = "build.yml"
     """The place of the package's build.yml in the context."""
 

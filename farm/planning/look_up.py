@@ -25,29 +25,35 @@ if TYPE_CHECKING:
 
 
 def look_up(
-    packages: Sequence[Package], settings: Settings, options: PushOptions
-) -> dict[str, PublishedPackage]:
-    """Package name to what is published and signed of it: registry and signer are asked at the same time.
+    packages: Sequence[Package],
+    settings: Settings,
+    options: PushOptions,
+    bases: Iterable[Reference] = (),
+) -> tuple[dict[str, PublishedPackage], dict[Reference, str]]:
+    """Package name to what is published and signed of it, and base image to what its tag refers to now.
 
-    The signer is made only if it is needed.
+    Registry and signer are asked at the same time. The signer is made only if it is needed.
 
     Raises:
         RegistryError, TrustError: one of them cannot be asked, which never means that nothing is there.
     """
+    policy = current_policy(settings)
     more = ARCHES if options.every_image else ()
     # Of a package that is skipped, others may need the existing images.
     arches = {
         one.reference: tuple(dict.fromkeys((*arches_of(one, options), *more))) or ARCHES for one in packages
     }
     names = sorted({package.reference.name for package in packages if is_signed(package, options)})
-    with open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
+    with open_registry(settings) as registry, ThreadPoolExecutor(3) as pool:
+        heads = pool.submit(_digests, registry, bases)
         images = pool.submit(look_up_all, registry, arches)
         signed = pool.submit(make_signer(settings, registry.credentials).signed, names) if names else None
         published, signatures = images.result(), signed.result() if signed else {}
-        trusted = _trusted(packages, published, signatures, registry, current_policy(settings))
+        trusted = _trusted(packages, published, signatures, registry, policy)
         targets = [package.reference.with_tag(options.release) for package in packages if options.release]
         releases = registry.at_once(registry.head, targets) if targets else [None] * len(packages)
-    return {
+        digests = heads.result()
+    found = {
         package.image: _published(
             published[package.reference],
             trusted[package.reference],
@@ -58,6 +64,14 @@ def look_up(
         )
         for package, release in zip(packages, releases, strict=True)
     }
+    return found, digests
+
+
+def _digests(registry: Registry, references: Iterable[Reference]) -> dict[Reference, str]:
+    """What tags refer to; those that do not exist are left out, since a build that needs one says so."""
+    wanted = list(references)
+    heads = registry.at_once(registry.head, wanted) if wanted else []
+    return {reference: head.digest for reference, head in zip(wanted, heads, strict=True) if head}
 
 
 def _published(

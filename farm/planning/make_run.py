@@ -85,6 +85,7 @@ def _work(
             force=plan.force,
             labels=labels,
             build_args=build_args,
+            bases=plan.bases,
             depends=yml.depends if yml.depends and yml.depends.images else None,
         )
         for arch in plan.build

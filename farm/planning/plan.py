@@ -89,6 +89,8 @@ class PackagePlan:
     """Whether the index is left as it is."""
     adopt: bool = False
     """Whether images count that no authorised worker attests."""
+    bases: tuple[tuple[str, str], ...] = ()
+    """What its base images must be, as a `Job` has them."""
 
     @property
     def adopted(self) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from farm.package.dockerfile import base_images, dockerfiles, needs
 from farm.package.git import INCLUDE_IGNORED, Repository, ignore_rule, read_at
 from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import require_committed
+from farm.planning.bases import related_bases, with_bases
 from farm.planning.decide import make_plan
 from farm.planning.refusals import PackageFiles, with_refusals
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from farm.model import ArchImage, Package
+    from farm.package.dockerfile import BaseImage
     from farm.package.tags import TagOptions
     from farm.planning.plan import PackagePlan, Plan, PushOptions
     from farm.settings import Settings
@@ -62,17 +64,20 @@ def _make(
         check_build_yml(packages, tags)
         texts: dict[str, str] = {}
         dependencies: dict[str, tuple[str, ...]] = {}
+        bases: dict[str, tuple[BaseImage, ...]] = {}
         warnings: tuple[str, ...] = ()
         if builds:
             packages = resolve_build_args(packages, tags.build_yml)
             texts = dockerfiles(packages)
-            dependencies, warnings = needs(packages, base_images(packages, dict(settings.build_args), texts))
+            bases = base_images(packages, dict(settings.build_args), texts)
+            dependencies, warnings = needs(packages, bases)
         imported.result()
         listed = pool.submit(list_contents, packages)
         from farm.planning.look_up import look_up  # noqa: PLC0415 - see above
 
-        published = look_up(packages, settings, options)
+        published, digests = look_up(packages, settings, options, related_bases(packages, bases))
         plan = make_plan(packages, published, dependencies, options, warnings)
+        plan = with_bases(plan, bases, digests)
         return plan, PackageFiles(texts, listed.result())
 
 

@@ -1,0 +1,55 @@
+"""The base images of the farm's own: an order says what each must be, so that nobody slips in another one.
+
+Other base images are built from as they are named; the attestation records what they were.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from farm.model import Package, Reference
+    from farm.package.dockerfile import BaseImage
+    from farm.planning.plan import PackagePlan, Plan
+
+
+def related_bases(packages: Sequence[Package], bases: Mapping[str, Sequence[BaseImage]]) -> list[Reference]:
+    """The bases in the organisations of these packages that are none of them, and are named by tag."""
+    organisations = {_organisation(package.reference) for package in packages}
+    own = {package.reference for package in packages}
+    found = (base.reference for each in bases.values() for base in each)
+    return [
+        one
+        for one in dict.fromkeys(found)
+        if one not in own and not one.digest and _organisation(one) in organisations
+    ]
+
+
+def _organisation(reference: Reference) -> str:
+    return reference.name.rpartition("/")[0]
+
+
+def with_bases(plan: Plan, bases: Mapping[str, Sequence[BaseImage]], digests: Mapping[Reference, str]) -> Plan:
+    """The plan with what the bases of its packages must be.
+
+    A package of the plan that is built first is known by its tree, and every other image by the digest that
+    its tag has now.
+    """
+    made = {item.package.reference: item for item in plan.packages}
+
+    def pinned(base: Reference) -> str:
+        item = made.get(base)
+        if item is None:
+            return digests.get(base, "")
+        index = item.published.index
+        return index.digest if index and item.up_to_date else item.package.tree
+
+    def with_own(item: PackagePlan) -> PackagePlan:
+        references = dict.fromkeys(base.reference for base in bases.get(item.package.image, ()))
+        pairs = ((str(one), pinned(one)) for one in references if one != item.package.reference)
+        return replace(item, bases=tuple((name, must_be) for name, must_be in pairs if must_be))
+
+    return plan._replace(packages=tuple(map(with_own, plan.packages)))
