@@ -21,7 +21,7 @@ from farm.settings import environment
 from farm.state import earlier_builds
 from farm.state.contexts import get_context
 from farm.state.records import JobPatch
-from farm.trust.verified_images import ImageVerifier, Origin
+from farm.trust.verified_images import ImageOrigin, ImageVerifier
 from tasks.attest import attest
 from tasks.build_inputs import refuse_inputs
 from tasks.check_bases import check_bases
@@ -79,9 +79,7 @@ class ImageBuild:
             stack.enter_context(disk.reserved(self.target, built=bool(self.built)))
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             disk.build_with_room(lambda: self._build(engine, builder), self.target, report=self.log.write)
-            check_bases(
-                self.job, self.bases, within_attempt(self.context.registry), self.context.policy
-            )
+            check_bases(self.job, self.bases, within_attempt(self.context.registry), self.context.policy)
             digest = self._push(builder)
         image = self._pushed(digest)
         attest(self.context, self.ordered, image, started=started, bases=self.bases)
@@ -94,7 +92,7 @@ class ImageBuild:
         image = tagged_image(registry, self.target, self.job.arch)
         if image is None:
             return None
-        origin = Origin(self.job.reference, self.job.tree)
+        origin = ImageOrigin(self.job.reference, self.job.tree)
         found = ImageVerifier(registry, self.context.policy, origin).verify(image)
         if found is None:
             self.log.write(

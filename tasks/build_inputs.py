@@ -65,7 +65,7 @@ def _files(tar: IO[bytes], names: set[str]) -> dict[str, bytes]:
 
 
 def _own_arguments(name: str, text: bytes) -> Iterator[str]:
-    """Globs of the names that a build.yml sets; % stands for the name of a package."""
+    """Globs of the names that a build.yml sets; % is replaced by the name of a package."""
     try:
         field = load(name, text, first=True).entries().get("buildArgs")
         yield from (

@@ -8,7 +8,7 @@ from farm.errors import InputError, OrderError
 from farm.model import DIGEST, ArchImage, Reference
 from farm.registry.index import Index, is_attestation, members_of
 from farm.registry.oci import INDEXES, naming
-from farm.trust.verified_images import ImageVerifier, Origin
+from farm.trust.verified_images import ImageOrigin, ImageVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -38,16 +38,14 @@ def check_bases(job: Job, resolved: Mapping[str, str], registry: Registry, polic
             _check(job, base, digest, must_be, registry, policy)
 
 
-def _check(
-    job: Job, base: Reference, digest: str, must_be: str, registry: Registry, policy: Policy
-) -> None:
+def _check(job: Job, base: Reference, digest: str, must_be: str, registry: Registry, policy: Policy) -> None:
     if DIGEST.fullmatch(must_be):
         if digest != must_be:
             raise OrderError(
                 f"the base image {base.familiar} was {digest}, but the order names {must_be}",
                 hint="somebody changed that tag; push again once you know who",
             )
-    elif not _is_attested(ImageVerifier(registry, policy, Origin(base, must_be)), digest, job.arch):
+    elif not _is_attested(ImageVerifier(registry, policy, ImageOrigin(base, must_be)), digest, job.arch):
         raise OrderError(
             f"the base image {base.familiar} was {digest}, which no authorised worker attests",
             hint="somebody changed that tag; push again once you know who",

@@ -28,7 +28,7 @@ from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.runs import read_package
 from farm.trust.image_choice import ImageChoice, image_choice
 from farm.trust.signer import SignTarget
-from farm.trust.verified_images import Origin, unverified
+from farm.trust.verified_images import ImageOrigin, unverified
 from tasks.hand_over import hand_over, refuse_unknown
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.orders import read_ordered_work
@@ -141,7 +141,9 @@ class PublishExecution:
 
     def _publish(self, held: HeldLease, signer: Signer) -> Descriptor:
         registry, target = within_attempt(self.context.registry), self.work.reference
-        choice = self._choice(registry, Origin(target, self.work.tree), signer if self.work.sign else None)
+        choice = self._choice(
+            registry, ImageOrigin(target, self.work.tree), signer if self.work.sign else None
+        )
         publication = IndexPublication(
             registry,
             target,
@@ -156,7 +158,7 @@ class PublishExecution:
             stop=held.stopped,
         )
 
-    def _choice(self, registry: Registry, origin: Origin, signer: Signer | None) -> ImageChoice:
+    def _choice(self, registry: Registry, origin: ImageOrigin, signer: Signer | None) -> ImageChoice:
         ordered = self.ordered.verified.order.created
         adopted = dict.fromkeys(self.work.adopted, ordered)
         return image_choice(
@@ -165,7 +167,7 @@ class PublishExecution:
 
     def _require_verified(self, registry: Registry, copy: Copy, index: Manifest, signer: Signer) -> None:
         """Refuse to release an index with an image that nobody attests."""
-        choice = self._choice(registry, Origin(copy.source, copy.tree), signer if copy.sign else None)
+        choice = self._choice(registry, ImageOrigin(copy.source, copy.tree), signer if copy.sign else None)
         if lacking := unverified(choice.verifier, Index.parse(index.body)):
             raise TrustDeniedError(
                 f"{copy.source.familiar}: not released: no authorised worker attests {', '.join(lacking)}",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import InputError, NotUnderstoodError
 from farm.model.reference import DIGEST, digest_of
@@ -87,6 +87,15 @@ class Order:
         if not all(isinstance(digest, str) and DIGEST.fullmatch(digest) for digest in parts.values()):
             raise InputError("the order is malformed: parts")
         return Order(data["run"], data["created"], data["nonce"], data["submitter"], parts, retry_of)
+
+
+class OrderedRun(NamedTuple):
+    """A run with the order that says the same, as both are submitted."""
+
+    run: Run
+    order: SignedOrder
+    parts: Mapping[str, bytes]
+    """Package to its part of the order."""
 
 
 def make_order(run: Run, nonce: str) -> tuple[Order, dict[str, bytes]]:

@@ -45,7 +45,7 @@ class Job:
     context_size: int = 0
     """Bytes of the uncompressed tar."""
     bases: tuple[tuple[str, str], ...] = ()
-    """Base images by NAME:TAG, each with what it must be: a digest, or the tree that its images are built from."""
+    """Base images by NAME:TAG, each with what it must be: a digest, or the tree that it is built from."""
     build_yml: str = "build.yml"
     """The place of the package's build.yml in the context."""
 
@@ -53,7 +53,7 @@ class Job:
     def recipe(self) -> str:
         """sha256:HEX of what decides the image's bytes, whichever commit it is built from.
 
-        The tree stands for the context. What only names the commit is left out, so that an image that was
+        The tree says what the context is. What only names the commit is left out, so that an image that was
         built from an earlier commit with the same tree is the same work.
         """
         wire = self.to_json()

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from farm.model import Package, Reference
     from farm.package.dockerfile import BaseImage
@@ -32,7 +32,9 @@ def _organisation(reference: Reference) -> str:
     return reference.name.rpartition("/")[0]
 
 
-def with_bases(plan: Plan, bases: Mapping[str, Sequence[BaseImage]], digests: Mapping[Reference, str]) -> Plan:
+def with_bases(
+    plan: Plan, bases: Mapping[str, Sequence[BaseImage]], digests: Mapping[Reference, str]
+) -> Plan:
     """The plan with what the bases of its packages must be.
 
     A package of the plan that is built first is known by its tree, and every other image by the digest that

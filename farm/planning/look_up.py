@@ -12,7 +12,7 @@ from farm.registry.index import holds
 from farm.registry.published_images import PublishedImages, look_up_all
 from farm.trust.places import current_policy
 from farm.trust.signer import make_signer
-from farm.trust.verified_images import Candidates, Origin, choose_all, same_image
+from farm.trust.verified_images import Candidates, ImageOrigin, choose_all, same_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -113,7 +113,7 @@ def _trusted(
     for package in packages:
         found, signing = published[package.reference], signatures.get(package.reference.name)
         signed = _is_signed_as(signing, found.descriptor, package.reference.tag)
-        origin = Origin(package.reference, package.tree)
+        origin = ImageOrigin(package.reference, package.tree)
         for arch, image in found.images.items():
             indexed = found.indexed(arch)
             if signed and indexed and same_image(image, indexed):

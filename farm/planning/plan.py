@@ -56,8 +56,6 @@ class PublishedPackage:
 
     images: dict[str, ArchImage] = field(default_factory=dict)
     """Architecture to image, for those of the package's architectures that are in the registry and count."""
-    unattested: dict[str, ArchImage] = field(default_factory=dict)
-    """The same for images that no authorised worker attests, and that are not signed."""
     index: Descriptor | None = None
     indexed_arches: frozenset[str] = frozenset()
     """Architectures whose images are members of the index."""
@@ -69,6 +67,8 @@ class PublishedPackage:
     """Whether the release tag is signed with that digest."""
     signing: SignedName | None = None
     """What is signed of its repository, and who may sign there; None where nothing is to be signed."""
+    unattested: dict[str, ArchImage] = field(default_factory=dict)
+    """Architecture to image, for those that no authorised worker attests, and that are not signed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,12 +17,12 @@ from farm.state.run_handles import JobHandle
 from farm.state.runs import all_succeeded, create_run, dependents, read_jobs, read_package, read_work
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from celery import Celery
 
-    from farm.model import PackageWork, Run
-    from farm.model.order import SignedOrder
+    from farm.model import PackageWork
+    from farm.model.order import OrderedRun
     from farm.state.records import JobRecord
     from farm.state.run_handles import PackageHandle, RunHandle
     from farm.state.store import Store
@@ -30,14 +30,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def submit_run(
-    app: Celery, store: Store, run: Run, order: SignedOrder, parts: Mapping[str, bytes]
-) -> RunHandle:
+def submit_run(app: Celery, store: Store, ordered: OrderedRun) -> RunHandle:
     """Store a run, then start the packages without dependencies; returns its handle.
 
     A broker that becomes unavailable once the run is stored is only a warning: a publisher continues the run.
     """
-    handle = create_run(store, run, order, parts)
+    run, handle = ordered.run, create_run(store, ordered)
     try:
         for work in run.works:
             if not work.needs:

@@ -15,7 +15,7 @@ from farm.state.runs import read_order, read_run
 from farm.system.identity import user_at_host
 from farm.trust.orders import verify_order, verify_part
 from farm.trust.places import current_policy
-from farm.trust.verified_images import Candidates, Origin, choose_all
+from farm.trust.verified_images import Candidates, ImageOrigin, choose_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -74,7 +74,8 @@ def _built(
     ]
     names = {work.reference: work.package for work, _ in images}
     wanted = [
-        Candidates(Origin(work.reference, work.tree), (image,), None, signed=False) for work, image in images
+        Candidates(ImageOrigin(work.reference, work.tree), (image,), None, signed=False)
+        for work, image in images
     ]
     built: dict[str, dict[str, ArchImage]] = {}
     with open_registry(settings) as registry:

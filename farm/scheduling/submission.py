@@ -55,8 +55,7 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
 
 def submit_signed(run: Run, settings: Settings, store: Store) -> RunHandle:
     """Sign the order of a run, then submit both."""
-    order, parts = sign_run(run, settings)
-    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, run, order, parts)
+    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, sign_run(run, settings))
 
 
 def _store_context(package: Package, settings: Settings, store: Store) -> Context:

@@ -10,7 +10,7 @@ from redis.exceptions import WatchError
 
 from farm.errors import RunDamagedError, StateError, StateUnavailableError
 from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
-from farm.model.order import MAX_ORDER, MAX_PART, MAX_SIGNATURE, SignedOrder
+from farm.model.order import MAX_ORDER, MAX_PART, MAX_SIGNATURE, OrderedRun, SignedOrder
 from farm.state.records import (
     JobRecord,
     PackageRecord,
@@ -46,15 +46,15 @@ _MAX_RUNS = 10_000
 
 
 @translate_redis_errors
-def create_run(store: Store, run: Run, order: SignedOrder, parts: Mapping[str, bytes]) -> RunHandle:
+def create_run(store: Store, ordered: OrderedRun) -> RunHandle:
     """Store a run with its order and parts in one transaction, in which it also becomes an open run.
 
     So the reconciler starts a stored run even where the caller dies right after this. The packages without
     dependencies are due. A run that is stored under that name already is never changed.
     """
-    handle = RunHandle(store, run.id)
+    handle = RunHandle(store, ordered.run.id)
     try:
-        _create(handle, run, order, parts)
+        _create(handle, ordered)
     except WatchError as error:
         # redis-py sent the transaction again because the first answer was lost, and the watched key exists
         # by now. To store the run once more could undo what was done since.
@@ -65,14 +65,15 @@ def create_run(store: Store, run: Run, order: SignedOrder, parts: Mapping[str, b
     return handle
 
 
-def _create(handle: RunHandle, run: Run, order: SignedOrder, parts: Mapping[str, bytes]) -> None:
+def _create(handle: RunHandle, ordered: OrderedRun) -> None:
+    run = ordered.run
     now = handle.store.now()
     pipeline: Any = handle.store.text.pipeline()
     pipeline.watch(handle.key("meta"))
     if pipeline.exists(handle.key("meta")):
         raise StateError(f"there is a run {handle} already; nothing was changed", hint="push again")
     pipeline.multi()
-    for part, mapping in _hashes(run, order, parts).items():
+    for part, mapping in _hashes(ordered).items():
         if mapping:
             pipeline.hset(handle.key(part), items=[word for pair in mapping.items() for word in pair])
     pipeline.zadd(OPEN_RUNS, {run.id: now})
@@ -82,8 +83,9 @@ def _create(handle: RunHandle, run: Run, order: SignedOrder, parts: Mapping[str,
     pipeline.execute()
 
 
-def _hashes(run: Run, order: SignedOrder, parts: Mapping[str, bytes]) -> dict[str, Mapping[str, str | bytes]]:
+def _hashes(ordered: OrderedRun) -> dict[str, Mapping[str, str | bytes]]:
     """The hashes of a new run, by part of its keys."""
+    run = ordered.run
     meta = {
         "state": str(RunState.OPEN),
         "submitter": run.submitter,
@@ -99,8 +101,8 @@ def _hashes(run: Run, order: SignedOrder, parts: Mapping[str, bytes]) -> dict[st
     return {
         "meta": meta | ({"retry_of": run.retry_of} if run.retry_of else {}),
         "records": {field: json.dumps(record) for field, record in _first_records(run).items()},
-        "order": {"document": order.document, "signature": order.signature},
-        "works": parts,
+        "order": {"document": ordered.order.document, "signature": ordered.order.signature},
+        "works": ordered.parts,
         "dependents": {need: json.dumps(names) for need, names in dependents.items()},
         "left": {package_field(work.package): str(len(work.jobs)) for work in run.works},
     }

@@ -1,6 +1,6 @@
 """Trust: the policy, signatures of orders, and signers: the Signer protocol, with notary as one.
 
-May import: registry, system, settings, syntax, model, errors.
+May import: attestation, registry, system, settings, syntax, model, errors.
 Must not know: packages, plans, Redis, Celery.
 Public: Signer (signer), SignTarget (signer), Signature (signer), make_signer (signer), Policy (policy),
 load_policy (policy_file), PolicyFile (policy_file), sign (ssh_signatures), verify (ssh_signatures).

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from farm.model import ArchImage
 from farm.registry.index import Index, is_attestation, members_of
 from farm.registry.oci import INDEXES, naming
-from farm.trust.verified_images import ImageVerifier, Origin, newest, without_attestations
+from farm.trust.verified_images import ImageOrigin, ImageVerifier, newest, without_attestations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -55,7 +55,7 @@ class ImageChoice:
 def image_choice(
     registry: Registry,
     policy: Policy,
-    origin: Origin,
+    origin: ImageOrigin,
     *,
     signer: Signer | None,
     adopted: Mapping[str, float],

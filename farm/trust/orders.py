@@ -7,12 +7,12 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import FarmError, InputError, NotUnderstoodError, OrderError
-from farm.model.order import Order, SignedOrder, make_order, read_part
+from farm.model.order import Order, OrderedRun, SignedOrder, make_order, read_part
 from farm.trust import ssh_signatures
 from farm.trust.places import order_key_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from farm.model import PackageWork, Run
     from farm.settings import Settings
@@ -36,8 +36,8 @@ class VerifiedOrder(NamedTuple):
     maintainer: Maintainer
 
 
-def sign_run(run: Run, settings: Settings) -> tuple[SignedOrder, Mapping[str, bytes]]:
-    """The signed order of a run, and the parts of its packages.
+def sign_run(run: Run, settings: Settings) -> OrderedRun:
+    """The run with its signed order.
 
     Raises:
         SettingsError: no key is set.
@@ -46,7 +46,7 @@ def sign_run(run: Run, settings: Settings) -> tuple[SignedOrder, Mapping[str, by
     order, parts = make_order(run, secrets.token_hex(_NONCE))
     document = order.to_bytes()
     signature = ssh_signatures.sign(document, order_key_path(settings), timeout=settings.trust_timeout)
-    return SignedOrder(document, signature), parts
+    return OrderedRun(run, SignedOrder(document, signature), parts)
 
 
 def verify_order(run: str, signed: SignedOrder, policy: Policy, now: float) -> VerifiedOrder:

@@ -30,7 +30,7 @@ ORDERED = "ordered"
 """The parameter with the Unix time of the order, seconds."""
 
 
-class Origin(NamedTuple):
+class ImageOrigin(NamedTuple):
     """What an image must have been built from to count under a tag."""
 
     reference: Reference
@@ -64,7 +64,7 @@ def worker_keys(policy: Policy) -> dict[str, WorkerKey]:
     return {worker.key: worker for worker in policy.workers}
 
 
-def attested(found: Iterable[Attestation], origin: Origin, policy: Policy) -> tuple[Attestation, ...]:
+def attested(found: Iterable[Attestation], origin: ImageOrigin, policy: Policy) -> tuple[Attestation, ...]:
     """Those attestations that say that an image was built from this; () if they are of too few workers."""
     wanted = (origin.reference.tag, origin.tree)
     valid = tuple(one for one in found if (one.provenance.tag, one.provenance.tree) == wanted)
@@ -74,7 +74,7 @@ def attested(found: Iterable[Attestation], origin: Origin, policy: Policy) -> tu
 class Candidates(NamedTuple):
     """The images that may count for one architecture of a package."""
 
-    origin: Origin
+    origin: ImageOrigin
     tagged: tuple[ArchImage, ...]
     indexed: ArchImage | None
     """What the published index has."""
@@ -122,7 +122,7 @@ class ImageVerifier:
 
     registry: Registry
     policy: Policy
-    origin: Origin
+    origin: ImageOrigin
     adopted: Mapping[str, float] = field(default_factory=dict)
     """Digests that the order accepts without an attestation, each with the time of the order."""
     is_signed: Callable[[str], bool] = lambda _: False

@@ -36,14 +36,18 @@ def make_workspace(lab: Lab, home: Path, *, beside: Workspace | None = None) -> 
     arguments = f"REGISTRY={lab.registry},ORG={org}"
     docker = home / "docker"
     docker.mkdir()
-    variables = lab.environment(home / "farm") | lab.identity_environment() | {
-        "FARM_ORG": org,
-        "FARM_BUILD_ARGS": arguments,
-        "DOCKER_CONFIG": str(docker),
-        "GIT_AUTHOR_NAME": "a",
-        "GIT_AUTHOR_EMAIL": "a@example.org",
-        "COLUMNS": "200",
-    }
+    variables = (
+        lab.environment(home / "farm")
+        | lab.identity_environment()
+        | {
+            "FARM_ORG": org,
+            "FARM_BUILD_ARGS": arguments,
+            "DOCKER_CONFIG": str(docker),
+            "GIT_AUTHOR_NAME": "a",
+            "GIT_AUTHOR_EMAIL": "a@example.org",
+            "COLUMNS": "200",
+        }
+    )
     if beside:
         variables |= {name: beside.variables[name] for name in ("FARM_STATE_DIR", "DOCKER_CONFIG")}
     return Workspace(lab, directory, org, variables)

@@ -201,12 +201,16 @@ class Rig:
             folder.mkdir()
         git(directory, "init", "-q", "-b", "main")
         git(directory, "commit", "-q", "--allow-empty", "-m", "begin")
-        variables = self.lab.environment(self.home / "farm") | {
-            "FARM_ORG": org,
-            "FARM_BUILD_ARGS": f"REGISTRY={self.lab.registry},ORG={org}",
-            "DOCKER_CONFIG": str(self.home / "docker"),
-            "COLUMNS": "200",
-        }
+        variables = (
+            self.lab.environment(self.home / "farm")
+            | self.lab.identity_environment()
+            | {
+                "FARM_ORG": org,
+                "FARM_BUILD_ARGS": f"REGISTRY={self.lab.registry},ORG={org}",
+                "DOCKER_CONFIG": str(self.home / "docker"),
+                "COLUMNS": "200",
+            }
+        )
         return Workspace(self.lab, directory, org, variables)
 
     def package(self, name: str, *, seconds: float = 0, needs: str = "") -> str:

@@ -17,6 +17,7 @@ from farm.model import (
     Run,
     digest_of,
 )
+from farm.model.order import OrderedRun, SignedOrder, make_order
 from farm.registry.oci import OCI_MANIFEST
 
 HASH = "ab12cd34" * 5
@@ -80,3 +81,9 @@ def work(package: str = "linuxkit/foo", *arches: str, run: str = "r1", **more: A
 def run_of(*works: PackageWork, run: str = "r1") -> Run:
     """A run."""
     return Run(run, "a@host", 1000.0, works)
+
+
+def ordered(run: Run) -> OrderedRun:
+    """A run with an order that nobody has signed: for what does not look at the signature."""
+    order, parts = make_order(run, "nonce")
+    return OrderedRun(run, SignedOrder(order.to_bytes(), ""), parts)

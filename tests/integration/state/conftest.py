@@ -18,7 +18,7 @@ from farm.settings import Secret, Settings
 from farm.state.run_handles import RunHandle
 from farm.state.runs import read_jobs, read_work
 from farm.state.store import OPEN_RUNS, Store
-from tests.support.values import run_of
+from tests.support.values import ordered, run_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ class Farm:
 
     def submit(self, *works: PackageWork, run: str = "r1") -> None:
         """Submit a run."""
-        coordinator.submit_run(self.app, self.store, run_of(*works, run=run))
+        coordinator.submit_run(self.app, self.store, ordered(run_of(*works, run=run)))
 
     def start(self, package: PackageHandle) -> bool:
         """Start a package."""
@@ -99,7 +99,7 @@ class Farm:
 
     def arches(self, *arches: str) -> list[str]:
         """Remove the jobs from these architectures' queues; returns PACKAGE ARCH of each."""
-        jobs = [message["kwargs"]["job"] for arch in arches for message in self.take(f"build.{arch}")]
+        jobs = [message["kwargs"] for arch in arches for message in self.take(f"build.{arch}")]
         return [f"{job['package']} {job['arch']}" for job in jobs]
 
     def indexes(self) -> list[str]:

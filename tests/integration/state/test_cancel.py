@@ -18,7 +18,7 @@ from farm.state.runs import read_run
 from farm.state.store import Store
 from farm.state.transitions import end_packages, move_job
 from tests.integration.state.steps import drive
-from tests.support.values import image, run_of, work
+from tests.support.values import image, ordered, run_of, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,7 +70,7 @@ def cut_off(redis_url: str) -> Iterator[CutOff]:
 def made(farm: Farm) -> Farm:
     """r1, stored and not started: foo for two architectures, bar after it, and another beside them."""
     works = (work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,)), work(ASIDE, "amd64"))
-    runs.create_run(farm.store, run_of(*works))
+    runs.create_run(farm.store, ordered(run_of(*works)))
     return farm
 
 

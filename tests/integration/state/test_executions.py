@@ -9,22 +9,27 @@ from celery.exceptions import Ignore
 
 from farm.errors import FarmError, InputError, StateUnavailableError, TrustUnavailableError
 from farm.model import JobState, PackageState
+from farm.model.order import make_order
 from farm.settings import Secret, Settings
 from farm.state import leases
 from farm.state.records import JobPatch
 from farm.state.runs import read_package
 from farm.state.store import lease_key
+from farm.trust.orders import VerifiedOrder
+from farm.trust.policy import Maintainer
 from tasks import build_attempt, retries
 from tasks.build_and_push import BuildExecution
+from tasks.orders import OrderedJob, OrderedWork
 from tasks.publish_manifest import PublishExecution
 from tasks.worker_context import SharedFlags, WorkerContext
 from tests.integration.state.steps import drive
-from tests.support.values import image, job, work
+from tests.support.values import digest, image, job, run_of, work
 
 if TYPE_CHECKING:
     from tests.integration.state.conftest import Farm
 
 FOO = work("linuxkit/foo", "amd64")
+VERIFIED = VerifiedOrder(make_order(run_of(FOO), "")[0], digest("order"), Maintainer("me", "", ()))
 
 
 @pytest.fixture
@@ -40,10 +45,10 @@ def build(farm: Farm, context: WorkerContext, error: Exception, monkeypatch: pyt
     def fail(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(build_attempt, "arch_image", fail)
+    monkeypatch.setattr(build_attempt, "tagged_image", fail)
     lease = leases.take(farm.store, leases.job_lease(job()), duration=60, holder="r1 w1")
     with leases.hold(farm.store, lease) as held:
-        return BuildExecution(context, job(), "t1").run(held)
+        return BuildExecution(context, OrderedJob(VERIFIED, FOO, job()), "t1").run(held)
 
 
 def test_an_internal_error_is_recorded_at_once_and_does_not_count_as_a_lost_worker(
@@ -78,7 +83,7 @@ def publish(farm: Farm, context: WorkerContext, error: Exception, *, suspended: 
     drive(farm.job, JobState.BUILT, JobPatch(image=image("amd64")))
     lease = leases.take(farm.store, leases.index_lease(FOO.reference), duration=60, holder="r1 p1")
     with leases.hold(farm.store, lease) as held:
-        FailingExecution(context, farm.foo, FOO, (image("amd64"),)).run(held)
+        FailingExecution(context, farm.foo, OrderedWork(VERIFIED, FOO), (image("amd64"),)).run(held)
     raise AssertionError
 
 

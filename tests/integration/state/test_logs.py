@@ -19,7 +19,7 @@ from farm.state.store import Store
 from farm.state.transitions import move_job
 from tests.integration.state.steps import drive
 from tests.support.farm_command import wait_until
-from tests.support.values import run_of, work
+from tests.support.values import ordered, run_of, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ FIRST, SECOND = "1 a@test", "2 b@test"
 @pytest.fixture(autouse=True)
 def run(store: Store) -> None:
     """The run whose builds write."""
-    runs.create_run(store, run_of(work("linuxkit/foo", "amd64", "arm64")))
+    runs.create_run(store, ordered(run_of(work("linuxkit/foo", "amd64", "arm64"))))
 
 
 @pytest.fixture

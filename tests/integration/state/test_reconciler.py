@@ -32,7 +32,7 @@ from tests.integration.state.steps import begin, begin_and_die, drive
 from tests.support.farm_command import wait_until
 from tests.support.proxy.tcp import proxy
 from tests.support.proxy.tripwire import Hold, containing
-from tests.support.values import image, job, run_of, work
+from tests.support.values import image, job, ordered, run_of, work
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,7 +48,9 @@ BOTH = [f"{FOO} amd64", f"{FOO} arm64"]
 @pytest.fixture
 def made(farm: Farm) -> Farm:
     """r1, stored and not started: foo for two architectures, bar after it."""
-    runs.create_run(farm.store, run_of(work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,))))
+    runs.create_run(
+        farm.store, ordered(run_of(work(FOO, "amd64", "arm64"), work(BAR, "amd64", needs=(FOO,))))
+    )
     return farm
 
 
@@ -188,7 +190,7 @@ def test_a_requeued_job_is_built_before_everything_that_was_pushed_after_it(sent
     later = run_of(work("linuxkit/later", "amd64", run="r6"), run="r6")
     # A publisher has imported the tasks, and a machine that submits has not.
     sent.app.loader.import_module("tasks.build_and_push")
-    sent.start(runs.create_run(sent.store, later).package("linuxkit/later"))
+    sent.start(runs.create_run(sent.store, ordered(later)).package("linuxkit/later"))
     requeued, pushed_after = [FOO, "linuxkit/back"], [BAR, BAR, BAR, BAR, "linuxkit/later"]
     assert sent.arches("amd64") == [f"{package} amd64" for package in (*requeued, *pushed_after)]
 
@@ -259,7 +261,9 @@ def test_a_failure_that_was_not_settled_is_settled_with_all_dependents(sent: Far
 def test_a_failure_ends_every_dependent_in_a_chain_of_five_hundred(farm: Farm) -> None:
     names = [f"linuxkit/p{number:03}" for number in range(500)]
     chain = zip(names, [(), *((name,) for name in names)], strict=False)
-    run = runs.create_run(farm.store, run_of(*(work(name, "amd64", needs=needs) for name, needs in chain)))
+    run = runs.create_run(
+        farm.store, ordered(run_of(*(work(name, "amd64", needs=needs) for name, needs in chain)))
+    )
     coordinator.end_package(run.package(names[0]), BuildFailedError("make failed"))
     assert read_run(run).state is RunState.FAILED
     assert {package.state for package in read_run(run).packages.values()} == {PackageState.FAILED}
@@ -318,7 +322,7 @@ def test_a_run_whose_storing_lost_its_answer_is_not_stored_twice(farm: Farm, red
     with proxy(redis_url) as proxied:
         far = Store(Secret(proxied.in_place_of(redis_url)))
         loss = proxied.trip(containing("open-runs"), Hold.AFTER, drop=True)
-        runs.create_run(far, run_of(work(FOO, "amd64")))
+        runs.create_run(far, ordered(run_of(work(FOO, "amd64"))))
         far.close()
         assert loss.hits == 1
     assert state(farm.foo) is PackageState.WAITING
@@ -331,7 +335,7 @@ def test_a_run_that_could_not_be_stored_is_an_error(farm: Farm, redis_url: str) 
         far = Store(Secret(proxied.in_place_of(redis_url)))
         proxied.trip(containing("open-runs"), drop=True)
         with pytest.raises(StateUnavailableError, match="became unavailable while the run was stored"):
-            runs.create_run(far, run_of(work(FOO, "amd64")))
+            runs.create_run(far, ordered(run_of(work(FOO, "amd64"))))
         far.close()
     assert not is_known(farm.r1)
 
@@ -354,7 +358,7 @@ def test_a_run_whose_submitter_was_suspended_before_it_was_stored_is_started(
 
     monkeypatch.setattr(pipeline, "execute", be_suspended)
     monkeypatch.setattr(suspended.text, "pipeline", lambda: pipeline)
-    runs.create_run(suspended, run_of(work(FOO, "amd64")))
+    runs.create_run(suspended, ordered(run_of(work(FOO, "amd64"))))
     suspended.close()
     assert farm.reconcile() == 1
     assert farm.arches("amd64") == BOTH[:1]
@@ -410,7 +414,7 @@ def test_a_broker_that_is_away_is_an_error_and_the_reconciler_starts_the_run(
 def test_a_stored_run_counts_as_submitted_with_a_warning_although_the_broker_is_away(
     farm: Farm, away: Celery, caplog: pytest.LogCaptureFixture
 ) -> None:
-    coordinator.submit_run(away, farm.store, run_of(work(FOO, "amd64")))
+    coordinator.submit_run(away, farm.store, ordered(run_of(work(FOO, "amd64"))))
     warnings = [record for record in caplog.records if record.name == coordinator.__name__]
     assert [record.levelname for record in warnings] == ["WARNING"]
     assert "r1 is stored, but not all sent: the broker does not answer" in warnings[0].getMessage()

@@ -21,7 +21,7 @@ from farm.state.records import JobPatch, PackagePatch, Patch, parse_job, parse_p
 from farm.state.run_handles import JobHandle, PackageHandle
 from farm.state.runs import create_run
 from farm.state.transitions import clear_due, move_job, move_package
-from tests.support.values import image, run_of, work
+from tests.support.values import image, ordered, run_of, work
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -130,7 +130,9 @@ class StateMachine(RuleBasedStateMachine):
         name = f"m{next(_numbers)}"
         jobs = work(FOO, "amd64", "arm64", run=name).jobs
         foo = work(FOO, arches=ARCHES[FOO], jobs=jobs, existing=(image("s390x"),))
-        self.run = create_run(store, run_of(foo, work(BAR, "amd64", run=name, needs=(FOO,)), run=name))
+        self.run = create_run(
+            store, ordered(run_of(foo, work(BAR, "amd64", run=name, needs=(FOO,)), run=name))
+        )
         self.packages = [self.run.package(package) for package in ARCHES]
         self.jobs = [package.job(arch) for package in self.packages for arch in ARCHES[package.name]]
         handles: list[Any] = [*self.packages, *self.jobs]

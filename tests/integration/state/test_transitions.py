@@ -26,7 +26,7 @@ from farm.state.runs import all_succeeded, dependents, read_package, read_run, r
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
 from tests.integration.state.steps import drive
-from tests.support.values import image, run_of, work
+from tests.support.values import image, ordered, run_of, work
 
 if TYPE_CHECKING:
     from farm.state.overdue import OverdueRun
@@ -40,7 +40,7 @@ def run(farm: Farm) -> None:
     """r1: foo for two architectures and one that exists, bar after it."""
     jobs = work(FOO, "amd64", "arm64").jobs
     foo = work(FOO, arches=("amd64", "arm64", "s390x"), jobs=jobs, existing=(image("s390x"),))
-    runs.create_run(farm.store, run_of(foo, work(BAR, "amd64", needs=(FOO,))))
+    runs.create_run(farm.store, ordered(run_of(foo, work(BAR, "amd64", needs=(FOO,)))))
 
 
 def overdue(farm: Farm) -> OverdueRun:
@@ -127,14 +127,16 @@ def test_the_error_for_an_unknown_run_or_package_says_what_lists_them(farm: Farm
 
 def test_runs_are_listed_newest_first(farm: Farm) -> None:
     newer = run_of(work(BAR, "amd64", run="r2"), run="r2")
-    runs.create_run(farm.store, type(newer)(newer.id, newer.submitter, newer.created + 1, newer.works))
+    runs.create_run(
+        farm.store, ordered(type(newer)(newer.id, newer.submitter, newer.created + 1, newer.works))
+    )
     assert [(row["run"], row["packages"]) for row in list_runs(farm.store)] == [("r2", 1), ("r1", 2)]
 
 
 def test_an_open_run_is_listed_and_keeps_a_private_farm_up_however_many_runs_are_newer(farm: Farm) -> None:
     for number in range(2, 105):
         run = run_of(work(BAR, "amd64", run=f"r{number}"), run=f"r{number}")
-        handle = runs.create_run(farm.store, replace(run, created=run.created + number))
+        handle = runs.create_run(farm.store, ordered(replace(run, created=run.created + number)))
         farm.store.ask([("hset", handle.key("meta"), "state", "done")])
     assert [row["run"] for row in list_runs(farm.store, 2)] == ["r104", "r103", "r1"]
     assert count_open_runs(farm.store) == 1
@@ -149,7 +151,7 @@ def test_a_number_that_redis_gives_out_twice_makes_another_run(farm: Farm) -> No
     first, second = names
     assert [name.partition("-")[0] for name in names] == ["r42", "r42"]
     assert first != second
-    runs.create_run(farm.store, run_of(work(BAR, "amd64", run=second), run=second))
+    runs.create_run(farm.store, ordered(run_of(work(BAR, "amd64", run=second), run=second)))
     for name in (first, "r42", "42"):
         with pytest.raises(StateError, match=rf"there is no run {name} \(did you mean {second}\?\)"):
             find_run(farm.store, name)
@@ -162,7 +164,7 @@ def test_a_number_that_redis_gives_out_twice_makes_another_run(farm: Farm) -> No
 def test_a_run_never_replaces_another_one(farm: Farm) -> None:
     before = read_run(farm.r1)
     with pytest.raises(StateError, match="there is a run r1 already; nothing was changed"):
-        runs.create_run(farm.store, run_of(work("linuxkit/other", "amd64")))
+        runs.create_run(farm.store, ordered(run_of(work("linuxkit/other", "amd64"))))
     assert read_run(farm.r1) == before
 
 

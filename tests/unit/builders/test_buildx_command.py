@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,16 +13,15 @@ from farm.builders.choice import buildx_reasons, check_secrets, describe_builder
 from farm.errors import InputError, SettingsError
 from farm.settings import Settings
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SPEC = BuildSpec("arm64", tags=("registry.example.org/linuxkit/foo:1-arm64",))
 PROXY = "http://user:word@proxy"
 
 
 def words(spec: BuildSpec = SPEC, environment: dict[str, str] | None = None, **settings: Any) -> list[str]:
     given = Settings(**settings)
-    return command(spec, given, DEFAULT_BUILDER, to_registry(spec, given), environment or {})
+    return command(
+        spec, given, DEFAULT_BUILDER, to_registry(spec, given), environment or {}, Path("metadata")
+    )
 
 
 def test_attestations_are_made_only_if_the_settings_ask_for_them() -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from farm.errors import InputError
 from farm.model import BuildYml, GitTree
+from farm.package.tarball import Context
 from farm.planning.decide import make_plan
 from farm.planning.make_run import make_run
 from farm.planning.plan import PackagePlan, PublishedPackage, PushOptions, arches_of
@@ -102,12 +103,12 @@ def test_a_run_has_a_job_for_each_missing_image_and_names_those_that_exist() -> 
         OPTIONS,
     )
     arguments = {one.image: ((("l", "1"),), (("A", "b"),))}
-    run = make_run(
-        plan, {one.image: digest("tar")}, arguments, run="r7", submitter="me", created=1.0, partial=True
-    )
+    contexts = {one.image: Context(digest("tar"), 7)}
+    run = make_run(plan, contexts, arguments, run="r7", submitter="me", created=1.0, partial=True)
     (work,) = run.works
     (job,) = work.jobs
     assert (job.run, job.arch, job.context, job.tag) == ("r7", "amd64", digest("tar"), "v-{{.Hash}}")
+    assert job.context_size == 7
     assert (job.dockerfile, job.network, job.no_cache, job.force) == ("D", True, True, False)
     assert (job.labels, job.build_args, job.destinations) == ((("l", "1"),), (("A", "b"),), ("lib",))
     assert (job.hash, job.tree) == (HASH, hashlib.sha1(("1" * 40 + "2" * 40).encode()).hexdigest())

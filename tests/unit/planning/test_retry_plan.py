@@ -71,15 +71,15 @@ def test_a_package_whose_dependency_is_still_in_progress_is_refused(
 def test_a_repeated_package_waits_only_for_dependencies_in_the_new_run() -> None:
     record = run_of(package("s", SIGNED), package("x", FAILED), package("d", FAILED, "s", "x"))
     works = [work("x", "amd64"), work("d", "amd64", needs=("s", "x"))]
-    new = again(record, works, run="r43", submitter="me@here", created=1.0)
+    new = again(record, works, {}, run="r43", submitter="me@here", created=1.0)
     assert [(one.package, one.needs) for one in new.works] == [("x", ()), ("d", ("x",))]
     assert (new.id, new.retry_of) == ("r43", "r42")
     assert {job.run for one in new.works for job in one.jobs} == {"r43"}
 
 
 def test_what_was_built_is_not_built_again() -> None:
-    built = JobRecord("amd64", JobState.BUILT, image=image("amd64"))
-    record = run_of(package("x", FAILED, amd64=built, arm64=JobRecord("arm64", JobState.FAILED)))
-    new = again(record, [work("x", "amd64", "arm64")], run="r43", submitter="me@here", created=1.0)
+    ended = {"amd64": JobRecord("amd64", JobState.BUILT), "arm64": JobRecord("arm64", JobState.FAILED)}
+    record, built = run_of(package("x", FAILED, **ended)), {"x": {"amd64": image("amd64")}}
+    new = again(record, [work("x", "amd64", "arm64")], built, run="r43", submitter="me@here", created=1.0)
     assert [job.arch for job in new.works[0].jobs] == ["arm64"]
     assert new.works[0].existing == (image("amd64"),)
