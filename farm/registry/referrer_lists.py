@@ -20,6 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from farm.errors import RegistryError, RegistryUnavailableError
 from farm.registry.oci import OCI_INDEX, read_descriptor, reading
 from farm.registry.transport import Request, retried
+from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,19 +78,37 @@ def add_entry(attached: Attached, made: Descriptor) -> None:
     entry = made.to_json() | {"artifactType": attached.artifact_type}
     for _ in range(_ROUNDS):
         began = time.monotonic()
-        others = list(islice(_by_tag(attached), _MOST_LISTED))
+        others = list(islice(_by_tag(attached), _MOST_LISTED - 1))
         if any(other["digest"] == made.digest for other in others[:MOST_FOUND]):
             return
-        manifests = [entry, *(other for other in others if other["digest"] != made.digest)][:_MOST_LISTED]
-        data = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": manifests}
-        attached.registry.put_manifest(
-            attached.tag, OCI_INDEX, json.dumps(data, separators=(",", ":")).encode()
-        )
+        _put(attached, entry, [other for other in others if other["digest"] != made.digest])
         took = time.monotonic() - began
         time.sleep(min(random.uniform(took, 2 * took), _LONGEST_PAUSE))  # noqa: S311 - no secret
     raise RegistryUnavailableError(
         f"{attached.tag.familiar}: other clients kept overwriting the list of attestations", hint="try again"
     )
+
+
+def _put(attached: Attached, entry: dict[str, Any], others: list[dict[str, Any]]) -> None:
+    """Put a list under the tag, without what was deleted: registries refuse an index with absent members."""
+    registry = attached.registry
+
+    def exists(other: dict[str, Any]) -> bool:
+        return registry.head(attached.repository.with_digest(other["digest"])) is not None
+
+    def put(registry: Registry) -> None:
+        data = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [entry, *others]}
+        registry.put_manifest(attached.tag, OCI_INDEX, json.dumps(data, separators=(",", ":")).encode())
+
+    try:
+        # A refusal that names absent members is repeated for seconds otherwise.
+        put(registry.within(Deadline.after(0)) if others else registry)
+    except RegistryError:
+        if not others:
+            raise
+        are_there = registry.at_once(exists, others)
+        others = [other for other, is_there in zip(others, are_there, strict=True) if is_there]
+        put(registry)
 
 
 def is_nonsense(error: Exception) -> bool:

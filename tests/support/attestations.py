@@ -51,9 +51,9 @@ class Worker:
         said = replace(PROVENANCE, builder=self.name, fingerprint=self.key.fingerprint)
         return seal(to_statement(replace(said, **facts)), self.key)
 
-    def attests(self, image: Reference, image_digest: str, **facts: Any) -> bytes:
-        """An honest envelope about an image of a repository."""
-        return self.states(**{"name": image.name, "image": image_digest, "arch": self.arches[0], **facts})
+    def attests(self, repository: Reference, pushed: str, /, **facts: Any) -> bytes:
+        """An honest envelope about the image of a repository with this digest."""
+        return self.states(**{"name": repository.name, "image": pushed, "arch": self.arches[0], **facts})
 
 
 def keys_of(*workers: Worker) -> dict[str, Worker]:
