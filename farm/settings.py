@@ -191,6 +191,9 @@ class Settings:
         read_secret,
         also="DOCKER_CONTENT_TRUST_ROOT_PASSPHRASE",
     )
+    worker_key: Path | None = _setting(
+        None, "key with which this worker attests its images; none: worker-key.pem in state-dir", read_path
+    )
     lease: float = _setting(30.0, "seconds after which the job of a silent worker is requeued", read_seconds)
     http_timeout: float = _setting(30.0, "longest wait for one answer of a registry or engine", read_seconds)
     build_timeout: float = _setting(4 * 3600.0, "longest build of one architecture", read_seconds)
@@ -214,6 +217,11 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.arches:
             raise SettingsError("arches: must name an architecture", hint="name at least one, such as amd64")
+
+    @property
+    def own_worker_key(self) -> Path:
+        """Where the key of this machine's worker is."""
+        return self.worker_key or self.state_dir / "worker-key.pem"
 
 
 FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}

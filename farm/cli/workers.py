@@ -12,6 +12,7 @@ import click
 from farm.cli.options import attached, json_option, with_settings
 from farm.cli.output import print_answer, print_json
 from farm.cli.tables import Cell, Table, print_table
+from farm.cli.worker_init import init
 from farm.errors import InputError, NoWorkerError, SettingsError, StateError
 from farm.system.identity import user_at_host
 
@@ -164,7 +165,7 @@ def _job(job: RunningJob) -> str:
     return f"{job.run} {job.package} {job.arch or 'index'} for {max(0.0, time.time() - job.since):.0f} s"
 
 
-@click.command("worker")
+@click.group("worker", invoke_without_command=True)
 @click.option(
     "--arch", "arches", multiple=True, metavar="ARCH", help="Build for ARCH. Default: the engine's own."
 )
@@ -196,12 +197,15 @@ def worker(
     stops them at once and returns their jobs to the queue.
 
     \b
+    farm worker init     create the key of this worker
     FARM_BROKER=rediss://farm.example.org farm worker
     FARM_BROKER=rediss://farm.example.org farm worker --publish --signing-key key.pem
     """
     from farm.private_farm.child_processes import worker_command
     from farm.settings import child_environment
 
+    if ctx.invoked_subcommand:
+        return
     if settings.broker is None:
         raise SettingsError("a worker needs a broker", hint="set FARM_BROKER=redis://HOST:6379/0")
     if check:
@@ -216,6 +220,9 @@ def worker(
         debug=ctx.obj.debug,
     )
     os.execvpe(words[0], words, child_environment(settings))  # noqa: S606 - the worker takes over this process and its signals
+
+
+worker.add_command(init)
 
 
 def _check(settings: Settings, name: str | None, *, as_json: bool) -> None:

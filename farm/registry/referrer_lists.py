@@ -83,7 +83,7 @@ def add_entry(attached: Attached, made: Descriptor) -> None:
             return
         _put(attached, entry, [other for other in others if other["digest"] != made.digest])
         took = time.monotonic() - began
-        time.sleep(min(random.uniform(took, 2 * took), _LONGEST_PAUSE))  # noqa: S311 - no secret
+        time.sleep(min(random.uniform(took, 1.5 * took), _LONGEST_PAUSE))  # noqa: S311 - no secret
     raise RegistryUnavailableError(
         f"{attached.tag.familiar}: other clients kept overwriting the list of attestations", hint="try again"
     )
