@@ -85,5 +85,7 @@ def _worker_key(path: Path) -> str:
     write_once(path, pem.decode())
     try:
         return worker_key_text(serialization.load_pem_private_key(path.read_bytes(), None).public_key())
-    except ValueError:
-        raise SettingsError(f"{path}: is no private key", hint="remove it; a new one is made") from None
+    except (ValueError, TypeError):
+        raise SettingsError(
+            f"{path}: is no private key without a passphrase", hint="remove it; a new one is made"
+        ) from None

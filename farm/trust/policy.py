@@ -86,6 +86,19 @@ class Policy:
         """Whose key this is, as base64 of its DER; None for nobody's."""
         return next((one for one in self.workers if one.key == key), None)
 
+    def without(self, name: str, until: float | None) -> Policy:
+        """The policy in which the keys of `name` count until a time; without its entries if that is None."""
+        if until is not None:
+            return replace(
+                self,
+                maintainers=ended(self.maintainers, name, until),
+                workers=ended(self.workers, name, until),
+            )
+        maintainers = tuple(one for one in self.maintainers if one.name != name)
+        return replace(
+            self, maintainers=maintainers, workers=tuple(w for w in self.workers if w.name != name)
+        )
+
     def may_order(self, maintainer: Maintainer, names: Iterable[str], *, release: bool, at: float) -> None:
         """Make sure that a maintainer may order all these names, and release tags if `release`.
 

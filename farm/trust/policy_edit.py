@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from farm.errors import SettingsError
+from farm.errors import BuildYmlError, SettingsError
 from farm.syntax.yaml_fields import load
 from farm.system.locks import locked
 from farm.trust.policy_file import read_policy_text, save_policy_text
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from farm.trust.policy import Policy
+
+    _Entries = list[dict[str, Any]]
 
 _LOCK_WAIT = 30.0
 
@@ -45,50 +47,37 @@ def rewritten(file: str, text: bytes, after: Policy) -> str:
     """The text with other maintainers and workers, each in its line; a new text if that is not possible.
 
     Raises:
-        SettingsError: `after` is not valid.
+        SettingsError: one of the policies is not valid.
     """
-    policy_of("new policy", text_of(after).encode())
-    sections = {name: value for name, value in after.to_json().items() if name in ("maintainers", "workers")}
-    lines = text.decode(errors="replace").splitlines()
-    for section, entries in sections.items():
-        lines = _with_entries(lines, section, entries)
-    edited = "\n".join(lines) + "\n"
+    before, wanted, new = policy_of(file, text).to_json(), after.to_json(), text_of(after)
+    policy_of("new policy", new.encode())
     try:
-        return edited if text.strip() and policy_of(file, edited.encode()) == after else text_of(after)
-    except SettingsError:
-        return text_of(after)
+        lines = text.decode().splitlines()
+        for section in ("maintainers", "workers"):
+            lines = _with_entries(lines, section, before[section], wanted[section])
+        edited = "\n".join(lines) + "\n"
+        return edited if text.strip() and policy_of(file, edited.encode()) == after else new
+    except (BuildYmlError, SettingsError, ValueError):
+        # Its spelling is not one line after another for each entry.
+        return new
 
 
-class _Place(NamedTuple):
-    """The lines of an entry."""
-
-    start: int
-    end: int
-    entry: dict[str, Any]
-
-
-def _with_entries(lines: list[str], section: str, entries: list[dict[str, Any]]) -> list[str]:
-    """The lines, with exactly these entries in a section; those that did not change keep their spelling."""
+def _with_entries(lines: list[str], section: str, before: _Entries, after: _Entries) -> list[str]:
+    """The lines, with other entries in a section; those that did not change keep their spelling."""
     file = load("", "\n".join(lines).encode()).entries()
-    places = [_place(item.node, item.value()) for item in file[section].items()] if section in file else []
-    wanted = {entry["key"]: entry for entry in entries}
-    kept = {_words(place.entry["key"]): place for place in places}
-    lines = list(lines)
-    added = [item_line(entry) for key, entry in wanted.items() if key not in kept]
-    if added and not places:
-        lines = [line for line in lines if not line.startswith(f"{section}:")] + [f"{section}:"]
-    end = places[-1].end if places else len(lines)
-    lines[end:end] = added
-    for key, place in reversed(kept.items()):
-        if key not in wanted:
-            del lines[place.start : place.end]
-        elif wanted[key].get("until") != place.entry.get("until"):
-            lines[place.start : place.end] = [item_line(wanted[key])]
+    nodes: list[Any] = [item.node for item in file[section].items()] if section in file else []
+    wanted = {entry["key"]: entry for entry in after}
+    kept = {entry["key"] for entry in before}
+    added = [item_line(entry) for entry in after if entry["key"] not in kept]
+    if added and not nodes:
+        lines = [*(line for line in lines if not line.startswith(f"{section}:")), f"{section}:"]
+    end = _last_line(nodes[-1]) + 1 if nodes else len(lines)
+    lines = [*lines[:end], *added, *lines[end:]]
+    for node, entry in reversed(list(zip(nodes, before, strict=True))):
+        new = wanted.get(entry["key"])
+        if new != entry:
+            lines[node.start_mark.line : _last_line(node) + 1] = [item_line(new)] if new else []
     return lines
-
-
-def _place(node: Any, entry: dict[str, Any]) -> _Place:
-    return _Place(node.start_mark.line, _last_line(node) + 1, entry)
 
 
 def _last_line(node: Any) -> int:
@@ -98,8 +87,3 @@ def _last_line(node: Any) -> int:
         return _last_line(last[1] if isinstance(last, tuple) else last)
     line: int = node.end_mark.line
     return line
-
-
-def _words(key: str) -> str:
-    """A key without its comment."""
-    return " ".join(key.split()[:2])

@@ -64,14 +64,19 @@ def read_policy_text(path: Path) -> bytes:
 
 
 def save_policy(path: Path, policy: Policy) -> None:
-    """Write a policy, whole or not at all; SettingsError: the file cannot be written."""
+    """Write a policy, whole or not at all.
+
+    Raises:
+        PolicyError: others can replace files in its directory.
+        SettingsError: the file cannot be written.
+    """
     save_policy_text(path, text_of(policy))
 
 
 def save_policy_text(path: Path, text: str) -> None:
     """Write the text of a policy as `save_policy` does; a link to the file stays a link."""
-    path = path.resolve()
     try:
+        path = _follow(path) if path.exists() else _follow(path.parent) / path.name
         mode = stat.S_IMODE(path.stat().st_mode) & ~_WRITABLE_BY_OTHERS if path.exists() else _MODE
         handle, name = tempfile.mkstemp(prefix=".new-", dir=path.parent)
         new = Path(name)
@@ -90,16 +95,16 @@ def save_policy_text(path: Path, text: str) -> None:
 def _opened(path: Path) -> Iterator[tuple[IO[bytes], _Version]]:
     """The file, if it is regular and safe from others; and what is different after each change of it."""
     try:
-        # Opening a FIFO must not wait for its writer.
-        descriptor = os.open(_follow(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+        real = _follow(path)
+        if not stat.S_ISREG(real.lstat().st_mode):
+            raise PolicyError(f"policy: {path} is not a regular file")
+        descriptor = os.open(real, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError as error:
         raise SettingsError(
             f"policy: {path} cannot be read: {error.strerror}", hint="farm policy add creates a policy"
         ) from error
     with os.fdopen(descriptor, "rb") as file:
         state = os.fstat(descriptor)
-        if not stat.S_ISREG(state.st_mode):
-            raise PolicyError(f"policy: {path} is not a regular file")
         _refuse_foreign(path, state)
         yield file, (state.st_dev, state.st_ino, state.st_mtime_ns, state.st_ctime_ns, state.st_size)
 

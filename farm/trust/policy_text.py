@@ -137,10 +137,22 @@ def _until(field: Field) -> float | None:
     if not field.written:
         return None
     try:
-        at = datetime.fromisoformat(field.text())
-    except ValueError:
-        raise field.wrong("must be a time such as 2026-11-30T09:24:04Z") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+        return read_moment(field.text())
+    except ValueError as error:
+        raise field.wrong(str(error)) from None
+
+
+def read_moment(text: str) -> float:
+    """A time as Unix seconds; without a zone it is UTC, and a day begins at midnight.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        at = datetime.fromisoformat(text)
+        return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
+        raise ValueError("must be a time such as 2026-11-30T09:24:04Z") from None
 
 
 def _list(field: Field, read: Callable[[Field], str]) -> tuple[str, ...]:
