@@ -6,9 +6,8 @@ import base64
 import hashlib
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from farm.settings import Settings
     from farm.trust.policy import Maintainer, Policy, WorkerKey
 
+_Value = TypeVar("_Value")
 _FINGERPRINT = 12
 """Characters of a key's fingerprint in a table."""
 
@@ -49,7 +49,7 @@ def check(settings: Settings) -> None:
     print_warnings(policy_warnings(found, settings.arches, now=time.time()))
     if settings.order_key and not found.maintainer_of(public_key(settings.order_key)):
         print_warnings([f"order-key: the policy does not name {settings.order_key}"])
-    click.echo(f"{path}  valid  {len(found.maintainers)} maintainers, {len(found.workers)} workers")
+    click.echo(f"{path}  valid  maintainers: {len(found.maintainers)}, workers: {len(found.workers)}")
 
 
 @policy.command("show")
@@ -110,7 +110,7 @@ def add_maintainer(settings: Settings, name: str, key: str, may: tuple[str, ...]
     from farm.trust.ssh_signatures import public_key
 
     read = read_public_key if key.startswith(tuple(f"{kind} " for kind in TYPES)) else _from_file(public_key)
-    new = Maintainer(name, _key(read, key), may, release)
+    new = Maintainer(name, _read("--key", read, key), may, release)
     _change(settings, lambda old: replace(old, maintainers=_with(old.maintainers, new)))
     click.echo(f"{name}  may order  {', '.join(may)}{'  and release' if release else ''}")
 
@@ -128,7 +128,7 @@ def add_worker(settings: Settings, name: str, key: str, arches: tuple[str, ...])
     from farm.trust.policy_text import read_worker_key
 
     text = _from_file(Path.read_text)(key) if Path(key).is_file() else key
-    new = WorkerKey(name, _key(read_worker_key, _without_armor(text)), arches)
+    new = WorkerKey(name, _read("--key", read_worker_key, _without_armor(text)), arches)
     _change(settings, lambda old: replace(old, workers=_with(old.workers, new)))
     click.echo(f"{name}  builds  {', '.join(arches)}")
 
@@ -144,30 +144,24 @@ def remove(settings: Settings, name: str, at: str | None, purge: bool) -> None:
     What they signed before still counts, so that what is published stays valid. Whoever has a key can write
     an earlier time into what it signs: if a key was stolen, use --purge.
     """
-    from farm.trust.policy import ended, moment
+    from farm.trust.policy import moment
+    from farm.trust.policy_text import read_moment
 
-    until = _time(at)
+    if purge and at:
+        raise InputError("--at has no meaning with --purge")
+    until = _read("--at", read_moment, at) if at else float(int(time.time()))
 
     def change(old: Policy) -> Policy:
+        new = old.without(name, None if purge else until)
         if name not in {one.name for one in old.maintainers} | {one.name for one in old.workers}:
             raise InputError(f"{name} is not in the policy", hint="farm policy show lists who is")
-        if purge:
-            maintainers = tuple(one for one in old.maintainers if one.name != name)
-            return replace(
-                old, maintainers=maintainers, workers=tuple(one for one in old.workers if one.name != name)
-            )
-        new = replace(
-            old, maintainers=ended(old.maintainers, name, until), workers=ended(old.workers, name, until)
-        )
         if new == old:
             raise InputError(f"{name} was removed at an earlier time", hint="--purge removes the entry")
         return new
 
     _change(settings, change)
-    what = "removed: nothing that its keys ever signed counts"
-    click.echo(
-        f"{name}  {what if purge else f'removed: what its keys sign after {moment(until)} does not count'}"
-    )
+    lost = "its keys ever signed counts" if purge else f"its keys sign after {moment(until)} counts"
+    click.echo(f"{name}  removed: nothing that {lost}")
 
 
 def _path(settings: Settings) -> Path:
@@ -182,9 +176,13 @@ def _path(settings: Settings) -> Path:
 
 
 def _change(settings: Settings, change: Callable[[Policy], Policy]) -> None:
+    from farm.private_farm.own_keys import ensure_own_trust
     from farm.trust.policy_edit import change_policy
 
-    change_policy(_path(settings), change)
+    path = _path(settings)
+    if settings.policy is None:
+        ensure_own_trust(settings.state_dir)
+    change_policy(path, change)
 
 
 def _with(entries: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
@@ -197,11 +195,11 @@ def _with(entries: tuple[Any, ...], new: Any) -> tuple[Any, ...]:
     return (*entries, new)
 
 
-def _key(read: Callable[[str], str], text: str) -> str:
+def _read(flag: str, read: Callable[[str], _Value], text: str) -> _Value:
     try:
         return read(text)
     except ValueError as error:
-        raise InputError(f"--key: {error}") from None
+        raise InputError(f"{flag}: {error}") from None
 
 
 def _from_file(read: Callable[[Path], str]) -> Callable[[str], str]:
@@ -219,14 +217,6 @@ def _without_armor(text: str) -> str:
     return "".join(line.strip() for line in text.splitlines() if "-----" not in line)
 
 
-def _time(text: str | None) -> float:
-    try:
-        at = datetime.fromisoformat(text) if text else datetime.now(UTC).replace(microsecond=0)
-    except ValueError:
-        raise InputError(f"--at: {text} is no time", hint="write it as 2026-11-30T09:24:04Z") from None
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
-
-
 def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> Table:
     from farm.cli.tables import Cell, Table
 
@@ -239,19 +229,19 @@ def _maintainer_row(one: Maintainer) -> tuple[str, ...]:
         _fingerprint(one.key.split()[1]),
         ", ".join(one.may),
         "yes" if one.release else "-",
-        _day(one),
+        _end(one),
     )
 
 
 def _worker_row(one: WorkerKey) -> tuple[str, ...]:
-    return one.name, _fingerprint(one.key), ", ".join(one.arches), _day(one)
+    return one.name, _fingerprint(one.key), ", ".join(one.arches), _end(one)
 
 
 def _fingerprint(key: str) -> str:
     return base64.b64encode(hashlib.sha256(base64.b64decode(key)).digest()).decode()[:_FINGERPRINT]
 
 
-def _day(one: Maintainer | WorkerKey) -> str:
+def _end(one: Maintainer | WorkerKey) -> str:
     from farm.trust.policy import moment
 
     return "-" if one.until is None else moment(one.until)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from farm.registry.client import open_registry
 from farm.state.redis_checks import check_redis
 from farm.state.store import Store
 from farm.state.workers import served, workers
+from farm.system.processes import require
+from farm.trust.policy_file import load_policy
+from farm.trust.policy_warnings import policy_warnings
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
@@ -48,6 +52,8 @@ def examine(settings: Settings) -> list[Finding]:
     checks = {"git": _git, "broker": _broker, "engine": _engine, "builder": _builder, "registry": _registry}
     if settings.broker is not None:
         checks["workers"] = _workers
+    if settings.policy is not None:
+        checks["policy"] = _policy
     if settings.sign:
         checks |= {"notary": _notary, "signing key": _signing_key}
     with ThreadPoolExecutor(len(checks)) as pool:
@@ -134,6 +140,14 @@ def _registry(settings: Settings) -> str:
         login = registry.credentials.login_for(reference.registry)
         registry.ping(reference.registry)
     return f"{reference.registry}, {'as ' + login.user if login else 'without a login'}"
+
+
+def _policy(settings: Settings) -> str:
+    assert settings.policy is not None  # noqa: S101 - examine() runs this only with a policy
+    require("ssh-keygen")
+    found = load_policy(settings.policy)
+    warnings = policy_warnings(found, settings.arches, now=time.time())
+    return "; ".join((str(settings.policy), *warnings))
 
 
 def _notary(settings: Settings) -> str:

@@ -18,6 +18,7 @@ from tests.support.farm_command import BUSYBOX, Workspace, wait_until
 from tests.support.http import send
 from tests.support.json_output import SchemaChecker, schema_of
 from tests.support.remote_farm import RemoteFarm, Sleep
+from tests.support.ssh_keys import ssh_public_key, worker_key
 
 pytestmark = pytest.mark.timeout(900)
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -82,6 +83,7 @@ def _print_everything(workspace: Workspace) -> Printed:
     printed.take("SettingValues", "doctor", "--settings")
     printed.take("Failed", "status", "r999", code=1)
     _look_into_the_cache(printed)
+    _look_at_a_policy(printed)
     name = printed.take("list of Worker", "workers")[0]["name"]
     printed.take("list of Worker", "worker", "--check", FARM_BROKER=workspace.state.broker.reveal())
     workspace.done("workers", "drain", name)
@@ -91,6 +93,15 @@ def _print_everything(workspace: Workspace) -> Printed:
     assert ill.code
     printed.values["doctor", "list of Finding"].append(ill.json)
     return printed
+
+
+def _look_at_a_policy(printed: Printed) -> None:
+    path = f"{printed.workspace.variables['FARM_STATE_DIR']}/some.yml"
+    keys = {"maintainer": (ssh_public_key(), "--may", "**"), "worker": (worker_key(), "--arch", "arm64")}
+    for kind, (key, *more) in keys.items():
+        printed.workspace.done("policy", "add", kind, "someone", "--key", key, *more, FARM_POLICY=path)
+    printed.workspace.done("policy", "remove", "someone", FARM_POLICY=path)
+    printed.take("Policy", "policy", "show", FARM_POLICY=path)
 
 
 def _wait_behind_another_run(printed: Printed) -> None:

@@ -56,3 +56,14 @@ def test_a_machine_needs_no_key_if_it_only_submits_or_does_not_sign(tmp_path: Pa
     shared = {one.part: one for one in examine(unserved(tmp_path, broker=Secret(f"redis://{NOWHERE}")))}
     assert "does not publish" in shared["signing key"].found
     assert "signing key" not in {one.part for one in examine(unserved(tmp_path, sign=False))}
+
+
+def test_a_policy_is_checked_where_one_is_set(tmp_path: Path) -> None:
+    settings = unserved(tmp_path, sign=False, policy=tmp_path / "policy.yml", arches=("arm64",))
+    assert "policy" not in {one.part for one in examine(replace(settings, policy=None))}
+    (tmp_path / "policy.yml").write_text("attestations: 1")
+    findings = {one.part: one for one in examine(settings)}
+    assert "; no maintainer: nobody can order a build" in findings["policy"].found
+    (tmp_path / "policy.yml").write_text("attestation: 1")
+    error = {one.part: one for one in examine(settings)}["policy"].error
+    assert str(error).endswith("policy.yml:1: attestation: unknown field (did you mean attestations?)")
