@@ -20,6 +20,7 @@ PACKAGES = {
     "iptables": "iptables",
     "iproute2": "ip",
     "openssl": "openssl",
+    "openssh-client": "ssh-keygen",
     "git": "git",
     "util-linux": "setpriv",
     "debootstrap": "debootstrap",
