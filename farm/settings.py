@@ -171,7 +171,6 @@ class Settings:
     order_key: Path | None = _setting(
         None, "SSH key that signs build orders; a .pub file uses the agent", read_path
     )
-    worker_key: Path | None = _setting(None, "key with which this worker attests its images", read_path)
     sign: bool = _setting(True, "sign what is published", read_boolean)
     notary_server: str = _setting(
         DEFAULT_NOTARY, "URL of the notary server", also="DOCKER_CONTENT_TRUST_SERVER"
@@ -217,11 +216,6 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.arches:
             raise SettingsError("arches: must name an architecture", hint="name at least one, such as amd64")
-
-    @property
-    def own_worker_key(self) -> Path:
-        """Where the key of this machine's worker is."""
-        return self.worker_key or self.state_dir / "worker-key.pem"
 
 
 FIELDS: dict[str, Field[Any]] = {item.name: item for item in fields(Settings)}

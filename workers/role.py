@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm import __version__
+from farm.attestation.worker_key import load_worker_key
 from farm.builders.buildx_plugin import DEFAULT_BUILDER, builder_for
 from farm.builders.choice import check_builders, describe_builder
 from farm.builders.docker_engine import Engine
-from farm.errors import InputError
+from farm.errors import InputError, PolicyError
 from farm.model import refuse_unknown_arches
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.workers import WorkerInfo
 from farm.system.identity import host_name
+from farm.trust.places import current_policy, worker_key_path
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from farm.settings import Settings
+    from farm.trust.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool, nam
 
     It is an error if the engine, a builder or the signing key cannot be used for them.
     """
+    policy = current_policy(settings)
     if publisher and settings.sign:
         make_signer(settings).ready([])
     slots, host = settings.concurrency, host_name()
@@ -57,8 +62,22 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool, nam
     foreign = tuple(arch for arch in here if arch != info.architecture)
     check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
     check_builders(settings, lambda: info, wanted)
+    check_key(settings, policy, wanted)
     worker = replace(worker, arches=wanted, engine=info.version, emulated=foreign, builder=builder)
     return Role(replace(worker, name=name or default_name(worker)), info.root)
+
+
+def check_key(settings: Settings, policy: Policy, arches: Sequence[str]) -> None:
+    """Refuse a worker whose images nobody would accept, because the policy does not name its key."""
+    path = worker_key_path(settings)
+    public = load_worker_key(path).public
+    known = policy.worker_of(public)
+    if lacking := [arch for arch in arches if known is None or arch not in known.arches]:
+        words = shlex.join([word for arch in arches for word in ("--arch", arch)])
+        raise PolicyError(
+            f"{path}: the policy does not name this worker's key for {', '.join(lacking)}",
+            hint=f"farm policy add worker NAME {words} --key {public}",
+        )
 
 
 def check_arches(

@@ -166,13 +166,13 @@ def remove(settings: Settings, name: str, at: str | None, purge: bool) -> None:
 
 def _path(settings: Settings) -> Path:
     """The policy of the settings, or that of the private farm where no broker is set."""
-    from farm.private_farm.state_directory import policy_file
+    from farm.trust.places import own_policy
 
     if settings.policy is None and settings.broker is not None:
         raise SettingsError(
             "no policy is set", hint="set policy in farm.yml, FARM_POLICY or --policy to a file"
         )
-    return settings.policy or policy_file(settings.state_dir)
+    return settings.policy or own_policy(settings.state_dir)
 
 
 def _change(settings: Settings, change: Callable[[Policy], Policy]) -> None:

@@ -35,9 +35,11 @@ def init(settings: Settings, name: str | None, arches: tuple[str, ...]) -> None:
     farm worker init
     farm worker init --name arm64@rack3 --arch arm64
     """
+    from farm.trust.places import worker_key_path
+
     wanted = [arch for given in arches for arch in given.split(",")] or [arch_of_uname(platform.machine())]
     refuse_unknown_arches(wanted)
-    path = settings.own_worker_key
+    path = worker_key_path(settings)
     public = _public_key(path)
     click.echo(f"key of this worker: {path}\n{public}\n")
     click.echo("add it to the policy of the maintainers, publishers and workers:")

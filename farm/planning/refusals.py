@@ -12,6 +12,7 @@ from farm.package.check_files import check_files
 from farm.package.context_entries import context_entries
 from farm.package.git import Repository, repository_of
 from farm.package.tags import require_submodules
+from farm.trust.own_rights import check_own_rights
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
@@ -44,7 +45,11 @@ def with_refusals(plan: Plan, files: PackageFiles, settings: Settings) -> Plan:
         warnings = check_files(packages, *files)
     except FarmError as error:
         refusals.append(error)
-    refusals += (*_contexts(packages, files.listings), *_signatures(plan, settings))
+    refusals += (
+        *_contexts(packages, files.listings),
+        *_rights(plan, settings),
+        *_signatures(plan, settings),
+    )
     return plan._replace(warnings=(*plan.warnings, *warnings), refusals=tuple(refusals))
 
 
@@ -64,6 +69,18 @@ def _check_context(package: Package, listings: Mapping[Repository, Listing]) -> 
         from farm.package.git_objects import last_change  # noqa: PLC0415 - it imports GitPython: 70 ms
 
         last_change(package)
+
+
+def _rights(plan: Plan, settings: Settings) -> Iterator[FarmError]:
+    """What the maintainer of this machine may not order; a private farm makes its key and policy itself."""
+    if plan.up_to_date or (settings.broker is None and settings.policy is None):
+        return
+    try:
+        check_own_rights(settings, [item.package.reference.name for item in plan.work], release=False)
+        released = [item.package.reference.name for item in plan.releases]
+        check_own_rights(settings, released, release=bool(released))
+    except FarmError as error:
+        yield error
 
 
 def _signatures(plan: Plan, settings: Settings) -> Iterator[FarmError]:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from farm.errors import SettingsError
+from farm.attestation.worker_key import create_worker_key, load_worker_key
+from farm.errors import InputError, SettingsError
 from farm.model import ARCHES
-from farm.private_farm.state_directory import StateDirectory, policy_file
+from farm.private_farm.state_directory import StateDirectory
 from farm.system.files import make_private, write_once
+from farm.trust.places import own_order_key, own_policy, own_worker_key
 from farm.trust.policy import Maintainer, Policy, WorkerKey, ended
 from farm.trust.policy_edit import change_policy
-from farm.trust.policy_text import worker_key_text
 from farm.trust.ssh_signatures import public_key
 
 if TYPE_CHECKING:
@@ -40,8 +42,10 @@ def ensure_own_trust(directory: StateDirectory | Path) -> OwnTrust:
         PolicyError: another user could have written the policy.
     """
     at = directory.directory if isinstance(directory, StateDirectory) else directory
-    own = OwnTrust(policy_file(at), at / "order-key", at / "worker-key.pem")
+    own = OwnTrust(own_policy(at), own_order_key(at), own_worker_key(at))
     try:
+        if _is_complete(own):
+            return own
         make_private(at)
         write_once(own.order_key, _new_order_key())
         order, worker = public_key(own.order_key), _worker_key(own.worker_key)
@@ -49,6 +53,12 @@ def ensure_own_trust(directory: StateDirectory | Path) -> OwnTrust:
         raise SettingsError(f"state-dir: {at} cannot be used: {error.strerror}") from error
     change_policy(own.policy, lambda policy: _with_own_keys(policy, order, worker))
     return own
+
+
+def _is_complete(own: OwnTrust) -> bool:
+    """Whether the policy was written after the keys, and so names them; to read the keys takes 50 ms."""
+    times = [path.stat().st_mtime_ns for path in own if path.exists()]
+    return len(times) == len(own) and times[0] == max(times)
 
 
 def _with_own_keys(policy: Policy, order: str, worker: str) -> Policy:
@@ -76,16 +86,8 @@ def _new_order_key() -> str:
 
 def _worker_key(path: Path) -> str:
     """Create a key of ECDSA P-256 if the file is missing; returns its public half, as a policy writes it."""
-    from cryptography.hazmat.primitives import serialization  # noqa: PLC0415 - 45 ms
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415
-
-    form = serialization.PrivateFormat.PKCS8
-    new = ec.generate_private_key(ec.SECP256R1())
-    pem = new.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-    write_once(path, pem.decode())
-    try:
-        return worker_key_text(serialization.load_pem_private_key(path.read_bytes(), None).public_key())
-    except (ValueError, TypeError):
-        raise SettingsError(
-            f"{path}: is no private key without a passphrase", hint="remove it; a new one is made"
-        ) from None
+    if not path.exists():
+        # Another process may create it first.
+        with suppress(InputError):
+            return create_worker_key(path)
+    return load_worker_key(path).public

@@ -115,11 +115,6 @@ class StateDirectory:
         return is_locked(self.supervisor_lock)
 
 
-def policy_file(state_dir: Path) -> Path:
-    """Where the policy of a private farm is."""
-    return state_dir.absolute() / "policy.yml"
-
-
 def fingerprint(settings: Settings) -> dict[str, str]:
     """Digests of a farm's broker and of the settings of its workers: they identify it and reveal nothing."""
     relevant = {name: str(getattr(settings, name)) for name in FIELDS if name not in _IRRELEVANT}
