@@ -25,7 +25,7 @@ from farm.scheduling.celery_app import PUBLISH, SETTLE
 from farm.state import leases, transitions
 from farm.state.records import PackagePatch
 from farm.state.run_handles import PackageHandle, RunHandle
-from farm.state.runs import read_package
+from farm.state.runs import read_jobs, read_package
 from farm.trust.image_choice import ImageChoice, image_choice
 from farm.trust.signer import SignTarget
 from farm.trust.verified_images import ImageOrigin, unverified
@@ -199,6 +199,7 @@ def publish_manifest(
         hand_over(task, context, error, requeue=lambda: _requeue_unread(handle, record))
     except TrustDeniedError as error:
         raise _refuse(handle, error) from error
+    _require_jobs_done(handle, ordered.work)
     execution = PublishExecution(context, handle, ordered, _hints(images))
     name = leases.index_lease(ordered.work.reference)
     with under_lease(task, context, name, run=run, wait=execution.wait_for) as held:
@@ -209,6 +210,16 @@ def publish_manifest(
         # The package stays due, so the reconciler starts them.
         log.warning("the dependents of %s are not started yet: %s", package, error)
     return descriptor.to_json() if descriptor else {}
+
+
+def _require_jobs_done(handle: PackageHandle, work: PackageWork) -> None:
+    """Ignore a message that came before the jobs have succeeded: no farm has sent it."""
+    jobs = read_jobs(handle, [job.arch for job in work.jobs])
+    if len(jobs) != len(work.jobs) or not all(job.state.succeeded for job in jobs):
+        log.warning(
+            "%s of %s: ignored a publication that was sent before its builds ended", handle, handle.run
+        )
+        raise Ignore(f"the builds of {handle} have not succeeded")
 
 
 def _hints(images: Any) -> tuple[ArchImage, ...]:

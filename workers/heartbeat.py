@@ -130,6 +130,6 @@ def _requests() -> tuple[Any, ...]:
 def _job(request: Any) -> RunningJob | None:
     arguments = request.kwargs
     since = request.time_start or 0.0
-    if job := arguments.get("job"):
-        return RunningJob(job["run"], job["package"], job["arch"], since)
-    return RunningJob(arguments["run"], arguments["package"], "", since) if "run" in arguments else None
+    if not {"run", "package"} <= arguments.keys():
+        return None
+    return RunningJob(arguments["run"], arguments["package"], arguments.get("arch", ""), since)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import click
@@ -20,6 +21,9 @@ from farm.cli.output import print_answer, print_error, print_json, print_warning
 from farm.errors import FarmError
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from farm.model import ArchImage
     from farm.package.tags import TagOptions
     from farm.planning.plan import Plan, PushOptions
     from farm.settings import Settings
@@ -163,14 +167,18 @@ def publish_existing_images(
     directories: tuple[str, ...],
     tags: TagOptions,
     options: PushOptions,
+    expected: Mapping[str, Collection[ArchImage]] = MappingProxyType({}),
     *,
     as_json: bool = False,
 ) -> int:
-    """Publish the indexes of images that exist; returns the exit code."""
+    """Publish the indexes of images that exist; returns the exit code.
+
+    `expected` are images that this user has just pushed, by package: they are adopted.
+    """
     from farm.planning.prepare_plan import plan_existing_images
 
     started = time.monotonic()
-    plan = plan_existing_images(directories, tags, settings, options)
+    plan = plan_existing_images(directories, tags, settings, options, expected)
     return push_plan(plan, settings, started, partial=options.partial, as_json=as_json)
 
 

@@ -57,8 +57,8 @@ def ensure_own_trust(directory: StateDirectory | Path) -> OwnTrust:
 
 def _is_complete(own: OwnTrust) -> bool:
     """Whether the policy was written after the keys, and so names them; to read the keys takes 50 ms."""
-    times = [path.stat().st_mtime_ns for path in own if path.exists()]
-    return len(times) == len(own) and times[0] == max(times)
+    times = [path.stat().st_mtime_ns for path in own if path.exists() and path.stat().st_size]
+    return len(times) == len(own) and times[0] > max(times[1:])
 
 
 def _with_own_keys(policy: Policy, order: str, worker: str) -> Policy:

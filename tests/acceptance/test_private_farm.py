@@ -79,9 +79,12 @@ def test_an_unused_farm_is_replaced_by_one_with_other_settings(workspace: Worksp
     wait_until(lambda: workspace.done("push", "--no-sign", "--force", "one"), 120)
 
 
-def test_a_push_needs_five_programs_and_no_other(workspace: Workspace, tmp_path: Path) -> None:
-    """Besides a Docker Engine; openssl and notary sign, and redis-server is needed if no broker is set."""
-    for name in ("git", "notary", "openssl", "setpriv", "redis-server"):
+def test_a_push_needs_six_programs_and_no_other(workspace: Workspace, tmp_path: Path) -> None:
+    """Besides a Docker Engine.
+
+    openssl and notary sign, ssh-keygen signs orders, and redis-server is needed if no broker is set.
+    """
+    for name in ("git", "notary", "openssl", "setpriv", "ssh-keygen", "redis-server"):
         program = shutil.which(name)
         assert program
         (tmp_path / name).symlink_to(program)

@@ -143,7 +143,7 @@ def test_manifest_publishes_existing_images_and_builds_nothing(held: Workspace) 
 
 
 def test_manifest_adds_images_that_were_pushed_since(held: Workspace, tmp_path: Path) -> None:
-    """Who builds an architecture elsewhere pushes NAME:HASH-ARCH, and then completes the index."""
+    """Who builds an architecture elsewhere pushes NAME:HASH-ARCH, and then adopts it into the index."""
     base = BUSYBOX
     held.write("grows", Dockerfile=base, arches="amd64")
     held.done("trust", "init", "grows")
@@ -151,7 +151,9 @@ def test_manifest_adds_images_that_were_pushed_since(held: Workspace, tmp_path: 
     added, image = f"{held.reference('grows')}-arm64", f"{held.reference('hello')}-arm64"
     for words in (["pull", "--platform=linux/arm64", image], ["tag", image, added], ["push", added]):
         assert docker(held, tmp_path, *words, trust=False).returncode == 0
-    held.done("manifest", "grows")
+    refused = held.farm("manifest", "grows")
+    assert (refused.code, "no authorised worker attests the image for arm64" in refused.err) == (2, True)
+    held.done("manifest", "--adopt", "grows")
     described = held.done("inspect", "--json", held.reference("grows")).json
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64"]
     assert described["signature"] == "signed"

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import platform
 import signal
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pexpect
 import pytest
 
+from farm.model import digest_of
+from farm.model.order import Order, SignedOrder
+from farm.model.run import canonical
 from farm.scheduling.celery_app import Priority, redis_list
+from farm.state.run_handles import RunHandle
+from farm.state.runs import read_order, read_run
+from farm.trust.ssh_signatures import sign
 from tests.acceptance.conftest import new_database
 from tests.support.engines import another_engine
 from tests.support.farm_command import BUSYBOX, FARM, Workspace, read_until, wait_until
 from tests.support.remote_farm import RemoteFarm, Sleep, end, ended
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from farm.state.store import Store
     from lab.lab import Lab
     from tests.acceptance.conftest import NewWorkspace
 
@@ -169,7 +174,10 @@ def test_no_job_is_lost_when_workers_start_stop_and_are_drained(farm: Farm) -> N
 def test_a_job_that_a_worker_cannot_read_is_left_to_a_newer_one_and_counts_no_attempt(farm: Farm) -> None:
     """The worker accepts no further job, and whoever asks is advised to upgrade it."""
     run = farm.push("new", "true")
-    _edit_job(farm.store, Priority.NEW, lambda job: {**job, "sandbox": True})
+    handle = RunHandle(farm.store, run)
+    (package,) = read_run(handle).packages
+    signed, part = read_order(handle, package)
+    _order_with(farm, handle, package, sandbox=True)
     with farm.worker("old@test"):
         farm.await_worker("old@test", "outdated")
         wait_until(lambda: farm.store.text.llen(redis_list("build.amd64", Priority.REQUEUED)) == 1)
@@ -179,20 +187,27 @@ def test_a_job_that_a_worker_cannot_read_is_left_to_a_newer_one_and_counts_no_at
         farm.add("later", "true")
         refused = farm.run("push", "--no-sign", "later")
         assert (refused.code, "outdated: old@test; upgrade it" in refused.err) == (3, True)
-        # What a newer release does with it.
-        _edit_job(farm.store, Priority.REQUEUED, lambda job: {**job, "sandbox": None})
+        # A newer release understands it.
+        _store(handle, package, signed, part)
         with farm.worker("new@test"):
             assert farm.await_job(run, "built")["worker"] == "new@test"
 
 
-def _edit_job(store: Store, priority: Priority, edit: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
-    """Replace the job in the only message of a list; None removes a field."""
-    name = redis_list("build.amd64", priority)
-    message = json.loads(str(store.text.lpop(name)))
-    arguments, keywords, embedded = json.loads(base64.b64decode(message["body"]))
-    keywords["job"] = {field: value for field, value in edit(keywords["job"]).items() if value is not None}
-    body = json.dumps([arguments, keywords, embedded]).encode()
-    store.text.lpush(name, json.dumps(message | {"body": base64.b64encode(body).decode()}))
+def _order_with(farm: Farm, run: RunHandle, package: str, **fields: object) -> None:
+    """Let the maintainer of the lab sign an order whose jobs have fields of a newer release."""
+    signed, part = read_order(run, package)
+    work = json.loads(part)
+    work["jobs"] = [{**job, **fields} for job in work["jobs"]]
+    newer = canonical(work)
+    order = replace(Order.from_bytes(signed.document), parts={package: digest_of(newer)}).to_bytes()
+    signature = sign(order, farm.workspace.lab.identity.order_key, timeout=30)
+    _store(run, package, SignedOrder(order, signature), newer)
+
+
+def _store(run: RunHandle, package: str, order: SignedOrder, part: bytes) -> None:
+    fields = ["document", order.document, "signature", order.signature]
+    run.store.binary.hset(run.key("order"), items=fields)
+    run.store.binary.hset(run.key("works"), package, part)
 
 
 def test_drain_of_an_unknown_worker_is_refused(farm: Farm) -> None:

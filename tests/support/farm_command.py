@@ -151,10 +151,11 @@ class Workspace:
         return f"{self.org}/{package}:{self.tag(package)}"
 
     def tags(self, package: str) -> list[str]:
-        """The tags that the registry holds of a package, sorted."""
+        """The tags that the registry holds of a package, sorted, without those that list attestations."""
         host, _, path = self.org.partition("/")
         answer = send("GET", f"http://{host}/v2/{path}/{package}/tags/list")
-        return sorted(answer.json().get("tags") or []) if answer.status == HTTPStatus.OK else []
+        found = answer.json().get("tags") or [] if answer.status == HTTPStatus.OK else []
+        return sorted(tag for tag in found if not tag.startswith("sha256-"))
 
     def platforms(self, reference: str) -> list[str]:
         """The architectures of an index in the registry, sorted."""

@@ -85,7 +85,7 @@ def _push_existing(request: PkgRequest, release: str) -> int:
     if flags.dry_run:
         plan = plan_existing_images(request.directories, request.tags, request.settings, options, pushed)
         return print_plan(plan, request.settings)
-    return publish_existing_images(request.settings, request.directories, request.tags, options)
+    return publish_existing_images(request.settings, request.directories, request.tags, options, pushed)
 
 
 def _build_and_push(request: PkgRequest, release: str) -> int:

@@ -117,4 +117,4 @@ def test_a_file_that_was_left_empty_is_written_and_one_that_is_damaged_is_named(
     assert (tmp_path / name).stat().st_size
     (tmp_path / name).write_text("damaged")
     with pytest.raises((SettingsError, TrustDeniedError), match=name):
-        ensure_own_trust(tmp_path)
+        load_policy(ensure_own_trust(tmp_path).policy)
