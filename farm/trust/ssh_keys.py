@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-from typing import NamedTuple
 
 TYPES = (
     "ssh-ed25519",
@@ -24,17 +23,22 @@ _LENGTH = 4
 _SMALLEST_RSA = 2048
 
 
-class Reader(NamedTuple):
-    """What is left of SSH's binary encoding: https://www.rfc-editor.org/rfc/rfc4251#section-5."""
+def strings(data: bytes, count: int) -> list[bytes]:
+    """The first strings of SSH's binary encoding, and then what follows them.
 
-    data: bytes
+    https://www.rfc-editor.org/rfc/rfc4251#section-5
 
-    def string(self) -> tuple[bytes, Reader]:
-        """The next string, and what follows it; ValueError if the data ends before it."""
-        start, end = _LENGTH, _LENGTH + int.from_bytes(self.data[:_LENGTH], "big")
-        if len(self.data) < start or len(self.data) < end:
+    Raises:
+        ValueError: the data ends before.
+    """
+    found = []
+    for _ in range(count):
+        start, end = _LENGTH, _LENGTH + int.from_bytes(data[:_LENGTH], "big")
+        if len(data) < max(start, end):
             raise ValueError("it is cut off")
-        return self.data[start:end], Reader(self.data[end:])
+        found.append(data[start:end])
+        data = data[end:]
+    return [*found, data]
 
 
 def read_public_key(text: str) -> str:
@@ -68,7 +72,7 @@ def public_key_of(blob: bytes) -> str:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import load_ssh_public_key  # noqa: PLC0415
 
-    kind = Reader(blob).string()[0].decode("ascii", "replace")
+    kind = strings(blob, 1)[0].decode("ascii", "replace")
     if kind not in TYPES:
         raise ValueError("the SSH key is of a type that does not sign orders; use ed25519, ECDSA or RSA")
     text = f"{kind} {base64.b64encode(blob).decode()}"

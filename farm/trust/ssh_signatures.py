@@ -12,12 +12,12 @@ import sys
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import TrustDeniedError, TrustError
 from farm.system import processes
 from farm.system.files import spool
-from farm.trust.ssh_keys import Reader, public_key_of, read_public_key
+from farm.trust.ssh_keys import public_key_of, read_public_key, strings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,6 +31,8 @@ _ARMOR = re.compile(
 _LONGEST = 8192
 """Characters of a signature; one of RSA with 16,384 bits has 6,000."""
 _MAGIC = b"SSHSIG\0\0\0\1"
+_TOUCHED = 1
+"""The flag of a token for a person's presence: openssh-portable/PROTOCOL.u2f."""
 _SIGNER = "maintainer"
 """The name that the list of allowed signers gives the one key in it."""
 _PRIVATE_HEADER = b"openssh-key-v1\0"
@@ -143,10 +145,9 @@ def _start(path: Path) -> bytes:
 def _public_half(text: bytes) -> bytes:
     """The public key in a private one: openssh-portable/PROTOCOL.key; it is not encrypted."""
     blob = base64.b64decode(b"".join(text.split(b"-----")[2].split()), validate=True)
-    rest = Reader(blob.removeprefix(_PRIVATE_HEADER))
-    for _ in ("cipher", "key derivation", "its options"):
-        rest = rest.string()[1]
-    return Reader(rest.data[4:]).string()[0]
+    # After the names of cipher and key derivation, its options and the number of keys.
+    *_, rest = strings(blob.removeprefix(_PRIVATE_HEADER), 3)
+    return strings(rest[4:], 1)[0]
 
 
 def verify(document: bytes, signature: str, keys: Iterable[str]) -> str:
@@ -155,9 +156,14 @@ def verify(document: bytes, signature: str, keys: Iterable[str]) -> str:
     Raises:
         TrustDeniedError: another key did, or none, or it signed something else.
     """
-    key, namespace = _signed_by(signature)
+    key, namespace, touched = _stated(signature)
     if namespace != ORDER_NAMESPACE.encode():
         raise TrustDeniedError("the signature was not made for an order", hint="sign it again with farm push")
+    if not touched:
+        raise TrustDeniedError(
+            "the token that signed the order was not touched",
+            hint="a program could have used it: make a key without no-touch-required",
+        )
     if key not in set(keys):
         raise TrustDeniedError(
             "the key that signed the order is not in the policy",
@@ -188,15 +194,25 @@ def _check(document: bytes, signature: str, key: str) -> None:
         raise TrustDeniedError(f"the signature of the order is not valid: {said}")
 
 
-def _signed_by(signature: str) -> tuple[str, bytes]:
-    """The public key and the namespace that a signature states."""
+class _Stated(NamedTuple):
+    """What a signature says of itself."""
+
+    key: str
+    namespace: bytes
+    touched: bool
+    """False for a key on a token that nobody touched for it, which `ssh-keygen -Y verify` accepts."""
+
+
+def _stated(signature: str) -> _Stated:
     armor = _ARMOR.fullmatch(signature) if len(signature) <= _LONGEST else None
     try:
         blob = base64.b64decode(armor[1].replace("\n", ""), validate=True) if armor else b""
-        key, rest = Reader(blob.removeprefix(_MAGIC)).string()
-        stated = public_key_of(key), rest.string()[0]
-    except ValueError as error:
+        # The key, the namespace, a reserved string, the name of the hash, and the signature itself.
+        parts = strings(blob.removeprefix(_MAGIC), 5)
+        key = public_key_of(parts[0])
+        flags = strings(parts[4], 2)[2][0] if key.startswith("sk-") else _TOUCHED
+    except (ValueError, IndexError) as error:
         raise TrustDeniedError(f"the signature of the order is malformed: {error}") from None
     if not blob.startswith(_MAGIC):
         raise TrustDeniedError("the signature of the order is not an SSH signature of version 1")
-    return stated
+    return _Stated(key, parts[1], bool(flags & _TOUCHED))

@@ -158,7 +158,10 @@ def test_the_public_key_is_known_without_the_passphrase(tmp_path: Path) -> None:
             public_key(tmp_path / name)
 
 
-def test_the_signature_of_a_hardware_key_is_verified() -> None:
+@pytest.mark.parametrize(("flags", "refused"), [(1, None), (5, None), (0, "not touched"), (4, "not touched")])
+def test_the_signature_of_a_hardware_key_counts_if_somebody_touched_it(
+    flags: int, refused: str | None
+) -> None:
     """A token signs a digest, its flags and a counter: openssh-portable/PROTOCOL.u2f."""
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
     raw, application = key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw), b"ssh:"
@@ -167,15 +170,17 @@ def test_the_signature_of_a_hardware_key_is_verified() -> None:
     public = f"{kind.decode()} {base64.b64encode(blob).decode()}"
     scope = _string(ORDER_NAMESPACE.encode()) + _string(b"") + _string(b"sha512")
     signed = b"SSHSIG" + scope + _string(hashlib.sha512(DOCUMENT).digest())
-    touched = b"\1\0\0\0\7"
-    raw_signature = key.sign(hashlib.sha256(application).digest() + touched + hashlib.sha256(signed).digest())
-    whole = (
-        b"SSHSIG\0\0\0\1" + _string(blob) + scope + _string(_string(kind) + _string(raw_signature) + touched)
-    )
-    armored = "-----BEGIN SSH SIGNATURE-----\n{}-----END SSH SIGNATURE-----\n"
-    signature = armored.format(base64.encodebytes(whole).decode())
+    state = bytes([flags]) + b"\0\0\0\7"
+    own = key.sign(hashlib.sha256(application).digest() + state + hashlib.sha256(signed).digest())
+    whole = b"SSHSIG\0\0\0\1" + _string(blob) + scope + _string(_string(kind) + _string(own) + state)
+    text = base64.encodebytes(whole).decode()
+    signature = f"-----BEGIN SSH SIGNATURE-----\n{text}-----END SSH SIGNATURE-----\n"
+    if refused:
+        with pytest.raises(TrustDeniedError, match=refused):
+            verify(DOCUMENT, signature, [public])
+        return
     assert verify(DOCUMENT, signature, [public]) == public
-    with pytest.raises(TrustDeniedError):
+    with pytest.raises(TrustDeniedError, match="not valid"):
         verify(DOCUMENT + b"!", signature, [public])
 
 
