@@ -10,7 +10,7 @@ from farm.attestation.envelope import ENVELOPE_TYPE, open_envelope, seal
 from farm.attestation.statement import PREDICATE_TYPE, Provenance, from_statement, to_statement
 from farm.attestation.worker_key import fingerprint
 from farm.errors import AttestationError
-from farm.registry.referrers import attach, find
+from farm.registry.referrers import attach, find_each
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -68,8 +68,10 @@ def attestations(
     Raises:
         RegistryUnavailableError: the registry does not answer, so there may be some.
     """
-    envelopes = find(registry, reference, digest, ENVELOPE_TYPE)
-    return acceptable(envelopes, keys, name=reference.name, digest=digest, arch=arch)
+    for envelopes in find_each(registry, reference, digest, ENVELOPE_TYPE):
+        if counted := acceptable(envelopes, keys, name=reference.name, digest=digest, arch=arch):
+            return counted
+    return ()
 
 
 def attestations_of_all(

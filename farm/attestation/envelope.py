@@ -31,11 +31,10 @@ LARGEST_ENVELOPE = 256 << 10
 def seal(statement: bytes, key: WorkerPrivateKey) -> bytes:
     """An envelope with a statement, signed with a worker's key; AttestationError if it is too large."""
     from securesystemslib.dsse import Envelope  # noqa: PLC0415 - see above
-    from securesystemslib.signer import CryptoSigner, SSlibKey  # noqa: PLC0415 - see above
+    from securesystemslib.signer import Signature  # noqa: PLC0415 - see above
 
-    public = SSlibKey.from_crypto(key.secret.public_key(), hex_of(key.fingerprint))
-    envelope = Envelope(statement, PAYLOAD_TYPE, {})
-    envelope.sign(CryptoSigner(key.secret, public))
+    envelope, name = Envelope(statement, PAYLOAD_TYPE, {}), hex_of(key.fingerprint)
+    envelope.signatures[name] = Signature(name, key.sign(envelope.pae()).hex())
     sealed = json.dumps(envelope.to_dict(), separators=(",", ":")).encode()
     if len(sealed) > LARGEST_ENVELOPE:
         raise AttestationError(f"an attestation has more than {LARGEST_ENVELOPE >> 10} KiB")

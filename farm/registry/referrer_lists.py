@@ -17,7 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, urljoin, urlsplit
 
-from farm.errors import RegistryError, RegistryUnavailableError
+from farm.errors import RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.registry.oci import OCI_INDEX, read_descriptor, reading
 from farm.registry.transport import Request, retried
 from farm.system.deadline import Deadline
@@ -60,7 +60,7 @@ class Attached(NamedTuple):
 
 
 def entries_of(attached: Attached) -> Iterator[Iterator[Descriptor]]:
-    """The entries of each list that there may be; the next list is read where one has no valid artifact."""
+    """The entries of each list: the registry's own, if it has the API, then those under the tag."""
     if _without_api.get(attached.repository.registry, 0.0) <= time.monotonic():
         yield _of_type(attached, _by_api(attached))
     yield _of_type(attached, _by_tag(attached))
@@ -144,9 +144,12 @@ def _by_api(attached: Attached) -> Iterator[dict[str, Any]]:
 
 
 def _page(registry: Registry, request: Request) -> Response | None:
-    """A page of a list; None if the registry does not know what is asked for."""
+    """A page of a list; None if the registry does not know what is asked for, or refuses to say."""
     try:
         response = retried(lambda: registry.once(request), registry.deadline)
+    except RegistryDeniedError:
+        # Some refuse what they do not know. Whether the login may read is decided by the tag's look-up.
+        return None
     except RegistryError as error:
         if not is_nonsense(error):
             raise

@@ -19,7 +19,7 @@ from farm.registry.referrer_lists import MOST_FOUND, Attached, add_entry, entrie
 from farm.registry.transport import PUSH, retried
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from farm.model import Reference
     from farm.registry.client import Registry
@@ -65,23 +65,31 @@ def attach(
 def find(
     registry: Registry, repository: Reference, digest: str, artifact_type: str, *, limit: int = MOST_FOUND
 ) -> tuple[bytes, ...]:
-    """The artifacts of a type that are attached to an image; false answers of the registry are left out.
+    """The artifacts of a type that are attached to an image, as `find_each` reads them."""
+    lists = find_each(registry, repository, digest, artifact_type, limit=limit)
+    return next(filter(None, lists), ())
 
-    At most `limit` are read, those listed first: who may push can hide what is attached, and nothing else.
+
+def find_each(
+    registry: Registry, repository: Reference, digest: str, artifact_type: str, *, limit: int = MOST_FOUND
+) -> Iterator[tuple[bytes, ...]]:
+    """The artifacts of a type that are attached to an image, by each list that there may be.
+
+    False answers of the registry are left out. At most `limit` of a list are read, those listed first: who
+    may push can hide what is attached, and nothing else. A caller goes on to the next list if the first has
+    not what it needs.
 
     Raises:
         RegistryUnavailableError: the registry does not answer, so there may be some.
-        RegistryDamagedError: none is left, but some did not match their digests.
+        RegistryDamagedError: all lists were read, but some artifacts did not match their digests.
     """
     attached = Attached(registry, repository, digest, artifact_type)
     damaged: list[RegistryDamagedError] = []
     for entries in entries_of(attached):
         blobs = [_read(attached, entry, damaged) for entry in islice(entries, limit)]
-        if found := tuple(filter(None, blobs)):
-            return found
+        yield tuple(filter(None, blobs))
     if damaged:
         raise damaged[0]
-    return ()
 
 
 def _artifact(subject: Descriptor, artifact_type: str, blob: bytes, annotations: Mapping[str, str]) -> bytes:

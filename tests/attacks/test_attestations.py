@@ -242,6 +242,21 @@ def test_a_registry_that_answers_with_anothers_attestation_is_not_believed(
     assert len(scene.counted(here)) == 1
 
 
+def test_a_planted_attestation_in_the_registrys_list_hides_none_in_the_other_list(
+    scene: Scene, proxy: HttpProxy
+) -> None:
+    here = replace(scene.name, registry=proxy.address)
+    planted = scene.pushed(Worker().attests(here, scene.image.digest))
+    scene.list_only([])
+    scene.pushed(scene.honest.attests(here, scene.image.digest))
+    listed = {**planted.to_json(), "artifactType": ENVELOPE_TYPE}
+    page = json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [listed]}).encode()
+    proxy.breaks(
+        "GET", "/referrers/", lambda exchange: exchange.answer(200, {"Content-Type": OCI_INDEX}, page)
+    )
+    assert [one.worker for one in scene.counted(here)] == [scene.honest.name]
+
+
 def test_changed_bytes_of_an_attestation_are_never_taken_for_its_absence(
     scene: Scene, proxy: HttpProxy
 ) -> None:

@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import RegistryDamagedError, RegistryUnavailableError
+from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryUnavailableError
 from farm.model import Descriptor, digest_of
 from farm.registry import referrer_lists
 from farm.registry.oci import OCI_INDEX, OCI_MANIFEST
 from farm.registry.referrers import attach, find
 from farm.system.deadline import Deadline
 from lab.process import free_port
-from tests.support.proxy.http_faults import answer, changed_header, other_bytes, preceded_by, reset
+from tests.support.proxy.http_faults import answer, changed_header, other_bytes, preceded_by, reset, web_page
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.integration.registry.conftest import Repository
-    from tests.support.proxy.http import Exchange, HttpProxy
+    from tests.support.proxy.http import Act, Exchange, HttpProxy
 
 TYPE = "application/vnd.example.note"
 
@@ -125,6 +125,26 @@ def test_no_answer_is_an_error_and_never_means_that_nothing_is_attached(
             proxy.mend()
     with pytest.raises(RegistryUnavailableError):
         notes(hurried, image, host=f"localhost:{free_port()}")
+
+
+@pytest.mark.parametrize("fault", [answer(404), answer(405), answer(403), answer(400), web_page()])
+def test_a_registry_without_the_api_is_asked_for_it_once(
+    repository: Repository, image: Descriptor, proxy: HttpProxy, fault: Act
+) -> None:
+    note(repository, image, b"one")
+    proxy.breaks("GET", "/referrers/", fault, times=100)
+    for _ in range(2):
+        assert notes(repository, image, host=proxy.address) == [b"one"]
+    assert proxy.seen("GET", "/referrers/") == 1
+
+
+def test_a_login_that_may_not_read_is_an_error(
+    repository: Repository, image: Descriptor, proxy: HttpProxy
+) -> None:
+    note(repository, image, b"one")
+    proxy.breaks("GET|POST", "/referrers/|/manifests/|/uploads/", answer(403), times=100)
+    with pytest.raises(RegistryDeniedError):
+        notes(repository, image, host=proxy.address)
 
 
 def test_damage_on_the_way_is_an_error_and_never_means_that_nothing_is_attached(
