@@ -205,7 +205,7 @@ def _order_with(farm: Farm, run: RunHandle, package: str, **fields: object) -> N
 
 
 def _store(run: RunHandle, package: str, order: SignedOrder, part: bytes) -> None:
-    fields = ["document", order.document, "signature", order.signature]
+    fields: list[str | bytes] = ["document", order.document, "signature", order.signature]
     run.store.binary.hset(run.key("order"), items=fields)
     run.store.binary.hset(run.key("works"), package, part)
 

@@ -30,7 +30,7 @@ from farm.state.runs import read_order, read_run, read_works
 from farm.trust import ssh_signatures
 from farm.trust.signer import make_signer
 from tests.acceptance.conftest import make_workspace, new_database
-from tests.support.farm_command import wait_until
+from tests.support.farm_command import BUSYBOX, wait_until
 from tests.support.remote_farm import RemoteFarm
 
 if TYPE_CHECKING:
