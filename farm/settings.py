@@ -33,6 +33,7 @@ from farm.syntax.setting_types import (
     read_platforms,
     read_port,
     read_provenance,
+    read_realms,
     read_sbom,
     read_secret,
     read_text,
@@ -114,6 +115,11 @@ class Settings:
         None,
         "registry logins that override docker's: REGISTRY=USER:PASSWORD or REGISTRY=TOKEN, comma-separated",
         read_secret,
+    )
+    registry_token_realms: tuple[tuple[str, str], ...] = _setting(
+        (),
+        "token services on another host that may get a registry's login: REGISTRY=HOST[:PORT]",
+        read_realms,
     )
     mirrors: tuple[tuple[str, str], ...] = _setting(
         (),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Protocol
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urljoin
 
 from farm.errors import RegistryError
 from farm.registry.client import digest_mismatch
+from farm.registry.http_exchange import split
 from farm.registry.transport import PUSH, Request, retried
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 _NOT_FOUND = (HTTPStatus.NOT_FOUND, HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 """Answers to a look-up or mount of a blob after which it is uploaded: some refuse what is not there."""
+_PROGRESS = 1 << 16
+"""Bytes that an attempt must bring to count as progress: one byte at a time would never end."""
 CONCURRENT_BLOBS = 4
 """Five blobs of 100 MB each took 1.1 s at this number, and 1.6 s one after another."""
 
@@ -63,22 +66,28 @@ def pull_blob(registry: Registry, reference: Reference, blob: Descriptor, into: 
                 if into.size > blob.size:
                     return
 
-    retried(pull_rest, registry.deadline, lambda: into.size)
+    retried(pull_rest, registry.deadline, lambda: into.size // _PROGRESS)
     if (into.size, into.digest) != (blob.size, blob.digest):
         expected, got = (f"{one.digest} ({one.size} bytes)" for one in (blob, into))
         raise digest_mismatch(reference, expected, got)
 
 
 def stream_blob(registry: Registry, reference: Reference, blob: Descriptor) -> Iterator[bytes]:
-    """The bytes of a blob as they arrive, unverified: for a reader that verifies them."""
+    """The bytes of a blob as they arrive, as many as it has: for a reader that verifies the digest."""
+    size = 0
     with registry.download(_download_request(reference, blob, {})) as response:
-        yield from response.pieces()
+        for piece in response.pieces():
+            size += len(piece)
+            if size > blob.size:
+                break
+            yield piece
+    if size != blob.size:
+        expected, got = f"{blob.digest} ({blob.size} bytes)", f"{'more' if size > blob.size else size} bytes"
+        raise digest_mismatch(reference, expected, got)
 
 
 def _download_request(reference: Reference, blob: Descriptor, headers: dict[str, str]) -> Request:
-    # A blob is needed as it is stored: a proxy must not compress it on the way.
-    as_stored = {"Accept-Encoding": "identity", **headers}
-    return Request.to(reference, "GET", f"blobs/{blob.digest}")._replace(headers=as_stored)
+    return Request.to(reference, "GET", f"blobs/{blob.digest}")._replace(headers=headers)
 
 
 def push_blob(
@@ -112,7 +121,7 @@ def push_blob(
             location = _upload_location(response, reference) if response.ok else location
         location = location or _upload_location(registry.once(start), reference)
         # The query of a Location is the registry's state: it must stay as it is.
-        path = f"{location}{'&' if urlsplit(location).query else '?'}digest={quote(blob.digest)}"
+        path = f"{location}{'&' if split(location).query else '?'}digest={quote(blob.digest)}"
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(blob.size)}
         registry.once(start._replace(method="PUT", path=path, headers=headers, content=source))
         return BlobUpload.SENT
@@ -123,9 +132,11 @@ def push_blob(
 def _upload_location(response: Response, reference: Reference) -> str:
     """The whole URL of a started upload."""
     try:
-        return urljoin(response.url, response.headers["Location"])
+        location = urljoin(response.url, response.headers["Location"])
+        split(location)
     except (KeyError, ValueError) as error:
         raise RegistryError(
             f"{reference.familiar}: upload refused: no valid Location header in the answer",
             hint=f"is {reference.registry} a registry that accepts uploads?",
         ) from error
+    return location

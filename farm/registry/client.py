@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from http import HTTPStatus
@@ -16,6 +17,7 @@ from farm.errors import (
 from farm.model import Descriptor, digest_of
 from farm.registry.connections import THREADS, Connections
 from farm.registry.credentials import Credentials
+from farm.registry.http_exchange import LARGEST
 from farm.registry.http_failures import web_page
 from farm.registry.mirrors import Mirrors
 from farm.registry.oci import ACCEPT, INDEXES, MANIFESTS, is_digest, manifest_type, naming
@@ -56,6 +58,7 @@ class Registry:
         certs: directory of CA certificates, HOST[:PORT]/*.crt, trusted for that registry alone.
         authorities: CA certificates trusted for every registry.
         mirrors: registry, or "*" for all others, to the URL that is read from first.
+        realms: registries, and HOST[:PORT] of token services elsewhere that may get their logins.
         timeout: seconds that one response may take, and after which a request is not repeated.
         mirror_pause: seconds for which a mirror that did not answer is not asked.
     """
@@ -68,6 +71,7 @@ class Registry:
         certs: Path | None = None,
         authorities: Sequence[Path] = (),
         mirrors: Iterable[tuple[str, str]] = (),
+        realms: Iterable[tuple[str, str]] = (),
         timeout: float,
         mirror_pause: float = 60.0,
     ) -> None:
@@ -78,7 +82,7 @@ class Registry:
         self._refusals = Refusals()
         self._timeout = timeout
         self._connections = Connections(certs=certs, authorities=authorities, timeout=timeout)
-        self._transport = Transport(credentials, self._connections, insecure)
+        self._transport = Transport(credentials, self._connections, insecure, realms)
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +110,8 @@ class Registry:
         digest, size = (
             response.headers.get(name, "") for name in ("Docker-Content-Digest", "Content-Length")
         )
-        if response.media_type in (*INDEXES, *MANIFESTS) and is_digest(digest) and size.isdecimal():
+        is_size = re.fullmatch(r"[0-9]{1,10}", size) and int(size) <= LARGEST
+        if response.media_type in (*INDEXES, *MANIFESTS) and is_digest(digest) and is_size:
             return Descriptor(response.media_type, digest, int(size))
         manifest = self.manifest(reference)
         return manifest.descriptor if manifest else None
@@ -211,6 +216,7 @@ def open_registry(settings: Settings, *, mirrored: bool = False) -> Registry:
         certs=settings.registry_certs,
         authorities=settings.registry_ca,
         mirrors=settings.mirrors if mirrored else (),
+        realms=settings.registry_token_realms,
         timeout=settings.http_timeout,
     )
 

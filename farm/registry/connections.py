@@ -11,10 +11,13 @@ from urllib.parse import urlsplit
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager, ProxyManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ProxySchemeUnknown
+from urllib3.util import Timeout
 
 from farm import __version__
 from farm.errors import SettingsError
-from farm.registry.http_exchange import Response, split, url_login
+from farm.model import DEFAULT_REGISTRY
+from farm.registry.http_exchange import Response, authority, origin, split, url_login
+from farm.registry.pace import PacedResponse
 from farm.settings import environment
 
 if TYPE_CHECKING:
@@ -28,14 +31,18 @@ THREADS = 16
 _LONGEST_IDLE = 5.0
 """Seconds after which an idle connection is not used again: firewalls forget idle connections silently."""
 _CA_FILE, _CA_DIRECTORY = "SSL_CERT_FILE", "SSL_CERT_DIR"
-_HEADERS = {"Accept-Encoding": "gzip, deflate", "User-Agent": f"linuxkit-farm/{__version__}"}
+DOCKER_HUB = "registry-1.docker.io"
+"""Where docker.io keeps its images."""
+# A digest is that of the bytes as they are stored, and a few bytes of gzip may expand to gigabytes.
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": f"linuxkit-farm/{__version__}"}
 _SENT_AT_ONCE = 1 << 16
 """Bytes; the time limit of a socket counts for all of one call that sends."""
 
 
 class _Connection(HTTPConnection):
-    """A connection that expires when it is idle."""
+    """A connection that expires when it is idle, and whose answers have a time limit as a whole."""
 
+    response_class = PacedResponse
     _last_used = 0.0
 
     def getresponse(self) -> Any:
@@ -60,28 +67,24 @@ class _SecurePool(HTTPSConnectionPool):
     ConnectionCls = _SecureConnection
 
 
-class _UnverifiedPool(_SecurePool):
-    """For an insecure registry that redirects to TLS: without urllib3's warning at each request."""
-
-    def _validate_conn(self, conn: Any) -> None:
-        if conn.is_closed:
-            conn.connect()
-
-
 class Connections:
     """Connections to registries, token services and wherever they redirect; safe to share between threads."""
 
     def __init__(self, *, certs: Path | None, authorities: Sequence[Path], timeout: float) -> None:
         self._certs = certs
         self._authorities = tuple(authorities)
-        self._timeout = timeout
+        self.timeout = timeout
+        """Seconds that one answer may take."""
         self._lock = threading.Lock()
         self._managers: dict[tuple[str | None, str | None], PoolManager] = {}
-        """By registry and proxy; the registry is "" for all without a CA of their own, None without TLS."""
+        """By host and proxy; the host is "" for all without a CA of their own, None without TLS."""
 
-    def request(self, request: HttpRequest, registry: str | None) -> Response:
-        """The response, its body unread; `registry` is None without TLS, and then there is no proxy."""
-        raw = self._manager_for(registry, request.url).urlopen(
+    def request(self, request: HttpRequest, limit: float = 0.0) -> Response:
+        """The response, its body unread; it must arrive within a limit in seconds, 0 for the usual one.
+
+        A certificate is verified by the CAs of the host of the URL. Without TLS, there is no proxy.
+        """
+        raw = self._manager_for(request).urlopen(
             request.method,
             request.url,
             redirect=False,
@@ -89,24 +92,41 @@ class Connections:
             headers={**_HEADERS, **request.headers},
             body=_in_small_pieces(request.body()) if callable(request.body) else request.body,
             preload_content=False,
-            pool_timeout=self._timeout,
+            timeout=self._limits(request, limit),
+            pool_timeout=self.timeout,
         )
-        return Response(request.url, raw.status, raw.headers, raw, peer=request.peer)
+        return Response(request.url, raw.status, raw.headers, raw, peer=request.peer, patience=self.timeout)
+
+    def _limits(self, request: HttpRequest, limit: float) -> Timeout:
+        # An upload may take as long as it makes progress: a limit for all would count its body.
+        if callable(request.body):
+            return Timeout(connect=self.timeout, read=self.timeout)
+        return Timeout(total=limit or self.timeout)
 
     def close(self) -> None:
         """Close all connections."""
         for manager in self._managers.values():
             manager.clear()
 
-    def _manager_for(self, registry: str | None, url: str) -> PoolManager:
-        own = sorted((self._certs / registry).glob("*.crt")) if self._certs and registry else []
-        proxy = None if registry is None else proxy_for(url)
-        key = "" if registry and not own else registry, proxy
+    def _manager_for(self, request: HttpRequest) -> PoolManager:
+        url = request.url
+        host = authority(url) if origin(url)[0] == "https" else None
+        own = self._own_authorities(host, request.peer.registry) if host else []
+        proxy = proxy_for(url) if host else None
+        key = host if own or not host else "", proxy
         with self._lock:
             if key not in self._managers:
-                context = None if registry is None else _tls_context([*self._authorities, *own])
-                self._managers[key] = _manager(proxy, context, self._timeout)
+                context = _tls_context([*self._authorities, *own]) if host else None
+                self._managers[key] = _manager(proxy, context, self.timeout)
             return self._managers[key]
+
+    def _own_authorities(self, host: str, registry: str) -> list[Path]:
+        """The CAs of a HOST[:PORT]; those of the registry, too, for its token service on another port."""
+        if not self._certs:
+            return []
+        is_registry = registry and split(f"//{host}").host == split(f"//{registry}").host
+        also = registry if is_registry or (registry, host) == (DEFAULT_REGISTRY, DOCKER_HUB) else host
+        return sorted(file for name in {host, also} for file in (self._certs / name).glob("*.crt"))
 
 
 def proxy_for(url: str) -> str | None:
@@ -118,13 +138,13 @@ def proxy_for(url: str) -> str | None:
     from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 - a registry on loopback needs none
 
     parts, proxies = split(url), getproxies()
-    host = parts.hostname or ""
+    host = (parts.host or "").strip("[]")
     exempt = {entry.strip().lower() for entry in proxies.get("no", "").split(",")}
     if exempt & {"*", f"[{host}]", f"[{host}]:{parts.port}"}:
         return None
     if proxy_bypass(f"{host}:{parts.port}" if parts.port else host):
         return None
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    proxy = proxies.get(parts.scheme or "") or proxies.get("all")
     return f"http://{proxy}" if proxy and "://" not in proxy else proxy
 
 
@@ -145,11 +165,11 @@ def _tls_context(certificates: Sequence[Path] = ()) -> ssl.SSLContext:
             f"{file or directory}: cannot read CA certificates: {error}",
             hint=f"{_CA_FILE} and {_CA_DIRECTORY} name them",
         ) from error
-    for authority in certificates:
+    for certificate in certificates:
         try:
-            context.load_verify_locations(authority)
+            context.load_verify_locations(certificate)
         except OSError as error:
-            raise SettingsError(f"{authority}: cannot read a CA certificate: {error}") from error
+            raise SettingsError(f"{certificate}: cannot read a CA certificate: {error}") from error
     return context
 
 
@@ -160,16 +180,15 @@ def _in_small_pieces(body: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _manager(proxy: str | None, context: ssl.SSLContext | None, timeout: float) -> PoolManager:
-    """A manager that goes through a proxy, if there is one; it verifies nothing without a context."""
+    """A manager that goes through a proxy, if there is one; without a context, for http alone."""
     options: dict[str, Any] = {
         "timeout": timeout,
         "maxsize": THREADS,
         "block": True,
         "ssl_context": context,
-        "cert_reqs": None if context else "CERT_NONE",
     }
     manager = _proxy_manager(proxy, options) if proxy else PoolManager(**options)
-    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool if context else _UnverifiedPool}
+    manager.pool_classes_by_scheme = {"http": _Pool, "https": _SecurePool}
     return manager
 
 

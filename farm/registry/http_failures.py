@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from urllib3.exceptions import DecodeError, HTTPError, LocationValueError, ResponseError
 
@@ -17,6 +15,8 @@ from farm.errors import (
     RegistryUnavailableError,
     RegistryUntrustedError,
 )
+from farm.model.strict_json import json_object, list_of
+from farm.registry.http_exchange import split
 from farm.system.certificates import distrust
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def check_status(method: str, response: Response, missing: Container[int] = ()) 
     """
     if response.status in missing:
         return
-    path = urlsplit(response.url).path
+    path = split(response.url).path or "/"
     asked = f"{response.peer} answered {method} {path} with"
     if not response.ok:
         raise _failure(method, asked, response)
@@ -134,12 +134,12 @@ def requested_pause(retry_after: str) -> float | None:
 def _errors(body: bytes) -> list[dict[str, Any]]:
     """https://github.com/opencontainers/distribution-spec/blob/main/spec.md#error-codes."""
     try:
-        return [error for error in json.loads(body)["errors"] if isinstance(error, dict)]
-    except (ValueError, KeyError, TypeError):
+        return [error for error in list_of(json_object(body)["errors"]) if isinstance(error, dict)]
+    except (ValueError, KeyError):
         return []
 
 
 def _words(errors: list[dict[str, Any]]) -> str:
     """At most 300 characters of what a registry says."""
-    words = "; ".join(str(error.get("message") or error.get("code")) for error in errors)
-    return " ".join(words.split())[:300]
+    said = (error.get("message") or error.get("code") for error in errors)
+    return " ".join("; ".join(text for text in said if isinstance(text, str)).split())[:300]

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import RegistryError
 from farm.model import Descriptor, digest_of
+from farm.model.strict_json import json_object, texts_of
 from farm.registry.oci import (
     DOCKER_LIST,
     DOCKER_MANIFEST,
@@ -51,10 +52,9 @@ class Index(NamedTuple):
         """Read an OCI index or a Docker manifest list; RegistryError if the bytes are neither."""
         # https://github.com/opencontainers/image-spec/blob/main/image-index.md#image-index-property-descriptions
         with reading("index"):
-            data = json.loads(body)
-            return Index(
-                read_descriptors(data["manifests"]), tuple(sorted((data.get("annotations") or {}).items()))
-            )
+            data = json_object(body, "manifests", "annotations")
+            annotations = texts_of(data.get("annotations"))
+            return Index(read_descriptors(data["manifests"]), tuple(sorted(annotations.items())))
 
     @property
     def of_docker(self) -> tuple[Descriptor, ...]:

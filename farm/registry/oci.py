@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import RegistryError
 from farm.model import Descriptor, Platform
+from farm.model.strict_json import fields_of, json_object, list_of, shown, text_of, texts_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,11 +46,15 @@ ACCEPT = {"Accept": ", ".join((*INDEXES, *MANIFESTS))}
 _OF_INDEX, _OF_IMAGE = {"manifests"}, {"config", "layers"}
 """Fields that only an index has, and only the manifest of an image."""
 _DIGEST = re.compile(r"[a-z0-9]+(?:[.+_-][a-z0-9]+)*:[a-zA-Z0-9=_-]+")
+_LONGEST_DIGEST = 255
+_MEDIA_TYPE = re.compile(r"[ -~]{0,255}")
+_LARGEST_SIZE = (1 << 63) - 1
+"""Bytes: sizes are signed 64-bit numbers in other programs."""
 
 
 def is_digest(text: str) -> bool:
     """Whether a text has the form of a digest."""
-    return bool(_DIGEST.fullmatch(text))
+    return len(text) <= _LONGEST_DIGEST and bool(_DIGEST.fullmatch(text))
 
 
 def manifest_type(sent_as: str, body: bytes) -> str:
@@ -62,17 +67,19 @@ def manifest_type(sent_as: str, body: bytes) -> str:
         RegistryError: the body is no manifest, or could be read as two kinds of it.
     """
     try:
-        data = json.loads(body)
-    except ValueError:
-        data = None
-    is_object = isinstance(data, dict)
-    is_index, is_image = (bool(is_object and data.keys() & fields) for fields in (_OF_INDEX, _OF_IMAGE))
+        data = json_object(body, "mediaType", *_OF_INDEX, *_OF_IMAGE)
+    except ValueError as error:
+        if body.lstrip().startswith(b"{"):
+            raise RegistryError(f"invalid manifest: {error}") from error
+        data = {}
+    is_index, is_image = (bool(data.keys() & fields) for fields in (_OF_INDEX, _OF_IMAGE))
     if is_index and is_image:
         # https://github.com/opencontainers/image-spec/security/advisories/GHSA-77vh-xpmg-72qh
         raise RegistryError("ambiguous manifest: it has the fields of an index and of an image")
-    own = data.get("mediaType") if is_object else None
-    if isinstance(own, str) and own:
-        return own
+    with reading("manifest"):
+        own = data.get("mediaType")
+        if own is not None and _media_type(own):
+            return str(own)
     if sent_as.startswith("application/vnd."):
         return sent_as
     if not is_index and not is_image:
@@ -102,12 +109,14 @@ class ImageManifest(NamedTuple):
     def parse(body: bytes) -> ImageManifest:
         """Read a manifest; RegistryError if the bytes are none."""
         with reading("manifest"):
-            data = json.loads(body)
-            layers = data.get("layers") or []
+            data = json_object(body, *_OF_IMAGE)
+            layers = list_of([] if data.get("layers") is None else data["layers"])
             return ImageManifest(
                 config=read_descriptor(data["config"]) if data.get("config") else None,
                 layers=read_descriptors(layers),
-                foreign=frozenset(layer["digest"] for layer in layers if layer.get("urls")),
+                foreign=frozenset(
+                    layer["digest"] for layer in layers if fields_of(layer, "urls").get("urls")
+                ),
             )
 
     @property
@@ -133,32 +142,44 @@ def read_descriptor(data: Any) -> Descriptor:
     """Check and read a descriptor: https://github.com/opencontainers/image-spec/blob/main/descriptor.md#properties.
 
     Raises:
-        ValueError, KeyError, TypeError, AttributeError: it is none; see `reading`.
+        ValueError, KeyError: it is none; see `reading`.
     """
-    descriptor = Descriptor.from_json(data)
-    valid = (
-        isinstance(descriptor.media_type, str)
-        and isinstance(descriptor.digest, str)
-        and is_digest(descriptor.digest)
-        and type(descriptor.size) is int
-        and descriptor.size >= 0
-    )
-    if not valid:
-        raise ValueError(f"invalid descriptor {data!r}")
-    return descriptor
+    fields_of(data, "mediaType", "digest", "size", "platform", "annotations")
+    _media_type(data["mediaType"])
+    digest, size = text_of(data["digest"]), data["size"]
+    if not is_digest(digest):
+        raise ValueError(f"invalid digest {shown(digest)}")
+    if type(size) is not int or not 0 <= size <= _LARGEST_SIZE:
+        raise ValueError(f"invalid size {shown(size)}")
+    if data.get("platform") not in (None, {}):
+        _platform(data["platform"])
+    texts_of(data.get("annotations"))
+    return Descriptor.from_json(data)
+
+
+def _media_type(value: Any) -> str:
+    if not _MEDIA_TYPE.fullmatch(text_of(value)):
+        raise ValueError(f"invalid media type {shown(value)}")
+    return str(value)
+
+
+def _platform(data: Any) -> Platform:
+    """Check and read a platform, or the configuration of an image, which has the same fields."""
+    fields_of(data, "architecture", "os", "variant")
+    for value in (data["architecture"], data["os"], data.get("variant")):
+        text_of("" if value is None else value)
+    return Platform.from_json(data)
 
 
 def read_descriptors(value: Any) -> tuple[Descriptor, ...]:
     """The descriptors in a field that must be a list; see `reading`."""
-    if not isinstance(value, list):
-        raise TypeError(f"{value!r} is not a list")
-    return tuple(read_descriptor(item) for item in value)
+    return tuple(read_descriptor(item) for item in list_of(value))
 
 
 def read_platform(config: bytes) -> Platform:
     """The platform in an image's configuration: https://github.com/opencontainers/image-spec/blob/main/config.md."""
     with reading("image configuration"):
-        return Platform.from_json({"variant": None, **json.loads(config)})
+        return _platform(json_object(config))
 
 
 @contextmanager
@@ -168,7 +189,7 @@ def reading(what: str) -> Iterator[None]:
         yield
     except KeyError as error:
         raise RegistryError(f"invalid {what}: no field {error}") from error
-    except (ValueError, TypeError, AttributeError) as error:
+    except ValueError as error:
         raise RegistryError(f"invalid {what}: {error}") from error
 
 

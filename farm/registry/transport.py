@@ -10,15 +10,23 @@ from contextlib import closing, contextmanager
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
-from urllib.parse import urlsplit
 
 from urllib3.exceptions import ResponseError
 
 from farm.errors import FarmError, RegistryUnavailableError
 from farm.model import DEFAULT_REGISTRY
-from farm.registry.challenge import Challenge, direct_answer, read_token, token_request
-from farm.registry.http_exchange import HttpRequest, Peer, authority, origin, url_login
+from farm.registry.challenge import (
+    LARGEST_TOKEN,
+    Challenge,
+    check_realm,
+    direct_answer,
+    read_token,
+    token_request,
+)
+from farm.registry.connections import DOCKER_HUB
+from farm.registry.http_exchange import HttpRequest, Peer, authority, origin, refuse_downgrade, url_login
 from farm.registry.http_failures import check_status, reached
+from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,7 +35,6 @@ if TYPE_CHECKING:
     from farm.registry.connections import Connections
     from farm.registry.credentials import Credentials
     from farm.registry.http_exchange import Response
-    from farm.system.deadline import Deadline
 
 T = TypeVar("T")
 
@@ -36,10 +43,12 @@ PUSH = "pull,push"
 """What a token must allow for an upload, which begins with a look-up."""
 _FIRST_PAUSE, _JITTER = 0.1, 0.2
 """Seconds."""
+_LEAST_LIMIT = 0.001
+"""Seconds: urllib3 demands a positive one."""
 LONGEST_PAUSE = 60.0
 """Seconds that a request waits because a registry asked for it; a longer pause is left to the caller."""
-_MOST_REDIRECTS = 20
-_DOCKER_HUB = "registry-1.docker.io"
+_MOST_REDIRECTS = 10
+"""As many as docker follows."""
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
 
 
@@ -98,8 +107,16 @@ class Request(NamedTuple):
 class Transport:
     """Sends requests to all registries; safe to share between threads, not across a fork."""
 
-    def __init__(self, credentials: Credentials, connections: Connections, insecure: Iterable[str]) -> None:
+    def __init__(
+        self,
+        credentials: Credentials,
+        connections: Connections,
+        insecure: Iterable[str],
+        realms: Iterable[tuple[str, str]] = (),
+    ) -> None:
         self._credentials = credentials
+        self._realms = tuple(realms)
+        """Registries and the hosts of their token services, where these are not the registry's own."""
         self._connections = connections
         self._insecure = frozenset(insecure)
         self._turns: dict[tuple[str, str], threading.Lock] = {}
@@ -119,7 +136,8 @@ class Transport:
         with reached(Peer(request.registry)):
             used = self._granted.get((request.registry, request.scope))
             response = self._sent(request, used)
-            if response.status == HTTPStatus.UNAUTHORIZED:
+            # Where a redirect leads, nobody is entitled to ask for the registry's login.
+            if response.status == HTTPStatus.UNAUTHORIZED and not response.peer.is_elsewhere:
                 granted = self._grant(request, response, used)
                 response = self._sent(request, granted) if granted else response
             with closing(response), reached(response.peer):
@@ -127,37 +145,43 @@ class Transport:
                 yield response
 
     def _sent(self, request: Request, authorization: str | None) -> Response:
-        base = request.base or self._address(request.registry)
+        base = self._base(request)
         # A registry may send the client elsewhere by a whole URL.
         whole = request.path.startswith(("http://", "https://"))
         url = request.path if whole else f"{base.rstrip('/')}{request.path}"
         authorization = authorization or url_login(base)
         login = {"Authorization": authorization} if authorization and origin(url) == origin(base) else {}
         peer = Peer(request.registry)
+        if origin(url) != origin(base):
+            peer = Peer(request.registry, authority(url), is_elsewhere=True)
+            with _following():
+                refuse_downgrade(base, url)
         http = HttpRequest(request.method, url, {**request.headers, **login}, request.content, peer)
-        return self._followed(http, None if base.startswith("http:") else request.registry)
+        return self._followed(http)
 
-    def _followed(self, request: HttpRequest, registry: str | None) -> Response:
+    def _followed(self, request: HttpRequest) -> Response:
         """The response at the end of all redirects; its body is unread, unless it is an error."""
+        limit = Deadline.after(self._connections.timeout)
         for _ in range(_MOST_REDIRECTS + 1):
             with reached(request.peer):
-                response = self._connections.request(request, registry)
+                response = self._connections.request(request, max(limit.left, _LEAST_LIMIT))
                 if response.ok:
                     return response
                 with closing(response):
                     location = response.raw.get_redirect_location()
                     if not location:
-                        response.read()
+                        response.read_error()
                         return response
-            try:
+            with _following():
                 request = request.redirected(response.status, location)
-            except ValueError as error:
-                raise ResponseError(f"a redirect to an invalid URL: {error}") from error
         raise ResponseError(f"more than {_MOST_REDIRECTS} redirects")
 
-    def _address(self, registry: str) -> str:
+    def _base(self, request: Request) -> str:
+        registry = request.registry
+        if request.base:
+            return request.base
         plain = registry in self._insecure or is_loopback(registry)
-        host = _DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
+        host = DOCKER_HUB if registry == DEFAULT_REGISTRY else registry
         return f"{'http' if plain else 'https'}://{host}"
 
     def _grant(self, request: Request, refused: Response, used: str | None) -> str | None:
@@ -167,20 +191,31 @@ class Transport:
             # If another header than the one that was sent is there, another thread was granted it.
             granted = self._granted.get(key)
             if granted == used:
-                granted = self._answer(*key, Challenge.parse(refused.headers.get("WWW-Authenticate", "")))
+                granted = self._answer(request, Challenge.parse(refused.headers.get("WWW-Authenticate", "")))
                 if granted:
                     self._granted[key] = granted
             return granted
 
-    def _answer(self, registry: str, scope: str, challenge: Challenge) -> str | None:
+    def _answer(self, request: Request, challenge: Challenge) -> str | None:
+        registry = request.registry
         login = self._credentials.login_for(registry)
         direct = direct_answer(challenge, login)
         if direct or challenge.scheme != "bearer":
             return direct
+        plain = self._base(request).startswith("http:")
+        check_realm(registry, challenge.realm, self._realms, plain=plain, login=login is not None)
         asked = Peer(registry, authority(challenge.realm))
-        question = token_request(challenge, scope, login)._replace(peer=asked)
-        place = None if challenge.realm.startswith("http:") else urlsplit(challenge.realm).netloc
-        with closing(self._followed(question, place)) as response, reached(response.peer):
+        question = token_request(challenge, request.scope, login)._replace(peer=asked)
+        with closing(self._followed(question)) as response, reached(response.peer):
             check_status(question.method, response)
-            response.read()
+            response.read(LARGEST_TOKEN)
         return f"Bearer {read_token(response)}"
+
+
+@contextmanager
+def _following() -> Iterator[None]:
+    """Report a place where a registry leads, and where nobody follows."""
+    try:
+        yield
+    except ValueError as error:
+        raise ResponseError(f"a redirect that is not followed: {error}") from error

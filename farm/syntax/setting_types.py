@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 _LAST_PORT = 65535
 _BOOLEANS = ("true", "yes", "on", "1", "false", "no", "off", "0")
+_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 _PLATFORM = re.compile(r"linux/[a-z0-9]+")
 BUILDERS = ("auto", "engine", "buildx")
 
@@ -153,6 +154,14 @@ def read_mirrors(value: Any) -> tuple[tuple[str, str], ...]:
     for _, url in pairs:
         if not re.fullmatch(r"https?://[^/?#]+(/[^?#]*)?", url):
             raise ValueError("must be REGISTRY=http://... or REGISTRY=https://...")
+    return pairs
+
+
+def read_realms(value: Any) -> tuple[tuple[str, str], ...]:
+    """Pairs of registries and the hosts of their token services."""
+    pairs = read_pairs(value)
+    if not all(_HOST.fullmatch(word) for pair in pairs for word in pair):
+        raise ValueError("must be REGISTRY=HOST or REGISTRY=HOST:PORT, without https://")
     return pairs
 
 

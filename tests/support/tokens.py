@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import ssl
 import subprocess
 import threading
 import time
@@ -88,7 +89,12 @@ def token_service(key: Path, certificate: Path, login: tuple[str, str]) -> Itera
             """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        service = TokenService(f"http://127.0.0.1:{server.server_port}/token", key, certificate, login)
+        # The host of the registry that the test starts, whose login a client sends to no other.
+        realm = f"https://[::ffff:7f00:1]:{server.server_port}/token"
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        service = TokenService(realm, key, certificate, login)
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         try:

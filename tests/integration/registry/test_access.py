@@ -12,9 +12,7 @@ import pytest
 from farm.errors import RegistryDeniedError, RegistryUnavailableError, RegistryUntrustedError
 from farm.model import Reference
 from farm.registry.client import Registry
-from farm.registry.connections import Connections
 from farm.registry.credentials import Credentials
-from farm.registry.http_exchange import HttpRequest
 from farm.registry.oci import OCI_INDEX
 from farm.registry.transport import ATTEMPTS
 from farm.settings import Secret
@@ -188,17 +186,6 @@ def test_a_private_ca_is_trusted_if_it_is_configured(
         stranger.ping(tokened)
     assert f"the certificate of the registry {tokened} is not trusted: self-signed" in str(caught.value)
     assert (caught.value.exit_code, caught.value.retryable) == (4, False)
-
-
-def test_a_registry_without_tls_may_redirect_to_an_unknown_certificate_without_a_warning(
-    tokened: str,
-) -> None:
-    connections = Connections(certs=None, authorities=(), timeout=30)
-    response = connections.request(HttpRequest("GET", f"https://{tokened}/v2/"), None)
-    response.read()
-    response.close()
-    connections.close()
-    assert response.status == 401
 
 
 def test_a_mirror_gets_its_own_login_and_never_the_registrys(lab: Lab, tmp_path: Path) -> None:

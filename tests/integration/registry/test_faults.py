@@ -178,12 +178,12 @@ def test_an_error_that_a_retry_cannot_change_is_not_retried(
 @pytest.mark.parametrize(
     ("status", "headers", "requests"),
     [
-        (307, {"Location": "/v2/a/manifests/1"}, 21),
+        (307, {"Location": "/v2/a/manifests/1"}, 11),
         (307, {"Location": "http://a.org:port/"}, 1),
         (307, {"Location": "ftp://a.org/"}, 1),
         (200, {"Content-Encoding": "gzip"}, 1),
     ],
-    ids=["endless redirects", "malformed redirect", "redirect to ftp", "not gzip"],
+    ids=["endless redirects", "malformed redirect", "redirect to ftp", "gzip"],
 )
 def test_an_answer_that_a_retry_cannot_change_is_not_requested_again(
     line: Line, status: int, headers: dict[str, str], requests: int
@@ -191,7 +191,7 @@ def test_an_answer_that_a_retry_cannot_change_is_not_requested_again(
     line.proxy.breaks(
         "GET", "/manifests/", lambda exchange: exchange.answer(status, headers, b"nonsense"), times=ALWAYS
     )
-    with pytest.raises(RegistryError, match="cannot be reached") as caught:
+    with pytest.raises(RegistryError, match="cannot be reached|sent a compressed answer") as caught:
         line.registry.manifest(line.target)
     assert (type(caught.value), line.proxy.seen("GET", "/manifests/")) == (RegistryError, requests)
 
@@ -278,7 +278,7 @@ def test_an_endless_answer_is_not_read_to_its_end(line: Line) -> None:
     line.proxy.breaks(
         "GET", "/manifests/", lambda exchange: exchange.answer(200, {}, bytes(9 << 20)), times=ALWAYS
     )
-    with pytest.raises(RegistryError, match="more than 8 MiB"):
+    with pytest.raises(RegistryError, match="more than 4 MiB"):
         line.registry.manifest(line.target)
 
 

@@ -43,8 +43,8 @@ def server(
         thread.join()
 
 
-def get(pool: Connections, url: str, registry: str | None = None) -> bytes:
-    response = pool.request(HttpRequest("GET", url), registry)
+def get(pool: Connections, url: str) -> bytes:
+    response = pool.request(HttpRequest("GET", url))
     response.read()
     response.close()
     return response.body
@@ -123,7 +123,7 @@ def test_a_proxy_gets_the_login_of_its_url(proxies: pytest.MonkeyPatch) -> None:
     with server(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as (place, received):
         proxies.setenv("https_proxy", f"http://ann:p%40ss@{place}")
         with pytest.raises(HTTPError) as caught:
-            get(new_pool(), "https://a.org/v2/", "a.org")
+            get(new_pool(), "https://a.org/v2/")
     assert isinstance(caught.value, ProxyError) or "403" in str(caught.value)
     assert received[0].startswith(b"CONNECT a.org:443 ")
     assert b"Proxy-Authorization: Basic YW5uOnBAc3M=\r\n" in received[0]
@@ -138,7 +138,7 @@ def test_a_registry_without_tls_is_reached_directly(proxies: pytest.MonkeyPatch)
 def test_an_unsupported_proxy_is_an_error_of_the_settings(proxies: pytest.MonkeyPatch) -> None:
     proxies.setenv("https_proxy", "socks5://ann:secret@proxy:1080")
     with pytest.raises(SettingsError, match="unsupported proxy socks5://proxy:1080"):
-        get(new_pool(), "https://a.org/v2/", "a.org")
+        get(new_pool(), "https://a.org/v2/")
 
 
 @pytest.mark.parametrize("name", ["SSL_CERT_FILE", "certs", "authorities"])
@@ -152,4 +152,4 @@ def test_a_file_without_certificates_is_an_error_of_the_settings(
         monkeypatch.setenv(name, str(file))
     certs, authorities = tmp_path if name == "certs" else None, [file] if name == "authorities" else []
     with pytest.raises(SettingsError, match=r"ca\.crt"):
-        get(new_pool(certs, authorities), "https://a.org/v2/", "a.org")
+        get(new_pool(certs, authorities), "https://a.org/v2/")

@@ -21,7 +21,8 @@ UPLOAD = {"Content-Length": "3", "Content-Type": "z"}
         ("https://a.org/v2/", "https://a.org:443/other", True),
         ("https://a.org/v2/", "https://b.org/other", False),
         ("https://a.org/v2/", "https://a.org:8443/other", False),
-        ("https://a.org/v2/", "http://a.org/other", False),
+        (r"https://a.org\@b.org/", "https://b.org/other", False),
+        ("https://b.org/v2/", r"https://a.org\@b.org/other", False),
         ("http://a.org/v2/", "https://a.org/other", True),
         ("http://a.org:5000/v2/", "https://a.org/other", False),
     ],
@@ -30,6 +31,22 @@ def test_a_login_stays_with_its_origin(url: str, location: str, kept: bool) -> N
     sent = HttpRequest("GET", url, LOGIN).redirected(307, location)
     assert sent.url.endswith("/other")
     assert ("Authorization" in sent.headers, sent.headers["Accept"]) == (kept, "y")
+
+
+@pytest.mark.parametrize(
+    "location", ["http://a.org/other", "http://b.org/", "ftp://a.org/", "file:///etc/passwd"]
+)
+def test_a_redirect_never_leaves_https(location: str) -> None:
+    with pytest.raises(ValueError, match="from https to"):
+        HttpRequest("GET", "https://a.org/v2/").redirected(307, location)
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_request_for_a_token_is_not_redirected_to_another_origin(status: int) -> None:
+    request = HttpRequest("POST", "https://a.org/token", body=b"refresh_token=x", has_secret=True)
+    assert request.redirected(status, "/other").url == "https://a.org/other"
+    with pytest.raises(ValueError, match="must not get the login"):
+        request.redirected(status, "https://b.org/token")
 
 
 @pytest.mark.parametrize(
