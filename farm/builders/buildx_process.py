@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from farm.buildkit.connection import json_object
 from farm.buildkit.status_messages import Trace, Vertex, VertexLog, VertexStatus, VertexWarning
 from farm.errors import ContextError
+from farm.model.strict_json import text_of
 from farm.system.processes import DIE_WITH_PARENT
 
 if TYPE_CHECKING:
@@ -133,28 +134,32 @@ def read_status(data: dict[str, Any]) -> Trace:
             tuple(_log(item) for item in data.get("logs") or ()),
             tuple(_warning(item) for item in data.get("warnings") or ()),
         )
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ValueError(f"not a progress message: {error!r}") from error
 
 
 def _vertex(item: dict[str, Any]) -> Vertex:
     started, completed = _seconds(item.get("started")), _seconds(item.get("completed"))
-    cached, error = bool(item.get("cached")), item.get("error", "")
-    return Vertex(item["digest"], item.get("name", ""), cached, started, completed, error)
+    cached, error = bool(item.get("cached")), text_of(item.get("error", ""))
+    return Vertex(
+        text_of(item["digest"]), text_of(item.get("name", "")), cached, started, completed, error
+    ).shortened()
 
 
 def _status(item: dict[str, Any]) -> VertexStatus:
-    name = item["id"] or item.get("name", "")
-    return VertexStatus(item["vertex"], name, item.get("current", 0), _seconds(item.get("completed")))
+    name = text_of(item["id"]) or text_of(item.get("name", ""))
+    current, completed = int(item.get("current", 0)), _seconds(item.get("completed"))
+    return VertexStatus(text_of(item["vertex"]), name, current, completed)
 
 
 def _log(item: dict[str, Any]) -> VertexLog:
     seconds = _seconds(item.get("timestamp")) or 0.0
-    return VertexLog(item["vertex"], seconds, _decoded(item.get("data")), item.get("stream", 1))
+    stream = int(item.get("stream", 1))
+    return VertexLog(text_of(item["vertex"]), seconds, _decoded(item.get("data")), stream)
 
 
 def _warning(item: dict[str, Any]) -> VertexWarning:
-    return VertexWarning(item["vertex"], _decoded(item.get("short")).decode(errors="replace"))
+    return VertexWarning(text_of(item["vertex"]), _decoded(item.get("short")).decode(errors="replace"))
 
 
 def _decoded(text: str | None) -> bytes:

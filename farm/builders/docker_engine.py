@@ -21,6 +21,7 @@ from farm.buildkit.connection import Connection, translate_connection_errors
 from farm.buildkit.platforms import ask_architectures
 from farm.errors import EngineError, EngineUnavailableError, EngineUntrustedError, InputError
 from farm.model import arch_of_uname
+from farm.model.strict_json import text_of
 from farm.system.certificates import distrust
 
 if TYPE_CHECKING:
@@ -97,13 +98,17 @@ class Engine:
         """Ask the engine to describe itself."""
         with translate_engine_errors(self.url):
             data: dict[str, Any] = self.api.info()
-        return EngineInfo(
-            id=data["ID"],
-            version=data["ServerVersion"],
-            architecture=arch_of_uname(data["Architecture"]),
-            root=data["DockerRootDir"],
-            containerd=["driver-type", "io.containerd.snapshotter.v1"] in (data.get("DriverStatus") or []),
-        )
+        try:
+            return EngineInfo(
+                id=text_of(data["ID"]),
+                version=text_of(data["ServerVersion"]),
+                architecture=arch_of_uname(text_of(data["Architecture"])),
+                root=text_of(data["DockerRootDir"]),
+                containerd=["driver-type", "io.containerd.snapshotter.v1"]
+                in (data.get("DriverStatus") or []),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise EngineError(f"the Docker Engine at {self.url} describes itself wrongly: {error}") from error
 
     def inspect(self, image: str) -> dict[str, Any]:
         """The engine's description of an image, by id or name.
@@ -189,6 +194,8 @@ def translate_engine_errors(url: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         kind = EngineUnavailableError if (error.status_code or 0) >= _SERVER_ERROR else EngineError
         raise kind(f"the Docker Engine at {url} refused the request: {error.explanation or error}") from error
+    except RecursionError as error:
+        raise EngineError(f"the Docker Engine at {url} sent an answer that is nested too deeply") from error
     # The errors of requests are OSErrors.
     except (OSError, urllib3.exceptions.HTTPError, docker.errors.DockerException) as error:
         if reason := distrust(error):

@@ -7,6 +7,8 @@ its time limit meanwhile, so a selector waits on these sockets instead.
 from __future__ import annotations
 
 import json
+import math
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 # Longer than a TLS record (16 KiB, RFC 8446 section 5.1): one recv then takes all of a record. What OpenSSL
 # had decrypted and kept back would be invisible to a selector, which would wait for more.
 _CHUNK = 1 << 16
-_LONGEST_LINE = 1 << 26
+_LONGEST_LINE = 1 << 24
 """Bytes of one line of a response; the engine sends a build's log in lines of some kilobytes."""
 _SWITCHING_PROTOCOLS = 101
 
@@ -43,9 +45,12 @@ class Connection:
     def __init__(self, sock: socket.socket, engine: str) -> None:
         self.engine = engine
         self.status = 0
+        self.expires = math.inf
+        """When an answer must be complete that is read as a whole, by the monotonic clock."""
         self._socket = sock
         self._http = h11.Connection(h11.CLIENT)
-        self._unfinished_line = b""
+        self._unfinished_line = bytearray()
+        self._is_too_long = False
 
     def __enter__(self) -> Self:
         return self
@@ -84,6 +89,7 @@ class Connection:
 
         https://docs.docker.com/reference/api/engine/version/v1.57/operations/Session/
         """
+        self.expires = time.monotonic() + (self._socket.gettimeout() or math.inf)
         self.request(method, target, [("Connection", "Upgrade"), ("Upgrade", "h2c"), *headers])
         with translate_connection_errors(self.engine):
             while (event := self._next_event()) is not None:
@@ -110,24 +116,50 @@ class Connection:
         with translate_connection_errors(self.engine):
             return self._socket.recv(_CHUNK)
 
+    def read_in_time(self) -> bytes:
+        """As `read`, of an answer that must be complete within the time limit that began with the upgrade."""
+        with translate_connection_errors(self.engine):
+            return self._receive_in_time()
+
+    def _receive_in_time(self) -> bytes:
+        # The time limit of a socket counts for one call: a byte a second would never exceed it.
+        if time.monotonic() > self.expires:
+            raise TimeoutError("the answer takes too long")
+        return self._socket.recv(_CHUNK)
+
     def receive(self) -> list[dict[str, Any]]:
         """Wait for bytes of a response of JSON objects, one on each line; return the complete objects."""
         with translate_connection_errors(self.engine):
             self._http.receive_data(self._socket.recv(_CHUNK))
             body = b"".join(self._bodies())
-        # Chunks of the transfer coding end anywhere, also inside a line.
-        *lines, self._unfinished_line = (self._unfinished_line + body).split(b"\n")
+        return [data for line in self._lines(body) if (data := json_object(line)) is not None]
+
+    def _lines(self, body: bytes) -> Iterator[bytes]:
+        """The lines that a piece of a response completes, without those that are too long."""
+        # Chunks of the transfer coding end anywhere, also inside a line. Each byte is searched once.
+        first, *others = body.split(b"\n")
+        for number, part in enumerate((first, *others)):
+            if number:
+                yield from self._finish_line()
+            self._is_too_long |= len(self._unfinished_line) + len(part) > _LONGEST_LINE
+            self._unfinished_line += b"" if self._is_too_long else part
         # An error response is one object without a newline, so its end completes it.
-        if self.ended or len(self._unfinished_line) > _LONGEST_LINE:
-            lines, self._unfinished_line = [*lines, self._unfinished_line], b""
-        return [data for line in lines if (data := json_object(line)) is not None]
+        if self.ended:
+            yield from self._finish_line()
+
+    def _finish_line(self) -> Iterator[bytes]:
+        line, is_too_long = bytes(self._unfinished_line), self._is_too_long
+        self._unfinished_line.clear()
+        self._is_too_long = False
+        if not is_too_long:
+            yield line
 
     def _send(self, event: h11.Event) -> None:
         self._socket.sendall(self._http.send(event) or b"")
 
     def _next_event(self) -> h11.Event | None:
         while (event := self._http.next_event()) is h11.NEED_DATA:
-            self._http.receive_data(self._socket.recv(_CHUNK))
+            self._http.receive_data(self._receive_in_time())
         return event if isinstance(event, h11.Event) else None
 
     def _bodies(self) -> Iterator[bytes]:
@@ -145,6 +177,6 @@ def json_object(line: bytes) -> dict[str, Any] | None:
     """A line as a JSON object; None for any other line, such as one of a proxy's HTML page."""
     try:
         data = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return data if isinstance(data, dict) else None

@@ -31,6 +31,7 @@ class GrpcStatus(IntEnum):
     """The status codes that are used here: https://grpc.io/docs/guides/status-codes/."""
 
     OK = 0
+    INVALID_ARGUMENT = 3
     NOT_FOUND = 5
     UNIMPLEMENTED = 12
 
@@ -176,6 +177,9 @@ class Server:
             message = next(call.answer, None)
         except RefusedError as refused:
             self._finish(stream, refused.status, refused.message)
+            return False
+        except ValueError:
+            self._finish(stream, GrpcStatus.INVALID_ARGUMENT, "not a message of this method")
             return False
         if message is None:
             self._finish(stream, GrpcStatus.OK)

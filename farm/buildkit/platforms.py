@@ -70,10 +70,11 @@ def _list_workers(connection: Connection, received: bytes) -> bytes:
     http.send_data(stream, frame(b""), end_stream=True)
     connection.send(http.data_to_send())
     body = bytearray()
-    while data := received or connection.read():
+    while data := received or connection.read_in_time():
         received = b""
         for event in http.receive_data(data):
             if isinstance(event, h2.events.DataReceived):
+                # At most 64 KiB: without an acknowledgement, no more may be sent (RFC 9113 section 6.9.2).
                 body += event.data
             elif isinstance(event, h2.events.StreamEnded):
                 return unframe(bytes(body))

@@ -8,20 +8,24 @@ from __future__ import annotations
 import re
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from farm.buildkit.status_messages import STDERR, VertexLog
+from farm.buildkit.status_messages import STDERR, Trace, VertexLog
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
-    from farm.buildkit.status_messages import Trace, Vertex, VertexStatus
+    from farm.buildkit.status_messages import Vertex, VertexStatus
+
+T = TypeVar("T")
 
 LONGEST_LINE = 2000
 """Characters of one line; the rest is cut off."""
 _LONGEST_BUFFER = 4 * LONGEST_LINE
 """Bytes kept of a line that does not end: at four bytes a character, enough for the longest."""
 _TAIL = 20
+_MOST_STEPS, _MOST_STATUSES = 5_000, 50_000
+"""What is remembered of a build; an engine that reports more is not believed."""
 _SIMULTANEOUS = 0.05
 """Seconds within which the order of two lines on different streams is the scheduler's, not the program's."""
 _KILOBYTE = 1000
@@ -63,14 +67,18 @@ class Progress:
 
     def feed(self, trace: Trace) -> Iterator[str]:
         """Yield the lines that a trace adds to the log, grouped by step."""
-        digests = [
-            *(item.digest for item in trace.vertexes),
-            *(item.vertex for item in trace.statuses),
-            *(item.vertex for item in trace.logs),
-            *(item.vertex for item in trace.warnings),
-        ]
-        for digest in dict.fromkeys(digests):
-            yield from self._feed_step(trace, digest)
+        vertexes = _by_step(trace.vertexes, lambda item: item.digest)
+        statuses = _by_step(trace.statuses, lambda item: item.vertex)
+        logs = _by_step(trace.logs, lambda item: item.vertex)
+        warnings = _by_step(trace.warnings, lambda item: item.vertex)
+        for digest in dict.fromkeys([*vertexes, *statuses, *logs, *warnings]):
+            part = Trace(
+                tuple(vertexes.get(digest, ())),
+                tuple(statuses.get(digest, ())),
+                tuple(logs.get(digest, ())),
+                tuple(warnings.get(digest, ())),
+            )
+            yield from self._feed_step(part, digest)
 
     def failed(self) -> BuildStep | None:
         """The step that made the build fail, rather than one that was cancelled when another failed.
@@ -91,20 +99,24 @@ class Progress:
             yield from _flush(step)
 
     def _feed_step(self, trace: Trace, digest: str) -> Iterator[str]:
-        for vertex in (item for item in trace.vertexes if item.digest == digest):
+        """Yield the lines of what a trace says of one step."""
+        for vertex in trace.vertexes:
             yield from self._update(vertex)
         step = self.steps.get(digest)
         if step is None:
             return
-        for status in (item for item in trace.statuses if item.vertex == digest):
+        for status in trace.statuses:
             yield from self._status(step, status)
-        for log in (item for item in trace.logs if item.vertex == digest):
+        for log in trace.logs:
             yield from _output(step, log)
-        for warning in (item for item in trace.warnings if item.vertex == digest):
+        for warning in trace.warnings:
             yield _line(step, f"WARN: {warning.text}")
         yield from _end(step)
 
     def _update(self, vertex: Vertex) -> Iterator[str]:
+        is_excessive = len(self.steps) >= _MOST_STEPS or len(vertex.digest) > LONGEST_LINE
+        if vertex.digest not in self.steps and is_excessive:
+            return
         step = self.steps.setdefault(vertex.digest, BuildStep(len(self.steps) + 1, vertex))
         # A message that says only "cancelled" does not repeat start and error.
         started, error = vertex.started or step.vertex.started, vertex.error or step.vertex.error
@@ -115,7 +127,8 @@ class Progress:
     def _status(self, step: BuildStep, status: VertexStatus) -> Iterator[str]:
         if status.completed is None or (status.vertex, status.name) in self.completed:
             return
-        self.completed.add((status.vertex, status.name))
+        if len(self.completed) < _MOST_STATUSES and len(status.name) < LONGEST_LINE:
+            self.completed.add((status.vertex, status.name))
         size = f" {_size(status.current)}" if status.current else ""
         yield from _header(step)
         yield _line(step, f"{status.name}{size} done")
@@ -125,6 +138,14 @@ def readable(text: str) -> str:
     """Return a line without escapes and control characters, cut to LONGEST_LINE: safe for any terminal."""
     plain = _CONTROLS.sub("", _ESCAPES.sub("", text)).rstrip()
     return plain if len(plain) <= LONGEST_LINE else f"{plain[: LONGEST_LINE - 1]}…"
+
+
+def _by_step(items: Iterable[T], step_of: Callable[[T], str]) -> dict[str, list[T]]:
+    """The items of each step, by its digest."""
+    found: dict[str, list[T]] = {}
+    for item in items:
+        found.setdefault(step_of(item), []).append(item)
+    return found
 
 
 def _header(step: BuildStep) -> Iterator[str]:

@@ -9,6 +9,10 @@ Specification: https://protobuf.dev/programming-guides/encoding/
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
 
 # https://protobuf.dev/programming-guides/encoding/#structure
 _VARINT, _LEN = 0, 2
@@ -16,13 +20,15 @@ _SIZES = {1: 8, 5: 4}
 """Bytes of a value by wire type: I64 and I32."""
 _LONGEST_VARINT = 10
 """Bytes: a 64-bit number in groups of 7 bits."""
+_MOST_VALUES = 100_000
+"""Values of one message: of a build with hundreds of steps, it has thousands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """A decoded message: every value of every field, in the order received."""
 
-    fields: dict[int, tuple[int | bytes, ...]]
+    fields: Mapping[int, Sequence[int | bytes]]
 
     def number(self, field: int) -> int:
         """The integer of a field; 0 if the field is absent."""
@@ -51,24 +57,27 @@ class Message:
         seconds, nanos = timestamp.number(1), timestamp.number(2)
         return seconds + nanos / 1e9
 
-    def _latest_first(self, field: int) -> tuple[int | bytes, ...]:
+    def _latest_first(self, field: int) -> Iterator[int | bytes]:
         # The last value wins: https://protobuf.dev/programming-guides/encoding/#last-one-wins
-        return self.fields.get(field, ())[::-1]
+        return reversed(self.fields.get(field, ()))
 
 
 def decode(data: bytes) -> Message:
-    """Decode one message.
+    """Decode one message, in time linear in its size; messages inside it are decoded when they are asked for.
 
     Raises:
-        ValueError: the bytes are not a protobuf message.
+        ValueError: the bytes are not a protobuf message, or one of too many values.
     """
-    fields: dict[int, tuple[int | bytes, ...]] = {}
-    at = 0
+    fields: dict[int, list[int | bytes]] = {}
+    at = count = 0
     while at < len(data):
+        count += 1
+        if count > _MOST_VALUES:
+            raise ValueError(f"the message has more than {_MOST_VALUES:,} values")
         # A tag is (field_number << 3) | wire_type.
         tag, at = _varint(data, at)
         value, at = _value(data, at, tag & 7)
-        fields[tag >> 3] = (*fields.get(tag >> 3, ()), value)
+        fields.setdefault(tag >> 3, []).append(value)
     return Message(fields)
 
 

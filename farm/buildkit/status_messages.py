@@ -8,11 +8,13 @@ https://github.com/moby/buildkit/blob/master/api/services/control/control.proto
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from farm.buildkit.protobuf import Message, decode
 
 STDOUT, STDERR = 1, 2
+_LONGEST_NAME, _LONGEST_ERROR = 1 << 11, 1 << 14
+"""Characters that are kept of what a step is called, and of why it failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,10 @@ class Vertex:
     started: float | None = None
     completed: float | None = None
     error: str = ""
+
+    def shortened(self) -> Vertex:
+        """The step as it is remembered until the build has ended."""
+        return replace(self, name=self.name[:_LONGEST_NAME], error=self.error[:_LONGEST_ERROR])
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +96,7 @@ def _vertex(item: Message) -> Vertex:
         started=item.seconds(5),
         completed=item.seconds(6),
         error=item.text(7),
-    )
+    ).shortened()
 
 
 # VertexStatus: ID 1, vertex 2, name 3, current 4, completed 8.
@@ -102,5 +108,8 @@ def _status(item: Message) -> VertexStatus:
 # VertexLog: vertex 1, timestamp 2, stream 3, msg 4.
 def _log(item: Message) -> VertexLog:
     return VertexLog(
-        vertex=item.text(1), time=item.seconds(2) or 0.0, data=item.data(4), stream=item.number(3)
+        vertex=item.text(1),
+        time=item.seconds(2) or 0.0,
+        data=item.data(4),
+        stream=item.number(3),
     )
