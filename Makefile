@@ -21,7 +21,7 @@ REPLACED = $(DOCKER) image prune --force --filter label=com.docker.compose.proje
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lab test check durations lint types imports format docs unit property integration chaos bench wheel \
+.PHONY: help setup demo lab test check durations lint types imports format docs unit property integration chaos fuzz bench wheel \
 	clean clean-cache up down logs worker compose
 
 help: ## list the targets
@@ -69,6 +69,9 @@ docs: setup ## generate docs/commands.md, config/farm.yml and parts of docs/arch
 
 chaos: setup ## random faults in a farm for three minutes: ARGS="--seed 7 --seconds 60"
 	@$(BIN)/python -m tests.fault.chaos $(ARGS)
+
+fuzz: setup ## mutate the inputs of all parsers for a minute: ARGS="--seconds 600 --only index"
+	@$(BIN)/python -m tests.fuzz $(ARGS)
 
 bench: setup ## run the benchmarks
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -95,7 +95,8 @@ class Server:
             yield self._http.data_to_send()
             # Whatever arrived: a WINDOW_UPDATE may have opened the window of any call.
             yield from self._send_answers()
-        except h2.exceptions.ProtocolError as error:
+        # h2 decodes the headers that it has checked, and lets the error of one that is no UTF-8 pass.
+        except (h2.exceptions.ProtocolError, UnicodeDecodeError) as error:
             raise EngineUnavailableError(f"the engine closed the build session: {error}") from error
 
     def _process(self, events: Sequence[h2.events.Event]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from posixpath import normpath
 from typing import IO, TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ from farm.cache.compression import GZIP, ZSTD, LayerCompressor, open_uncompresse
 from farm.cache.layout import NAME
 from farm.errors import CacheError
 from farm.model import hex_of
+from farm.model.strict_json import parse_json
 from farm.registry.oci import OCI_LAYER, OCI_LAYER_TAR, OCI_LAYER_ZSTD
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ NAME_KEYS = ("io.containerd.image.name", NAME)
 """The annotations of containerd and OCI with an image's name: tools read the one or the other."""
 _BLOBS = "blobs/sha256/"
 _HEAD = 512
-_MOST_DOCUMENTS = 10_000
+_MOST_FILES = 100_000
+_ALL_DOCUMENTS = 64 << 20
+"""Bytes of all documents, which are kept in memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class ArchiveContent:
     """All other files by name; in an image layout, manifests and configurations as well."""
     links: dict[str, str] = field(default_factory=dict)
     """Name of a link to the name of its target."""
+    kept: int = 0
+    """Bytes of the documents."""
 
     @property
     def is_layout(self) -> bool:
@@ -64,6 +68,7 @@ class ArchiveContent:
         name = normpath(entry.name)
         target = f"{name.rpartition('/')[0]}/{entry.linkname}" if entry.issym() else entry.linkname
         self.links[name] = normpath(target)
+        self._refuse_too_much()
 
     def add_file(self, name: str, file: IO[bytes]) -> None:
         """Store a layer or blob, or keep a document."""
@@ -72,9 +77,17 @@ class ArchiveContent:
             self._compress(name, head, file)
         elif name.startswith(_BLOBS) or head.startswith((GZIP, ZSTD)):
             self._store(name, head, file)
-        elif len(self.documents) < _MOST_DOCUMENTS:
-            self.documents[name] = head + file.read(LARGEST)
         else:
+            self._keep(name, head + file.read(LARGEST))
+        self._refuse_too_much()
+
+    def _keep(self, name: str, document: bytes) -> None:
+        self.kept += len(document)
+        self.documents[name] = document
+
+    def _refuse_too_much(self) -> None:
+        files = len(self.documents) + len(self.layers) + len(self.links)
+        if files > _MOST_FILES or self.kept > _ALL_DOCUMENTS:
             raise CacheError("the archive holds too many files", hint=HINT)
 
     def _compress(self, name: str, head: bytes, file: IO[bytes]) -> None:
@@ -94,7 +107,7 @@ class ArchiveContent:
             blob = writer.commit(OCI_LAYER_ZSTD if head.startswith(ZSTD) else OCI_LAYER)
         self.layers[name] = StoredLayer(blob)
         if not head.startswith((GZIP, ZSTD)) and blob.size <= LARGEST:
-            self.documents[name] = self.blobs.read(blob)
+            self._keep(name, self.blobs.read(blob))
 
     def decompress_layers(self) -> None:
         """Store the uncompressed layers of an image layout, too: only its end shows that it is one."""
@@ -117,7 +130,7 @@ class ArchiveContent:
     def json(self, name: str) -> Any:
         """A document."""
         try:
-            return json.loads(self.documents[normpath(name)])
+            return parse_json(self.documents[normpath(name)])
         except KeyError as error:
             raise CacheError(f"the archive has no {name}", hint=HINT) from error
         except ValueError as error:

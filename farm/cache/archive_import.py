@@ -7,17 +7,17 @@ engines from 25 on write.
 
 from __future__ import annotations
 
-import tarfile
 from dataclasses import dataclass, replace
 from posixpath import normpath
 from typing import IO, TYPE_CHECKING
 
 from farm.cache.archive_content import HINT, NAME_KEYS, ArchiveContent
-from farm.cache.blobs import PIECE
+from farm.cache.bounded_tar import UNREADABLE, entries, open_tar
 from farm.cache.image_content import children, is_complete, verify_layers, verify_layers_below
 from farm.cache.named_images import as_oci_root, put_index
-from farm.errors import CacheError
+from farm.errors import CacheError, RegistryError
 from farm.model import Descriptor, Reference
+from farm.model.strict_json import list_of, shown, text_of
 from farm.registry.index import Index
 from farm.registry.oci import (
     DOCKER_MANIFEST,
@@ -47,24 +47,26 @@ def load(blobs: Blobs, archive: IO[bytes]) -> list[LoadedImage]:
     """Store the blobs of an archive, without names in the cache; memory does not grow with the layers."""
     content = ArchiveContent(blobs)
     try:
-        with tarfile.open(fileobj=archive, mode="r|", bufsize=PIECE) as tar:
-            for entry in tar:
+        with open_tar(archive) as tar:
+            for entry in entries(tar):
                 if entry.issym() or entry.islnk():
                     content.add_link(entry)
                 elif entry.isreg() and (file := tar.extractfile(entry)):
                     content.add_file(normpath(entry.name), file)
-    except (tarfile.TarError, EOFError) as error:
+    except UNREADABLE as error:
         raise CacheError(f"the archive cannot be read: {error}", hint=HINT) from error
     try:
         return list(_from_layout(content) if content.is_layout else _from_docker(content))
+    except RegistryError as error:
+        raise CacheError(f"the archive has an unknown format: {error.message}", hint=HINT) from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
-        raise CacheError(f"the archive has an unknown format: {error!r}", hint=HINT) from error
+        raise CacheError(f"the archive has an unknown format: {shown(str(error))}", hint=HINT) from error
 
 
 def _from_layout(content: ArchiveContent) -> Iterator[LoadedImage]:
     blobs = content.blobs
     content.decompress_layers()
-    for item in content.json("index.json")["manifests"]:
+    for item in list_of(content.json("index.json")["manifests"]):
         named = read_descriptor(item)
         annotations = dict(named.annotations)
         root = _present_part(blobs, replace(named, annotations=()))
@@ -100,12 +102,12 @@ def _from_docker(content: ArchiveContent) -> Iterator[LoadedImage]:
     https://github.com/moby/docker-image-spec/blob/main/v1.2.md#combined-image-json--filesystem-changeset-format
     """
     blobs = content.blobs
-    for item in content.json("manifest.json"):
+    for item in list_of(content.json("manifest.json")):
         config = blobs.put(content.documents[normpath(item["Config"])], OCI_CONFIG)
-        layers = [content.layer(name) for name in item["Layers"]]
+        layers = [content.layer(text_of(name)) for name in list_of(item["Layers"])]
         image = blobs.put(ImageManifest.body(config, [layer.blob for layer in layers]), OCI_MANIFEST)
         verify_layers(blobs, image, {layer.blob.digest: layer.diff_id for layer in layers if layer.diff_id})
-        yield LoadedImage(image, tuple(item.get("RepoTags") or ()))
+        yield LoadedImage(image, tuple(map(text_of, item.get("RepoTags") or ())))
 
 
 def names_for(loaded: Sequence[LoadedImage], name: Reference | None = None) -> dict[str, Descriptor]:

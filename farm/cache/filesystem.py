@@ -11,6 +11,7 @@ from posixpath import dirname, normpath
 from typing import IO, TYPE_CHECKING
 
 from farm.cache.blobs import PIECE
+from farm.cache.bounded_tar import UNREADABLE, entries, open_tar
 from farm.cache.compression import DAMAGED, open_uncompressed
 from farm.cache.image_content import children
 from farm.errors import CacheError
@@ -33,7 +34,7 @@ def flatten(blobs: Blobs, image: Descriptor, into: IO[bytes]) -> None:
             # From the top: a tar cannot take back an entry that a higher layer hides.
             for layer in reversed(layers):
                 files.add_layer(blobs, layer)
-    except (tarfile.TarError, *DAMAGED) as error:
+    except (*UNREADABLE, *DAMAGED) as error:
         raise CacheError(f"a layer of {image.digest} cannot be read: {error}") from error
 
 
@@ -52,10 +53,9 @@ class _Files:
             file = open_uncompressed(raw)
             if file is None:
                 raise CacheError(f"the layer {layer.digest} is compressed with zstd", hint="export it as oci")
-            with tarfile.open(fileobj=file, mode="r|", bufsize=PIECE) as tar:
-                for entry in tar:
+            with open_tar(file) as tar:
+                for entry in entries(tar):
                     self._add(tar, entry, own)
-                    tar.members = []  # type: ignore[attr-defined]  # tarfile would keep every header of the layer
         for path, hides in own.items():
             self.above[path] = self.above.get(path, False) or hides
 

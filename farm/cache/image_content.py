@@ -7,14 +7,14 @@ https://github.com/opencontainers/image-spec/blob/main/config.md#layer-diffid
 from __future__ import annotations
 
 import hashlib
-import json
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from farm.cache.blobs import PIECE
 from farm.cache.compression import DAMAGED, open_uncompressed
 from farm.errors import CacheError, RegistryError
 from farm.model import digest_from_hex
+from farm.model.strict_json import fields_of, json_object, list_of, text_of
 from farm.registry import index, oci
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def verify_layers(blobs: Blobs, image: Descriptor, known: Mapping[str, str] | No
     config, *layers = children(blobs, image)
     if not all(".tar" in layer.media_type for layer in layers):
         return  # an attestation or another artifact, whose layers are not file systems
-    listed = _read_json(blobs, config)["rootfs"]["diff_ids"]
+    listed = _diff_ids(blobs, config)
     if len(listed) != len(layers):
         raise CacheError(
             f"the image {image.digest} has {len(layers)} layers, its configuration {len(listed)}"
@@ -104,14 +104,14 @@ def verify_layers(blobs: Blobs, image: Descriptor, known: Mapping[str, str] | No
             raise CacheError(f"the layer {layer.digest}: digest mismatch: expected {expected}, got {actual}")
 
 
-def _read_json(blobs: Blobs, blob: Descriptor) -> dict[str, Any]:
+def _diff_ids(blobs: Blobs, config: Descriptor) -> list[str]:
     try:
-        data = json.loads(blobs.read(blob))
+        system = fields_of(json_object(blobs.read(config), "rootfs")["rootfs"], "diff_ids")
+        return [text_of(one) for one in list_of(system["diff_ids"])]
+    except KeyError as error:
+        raise CacheError(f"{config.digest}: invalid image configuration: no field {error}") from error
     except ValueError as error:
-        raise CacheError(f"{blob.digest}: not valid JSON: {error}") from error
-    if not isinstance(data, dict):
-        raise CacheError(f"{blob.digest}: not a JSON object")
-    return data
+        raise CacheError(f"{config.digest}: invalid image configuration: {error}") from error
 
 
 def _diff_id(blobs: Blobs, layer: Descriptor) -> str | None:

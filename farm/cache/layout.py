@@ -13,6 +13,7 @@ from farm.cache.blobs import Blobs, translate_disk_errors
 from farm.cache.image_content import missing_blobs
 from farm.errors import CacheBusyError, CacheError
 from farm.model import Descriptor
+from farm.model.strict_json import json_object, list_of
 from farm.registry.oci import OCI_INDEX, read_descriptor
 from farm.system import locks
 from farm.system.files import make_directory, sync
@@ -117,8 +118,8 @@ class Cache:
         """index.json, with all fields that other programs wrote."""
         path = self.root / "index.json"
         try:
-            index = json.loads(path.read_bytes())
-            return {**index, "manifests": list(index["manifests"] or [])}
+            index = json_object(path.read_bytes(), "manifests")
+            return {**index, "manifests": list_of([] if index["manifests"] is None else index["manifests"])}
         except FileNotFoundError:
             return _EMPTY
         except (ValueError, KeyError, TypeError) as error:
@@ -150,7 +151,7 @@ def _names(index: dict[str, Any]) -> dict[str, Descriptor]:
             found.setdefault(_name(one), read_descriptor(one))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CacheError(
-                f"index.json contains an invalid descriptor: {one!r}",
+                f"index.json contains an invalid descriptor: {error}",
                 hint="farm cache clean empties the cache",
             ) from error
     found.pop("", None)
@@ -158,7 +159,8 @@ def _names(index: dict[str, Any]) -> dict[str, Descriptor]:
 
 
 def _name(one: dict[str, Any]) -> str:
-    return str((one.get("annotations") or {}).get(NAME, ""))
+    annotations = one.get("annotations") if isinstance(one, dict) else None
+    return str(annotations.get(NAME, "")) if isinstance(annotations, dict) else ""
 
 
 def _named(name: str, one: Descriptor) -> dict[str, Any]:

@@ -6,7 +6,6 @@ https://docs.docker.com/reference/cli/docker/login/#credential-stores
 from __future__ import annotations
 
 import base64
-import json
 import threading
 import warnings
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 
 from farm.errors import RegistryDeniedError, SettingsError
 from farm.model import DEFAULT_REGISTRY
+from farm.model.strict_json import parse_json
 from farm.settings import Secret
 
 if TYPE_CHECKING:
@@ -120,7 +120,10 @@ def read_logins(given: Secret) -> dict[str, Login]:
     for entry in filter(None, map(str.strip, given.reveal().split(","))):
         place, _, account = entry.partition("=")
         user, colon, password = account.partition(":")
-        host = urlsplit(place if "://" in place else f"//{place}").netloc
+        try:
+            host = urlsplit(place if "://" in place else f"//{place}").netloc
+        except ValueError:
+            host = ""
         if not host or not (password if colon else account) or (colon and not user):
             raise SettingsError(
                 "registry-creds: invalid entry", hint="write REGISTRY=USER:PASSWORD or REGISTRY=TOKEN"
@@ -132,11 +135,17 @@ def read_logins(given: Secret) -> dict[str, Login]:
 
 def _read_config(path: Path) -> dict[str, Any]:
     try:
-        config = json.loads(path.read_bytes())
+        return read_config(path, path.read_bytes())
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def read_config(path: Path, text: bytes) -> dict[str, Any]:
+    """The content of a config.json; SettingsError if it is none."""
+    try:
+        config = parse_json(text)
     except ValueError as error:
         raise SettingsError(f"{path}: not valid JSON: {error}", hint="docker login writes it") from error
     if not isinstance(config, dict):

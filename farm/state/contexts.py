@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import zlib
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
 
@@ -15,7 +16,7 @@ from farm.state.store import Store, translate_redis_errors
 from farm.system.files import spool
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
 PIECE = 1 << 20
 _UPLOAD_LIFE = 3600
@@ -80,16 +81,16 @@ def _compressed(tar: IO[bytes]) -> Iterator[bytes]:
     yield packer.flush()
 
 
-def get_context(store: Store, digest: str, *, size: int | None = None) -> IO[bytes]:  # noqa: ARG001
+def get_context(store: Store, digest: str, *, size: int | None = None) -> IO[bytes]:
     """Return the uncompressed tar of a context, as an unnamed temporary file at its start.
 
-    It is a ContextError if it is not stored (any more), or does not have its digest.
+    It is a ContextError if it is not stored (any more), does not have its digest, or unpacks to more than
+    `size` bytes; no more than these are unpacked.
     """
     unpacked = spool()
     unpacker, summary = zlib.decompressobj(), hashlib.sha256()
     try:
-        for piece in _pieces(store, digest):
-            plain = unpacker.decompress(piece)
+        for plain in _decompressed(_pieces(store, digest), unpacker, math.inf if size is None else size):
             summary.update(plain)
             unpacked.write(plain)
         if not unpacker.eof or digest_from_hex(summary.hexdigest()) != digest:
@@ -106,6 +107,23 @@ def get_context(store: Store, digest: str, *, size: int | None = None) -> IO[byt
         unpacked.close()
         raise
     return unpacked
+
+
+def _decompressed(pieces: Iterable[bytes], unpacker: Any, size: float) -> Iterator[bytes]:
+    """The content of compressed pieces, a mebibyte at a time, and no byte more than `size`."""
+    # Empty blocks cost input and give no output; honest content grows by five bytes in 16 KiB at most.
+    packed_left = size + size // 1024 + PIECE
+    for piece in pieces:
+        packed_left -= len(piece)
+        plain, rest = bytes(PIECE), piece
+        # Where a piece of output is full, there may be more although no input is left.
+        while (rest or len(plain) == PIECE) and not unpacker.eof:
+            plain = unpacker.decompress(rest, PIECE)
+            rest = unpacker.unconsumed_tail
+            size -= len(plain)
+            if size < 0 or packed_left < 0:
+                raise zlib.error("it unpacks to more than its size")
+            yield plain
 
 
 def _pieces(store: Store, digest: str) -> Iterator[bytes]:

@@ -17,6 +17,8 @@ UNKNOWN = re.compile(r"does not have trust data for")
 CONFLICT = re.compile(r"trust server rejected operation|could not rotate trust to a new trusted root")
 """The server rejected the publication, as it does when another client published first."""
 _INCOMPLETE = re.compile(r"Error getting (?P<role>[^\s:\"]+): (?P<why>[^\r\n\"]*)")
+_LONGEST_LINE, _LAST_LINES = 500, 50
+"""What counts of the output: a server may have put more words into it than a pattern should search."""
 _FATAL = re.compile(r"\* fatal: (.*)")
 
 
@@ -58,7 +60,7 @@ _FAILURES = (
         "log in to the registry with an account that may push there",
     ),
     Failure(
-        re.compile(r"(?P<role>\S+) expired at (?P<when>[^\r\n\"]*)"),
+        re.compile(r"(?<!\S)(?P<role>\S+) expired at (?P<when>[^\r\n\"]*)"),
         TrustError,
         "the {role} metadata of {gun} expired at {when}",
         "the holder of that key must sign again; for timestamp and snapshot that is the notary server",
@@ -115,6 +117,7 @@ _FAILURES = (
 
 def error_of(output: str, gun: str, server: str) -> TrustError:
     """The error for a failed run of the client; `output` has both its streams."""
+    output = "\n".join(line[:_LONGEST_LINE] for line in output.splitlines()[-_LAST_LINES:])
     for failure in _FAILURES:
         match = failure.pattern.search(output)
         if match:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.errors import TrustError
+from farm.model.strict_json import json_object
 from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.failures import UNKNOWN, incomplete_roles
 from farm.trust.notary.limits import TrustDeadline
@@ -119,8 +119,20 @@ def _allowed_keys(notary: Notary, role: str) -> tuple[bytes, ...]:
     file = notary.trust_dir / "tuf" / notary.gun / "metadata" / f"{above or 'root'}.json"
     if not file.is_file():
         return ()
-    signed = json.loads(file.read_text())["signed"]
-    if above:
+    try:
+        return parse_keys(file.read_bytes(), role)
+    except (KeyError, TypeError, ValueError) as error:
+        raise TrustError(f"the metadata of {notary.gun} cannot be read: {file.name}: {error}") from error
+
+
+def parse_keys(metadata: bytes, role: str) -> tuple[bytes, ...]:
+    """The keys of a role in the metadata of the role above it, as certificates or public keys in DER.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no metadata, or has no such role.
+    """
+    signed = json_object(metadata)["signed"]
+    if "/" in role:
         signed = signed["delegations"]
         ids = [one["keyids"] for one in signed["roles"] if one["name"] == role]
     else:

@@ -1,0 +1,396 @@
+"""The parsers that read what others wrote, each with inputs to begin with."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import tarfile
+import tempfile
+import zlib
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from farm.builders.buildx_process import OutputParser, read_status
+from farm.builders.message_stream import BuildLog
+from farm.buildkit.connection import json_object
+from farm.buildkit.grpc import Server
+from farm.buildkit.platforms import parse_architectures
+from farm.buildkit.protobuf import encode
+from farm.buildkit.session import Session
+from farm.buildkit.status_messages import read_trace
+from farm.cache.archive_import import load
+from farm.cache.blobs import Blobs
+from farm.cache.bounded_tar import UNREADABLE, entries, open_tar
+from farm.errors import FarmError
+from farm.model import Reference, digest_of
+from farm.package.build_yml import read_build_yml
+from farm.package.dockerfile import images_of, sources_of
+from farm.package.tarball import Entry, TarReader, TarWriter
+from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK, context_hash
+from farm.package.verify_context import check_entries
+from farm.registry.challenge import Challenge, check_realm, read_token, token_request
+from farm.registry.credentials import Credentials, read_config, read_logins
+from farm.registry.http_exchange import HttpRequest, Peer, Response
+from farm.registry.http_failures import check_status, reached, requested_pause
+from farm.registry.index import Index, assemble, children, members_of, platforms
+from farm.registry.oci import (
+    OCI_CONFIG,
+    OCI_INDEX,
+    OCI_LAYER,
+    OCI_MANIFEST,
+    ImageManifest,
+    manifest_type,
+    read_platform,
+)
+from farm.registry.transport import _following
+from farm.settings import Secret
+from farm.state.contexts import _decompressed
+from farm.trust.notary.failures import error_of, incomplete_roles
+from farm.trust.notary.verify import parse_keys, parse_list
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Target(NamedTuple):
+    """A parser as a function of bytes, which may raise errors of the farm and those that it documents."""
+
+    run: Callable[[bytes], object]
+    seeds: tuple[bytes, ...]
+    errors: tuple[type[Exception], ...] = ()
+    """Beside FarmError: what the caller of this function handles."""
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """All errors that are an answer."""
+        return (FarmError, *self.errors)
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value).encode()
+
+
+def _descriptor(media_type: str, **more: Any) -> dict[str, Any]:
+    return {"mediaType": media_type, "digest": digest_of(media_type.encode()), "size": 7, **more}
+
+
+_PLATFORM = {"architecture": "arm64", "os": "linux", "variant": "v8"}
+_ATTESTED = {
+    "vnd.docker.reference.type": "attestation-manifest",
+    "vnd.docker.reference.digest": digest_of(OCI_MANIFEST.encode()),
+}
+_INDEX = _json(
+    {
+        "schemaVersion": 2,
+        "mediaType": OCI_INDEX,
+        "manifests": [
+            _descriptor(OCI_MANIFEST, platform=_PLATFORM),
+            _descriptor(
+                OCI_MANIFEST, platform={"architecture": "unknown", "os": "unknown"}, annotations=_ATTESTED
+            ),
+        ],
+        "annotations": {"a": "b"},
+    }
+)
+_MANIFEST = _json(
+    {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "config": _descriptor(OCI_CONFIG),
+        "layers": [_descriptor(OCI_LAYER), _descriptor(OCI_LAYER, urls=["https://a.org/"])],
+    }
+)
+_CONFIG = _json({**_PLATFORM, "rootfs": {"type": "layers", "diff_ids": [digest_of(b"x")]}})
+
+
+def _manifest(data: bytes) -> None:
+    media_type = manifest_type(OCI_MANIFEST, data)
+    for one in children(media_type, data):
+        hash(one)
+    assert ImageManifest.parse(data).layers is not None
+
+
+def _index(data: bytes) -> None:
+    index = Index.parse(data)
+    for arch in platforms(index):
+        members_of(index, arch)
+    assemble([], index).body()
+
+
+def _challenge(data: bytes) -> None:
+    challenge = Challenge.parse(data.decode("latin1"))
+    with reached(Peer("a.org")):
+        check_realm("a.org", challenge.realm, (), plain=False, login=True)
+        token_request(challenge, "repository:a:pull", None)
+
+
+class _Raw:
+    length_remaining = 0
+
+    def stream(self, *_: object, **__: object) -> list[bytes]:
+        return []
+
+
+def _response(data: bytes, status: int = 200) -> Response:
+    raw: Any = _Raw()
+    return Response(
+        "https://a.org/v2/", status, {"Retry-After": data[:99].decode("latin1")}, raw, data, Peer("a.org")
+    )
+
+
+def _redirect(data: bytes) -> None:
+    with reached(Peer("a.org")), _following():
+        HttpRequest("POST", "https://a.org/v2/").redirected(301, data.decode("latin1"))
+
+
+def _progress(data: bytes) -> None:
+    log = BuildLog(lambda _: None)
+    log.write_trace(lambda: read_trace(base64.b64encode(data).decode()))
+    log.finish()
+
+
+def _buildx(data: bytes) -> None:
+    log, parser = BuildLog(lambda _: None), OutputParser()
+    for item in (*parser.feed(data), *parser.flush()):
+        if isinstance(item, dict):
+            log.write_trace(lambda item=item: read_status(item))  # type: ignore[misc]  # bound at once
+    log.finish()
+
+
+_VERTEX = encode(
+    (1, "sha256:a"), (3, "RUN x"), (5, encode((1, 5), (2, 6))), (6, encode((1, 7))), (7, "failed")
+)
+_TRACE = encode(
+    (1, _VERTEX),
+    (2, encode((1, "layer"), (2, "sha256:a"), (4, 9), (8, encode((1, 8))))),
+    (3, encode((1, "sha256:a"), (2, encode((1, 6))), (3, 2), (4, b"line\nrest"))),
+    (4, encode((1, "sha256:a"), (3, "warned"))),
+)
+_STATUS = {
+    "vertexes": [{"digest": "sha256:a", "name": "RUN x", "started": "2026-01-01T00:00:00.1Z", "error": "e"}],
+    "statuses": [{"id": "l", "vertex": "sha256:a", "current": 5, "completed": "2026-01-01T00:00:00Z"}],
+    "logs": [{"vertex": "sha256:a", "stream": 1, "data": "YQo=", "timestamp": "2026-01-01T00:00:00Z"}],
+    "warnings": [{"vertex": "sha256:a", "short": "dw=="}],
+}
+
+
+class _NoEngine:
+    def fileno(self) -> int:
+        return -1
+
+
+def _grpc(data: bytes) -> None:
+    nobody: Any = _NoEngine()
+    session = Session(nobody, io.BytesIO(b"context"), lambda _: None)
+    server = Server(session._methods)
+    for reply in server.receive(data):
+        assert isinstance(reply, bytes)
+
+
+def _called(path: str, message: bytes) -> bytes:
+    import h2.connection  # noqa: PLC0415 - for a seed
+
+    client = h2.connection.H2Connection()
+    client.initiate_connection()
+    headers = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", path)]
+    client.send_headers(1, headers)
+    client.send_data(1, b"\0" + len(message).to_bytes(4) + message, end_stream=True)
+    return bytes(client.data_to_send())
+
+
+def _context() -> bytes:
+    file = io.BytesIO()
+    writer = TarWriter(file, 5)
+    writer.add(Entry(b"a", DIRECTORY))
+    writer.add(Entry(b"a/b", FILE, size=3), [b"abc"])
+    writer.add(Entry(b"a/c", SYMLINK, target=b"b"))
+    writer.add(Entry(b"z" * 120, FILE, size=0))
+    writer.close()
+    return file.getvalue()
+
+
+def _archive(**files: bytes) -> bytes:
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name.replace("__", "/"))
+            entry.size, entry.pax_headers = len(content), {"comment": "x" * 9}
+            tar.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
+
+
+@cache
+def _directory() -> Path:
+    return Path(tempfile.mkdtemp(prefix="fuzz-"))
+
+
+def _load(data: bytes) -> None:
+    load(Blobs(_directory() / "cache"), io.BytesIO(data))
+
+
+def _tar(data: bytes) -> None:
+    with open_tar(io.BytesIO(data)) as tar:
+        for entry in entries(tar):
+            if entry.isreg() and (file := tar.extractfile(entry)):
+                file.read(1 << 20)
+
+
+def _build_yml(data: bytes) -> None:
+    (_directory() / "build.yml").write_bytes(data)
+    read_build_yml(_directory())
+
+
+def _docker_config(data: bytes) -> None:
+    config = read_config(Path("config.json"), data)
+    # Helpers are programs that a user names himself, and would be run.
+    config = {key: value for key, value in config.items() if not key.startswith("cred")}
+    for registry in ("a.org", "docker.io"):
+        if login := Credentials(Path("config.json"), dict(config)).login_for(registry):
+            assert login.basic
+
+
+def _notary(data: bytes) -> None:
+    text = data.decode(errors="replace")
+    parse_list(text, ("targets", "targets/releases"))
+    incomplete_roles(text)
+    assert "\n" not in str(error_of(text, "a.org/b/c", "https://notary.a.org"))
+
+
+def _dockerfile(data: bytes) -> None:
+    text = data.decode(errors="replace")
+    images_of(text, {"A": "b"})
+    sources_of(text)
+
+
+_TUF = {
+    "signed": {
+        "roles": {"targets": {"keyids": ["k"]}},
+        "keys": {
+            "k": {"keyval": {"public": base64.b64encode(b"-----BEGIN CERTIFICATE-----\nYQ==\n").decode()}}
+        },
+        "delegations": {
+            "roles": [{"name": "targets/releases", "keyids": ["k"]}],
+            "keys": {"k": {"keyval": {"public": "YQ=="}}},
+        },
+    }
+}
+_LISTED = b"""NAME    DIGEST     SIZE (BYTES)    ROLE
+----    ------    ------------    ----
+1.0     %s    528    targets/releases
+""" % (b"a" * 64)
+
+TARGETS: dict[str, Target] = {
+    "index": Target(_index, (_INDEX,)),
+    "manifest": Target(_manifest, (_MANIFEST, _INDEX)),
+    "image-configuration": Target(read_platform, (_CONFIG,)),
+    "challenge": Target(
+        _challenge,
+        (
+            b'Bearer realm="https://auth.a.org/token",service="a.org",scope="repository:a:pull"',
+            b"Basic realm=x",
+        ),
+    ),
+    "token": Target(
+        lambda data: read_token(_response(data)), (b'{"token": "t0ken"}', b'{"access_token": "x"}')
+    ),
+    "registry-error": Target(
+        lambda data: check_status("GET", _response(data, 429)),
+        (b'{"errors": [{"code": "X", "message": "y"}]}',),
+    ),
+    "retry-after": Target(
+        lambda data: requested_pause(data.decode("latin1")), (b"Wed, 21 Oct 2026 07:28:00 GMT", b"120")
+    ),
+    "redirect": Target(
+        _redirect, (b"https://a.org/x", b"http://a.org\\@b.org:80/?x", b"//[::1]:5/x", b"../x")
+    ),
+    "protobuf": Target(
+        parse_architectures,
+        (
+            encode(
+                (1, encode((3, encode((1, "arm64"), (2, "linux"))))),
+            ),
+            _TRACE,
+        ),
+        (ValueError,),
+    ),
+    "progress": Target(_progress, (_TRACE,)),
+    "buildx-progress": Target(_buildx, (_json(_STATUS) + b"\n", b"{\n" + _json(_STATUS)[1:-1] + b"\n}\n")),
+    "engine-message": Target(json_object, (b'{"stream": "x"}', b'{"aux": {"ID": "sha256:a"}}')),
+    "session": Target(
+        _grpc,
+        tuple(
+            _called(path, encode((1, "a.org")))
+            for path in ("/moby.filesync.v1.Auth/Credentials", "/moby.upload.v1.Upload/Pull", "/other")
+        ),
+    ),
+    "context": Target(
+        lambda data: context_hash(list(check_entries(TarReader(io.BytesIO(data)).entries())), (), ()),
+        (_context(),),
+    ),
+    "stored-context": Target(
+        lambda data: [len(one) for one in _decompressed([data], zlib.decompressobj(), 1 << 20)],
+        (zlib.compress(_context()), zlib.compress(bytes(1 << 22))),
+        (zlib.error,),
+    ),
+    "tar": Target(_tar, (_archive(a=b"x", b=b"y" * 600), _context()), UNREADABLE),
+    "archive": Target(
+        _load,
+        (
+            _archive(
+                **{
+                    "manifest.json": b'[{"Config": "c.json", "Layers": [], "RepoTags": ["a:1"]}]',
+                    "c.json": _CONFIG,
+                }
+            ),
+            _archive(**{"index.json": _INDEX, "oci-layout": b"{}"}),
+        ),
+    ),
+    "build.yml": Target(
+        _build_yml,
+        (
+            b"image: foo\norg: bar\narches:\n  - amd64\nbuildArgs:\n  - A=b\nconfig:\n  binds: [/a:/b]\n",
+            b"image: foo\nextra-sources:\n  - ../a:b\ndepends:\n  docker-images:\n    target: x.tar\n",
+            b"image: foo\ndepends:\n  docker-images:\n    list: [a:1]\nconfig:\n  capabilities: [all]\n",
+        ),
+    ),
+    "reference": Target(
+        lambda data: Reference.parse(data.decode(errors="replace")),
+        (b"alpine", b"a.org:5000/b/c:1.0@" + digest_of(b"x").encode(), b"docker.io/library/x:y"),
+    ),
+    "dockerfile": Target(
+        _dockerfile,
+        (
+            b"ARG A=1\nFROM --platform=$BUILDPLATFORM alpine:${A} AS base\nRUN --mount=type=bind,from=x y\n",
+            b'FROM a\nCOPY --from=b/c:1 ["x", "y"]\nRUN <<E\nz\nE\nADD a \\\n  b\n',
+        ),
+    ),
+    "notary-output": Target(
+        _notary,
+        (
+            _LISTED,
+            b"* fatal: could not reach https://x: 403",
+            b'Error getting targets/releases: "x" expired at 2026',
+        ),
+    ),
+    "notary-metadata": Target(
+        lambda data: (parse_keys(data, "targets/releases"), parse_keys(data, "targets")),
+        (_json(_TUF),),
+        (KeyError, TypeError, ValueError),
+    ),
+    "config.json": Target(
+        _docker_config,
+        (
+            _json(
+                {"auths": {"a.org": {"auth": "YTpi"}, "https://index.docker.io/v1/": {"identitytoken": "x"}}}
+            ),
+            _json({"auths": {"a.org": {"username": "a", "password": "b", "registrytoken": "c"}}}),
+        ),
+    ),
+    "registry-creds": Target(
+        lambda data: read_logins(Secret(data.decode(errors="replace"))),
+        (b"a.org=b:c,docker.io=d", b"https://a.org/=t"),
+    ),
+}
+"""Name to parser; the name is what --only takes."""
