@@ -13,7 +13,7 @@ from docs.schema import DEFINITIONS, STATES, cases, type_name
 from farm.builders.build_arguments import PROXIES
 from farm.cli.main import VERBS, cli
 from farm.errors import FarmError
-from farm.settings import CONFIG_VARIABLE, FIELDS
+from farm.settings import CONFIG_VARIABLE, FIELDS, FROM_REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,8 +28,15 @@ _SETTINGS = """\
 ## Settings
 
 A setting has a key in farm.yml, a variable, and a flag on the verbs that list it. The flag overrides the
-variable, which overrides the file. The variable is FARM_ and the key: `FARM_STATE_DIR` for `state-dir`. An
+variable, which overrides the files. The variable is FARM_ and the key: `FARM_STATE_DIR` for `state-dir`. An
 empty variable counts as not set. An unknown key or `FARM_*` variable is an error.
+
+The file that `--config` or `FARM_CONFIG` names is the only one that is read. Without one, these are:
+
+1. the user's `~/.config/farm/farm.yml`, or else the machine's `/etc/farm/farm.yml`;
+2. `./farm.yml`, which overrides it. It may be that of a stranger's repository, so it can only set what
+   concerns packages alone, which the table marks; a warning names what is ignored. To trust it, name it:
+   `--config farm.yml`.
 
 A secret can be kept in a file with one line: `broker-file` or `FARM_BROKER_FILE` instead of `broker`, and the
 same for each secret. A relative path in farm.yml is relative to the directory of that file.
@@ -62,7 +69,7 @@ _WRITTEN = {
 }
 _VARIABLES = [
     (f"`{CONFIG_VARIABLE}`", "The settings file, as `--config`."),
-    ("`HOME`, `XDG_CONFIG_HOME`", "Where farm/farm.yml is searched."),
+    ("`HOME`, `XDG_CONFIG_HOME`", "Where the user's farm/farm.yml is searched."),
     ("`USER`", "The organisation of `--dev`."),
     (
         ", ".join(f"`{name}`" for name in PROXIES),
@@ -167,6 +174,7 @@ def _settings(defaults: Mapping[str, str]) -> Iterator[str]:
     for name, item in FIELDS.items():
         about, also = item.metadata["about"], item.metadata["also"]
         meaning = f"{_prose(about[0].upper() + about[1:])}.{f' Also `{also}`.' if also else ''}"
+        meaning += " `./farm.yml` may set it." if name in FROM_REPOSITORY else ""
         standard = f"`{defaults[name]}`" if defaults[name] else ""
         written = _WRITTEN[str(item.type).removesuffix(" | None")]
         rows.append((f"`{name.replace('_', '-')}`", meaning, written, standard))

@@ -11,7 +11,7 @@ from typing import Any
 from docs.commands import commands_page
 from docs.packages import with_packages
 from docs.states import with_states
-from farm.settings import FIELDS
+from farm.settings import FIELDS, FROM_REPOSITORY
 from farm.syntax.quantities import format_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,6 +38,7 @@ def farm_yml(text: str) -> str:
 def _entry(name: str) -> str:
     about, also = FIELDS[name].metadata["about"], FIELDS[name].metadata["also"]
     more = f" Also read from {also}." if also else ""
+    more += " A repository's ./farm.yml may set it." if name in FROM_REPOSITORY else ""
     line = f"{name.replace('_', '-')}: {default(name)}".rstrip()
     return f"# {about[0].upper()}{about[1:]}.{more}\n# {line}\n"
 

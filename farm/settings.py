@@ -3,6 +3,9 @@
 This is the only module that reads the environment. Each field of `Settings` declares itself once: its
 name gives the key in farm.yml (`state-dir`), the variable (`FARM_STATE_DIR`) and the flag (`--state-dir`).
 A secret can be read from a file of its own: `broker-file`, `FARM_BROKER_FILE`.
+
+The farm.yml of the current directory may be a stranger's, who wrote the repository there. Only what concerns
+packages alone is taken from it (`FROM_REPOSITORY`); everything else comes from the user or the machine.
 """
 
 from __future__ import annotations
@@ -21,12 +24,16 @@ from farm.syntax.setting_types import (
     SECRET_READERS,
     Secret,
     below_home,
+    has_password,
+    hide_all,
+    hide_values,
     read_boolean,
     read_broker,
     read_builder,
     read_cache_names,
     read_count,
     read_mirrors,
+    read_notary,
     read_pairs,
     read_path,
     read_paths,
@@ -38,6 +45,8 @@ from farm.syntax.setting_types import (
     read_secret,
     read_text,
     read_words,
+    without_login,
+    without_logins,
 )
 
 if TYPE_CHECKING:
@@ -49,10 +58,21 @@ __all__ = ["Secret"]
 
 
 def _setting(
-    default: Any, about: str, read: Callable[[Any], Any] = read_text, *, also: str | None = None
+    default: Any,
+    about: str,
+    read: Callable[[Any], Any] = read_text,
+    *,
+    also: str | None = None,
+    show: Callable[[Any], Any] | None = None,
+    repository: bool = False,
 ) -> Any:
-    """Declare a setting: `read` parses text or YAML, `also` names a variable of another program."""
-    return field(default=default, metadata={"about": about, "read": read, "also": also})
+    """Declare a setting: `read` parses text or YAML, `also` names a variable of another program.
+
+    `show` replaces what is not to be shown; `repository` is for one that ./farm.yml may set.
+    """
+    show = hide_all if read in SECRET_READERS else show
+    about_it = {"about": about, "read": read, "also": also, "show": show, "repository": repository}
+    return field(default=default, metadata=about_it)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,17 +94,25 @@ class Settings:
         None,
         "organisation that overrides build.yml's, such as localhost:5000/linuxkit",
         also="LINUXKIT_PKG_ORG",
+        repository=True,
     )
     arches: tuple[str, ...] = _setting(
-        ("amd64", "arm64", "s390x"), "architectures of a package whose build.yml names none", read_words
+        ("amd64", "arm64", "s390x"),
+        "architectures of a package whose build.yml names none",
+        read_words,
+        repository=True,
     )
     include_ignored: bool = _setting(
         False, "build what git ignores too, and make tags from all files of the directories", read_boolean
     )
     build_args: tuple[tuple[str, str], ...] = _setting(
-        (), "build arguments for all packages, KEY=VALUE; a package's own override them", read_pairs
+        (),
+        "build arguments for all packages, KEY=VALUE; a package's own override them",
+        read_pairs,
+        show=hide_values,
+        repository=True,
     )
-    engine: str | None = _setting(None, "URL of the Docker Engine", also="DOCKER_HOST")
+    engine: str | None = _setting(None, "URL of the Docker Engine", also="DOCKER_HOST", show=without_login)
     engine_certs: Path | None = _setting(
         None,
         "directory of ca.pem, cert.pem and key.pem for an engine behind TLS",
@@ -126,6 +154,7 @@ class Settings:
         "mirrors to read from first, REGISTRY=URL; they never decide what is built or signed",
         read_mirrors,
         also="LINUXKIT_MIRROR",
+        show=without_logins,
     )
     emulate: bool = _setting(False, "build architectures that the engine can only emulate", read_boolean)
     builder: str = _setting(
@@ -134,7 +163,10 @@ class Settings:
         read_builder,
     )
     builders: tuple[tuple[str, str], ...] = _setting(
-        (), "where buildx builds a platform: linux/ARCH=NAME of a docker context or builder", read_platforms
+        (),
+        "where buildx builds a platform: linux/ARCH=NAME of a docker context or builder",
+        read_platforms,
+        show=without_logins,
     )
     build_secrets: tuple[tuple[str, str], ...] = _setting(
         (),
@@ -179,7 +211,11 @@ class Settings:
     )
     sign: bool = _setting(True, "sign what is published", read_boolean)
     notary_server: str = _setting(
-        DEFAULT_NOTARY, "URL of the notary server", also="DOCKER_CONTENT_TRUST_SERVER"
+        DEFAULT_NOTARY,
+        "URL of the notary server",
+        read_notary,
+        also="DOCKER_CONTENT_TRUST_SERVER",
+        show=without_login,
     )
     notary_ca: Path | None = _setting(None, "CA certificate of the notary server", read_path)
     signing_key: Path | None = _setting(None, "PEM file of the delegation key; publishers only", read_path)
@@ -188,7 +224,7 @@ class Settings:
         None, "passphrase of the signing key", read_secret, also="DOCKER_CONTENT_TRUST_REPOSITORY_PASSPHRASE"
     )
     signing_passphrase_command: str | None = _setting(
-        None, "command that prints the signing key's passphrase"
+        None, "command that prints the signing key's passphrase", show=hide_all
     )
     root_passphrase: Secret | None = _setting(
         None,
@@ -229,10 +265,19 @@ SECRET_FILES = {
     f"{name}_file": name for name, item in FIELDS.items() if item.metadata["read"] in SECRET_READERS
 }
 """Name of the setting with a secret's file, to the name of the secret."""
+FROM_REPOSITORY = tuple(name for name, item in FIELDS.items() if item.metadata["repository"])
+"""The settings that ./farm.yml may have: those of packages alone, none of which decides what this machine
+runs, reads, trusts or gives away."""
+_LONGEST = 1 << 20
+"""Bytes of a farm.yml."""
 
 
 def load_settings(
-    flags: Mapping[str, Any], *, config: Path | None = None, environ: Mapping[str, str] | None = None
+    flags: Mapping[str, Any],
+    *,
+    config: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    warn: Callable[[str], None] = lambda _: None,
 ) -> Settings:
     """Settings from every source.
 
@@ -240,14 +285,18 @@ def load_settings(
         flags: field name to value as given on the command line; None means not given.
         config: the file named by --config, or None to look in the usual places.
         environ: the environment; None for that of the process.
+        warn: gets a warning that names what was ignored.
 
     Raises:
         SettingsError: an unknown key or variable, or a value or a secret's file that cannot be read.
     """
     environ = os.environ if environ is None else environ
     values = _from_linuxkit(environ)
-    values |= _from_file(_config_file(config, environ))
+    named = config or (read_path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
+    values |= _from_file(named or _own_file(environ))
+    values |= {} if named else _from_repository(Path("farm.yml"), _own_file(environ), warn)
     values |= _from_environment(environ)
+    _refuse_passwords(flags)
     values |= {
         name: _read(name, value, f"--{name.replace('_', '-')}")
         for name, value in flags.items()
@@ -267,25 +316,52 @@ def _verified(broker: Secret | None, ca: Path | None) -> Secret | None:
     return Secret(f"{url}{'&' if '?' in url else '?'}{'&'.join(added)}")
 
 
-def _config_file(config: Path | None, environ: Mapping[str, str]) -> Path | None:
-    named = config or (read_path(environ[CONFIG_VARIABLE]) if environ.get(CONFIG_VARIABLE) else None)
-    if named:
-        return named
+def _refuse_passwords(flags: Mapping[str, Any]) -> None:
+    """Refuse a broker's password on the command line; the flag of linuxkit for logins is only noted."""
+    if has_password(str(flags.get("broker") or "")):
+        raise SettingsError(
+            "--broker: has a password, which every user of this machine sees in the list of processes",
+            hint="change the password; set FARM_BROKER, or broker-file in ~/.config/farm/farm.yml",
+        )
+
+
+def _own_file(environ: Mapping[str, str]) -> Path | None:
+    """The user's file, or else the machine's."""
     own = Path(environ.get("XDG_CONFIG_HOME") or below_home(".config", environ.get("HOME")))
-    candidates = (Path("farm.yml"), own / "farm" / "farm.yml", Path("/etc/farm/farm.yml"))
+    candidates = (own / "farm" / "farm.yml", Path("/etc/farm/farm.yml"))
     return next((path for path in candidates if path.is_file()), None)
 
 
 def _from_file(path: Path | None) -> dict[str, Any]:
     if path is None:
         return {}
-    data = _yaml(path)
+    given, names = _given(path, _yaml(path))
+    return _values({key: _beside(path, names[key], given[key]) for key in given}, names, f"{path}: ")
+
+
+def _from_repository(path: Path, own: Path | None, warn: Callable[[str], None]) -> dict[str, Any]:
+    """What the farm.yml of the current directory may set; the rest is not even parsed."""
+    if not os.path.lexists(path) or (own and path.exists() and path.samefile(own)):
+        return {}
+    given, names = _given(path, _yaml(path, within=path.parent.resolve()))
+    ignored = [key for key, name in names.items() if name not in FROM_REPOSITORY]
+    if ignored:
+        warn(
+            f"./{path}: ignored {', '.join(ignored)}: a repository may only set "
+            f"{', '.join(name.replace('_', '-') for name in FROM_REPOSITORY)} "
+            f"(set the others in ~/.config/farm/farm.yml, or trust this file: --config {path})"
+        )
+    return _values(given, {key: name for key, name in names.items() if key not in ignored}, f"{path}: ")
+
+
+def _given(path: Path, data: Any) -> tuple[dict[str, Any], dict[str, str]]:
+    """The keys of a farm.yml that have a value: with their values, and with the names of their settings."""
     if not isinstance(data, dict):
         raise SettingsError(f"{path}: must be a mapping of settings")
     names = {str(key): str(key).replace("-", "_") for key in data}
     _refuse_unknown(names.items(), str(path), lambda name: name.replace("_", "-"))
-    given = {key: name for key, name in names.items() if data[key] is not None}
-    return _values({key: _beside(path, name, data[key]) for key, name in given.items()}, given, f"{path}: ")
+    given = {key: value for key, value in data.items() if value is not None}
+    return given, {key: names[key] for key in given}
 
 
 def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
@@ -301,11 +377,15 @@ def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
     return {"signing_passphrase_command": shlex.join(["/bin/sh", "-c", str(command)])}
 
 
-def _yaml(path: Path) -> Any:
-    from farm.syntax.yaml_fields import load  # noqa: PLC0415 - without a farm.yml, commands start faster without YAML
+def _yaml(path: Path, *, within: Path | None = None) -> Any:
+    """What a file contains; one that must be `within` a directory is a stranger's, and checked as such."""
+    # Without a farm.yml, commands start faster without these.
+    from farm.syntax.yaml_fields import load  # noqa: PLC0415
+    from farm.system.files import read_regular  # noqa: PLC0415
 
     try:
-        return load(str(path), path.read_bytes()).value() or {}
+        text = read_regular(path, _LONGEST, within=within) if within else path.read_bytes()
+        return load(str(path), text).value() or {}
     except OSError as error:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
     except BuildYmlError as error:
@@ -377,13 +457,19 @@ def _read(name: str, value: Any, source: str) -> Any:
     try:
         return FIELDS[name].metadata["read"](value)
     except (ValueError, OverflowError) as error:
-        shown = "" if FIELDS[name].metadata["read"] in SECRET_READERS else f"invalid value {value!r}: "
+        shown = "" if FIELDS[name].metadata["show"] else f"invalid value {value!r}: "
         raise SettingsError(f"{source}: {shown}{error}") from error
 
 
-def environment(names: Iterable[str]) -> dict[str, str]:
-    """Those of the named variables that are set."""
-    return {name: os.environ[name] for name in names if name in os.environ}
+def shown_value(name: str, value: Any) -> Any:
+    """The value of a setting without what must not be shown: secrets, logins, values of build arguments."""
+    show = FIELDS[name].metadata["show"]
+    return show(value) if show and value is not None else value
+
+
+def environment(names: Iterable[str] | None = None) -> dict[str, str]:
+    """Those of the named variables that are set; without names, all variables."""
+    return {name: os.environ[name] for name in (os.environ if names is None else names) if name in os.environ}
 
 
 def child_environment(settings: Settings, extra: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -394,7 +480,7 @@ def child_environment(settings: Settings, extra: Mapping[str, str] | None = None
     passed = _inherited()
     values = {name: getattr(settings, name) for name in FIELDS}
     passed |= {f"FARM_{name.upper()}": _write(value) for name, value in values.items() if value is not None}
-    return passed | {CONFIG_VARIABLE: os.devnull} | dict(extra or {})
+    return passed | {CONFIG_VARIABLE: os.devnull, "PYTHONSAFEPATH": "1"} | dict(extra or {})
 
 
 def buildx_environment(kept: Iterable[str]) -> dict[str, str]:

@@ -19,6 +19,8 @@ from farm.scheduling.reconciler import keep_reconciling
 from farm.settings import load_settings
 from farm.state.redis_checks import check_redis
 from farm.state.workers import is_drained
+from farm.syntax.log_format import log_to_stderr
+from farm.syntax.printable import one_line
 from tasks.disk_space import disk_trouble
 from tasks.worker_context import configure, worker_context
 from workers.graceful_shutdown import GracefulShutdown
@@ -46,14 +48,14 @@ _LONGEST_PAUSE = 15.0
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check that this machine can fill the role, then run until a signal; returns the exit code."""
     options = _parse(arguments)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     try:
         settings = load_settings({})
         return run(settings, find_role(settings, options.arch, publisher=options.publish, name=options.name))
     except FarmError as error:
         if options.debug:
             raise
-        print(f"farm worker: {error}", file=sys.stderr)  # noqa: T201 - the only output of a worker that does not start
+        print(f"farm worker: {one_line(str(error))}", file=sys.stderr)  # noqa: T201 - the only output of a worker that does not start
         return error.exit_code
 
 

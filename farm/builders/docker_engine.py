@@ -22,6 +22,7 @@ from farm.buildkit.platforms import ask_architectures
 from farm.errors import EngineError, EngineUnavailableError, EngineUntrustedError, InputError
 from farm.model import arch_of_uname
 from farm.model.strict_json import text_of
+from farm.syntax.setting_types import without_login
 from farm.system.certificates import distrust
 
 if TYPE_CHECKING:
@@ -79,7 +80,8 @@ class Engine:
         url = url or DEFAULT_URL
         if not _is_url(url):
             raise InputError(
-                f"engine: invalid Docker Engine URL {url}", hint="unix:///PATH or tcp://HOST:PORT"
+                f"engine: invalid Docker Engine URL {without_login(url)}",
+                hint="unix:///PATH or tcp://HOST:PORT",
             )
         tls, docker_tls = _tls(certs) if certs and url.startswith("tcp://") else (None, False)
         with translate_engine_errors(url):
@@ -121,7 +123,7 @@ class Engine:
     def emulated(self) -> tuple[str, ...]:
         """The foreign architectures whose programs the engine runs by emulation."""
         own = self.info().architecture
-        with self.connection() as connection, translate_connection_errors(self.url):
+        with self.connection() as connection, translate_connection_errors(without_login(self.url)):
             return tuple(arch for arch in ask_architectures(connection) if arch != own)
 
     def target(self, path: str, query: Iterable[tuple[str, str]] = ()) -> str:
@@ -132,7 +134,7 @@ class Engine:
     def connection(self) -> Iterator[Connection]:
         """Open a connection beside docker-py's; it is closed at the end."""
         with translate_engine_errors(self.url):
-            connection = Connection(open_socket(self.url, self.timeout, self.tls), self.url)
+            connection = Connection(open_socket(self.url, self.timeout, self.tls), without_login(self.url))
         with connection:
             yield connection
 
@@ -189,6 +191,7 @@ def open_socket(url: str, timeout: float, tls: ssl.SSLContext | None = None) -> 
 @contextmanager
 def translate_engine_errors(url: str) -> Iterator[None]:
     """Translate docker-py's errors: EngineError for an answer of the engine, else EngineUnavailableError."""
+    url = without_login(url)
     try:
         yield
     except docker.errors.APIError as error:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from farm.builders.build_arguments import PACKAGE_LABEL
 from farm.builders.docker_engine import DEFAULT_URL, translate_engine_errors
 from farm.errors import EngineError
+from farm.syntax.setting_types import without_login
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -72,7 +73,9 @@ def unseen_disk(settings: Settings, root: str) -> str:
     if free_space(settings, root) is not None:
         return ""
     if not _is_local(settings):
-        where = f"the disk of the Docker Engine at {settings.engine} is not on this machine"
+        where = (
+            f"the disk of the Docker Engine at {without_login(settings.engine or '')} is not on this machine"
+        )
     else:
         where = (
             f"{settings.engine_disk or root}, on the disk of the Docker Engine, is not visible here; "

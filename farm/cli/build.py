@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import json_option, package_options, with_settings
-from farm.cli.output import print_error, print_json, print_warnings
+from farm.cli.output import print_error, print_json, print_warnings, say
 from farm.errors import InputError, RunFailedError
 from farm.model import refuse_unknown_arches
 
@@ -93,15 +93,15 @@ def build_locally(
             settings,
             Cache(settings.cache),
             registry,
-            report=lambda line: click.echo(line, err=as_json),
-            log=lambda line: click.echo(line, err=True),
+            report=lambda line: say(line, err=as_json),
+            log=lambda line: say(line, err=True),
         ) as builder,
     ):
         images = list(builder.build_all(packages, dependencies, bases, options))
     if as_json:
         print_json([image.to_json() for image in images])
     elif len(images) > 1:
-        click.echo(summary(images, time.monotonic() - started))
+        say(summary(images, time.monotonic() - started))
     failure = _failure(images)
     if failure:
         # Not raised, since the JSON holds the errors already.

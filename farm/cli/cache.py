@@ -12,7 +12,7 @@ import click
 from farm.cache.layout import Cache
 from farm.cli.cache_verb import CacheGroup, arch_of_platform, cache_verb
 from farm.cli.options import json_option
-from farm.cli.output import print_answer, print_note
+from farm.cli.output import print_answer, print_note, say
 from farm.errors import CacheError, InputError
 from farm.model import Reference
 from farm.syntax.quantities import format_bytes
@@ -122,7 +122,7 @@ def pull(settings: Settings, names: tuple[str, ...]) -> None:
     with open_registry(settings, mirrored=True) as registry:
         for reference in references:
             descriptor = pull_all(Cache(settings.cache), registry, reference)
-            click.echo(f"{reference}  {descriptor.digest}")
+            say(f"{reference}  {descriptor.digest}")
 
 
 @cache_verb(command, "push")
@@ -152,7 +152,7 @@ def push(
             for kept in moved.kept:
                 print_note(f"{kept.familiar}: the registry has another image; --override replaces it")
             blobs = ", ".join(f"{count} {how}" for how, count in sorted(moved.blobs.items()))
-            click.echo(f"{remote or reference}  {moved.root.digest}  (blobs: {blobs or 'none'})")
+            say(f"{remote or reference}  {moved.root.digest}  (blobs: {blobs or 'none'})")
 
 
 @cache_verb(command, "rm")
@@ -171,7 +171,7 @@ def rm(settings: Settings, names: tuple[str, ...], published_only: bool) -> None
         if reference not in published:
             print_note(f"{reference}: kept, the registry does not have the same image")
     for name in maintenance.remove(cache, published):
-        click.echo(f"{name}  removed")
+        say(f"{name}  removed")
 
 
 @cache_verb(command, "prune")
@@ -216,10 +216,10 @@ def clean(settings: Settings, published_only: bool) -> None:
     if published_only:
         removed = maintenance.remove(cache, _published(settings, cache))
         pruned = maintenance.prune(cache)
-        click.echo(f"{len(removed)} names removed, {format_bytes(pruned.size)} freed")
+        say(f"{len(removed)} names removed, {format_bytes(pruned.size)} freed")
         return
     pruned = maintenance.clean(cache)
-    click.echo(f"{settings.cache}: emptied, {format_bytes(pruned.size)} freed")
+    say(f"{settings.cache}: emptied, {format_bytes(pruned.size)} freed")
 
 
 def _published(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.main import GroupWithHelp
-from farm.cli.output import print_note
+from farm.cli.output import print_note, print_warning
 from farm.cli.pkg.flag_spelling import LinuxkitCommand, move_flags_after_verb
 from farm.cli.pkg.root_flags import NO_EFFECT, ROOT_FLAGS, flag_name, root_settings
 from farm.errors import InputError
@@ -49,7 +49,7 @@ def cache_verb(group: click.Group, name: str) -> Callable[[Callable[..., Any]], 
                         f"{flag_name(flag)}: {NO_EFFECT.get(flag) or f'has no effect on cache {name}'}"
                     )
             given = root_settings(flags["cache"], flags["mirror"], flags["cert_file"])
-            return function(load_settings(given, config=ctx.obj.config), **options)
+            return function(load_settings(given, config=ctx.obj.config, warn=print_warning), **options)
 
         command = click.command(name, cls=LinuxkitCommand)(wrapped)
         command.params += ROOT_FLAGS

@@ -10,7 +10,7 @@ import click
 
 from farm.cli.options import json_option, with_settings
 from farm.cli.output import print_answer
-from farm.settings import FIELDS, Secret
+from farm.settings import FIELDS, FROM_REPOSITORY, shown_value
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -62,15 +62,16 @@ def _print_settings(settings: Settings, *, as_json: bool) -> None:
     values, lines = {}, []
     for name, item in FIELDS.items():
         key, value = name.replace("_", "-"), getattr(settings, name)
-        values[key] = json_value(value)
-        lines.append(f"# {item.metadata['about']} [FARM_{name.upper()}]\n{yaml_line(key, value)}")
+        shown = shown_value(name, value)
+        values[key] = json_value(shown)
+        also = ", ./farm.yml too" if name in FROM_REPOSITORY else ""
+        lines.append(f"# {item.metadata['about']} [FARM_{name.upper()}{also}]")
+        lines.append(yaml_line(key, shown, hidden=shown != value))
     print_answer(values, lines, as_json=as_json)
 
 
 def json_value(value: Any) -> Any:
     """The value of a setting as JSON: mappings, lists, numbers and booleans as such, paths as text."""
-    if isinstance(value, Secret):
-        return "***"
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple) and any(isinstance(item, tuple) for item in value):
@@ -78,9 +79,9 @@ def json_value(value: Any) -> Any:
     return [json_value(item) for item in value] if isinstance(value, tuple) else value
 
 
-def yaml_line(key: str, value: Any) -> str:
-    """A setting as a line of farm.yml, its value as JSON, which is YAML too; a secret as a comment."""
+def yaml_line(key: str, value: Any, *, hidden: bool = False) -> str:
+    """A setting as a line of farm.yml, its value as JSON, which is YAML too; as a comment if it is hidden."""
     if value is None:
         return f"{key}:"
     text = json.dumps(json_value(value), ensure_ascii=False)
-    return f"{'# ' if isinstance(value, Secret) else ''}{key}: {text}"
+    return f"{'# ' if hidden else ''}{key}: {text}"

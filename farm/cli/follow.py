@@ -7,9 +7,7 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-import click
-
-from farm.cli.output import print_answer, print_json
+from farm.cli.output import print_answer, print_json, say
 from farm.cli.tables import run_table
 from farm.errors import OutputError
 from farm.model import JobState, PackageState, RunState
@@ -70,14 +68,15 @@ def follow(
         print_json(record.to_json() | {"upToDate": [item.to_json() for item in up_to_date]})
     else:
         for item in up_to_date:
-            click.echo(f"{item.package.reference.familiar}  {item.why()}")
+            say(f"{item.package.reference.familiar}  {item.why()}")
         print_result(run, record)
     return exit_code(record)
 
 
 def _print_continues(run: RunHandle) -> None:
     """Print on standard error that a run continues, which is no longer followed."""
-    click.echo(f"\n{run} continues. Follow: farm status -f {run}   Cancel: farm cancel {run}", err=True)
+    say("", err=True)
+    say(f"{run} continues. Follow: farm status -f {run}   Cancel: farm cancel {run}", err=True)
 
 
 def exit_code(record: RunRecord) -> int:
@@ -105,14 +104,14 @@ def _print_lines(run: RunHandle, view: RunView) -> None:
     looked, printed = time.monotonic(), set()
     for name in following.follow(run, view):
         if name and (line := change_line(view.record(), name)):
-            click.echo(line)
+            say(line)
         if time.monotonic() - looked < _LINE_SECONDS:
             continue
         looked, record = time.monotonic(), view.record()
         for key, why in why_waiting(run.store, record).items():
             if key not in printed:
                 printed.add(key)
-                click.echo(f"{time.time() - record.created:6.1f}s  {' '.join(key).strip()}: {why}")
+                say(f"{time.time() - record.created:6.1f}s  {' '.join(key).strip()}: {why}")
 
 
 def change_line(record: RunRecord, field: str) -> str | None:
@@ -166,19 +165,19 @@ def print_result(run: RunHandle, record: RunRecord) -> None:
     """Print how a run ended: what was published, and the error and last log lines of what failed."""
     for package in record.packages.values():
         if package.index:
-            click.echo(f"{package.reference}  {package.state}  {package.index.digest}")
+            say(f"{package.reference}  {package.state}  {package.index.digest}")
     for package in record.packages.values():
         if not package.state.succeeded and package.error:
             for job in package.jobs.values():
                 if job.error and job.started:
                     _print_log(run.package(package.package).job(job.arch))
-            click.echo(f"{package.state}: {package.error}", err=True)
-    click.echo(f"run {record.id}: {record.state}, {(record.finished or time.time()) - record.created:.1f} s")
+            say(f"{package.state}: {package.error}", err=True)
+    say(f"run {record.id}: {record.state}, {(record.finished or time.time()) - record.created:.1f} s")
 
 
 def _print_log(job: JobHandle) -> None:
     lines = read_log(job, last=_LOG_LINES)
     if lines:
-        click.echo(f"--- the last lines of {job}", err=True)
+        say(f"--- the last lines of {job}", err=True)
     for line in lines:
-        click.echo(f"    {line}", err=True)
+        say(f"    {line}", err=True)

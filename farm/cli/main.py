@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from farm import __version__
-from farm.cli.output import print_error, print_json
+from farm.cli.output import print_bytes, print_error, print_json, say
 from farm.cli.process_start import discard_output, prepare_process, received
 from farm.errors import FarmError, InputError, OutputError, ReaderGoneError, internal_error
 
@@ -121,7 +121,7 @@ class FarmGroup(LazyGroup):
 @click.option(
     "--config",
     type=click.Path(path_type=Path),
-    help="Settings file. Default: ./farm.yml, then ~/.config/farm/farm.yml.",
+    help="Settings file, in place of ~/.config/farm/farm.yml and ./farm.yml.",
 )
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
@@ -150,7 +150,7 @@ def completion(shell: str) -> None:
     kind = get_completion_class(shell)
     if kind is None:
         raise click.UsageError(f"unknown shell {shell}")
-    click.echo(kind(cli, {}, "farm", "_FARM_COMPLETE").source())
+    print_bytes(f"{kind(cli, {}, 'farm', '_FARM_COMPLETE').source()}\n".encode())
 
 
 def main() -> None:
@@ -183,7 +183,7 @@ def run(arguments: list[str]) -> int:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("farm: interrupted", err=True)
+        say("farm: interrupted", err=True)
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the last resort: an internal error is reported like any other
         return _report(internal_error(error, hint="add --debug for the traceback"), error, invocation)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.output import print_note
+from farm.cli.output import print_note, print_warning
 from farm.errors import InputError
 from farm.model import Reference, refuse_unknown_arches
 from farm.settings import FIELDS, environment, load_settings
@@ -49,7 +49,7 @@ def with_settings(*names: str, **help_texts: str) -> Callable[[Verb], Verb]:
         @functools.wraps(verb)
         def wrapped(ctx: click.Context, /, **options: Any) -> Any:
             flags = {name: options.pop(name) for name in names}
-            return verb(load_settings(flags, config=ctx.obj.config), **options)
+            return verb(load_settings(flags, config=ctx.obj.config, warn=print_warning), **options)
 
         return _with_flags(wrapped, [_setting_option(name, help_texts.get(name)) for name in names])
 

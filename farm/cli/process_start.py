@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from farm.errors import OutputError, ReaderGoneError
+from farm.syntax.printable import SafeText
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +44,8 @@ def prepare_process() -> None:
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _interrupt)
     sys.stdout = _text(_Output(io.FileIO(1, "wb", closefd=False)))
-    sys.stderr = _text(io.BufferedWriter(_Errors(2, "wb", closefd=False)))
+    # Click, and tracebacks, print there what farm.cli.output does not see.
+    sys.stderr = SafeText.around(io.BufferedWriter(_Errors(2, "wb", closefd=False)))
 
 
 def discard_output() -> None:

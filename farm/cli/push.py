@@ -17,7 +17,7 @@ from farm.cli.options import (
     tag_options,
     with_settings,
 )
-from farm.cli.output import print_answer, print_error, print_json, print_warnings
+from farm.cli.output import print_answer, print_error, print_json, print_warnings, say
 from farm.errors import FarmError
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def print_plan(plan: Plan, settings: Settings, *, queue_anyway: bool = False, as
         print_warnings(plan.warnings)
         width = max((len(item.package.reference.familiar) for item in plan.packages), default=0)
         for item in plan.packages:
-            click.echo(f"{item.package.reference.familiar:<{width}}  {item.why()}")
+            say(f"{item.package.reference.familiar:<{width}}  {item.why()}")
     if not plan.refusal:
         return 0
     # Not raised, since the JSON holds the errors already.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.options import attached, json_option, with_settings
-from farm.cli.output import print_answer, print_json
+from farm.cli.output import print_answer, print_json, say
 from farm.cli.tables import print_table
 from farm.errors import StateError
 from farm.state.run_names import find_run
@@ -70,12 +70,12 @@ def _with_reasons(data: dict[str, Any], waits: Waits) -> dict[str, Any]:
 
 def _print_runs(rows: list[dict[str, Any]]) -> None:
     if not rows:
-        click.echo("no runs yet; start one: farm push DIR")
+        say("no runs yet; start one: farm push DIR")
     for row in rows:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(row["created"]))
         seconds = f"{(row['finished'] or time.time()) - row['created']:.0f} s"
         summary = f"{row['run']:<10} {row['state']:<10} {row['packages']:>4} packages"
-        click.echo(f"{summary}  {started}  {seconds:>7}  {row['submitter']}")
+        say(f"{summary}  {started}  {seconds:>7}  {row['submitter']}")
 
 
 @click.command("logs")
@@ -102,11 +102,11 @@ def logs(settings: Settings, run: str, package: str, arch: str, following: bool,
         job = handle.package(name).job(arch)
         if not following or jobs[arch].state.ended:
             for line in read_log(job, last=last):
-                click.echo(line)
+                say(line)
             return
         for text in follow_log(job):
             if text is not None:
-                click.echo(text)
+                say(text)
 
 
 @click.command("cancel")
@@ -178,7 +178,7 @@ def retry(
             return 0
         new = retry.run
         for name, needed_by in retry.added.items():
-            click.echo(f"{name} is retried too: {needed_by} needs it", err=True)
+            say(f"{name} is retried too: {needed_by} needs it", err=True)
         if not queue_anyway:
             require_workers(connected, store, new.queues)
         submitted = submit_retry(store, connected, new)

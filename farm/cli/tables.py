@@ -6,9 +6,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import click
-
+from farm.cli.output import say
 from farm.model import ARCHES, JobState, PackageState
+from farm.syntax.printable import one_line
 
 if TYPE_CHECKING:
     from rich.table import Table as RichTable
@@ -62,7 +62,8 @@ def print_table(table: Table) -> None:
 
         Console().print(rich_table(table))
     else:
-        click.echo("\n".join(plain_lines(table)))
+        for line in plain_lines(table):
+            say(line)
 
 
 def rich_table(table: Table) -> RichTable:
@@ -70,12 +71,13 @@ def rich_table(table: Table) -> RichTable:
     from rich.table import Table as RichTable
     from rich.text import Text
 
-    drawn = RichTable(title=table.title, title_justify="left", box=None, pad_edge=False)
+    title = Text(one_line(table.title)) if table.title else None
+    drawn = RichTable(title=title, title_justify="left", box=None, pad_edge=False)
     for heading in table.headings:
         unwrapped = heading in table.unwrapped
         drawn.add_column(heading, no_wrap=unwrapped, overflow="ellipsis" if unwrapped else "fold")
     for row in table.rows:
-        drawn.add_row(*(Text(cell.text, style=cell.style) for cell in row))
+        drawn.add_row(*(Text(one_line(cell.text), style=cell.style) for cell in row))
     return drawn
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.options import json_option, tag_options, with_settings
-from farm.cli.output import print_answer
+from farm.cli.output import print_answer, print_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,7 +83,7 @@ def inspect(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
     with open_registry(settings) as registry:
         description = describe(registry, parsed)
         if raw:
-            click.echo(description.body, nl=False)
+            print_bytes(description.body)
             return
         signed = _read_signature(settings, description, registry.credentials)
     state = signature_state(description, signed, asked=settings.sign)

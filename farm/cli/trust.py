@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.options import json_option, with_settings
-from farm.cli.output import print_answer, print_json
+from farm.cli.output import print_answer, print_json, say
 from farm.errors import InputError, SettingsError, TrustDeniedError
 from farm.model import Reference
 from farm.model.reference import is_host
@@ -48,10 +48,10 @@ def key(settings: Settings, directory: Path) -> None:
         raise TrustDeniedError(f"{pem} exists already", hint="nothing was changed")
     passphrase = settings.signing_passphrase or Secret(secrets.token_urlsafe(24))
     created = generate_delegation_key(directory, passphrase)
-    click.echo(f"key          {created.key}   (publishers: signing-key)")
-    click.echo(f"certificate  {created.certificate}   (farm trust init --certificate)")
+    say(f"key          {created.key}   (publishers: signing-key)")
+    say(f"certificate  {created.certificate}   (farm trust init --certificate)")
     if settings.signing_passphrase is None:
-        click.echo(f"passphrase   {passphrase.reveal()}   (shown only once: signing-passphrase)")
+        say(f"passphrase   {passphrase.reveal()}   (shown only once: signing-passphrase)")
 
 
 @trust.command("init")
@@ -85,7 +85,7 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
     done = []
     with open_registry(settings) as registry:
         for gun in guns:
-            click.echo("" if as_json else f"{gun}  ", nl=False)
+            say("" if as_json else f"{gun}  ", end="")
             result = "not prepared"
             try:
                 login = registry.credentials.login_for(gun.partition("/")[0])
@@ -102,7 +102,7 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
                 result = ", ".join(steps) or "was ready"
                 done.append({"name": gun, "steps": steps})
             finally:
-                click.echo("" if as_json else f"{result}\n", nl=False)
+                say("" if as_json else result, end="" if as_json else "\n")
     if as_json:
         print_json(done)
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import attached, with_settings
+from farm.cli.output import say
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -34,16 +35,17 @@ def up(settings: Settings, detach: bool) -> int:
         with host_workers(settings) as (connected, store):
             for worker in workers(store):
                 serves = ", ".join((*worker.arches, *(["publish"] if worker.publisher else [])))
-                click.echo(f"{worker.name}: {serves}")
+                say(f"{worker.name}: {serves}")
             print_login(connected)
             if detach:
                 StateDirectory.at(settings.state_dir).stay_up.touch()
-                click.echo("the farm is up in the background; stop it: farm down")
+                say("the farm is up in the background; stop it: farm down")
                 return 0
-            click.echo("the farm is up; stop it: Ctrl-C")
+            say("the farm is up; stop it: Ctrl-C")
             signal.pause()
     except KeyboardInterrupt:
-        click.echo("\nthe farm stops when its open runs have ended; to stop it now: farm down", err=True)
+        say("", err=True)
+        say("the farm stops when its open runs have ended; to stop it now: farm down", err=True)
     return 0
 
 
@@ -53,7 +55,7 @@ def down(settings: Settings) -> None:
     """Stop the workers and the Redis of the private farm. Open runs continue when it is up again."""
     from farm.private_farm.connect import take_down
 
-    click.echo("the private farm is down" if take_down(settings) else "no private farm was running")
+    say("the private farm is down" if take_down(settings) else "no private farm was running")
 
 
 @click.command("flower")
@@ -86,4 +88,4 @@ def print_login(settings: Settings) -> None:
     if generated:
         flower_password(settings)
     source = settings.state_dir / "flower.password" if generated else "FARM_FLOWER_PASSWORD"
-    click.echo(f"Flower: {flower_url(settings)}  user {settings.flower_user}, password in {source}")
+    say(f"Flower: {flower_url(settings)}  user {settings.flower_user}, password in {source}")

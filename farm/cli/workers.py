@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import attached, json_option, with_settings
-from farm.cli.output import print_answer, print_json
+from farm.cli.output import print_answer, print_json, say
 from farm.cli.tables import Cell, Table, print_table
 from farm.cli.worker_init import init
 from farm.errors import InputError, NoWorkerError, SettingsError, StateError
@@ -53,7 +53,7 @@ def list_workers(ctx: click.Context, /, settings: Settings, as_json: bool) -> No
     if as_json:
         print_json([worker.to_json() for worker in workers])
     elif not workers:
-        click.echo("no workers are up; start one: farm worker")
+        say("no workers are up; start one: farm worker")
     else:
         _print_workers(workers, now)
 
@@ -85,7 +85,7 @@ def drain(settings: Settings, names: tuple[str, ...], wait: bool, timeout: float
             left = _wait_until_drained(store, names, idle=True, seconds=timeout or settings.build_timeout)
     for name in names:
         done = "drained" if wait else "accepts no new job"
-        click.echo(f"{name}: {'not yet drained' if name in left else done}")
+        say(f"{name}: {'not yet drained' if name in left else done}")
     if left:
         raise StateError(
             f"{', '.join(sorted(left))}: not drained in time",
@@ -103,7 +103,7 @@ def resume(settings: Settings, names: tuple[str, ...]) -> None:
     with attached(settings) as (_, store):
         for name in names:
             was_drained = resume_worker(store, name)
-            click.echo(f"{name}: {'accepts jobs again' if was_drained else 'was not drained'}")
+            say(f"{name}: {'accepts jobs again' if was_drained else 'was not drained'}")
 
 
 def _wait_until_drained(
@@ -124,7 +124,7 @@ def _wait_until_drained(
 def _print_workers(workers: Sequence[WorkerInfo], now: float) -> None:
     if not sys.stdout.isatty():
         for worker in workers:
-            click.echo("  ".join(_texts(worker, now)))
+            say("  ".join(_texts(worker, now)))
         return
     rows = []
     for worker in workers:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 
 from farm.private_farm.supervisor import Supervisor
 from farm.settings import load_settings
+from farm.syntax.log_format import log_to_stderr
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    log_to_stderr()
     sys.exit(Supervisor(load_settings({})).run())

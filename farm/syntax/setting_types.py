@@ -68,7 +68,35 @@ def read_broker(value: Any) -> Secret:
 
 SECRET_READERS = (read_secret, read_broker)
 """The functions whose values are not shown."""
+HIDDEN = "***"
+_LOGIN = re.compile(r"(?<=://)[^/?#]*@")
 _INVALID_BROKER = "must be a redis:// or rediss:// URL (percent-encode / # @ in the password)"
+
+
+def has_password(url: str) -> bool:
+    """Whether a URL holds a password, before its host or among its options."""
+    login = _LOGIN.search(url)
+    return bool(login and ":" in login[0]) or "password" in dict(parse_qsl(url.partition("?")[2]))
+
+
+def without_login(url: str) -> str:
+    """A URL without user and password."""
+    return _LOGIN.sub(f"{HIDDEN}@", url)
+
+
+def without_logins(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs whose values are URLs, without users and passwords."""
+    return tuple((key, without_login(url)) for key, url in pairs)
+
+
+def hide_values(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """Pairs without their values."""
+    return tuple((key, HIDDEN) for key, _ in pairs)
+
+
+def hide_all(_: Any) -> str:
+    """Nothing of a value."""
+    return HIDDEN
 
 
 def below_home(path: str, home: str | None = None) -> Path:
@@ -163,6 +191,14 @@ def read_realms(value: Any) -> tuple[tuple[str, str], ...]:
     if not all(_HOST.fullmatch(word) for pair in pairs for word in pair):
         raise ValueError("must be REGISTRY=HOST or REGISTRY=HOST:PORT, without https://")
     return pairs
+
+
+def read_notary(value: Any) -> str:
+    """The URL of a notary server; a login in it would be in the command line of notary."""
+    url = read_text(value)
+    if without_login(url) != url:
+        raise ValueError("must have no login: it is that of the registry, as of `docker login`")
+    return url
 
 
 def read_builder(value: Any) -> str:

@@ -21,8 +21,11 @@ _TRUE = ("y", "Y", "yes", "Yes", "YES", "on", "On", "ON")
 _FALSE = ("n", "N", "no", "No", "NO", "off", "Off", "OFF")
 _DEEPEST = 100
 """How many lists and mappings may be within one another."""
-_MOST_VALUES = 100_000
-"""How many values a file may have, counting those of an alias each time that it is used."""
+_MOST_VALUES, _LONGEST = 100_000, 4 << 20
+"""How many values and characters a file may have, counting those of an alias each time that it is used."""
+
+_LONGEST_ERROR = 500
+"""Characters of an error, which quotes what the file has."""
 
 
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # chosen at run time
@@ -39,8 +42,9 @@ class Field(NamedTuple):
 
     def wrong(self, what: str, *, hint: str | None = None) -> BuildYmlError:
         """The error `FILE:LINE: FIELD: WHAT`."""
-        label = f"{self.name}: " if self.name else ""
-        return BuildYmlError(f"{self.file}:{self.line}: {label}{what}", hint=hint)
+        text = f"{self.name}: {what}" if self.name else what
+        shown = text if len(text) <= _LONGEST_ERROR else f"{text[:_LONGEST_ERROR]}..."
+        return BuildYmlError(f"{self.file}:{self.line}: {shown}", hint=hint)
 
     @property
     def given(self) -> bool:
@@ -117,7 +121,8 @@ class Field(NamedTuple):
                 found[key.value] = Field(self.file, self._below(key.value), value, key.start_mark.line + 1)
         for node in merged:
             # What is nearer wins: https://yaml.org/type/merge.html
-            found = self._replace(node=node, line=node.start_mark.line + 1).entries() | found
+            for name, field in self._replace(node=node, line=node.start_mark.line + 1).entries().items():
+                found.setdefault(name, field)
         return found
 
     def fields(self, known: Collection[str]) -> dict[str, Field]:
@@ -185,10 +190,12 @@ def _compose(text: bytes, *, first: bool) -> Any:
         loader.dispose()
 
 
-def _check(file: str, node: yaml.Node | None, above: tuple[yaml.Node, ...], checked: dict[int, int]) -> int:
-    """The number of values; refuses fields that are given twice, and what is within itself or too deep."""
+def _check(
+    file: str, node: yaml.Node | None, above: tuple[yaml.Node, ...], checked: dict[int, tuple[int, int]]
+) -> tuple[int, int]:
+    """The number of values and characters; refuses double fields, and what is within itself or too deep."""
     if not isinstance(node, yaml.CollectionNode):
-        return 1
+        return 1, len(node.value) if node else 0
     if node in above or len(above) == _DEEPEST:
         why = "it contains itself" if node in above else "it is nested too deeply"
         raise _bad(file, node, why)
@@ -196,14 +203,17 @@ def _check(file: str, node: yaml.Node | None, above: tuple[yaml.Node, ...], chec
         return checked[id(node)]
     if isinstance(node, yaml.MappingNode):
         _refuse_duplicates_in(file, node)
-    count = 1
+    count, length = 1, 0
     for member in node.value:
-        inner = member[1] if isinstance(node, yaml.MappingNode) else member
-        count += _check(file, inner, (*above, node), checked)
-    if count > _MOST_VALUES:
-        raise _bad(file, node, f"with its aliases it has more than {_MOST_VALUES} values")
-    checked[id(node)] = count
-    return count
+        key, inner = member if isinstance(node, yaml.MappingNode) else (None, member)
+        values, characters = _check(file, inner, (*above, node), checked)
+        count, length = count + values, length + characters + (len(key.value) if key else 0)
+    if count > _MOST_VALUES or length > _LONGEST:
+        raise _bad(
+            file, node, f"with its aliases it has more than {_MOST_VALUES} values, or {_LONGEST} bytes"
+        )
+    checked[id(node)] = count, length
+    return count, length
 
 
 def _bad(file: str, node: yaml.Node, why: str) -> BuildYmlError:

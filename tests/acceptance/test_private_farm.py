@@ -52,8 +52,8 @@ def test_settings_that_differ_from_those_of_the_running_farm_are_refused(
     port = {"FARM_FLOWER_PORT": str(free_port())}
     workspace.write("one", arches="amd64")
     workspace.done("up", "--detach", **port)
-    for words in (["up", "--broker", broker], ["up", "--concurrency", "3"]):
-        answer = workspace.farm(*words, **port)
+    for words, more in ((["up"], {"FARM_BROKER": broker}), (["up", "--concurrency", "3"], {})):
+        answer = workspace.farm(*words, **port, **more)
         assert (answer.code, answer.err) == (1, f"farm: {OTHERS}\n")
     answer = workspace.farm("push", "--no-sign", "one", "--engine", "unix:///no/such/engine.sock")
     assert OTHERS in answer.err
@@ -63,9 +63,9 @@ def test_settings_that_differ_from_those_of_the_running_farm_are_refused(
 
 
 def test_a_farm_of_a_broker_is_not_mistaken_for_the_private_farm(workspace: Workspace, broker: str) -> None:
-    workspace.done("up", "--detach", "--broker", broker, FARM_FLOWER_PORT=str(free_port()))
+    workspace.done("up", "--detach", FARM_BROKER=broker, FARM_FLOWER_PORT=str(free_port()))
     assert OTHERS in workspace.farm("status").err
-    assert workspace.done("status", "--json", "--broker", broker).json == []
+    assert workspace.done("status", "--json", FARM_BROKER=broker).json == []
     workspace.done("down")
     assert workspace.done("status", "--json").json == []
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.errors import SettingsError
-from farm.settings import Secret, Settings, child_environment, environment, load_settings
+from farm.settings import (
+    FIELDS,
+    SECRET_FILES,
+    Secret,
+    Settings,
+    child_environment,
+    environment,
+    load_settings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,7 +66,7 @@ def test_the_farms_own_variable_overrides_that_of_another_program(tmp_path: Path
     assert (made.engine, made.docker_config) == ("unix:///b", Path("/logins"))
 
 
-def test_the_nearest_file_where_the_documentation_says_is_the_only_one_that_is_read(
+def test_the_file_that_is_named_or_else_the_users_is_the_only_one_that_is_read_in_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -66,7 +74,6 @@ def test_the_nearest_file_where_the_documentation_says_is_the_only_one_that_is_r
     places = [
         ("home/.config/farm/farm.yml", {}),
         ("xdg/farm/farm.yml", {"XDG_CONFIG_HOME": str(tmp_path / "xdg")}),
-        ("farm.yml", {}),
         ("other.yml", {"FARM_CONFIG": str(tmp_path / "other.yml")}),
     ]
     for number, (place, more) in enumerate(places):
@@ -75,6 +82,75 @@ def test_the_nearest_file_where_the_documentation_says_is_the_only_one_that_is_r
         environ |= more
         made = load_settings({}, environ=environ)
         assert (made.org, made.lease) == (place, 9.0 if number == 0 else Settings().lease)
+
+
+def in_repository(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, own: str = "", **environ: str
+) -> tuple[Settings, list[str]]:
+    """The settings, and the warnings, in a directory that has this farm.yml, for a user with another one."""
+    here, home = tmp_path / "repository", tmp_path / "home"
+    for file, content in ((here / "farm.yml", text), (home / ".config/farm/farm.yml", own)):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    monkeypatch.chdir(here)
+    warnings: list[str] = []
+    return load_settings({}, environ={"HOME": str(home), **environ}, warn=warnings.append), warnings
+
+
+def test_the_file_of_the_current_directory_sets_only_what_concerns_packages_above_the_users_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "org: theirs\narches: [arm64]\nbuild-args: {A: b}\n"
+    made, warnings = in_repository(tmp_path, monkeypatch, text, "org: mine\nlease: 9\n")
+    assert (made.org, made.arches, made.build_args, made.lease) == ("theirs", ("arm64",), (("A", "b"),), 9)
+    assert warnings == []
+    assert in_repository(tmp_path, monkeypatch, text, FARM_ORG="env")[0].org == "env"
+
+
+def test_every_other_setting_in_the_file_of_the_current_directory_is_named_and_ignored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = sorted({*FIELDS, *SECRET_FILES} - {"org", "arches", "build_args"})
+    keys = [name.replace("_", "-") for name in others]
+    made, warnings = in_repository(tmp_path, monkeypatch, "".join(f"{key}: /no/such\n" for key in keys))
+    home = {"HOME": str(tmp_path / "home")}
+    monkeypatch.chdir(tmp_path)
+    assert made == load_settings({}, environ=home)
+    (warning,) = warnings
+    assert warning.startswith(f"./farm.yml: ignored {', '.join(keys)}: ")
+    assert "~/.config/farm/farm.yml, or trust this file: --config farm.yml" in warning
+
+
+def test_a_file_that_is_named_with_config_is_trusted_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "engine: tcp://theirs\n"
+    assert in_repository(tmp_path, monkeypatch, text, FARM_CONFIG="farm.yml")[0].engine == "tcp://theirs"
+    assert load_settings({}, config=Path("farm.yml"), environ={}).engine == "tcp://theirs"
+
+
+def test_the_users_file_is_trusted_in_its_own_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_repository(tmp_path, monkeypatch, "", "engine: tcp://mine\n")
+    monkeypatch.chdir(tmp_path / "home" / ".config" / "farm")
+    warnings: list[str] = []
+    made = load_settings({}, environ={"HOME": str(tmp_path / "home")}, warn=warnings.append)
+    assert (made.engine, warnings) == ("tcp://mine", [])
+
+
+@pytest.mark.parametrize("url", ["redis://:pw@h/0", "rediss://u:pw@h/0", "redis://h/0?password=pw"])
+def test_a_password_on_the_command_line_is_refused_and_the_variable_named(url: str) -> None:
+    with pytest.raises(SettingsError, match="set FARM_BROKER, or broker-file") as caught:
+        load_settings({"broker": url}, environ={"HOME": "/nonexistent"})
+    assert "pw@" not in str(caught.value)
+    assert load_settings({"broker": "redis://h/0"}, environ={"FARM_CONFIG": "/dev/null"}).broker
+
+
+def test_a_login_in_the_url_of_notary_is_refused_without_showing_it(tmp_path: Path) -> None:
+    answer = refusal(tmp_path, "notary-server: https://user:hush@notary\n")
+    assert "must have no login" in answer
+    assert "hush" not in answer
 
 
 READ: dict[str, dict[str, object]] = {
@@ -141,9 +217,12 @@ def test_an_invalid_value_is_refused_with_the_reason(
     tmp_path: Path, variable: str, text: str, problem: str
 ) -> None:
     given: dict[str, Any] = {variable: text}
-    assert refusal(tmp_path, **given) == f"{variable}: invalid value {text!r}: {problem}"
+    shown = "" if variable in HIDDEN_VALUES else f"invalid value {text!r}: "
+    assert refusal(tmp_path, **given) == f"{variable}: {shown}{problem}"
 
 
+HIDDEN_VALUES = ("FARM_BUILD_ARGS", "LINUXKIT_MIRROR", "FARM_MIRRORS", "FARM_BUILDERS")
+"""Variables whose values may hold a login or a secret, so that errors do not show them."""
 TEXT = "must be text, in quotes"
 
 
@@ -163,9 +242,9 @@ TEXT = "must be text, in quotes"
         ("signing-key: ~nobody-of-this-name/key.pem", "no such user"),
         ("signing-passphrase: 0123", f"farm.yml: signing-passphrase: {TEXT}"),
         ("org: [a]", f"farm.yml: org: invalid value ['a']: {TEXT}"),
-        ("engine: {a: b}", f"farm.yml: engine: invalid value {{'a': 'b'}}: {TEXT}"),
+        ("engine: {a: b}", f"farm.yml: engine: {TEXT}"),
         ("state-dir: 5", f"farm.yml: state-dir: invalid value 5: {TEXT}"),
-        ("build-args: {GO: 1.20}", f"farm.yml: build-args: invalid value {{'GO': 1.2}}: {TEXT}"),
+        ("build-args: {GO: 1.20}", f"farm.yml: build-args: {TEXT}"),
         ("arches: {amd64: arm64}", f"farm.yml: arches: invalid value {{'amd64': 'arm64'}}: {TEXT}"),
         ("flower-user: true", f"farm.yml: flower-user: invalid value True: {TEXT}"),
     ],

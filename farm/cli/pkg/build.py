@@ -6,10 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
-
 from farm.cli.build import build_locally
-from farm.cli.output import print_note, print_warnings
+from farm.cli.output import print_note, print_warnings, say
 from farm.cli.pkg.flag_checks import check_local_build_flags
 from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES, PUSH_FLAG
 from farm.cli.pkg.push import push
@@ -67,8 +65,8 @@ def _print_sources(request: PkgRequest, options: BuildOptions) -> None:
     print_warnings(options.skipped(packages, default_arches))
     for package in packages:
         for line in options.unlisted(package, default_arches):
-            click.echo(line)
+            say(line)
         for arch in options.arches_of(package, default_arches):
             cached = not options.force and find_image(cache, package.reference, arch)
             source = "in the cache" if cached else "pull it or build it" if options.pull else "build it"
-            click.echo(f"{package.reference.familiar} {arch}: {source}")
+            say(f"{package.reference.familiar} {arch}: {source}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from farm.cli.output import say
 from farm.cli.pkg.flags import BUILD_FLAGS, BUILDER_FLAGS
 from farm.cli.pkg.verbs import pkg_verb
 from farm.syntax.quantities import format_bytes, format_duration
@@ -35,10 +36,10 @@ def command(request: PkgRequest, action: str) -> None:
         settings.engine, certs=settings.engine_certs, timeout=settings.build_timeout
     ) as engine:
         if action == "prune":
-            click.echo(f"Reclaimed:\t{format_bytes(prune_cache(engine))}")
+            say(f"Reclaimed:\t{format_bytes(prune_cache(engine))}")
             return
         for line in _table(list_cache(engine)):
-            click.echo(line)
+            say(line)
 
 
 def _table(records: Sequence[CacheRecord]) -> Iterator[str]:

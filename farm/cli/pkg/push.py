@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import make_push_options
-from farm.cli.output import print_note, print_warnings
+from farm.cli.output import print_note, print_warnings, say
 from farm.cli.pkg.flag_checks import check_push_flags, note_build_only_flags
 from farm.cli.pkg.flags import BUILD_FLAGS, DIRECTORIES, PUSH_FLAG
 from farm.cli.pkg.verbs import build_options, pkg_verb
@@ -135,7 +135,7 @@ def _push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
         for image in (image for images in to_push.values() for image in images):
             if not dry_run:
                 push_image(cache, registry, image)
-            click.echo(f"{image.reference.familiar}  {'push it' if dry_run else 'pushed'} from the cache")
+            say(f"{image.reference.familiar}  {'push it' if dry_run else 'pushed'} from the cache")
     return to_push
 
 

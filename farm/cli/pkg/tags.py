@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from farm.cli.output import print_note
+from farm.cli.output import print_note, say
 from farm.cli.pkg.flags import CANONICAL_FLAG, DIRECTORIES
 from farm.cli.pkg.verbs import pkg_verb
 from farm.cli.tags import print_tags
@@ -44,4 +44,4 @@ def remote_tag(request: PkgRequest, source: str, target: str) -> None:
     if result is CopyResult.REPLACED:
         print_note(f"{new.familiar} referred to something else before")
     done = "existed already" if result is CopyResult.UNCHANGED else f"is {old.familiar}"
-    click.echo(f"{new.familiar}  {descriptor.digest}  {done}")
+    say(f"{new.familiar}  {descriptor.digest}  {done}")

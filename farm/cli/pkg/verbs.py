@@ -10,6 +10,7 @@ import click
 
 from farm.cli.main import LazyGroup
 from farm.cli.options import make_tag_options
+from farm.cli.output import print_warning
 from farm.cli.pkg.flag_checks import BUILDERS_VARIABLE, check_common_flags
 from farm.cli.pkg.flag_spelling import LinuxkitCommand, move_flags_after_verb
 from farm.cli.pkg.flags import COMMON_FLAGS, PkgFlags
@@ -105,7 +106,7 @@ class PkgRequest:
 def _settings(flags: PkgFlags, config: Path | None) -> Settings:
     given = root_settings(flags.cache, flags.mirror, flags.cert_file)
     given |= {"org": flags.org or None, "registry_creds": ",".join(flags.registry_creds) or None}
-    settings = load_settings(given, config=config)
+    settings = load_settings(given, config=config, warn=print_warning)
     return settings if flags.without_trust is None else replace(settings, sign=not flags.without_trust)
 
 
