@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING
 from farm.errors import InputError, SettingsError
 from farm.settings import Secret, child_environment
 from farm.system.files import make_private, write_once
+from farm.system.processes import python
 
 if TYPE_CHECKING:
     from farm.settings import Settings
 
-APP = "farm.monitor.flower_app"
-
 
 def flower_command() -> list[str]:
     """The command line of Flower; broker and login, which are secret, are in its environment."""
-    celery = [sys.executable, "-m", "celery", "--quiet", f"--app={APP}"]
-    return [*celery, "flower", f"--conf={config_file('flowerconfig.py')}"]
+    return python("-m", "farm.monitor", f"--conf={config_file('flowerconfig.py')}")
 
 
 def flower_environment(settings: Settings) -> dict[str, str]:

@@ -6,7 +6,6 @@ import logging
 import os
 import shutil
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -103,7 +102,7 @@ def worker_command(
     arches: Sequence[str], *, publish: bool, name: str | None = None, debug: bool = False
 ) -> list[str]:
     """The command line of a worker; farm must not import the package `workers`."""
-    words = [sys.executable, "-m", "workers"]
+    words = processes.python("-m", "workers")
     words += [word for arch in arches for word in ("--arch", arch)]
     words += ["--publish"] if publish else []
     words += ["--name", name] if name else []

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import time
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from farm.state.store import Store
 from farm.state.workers import outdated, served, workers
 from farm.system import files
 from farm.system.locks import locked
+from farm.system.processes import python
 from farm.trust.places import with_own_places
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _start(directory: StateDirectory, settings: Settings) -> None:
     with (directory.logs / "supervisor.log").open("ab") as output:
         # A session of its own: Ctrl-C at the command must not reach the farm, which finishes the run.
         subprocess.Popen(
-            [sys.executable, "-m", "farm.private_farm"],
+            python("-m", "farm.private_farm"),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,

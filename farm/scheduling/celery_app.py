@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery import Celery
 from celery.app.amqp import AMQP
 from celery.backends.redis import RedisBackend
+from celery.utils import imports
 from kombu import Queue
 
 from farm.errors import SettingsError
@@ -21,6 +23,9 @@ BUILD = "farm.build_and_push"
 PUBLISH = "farm.publish_manifest"
 SETTLE = "farm.settle_package"
 PUBLISH_QUEUE = "publish"
+
+# Celery imports what it loads by name from the current directory first: a stranger's repository, perhaps.
+imports.cwd_in_path = contextlib.nullcontext  # type: ignore[assignment]  # it is used as a context only
 
 _DAY = 86400
 COMMAND_TRIES = 5

@@ -40,6 +40,11 @@ def require(*names: str) -> None:
             )
 
 
+def python(*words: str) -> list[str]:
+    """The command line of this Python, which imports nothing from the current directory."""
+    return [sys.executable, "-P", *words]
+
+
 def stop_with_parent(command: Sequence[str]) -> list[str]:
     """The command line of a program that gets SIGTERM when its parent ends, where setpriv is installed."""
     setpriv = shutil.which("setpriv")

@@ -126,7 +126,18 @@ def test_the_error_of_a_worker_is_its_last_line_with_its_exit_code_or_names_its_
 
 def test_the_command_line_of_a_worker_has_its_role_and_no_secret() -> None:
     words = worker_command(["amd64", "arm64"], publish=False, name="w", debug=True)
-    assert words[1:] == ["-m", "workers", "--arch", "amd64", "--arch", "arm64", "--name", "w", "--debug"]
+    assert words[1:] == [
+        "-P",
+        "-m",
+        "workers",
+        "--arch",
+        "amd64",
+        "--arch",
+        "arm64",
+        "--name",
+        "w",
+        "--debug",
+    ]
     publisher = worker_child(
         (), publish=True, logs=Path("/logs"), environment={"FARM_BROKER": "redis://:hush@h"}
     )
