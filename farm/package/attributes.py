@@ -12,7 +12,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from farm.package.git import ATTRIBUTES, ask_git, failed, read_at
+from farm.errors import GitError
+from farm.package.git import ATTRIBUTES, LONGEST, read_at
+from farm.package.git_process import ask_git, failed
 from farm.settings import environment
 
 if TYPE_CHECKING:
@@ -51,6 +53,8 @@ def read_conversions(repository: Repository, files: Mapping[bytes, TreeFile]) ->
     if not sources:
         return {}
     texts = read_at(repository, map(os.fsdecode, sources))
+    if missing := next((path for path in map(os.fsdecode, sources) if path not in texts), None):
+        raise GitError(f"{repository.top}: {missing} has more than {LONGEST} bytes, or cannot be read")
     below = tuple(
         os.fsencode(path).removesuffix(ATTRIBUTES.encode())
         for path, text in texts.items()

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 
 from farm.errors import BuildYmlError, InputError
 from farm.model import ARCHES, UNAME, BuildYml, DockerImages, ExtraSource, Reference
+from farm.package.build_args import names_absolute
+from farm.package.git import LONGEST, top_of
 from farm.package.image_config import image_label
 from farm.package.tags import render_tag
 from farm.syntax.yaml_fields import Field, load
+from farm.system.files import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +54,9 @@ def read_build_yml(directory: Path, name: str = "build.yml") -> BuildYml:
 
 def _read(directory: Path, name: str) -> bytes:
     try:
-        return (directory / name).read_bytes()
+        # Another file is the user's to name, with --build-yml.
+        elsewhere = posixpath.normpath(name).startswith(("/", "../"))
+        return read_regular(directory / name, LONGEST, within=None if elsewhere else _surroundings(directory))
     except (FileNotFoundError, NotADirectoryError) as error:
         if not directory.exists():
             raise BuildYmlError(f"{directory}: no such directory") from error
@@ -62,6 +67,12 @@ def _read(directory: Path, name: str) -> bytes:
         raise BuildYmlError(f"{directory}: has no {name}", hint=hint) from error
     except OSError as error:
         raise BuildYmlError(f"{directory / name}: cannot be read: {error.strerror}") from error
+
+
+def _surroundings(directory: Path) -> Path:
+    """The repository of a package, or else its directory: a link to a file elsewhere would show that file."""
+    own = directory.resolve()
+    return top_of(own) or own
 
 
 def _org(field: Field) -> str:
@@ -112,6 +123,8 @@ def _build_arg(item: Field) -> str:
     name, equals, _ = item.text().partition("=")
     if not name or not equals:
         raise item.wrong(f"{item.text()!r} is not NAME=VALUE")
+    if names_absolute(item.text()):
+        raise item.wrong(f"{item.text()!r} must name a directory relative to the build.yml")
     return item.text()
 
 
@@ -129,7 +142,7 @@ def _depends(field: Field, directory: Path) -> DockerImages | None:
     from_file = _path(fields["from-file"])
     target, target_dir = _path(fields["target"]), _path(fields["target-dir"])
     if from_file:
-        listed = _images_in_file(fields["from-file"], directory / from_file)
+        listed = _images_in_file(fields["from-file"], directory, from_file)
     else:
         listed = tuple(_pinned(item, item.text()) for item in fields["list"].items())
     if listed and not target and not target_dir:
@@ -137,9 +150,10 @@ def _depends(field: Field, directory: Path) -> DockerImages | None:
     return DockerImages(listed, from_file, target, target_dir)
 
 
-def _images_in_file(field: Field, file: Path) -> tuple[str, ...]:
+def _images_in_file(field: Field, directory: Path, name: str) -> tuple[str, ...]:
+    file = directory / name
     try:
-        lines = file.read_text("utf-8").splitlines()
+        lines = read_regular(file, LONGEST, within=_surroundings(directory)).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise field.wrong(f"{file} cannot be read: {getattr(error, 'strerror', error)}") from error
     return tuple(

@@ -25,8 +25,8 @@ from farm.package.checkout import (
     refuse_driver,
     refuse_long_text,
 )
-from farm.package.dockerfile import dockerfiles, sources_of
-from farm.package.forms import LONGEST_POINTER, claims_pointer
+from farm.package.dockerfile import dockerfiles, reading, sources_of
+from farm.package.forms import LONGEST_POINTER, LONGEST_TEXT, claims_pointer
 from farm.package.git import (
     INCLUDE_IGNORED,
     Repository,
@@ -34,7 +34,7 @@ from farm.package.git import (
     ignore_rule,
     list_files,
     open_repository,
-    read_at,
+    read_files,
     repository_of,
     top_of,
 )
@@ -49,6 +49,8 @@ if TYPE_CHECKING:
     from farm.package.git import TreeFile
 
 _IGNORE_FILE = ".dockerignore"
+_MOST_ASKED = 100
+"""Sources of a Dockerfile, not committed, about which git is asked, each by a process."""
 
 
 def check_files(
@@ -77,7 +79,9 @@ def check_files(
         paths = sorted(files)
         for package, part in parts:
             if _is_committed(package) and part is package.trees[0]:
-                _refuse_ignored_sources(package, sources_of(texts[package.image]), paths)
+                with reading(package):
+                    sources = sources_of(texts[package.image])
+                _refuse_ignored_sources(package, sources, paths)
     return tuple(warn_of_ignore_files(packages))
 
 
@@ -140,10 +144,13 @@ def _check_blobs(
     listed: Mapping[bytes, TreeFile],
     files: Sequence[tuple[Package, bytes, Conversion]],
 ) -> None:
-    blobs = read_at(repository, (os.fsdecode(path) for _, path, _ in files))
+    names = {f"{repository.commit}:{os.fsdecode(path)}": path for _, path, _ in files}
+    found = read_files(repository.top, names, LONGEST_TEXT)
+    blobs = {names[name]: blob for name, blob in found.contents.items()}
+    large = {names[name]: size for name, size in found.large.items()}
     common = common_directory(repository)
     for package, path, conversion in files:
-        blob = blobs.get(os.fsdecode(path), b"")
+        blob = blobs.get(path, b"")
         pointer = read_pointer(package.directory, path, blob) if conversion.filter else None
         if pointer and os.fsdecode(path) == posixpath.join(package.trees[0].path, package.yml.dockerfile):
             raise InputError(
@@ -152,8 +159,8 @@ def _check_blobs(
             )
         if pointer:
             find_content(package.directory, path, pointer, repository.top, common)
-        elif blob and (conversion.crlf or conversion.ident):
-            refuse_long_text(package.directory, path, len(blob))
+        elif (path in large or blob) and (conversion.crlf or conversion.ident):
+            refuse_long_text(package.directory, path, large.get(path, 0))
             convert_text(package.directory, path, blob, listed[path].oid, conversion)
 
 
@@ -178,13 +185,16 @@ def _refuse_ignored_sources(package: Package, sources: Iterable[str], committed:
     here, depends = Path(package.directory).resolve(), package.yml.depends
     made = [part.dst for part in package.parts[1:]]
     made += [path for path in (depends.target, depends.target_dir) if path] if depends else []
+    left = _MOST_ASKED
     for source in sources:
         path = posixpath.normpath(posixpath.join(package.trees[0].path, source))
         known = path == "." or _holds(committed, os.fsencode(path))
         if known or any(not one or source == one or source.startswith(f"{one}/") for one in made):
             continue
-        rule = ignore_rule(here / source) if (here / source).exists() else None
-        if rule:
+        if not left or not (here / source).exists():
+            continue
+        left -= 1
+        if rule := ignore_rule(here / source):
             raise GitError(
                 f"{package.directory}: its Dockerfile copies {source}, but git ignores it ({rule}), "
                 "so it is not built",

@@ -5,22 +5,19 @@ https://docs.docker.com/reference/dockerfile/
 
 from __future__ import annotations
 
-import json
 import platform
 import posixpath
 import re
-from contextlib import suppress
-from io import BytesIO
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from dockerfile_parse import DockerfileParser  # type: ignore[import-untyped]  # it has no types
-from dockerfile_parse.util import WordSplitter  # type: ignore[import-untyped]  # the same
-
 from farm.errors import GitError, InputError, combine
 from farm.model import Reference, arch_of_uname
-from farm.package.git import INCLUDE_IGNORED, ignore_rule, read_files
+from farm.package.dockerfile_syntax import instructions, json_words, substitute, words_of
+from farm.package.git import INCLUDE_IGNORED, LONGEST, ignore_rule, read_files
 from farm.package.tags import require_submodules
+from farm.system.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,13 +29,6 @@ _FROM_FLAG = re.compile(r"--from=(\S+)")
 _MOUNT_FLAG = re.compile(r"--mount=(\S+)")
 _NO_PATH = re.compile(r"[$*?\[\\]|^<<|://|^git@")
 """What a source contains that is not, or not only, one path."""
-_HEREDOC = re.compile(r"<<(-?)(['\"]?)([A-Za-z_][A-Za-z0-9_.]*)\2")
-_WITH_HEREDOC = re.compile(r"\s*(?:RUN|COPY|ADD)\s", re.IGNORECASE)
-_VARIABLE = re.compile(
-    r"\\(?P<escaped>.)"
-    r"|\$(?P<plain>[A-Za-z_]\w*)"
-    r"|\$\{(?P<name>[A-Za-z_]\w*)(?::?(?P<sign>[-+])(?P<word>[^}]*))?\}"
-)
 
 
 class BaseImage(NamedTuple):
@@ -60,8 +50,9 @@ def images_of(text: str, args: Mapping[str, str]) -> tuple[tuple[str, str | None
     """
     known: dict[str, str] = {}
     stages: list[str] = []
+    no_images = {"", "scratch"}
     images: list[tuple[str, str | None]] = []
-    for name, value in _instructions(text):
+    for name, value in instructions(text):
         named: list[str] = []
         arch = None
         if name == "ARG" and not stages:
@@ -71,9 +62,10 @@ def images_of(text: str, args: Mapping[str, str]) -> tuple[tuple[str, str | None
             named = [image]
         elif name in ("COPY", "ADD", "RUN"):
             named = list(_copied_from(value, len(stages)))
-        images += [(image, arch) for image in named if image.lower() not in ("", "scratch", *stages)]
+        images += [(image, arch) for image in named if image.lower() not in no_images]
         if name == "FROM":
             stages.append(stage)
+            no_images.add(stage)
     return tuple(dict.fromkeys(images))
 
 
@@ -83,12 +75,12 @@ def sources_of(text: str) -> tuple[str, ...]:
     Those with a variable or a wildcard are left out.
     """
     sources: list[str] = []
-    for name, value in _instructions(text):
+    for name, value in instructions(text):
         if name == "RUN":
             sources += _mounted(value)
         elif name in ("COPY", "ADD") and not _FROM_FLAG.search(value):
             arguments = re.sub(r"^(--\S+\s+)*", "", value)
-            words = _json_words(arguments) or _words(arguments)
+            words = json_words(arguments) or words_of(arguments)
             sources += words[:-1]
     plain = (posixpath.normpath(source).lstrip("/") for source in sources if not _NO_PATH.search(source))
     return tuple(dict.fromkeys(path for path in plain if not path.startswith("..")))
@@ -101,34 +93,25 @@ def _mounted(value: str) -> Iterator[str]:
             yield options.get("source") or options.get("src") or "."
 
 
-def _json_words(text: str) -> list[str]:
-    """The words of the form ["a", "b"]; none if the text has another form."""
-    try:
-        words = json.loads(text)
-    except ValueError:
-        return []
-    return words if isinstance(words, list) and all(isinstance(word, str) for word in words) else []
-
-
 def _declared(value: str, args: Mapping[str, str], known: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    for word in _words(value):
+    for word in words_of(value):
         name, equals, default = word.partition("=")
         if name in args:
             yield name, args[name]
         elif equals:
-            yield name, _substitute(default, known)
+            yield name, substitute(default, known)
 
 
 def _from(value: str, known: Mapping[str, str]) -> tuple[str, str | None, str]:
     """The image of a FROM, its architecture, and the lower-case name of its stage ("" for one without)."""
-    words = _words(value)
+    words = words_of(value)
     parts = [word for word in words if not word.startswith("--")]
-    image = _substitute(parts[0], known) if parts else ""
+    image = substitute(parts[0], known) if parts else ""
     named = parts[1:2] and parts[1].lower() == "as" and parts[2:]
     # https://docs.docker.com/reference/dockerfile/#automatic-platform-args-in-the-global-scope
     own = {"BUILDPLATFORM": f"linux/{arch_of_uname(platform.machine())}", **known}
     given = [word.removeprefix("--platform=") for word in words if word.startswith("--platform=")]
-    arch = _substitute(given[0], own).removeprefix("linux/") if given else ""
+    arch = substitute(given[0], own).removeprefix("linux/") if given else ""
     return image, arch or None, parts[2].lower() if named else ""
 
 
@@ -139,57 +122,6 @@ def _copied_from(value: str, stages: int) -> Iterator[str]:
     for image in (*_FROM_FLAG.findall(value), *named):
         if not (image.isdigit() and int(image) < stages):
             yield image
-
-
-def _instructions(text: str) -> list[tuple[str, str]]:
-    """The name (upper case) and value, on one line, of each instruction; without the content of heredocs."""
-    source = BytesIO("\n".join(_without_heredocs(text)).encode(errors="replace"))
-    return [
-        (step["instruction"], step["value"].strip())
-        for step in DockerfileParser(fileobj=source, env_replace=False).structure
-    ]
-
-
-def _without_heredocs(text: str) -> Iterator[str]:
-    """The lines of a Dockerfile without the content of heredocs, which dockerfile-parse does not know.
-
-    https://docs.docker.com/reference/dockerfile/#here-documents
-    """
-    ends: list[tuple[str, bool]] = []
-    within = False
-    for line in text.removeprefix("\ufeff").splitlines():
-        if ends and not within:
-            if (line.lstrip("\t") if ends[0][1] else line) == ends[0][0]:
-                ends.pop(0)
-            continue
-        if within or _WITH_HEREDOC.match(line):
-            ends += [(end, bool(dash)) for dash, _, end in _HEREDOC.findall(line)]
-            within = line.rstrip().endswith("\\")
-        yield line
-
-
-def _words(value: str) -> list[str]:
-    """The words of a value, without quotes."""
-    return [WordSplitter(word).dequote() for word in WordSplitter(value).split(dequote=False)]
-
-
-def _substitute(text: str, variables: Mapping[str, str]) -> str:
-    """The text with `$A`, `${A}`, `${A:-default}` and `${A:+other}` replaced; unknown variables are empty.
-
-    https://docs.docker.com/reference/dockerfile/#environment-replacement
-    """
-
-    def value(match: re.Match[str]) -> str:
-        if match["escaped"]:
-            return match["escaped"]
-        known = variables.get(match["plain"] or match["name"], "")
-        if match["sign"] == "-":
-            return known or _substitute(match["word"], variables)
-        if match["sign"] == "+":
-            return _substitute(match["word"], variables) if known else ""
-        return known
-
-    return _VARIABLE.sub(value, text)
 
 
 def needs(
@@ -229,11 +161,22 @@ def base_images(
         own = (text.partition("=") for text in package.yml.build_args)
         known = {**args, **{name: value for name, _, value in own}}
         images: list[BaseImage] = []
-        for name, arch in images_of(texts[package.image], known):
+        with reading(package):
+            named = images_of(texts[package.image], known)
+        for name, arch in named:
             with suppress(InputError):  # not a valid reference, so not one of a package
                 images.append(BaseImage(Reference.parse(name), arch))
         found[package.image] = tuple(images)
     return found
+
+
+@contextmanager
+def reading(package: Package) -> Iterator[None]:
+    """Name the package in the error of a Dockerfile that is too large to be read."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{package.directory}: {error.message}") from error
 
 
 def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
@@ -247,7 +190,7 @@ def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
         if package.commit and not package.dirty:
             for top, name in _names_in_git(package):
                 names.setdefault(top, []).append(name)
-    files = {top: read_files(top, wanted) for top, wanted in names.items()}
+    files = {top: read_files(top, wanted, LONGEST) for top, wanted in names.items()}
     texts: dict[str, str] = {}
     errors: list[InputError] = []
     for package in packages:
@@ -265,6 +208,8 @@ def _committed(package: Package, files: Mapping[str, GitFiles]) -> str:
     for top, name in _names_in_git(package):
         if name in files[top].links:
             raise _linked_out(package, files[top].links[name])
+        if name in files[top].large:
+            raise _unreadable(package, f"it has more than {LONGEST} bytes")
         if name in files[top].contents:
             return files[top].contents[name].decode(errors="replace")
     require_submodules(package)  # it may be in one of them
@@ -289,11 +234,19 @@ def _uncommitted(package: Package) -> str:
     within = [(place, dst) for place, dst in places if not dst or name.startswith(f"{dst}/")]
     for place, dst in sorted(within, key=lambda one: len(one[1]), reverse=True):
         path = place / name.removeprefix(dst).lstrip("/")
-        with suppress(OSError):
-            if not path.resolve().is_relative_to(place):
-                raise _linked_out(package, str(path.resolve()))
-            return path.read_text("utf-8", errors="replace")
+        if not path.resolve().is_relative_to(place):
+            raise _linked_out(package, str(path.resolve()))
+        try:
+            return read_regular(path, LONGEST).decode(errors="replace")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise _unreadable(package, str(error.strerror)) from error
     raise _missing(package)
+
+
+def _unreadable(package: Package, why: str) -> InputError:
+    return InputError(f"{package.directory}: its {package.yml.dockerfile} cannot be read: {why}")
 
 
 def _linked_out(package: Package, target: str) -> InputError:

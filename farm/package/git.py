@@ -1,4 +1,4 @@
-"""Asking git about directories: three processes for each repository, however many directories there are.
+"""Asking git about directories: four processes for each repository, however many directories there are.
 
 These are plain subprocesses because GitPython takes 70 ms to import, which `farm show-tag` and `farm plan` do
 not need. git_objects.py uses it to read objects.
@@ -8,26 +8,26 @@ from __future__ import annotations
 
 import os
 import re
-from bisect import bisect_left
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import GitError, InputError
-from farm.system.processes import run
+from farm.package.git_process import ask_git, failed
 
 if TYPE_CHECKING:
-    import subprocess
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Sequence
 
     from farm.model import GitTree, Package
 
-_TIMEOUT = 300
-"""Seconds: a cold status of a very large working tree."""
-_MOST_PATHS = 100
+MOST_PATHS = 100
 """With more paths, `git status` is slower than for the whole repository."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
+_WITH_PATH = (b"symlink", b"dangling", b"loop", b"notdir")
+"""The answers that a path follows."""
 _TREE = re.compile(r"tree ([0-9a-f]{40})")
 
+LONGEST = 1 << 20
+"""Bytes of a file that is read to plan: a build.yml, a Dockerfile, a list of images, a .gitattributes."""
 ATTRIBUTES = ".gitattributes"
 INCLUDE_IGNORED = "git add --force and commit it, or add --include-ignored [FARM_INCLUDE_IGNORED]"
 """The hint if a package needs what git ignores."""
@@ -54,22 +54,6 @@ class TreeFile(NamedTuple):
     """Hex."""
 
 
-class Changes(NamedTuple):
-    """Changed and untracked files, as sorted paths from the top, without ignored ones."""
-
-    paths: tuple[bytes, ...] = ()
-    untracked: frozenset[bytes] = frozenset()
-
-    def under(self, directory: str) -> tuple[bytes, ...]:
-        """The changes below a directory; "" is the top."""
-        if not directory:
-            return self.paths
-        prefix = os.fsencode(directory)
-        first = bisect_left(self.paths, prefix + b"/")
-        after = bisect_left(self.paths, prefix + b"0")  # the byte that follows "/"
-        return self.paths[first:after]
-
-
 def repository_of(package: Package, part: GitTree) -> Repository:
     """The repository, and the commit there, of a part of a package's build context."""
     return Repository(part.repository or package.repository, part.commit or package.commit)
@@ -89,6 +73,8 @@ def open_repository(top: Path, revision: str = "HEAD") -> Repository:
     lines = os.fsdecode(answer.stdout).removesuffix("\n").split("\n")
     if not lines[0]:
         raise failed(f"{top}: git cannot read the repository", answer)
+    if Path(lines[0]).resolve() != top.resolve():
+        raise GitError(f"{top}: its core.worktree is another directory, {lines[0]}")
     if answer.returncode and revision == "HEAD":
         return Repository(lines[0], None)
     if answer.returncode and (tree := _tree_named(str(top), revision)):
@@ -119,37 +105,20 @@ def read_trees(repository: Repository, paths: Iterable[str]) -> dict[str, str]:
         return {}
     # A slash ends each name, because git strips a carriage return from the end of a line.
     names = "".join(f"{root}:{path and path + '/'}\n" for path in wanted)
-    answer = _checked_git(repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names)
+    answer = checked_git(repository, "cat-file", "--batch-check=%(objecttype) %(objectname)", given=names)
     found = zip(wanted, map(_TREE.fullmatch, os.fsdecode(answer).split("\n")), strict=False)
     return {path: match[1] for path, match in found if match}
 
 
-def read_changes(repository: Repository, paths: Iterable[str]) -> Changes:
-    """The changes below the paths, and possibly elsewhere.
-
-    https://git-scm.com/docs/git-status#_porcelain_format_version_1
-    """
-    wanted = sorted(set(paths))
-    within = wanted if wanted and "" not in wanted and len(wanted) <= _MOST_PATHS else ["."]
-    options = ["--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignored=no"]
-    # With its optional lock on the index, a status could make a concurrent `git commit` fail.
-    answer = _checked_git(
-        repository, "--no-optional-locks", "--literal-pathspecs", "status", *options, "--", *within
-    )
-    records = [(record[:2], record[3:]) for record in answer.split(b"\0") if record]
-    untracked = frozenset(path for code, path in records if code == b"??")
-    return Changes(tuple(sorted(path for _, path in records)), untracked)
-
-
 def is_shallow(top: str) -> bool:
     """Whether a clone lacks the beginning of its history."""
-    return _checked_git(Repository(top, None), "rev-parse", "--is-shallow-repository").strip() == b"true"
+    return checked_git(Repository(top, None), "rev-parse", "--is-shallow-repository").strip() == b"true"
 
 
 def tracked_files(repository: Repository, directory: str, *, untracked: bool = False) -> list[bytes]:
     """The tracked files below a directory, as paths from the top, in git's order; or untracked ones, too."""
     options = ["-z", *(("--cached", "--others", "--exclude-standard") if untracked else ())]
-    answer = _checked_git(repository, "--literal-pathspecs", "ls-files", *options, "--", directory or ".")
+    answer = checked_git(repository, "--literal-pathspecs", "ls-files", *options, "--", directory or ".")
     return [path for path in answer.split(b"\0") if path]
 
 
@@ -161,9 +130,9 @@ def list_files(repository: Repository, directories: Iterable[str]) -> dict[bytes
     """
     wanted = dict.fromkeys(directories)
     above = {str(parent / ATTRIBUTES) for path in wanted for parent in PurePosixPath(path).parents}
-    paths = [] if "" in wanted or len(wanted) > _MOST_PATHS else [*(f"{path}/" for path in wanted), *above]
+    paths = [] if "" in wanted or len(wanted) > MOST_PATHS else [*(f"{path}/" for path in wanted), *above]
     command = ["ls-tree", "-r", "-z", "--full-tree", str(repository.commit), "--", *paths]
-    answer = _checked_git(repository, "--literal-pathspecs", *command)
+    answer = checked_git(repository, "--literal-pathspecs", *command)
     found = {}
     for record in answer.split(b"\0")[:-1]:
         columns, _, path = record.partition(b"\t")
@@ -174,7 +143,7 @@ def list_files(repository: Repository, directories: Iterable[str]) -> dict[bytes
 
 def common_directory(repository: Repository) -> Path:
     """The git directory, which all working trees of the repository share."""
-    answer = _checked_git(repository, "rev-parse", "--git-common-dir").removesuffix(b"\n")
+    answer = checked_git(repository, "rev-parse", "--git-common-dir").removesuffix(b"\n")
     return Path(repository.top, os.fsdecode(answer))
 
 
@@ -219,60 +188,61 @@ class GitFiles(NamedTuple):
 
     contents: dict[str, bytes]
     links: dict[str, str]
+    large: dict[str, int]
+    """The sizes of those that are too large to be read."""
 
 
-def read_files(top: str, names: Iterable[str]) -> GitFiles:
-    """The content of files named COMMIT:PATH or TREE:PATH; files that are not there are left out.
+def read_files(top: str, names: Iterable[str], limit: int) -> GitFiles:
+    """The content of files named COMMIT:PATH or TREE:PATH, of at most `limit` bytes; others are left out.
 
     Symbolic links are followed within the tree: https://git-scm.com/docs/git-cat-file#_batch_output
     """
-    wanted = [name for name in dict.fromkeys(names) if "\n" not in name]
-    lines = "".join(f"{name}\n" for name in wanted)
-    rest = _checked_git(Repository(top, None), "cat-file", "--batch", "--follow-symlinks", given=lines)
-    found = GitFiles({}, {})
+    found = GitFiles({}, {}, {})
+    wanted = []
+    for name, head, target in _about(top, [name for name in dict.fromkeys(names) if "\n" not in name]):
+        *_, kind, size = head.split(b" ")
+        if kind == b"symlink":
+            found.links[name] = target.decode(errors="replace")
+        elif kind == b"blob" and int(size) > limit:
+            found.large[name] = int(size)
+        elif kind == b"blob":
+            wanted.append(name)
+    rest = _batch(top, "--batch", wanted) if wanted else b""
     for name in wanted:
         head, _, rest = rest.partition(b"\n")
-        *_, kind, size = head.split(b" ")
-        if size.isdigit():
-            if kind == b"blob":
-                found.contents[name] = rest[: int(size)]
-            if kind == b"symlink":
-                found.links[name] = rest[: int(size)].decode(errors="replace")
-            rest = rest[int(size) + 1 :]
+        end = int(head.rpartition(b" ")[2])
+        found.contents[name], rest = rest[:end], rest[end + 1 :]
     return found
 
 
-def read_at(repository: Repository, paths: Iterable[str]) -> dict[str, bytes]:
-    """The content of files at the repository's commit by path; those that are not there are left out."""
+def _about(top: str, names: Sequence[str]) -> Iterator[tuple[str, bytes, bytes]]:
+    """What git says about each name in one line, and the target of a link that leads out of its tree."""
+    rest = _batch(top, "--batch-check", names) if names else b""
+    for name in names:
+        head, _, rest = rest.partition(b"\n")
+        kind, _, size = head.partition(b" ")
+        target = b""
+        if kind in _WITH_PATH and size.isdigit():
+            target, rest = rest[: int(size)], rest[int(size) + 1 :]
+        yield name, head, target
+
+
+def _batch(top: str, kind: str, names: Sequence[str]) -> bytes:
+    lines = "".join(f"{name}\n" for name in names)
+    return checked_git(Repository(top, None), "cat-file", kind, "--follow-symlinks", given=lines)
+
+
+def read_at(repository: Repository, paths: Iterable[str], limit: int = LONGEST) -> dict[str, bytes]:
+    """The content of files at the repository's commit by path; those not there, or larger, are left out."""
     names = {f"{repository.commit}:{path}": path for path in paths}
-    return {names[name]: text for name, text in read_files(repository.top, names).contents.items()}
+    return {names[name]: text for name, text in read_files(repository.top, names, limit).contents.items()}
 
 
-def _checked_git(repository: Repository, *command: str, given: str = "") -> bytes:
-    answer = ask_git(repository.top, *command, given=os.fsencode(given))
+def checked_git(
+    repository: Repository, *command: str, given: str = "", configuration: Iterable[tuple[str, str]] = ()
+) -> bytes:
+    """What git prints, which must succeed."""
+    answer = ask_git(repository.top, *command, given=os.fsencode(given), configuration=configuration)
     if answer.returncode:
         raise failed(f"{repository.top}: git {' '.join(command[:3])} failed", answer)
     return answer.stdout
-
-
-def ask_git(
-    top: str, *command: str, given: bytes = b"", environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[bytes]:
-    """Run git in a directory, whatever its status; `environment` is the whole of it, None is this one's."""
-    late = GitError(f"{top}: git did not answer within {_TIMEOUT} s")
-    try:
-        return run(
-            ["git", "-C", top, *command], timeout=_TIMEOUT, late=late, given=given, environment=environment
-        )
-    except FileNotFoundError as error:
-        raise GitError(
-            "git is not installed, but tags are made from git's hashes", hint="install git"
-        ) from error
-
-
-def failed(what: str, answer: subprocess.CompletedProcess[bytes]) -> GitError:
-    """The error of a git that failed, with the first line that it printed."""
-    lines = answer.stderr.decode(errors="replace").strip().splitlines()
-    said = lines[0].removeprefix("fatal: ") if lines else f"status {answer.returncode}"
-    hint = next((line.strip() for line in lines if line.strip().startswith("git config")), None)
-    return GitError(f"{what}: {said}", hint=hint)

@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import GitError, InputError
 from farm.model import GitTree, combined_hash
+from farm.package.changes import Changes, read_changes
 from farm.package.git import (
     INCLUDE_IGNORED,
-    Changes,
     Repository,
     ignore_rule,
     open_repository,
-    read_changes,
     read_trees,
     top_of,
     tracked_files,

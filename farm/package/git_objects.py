@@ -18,6 +18,7 @@ from git.exc import GitError as GitPythonError
 
 from farm.errors import GitError
 from farm.package.git import repository_of
+from farm.package.git_process import guarded
 from farm.package.tarball import PIECE, Entry
 from farm.package.tree_hash import DIRECTORY, GITLINK, SYMLINK
 
@@ -59,6 +60,7 @@ def opened(repository: str) -> Iterator[Objects]:
     """The objects of the repository with this working tree; inside, git's errors become GitErrors."""
     try:
         with Repo(repository, expand_vars=False) as repo:
+            repo.git.update_environment(**guarded())
             objects = Objects(repo)
             try:
                 yield objects

@@ -114,7 +114,7 @@ def _with_resolved_args(package: Package, submitted: Sequence[Package], build_ym
         return [(known | read)[directory] for directory in directories]
 
     here, args = (Path(package.directory).resolve() / build_yml).parent, package.yml.build_args
-    resolved = tuple(one for text in args for one in resolve_tags(text, here, find))
+    resolved = tuple(one for text in args for one in resolve_tags(text, here, top_of(here), find))
     return package._replace(yml=package.yml._replace(build_args=resolved))
 
 

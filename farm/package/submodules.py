@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from farm.errors import GitError
 from farm.model import GitTree, Submodule
-from farm.package.git import Repository, ask_git, list_files, open_repository
+from farm.package.git import Repository, list_files, open_repository
+from farm.package.git_process import ask_git
 from farm.package.tree_hash import GITLINK, is_below
 
 if TYPE_CHECKING:
@@ -30,9 +31,7 @@ def find_submodules(repository: Repository, trees: Sequence[GitTree]) -> tuple[S
         if not tree.tree:  # its commit is not here, so neither is the list of its submodules
             continue
         at = Repository(tree.repository or repository.top, tree.commit or repository.commit)
-        # Without this file git knows no submodule, and to list all files takes time.
-        known = Path(at.top, ".gitmodules").is_file()
-        for path, commit in _below(at, tree.path) if known else ():
+        for path, commit in _below(at, tree.path) if _has_any(at) else ():
             top = str(Path(at.top, tree.path, os.fsdecode(path)))
             raw = _read_commit(top, commit)
             named = _TREE.match(raw)
@@ -41,6 +40,20 @@ def find_submodules(repository: Repository, trees: Sequence[GitTree]) -> tuple[S
             parts.append(part)
             found.append(Submodule(part, number, raw.decode("latin-1")))
     return tuple(found)
+
+
+def known_submodules(repository: Repository) -> Iterator[bytes]:
+    """The paths of the submodules of a repository from its top; without theirs."""
+    return (
+        (path for path, _ in _below(repository, ""))
+        if repository.commit and _has_any(repository)
+        else iter(())
+    )
+
+
+def _has_any(repository: Repository) -> bool:
+    """Whether git knows a submodule; to list all files takes time."""
+    return Path(repository.top, ".gitmodules").is_file()
 
 
 def working_submodules(repository: Repository, directory: str) -> Iterator[tuple[str, Repository | None]]:

@@ -15,12 +15,13 @@ from farm.errors import GitError, InputError, combine
 from farm.model import ARCHES
 from farm.package.context_entries import list_contents
 from farm.package.dockerfile import base_images, dockerfiles, needs
-from farm.package.git import INCLUDE_IGNORED, Repository, ignore_rule, read_at
+from farm.package.git import INCLUDE_IGNORED, LONGEST, Repository, ignore_rule, read_at
 from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import require_committed
 from farm.planning.bases import related_bases, with_bases
 from farm.planning.decide import make_plan
 from farm.planning.refusals import PackageFiles, with_refusals
+from farm.system.files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -146,7 +147,8 @@ def _refuse_other_build_yml(packages: Sequence[Package], tags: TagOptions) -> No
         committed = read_at(Repository(repository, commit), paths)
         for path, package in paths.items():
             # Line ends do not matter: on checkout, git may change them.
-            if committed.get(path, b"").splitlines() != (Path(repository) / path).read_bytes().splitlines():
+            here = read_regular(Path(repository, path), LONGEST)
+            if committed.get(path, b"").splitlines() != here.splitlines():
                 raise InputError(
                     f"{package.directory}: {Path(path).name} is different at {tags.hash_commit}",
                     hint=f"git checkout {tags.hash_commit}, then push",
