@@ -303,6 +303,13 @@ def test_a_file_of_a_package_that_is_no_file_of_the_repository_is_refused_by_its
     assert "hush" not in answer.err
 
 
+def test_a_build_yml_may_be_a_link_within_the_repository(repository: Path) -> None:
+    (repository / "p" / "build.yml").rename(repository / "shared.yml")
+    (repository / "p" / "build.yml").symlink_to("../shared.yml")
+    commit(repository)
+    assert farm(repository, "show-tag", "p").out.startswith("linuxkit/good:")
+
+
 def test_a_committed_file_of_any_size_takes_little_memory(repository: Path) -> None:
     for name in ("p/.gitattributes", "p/Dockerfile"):
         write(repository, {name: "# filter eol=crlf\n" + "x" * (32 << 20)})

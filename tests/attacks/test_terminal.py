@@ -133,3 +133,12 @@ def test_bytes_of_a_registry_are_exact_in_a_pipe_and_words_on_a_terminal() -> No
     shown = os.read(leader, 4096).decode()
     os.close(leader)
     assert not [character for character in UNSAFE if character in shown.replace("\r\n", "\n")]
+
+
+def test_a_login_in_the_url_of_an_engine_is_in_no_error(tmp_path: Path) -> None:
+    for url in ("tcp://user:hush@127.0.0.1:1", "ssh://user:hush@host"):
+        environment = environment_without_farm() | {"FARM_ENGINE": url, "HOME": str(tmp_path)}
+        done = answer_of([FARM, "pkg", "builder", "du"], environment, tmp_path)
+        assert done.code
+        assert "://***@" in done.err
+        assert "hush" not in done.err
