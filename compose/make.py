@@ -11,7 +11,10 @@ from compose.certificates import make_ca, make_certificate
 from farm.errors import InputError
 from farm.settings import Secret
 from farm.system.files import make_private, put_in_place, write_once
-from farm.trust.notary.delegation import generate_delegation_key
+from farm.trust.notary.admin_keys import root_keys
+from farm.trust.notary.delegation import generate_delegation_key, generate_root_key
+from farm.trust.notary.limits import TrustDeadline
+from farm.trust.notary.pins import to_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,7 +50,7 @@ def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
     texts[site.secrets / "registry-users"] = logins
     made += write_missing(texts)
     made += write_missing(derived(site, variables))
-    return made + _delegation(site)
+    return [*made, *_delegation(site), *_root(site, registry_name(variables))]
 
 
 def new_password() -> str:
@@ -96,6 +99,17 @@ def _delegation(site: Site) -> list[Path]:
     passphrase = (site.secrets / "delegation-passphrase").read_text("utf-8").strip()
     generate_delegation_key(site.secrets, Secret(passphrase))
     return made
+
+
+def _root(site: Site, registry: str) -> list[Path]:
+    """The administrator's root key, and the pin of it for everybody who reads signatures."""
+    trust_dir = site.secrets / "administrator" / "docker" / "trust"
+    roots = root_keys(trust_dir)
+    if not roots:
+        passphrase = Secret((site.secrets / "root-passphrase").read_text("utf-8").strip())
+        roots = (generate_root_key(trust_dir, passphrase, TrustDeadline.after(60.0, "making a root key")),)
+    pins = to_text({f"{registry}/*": roots[:1]})
+    return write_missing({site.secrets / "pins.yml": pins, site.maintainer / "pins.yml": pins})
 
 
 def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
@@ -156,6 +170,7 @@ docker-config: docker
 org: {registry_name(variables)}/linuxkit
 notary-server: {_notary(variables)}
 notary-ca: notary-ca.crt
+trust-pins: pins.yml
 """
 
 
@@ -168,6 +183,7 @@ docker-config: docker
 org: {registry_name(variables)}/linuxkit
 notary-server: {_notary(variables)}
 notary-ca: notary-ca.crt
+trust-pins: ../pins.yml
 signing-key: ../delegation.pem
 root-passphrase-file: ../root-passphrase
 """

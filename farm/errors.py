@@ -193,6 +193,10 @@ class PolicyError(TrustDeniedError):
     """The policy does not allow it, or the policy's file is not safe to go by."""
 
 
+class TagOverwrittenError(TrustError):
+    """A tag refers to something other than what is signed under it."""
+
+
 class StateUnavailableError(FarmError, exit_code=3, retryable=True):
     """Redis, the broker and the state store, cannot be reached."""
 

@@ -52,7 +52,6 @@ from farm.syntax.setting_types import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-DEFAULT_NOTARY = "https://notary.docker.io"
 CONFIG_VARIABLE = "FARM_CONFIG"
 __all__ = ["Secret"]
 
@@ -210,14 +209,19 @@ class Settings:
         None, "SSH key that signs build orders; a .pub file uses the agent", read_path
     )
     sign: bool = _setting(True, "sign what is published", read_boolean)
-    notary_server: str = _setting(
-        DEFAULT_NOTARY,
-        "URL of the notary server",
+    notary_server: str | None = _setting(
+        None,
+        "URL of the notary server; `registry` for the host of each registry",
         read_notary,
         also="DOCKER_CONTENT_TRUST_SERVER",
         show=without_login,
     )
     notary_ca: Path | None = _setting(None, "CA certificate of the notary server", read_path)
+    trust_pins: Path | None = _setting(
+        None,
+        "file of the root keys that may certify signatures; none: trust/pins.yml in docker-config",
+        read_path,
+    )
     signing_key: Path | None = _setting(None, "PEM file of the delegation key; publishers only", read_path)
     signing_role: str = _setting("targets/releases", "delegation that signs")
     signing_passphrase: Secret | None = _setting(

@@ -11,19 +11,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.options import json_option, with_settings
-from farm.cli.output import print_answer, print_json, say
-from farm.errors import InputError, SettingsError, TrustDeniedError
+from farm.cli.output import print_answer, say
+from farm.cli.trust_init import init, pin
+from farm.errors import InputError, TrustDeniedError
 from farm.model import Reference
-from farm.model.reference import is_host
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from farm.registry.client import Registry
     from farm.settings import Settings
     from farm.trust.signer import Signer, SignTarget
-
-_HINT = "a name is HOST/REPOSITORY, such as docker.io/linuxkit/foo; a package directory has a build.yml"
 
 
 @click.group("trust")
@@ -54,86 +50,8 @@ def key(settings: Settings, directory: Path) -> None:
         say(f"passphrase   {passphrase.reveal()}   (shown only once: signing-passphrase)")
 
 
-@trust.command("init")
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@click.option(
-    "--certificate",
-    type=click.Path(path_type=Path),
-    help="Certificate of the delegation key. Default: the .crt file beside signing-key.",
-)
-@json_option
-@with_settings("notary_server", "notary_ca", "signing_key", "org")
-def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, as_json: bool) -> None:
-    """Prepare each NAME, such as docker.io/linuxkit/foo or a package directory, for signing with the key.
-
-    A name includes its registry. If an argument is neither a name nor a package directory, nothing is
-    prepared.
-
-    Do this once for each name, with the passphrase of the root key (FARM_ROOT_PASSPHRASE). The root and
-    targets keys are kept in docker's trust directory. Repeating it changes nothing.
-    """
-    from farm.registry.client import open_registry
-    from farm.trust.notary import configure
-    from farm.trust.notary.initialise import initialise
-
-    if settings.root_passphrase is None:
-        raise SettingsError("the root key's passphrase is not set", hint="set FARM_ROOT_PASSPHRASE")
-    certificate = certificate or (settings.signing_key and settings.signing_key.with_suffix(".crt"))
-    if certificate is None:
-        raise InputError("no certificate is given", hint="add --certificate delegation.crt")
-    guns = guns_of(names, settings.org)
-    done = []
-    with open_registry(settings) as registry:
-        for gun in guns:
-            say("" if as_json else f"{gun}  ", end="")
-            result = "not prepared"
-            try:
-                login = registry.credentials.login_for(gun.partition("/")[0])
-                steps = list(
-                    initialise(
-                        gun,
-                        certificate,
-                        configure.notary_server(settings, gun, login),
-                        trust_dir=configure.admin_trust_dir(settings),
-                        root_passphrase=settings.root_passphrase,
-                        role=settings.signing_role,
-                    )
-                )
-                result = ", ".join(steps) or "was ready"
-                done.append({"name": gun, "steps": steps})
-            finally:
-                say("" if as_json else result, end="" if as_json else "\n")
-    if as_json:
-        print_json(done)
-
-
-def guns_of(arguments: Sequence[str], org: str | None) -> list[str]:
-    """The GUN of each argument: a name is one already, a package directory's is made from its build.yml.
-
-    A mistyped directory is never taken for a name.
-    """
-    from farm.package.read_packages import read_packages
-    from farm.package.tags import TagOptions
-
-    directories = [argument for argument in arguments if (Path(argument) / "build.yml").is_file()]
-    names = {argument: _parse_gun(argument) for argument in arguments if argument not in directories}
-    packages = read_packages(directories, TagOptions(org=org)) if directories else []
-    by_path = {Path(package.directory).resolve(): package.reference.name for package in packages}
-    guns = (names.get(argument) or by_path[Path(argument).resolve()] for argument in arguments)
-    return list(dict.fromkeys(guns))
-
-
-def _parse_gun(name: str) -> str:
-    if Path(name).exists():
-        raise InputError(f"{name}: not a package directory: it has no build.yml", hint=_HINT)
-    try:
-        gun = Reference.parse(name).name
-    except InputError:
-        gun = ""
-    host, slash, _ = name.partition("/")
-    if not (gun and slash and is_host(host)):
-        raise InputError(f"{name}: neither a package directory nor a name with its registry", hint=_HINT)
-    return gun
+trust.add_command(init)
+trust.add_command(pin)
 
 
 @click.command("sign")
@@ -155,6 +73,8 @@ def sign(settings: Settings, references: tuple[str, ...], only_print: bool, as_j
 
     with open_registry(settings) as registry:
         signer = make_signer(settings, registry.credentials)
+        names = [Reference.parse(text).name for text in references]
+        signer.check_settings(names, to_sign=not only_print)
         targets = [_read_target(registry, text) for text in references]
         if not only_print:
             signer.ready(target.name for target in targets)

@@ -152,6 +152,7 @@ def _policy(settings: Settings) -> str:
 
 def _notary(settings: Settings) -> str:
     name, signer = _reference(settings).name, make_signer(settings)
+    signer.check_settings([name], to_sign=False)
     signer.signed([name])
     return signer.describe(name)
 
@@ -162,7 +163,7 @@ def _signing_key(settings: Settings) -> str:
     if settings.signing_key is None:
         raise TrustDeniedError(
             "no signing key is configured, and the private farm publishes here",
-            hint="--no-sign, or farm trust key DIR",
+            hint="farm trust init makes one for signing-key; or add --no-sign",
         )
     make_signer(settings).ready([])
     return str(settings.signing_key)

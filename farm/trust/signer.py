@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from farm.errors import TagOverwrittenError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -47,8 +49,35 @@ class SignedName(NamedTuple):
     """The public keys that may sign, in the signer's own form."""
 
 
+def overwritten(
+    reference: Reference, found: str | None, signing: SignedName | None
+) -> TagOverwrittenError | None:
+    """The error for a signed tag that now refers to something else; None if there is nothing to refuse.
+
+    Whoever is about to build upon NAME:TAG, merge it, push over it or sign it asks this first: `found` is the
+    digest that the tag refers to, None if it refers to nothing.
+    """
+    signed = signing.tags.get(str(reference.tag)) if signing else None
+    if signed is None or found is None or found == signed.digest:
+        return None
+    return TagOverwrittenError(
+        f"{reference.familiar} refers to {found}, but {signed.digest} is signed: it was overwritten",
+        hint=f"restore it: farm pkg remote-tag {reference.with_digest(signed.digest).familiar} "
+        f"{reference.familiar}; or build it again: farm push --force",
+    )
+
+
 class Signer(Protocol):
     """Signs tags, and reads signatures back. A repository's NAME is HOST/REPOSITORY, without a tag."""
+
+    def check_settings(self, names: Iterable[str], *, to_sign: bool) -> None:
+        """Make sure that the settings name what is needed to read signatures, and `to_sign`, a key.
+
+        It asks nobody and opens no key, so it takes no time.
+
+        Raises:
+            TrustDeniedError: something is missing; the hint says how to make it.
+        """
 
     def ready(self, names: Iterable[str]) -> None:
         """Make sure, before anything is published, that this machine can sign tags of these repositories.

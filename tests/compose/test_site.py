@@ -16,8 +16,10 @@ import yaml
 
 from farm import __version__
 from farm.settings import FIELDS, SECRET_FILES, load_settings
+from farm.trust.notary.admin_keys import root_keys
 from farm.trust.notary.keys import openssl
 from farm.trust.notary.limits import TrustDeadline
+from farm.trust.notary.pins import read_pins
 from lab.machine import ARCHES, ROOT
 from tests.support.clone import HOST, Clone
 
@@ -178,7 +180,7 @@ def test_renewing_keeps_a_file_of_init_that_the_site_replaced(clone: Clone, name
     assert [path.read_text() for path in added] == ["the site's own"] * 2
 
 
-def test_a_new_ca_replaces_everything_but_the_signing_key(clone: Clone) -> None:
+def test_a_new_ca_replaces_everything_but_the_signing_key_and_the_root_key(clone: Clone) -> None:
     old = (clone.secrets / "ca.crt").read_bytes()
     before = clone.made()
     done = clone.run("renew", "ca")
@@ -191,7 +193,9 @@ def test_a_new_ca_replaces_everything_but_the_signing_key(clone: Clone) -> None:
     kept = {
         path for path in after if after[path] == before[path] and path.endswith((".key", ".crt", ".cert"))
     }
-    assert kept == {"compose/secrets/delegation.crt"}
+    (root,) = read_pins(clone.secrets / "pins.yml").roots.values()
+    keys = "compose/secrets/administrator/docker/trust/private"
+    assert kept == {"compose/secrets/delegation.crt", f"{keys}/{root[0]}.key"}
     assert_there_is_one_ca(clone)
 
 
@@ -305,7 +309,9 @@ def test_the_version_has_one_source() -> None:
 
 
 @pytest.mark.parametrize("named", ["", "notary-ca.pem"])
-def test_every_client_of_the_notary_server_gets_its_ca(new: Clone, named: str) -> None:
+def test_every_client_of_the_notary_server_gets_its_ca_and_the_pin_of_the_sites_root_key(
+    new: Clone, named: str
+) -> None:
     where = new.directory / named
     if named:
         where.write_text("the CA of the site's notary server\n")
@@ -318,11 +324,16 @@ def test_every_client_of_the_notary_server_gets_its_ca(new: Clone, named: str) -
         assert settings.notary_server == ("https://notary.example.org" if named else f"https://{HOST}:4443")
         assert settings.notary_ca
         assert settings.notary_ca.read_text() == ca.read_text()
+        assert settings.trust_pins
+        pinned = read_pins(settings.trust_pins).ids(f"{HOST}:5000/linuxkit/foo")
+        assert pinned == root_keys(new.secrets / "administrator/docker/trust") != ()
     stack = new.stack()
     publisher = stack["services"]["publisher"]["environment"]
     assert publisher["FARM_NOTARY_SERVER"] == settings.notary_server
     assert publisher["FARM_NOTARY_CA"] == "/run/secrets/notary-ca.crt"
     assert stack["secrets"]["notary-ca.crt"]["file"] == str(ca)
+    assert publisher["FARM_TRUST_PINS"] == "/run/secrets/pins.yml"
+    assert stack["secrets"]["pins.yml"]["file"] == str(new.secrets / "pins.yml")
 
 
 def test_a_missing_notary_ca_is_named(new: Clone) -> None:

@@ -289,7 +289,8 @@ def test_a_child_has_exactly_the_settings_of_its_parent(
     foreign = {"DOCKER_CONTENT_TRUST_SERVER": "https://other", "FARM_LEASE": "9", "DOCKER_HOST": "unix:///x"}
     for key, value in foreign.items():
         monkeypatch.setenv(key, value)
-    wanted = replace(Settings(), engine="unix:///mine", build_args=(("GOFLAGS", "-a, -b"), ("EMPTY", "")))
+    arguments = (("GOFLAGS", "-a, -b"), ("EMPTY", ""))
+    wanted = replace(Settings(), engine="unix:///mine", notary_server="registry", build_args=arguments)
     assert load_settings({}, environ=child_environment(wanted)) == wanted
 
 

@@ -10,6 +10,7 @@ from farm.errors import TrustDeniedError
 from farm.system.files import make_private, write_once
 
 if TYPE_CHECKING:
+    from collections.abc import Container
     from pathlib import Path
 
 _HEADER = re.compile(r"^(role|gun): (\S+)$", re.MULTILINE)
@@ -34,22 +35,26 @@ def stored_keys(trust_dir: Path) -> list[StoredKey]:
     return keys
 
 
-def copy_keys_for(gun: str, trust_dir: Path, work: Path) -> None:
-    """Copy what a step needs into another trust directory: the GUN's keys, and always the same root key."""
+def root_keys(trust_dir: Path) -> tuple[str, ...]:
+    """The ids of the root keys of a trust directory."""
+    return tuple(key.id for key in stored_keys(trust_dir) if key.role == "root")
+
+
+def copy_keys_for(gun: str, roots: Container[str], trust_dir: Path, work: Path) -> None:
+    """Copy what a step needs into another trust directory: the GUN's keys, and these root keys."""
     private = private_directory_of(work)
-    keys = stored_keys(trust_dir)
-    roots = [key for key in keys if key.role == "root"][:1]
-    for key in roots + [key for key in keys if key.gun == gun]:
-        write_once(private / key.path.name, key.path.read_text("utf-8"))
+    for key in stored_keys(trust_dir):
+        if key.gun == gun or key.id in roots:
+            write_once(private / key.path.name, key.path.read_text("utf-8"))
 
 
 def save_new_keys(work: Path, trust_dir: Path) -> None:
-    """Save the root and targets keys that a step made, without overwriting any.
+    """Save the targets key that a step made, without overwriting any.
 
     The snapshot key is not saved: the server's own replaces it before the GUN is published.
     """
     for key in stored_keys(work):
-        if key.role in {"root", "targets"}:
+        if key.role == "targets":
             write_once(private_directory_of(trust_dir) / key.path.name, key.path.read_text("utf-8"))
 
 

@@ -51,6 +51,8 @@ class NotaryServer:
     """https://HOST[:PORT]."""
     work: Path
     """A directory of the farm, in which each call makes and removes a private trust directory."""
+    pins: Path
+    """The file of the root keys that may certify what the server shows."""
     ca: Path | None = None
     """A PEM file; None for the system's certificate authorities."""
     client: tuple[Path, Path] | None = None

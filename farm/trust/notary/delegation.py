@@ -1,4 +1,4 @@
-"""Making the delegation key with which publishers sign."""
+"""Making the delegation key with which publishers sign, and the root key that certifies it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.system.files import make_private, write_once
-from farm.trust.notary.keys import ENCRYPTION, SigningKey, openssl, use_key
+from farm.trust.notary.admin_keys import private_directory_of
+from farm.trust.notary.keys import ENCRYPTION, SigningKey, key_id, notary_block, openssl, use_key
 from farm.trust.notary.limits import TrustDeadline
 
 if TYPE_CHECKING:
@@ -40,8 +41,7 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
         TrustDeniedError: the passphrase is too short, or a key exists already and has another passphrase.
         InputError: the directory cannot be created or written.
     """
-    if len(passphrase.reveal()) < _SHORTEST:
-        raise TrustDeniedError(f"the passphrase is too short: it must have {_SHORTEST} characters or more")
+    _refuse_short(passphrase)
     deadline = TrustDeadline.after(timeout, "making a delegation key")
     files = DelegationKey(directory / "delegation.pem", directory / "delegation.crt")
     try:
@@ -56,6 +56,26 @@ def generate_delegation_key(directory: Path, passphrase: Secret, *, timeout: flo
             hint="name a directory that you may write to",
         ) from error
     return files
+
+
+def generate_root_key(trust_dir: Path, passphrase: Secret, deadline: TrustDeadline) -> str:
+    """Make a root key in a trust directory, as notary does; returns its id.
+
+    The farm makes it, and not notary with the first name: so it can be pinned before a server is asked.
+    """
+    _refuse_short(passphrase)
+    private, new = private_directory_of(trust_dir), _new_key(passphrase, deadline)
+    with tempfile.TemporaryDirectory(prefix="farm-") as directory:
+        file = Path(directory, "new.pem")
+        write_once(file, new)
+        name = key_id(use_key(SigningKey(file, passphrase), ["pkey", "-pubout"], deadline))
+    write_once(private / f"{name}.key", notary_block(new, "root"))
+    return name
+
+
+def _refuse_short(passphrase: Secret) -> None:
+    if len(passphrase.reveal()) < _SHORTEST:
+        raise TrustDeniedError(f"the passphrase is too short: it must have {_SHORTEST} characters or more")
 
 
 def certificate_of(key: SigningKey, deadline: TrustDeadline) -> str:

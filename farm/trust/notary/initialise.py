@@ -21,17 +21,21 @@ from farm.trust.notary.admin_keys import (
     StoredKey,
     copy_keys_for,
     private_directory_of,
+    root_keys,
     save_new_keys,
     stored_keys,
 )
 from farm.trust.notary.client import Notary, NotaryServer, open_client
-from farm.trust.notary.failures import CONFLICT, UNKNOWN
+from farm.trust.notary.delegation import generate_root_key
+from farm.trust.notary.failures import CONFLICT
 from farm.trust.notary.keys import certified_key_id
 from farm.trust.notary.limits import TrustDeadline, until_true
+from farm.trust.notary.pins import pin, prefix_of, read_pins
+from farm.trust.notary.roots import read_certified, root_ids
 from farm.trust.notary.verify import RELEASES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from farm.settings import Secret
@@ -52,8 +56,9 @@ class InitialisationStep(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """A GUN as the server has it: the ids of the keys of targets, of snapshot and of the delegation."""
+    """A GUN as the server has it: the ids of the keys of root, targets, snapshot and the delegation."""
 
+    root: tuple[str, ...]
     targets: frozenset[str]
     snapshot: frozenset[str]
     delegated: frozenset[str]
@@ -72,7 +77,8 @@ def initialise(
 
     Each attempt takes the first step that is missing, until none is: a second call does nothing, and one
     after a kill completes what the first began. New keys are saved in `trust_dir` before anything is
-    published that needs them; nothing there is ever changed or removed.
+    published that needs them; nothing there is ever changed or removed. Where no root key is pinned for the
+    GUN, those in `trust_dir` count, and the one that certifies it is pinned for all names beside it.
 
     Args:
         gun: such as docker.io/linuxkit/foo.
@@ -83,7 +89,8 @@ def initialise(
         role: the delegation.
 
     Raises:
-        TrustError: the GUN exists, and its targets key is not in `trust_dir`.
+        TrustError: the GUN exists, and its targets key is not in `trust_dir`, or the root key that the server
+            shows is not pinned.
         TrustDeniedError: a passphrase is wrong or too short, or the login is refused.
         TrustUnavailableError: the server cannot be reached or does not answer.
     """
@@ -93,17 +100,36 @@ def initialise(
     taken: list[InitialisationStep] = []
 
     def take_next_step() -> bool:
+        pinned, own = read_pins(server.pins).ids(gun), root_keys(trust_dir)
         with open_client(gun, server, deadline) as reader:
-            step = next_step(gun, read_collection(reader, role), stored_keys(trust_dir), delegate)
+            collection = read_collection(reader, role, pinned or own)
+            step = next_step(gun, collection, stored_keys(trust_dir), delegate)
+            if step is InitialisationStep.CREATE:
+                own = _roots_to_create(reader, pinned, own, trust_dir, root_passphrase)
             notary = dataclasses.replace(reader, passphrases=passphrases)
-            if step and _take(step, notary, role, certificate, trust_dir):
+            if step and _take(step, notary, own, role, certificate, trust_dir):
                 taken.append(step)
-            return step is None
+        if collection and not step and not pinned:
+            pin(server.pins, prefix_of(gun), collection.root)
+        return step is None
 
     private_directory_of(trust_dir)
     with locked(trust_dir / "farm.lock", timeout=deadline.left(), busy=deadline.missed()):
         until_true(take_next_step, f"{gun} could not be initialised on {server.url}")
     return tuple(taken)
+
+
+def _roots_to_create(
+    notary: Notary, pinned: Sequence[str], own: Sequence[str], trust_dir: Path, passphrase: Secret
+) -> tuple[str, ...]:
+    """The administrator's root key that certifies a new GUN: a pinned one, else the first, else a new one."""
+    usable = tuple(root for root in own if root in pinned) if pinned else tuple(own)
+    if pinned and not usable:
+        raise TrustError(
+            f"{notary.gun}: the root key that {notary.server.pins} pins for it is not in {trust_dir}",
+            hint="run this where it is, or pin another one: farm trust pin --root ID",
+        )
+    return usable[:1] or (generate_root_key(trust_dir, passphrase, notary.deadline),)
 
 
 def next_step(
@@ -125,19 +151,21 @@ def next_step(
     return None if delegate in collection.delegated else InitialisationStep.DELEGATE
 
 
-def read_collection(notary: Notary, role: str) -> Collection | None:
+def read_collection(notary: Notary, role: str, roots: Sequence[str]) -> Collection | None:
     """What the server has of a GUN; None when it does not know the GUN. The trust directory must be empty.
+
+    One of these root keys must certify it.
 
     The client prints no key ids of root, but it saves root.json, whose `signed.roles` has them:
     https://theupdateframework.github.io/specification/latest/#file-formats-root
     """
-    output = notary.run("delegation", "list", notary.gun, expected=UNKNOWN)
+    output = read_certified(notary, "delegation", "list", notary.gun, ids=roots)
     if output is None:
         return None
     root = json.loads((notary.trust_dir / "tuf" / notary.gun / "metadata" / "root.json").read_text("utf-8"))
     roles = root["signed"]["roles"]
     targets, snapshot = (frozenset(roles[name]["keyids"]) for name in ("targets", "snapshot"))
-    return Collection(targets, snapshot, delegated_keys(output, role))
+    return Collection(root_ids(notary), targets, snapshot, delegated_keys(output, role))
 
 
 def delegated_keys(output: str, role: str) -> frozenset[str]:
@@ -154,9 +182,16 @@ def delegated_keys(output: str, role: str) -> frozenset[str]:
     return frozenset(ids)
 
 
-def _take(step: InitialisationStep, notary: Notary, role: str, certificate: Path, trust_dir: Path) -> bool:
+def _take(
+    step: InitialisationStep,
+    notary: Notary,
+    roots: Sequence[str],
+    role: str,
+    certificate: Path,
+    trust_dir: Path,
+) -> bool:
     """Take a step; False when another client published first."""
-    copy_keys_for(notary.gun, trust_dir, notary.trust_dir)
+    copy_keys_for(notary.gun, roots, trust_dir, notary.trust_dir)
     if step is InitialisationStep.CREATE:
         notary.run("init", notary.gun)
         save_new_keys(notary.trust_dir, trust_dir)

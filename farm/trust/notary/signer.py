@@ -10,8 +10,15 @@ from farm.errors import TrustDeniedError, combine
 from farm.registry.credentials import Credentials
 from farm.system.processes import TIE_PROGRAM, require
 from farm.trust.notary.client import NotaryServer, command
-from farm.trust.notary.configure import admin_trust_dir, notary_server, signing_key
+from farm.trust.notary.configure import (
+    admin_trust_dir,
+    notary_server,
+    require_server,
+    require_settings,
+    signing_key,
+)
 from farm.trust.notary.keys import check_key
+from farm.trust.notary.pins import read_pins
 from farm.trust.notary.sign_targets import addhash_arguments, sign_targets
 from farm.trust.notary.verify import read_signatures
 
@@ -30,9 +37,14 @@ class NotarySigner:
     settings: Settings
     credentials: Credentials | None = None
 
+    def check_settings(self, names: Iterable[str], *, to_sign: bool) -> None:
+        """Make sure that a server is set for each GUN, and `to_sign`, a key that can be read."""
+        require_settings(self.settings, names, to_sign=to_sign)
+
     def ready(self, names: Iterable[str]) -> None:
         """Make sure that the key opens, notary is installed, and the key is allowed for each GUN."""
         path, own = self._open_key()
+        require_server(self.settings)
         require("notary", *TIE_PROGRAM)
         found = self._read(names, to_sign=True).values()
         refusals = [name.refusal for name in found if name.refusal]
@@ -71,8 +83,11 @@ class NotarySigner:
         return found
 
     def describe(self, name: str) -> str:
-        """The URL of the notary server that answers for a GUN."""
-        return notary_server(self.settings, name).url
+        """The URL of the notary server that answers for a GUN, and the root key that is pinned for it."""
+        server = notary_server(self.settings, name)
+        ids = read_pins(server.pins).ids(name)
+        pinned = ", ".join(one[:12] for one in ids) or f"no root key in {server.pins}"
+        return f"{server.url}, pinned: {pinned}"
 
     def command_line(self, target: SignTarget) -> list[str]:
         """The notary command that signs a target with the keys in docker's trust directory."""

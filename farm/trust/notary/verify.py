@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from farm.errors import TrustError
+from farm.errors import TrustError, combine
 from farm.model.strict_json import json_object
 from farm.trust.notary.client import Notary, NotaryServer, open_client
-from farm.trust.notary.failures import UNKNOWN, incomplete_roles
+from farm.trust.notary.failures import incomplete_roles
 from farm.trust.notary.limits import TrustDeadline
+from farm.trust.notary.roots import read_certified
 from farm.trust.signer import Signature, SignedName
 
 if TYPE_CHECKING:
@@ -49,9 +50,18 @@ def read_signatures(
 
     The role counts beside `targets` itself. Up to 16 GUNs are read at a time. Expired signatures are an error
     unless the caller is about `to_sign`, which renews them.
+
+    Raises:
+        TrustError: what some of them have cannot be read, or no pinned root key certifies it; all are named.
     """
 
-    def read(gun: str) -> SignedName:
+    def read(gun: str) -> SignedName | TrustError:
+        try:
+            return read_one(gun)
+        except TrustError as error:
+            return error
+
+    def read_one(gun: str) -> SignedName:
         deadline = TrustDeadline.after(server.timeout, f"reading the signatures of {gun}")
         with open_client(gun, server, deadline) as notary:
             targets = read_targets(notary, role)
@@ -66,7 +76,10 @@ def read_signatures(
         return SignedName(gun, targets.signed, refusal, targets.allowed)
 
     with ThreadPoolExecutor(_THREADS) as threads:
-        return dict(zip(guns, threads.map(read, guns), strict=True))
+        found = list(threads.map(read, guns))
+    if errors := [one for one in found if isinstance(one, TrustError)]:
+        raise combine(errors)
+    return {one.name: one for one in found if isinstance(one, SignedName)}
 
 
 def _not_initialised(notary: Notary) -> TrustError:
@@ -95,11 +108,11 @@ def read_targets(notary: Notary, role: str) -> SignedTargets | None:
     """What the server holds as signed for a GUN; None when it does not know the GUN.
 
     The trust directory must be empty: `notary list` falls back to what it has there when the server cannot
-    be reached, with exit status 0.
+    be reached, with exit status 0. A pinned root key must certify what the server holds.
     """
     roles = dict.fromkeys((role, RELEASES, "targets"))
     words = [word for name in roles for word in ("-r", name)]
-    output = notary.run("list", notary.gun, *words, expected=UNKNOWN)
+    output = read_certified(notary, "list", notary.gun, *words)
     if output is None:
         return None
     missing = incomplete_roles(output)

@@ -52,7 +52,8 @@ class Repository:
 
 @pytest.fixture
 def server(lab: Any, tmp_path: Path) -> NotaryServer:
-    return NotaryServer(lab.notary_url, tmp_path / "work", Path(lab.notary_ca), timeout=60.0)
+    pins = tmp_path / "pins.yml"
+    return NotaryServer(lab.notary_url, tmp_path / "work", pins, Path(lab.notary_ca), timeout=60.0)
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ def signer_of(lab: Any, key: SigningKey, home: Path) -> Signer:
             signing_passphrase=key.passphrase,
             state_dir=home,
             docker_config=home,
+            trust_pins=home / "pins.yml",
         )
     )
 
@@ -53,7 +54,7 @@ def test_the_signer_that_the_settings_name_signs_and_reads_back(
     assert found[repository.gun].tags == {target.tag: signature(target) for target in targets}
     assert (found[repository.gun].refusal, found[new.gun].tags) == (None, {})
     assert f"farm trust init {new.gun}" in str(found[new.gun].refusal)
-    assert signer.describe(repository.gun) == lab.notary_url
+    assert signer.describe(repository.gun).startswith(f"{lab.notary_url}, pinned: ")
     with pytest.raises(TrustError, match=f"farm trust init {new.gun}"):
         signer.ready([repository.gun, new.gun])
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.cli.trust import guns_of
+from farm.cli.trust_init import guns_of
 from farm.errors import InputError
 from tests.support.git_repos import git
 

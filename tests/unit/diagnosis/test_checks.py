@@ -48,7 +48,7 @@ def test_a_private_farm_without_a_signing_key_is_reported(tmp_path: Path) -> Non
     findings = {one.part: one for one in examine(unserved(tmp_path))}
     error = findings["signing key"].error
     assert error is not None
-    assert error.hint == "--no-sign, or farm trust key DIR"
+    assert error.hint == "farm trust init makes one for signing-key; or add --no-sign"
     assert error.exit_code == 4
 
 

@@ -43,7 +43,7 @@ def keys(*ids: str) -> list[StoredKey]:
 
 
 def known(*, targets: str = A, snapshot: str = B, delegated: str = C) -> Collection:
-    return Collection(frozenset({targets}), frozenset({snapshot}), frozenset({delegated}))
+    return Collection((A,), frozenset({targets}), frozenset({snapshot}), frozenset({delegated}))
 
 
 def test_only_the_roles_that_docker_trusts_count_in_a_listing() -> None:

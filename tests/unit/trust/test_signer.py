@@ -40,6 +40,12 @@ def test_the_time_for_the_server_starts_after_a_slow_login(
     monkeypatch.setattr(signer, "check_key", lambda *_, **__: b"key")
     monkeypatch.setattr(signer, "require", lambda *_: None)
     monkeypatch.setattr(verify, "read_targets", read_targets)
-    settings = Settings(state_dir=tmp_path, docker_config=tmp_path, signing_key=tmp_path / "key.pem")
-    NotarySigner(settings).ready(["docker.io/linuxkit/foo"])
+    (tmp_path / "key.pem").touch()
+    settings = Settings(
+        notary_server="registry",
+        state_dir=tmp_path,
+        docker_config=tmp_path,
+        signing_key=tmp_path / "key.pem",
+    )
+    NotarySigner(settings).ready(["registry.example/linuxkit/foo"])
     assert left[0] > 0
