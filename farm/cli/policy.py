@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from farm.cli.options import json_option, with_settings
-from farm.cli.output import print_json, print_warnings
+from farm.cli.output import print_json, print_warnings, say
 from farm.errors import InputError, SettingsError
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def check(settings: Settings) -> None:
     print_warnings(policy_warnings(found, settings.arches, now=time.time()))
     if settings.order_key and not found.maintainer_of(public_key(settings.order_key)):
         print_warnings([f"order-key: the policy does not name {settings.order_key}"])
-    click.echo(f"{path}  valid  maintainers: {len(found.maintainers)}, workers: {len(found.workers)}")
+    say(f"{path}  valid  maintainers: {len(found.maintainers)}, workers: {len(found.workers)}")
 
 
 @policy.command("show")
@@ -67,15 +67,15 @@ def show(settings: Settings, as_json: bool) -> None:
     print_table(
         _table(("maintainer", "key", "may", "release", "until"), map(_maintainer_row, found.maintainers))
     )
-    click.echo()
+    say("")
     print_table(_table(("worker", "key", "arches", "until"), map(_worker_row, found.workers)))
-    click.echo()
+    say("")
     for name in ("signatures", "attestations", "build-arguments", "frontends", "cosign-keys"):
         value = found.to_json()[name]
         shown = (
             len(value) if name == "cosign-keys" else ", ".join(value) if isinstance(value, list) else value
         )
-        click.echo(f"{name:<16} {shown or 'none'}")
+        say(f"{name:<16} {shown or 'none'}")
 
 
 @policy.group("add")
@@ -112,7 +112,7 @@ def add_maintainer(settings: Settings, name: str, key: str, may: tuple[str, ...]
     read = read_public_key if key.startswith(tuple(f"{kind} " for kind in TYPES)) else _from_file(public_key)
     new = Maintainer(name, _read("--key", read, key), may, release)
     _change(settings, lambda old: replace(old, maintainers=_with(old.maintainers, new)))
-    click.echo(f"{name}  may order  {', '.join(may)}{'  and release' if release else ''}")
+    say(f"{name}  may order  {', '.join(may)}{'  and release' if release else ''}")
 
 
 @add.command("worker")
@@ -130,7 +130,7 @@ def add_worker(settings: Settings, name: str, key: str, arches: tuple[str, ...])
     text = _from_file(Path.read_text)(key) if Path(key).is_file() else key
     new = WorkerKey(name, _read("--key", read_worker_key, _without_armor(text)), arches)
     _change(settings, lambda old: replace(old, workers=_with(old.workers, new)))
-    click.echo(f"{name}  builds  {', '.join(arches)}")
+    say(f"{name}  builds  {', '.join(arches)}")
 
 
 @policy.command("remove")
@@ -161,7 +161,7 @@ def remove(settings: Settings, name: str, at: str | None, purge: bool) -> None:
 
     _change(settings, change)
     lost = "its keys ever signed counts" if purge else f"its keys sign after {moment(until)} counts"
-    click.echo(f"{name}  removed: nothing that {lost}")
+    say(f"{name}  removed: nothing that {lost}")
 
 
 def _path(settings: Settings) -> Path:

@@ -74,7 +74,7 @@ def push(
     from farm.planning.prepare_plan import prepare
 
     started = time.monotonic()
-    plan = prepare(directories, tags, settings, options)
+    plan = prepare(directories, tags, settings, options, to_push=True)
     return push_plan(
         plan,
         settings,
@@ -178,7 +178,7 @@ def publish_existing_images(
     from farm.planning.prepare_plan import plan_existing_images
 
     started = time.monotonic()
-    plan = plan_existing_images(directories, tags, settings, options, expected)
+    plan = plan_existing_images(directories, tags, settings, options, expected, to_push=True)
     return push_plan(plan, settings, started, partial=options.partial, as_json=as_json)
 
 
@@ -197,11 +197,11 @@ def push_plan(
     `started` is when the command started, by time.monotonic().
     """
     print_warnings(plan.warnings)
+    if plan.refusal:
+        raise plan.refusal
     if plan.up_to_date:
         _print_nothing_to_do(plan, time.monotonic() - started, as_json=as_json)
         return 0
-    if plan.refusal:
-        raise plan.refusal
     from farm.cli.follow import follow
     from farm.private_farm.connect import require_workers
     from farm.scheduling.submission import submit

@@ -14,6 +14,7 @@ from farm.errors import StateError
 from farm.state.run_names import find_run
 
 if TYPE_CHECKING:
+    from farm.model import Run
     from farm.planning.wait_reasons import Waits
     from farm.settings import Settings
     from farm.state.run_handles import RunHandle
@@ -177,9 +178,19 @@ def retry(
             print_answer({"run": None, "retryOf": run}, [f"{run}: nothing failed"], as_json=as_json)
             return 0
         new = retry.run
+        _require_signing(settings, new)
         for name, needed_by in retry.added.items():
             say(f"{name} is retried too: {needed_by} needs it", err=True)
         if not queue_anyway:
             require_workers(connected, store, new.queues)
         submitted = submit_retry(store, connected, new)
         return follow(submitted, detach=detach, as_json=as_json)
+
+
+def _require_signing(settings: Settings, run: Run) -> None:
+    """Make sure that the settings name what signing the packages of a run needs."""
+    from farm.trust.signer import make_signer
+
+    names = {work.reference.name for work in run.works if work.sign and not work.images_only}
+    if names:
+        make_signer(settings).check_settings(sorted(names), to_sign=settings.broker is None)

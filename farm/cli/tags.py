@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.options import json_option, tag_options, with_settings
-from farm.cli.output import print_answer, print_bytes
+from farm.cli.output import print_answer, print_bytes, print_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from farm.registry.credentials import Credentials
     from farm.registry.description import Description
     from farm.settings import Settings
-    from farm.trust.signer import Signature
+    from farm.trust.signer import Signature, SignedName
 
 
 @click.command("show-tag")
@@ -78,6 +78,7 @@ def inspect(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
     from farm.model import Reference
     from farm.registry.client import open_registry
     from farm.registry.description import describe
+    from farm.trust.signer import overwritten
 
     parsed = Reference.parse(reference).or_latest()
     with open_registry(settings) as registry:
@@ -85,22 +86,25 @@ def inspect(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
         if raw:
             print_bytes(description.body)
             return
-        signed = _read_signature(settings, description, registry.credentials)
+        signing = _read_signing(settings, description, registry.credentials)
+    tag = description.reference.tag
+    signed = signing.tags.get(tag) if signing and tag else None
     state = signature_state(description, signed, asked=settings.sign)
     data = description.to_json() | {"signature": state, "signedDigest": signed.digest if signed else None}
     print_answer(data, _lines(description, state), as_json=as_json)
+    if not as_json and (wrong := overwritten(description.reference, description.descriptor.digest, signing)):
+        print_warnings([str(wrong)])
 
 
-def _read_signature(
+def _read_signing(
     settings: Settings, description: Description, credentials: Credentials
-) -> Signature | None:
+) -> SignedName | None:
     from farm.trust.signer import make_signer
 
     reference = description.reference
     if not settings.sign or not reference.tag:
         return None
-    signed = make_signer(settings, credentials).signed([reference.name])
-    return signed[reference.name].tags.get(reference.tag)
+    return make_signer(settings, credentials).signed([reference.name])[reference.name]
 
 
 def signature_state(description: Description, signed: Signature | None, *, asked: bool) -> str:

@@ -58,11 +58,15 @@ trust.add_command(pin)
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
 @with_settings("notary_server", "notary_ca", "signing_key", "signing_role")
 @click.option("--print", "only_print", is_flag=True, help="Print the notary commands, and sign nothing.")
+@click.option("--force", is_flag=True, help="Sign also what has replaced something that is signed.")
 @json_option
-def sign(settings: Settings, references: tuple[str, ...], only_print: bool, as_json: bool) -> None:
+def sign(
+    settings: Settings, references: tuple[str, ...], only_print: bool, force: bool, as_json: bool
+) -> None:
     """Sign what each REF refers to, an index or one architecture's image, as the publisher does.
 
-    Signs the digest and size of the bytes that the registry serves. What is signed already is skipped.
+    Signs the digest and size of the bytes that the registry serves. What is signed already is skipped. A tag
+    that refers to something else than what is signed under it is refused: somebody overwrote it.
 
     \b
     farm sign linuxkit/foo:HASH linuxkit/foo:HASH-arm64
@@ -78,10 +82,23 @@ def sign(settings: Settings, references: tuple[str, ...], only_print: bool, as_j
         targets = [_read_target(registry, text) for text in references]
         if not only_print:
             signer.ready(target.name for target in targets)
+            if not force:
+                _refuse_overwritten(signer, targets)
             signer.sign(targets)
     rows = [_to_json(signer, target, settings.signing_role) for target in targets]
     lines = (row["command"] if only_print else f"{row['reference']}  signed  {row['digest']}" for row in rows)
     print_answer(rows, lines, as_json=as_json)
+
+
+def _refuse_overwritten(signer: Signer, targets: list[SignTarget]) -> None:
+    from farm.trust.signer import overwritten
+
+    signings = signer.signed(sorted({target.name for target in targets}))
+    for target in targets:
+        reference = Reference.parse(f"{target.name}:{target.tag}")
+        if wrong := overwritten(reference, target.digest, signings[target.name]):
+            wrong.hint = f"{wrong.hint}; or sign what is there: farm sign --force"
+            raise wrong
 
 
 def _read_target(registry: Registry, text: str) -> SignTarget:

@@ -54,12 +54,10 @@ def init(settings: Settings, names: tuple[str, ...], certificate: Path | None, a
 
     guns = guns_of(names, settings.org)
     own = _own_key(settings) if certificate is None else None
-    if own and own.to_set and not as_json:
+    if own and not as_json and (own.to_set or not guns):
         for line in own.lines(settings):
             say(line)
     if not guns:
-        if own and not own.to_set and not as_json:
-            say(f"key          {own.key}   (was there)")
         if as_json:
             print_json([])
         return
@@ -91,11 +89,12 @@ class _OwnKey(NamedTuple):
     def lines(self, settings: Settings) -> Iterator[str]:
         from farm.trust.notary import configure
 
-        yield f"key          {self.key}"
+        yield f"key          {self.key}{'' if self.key.exists() else ', which does not exist'}"
         yield f"certificate  {self.key.with_suffix('.crt')}"
         yield f"root key     in {configure.admin_trust_dir(settings) / 'private'}, once a name is prepared"
         yield f"pins         {configure.pins_file(settings)}"
-        yield "put this into farm.yml:"
+        if self.to_set:
+            yield "put this into farm.yml:"
         for name, value in self.to_set:
             yield f"  {name}: {value}"
 

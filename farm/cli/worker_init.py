@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from farm.cli.options import with_settings
+from farm.cli.output import say
 from farm.model import arch_of_uname, refuse_unknown_arches
 from farm.system.identity import host_name
 
@@ -41,9 +42,11 @@ def init(settings: Settings, name: str | None, arches: tuple[str, ...]) -> None:
     refuse_unknown_arches(wanted)
     path = worker_key_path(settings)
     public = _public_key(path)
-    click.echo(f"key of this worker: {path}\n{public}\n")
-    click.echo("add it to the policy of the maintainers, publishers and workers:")
-    click.echo(policy_command(name or f"{'-'.join(wanted)}@{host_name()}", wanted, public))
+    say(f"key of this worker: {path}")
+    say(public)
+    say("")
+    say("add it to the policy of the maintainers, publishers and workers:")
+    say(policy_command(name or f"{'-'.join(wanted)}@{host_name()}", wanted, public))
 
 
 def policy_command(name: str, arches: Sequence[str], public: str) -> str:

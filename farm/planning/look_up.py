@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from farm.model import ARCHES
+from farm.planning.overwritten_tags import find_overwritten
 from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_signed
 from farm.registry.client import open_registry
 from farm.registry.index import holds
@@ -17,6 +19,7 @@ from farm.trust.verified_images import Candidates, ImageOrigin, choose_all, same
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from farm.errors import TagOverwrittenError
     from farm.model import ArchImage, Descriptor, Package, Reference
     from farm.registry.client import Registry
     from farm.settings import Settings
@@ -47,12 +50,18 @@ def look_up(
     with open_registry(settings) as registry, ThreadPoolExecutor(3) as pool:
         heads = pool.submit(_digests, registry, bases)
         images = pool.submit(look_up_all, registry, arches)
-        signed = pool.submit(make_signer(settings, registry.credentials).signed, names) if names else None
+        signer = make_signer(settings, registry.credentials) if names else None
+        signed = pool.submit(signer.signed, names) if signer else None
         published, signatures = images.result(), signed.result() if signed else {}
         trusted = _trusted(packages, published, signatures, registry, policy)
         targets = [package.reference.with_tag(options.release) for package in packages if options.release]
         releases = registry.at_once(registry.head, targets) if targets else [None] * len(packages)
         digests = heads.result()
+        tags = {
+            one.image: _tags(one, published[one.reference], trusted[one.reference], options)
+            for one in packages
+        }
+        wrong = find_overwritten(registry, signer, chain(*tags.values()), signatures) if signer else {}
     found = {
         package.image: _published(
             published[package.reference],
@@ -61,6 +70,7 @@ def look_up(
             package,
             options,
             release,
+            tuple(wrong[tag] for tag in tags[package.image] if tag in wrong),
         )
         for package, release in zip(packages, releases, strict=True)
     }
@@ -74,6 +84,20 @@ def _digests(registry: Registry, references: Iterable[Reference]) -> dict[Refere
     return {reference: head.digest for reference, head in zip(wanted, heads, strict=True) if head}
 
 
+def _tags(
+    package: Package, found: PublishedImages, trusted: Mapping[str, ArchImage], options: PushOptions
+) -> tuple[Reference, ...]:
+    """The tags of a package that a push reads or replaces, and somebody else may have overwritten.
+
+    An index whose images all count is one that a publisher pushed and did not come to sign.
+    """
+    own = package.reference
+    counted = {one.digest for image in trusted.values() for one in image.descriptors}
+    honest = found.index and {one.digest for one in found.index.manifests} <= counted
+    release = (own.with_tag(options.release),) if options.release else ()
+    return (*(() if honest else (own,)), *release, *(own.for_arch(arch) for arch in found.images))
+
+
 def _published(
     images: PublishedImages,
     trusted: dict[str, ArchImage],
@@ -81,6 +105,7 @@ def _published(
     package: Package,
     options: PushOptions,
     release: Descriptor | None,
+    wrong: tuple[TagOverwrittenError, ...],
 ) -> PublishedPackage:
     held = (arch for arch, image in trusted.items() if images.index and holds(images.index, image))
     return PublishedPackage(
@@ -92,6 +117,7 @@ def _published(
         release_digest=release.digest if release else None,
         release_signed=_is_signed_as(signing, release, options.release),
         signing=signing,
+        overwritten=wrong,
     )
 
 

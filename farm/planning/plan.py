@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from farm.errors import combine
 
 if TYPE_CHECKING:
-    from farm.errors import FarmError
+    from farm.errors import FarmError, TagOverwrittenError
     from farm.model import ArchImage, Descriptor, Package
     from farm.trust.signer import SignedName
 
@@ -69,6 +69,8 @@ class PublishedPackage:
     """What is signed of its repository, and who may sign there; None where nothing is to be signed."""
     unattested: dict[str, ArchImage] = field(default_factory=dict)
     """Architecture to image, for those that no authorised worker attests, and that are not signed."""
+    overwritten: tuple[TagOverwrittenError, ...] = ()
+    """The errors for its signed tags that refer to something else by now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +151,8 @@ class PackagePlan:
         return self._why() + (f"; release it as {self.release}" if self.to_release else "")
 
     def _why(self) -> str:
+        if self.published.overwritten and not self.force:
+            return "was overwritten after it was signed: do nothing"
         if self.up_to_date and self.images_only:
             return "all images exist"
         if self.up_to_date:

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from farm.errors import GitError, InputError, combine
+from farm.errors import FarmError, GitError, InputError, combine
 from farm.model import ARCHES
 from farm.package.context_entries import list_contents
 from farm.package.dockerfile import base_images, dockerfiles, needs
@@ -20,7 +20,7 @@ from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import require_committed
 from farm.planning.bases import related_bases, with_bases
 from farm.planning.decide import make_plan
-from farm.planning.refusals import PackageFiles, with_refusals
+from farm.planning.refusals import PackageFiles, require_signing, with_refusals
 from farm.system.files import read_regular
 
 if TYPE_CHECKING:
@@ -33,14 +33,23 @@ if TYPE_CHECKING:
     from farm.settings import Settings
 
 
-def prepare(directories: Sequence[str], tags: TagOptions, settings: Settings, options: PushOptions) -> Plan:
+def prepare(
+    directories: Sequence[str],
+    tags: TagOptions,
+    settings: Settings,
+    options: PushOptions,
+    *,
+    to_push: bool = False,
+) -> Plan:
     """The plan for these package directories, with what a push of it would refuse; changes nothing.
 
     Raises:
         InputError: a package cannot be pushed, so that there is no plan; the message names it.
+        TrustDeniedError: the settings lack what signing needs, and the plan is made `to_push`; nobody was
+            asked then.
         RegistryError, TrustError: what is published or signed cannot be read.
     """
-    plan, files = _make(directories, tags, settings, options)
+    plan, files = _make(directories, tags, settings, options, to_push=to_push)
     return with_refusals(plan, files, settings)
 
 
@@ -51,8 +60,9 @@ def _make(
     options: PushOptions,
     *,
     builds: bool = True,
+    to_push: bool,
 ) -> tuple[Plan, PackageFiles]:
-    """The plan, and the files of the packages.
+    """The plan, and the files of the packages; its refusals are what signing lacks in the settings.
 
     Without `builds`, nothing is read that only a build needs: Dockerfiles, and packages that build arguments
     name.
@@ -76,10 +86,30 @@ def _make(
         listed = pool.submit(list_contents, packages)
         from farm.planning.look_up import look_up  # noqa: PLC0415 - see above
 
-        published, digests = look_up(packages, settings, options, related_bases(packages, bases))
+        missing, readable = _missing_for_signing(packages, settings, options)
+        if missing and to_push:
+            raise missing
+        asked = options._replace(sign=options.sign and readable)
+        published, digests = look_up(packages, settings, asked, related_bases(packages, bases))
         plan = make_plan(packages, published, dependencies, options, warnings)
         plan = with_bases(plan, bases, digests)
-        return plan, PackageFiles(texts, listed.result())
+        refusals = (missing,) if missing else ()
+        return plan._replace(refusals=refusals), PackageFiles(texts, listed.result())
+
+
+def _missing_for_signing(
+    packages: Sequence[Package], settings: Settings, options: PushOptions
+) -> tuple[FarmError | None, bool]:
+    """The error for what the settings lack to sign, and whether signatures can be read without it."""
+    try:
+        require_signing(packages, settings, options)
+    except FarmError as error:
+        try:
+            require_signing(packages, settings, options, to_sign=False)
+        except FarmError:
+            return error, False
+        return error, True
+    return None, True
 
 
 def _require_committed(packages: Sequence[Package]) -> None:
@@ -161,8 +191,10 @@ def plan_existing_images(
     settings: Settings,
     options: PushOptions,
     expected: Mapping[str, Collection[ArchImage]] = MappingProxyType({}),
+    *,
+    to_push: bool = False,
 ) -> Plan:
-    """The plan that publishes the existing images of these packages, and builds none.
+    """The plan that publishes the existing images of these packages, and builds none; else as `prepare`.
 
     Without `only` in the options, images of all architectures are looked up. `expected` are images that will
     exist when the plan is carried out, by package name.
@@ -172,7 +204,7 @@ def plan_existing_images(
         RegistryError, TrustError: the registry or the notary server cannot be asked.
     """
     options = options._replace(every_image=not options.only)
-    plan, files = _make(directories, tags, settings, options, builds=False)
+    plan, files = _make(directories, tags, settings, options, builds=False, to_push=to_push)
     items = []
     for item in plan.packages:
         images = {image.arch: image for image in expected.get(item.package.image, ())}

@@ -12,6 +12,7 @@ from farm.package.check_files import check_files
 from farm.package.context_entries import context_entries
 from farm.package.git import Repository, repository_of
 from farm.package.tags import require_submodules
+from farm.planning.plan import is_signed
 from farm.trust.own_rights import check_own_rights
 from farm.trust.signer import make_signer
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from farm.model import Package
     from farm.package.context_entries import Listing
-    from farm.planning.plan import Plan
+    from farm.planning.plan import Plan, PushOptions
     from farm.settings import Settings
 
 
@@ -35,6 +36,8 @@ class PackageFiles(NamedTuple):
 def with_refusals(plan: Plan, files: PackageFiles, settings: Settings) -> Plan:
     """The plan with what a push of it would refuse: contexts of what is to be built, then signatures.
 
+    Of a plan that has a refusal already, the key is missing.
+
     Whether the key opens is known only where this machine publishes, on a private farm. Elsewhere only the
     publisher has it, and the signer says no more than whether any key may sign.
     """
@@ -45,12 +48,10 @@ def with_refusals(plan: Plan, files: PackageFiles, settings: Settings) -> Plan:
         warnings = check_files(packages, *files)
     except FarmError as error:
         refusals.append(error)
-    refusals += (
-        *_contexts(packages, files.listings),
-        *_rights(plan, settings),
-        *_signatures(plan, settings),
-    )
-    return plan._replace(warnings=(*plan.warnings, *warnings), refusals=tuple(refusals))
+    refusals += _contexts(packages, files.listings)
+    refusals += (error for item in plan.packages if not item.force for error in item.published.overwritten)
+    refusals += (*_rights(plan, settings), *_signatures(plan, settings))
+    return plan._replace(warnings=(*plan.warnings, *warnings), refusals=(*plan.refusals, *refusals))
 
 
 def _contexts(packages: Iterable[Package], listings: Mapping[Repository, Listing]) -> Iterator[FarmError]:
@@ -83,11 +84,27 @@ def _rights(plan: Plan, settings: Settings) -> Iterator[FarmError]:
         yield error
 
 
+def require_signing(
+    packages: Iterable[Package], settings: Settings, options: PushOptions, *, to_sign: bool = True
+) -> None:
+    """Make sure, before anybody is asked, that the settings name what signing these packages needs.
+
+    The key is needed where this machine publishes, on a private farm; what reads signatures, everywhere.
+
+    Raises:
+        TrustDeniedError: something is missing; the hint says how to make it.
+    """
+    names = {package.reference.name for package in packages if is_signed(package, options)}
+    if names:
+        here = to_sign and settings.broker is None and not options.images_only
+        make_signer(settings).check_settings(sorted(names), to_sign=here)
+
+
 def _signatures(plan: Plan, settings: Settings) -> Iterator[FarmError]:
     items = [item for item in plan.packages if item.needs_signature]
     names = {one.name: one for item in items if (one := item.published.signing)}.values()
     yield from (name.refusal for name in names if name.refusal)
-    if names and settings.broker is None:
+    if names and settings.broker is None and not plan.refusals:
         try:
             make_signer(settings).check_key(names)
         except FarmError as error:

@@ -98,8 +98,9 @@ def _build_and_push(request: PkgRequest, release: str) -> int:
         skip=request.skipped,
         images_only=request.flags.manifest is False,
     )
-    plan = prepare(request.directories, request.tags, request.settings, options)
-    if request.flags.dry_run:
+    dry_run = bool(request.flags.dry_run)
+    plan = prepare(request.directories, request.tags, request.settings, options, to_push=not dry_run)
+    if dry_run:
         return print_plan(plan, request.settings)
     return push_plan(plan, request.settings, started)
 
@@ -126,10 +127,13 @@ def _push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
     """
     from farm.cache.layout import Cache
     from farm.cache.transfer import push_image
+    from farm.planning.refusals import require_signing
     from farm.registry.client import open_registry
 
     packages = _read_pushable(request)
     cache, dry_run = Cache(request.settings.cache), bool(request.flags.dry_run)
+    if request.flags.manifest is not False and not dry_run:
+        require_signing(packages, request.settings, make_push_options(request.settings))
     with open_registry(request.settings) as registry:
         to_push = {package.image: _to_push(request, cache, registry, package) for package in packages}
         for image in (image for images in to_push.values() for image in images):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # The prompts of notary are in
 # https://github.com/theupdateframework/notary/blob/v0.7.0/passphrase/passphrase.go
 _PASSPHRASE = re.compile(
-    r"(?P<verb>Enter|Repeat) passphrase for (?:new )?(?P<role>\S+) key "
+    r"(?P<verb>Enter|Repeat) passphrase for (?:new )?(?P<role>[\w/.-]+) key "
     r"with ID (?P<id>\w+)(?: \([^)]*\))?: "
 )
 # https://github.com/theupdateframework/notary/blob/v0.7.0/cmd/notary/tuf.go (passwordStore.Basic)
@@ -91,7 +91,8 @@ class Notary:
             return output
         if expected and expected.search(output):
             return None
-        raise error_of(output, self.gun, self.server.url)
+        # Some of it are the server's words.
+        raise error_of(_without_controls(output), self.gun, self.server.url)
 
     def _environment(self) -> dict[str, str]:
         """The environment of the client; the login goes into it, so that no prompt asks for one.
@@ -132,6 +133,12 @@ class Notary:
         if tries > len(answers):
             raise TrustDeniedError(f"the passphrase of the {key} is wrong")
         return answers[tries - 1]
+
+
+def _without_controls(text: str) -> str:
+    return "".join(
+        one if one.isprintable() or one in "\r\n\t" else "\N{REPLACEMENT CHARACTER}" for one in text
+    )
 
 
 def command(server: NotaryServer, trust_dir: Path, arguments: Sequence[str]) -> list[str]:
