@@ -26,7 +26,7 @@ from farm.syntax.log_format import SafeFormatter
 from tests.integration.state.conftest import redis_url, store
 from tests.support.farm_command import FARM, answer_of, environment_without_farm
 from tests.support.git_repos import commit_files
-from tests.support.values import run_of, work
+from tests.support.values import ordered, run_of, work
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +99,7 @@ def test_the_log_of_a_build_and_the_names_in_redis_are_words(
     store: Store, redis_url: str, tmp_path: Path
 ) -> None:
     """Whoever writes to Redis, or runs a step of a Dockerfile, writes these."""
-    runs.create_run(store, replace(run_of(work("linuxkit/foo", "amd64")), submitter=EVIL))
+    runs.create_run(store, ordered(replace(run_of(work("linuxkit/foo", "amd64")), submitter=EVIL)))
     job = RunHandle(store, "r1").package("linuxkit/foo").job("amd64")
     assert move_job(job, JobState.LEASED, JobPatch(token="1 w", worker=EVIL))
     writer = LogWriter(job, token="1 w", keep=600)
