@@ -21,6 +21,7 @@ _NEWER_SUITE = "trixie"
 """Debian 13 has Docker Engine 26, buildx, and Docker Compose 2.26; they run on Debian 12, too."""
 _ENGINE_PACKAGES = ("docker.io", "docker-cli", "docker-buildx")
 _ENGINE = Entry("docker-engine", (_NEWER_SUITE, *_ENGINE_PACKAGES, native()))
+_COSIGN = Entry("cosign", (_NEWER_SUITE, native()))
 _PLUGINS = Path("usr/libexec/docker/cli-plugins")
 _BASE_TAR = "base.tar"
 _NO_ARCHIVE = "http://archive.invalid/debian"
@@ -70,6 +71,16 @@ def newer_engine() -> Path:
 def buildx() -> Path:
     """The program docker-buildx."""
     return newer_engine().parents[2] / _PLUGINS / "docker-buildx"
+
+
+def has_cosign() -> bool:
+    """Whether the cache holds cosign."""
+    return _COSIGN.exists()
+
+
+def cosign() -> Path:
+    """The program cosign 2.5 of Debian 13, whose archive apt verifies; it is not installed."""
+    return _COSIGN.filled(lambda new: _unpack(["cosign"], _NEWER_SUITE, native(), new)) / "usr/bin/cosign"
 
 
 def docker_compose() -> Path:

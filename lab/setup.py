@@ -94,6 +94,7 @@ def steps() -> list[Step]:
             lambda: not debian.has_newer_engine(),
             debian.newer_engine,
         ),
+        Step("fetch cosign of Debian 13, to test with", lambda: not debian.has_cosign(), debian.cosign),
         Step(f"remove what the cache holds unused for {cache.KEPT_DAYS} days", cache.unused, cache.prune),
     ]
 
