@@ -59,6 +59,7 @@ _WRITTEN = {
     "str": "text",
     "Secret": "text, a secret",
     "Path": "path",
+    "Path | str": "path or URI",
     "float": "90, 90s, 5m, 4h or 2d",
     "int": "whole number",
     "Size": "bytes, or 500MB or 20GiB",

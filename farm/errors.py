@@ -8,10 +8,13 @@ key or signature was refused. 130 is Ctrl-C, 129 SIGHUP, 143 SIGTERM. docs/comma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+E = TypeVar("E", bound="FarmError")
 
 
 class FarmError(Exception):
@@ -61,7 +64,7 @@ def internal_error(error: Exception, *, hint: str) -> FarmError:
     return FarmError(f"internal error: {type(error).__name__}: {' '.join(str(error).split())}", hint=hint)
 
 
-def combine(errors: Sequence[FarmError]) -> FarmError:
+def combine(errors: Sequence[E]) -> E:
     """Several errors of one kind as one error of that kind, which keeps all their messages."""
     if len(errors) == 1:
         return errors[0]

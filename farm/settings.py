@@ -32,6 +32,8 @@ from farm.syntax.setting_types import (
     read_builder,
     read_cache_names,
     read_count,
+    read_key,
+    read_key_text,
     read_mirrors,
     read_notary,
     read_pairs,
@@ -43,6 +45,7 @@ from farm.syntax.setting_types import (
     read_realms,
     read_sbom,
     read_secret,
+    read_signers,
     read_text,
     read_words,
     without_login,
@@ -230,6 +233,29 @@ class Settings:
     signing_passphrase_command: str | None = _setting(
         None, "command that prints the signing key's passphrase", show=hide_all
     )
+    signers: tuple[str, ...] = _setting(
+        (),
+        "what signs, and must have signed: cosign, notary, or both; none: those that are configured",
+        read_signers,
+    )
+    cosign_key: Path | str | None = _setting(
+        None,
+        "cosign's private key: a file, or a URI that the cosign program takes (pkcs11:, k8s://, awskms:// "
+        "...); publishers only",
+        read_key,
+    )
+    cosign_private_key: Secret | None = _setting(
+        None,
+        "the text of cosign's private key, if cosign-key is not set; publishers only",
+        read_key_text,
+        also="COSIGN_PRIVATE_KEY",
+    )
+    cosign_password: Secret | None = _setting(
+        None, "passphrase of cosign's private key", read_secret, also="COSIGN_PASSWORD"
+    )
+    cosign_public_key: Path | None = _setting(
+        None, "cosign's public key; none: the .pub file beside cosign-key, or that of the key", read_path
+    )
     root_passphrase: Secret | None = _setting(
         None,
         "passphrase of the root key; `farm trust init` only",
@@ -399,9 +425,11 @@ def _yaml(path: Path, *, within: Path | None = None) -> Any:
 def _beside(path: Path, name: str, value: Any) -> Any:
     """A value of farm.yml; relative paths are relative to the folder of the file."""
     read = None if name in SECRET_FILES else FIELDS[name].metadata["read"]
+    if read is read_key and not isinstance(read_key(value), Path):
+        return value
     if read is read_paths:
         return [_beside(path, "docker_config", word) for word in read_words(value)]
-    if read not in (None, read_path):
+    if read not in (None, read_path, read_key):
         return value
     return str(path.parent / value) if isinstance(value, str) and not value.startswith("~") else value
 
@@ -424,7 +452,7 @@ def _secret_in(name: str, path: Any, source: str) -> Secret:
         text = read_path(path).read_text("utf-8").removesuffix("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"{source}: the file cannot be read: {error}") from None
-    if not text or "\n" in text:
+    if not text or ("\n" in text and FIELDS[name].metadata["read"] is not read_key_text):
         raise SettingsError(f"{source}: {path} must hold one line, the secret")
     secret: Secret = _read(name, text, source)
     return secret
@@ -485,6 +513,28 @@ def child_environment(settings: Settings, extra: Mapping[str, str] | None = None
     values = {name: getattr(settings, name) for name in FIELDS}
     passed |= {f"FARM_{name.upper()}": _write(value) for name, value in values.items() if value is not None}
     return passed | {CONFIG_VARIABLE: os.devnull, "PYTHONSAFEPATH": "1"} | dict(extra or {})
+
+
+def without_signing_keys(settings: Settings) -> Settings:
+    """The settings of a process that must not be able to sign, such as one that runs code of packages."""
+    nothing: dict[str, Any] = dict.fromkeys(_SIGNING)
+    return replace(settings, **nothing)
+
+
+_SIGNING = (
+    "signing_key",
+    "signing_passphrase",
+    "signing_passphrase_command",
+    "cosign_key",
+    "cosign_private_key",
+    "cosign_password",
+    "root_passphrase",
+)
+
+
+def cosign_environment(passphrase: Secret | None) -> dict[str, str]:
+    """The environment of the cosign program, which holds what reaches its KMS, and no secret of the farm."""
+    return _inherited() | ({"COSIGN_PASSWORD": passphrase.reveal()} if passphrase else {})
 
 
 def buildx_environment(kept: Iterable[str]) -> dict[str, str]:

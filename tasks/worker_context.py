@@ -113,7 +113,7 @@ class WorkerContext:
     @cached_property
     def signer(self) -> Signer:
         """The signer of what is published here."""
-        return make_signer(self.settings, self.credentials)
+        return make_signer(self.settings, self.registry)
 
     def engine(self) -> Engine:
         """A new connection to the Docker Engine, which the caller closes."""

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     "notary_server",
     "notary_ca",
     "signing_key",
+    "cosign_key",
+    "cosign_public_key",
     "sign",
     sign="check what signing needs",
 )

@@ -40,6 +40,7 @@ _SETTINGS = (
     "notary_server",
     "notary_ca",
     "signing_key",
+    "cosign_key",
 )
 _queue_anyway = click.option(
     "--queue-anyway", is_flag=True, help="Submit even if an architecture has no worker."

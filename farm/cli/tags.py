@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from farm.cli.options import json_option, tag_options, with_settings
-from farm.cli.output import print_answer, print_bytes, print_warnings
+from farm.cli.output import print_answer, print_bytes, print_note, print_warnings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from farm.model import Descriptor, Package
     from farm.package.tags import TagOptions
-    from farm.registry.credentials import Credentials
+    from farm.registry.client import Registry
     from farm.registry.description import Description
     from farm.settings import Settings
     from farm.trust.signer import Signature, SignedName
@@ -67,13 +67,15 @@ def _to_json(package: Package) -> dict[str, Any]:
 
 @click.command("inspect")
 @click.argument("reference")
-@with_settings("notary_server", "notary_ca", "sign", sign="look up the signature")
+@with_settings(
+    "signers", "cosign_public_key", "notary_server", "notary_ca", "sign", sign="look up the signature"
+)
 @click.option("--raw", is_flag=True, help="Print the exact bytes of the index or manifest.")
 @json_option
 def inspect(settings: Settings, reference: str, raw: bool, as_json: bool) -> None:
     """Show what a registry holds under REFERENCE: platforms, digests, sizes, layers, and the signature.
 
-    --no-sign does not ask the notary server.
+    --no-sign does not ask the signers.
     """
     from farm.model import Reference
     from farm.registry.client import open_registry
@@ -86,9 +88,9 @@ def inspect(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
         if raw:
             print_bytes(description.body)
             return
-        signing = _read_signing(settings, description, registry.credentials)
+        signing = _read_signing(settings, description, registry)
     tag = description.reference.tag
-    signed = signing.tags.get(tag) if signing and tag else None
+    signed = _signature_of(signing, str(tag), description.descriptor.digest) if signing else None
     state = signature_state(description, signed, asked=settings.sign)
     data = description.to_json() | {"signature": state, "signedDigest": signed.digest if signed else None}
     print_answer(data, _lines(description, state), as_json=as_json)
@@ -96,15 +98,22 @@ def inspect(settings: Settings, reference: str, raw: bool, as_json: bool) -> Non
         print_warnings([str(wrong)])
 
 
-def _read_signing(
-    settings: Settings, description: Description, credentials: Credentials
-) -> SignedName | None:
+def _read_signing(settings: Settings, description: Description, registry: Registry) -> SignedName | None:
     from farm.trust.signer import make_signer
 
     reference = description.reference
     if not settings.sign or not reference.tag:
         return None
-    return make_signer(settings, credentials).signed([reference.name])[reference.name]
+    signing = make_signer(settings, registry).signed([reference])[reference.name]
+    for warning in signing.warnings:
+        print_note(warning)
+    return signing
+
+
+def _signature_of(signing: SignedName, tag: str, found: str) -> Signature | None:
+    """What a tag is signed to be: by all signers, else by one of them as something other than is `found`."""
+    others = (one for one in signing.partial.get(tag, ()) if one.digest != found)
+    return signing.tags.get(tag) or next(others, None)
 
 
 def signature_state(description: Description, signed: Signature | None, *, asked: bool) -> str:

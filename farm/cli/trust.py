@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from farm.model import Reference
 
 if TYPE_CHECKING:
     from farm.registry.client import Registry
-    from farm.settings import Settings
+    from farm.settings import Secret, Settings
     from farm.trust.signer import Signer, SignTarget
 
 
@@ -29,25 +28,47 @@ def trust() -> None:
 
 @trust.command("key")
 @click.argument("directory", type=click.Path(path_type=Path, file_okay=False))
+@click.option("--cosign", is_flag=True, help="Create a key pair of cosign: cosign.key and cosign.pub.")
 @with_settings()
-def key(settings: Settings, directory: Path) -> None:
+def key(settings: Settings, directory: Path, cosign: bool) -> None:
     """Create a delegation key in DIRECTORY: delegation.pem for publishers, delegation.crt for `trust init`.
 
-    Its passphrase is FARM_SIGNING_PASSPHRASE; if it is not set, one is generated and printed once.
+    Its passphrase is FARM_SIGNING_PASSPHRASE, or that of a cosign key FARM_COSIGN_PASSWORD; if it is not set,
+    one is generated and printed once.
     """
     from farm.settings import Secret
+
+    setting = "cosign-password" if cosign else "signing-passphrase"
+    given = settings.cosign_password if cosign else settings.signing_passphrase
+    file = directory / ("cosign.key" if cosign else "delegation.pem")
+    # Path.exists raises where the directory cannot be searched; creating the key reports that.
+    if given is None and os.access(file, os.F_OK):
+        raise TrustDeniedError(f"{file} exists already", hint="nothing was changed")
+    passphrase = given or Secret(secrets.token_urlsafe(24))
+    for line in (_create_key_pair if cosign else _create_delegation_key)(directory, passphrase):
+        say(line)
+    if given is None:
+        say(f"passphrase   {passphrase.reveal()}   (shown only once: {setting})")
+
+
+def _create_delegation_key(directory: Path, passphrase: Secret) -> tuple[str, str]:
     from farm.trust.notary.delegation import generate_delegation_key
 
-    pem = directory / "delegation.pem"
-    # Path.exists raises where the directory cannot be searched; creating the key reports that.
-    if settings.signing_passphrase is None and os.access(pem, os.F_OK):
-        raise TrustDeniedError(f"{pem} exists already", hint="nothing was changed")
-    passphrase = settings.signing_passphrase or Secret(secrets.token_urlsafe(24))
-    created = generate_delegation_key(directory, passphrase)
-    say(f"key          {created.key}   (publishers: signing-key)")
-    say(f"certificate  {created.certificate}   (farm trust init --certificate)")
-    if settings.signing_passphrase is None:
-        say(f"passphrase   {passphrase.reveal()}   (shown only once: signing-passphrase)")
+    made = generate_delegation_key(directory, passphrase)
+    return (
+        f"key          {made.key}   (publishers: signing-key)",
+        f"certificate  {made.certificate}   (farm trust init --certificate)",
+    )
+
+
+def _create_key_pair(directory: Path, passphrase: Secret) -> tuple[str, str]:
+    from farm.trust.cosign.key_files import generate_key_pair
+
+    made = generate_key_pair(directory, passphrase)
+    return (
+        f"key          {made.key}   (publishers: cosign-key)",
+        f"public key   {made.public}   (everybody: cosign-public-key, cosign verify --key)",
+    )
 
 
 trust.add_command(init)
@@ -56,8 +77,10 @@ trust.add_command(pin)
 
 @click.command("sign")
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
-@with_settings("notary_server", "notary_ca", "signing_key", "signing_role")
-@click.option("--print", "only_print", is_flag=True, help="Print the notary commands, and sign nothing.")
+@with_settings("signers", "cosign_key", "notary_server", "notary_ca", "signing_key", "signing_role")
+@click.option(
+    "--print", "only_print", is_flag=True, help="Print the commands of the signers, and sign nothing."
+)
 @click.option("--force", is_flag=True, help="Sign also what has replaced something that is signed.")
 @json_option
 def sign(
@@ -76,7 +99,7 @@ def sign(
     from farm.trust.signer import make_signer
 
     with open_registry(settings) as registry:
-        signer = make_signer(settings, registry.credentials)
+        signer = make_signer(settings, registry)
         names = [Reference.parse(text).name for text in references]
         signer.check_settings(names, to_sign=not only_print)
         targets = [_read_target(registry, text) for text in references]
@@ -93,7 +116,7 @@ def sign(
 def _refuse_overwritten(signer: Signer, targets: list[SignTarget]) -> None:
     from farm.trust.signer import overwritten
 
-    signings = signer.signed(sorted({target.name for target in targets}))
+    signings = signer.signed([Reference.parse(f"{target.name}:{target.tag}") for target in targets])
     for target in targets:
         reference = Reference.parse(f"{target.name}:{target.tag}")
         if wrong := overwritten(reference, target.digest, signings[target.name]):
@@ -117,5 +140,5 @@ def _to_json(signer: Signer, target: SignTarget, role: str) -> dict[str, Any]:
         "digest": target.digest,
         "size": target.size,
         "role": role,
-        "command": shlex.join(signer.command_line(target)),
+        "command": signer.command_line(target),
     }

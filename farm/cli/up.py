@@ -17,7 +17,15 @@ if TYPE_CHECKING:
 
 @click.command("up")
 @with_settings(
-    "broker", "engine", "concurrency", "signing_key", "notary_server", "notary_ca", "sign", "flower_port"
+    "broker",
+    "engine",
+    "concurrency",
+    "signing_key",
+    "cosign_key",
+    "notary_server",
+    "notary_ca",
+    "sign",
+    "flower_port",
 )
 @click.option("--detach", is_flag=True, help="Run in the background, until `farm down`.")
 def up(settings: Settings, detach: bool) -> int:

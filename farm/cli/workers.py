@@ -178,7 +178,15 @@ def _job(job: RunningJob) -> str:
 )
 @json_option
 @with_settings(
-    "broker", "engine", "emulate", "concurrency", "notary_server", "notary_ca", "signing_key", "sign"
+    "broker",
+    "engine",
+    "emulate",
+    "concurrency",
+    "notary_server",
+    "notary_ca",
+    "signing_key",
+    "cosign_key",
+    "sign",
 )
 @click.pass_context
 def worker(

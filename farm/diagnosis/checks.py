@@ -21,7 +21,7 @@ from farm.state.workers import served, workers
 from farm.system.processes import require
 from farm.trust.policy_file import load_policy
 from farm.trust.policy_warnings import policy_warnings
-from farm.trust.signer import make_signer
+from farm.trust.signer import has_signing_key, make_signer, signers_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +55,7 @@ def examine(settings: Settings) -> list[Finding]:
     if settings.policy is not None:
         checks["policy"] = _policy
     if settings.sign:
-        checks |= {"notary": _notary, "signing key": _signing_key}
+        checks |= {" and ".join(signers_of(settings)): _signatures, "signing key": _signing_key}
     with ThreadPoolExecutor(len(checks)) as pool:
         findings = [pool.submit(run_check, part, check, settings) for part, check in checks.items()]
     return [finding.result() for finding in findings]
@@ -150,20 +150,21 @@ def _policy(settings: Settings) -> str:
     return "; ".join((str(settings.policy), *warnings))
 
 
-def _notary(settings: Settings) -> str:
-    name, signer = _reference(settings).name, make_signer(settings)
-    signer.check_settings([name], to_sign=False)
-    signer.signed([name])
-    return signer.describe(name)
+def _signatures(settings: Settings) -> str:
+    reference, signer = _reference(settings), make_signer(settings)
+    signer.check_settings([reference.name], to_sign=False)
+    signer.signed([reference.with_tag("none")])
+    return signer.describe(reference.name)
 
 
 def _signing_key(settings: Settings) -> str:
-    if settings.signing_key is None and settings.broker is not None:
+    if not has_signing_key(settings) and settings.broker is not None:
         return "none set: this machine does not publish"
-    if settings.signing_key is None:
+    if not has_signing_key(settings):
         raise TrustDeniedError(
             "no signing key is configured, and the private farm publishes here",
             hint="farm trust init makes one for signing-key; or add --no-sign",
         )
     make_signer(settings).ready([])
-    return str(settings.signing_key)
+    keys = [str(key) for key in (settings.cosign_key, settings.signing_key) if key]
+    return ", ".join(keys) or "cosign-private-key"

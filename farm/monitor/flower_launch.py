@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError, SettingsError
-from farm.settings import Secret, child_environment
+from farm.settings import Secret, child_environment, without_signing_keys
 from farm.system.files import make_private, write_once
 from farm.system.processes import python
 
@@ -27,13 +27,7 @@ def flower_command() -> list[str]:
 
 def flower_environment(settings: Settings) -> dict[str, str]:
     """Flower's environment: broker, address, port and login, without the secrets for signing."""
-    bare = replace(
-        settings,
-        signing_passphrase=None,
-        signing_passphrase_command=None,
-        root_passphrase=None,
-        flower_password=None,
-    )
+    bare = replace(without_signing_keys(settings), flower_password=None)
     login = f"{settings.flower_user}:{flower_password(settings).reveal()}"
     facts = {"FLOWER_ADDRESS": settings.flower_address, "FLOWER_PORT": str(settings.flower_port)}
     return child_environment(bare, facts | {"FLOWER_BASIC_AUTH": login})

@@ -46,12 +46,13 @@ def look_up(
     arches = {
         one.reference: tuple(dict.fromkeys((*arches_of(one, options), *more))) or ARCHES for one in packages
     }
-    names = sorted({package.reference.name for package in packages if is_signed(package, options)})
+    signed_ones = [package.reference for package in packages if is_signed(package, options)]
+    asked = [one.with_tag(tag) for one in signed_ones for tag in (one.tag, options.release) if tag]
     with open_registry(settings) as registry, ThreadPoolExecutor(3) as pool:
         heads = pool.submit(_digests, registry, bases)
         images = pool.submit(look_up_all, registry, arches)
-        signer = make_signer(settings, registry.credentials) if names else None
-        signed = pool.submit(signer.signed, names) if signer else None
+        signer = make_signer(settings, registry) if asked else None
+        signed = pool.submit(signer.signed, asked) if signer else None
         published, signatures = images.result(), signed.result() if signed else {}
         trusted = _trusted(packages, published, signatures, registry, policy)
         targets = [package.reference.with_tag(options.release) for package in packages if options.release]

@@ -42,7 +42,7 @@ def find_overwritten(
         }
         suspects = list(errors)
         if suspects:
-            known = signer.signed(sorted({tag.name for tag in suspects}))
+            known = signer.signed(suspects)
         return errors
 
     return read_back.until(lambda errors: not errors, read, Deadline.after(_SETTLING)) if suspects else {}

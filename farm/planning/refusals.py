@@ -51,6 +51,8 @@ def with_refusals(plan: Plan, files: PackageFiles, settings: Settings) -> Plan:
     refusals += _contexts(packages, files.listings)
     refusals += (error for item in plan.packages if not item.force for error in item.published.overwritten)
     refusals += (*_rights(plan, settings), *_signatures(plan, settings))
+    signings = {one.name: one for item in plan.packages if (one := item.published.signing)}.values()
+    warnings += tuple(warning for signing in signings for warning in signing.warnings)
     return plan._replace(warnings=(*plan.warnings, *warnings), refusals=(*plan.refusals, *refusals))
 
 

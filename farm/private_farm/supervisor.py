@@ -19,7 +19,7 @@ from farm.errors import FarmError, StateUnavailableError
 from farm.monitor.flower_launch import flower_command, flower_environment
 from farm.private_farm.child_processes import Child, redis_child, stop, why_ended, worker_child
 from farm.private_farm.state_directory import StateDirectory
-from farm.settings import child_environment
+from farm.settings import child_environment, without_signing_keys
 from farm.state.run_list import count_open_runs
 from farm.state.store import Store
 from farm.state.workers import workers
@@ -133,16 +133,8 @@ class Supervisor:
             elsewhere = (platform.removeprefix("linux/") for platform, _ in self.settings.builders)
             arches = list(dict.fromkeys((engine.info().architecture, *engine.emulated(), *elsewhere)))
         slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MAX_SLOTS))
-        builder = replace(
-            self.settings,
-            emulate=True,
-            concurrency=slots,
-            # A build runs code of its package: keep the passphrases from the process that builds.
-            signing_key=None,
-            signing_passphrase=None,
-            signing_passphrase_command=None,
-            root_passphrase=None,
-        )
+        # A build runs code of its package: keep the keys from the process that builds.
+        builder = replace(without_signing_keys(self.settings), emulate=True, concurrency=slots)
         publisher = replace(self.settings, concurrency=1)
         logs = self.directory.logs
         self.workers = [

@@ -13,6 +13,8 @@ _LAST_PORT = 65535
 _BOOLEANS = ("true", "yes", "on", "1", "false", "no", "off", "0")
 _HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
 _PLATFORM = re.compile(r"linux/[a-z0-9]+")
+_KEY_URI = re.compile(r"[a-z0-9]+://|pkcs11:")
+SIGNERS = ("cosign", "notary")
 BUILDERS = ("auto", "engine", "buildx")
 
 
@@ -66,7 +68,12 @@ def read_broker(value: Any) -> Secret:
     return Secret(str(value))
 
 
-SECRET_READERS = (read_secret, read_broker)
+def read_key_text(value: Any) -> Secret:
+    """A key in PEM: a secret of several lines."""
+    return read_secret(value)
+
+
+SECRET_READERS = (read_secret, read_key_text, read_broker)
 """The functions whose values are not shown."""
 HIDDEN = "***"
 _LOGIN = re.compile(r"(?<=://)[^/?#]*@")
@@ -119,6 +126,12 @@ def read_path(value: Any) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:
         raise ValueError("no such user") from error
+
+
+def read_key(value: Any) -> Path | str:
+    """The file of a key, or the URI by which another program finds it."""
+    text = read_text(value)
+    return text if _KEY_URI.match(text) else read_path(text)
 
 
 def read_count(value: Any) -> int:
@@ -206,6 +219,14 @@ def read_builder(value: Any) -> str:
     if value not in BUILDERS:
         raise ValueError(f"must be one of {', '.join(BUILDERS)}")
     return str(value)
+
+
+def read_signers(value: Any) -> tuple[str, ...]:
+    """Some of SIGNERS, as a list or comma-separated."""
+    words = tuple(dict.fromkeys(read_words(value)))
+    if not set(words) <= set(SIGNERS):
+        raise ValueError(f"must be some of {', '.join(SIGNERS)}")
+    return words
 
 
 def read_platforms(value: Any) -> tuple[tuple[str, str], ...]:

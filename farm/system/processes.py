@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 _PACKAGES = {
+    "cosign": "cosign",
     "notary": "notary",
     "openssl": "openssl",
     "setpriv": "util-linux",

@@ -1,4 +1,4 @@
-"""Trust: the policy, signatures of orders, and signers: the Signer protocol, with notary as one.
+"""Trust: the policy, orders, attested images, and the Signer protocol, with cosign and notary as signers.
 
 May import: attestation, registry, system, settings, syntax, model, errors.
 Must not know: packages, plans, Redis, Celery.

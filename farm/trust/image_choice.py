@@ -70,7 +70,7 @@ def image_choice(
 
 def signed_index(registry: Registry, signer: Signer, reference: Reference) -> Index:
     """The index that is signed under a tag, read by its digest; an empty one if there is none."""
-    signature = signer.signed([reference.name])[reference.name].tags.get(reference.tag or "")
+    signature = signer.signed([reference])[reference.name].tags.get(reference.tag or "")
     manifest = registry.manifest(reference.with_digest(signature.digest)) if signature else None
     if manifest is None or manifest.descriptor.media_type not in INDEXES:
         return Index(())

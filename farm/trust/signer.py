@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from farm.errors import TagOverwrittenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping
 
     from farm.errors import TrustError
     from farm.model import Descriptor, Reference
-    from farm.registry.credentials import Credentials
+    from farm.registry.client import Registry
     from farm.settings import Settings
 
 
@@ -24,6 +25,8 @@ class SignTarget(NamedTuple):
     digest: str
     """sha256:HEX."""
     size: int
+    claims: tuple[tuple[str, str], ...] = ()
+    """What else the signature says of it, such as its order; notary's says no more than digest and size."""
 
     @staticmethod
     def of(reference: Reference, descriptor: Descriptor) -> SignTarget:
@@ -47,6 +50,10 @@ class SignedName(NamedTuple):
     """Why nobody can sign there yet; None if somebody can."""
     allowed: tuple[bytes, ...] = ()
     """The public keys that may sign, in the signer's own form."""
+    partial: Mapping[str, tuple[Signature, ...]] = MappingProxyType({})
+    """By tag, what some of several signers signed, where not all of them signed the same."""
+    warnings: tuple[str, ...] = ()
+    """What somebody should look into, though it keeps nobody from signing."""
 
 
 def overwritten(
@@ -101,8 +108,8 @@ class Signer(Protocol):
             TrustError: a signature could not be made, or cannot be read back.
         """
 
-    def signed(self, names: Iterable[str]) -> dict[str, SignedName]:
-        """What is signed now, by name; a repository without signatures has no tags.
+    def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
+        """What is signed now, by name: at least of these tags; a repository without signatures has no tags.
 
         Raises:
             TrustError: the signatures cannot be read, which never means that there are none.
@@ -111,17 +118,45 @@ class Signer(Protocol):
     def describe(self, name: str) -> str:
         """Where the signatures of a repository are kept."""
 
-    def command_line(self, target: SignTarget) -> Sequence[str]:
-        """The command with which a person would sign a target."""
+    def command_line(self, target: SignTarget) -> str:
+        """The line of shell with which a person would sign a target."""
 
 
-def make_signer(settings: Settings, credentials: Credentials | None = None) -> Signer:
-    """The signer of this farm. Notary is the only one; the choice of another belongs here.
+def make_signer(settings: Settings, registry: Registry | None = None) -> Signer:
+    """The signer of this farm: the one that the settings choose, or all of them as one.
 
     Args:
         settings: keys, servers and time limits.
-        credentials: the registry logins, which notary takes too; None loads docker's when one is needed.
+        registry: the client whose logins the signers take too, and where cosign keeps signatures; it must not
+            read from mirrors. None makes one when it is needed.
     """
-    from farm.trust.notary.signer import NotarySigner  # noqa: PLC0415 - start-up time counts without signing, too
+    made = {name: _make(name, settings, registry) for name in signers_of(settings)}
+    if len(made) == 1:
+        return next(iter(made.values()))
+    from farm.trust.all_signers import AllSigners  # noqa: PLC0415 - start-up time counts without signing, too
 
-    return NotarySigner(settings, credentials)
+    return AllSigners(made)
+
+
+def _make(name: str, settings: Settings, registry: Registry | None) -> Signer:
+    if name == "cosign":
+        from farm.trust.cosign.signer import CosignSigner  # noqa: PLC0415 - the same
+
+        return CosignSigner(settings, registry)
+    from farm.trust.notary.signer import NotarySigner  # noqa: PLC0415 - the same
+
+    return NotarySigner(settings, registry.credentials if registry else None)
+
+
+def signers_of(settings: Settings) -> tuple[str, ...]:
+    """The names of the signers: the setting, else those that are configured, else notary."""
+    if settings.signers:
+        return settings.signers
+    cosign = settings.cosign_key or settings.cosign_private_key or settings.cosign_public_key
+    notary = settings.signing_key or settings.notary_server
+    return tuple(name for name, is_set in (("cosign", cosign), ("notary", notary or not cosign)) if is_set)
+
+
+def has_signing_key(settings: Settings) -> bool:
+    """Whether this machine has a key of any signer."""
+    return bool(settings.signing_key or settings.cosign_key or settings.cosign_private_key)

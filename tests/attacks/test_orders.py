@@ -91,7 +91,7 @@ class Attacker:
 
     def signed(self, reference: Reference) -> str | None:
         """The digest that notary has for a tag."""
-        found = make_signer(self.settings, self.registry.credentials).signed([reference.name])
+        found = make_signer(self.settings, self.registry).signed([reference])
         signature = found[reference.name].tags.get(reference.tag or "")
         return signature.digest if signature else None
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import os
-import shlex
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from farm.errors import SettingsError, TrustDeniedError, TrustUnavailableError
+from farm.errors import TrustDeniedError
 from farm.model import DEFAULT_REGISTRY
-from farm.settings import Secret, Settings
-from farm.system.processes import excerpt, run
+from farm.settings import Settings
 from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.keys import SigningKey
+from farm.trust.passphrases import passphrase_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +23,6 @@ AT_REGISTRY = "registry"
 """The value of `notary-server` that means the host of each registry."""
 _SET_SERVER = "set notary-server to the URL of yours"
 _MAKE_KEY = "farm trust init makes one for signing-key"
-_STDERR_SHOWN = 200
-"""Characters of standard error in a message."""
 
 
 def notary_server(settings: Settings, gun: str, login: Login | None = None) -> NotaryServer:
@@ -90,9 +87,7 @@ def require_signing_key(settings: Settings) -> Path:
 def signing_key(settings: Settings) -> SigningKey:
     """The key with which this publisher signs; runs the passphrase command if one is set."""
     path = require_signing_key(settings)
-    passphrase = settings.signing_passphrase
-    if passphrase is None and settings.signing_passphrase_command:
-        passphrase = passphrase_of(settings.signing_passphrase_command, settings.trust_timeout)
+    passphrase = passphrase_of(settings, settings.signing_passphrase)
     return SigningKey(path, passphrase, settings.signing_role)
 
 
@@ -103,32 +98,3 @@ def admin_trust_dir(settings: Settings) -> Path:
 
 def _present(path: Path) -> Path | None:
     return path if path.is_file() else None
-
-
-def passphrase_of(command: str, timeout: float) -> Secret:
-    """The passphrase that a command line prints; it is split as by a shell, but runs without one."""
-    try:
-        words = shlex.split(command)
-    except ValueError as error:
-        raise SettingsError(f"signing-passphrase-command: {error}") from None
-    if not words:
-        raise SettingsError("signing-passphrase-command: is empty")
-    about = f"the passphrase command {words[0]}"
-    late = TrustUnavailableError(f"{about} did not end within {timeout:g} s")
-    try:
-        done = run(words, timeout=timeout, late=late, own_session=True)
-    except OSError as error:
-        raise TrustDeniedError(
-            f"{about} cannot be started: {error.strerror}", hint="see signing-passphrase-command"
-        ) from error
-    if done.returncode:
-        said = excerpt(done.stderr, _STDERR_SHOWN) or "it printed no error"
-        raise TrustDeniedError(f"{about} failed with status {done.returncode}: {said}")
-    try:
-        text = done.stdout.decode().removesuffix("\n")
-    except UnicodeDecodeError:
-        # No cause: it would carry the output.
-        raise TrustDeniedError(f"{about} prints text that is not UTF-8") from None
-    if not text or "\n" in text:
-        raise TrustDeniedError(f"{about} must print one line, the passphrase")
-    return Secret(text)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from farm.model import Reference
     from farm.settings import Settings
     from farm.trust.signer import SignedName, SignTarget
 
@@ -69,9 +71,9 @@ class NotarySigner:
         for gun, own in by_gun.items():
             sign_targets(own, key, self._server(gun))
 
-    def signed(self, names: Iterable[str]) -> dict[str, SignedName]:
-        """What is signed now; all GUNs that share a server and a login are read at once."""
-        return self._read(names)
+    def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
+        """What is signed now: all tags of each GUN. GUNs that share a server and a login are read at once."""
+        return self._read(reference.name for reference in references)
 
     def _read(self, names: Iterable[str], *, to_sign: bool = False) -> dict[str, SignedName]:
         by_server: dict[NotaryServer, list[str]] = defaultdict(list)
@@ -89,11 +91,11 @@ class NotarySigner:
         pinned = ", ".join(one[:12] for one in ids) or f"no root key in {server.pins}"
         return f"{server.url}, pinned: {pinned}"
 
-    def command_line(self, target: SignTarget) -> list[str]:
+    def command_line(self, target: SignTarget) -> str:
         """The notary command that signs a target with the keys in docker's trust directory."""
         arguments = addhash_arguments(target, self.settings.signing_role, publish=True)
         server = notary_server(self.settings, target.name)
-        return command(server, admin_trust_dir(self.settings), arguments)
+        return shlex.join(command(server, admin_trust_dir(self.settings), arguments))
 
     def _server(self, gun: str) -> NotaryServer:
         settings, credentials = self.settings, self.credentials

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.errors import TrustDeniedError, TrustError
+from farm.model import Reference
 from farm.settings import Secret, Settings
 from farm.system.locks import locked
 from farm.trust.notary.delegation import generate_delegation_key
@@ -50,7 +51,7 @@ def test_the_signer_that_the_settings_name_signs_and_reads_back(
     )
     signer.ready([repository.gun])
     signer.sign(targets)
-    found = signer.signed([repository.gun, new.gun])
+    found = signer.signed([Reference.parse(gun) for gun in (repository.gun, new.gun)])
     assert found[repository.gun].tags == {target.tag: signature(target) for target in targets}
     assert (found[repository.gun].refusal, found[new.gun].tags) == (None, {})
     assert f"farm trust init {new.gun}" in str(found[new.gun].refusal)
@@ -102,7 +103,7 @@ def test_a_publisher_is_not_ready_with_a_key_that_nobody_allowed_or_without_a_de
     signer = signer_of(lab, new.key, tmp_path)
     with pytest.raises(TrustError, match=f"{new.gun} has no delegation targets/releases") as caught:
         signer.ready([new.gun])
-    assert str(signer.signed([new.gun])[new.gun].refusal) == str(caught.value)
+    assert str(signer.signed([Reference.parse(new.gun)])[new.gun].refusal) == str(caught.value)
 
 
 def test_a_gun_that_nobody_initialised_is_refused_and_stays_uninitialised(new: Repository) -> None:
