@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 from farm.errors import TrustDeniedError
 from farm.model import DEFAULT_REGISTRY
-from farm.settings import Settings
 from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.keys import SigningKey
 from farm.trust.passphrases import passphrase_of
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from farm.registry.credentials import Login
+    from farm.settings import Settings
 
 AT_REGISTRY = "registry"
 """The value of `notary-server` that means the host of each registry."""
