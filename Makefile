@@ -64,7 +64,7 @@ format: setup ## format the code, and fix what ruff can fix
 	@$(BIN)/ruff format --quiet .
 	@$(BIN)/ruff check --quiet --fix .
 
-docs: setup ## generate docs/commands.md, config/farm.yml and parts of docs/architecture.md
+docs: setup ## generate docs/commands.md, config/farm.yml, config/redis/users.acl and parts of docs/architecture.md
 	@$(BIN)/python -m docs.generate
 
 chaos: setup ## random faults in a farm for three minutes: ARGS="--seed 7 --seconds 60"

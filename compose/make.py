@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from compose.certificates import make_ca, make_certificate
 from farm.errors import InputError
+from farm.model import ARCHES
 from farm.settings import Secret
 from farm.system.files import make_private, put_in_place, write_once
 from farm.trust.notary.admin_keys import root_keys
@@ -22,7 +23,10 @@ if TYPE_CHECKING:
 
     from compose.site import Site
 
-BROKER_USERS = ("worker", "publisher", "maintainer", "flower", "operator")
+BROKER_USERS = (
+    *("worker", *(f"worker-{arch}" for arch in ARCHES)),
+    *("publisher", "maintainer", "flower", "operator"),
+)
 REGISTRY_USERS = ("worker", "publisher", "maintainer", "administrator", "reader")
 _PASSWORDS = ("flower-password", "delegation-passphrase", "root-passphrase")
 SERVICES = ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")

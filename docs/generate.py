@@ -1,6 +1,7 @@
 """Write the pages that are made from the code: `make docs`.
 
-These are docs/commands.md, config/farm.yml, and the packages and states in docs/architecture.md.
+These are docs/commands.md, config/farm.yml, the farm's users in config/redis/users.acl, and the packages and
+states in docs/architecture.md.
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ from typing import Any
 from docs.commands import commands_page
 from docs.packages import with_packages
 from docs.states import with_states
+from farm.scheduling.access import user_rule
 from farm.settings import FIELDS, FROM_REPOSITORY
+from farm.state.redis_checks import USERS
 from farm.syntax.quantities import format_bytes
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,9 +25,11 @@ _DURATIONS = (("d", 86400), ("h", 3600), ("m", 60))
 def pages() -> dict[Path, str]:
     """Every file that is made, as it should be."""
     architecture, settings = ROOT / "docs" / "architecture.md", ROOT / "config" / "farm.yml"
+    users = ROOT / "config" / "redis" / "users.acl"
     return {
         ROOT / "docs" / "commands.md": commands_page({name: default(name) for name in FIELDS}),
         settings: farm_yml(settings.read_text()),
+        users: users_acl(users.read_text()),
         architecture: with_states(with_packages(architecture.read_text(), ROOT / "farm")),
     }
 
@@ -33,6 +38,12 @@ def farm_yml(text: str) -> str:
     """config/farm.yml under its own head: each setting with its sentence and its default, commented out."""
     head, _, _ = text.partition("\n\n")
     return "\n".join([f"{head}\n", *(_entry(name) for name in FIELDS)])
+
+
+def users_acl(text: str) -> str:
+    """config/redis/users.acl under its own head: the users with the rights of their roles."""
+    head, explained, _ = text.partition("which explains it.\n")
+    return "\n".join([f"{head}{explained}", *(f"{user_rule(user, f'#{{{user}}}')}\n" for user in USERS)])
 
 
 def _entry(name: str) -> str:

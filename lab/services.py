@@ -47,22 +47,38 @@ def registry(directory: Path, name: str = "registry", *, guarded: bool = False) 
 
 
 def redis(directory: Path, password: str) -> Located:
-    """A Redis with a password and an append-only file; its address is a URL."""
-    port, home = free_port(), directory / "redis"
+    """A Redis with an append-only file; its address is a URL.
+
+    The farm's users (`as_user`) have the same password, and their rights in database 0.
+    """
+    from farm.scheduling.access import user_rule  # noqa: PLC0415 - slow to import, and only needed here
+    from farm.state.redis_checks import USERS  # noqa: PLC0415 - the same
+
+    port, home, users = free_port(), directory / "redis", directory / "redis-users.acl"
     home.mkdir()
     # In a file, because every user of the machine can read arguments.
-    lines = [f"port {port}", "bind 127.0.0.1", f"requirepass {password}", "appendonly yes", f"dir {home}"]
+    lines = [f"port {port}", "bind 127.0.0.1", f"aclfile {users}", "appendonly yes", f"dir {home}"]
     # Each test has a database of its own.
     lines.append("databases 1000")
+    # Not in its directory: they outlive its data.
+    rules = [f"user default on >{password} ~* &* +@all", *(user_rule(user, f">{password}") for user in USERS)]
+    users.write_text("\n".join([*rules, ""]))
+    users.chmod(0o600)
     (home / "redis.conf").write_text("\n".join([*lines, 'save ""', "daemonize no"]) + "\n")
     (home / "redis.conf").chmod(0o600)
     command = ["redis-server", str(home / "redis.conf")]
     return Located(
-        Service("redis", command, directory, _answers_ping(port)), f"redis://:{password}@127.0.0.1:{port}/0"
+        Service("redis", command, directory, answers_ping(port)), f"redis://:{password}@127.0.0.1:{port}/0"
     )
 
 
-def _answers_ping(port: int) -> Callable[[], bool]:
+def as_user(url: str, user: str) -> str:
+    """The URL of `redis` for one of the farm's users."""
+    return url.replace("redis://:", f"redis://{user}:", 1)
+
+
+def answers_ping(port: int) -> Callable[[], bool]:
+    """Whether a Redis answers on a port of loopback."""
     from redis import Redis  # noqa: PLC0415 - slow to import, and only needed here
     from redis.backoff import NoBackoff  # noqa: PLC0415 - the same
     from redis.exceptions import AuthenticationError, RedisError  # noqa: PLC0415 - the same

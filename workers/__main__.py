@@ -14,10 +14,10 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 
 from farm.builders.pruning import unseen_disk
 from farm.errors import FarmError, StateUnavailableError
-from farm.scheduling.celery_app import make_app
+from farm.scheduling.celery_app import Priority, make_app, redis_list, unacked_keys
 from farm.scheduling.reconciler import keep_reconciling
 from farm.settings import load_settings
-from farm.state.redis_checks import check_redis
+from farm.state.redis_checks import check_queues, check_redis
 from farm.state.workers import is_drained
 from farm.syntax.log_format import log_to_stderr
 from farm.syntax.printable import one_line
@@ -74,10 +74,12 @@ def run(settings: Settings, role: Role) -> NoReturn:
     app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__name__}"
     app.events_cls = f"{Events.__module__}:{Events.__name__}"
     app.conf.worker_pool = POOL
+    app.conf.broker_transport_options |= unacked_keys(role.queues)
     refuse_changes()
     configure(settings, name)
     store, flags = worker_context().store, worker_context().flags
     await_redis(store)
+    check_queues(store, (redis_list(queue, priority) for queue in role.queues for priority in Priority))
     app.loader.import_module("tasks.build_and_push")
     app.loader.import_module("tasks.publish_manifest")
     queues = QueueControl(role.queues, open_=not is_drained(store, name), closed=flags.closed)

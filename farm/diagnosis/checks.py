@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from farm.builders.choice import check_builders, describe_builder, uses_buildx
 from farm.builders.docker_engine import Engine
@@ -15,7 +16,7 @@ from farm.builders.pruning import unseen_disk
 from farm.errors import FarmError, InputError, NoWorkerError, TrustDeniedError, internal_error
 from farm.model import Reference
 from farm.registry.client import open_registry
-from farm.state.redis_checks import check_redis
+from farm.state.redis_checks import USERS, check_redis
 from farm.state.store import Store
 from farm.state.workers import served, workers
 from farm.system.processes import require
@@ -94,7 +95,9 @@ def _broker(settings: Settings) -> str:
         )
     with closing(Store(settings.broker)) as store:
         facts = check_redis(store)
-    return "; ".join((f"Redis {facts.version}".rstrip(), *facts.warnings))
+    user = urlsplit(settings.broker.reveal()).username or "default"
+    role = f"as {user}, who {USERS[user]} only" if user in USERS else f"as {user}"
+    return "; ".join((f"Redis {facts.version}".rstrip() + f", {role}", *facts.warnings))
 
 
 def _workers(settings: Settings) -> str:

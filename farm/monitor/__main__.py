@@ -1,4 +1,4 @@
-"""Flower with the farm's Celery application and the settings in its environment.
+"""Flower with the farm's Celery application, the settings in its environment, and its login everywhere.
 
 It is not started as `celery --app`, which imports the application from the current directory first.
 """
@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import sys
 
-from farm.scheduling.celery_app import make_app
+from farm.monitor.flower_login import require_login_everywhere
+from farm.scheduling.celery_app import FLOWER, make_app, unacked_keys
 from farm.settings import load_settings
 from farm.syntax.printable import SafeText
 
 if __name__ == "__main__":
     sys.stderr = SafeText.around(sys.stderr.buffer)
-    make_app(load_settings({})).start(["--quiet", "flower", *sys.argv[1:]])
+    require_login_everywhere()
+    app = make_app(load_settings({}))
+    app.conf.broker_transport_options |= unacked_keys([FLOWER])
+    app.start(["--quiet", "flower", *sys.argv[1:]])

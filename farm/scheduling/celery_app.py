@@ -17,12 +17,16 @@ from farm.errors import SettingsError
 from farm.model import ARCHES
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farm.settings import Secret, Settings
 
 BUILD = "farm.build_and_push"
 PUBLISH = "farm.publish_manifest"
 SETTLE = "farm.settle_package"
 PUBLISH_QUEUE = "publish"
+FLOWER = "flower"
+"""In the place of a queue, for what Flower has not acknowledged."""
 
 # Celery imports what it loads by name from the current directory first: a stranger's repository, perhaps.
 imports.cwd_in_path = contextlib.nullcontext  # type: ignore[assignment]  # it is used as a context only
@@ -72,6 +76,15 @@ def redis_list(queue: str, priority: Priority) -> str:
     (`Channel._q_for_pri`, with the separator of the option `sep`).
     """
     return f"{queue}\x06\x16{priority:d}" if priority else queue
+
+
+UNACKED = ("unacked", "unacked_index", "unacked_mutex")
+"""What kombu keeps of the messages that a worker took and has not acknowledged."""
+
+
+def unacked_keys(queues: Sequence[str]) -> dict[str, str]:
+    """The options of kombu by which only workers of the same queues see, and restore, such messages."""
+    return {f"{name}_key": f"{name}:{','.join(queues)}" for name in UNACKED}
 
 
 QUEUES: tuple[str, ...] = (*(build_queue(arch) for arch in ARCHES), PUBLISH_QUEUE)

@@ -7,16 +7,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from redis.exceptions import NoPermissionError
 
 from farm.errors import StateError
+from farm.model import ARCHES
 from farm.state.store import lease_key, translate_redis_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from farm.state.store import Store
 
 MIN_VERSION = (6, 0)
 """The client speaks RESP3; scripts ask for the time, then write."""
 _KEEPS_ALL = "noeviction"
+USERS = {
+    "maintainer": "submits, follows and cancels runs, drains workers",
+    "publisher": "publishes, and sends lost work again",
+    "worker": "builds",
+    **{f"worker-{arch}": f"builds {arch}" for arch in ARCHES},
+    "flower": "watches",
+}
+"""The users of a shared Redis, and what each is for; `farm.scheduling.access` has their rights."""
 
 
 class RedisFacts(NamedTuple):
@@ -39,6 +48,12 @@ def check_redis(store: Store) -> RedisFacts:
     except NoPermissionError:
         return RedisFacts("", ("it refuses INFO to this user, so whether it evicts keys is unknown",))
     return judge(info)
+
+
+def check_queues(store: Store, lists: Iterable[str]) -> None:
+    """Check that this user of Redis may take messages from these lists; StateDeniedError if it may not."""
+    # Each is trimmed to what it has: like taking a message, that needs the right to read and to remove.
+    store.ask(("ltrim", name, 0, -1) for name in lists)
 
 
 def judge(info: Mapping[str, Any]) -> RedisFacts:

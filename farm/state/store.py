@@ -70,7 +70,10 @@ def translate_redis_errors(call: Callable[P, R]) -> Callable[P, R]:
 def refusal(error: BaseException) -> StateDeniedError | None:
     """The error for a login that Redis refuses, or a certificate that is not trusted; None for others."""
     if isinstance(error, NoPermissionError):
-        return StateDeniedError(f"Redis refuses a command: {error}", hint="extend the user's ACL in Redis")
+        return StateDeniedError(
+            f"Redis refuses a command: {error}",
+            hint="is the user in the setting broker meant for this, and its ACL up to date? `farm doctor`",
+        )
     if isinstance(error, AuthenticationError | AuthorizationError):
         return StateDeniedError(
             f"Redis refused the login: {error}", hint="check user and password in the setting broker"
@@ -128,7 +131,7 @@ class Store:
 
     def _script(self, name: str) -> Any:
         if name not in self._scripts:
-            self._scripts[name] = self.text.register_script((_LUA / f"{name}.lua").read_text())
+            self._scripts[name] = self.text.register_script(script_text(name))
         return self._scripts[name]
 
     @translate_redis_errors
@@ -157,6 +160,11 @@ class Store:
         """Close all connections."""
         self.binary.close()
         self.text.close()
+
+
+def script_text(name: str) -> str:
+    """The text of lua/NAME.lua."""
+    return (_LUA / f"{name}.lua").read_text("utf-8")
 
 
 def unix_time(answer: tuple[int, int]) -> float:

@@ -105,7 +105,7 @@ def alive(number: str) -> bool:
 
 def test_workers_lists_what_each_is_and_does_on_a_terminal_as_a_table(farm: Farm) -> None:
     names = ("own@test", "s390x@test")
-    environment = farm.workspace.environment(FARM_BROKER=farm.broker, TERM="xterm", COLUMNS="120")
+    environment = farm.workspace.environment(FARM_BROKER=farm.broker_of(), TERM="xterm", COLUMNS="120")
     with farm.worker(names[0]), farm.worker(names[1], "--arch", "s390x", "--emulate"):
         run = farm.push("busy", Sleep().command)
         farm.await_job(run, "building")
@@ -137,7 +137,7 @@ def test_a_drained_worker_finishes_its_job_accepts_no_other_and_stays_drained_af
         farm.done("workers", "drain", "a@test")
         assert farm.worker_state("a@test") == "draining"
         second = farm.push("second", "true")
-        waiting = farm.workspace.start("workers", "drain", "a@test", "--wait", FARM_BROKER=farm.broker)
+        waiting = farm.workspace.start("workers", "drain", "a@test", "--wait", FARM_BROKER=farm.broker_of())
         building.finish()
         assert "drained" in ended(waiting, 60)
         assert (farm.job(first)["state"], farm.job(first)["lost"]) == ("built", 0)

@@ -8,10 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from urllib3.exceptions import HTTPError
 
+from farm.settings import Secret
+from farm.state.store import Store
+from lab.process import free_port
 from tests.acceptance.conftest import NewWorkspace, add_examples
 from tests.support.farm_command import BUSYBOX, wait_until
-from tests.support.remote_farm import RemoteFarm, Sleep, ended
+from tests.support.http import send
+from tests.support.remote_farm import RemoteFarm, Sleep, add_users, end, ended
 
 if TYPE_CHECKING:
     import subprocess
@@ -50,6 +55,42 @@ def test_three_workers_build_each_its_own_architecture_and_one_publishes(serving
     }
 
 
+def test_flower_shows_workers_queues_and_tasks_as_a_user_who_can_only_watch(serving: Serving) -> None:
+    farm, processes = serving
+    url, login = f"http://127.0.0.1:{free_port()}", ("farm", "flower-pass-9d2")
+    own = {"FARM_FLOWER_PORT": url.rpartition(":")[2], "FARM_FLOWER_PASSWORD": login[1]}
+
+    def page(path: str) -> str:
+        try:
+            return send("GET", url + path, login=login).data.decode()
+        except HTTPError:
+            return ""
+
+    flower = farm.workspace.start("flower", FARM_BROKER=farm.broker_of("flower"), **own)
+    try:
+        wait_until(lambda: all(f"{name}@test" in page("/api/workers?refresh=1") for name in processes))
+        farm.workspace.write("seen", Dockerfile=f"{BUSYBOX}RUN uname -m\n")
+        farm.done("push", "--no-sign", "seen")
+        wait_until(lambda: page("/api/tasks").count("SUCCESS") >= len(processes))
+        assert "build.arm64" in page("/broker")
+        assert "Max concurrency" in page("/worker/arm64@test")
+    finally:
+        end(flower)
+
+
+def test_a_process_with_the_user_of_another_role_says_so_and_does_nothing(
+    workspace: Workspace, broker: str
+) -> None:
+    with closing(Store(Secret(broker))) as store:
+        users = add_users(store, broker)
+    for words in (["worker", "--arch", "amd64"], ["worker", "--publish"], ["status"]):
+        answer = workspace.farm(*words, FARM_BROKER=users["worker-arm64"])
+        assert (answer.code, "Redis refuses a command" in answer.err) == (4, True), (words, answer.err)
+    doctor = workspace.farm("doctor", "--no-sign", "--json", FARM_BROKER=users["worker-arm64"]).json
+    (found,) = [part["found"] for part in doctor if part["part"] == "broker"]
+    assert "as worker-arm64." in found
+
+
 def test_a_worker_refuses_a_foreign_architecture_unless_emulation_is_allowed(
     workspace: Workspace, broker: str
 ) -> None:
@@ -75,7 +116,9 @@ def test_two_maintainers_who_push_the_same_tree_share_one_build(serving: Serving
     before = farm.runs()
     states = [farm.workspace.variables["FARM_STATE_DIR"] + number for number in "12"]
     both = [
-        farm.workspace.start("push", "--no-sign", "shared", FARM_BROKER=farm.broker, FARM_STATE_DIR=state)
+        farm.workspace.start(
+            "push", "--no-sign", "shared", FARM_BROKER=farm.broker_of(), FARM_STATE_DIR=state
+        )
         for state in states
     ]
     wait_until(lambda: len(farm.runs()) == len(before) + len(both))

@@ -85,7 +85,7 @@ def test_only_the_publisher_has_the_signing_key(stack: Stack) -> None:
 def test_no_secret_is_in_a_container_s_description_or_in_a_log(stack: Stack, hello: str) -> None:
     assert hello
     files = (
-        "broker-worker",
+        "broker-worker-amd64",
         "broker-publisher",
         "registry-users",
         "delegation-passphrase",
@@ -141,6 +141,12 @@ def test_flower_requires_a_login_and_shows_the_tasks(stack: Stack, hello: str) -
     assert {name for name in names if name and "hello" in name and name.endswith(tuple(ARCHES))}
 
 
+def test_redis_has_refused_nothing_to_the_users_of_the_services(stack: Stack, hello: str) -> None:
+    assert hello
+    log = stack.compose("exec", "-T", "redis", "redis-operator", "ACL", "LOG", "1000").split("\n")
+    assert {"command", "key", "channel"}.isdisjoint(log), log
+
+
 def test_a_run_finishes_after_kills_of_redis_a_worker_and_the_publisher(stack: Stack) -> None:
     with socket.create_server((stack.host, 0)) as gate:
         reference = stack.write("slow", HELD.format(*gate.getsockname()), network=True)
@@ -172,9 +178,9 @@ class Renewal:
 def renewal(stack: Stack, hello: str) -> Renewal:
     """The stack after renewed secrets and `make up SERVICES=--force-recreate`."""
     name = hello.rpartition(":")[0]
-    runs, broker = stack.farm("status", "--json"), stack.secret("broker-worker")
+    runs, broker = stack.farm("status", "--json"), stack.secret("broker-worker-amd64")
     before = Renewal(runs, ids(stack), broker, signing_keys(stack, name))
-    secrets = ("broker-worker", "notary-signer-passphrases", "certificates", "delegation")
+    secrets = ("broker-worker-amd64", "notary-signer-passphrases", "certificates", "delegation")
     stack.done("compose/renew", *secrets)
     assert "delegate" in stack.prepare(name)
     stack.make("up", "SERVICES=--force-recreate")
@@ -191,7 +197,7 @@ def test_all_containers_are_recreated_and_images_signatures_runs_and_history_kep
 
 def test_a_renewed_password_invalidates_the_old_one(stack: Stack, renewal: Renewal) -> None:
     wait_until(lambda: len(stack.workers()) == len(ARCHES) + 1)
-    assert stack.secret("broker-worker") != renewal.old_broker
+    assert stack.secret("broker-worker-amd64") != renewal.old_broker
     url = f"URL={renewal.old_broker}"
     refused = stack.compose("exec", "-T", "-e", url, "worker-amd64", "sh", "-c", OLD_LOGIN)
     assert "Redis refused the login" in refused

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from farm.settings import Secret
+from farm.state.redis_checks import USERS
 from farm.state.run_handles import RunHandle
 from farm.state.run_list import list_runs
 from farm.state.runs import read_run
@@ -33,6 +34,7 @@ from tests.support.git_repos import git
 from tests.support.proxy.tcp import Proxy
 from tests.support.proxy.tripwire import Hold, Tripwire, matching
 from tests.support.proxy.upstream import Upstream
+from tests.support.remote_farm import refused
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -86,7 +88,7 @@ class Rig:
     home: Path
     redis: Service
     broker: str
-    """Redis without a proxy: for what the test asks."""
+    """Redis without a proxy, as a user who may everything: for what the test asks."""
     lease: float
     upstreams: dict[Backend, Upstream]
     processes: dict[str, Process] = field(default_factory=dict)
@@ -130,6 +132,12 @@ class Rig:
             proxy.close()
         self.store.close()
 
+    def check_roles(self) -> None:
+        """Redis, if it runs, has refused nothing to the users of the roles."""
+        if self.redis.process and self.redis.process.poll() is None:
+            denied = refused(self.store, USERS)
+            assert not denied, denied
+
     def _owner(self, port: int, to: int) -> str:
         """The process that holds the connection from one loopback port to another."""
         names = {process.pid: process.name for process in list(self.processes.values()) if process.running}
@@ -164,11 +172,17 @@ class Rig:
         """The variables with which a process finds the farm through its own proxies."""
         ports = {backend: self.proxy(process, backend).port for backend in Backend}
         return self.workspace.environment(
-            FARM_BROKER=re.sub(r":\d+/", f":{ports[Backend.REDIS]}/", self.broker),
+            FARM_BROKER=re.sub(r":\d+/", f":{ports[Backend.REDIS]}/", self.broker_of(process)),
             FARM_ENGINE=f"tcp://127.0.0.1:{ports[Backend.ENGINE]}",
             FARM_NOTARY_SERVER=f"https://localhost:{ports[Backend.NOTARY]}",
             FARM_LEASE=f"{self.lease}s",
         )
+
+    def broker_of(self, process: str) -> str:
+        """Redis as the user whose role a process has, without a proxy."""
+        role = process.partition("-")[0]
+        user = "publisher" if role == "publish" else f"worker-{role}" if role in ARCHES else "maintainer"
+        return services.as_user(self.broker, user)
 
     def launch(self, name: str, *words: str, **variables: str) -> Process:
         """Start `farm WORDS` as a process with proxies of its own, after one of that name has stopped."""
@@ -190,7 +204,7 @@ class Rig:
 
     def ask(self, *words: str) -> Answer:
         """Run `farm WORDS` without proxies, except to the registry."""
-        return self.workspace.farm(*words, FARM_BROKER=self.broker)
+        return self.workspace.farm(*words, FARM_BROKER=self.broker_of("maintainer"))
 
     # Packages
 
@@ -304,6 +318,7 @@ def running_rig(lab: Lab, workers: Sequence[str], *, lease: float = LEASE) -> It
         }
         rig = Rig(lab, home, redis.service, redis.address, lease, upstreams)
         stack.callback(rig.close)
+        stack.callback(rig.check_roles)
         for name in workers:
             rig.worker(name)
         for name in workers:

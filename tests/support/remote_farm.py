@@ -1,7 +1,11 @@
-"""A farm of separate workers on one Redis: its commands, its state in Redis, and builds that tests end."""
+"""A farm of separate workers on one Redis: its commands, its state in Redis, and builds that tests end.
+
+Each process logs in to Redis as the user of its role.
+"""
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import signal
@@ -9,8 +13,11 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
+from farm.scheduling.access import user_rule
 from farm.settings import Secret
+from farm.state.redis_checks import USERS
 from farm.state.run_handles import RunHandle
 from farm.state.run_list import list_runs
 from farm.state.runs import read_run
@@ -20,7 +27,7 @@ from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:
     import subprocess
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from farm.model import JobState, PackageState
     from farm.state.records import RunRecord
@@ -68,18 +75,33 @@ class RemoteFarm:
         self.workspace = workspace
         self.broker = broker
         self.store = Store(Secret(broker))
+        self._users = add_users(self.store, broker)
+
+    def broker_of(self, *words: str) -> str:
+        """The URL with the user of a command's role; that of a private farm has no users."""
+        arches = [word for option, word in itertools.pairwise(words) if option == "--arch"]
+        if words[:1] != ("worker",):
+            user = "flower" if words[:1] == ("flower",) else "maintainer"
+        elif "--publish" in words:
+            user = "publisher"
+        else:
+            user = f"worker-{arches[0]}" if len(arches) == 1 else "worker"
+        return self._users.get(user, self.broker)
 
     def close(self) -> None:
-        """Close the connection to Redis."""
+        """Close the connection to Redis, which must have refused nothing to the users of the roles."""
+        users = {unquote(urlsplit(url).username or "") for url in self._users.values()}
+        denied = refused(self.store, users)
         self.store.close()
+        assert not denied, denied
 
     def run(self, *words: str) -> Answer:
         """How a command ended."""
-        return self.workspace.farm(*words, FARM_BROKER=self.broker)
+        return self.workspace.farm(*words, FARM_BROKER=self.broker_of(*words))
 
     def done(self, *words: str) -> Answer:
         """A command that must succeed."""
-        return self.workspace.done(*words, FARM_BROKER=self.broker)
+        return self.workspace.done(*words, FARM_BROKER=self.broker_of(*words))
 
     def submit(self, *words: str) -> str:
         """Push without waiting and without a signature; returns the run's name."""
@@ -130,7 +152,7 @@ class RemoteFarm:
     def start(self, name: str, *words: str, **variables: str) -> subprocess.Popen[str]:
         """Start a worker, and return at once."""
         words = ("worker", "--name", name, *words)
-        return self.workspace.start(*words, FARM_BROKER=self.broker, **variables)
+        return self.workspace.start(*words, FARM_BROKER=self.broker_of(*words), **variables)
 
     @contextmanager
     def worker(self, name: str, *words: str, **variables: str) -> Iterator[subprocess.Popen[str]]:
@@ -161,6 +183,29 @@ class RemoteFarm:
             # After a failure a build of hours may be in progress.
             for process in started.values():
                 end(process)
+
+
+def add_users(store: Store, broker: str) -> dict[str, str]:
+    """Give the farm's users their rights in this database; returns the URL of each."""
+    url = urlsplit(broker)
+    if url.scheme == "unix":
+        return {}
+    brokers = {}
+    for user in USERS:
+        _, _, *rules = user_rule(user, f">{url.password}", int(url.path[1:])).split()
+        name = f"{user}.{url.path[1:]}"
+        store.text.execute_command("ACL", "SETUSER", name, *rules)  # type: ignore[no-untyped-call]  # of redis-py
+        brokers[user] = broker.replace("redis://:", f"redis://{name}:", 1)
+    # They are there after a restart, too.
+    store.text.acl_save()
+    return brokers
+
+
+def refused(store: Store, users: Collection[str]) -> list[str]:
+    """What Redis has refused to these users, except what its client asks of newer ones."""
+    log: list[dict[str, Any]] = store.text.acl_log(count=1000)
+    found = [f"{one['username']}: {one['object']}" for one in log if one["username"] in users]
+    return [entry for entry in found if "client|" not in entry]
 
 
 def end(process: subprocess.Popen[str]) -> None:
