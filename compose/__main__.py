@@ -14,6 +14,7 @@ from compose.make import make_all
 from compose.renew import RENEWABLE, renew
 from compose.site import Site, check_host
 from farm.errors import FarmError
+from farm.model import ARCHES
 from farm.system.identity import host_name
 
 if TYPE_CHECKING:
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _SOCKET = "/var/run/docker.sock"
 _DOCKER_CERTS = Path("/etc/docker/certs.d")
+_BESIDE_THE_KEY = (
+    "a build that breaks out of its container owns this machine, and with it the signing key: "
+    "for more than a trial, build on other machines (compose/bundle)"
+)
+_WITH_WORKER = {"COMPOSE_PROFILES": "core,registry,trust,worker,monitoring"}
 _EMULATED = {"COMPOSE_PROFILES": "core,registry,trust,workers,monitoring", "EMULATE": "true"}
 
 
@@ -48,11 +54,15 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     init = words.add_parser("init", help="create .env, certificates, passwords and the signing key, once")
     init.set_defaults(verb=_init)
     init.add_argument("host", help="name or address under which all machines reach this one")
-    about = "build amd64, arm64 and s390x here: foreign ones in QEMU, slowly"
+    about = "build here, too: a build that breaks out of its container then owns the signing key"
+    init.add_argument("--worker", action="store_true", help=about)
+    about = "the same for amd64, arm64 and s390x: foreign ones in QEMU, slowly"
     init.add_argument("--emulate", action="store_true", help=about)
     init.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of .env")
     bundle = words.add_parser("bundle", help="write a bundle for another machine's worker to standard output")
     bundle.set_defaults(verb=_bundle)
+    about = "give the machine a user of Redis that takes jobs of this architecture only"
+    bundle.add_argument("--arch", default="", choices=ARCHES, metavar="ARCH", help=about)
     join = words.add_parser("join", help="make this machine a worker")
     join.set_defaults(verb=_join)
     about = "a file that compose/bundle wrote; - for standard input"
@@ -89,17 +99,24 @@ def _init(site: Site, options: argparse.Namespace) -> list[Path]:
     given = dict(item.partition("=")[::2] for item in options.set)
     new = not site.env.exists()
     variables = site.ensure_env(
-        {"FARM_HOST": check_host(options.host), **(_EMULATED if options.emulate else {}), **given},
+        {
+            "FARM_HOST": check_host(options.host),
+            **(_WITH_WORKER if options.worker else {}),
+            **(_EMULATED if options.emulate else {}),
+            **given,
+        },
         defaults=this_machine(options.machine, options.socket),
     )
+    if new and {"core", "worker"} <= {*variables["COMPOSE_PROFILES"].replace("workers", "worker").split(",")}:
+        print(f"compose: {_BESIDE_THE_KEY}", file=sys.stderr)
     made = make_all(site, variables)
     site.hand_over(int(variables["FARM_UID"]))
     ca = (site.secrets / "ca.crt").read_text("utf-8")
     return [*([site.env] if new else []), *made, *trust_registry(options.docker_certs, variables, ca)]
 
 
-def _bundle(site: Site, _: argparse.Namespace) -> list[Path]:
-    pack(site, sys.stdout.buffer)
+def _bundle(site: Site, options: argparse.Namespace) -> list[Path]:
+    pack(site, sys.stdout.buffer, options.arch)
     return []
 
 

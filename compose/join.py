@@ -34,14 +34,18 @@ _LARGEST = 1 << 20
 _SITE = "site"
 
 
-def pack(site: Site, into: IO[bytes]) -> None:
-    """Write a tar with what a worker needs, without any key that signs."""
+def pack(site: Site, into: IO[bytes], arch: str = "") -> None:
+    """Write a tar with what a worker needs, without any key that signs.
+
+    With an architecture, the worker's user of Redis serves that one only.
+    """
     variables = site.variables()
     shared = "".join(f"{name}={variables[name]}\n" for name in _SHARED)
     with tarfile.open(fileobj=into, mode="w|") as tar:
         _add(tar, _SITE, shared.encode())
         for name in _SECRETS:
-            _add(tar, name, (site.secrets / name).read_bytes())
+            source = f"{name}-{arch}" if arch and name == "broker-worker" else name
+            _add(tar, name, (site.secrets / source).read_bytes())
 
 
 def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:

@@ -59,7 +59,7 @@ def _texts(module: ModuleType, *names: str) -> tuple[str, ...]:
 
 
 _SORTED = ("queued:*", "in-progress", "due", "requeued")
-_PARTS = ("meta", "records", "works", "dependents", "left", "events", *_SORTED)
+_PARTS = ("meta", "order", "records", "works", "dependents", "left", "events", *_SORTED)
 
 _TRANSITIONS = (
     Grant(
@@ -67,11 +67,9 @@ _TRANSITIONS = (
         _run("", "meta", "records", "left", "events", *_SORTED),
         scripts=_farm_scripts("transition", "clear_due"),
     ),
-    Grant("hget hmget", _run("%R", "meta", "records", "works", "dependents")),
+    Grant("hget hmget hstrlen", _run("%R", "meta", "order", "records", "works", "dependents")),
 )
 _CHECK = Grant("get pttl pexpire", "~farm:{lease:check}:lease", scripts=_farm_scripts("lease_holder"))
-_READ_ORDERS = Grant("get getrange strlen exists lindex lrange llen", "%R~farm:order:* %R~farm:part:*")
-_WRITE_ORDERS = Grant("set setex expire rpush ltrim rename exists", "~farm:order:* ~farm:part:*")
 _HEARTBEAT = (
     Grant("hset hdel hgetall hexists", "~farm:workers"),
     Grant("hgetall hexists", "%R~farm:drained"),
@@ -128,15 +126,13 @@ def _maintainer(database: int) -> tuple[Grant, ...]:
     return (
         *_TRANSITIONS,
         Grant("watch exists hset zadd hget hgetall hmget hlen zrange zcount", _run("", *_PARTS)),
-        Grant("del", _run("%W", "records", "works", "dependents", "left", *_SORTED)),
+        Grant("del", _run("%W", "order", "records", "works", "dependents", "left", *_SORTED)),
         Grant("xread xrevrange", _run("%R", "events", "log:*")),
         Grant("incrby", "~farm:run-number"),
         Grant("zadd zrange zrevrange", "~farm:runs ~farm:open-runs"),
         Grant("rpush ltrim expire", "~farm:context:{*}:*"),
         Grant("rename", "~farm:context:{*}:* %W~farm:context:{*}"),
         Grant("expire", "%W~farm:context:{*}"),
-        _READ_ORDERS,
-        _WRITE_ORDERS,
         Grant("hgetall hexists", "%R~farm:workers"),
         Grant("hgetall hexists hset hdel", "~farm:drained"),
         Grant("lrange", "%R~farm:durations:*"),
@@ -159,7 +155,6 @@ def _worker(database: int, arches: Sequence[str]) -> tuple[Grant, ...]:
         _CHECK,
         Grant("lindex", "%R~farm:context:{*}"),
         Grant("del", "%W~farm:context:{*}"),
-        _READ_ORDERS,
         *_HEARTBEAT,
         Grant("lpush ltrim expire lrange", durations),
         Grant("sadd srem smembers expire", "~farm:images:*"),
@@ -178,8 +173,6 @@ def _publisher(database: int) -> tuple[Grant, ...]:
         Grant("zrange zrem", "~farm:open-runs"),
         Grant("zremrangebyrank", "~farm:runs"),
         _leases("*"),
-        _READ_ORDERS,
-        _WRITE_ORDERS,
         *_HEARTBEAT,
         Grant("lindex", f"%R~build.* %R~{PUBLISH_QUEUE}*"),
         *_consume(database, PUBLISH_QUEUE),

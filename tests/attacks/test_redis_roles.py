@@ -41,7 +41,7 @@ CONTEXT = "a build context"
 DIGEST = values.digest(CONTEXT)
 ENDLESS = "while true do end"
 RUN, PACKAGE = "r1-abcd", "linuxkit/foo"
-RECORDS, WORKS = (f"farm:{{{RUN}}}:{part}" for part in ("records", "works"))
+RECORDS, WORKS, ORDER = (f"farm:{{{RUN}}}:{part}" for part in ("records", "works", "order"))
 
 
 @dataclass
@@ -148,7 +148,7 @@ FORBIDDEN: tuple[tuple[Any, ...], ...] = (
     ),
     *(("CLUSTER", "RESET"), ("LATENCY", "RESET"), ("MEMORY", "PURGE"), ("CLIENT", "NO-EVICT", "on")),
     # Takes the memory or the time of the server.
-    *(("SETRANGE", "celery-task-meta-x", 536870000, "x"), ("SETBIT", "farm:order:x", 4294967295, 1)),
+    *(("SETRANGE", "celery-task-meta-x", 536870000, "x"), ("SETBIT", ORDER, 4294967295, 1)),
     *(("XRANGE", "farm:runs", "-", "+"), ("LPOS", "publish", "x"), ("SUNIONSTORE", "x", "farm:images:e")),
     # Runs code of the user's own.
     *(("EVAL", ENDLESS, 0), ("EVAL_RO", ENDLESS, 0), ("EVAL", "return redis.call('FLUSHALL')", 0)),
@@ -200,7 +200,7 @@ OF_OTHERS: dict[str, tuple[tuple[Any, ...], ...]] = {
             ("ZRANGE", "farm:runs", 0, -1),
             ("INCRBY", "farm:run-number", 1),
         ),
-        *(("SET", "farm:order:x", "y"), ("DEL", "farm:part:x"), ("HSET", "farm:drained", "x", "y")),
+        *(("HSET", ORDER, "document", "y"), ("DEL", ORDER), ("HSET", "farm:drained", "x", "y")),
         *(("RPUSH", f"farm:context:{{{DIGEST}}}:x", "y"), ("RPUSH", f"farm:context:{{{DIGEST}}}", "y")),
         ("RENAME", f"farm:context:{{{DIGEST}}}:x", f"farm:context:{{{DIGEST}}}"),
         # What a publisher does.
@@ -244,7 +244,7 @@ OF_OTHERS: dict[str, tuple[tuple[Any, ...], ...]] = {
             ("LRANGE", "publish", 0, -1),
             ("LINDEX", "build.amd64", 0),
         ),
-        *(("HGETALL", RECORDS), ("HSET", RECORDS, "x", "y"), ("HGETALL", WORKS), ("GET", "farm:order:x")),
+        *(("HGETALL", RECORDS), ("HSET", RECORDS, "x", "y"), ("HGETALL", WORKS), ("HGET", ORDER, "document")),
         *(
             ("LINDEX", f"farm:context:{{{DIGEST}}}", 0),
             ("ZRANGE", "farm:runs", 0, -1),

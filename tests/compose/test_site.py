@@ -9,13 +9,14 @@ import subprocess
 import sys
 import tomllib
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from farm import __version__
 from farm.settings import FIELDS, SECRET_FILES, load_settings
+from farm.state.redis_checks import USERS
 from farm.trust.notary.admin_keys import root_keys
 from farm.trust.notary.keys import openssl
 from farm.trust.notary.limits import TrustDeadline
@@ -249,14 +250,83 @@ def test_a_new_ca_is_refused_if_the_engine_trusts_another_one_and_nothing_is_cha
     assert_refused(clone, "is the certificate of another CA", "renew", "ca")
 
 
-def test_by_default_no_worker_needs_emulation(clone: Clone) -> None:
+@pytest.fixture
+def building(clone: Clone) -> Clone:
+    """A clone whose machine builds, too."""
+    clone.env.unlink()
+    assert clone.init("--worker").returncode == 0
+    return clone
+
+
+def sources(service: dict[str, Any]) -> set[str]:
+    """What of its machine a service can reach: secrets by their names, and what is mounted."""
+    mounts = {mount["source"] for mount in service.get("volumes", [])}
+    return mounts | {secret["source"] for secret in service.get("secrets", [])}
+
+
+SOCKET = "/var/run/docker.sock"
+SIGNING = {"delegation.pem", "delegation-passphrase"}
+
+
+def test_by_default_the_machine_with_the_signing_key_gives_no_container_its_engine(new: Clone) -> None:
+    """A build that breaks out of its container owns its machine."""
+    assert new.run("init", HOST).stderr == b""
+    services = new.stack()["services"]
+    assert "publisher" in services
+    assert [name for name, one in services.items() if SOCKET in sources(one)] == []
+    assert {name for name, one in services.items() if SIGNING & sources(one)} == {"publisher"}
+
+
+def test_a_worker_beside_the_signing_key_must_be_asked_for_and_is_warned_of(new: Clone) -> None:
+    for option in ("--worker", "--emulate"):
+        done = new.run("init", HOST, option)
+        assert b"breaks out of its container" in done.stderr
+        assert b"signing key" in done.stderr
+        services = new.stack()["services"]
+        reach = [sources(one) for one in services.values() if SOCKET in sources(one)]
+        assert reach
+        assert [found for found in reach if found & SIGNING] == []
+        new.env.unlink()
+
+
+def test_a_worker_of_one_architecture_logs_in_to_redis_as_its_user(clone: Clone) -> None:
+    clone.env.unlink()
+    assert clone.init("--emulate").returncode == 0
     services = clone.stack()["services"]
+    for arch in ARCHES:
+        assert f"broker-worker-{arch}" in sources(services[f"worker-{arch}"])
+        assert f"//worker-{arch}:" in (clone.secrets / f"broker-worker-{arch}").read_text()
+    logins = {name for one in services.values() for name in sources(one) if name.startswith("broker-")}
+    for name, one in services.items():
+        own = {found for found in sources(one) if found.startswith("broker-")}
+        assert len(own) <= 1 or (name, own >= logins) == ("redis", True)
+
+
+def test_redis_has_a_user_for_every_secret_and_a_secret_for_every_user(clone: Clone) -> None:
+    users = (ROOT / "config" / "redis" / "users.acl").read_text()
+    secrets = {name.removeprefix("broker-") for name in sources(clone.stack()["services"]["redis"])}
+    assert {*re.findall(r"^user (\S+) on #\{\1\}", users, re.MULTILINE)} == secrets & {*USERS, "operator"}
+    assert {*USERS, "operator"} <= secrets
+
+
+def test_a_bundle_for_one_architecture_takes_no_jobs_of_others(clone: Clone, tmp_path: Path) -> None:
+    other = Clone(tmp_path / "other")
+    assert other.join(clone.run("bundle", "--arch", "arm64").stdout).returncode == 0
+    own = (other.secrets / "broker-worker").read_text()
+    assert own == (clone.secrets / "broker-worker-arm64").read_text()
+    assert "//worker-arm64:" in own
+    assert_refused(clone, "invalid choice", "bundle", "--arch", "vax")
+
+
+def test_a_worker_needs_no_emulation_unless_asked_for(building: Clone) -> None:
+    services = building.stack()["services"]
     workers = {name: one for name, one in services.items() if "FARM_EMULATE" in one.get("environment", {})}
     assert {name: one.get("command") for name, one in workers.items()} == {"worker": None}
     assert workers["worker"]["environment"]["FARM_EMULATE"] == "false"
 
 
-def test_with_emulation_there_is_a_worker_for_each_architecture(clone: Clone) -> None:
+def test_with_emulation_there_is_a_worker_for_each_architecture(building: Clone) -> None:
+    clone = building
     plain = set(clone.stack()["services"])
     clone.env.unlink()
     assert clone.init("--emulate").returncode == 0
@@ -267,8 +337,8 @@ def test_with_emulation_there_is_a_worker_for_each_architecture(clone: Clone) ->
         assert (one["command"], one["environment"]["FARM_EMULATE"]) == (["worker", "--arch", arch], "true")
 
 
-def test_every_worker_sees_the_disk_of_its_machines_engine(clone: Clone) -> None:
-    stack = clone.stack()
+def test_every_worker_sees_the_disk_of_its_machines_engine(building: Clone) -> None:
+    stack = building.stack()
     (worker,) = (
         one for one in stack["services"].values() if "FARM_ENGINE_DISK" in one.get("environment", {})
     )

@@ -191,7 +191,7 @@ def test_an_answer_that_a_retry_cannot_change_is_not_requested_again(
     line.proxy.breaks(
         "GET", "/manifests/", lambda exchange: exchange.answer(status, headers, b"nonsense"), times=ALWAYS
     )
-    with pytest.raises(RegistryError, match="cannot be reached|sent a compressed answer") as caught:
+    with pytest.raises(RegistryError, match=r"cannot be reached|sent a compressed answer") as caught:
         line.registry.manifest(line.target)
     assert (type(caught.value), line.proxy.seen("GET", "/manifests/")) == (RegistryError, requests)
 
