@@ -6,13 +6,13 @@ part. A part is the JSON of a `PackageWork`; its bytes are what the digest is of
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import InputError, NotUnderstoodError
 from farm.model.reference import DIGEST, digest_of
 from farm.model.run import PackageWork, canonical
+from farm.model.strict_json import json_object
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -128,9 +128,6 @@ def _read_json(text: bytes, most: int, what: str) -> dict[str, Any]:
     if len(text) > most:
         raise InputError(f"{what} has {len(text)} bytes, more than {most}")
     try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{what} is not JSON") from error
-    if not isinstance(data, dict):
-        raise InputError(f"{what} is not a JSON object")
-    return data
+        return json_object(text)
+    except ValueError as error:
+        raise InputError(f"{what} is not a JSON object: {error}") from error

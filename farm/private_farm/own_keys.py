@@ -86,7 +86,7 @@ def _new_order_key() -> str:
 
 def _worker_key(path: Path) -> str:
     """Create a key of ECDSA P-256 if the file is missing; returns its public half, as a policy writes it."""
-    if not path.exists():
+    if not path.exists() or not path.stat().st_size:
         # Another process may create it first.
         with suppress(InputError):
             return create_worker_key(path)

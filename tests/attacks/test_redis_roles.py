@@ -96,7 +96,7 @@ def shared() -> Iterator[Shared]:
         stack.callback(service.stop)
         service.start()
         put_context(shared.store("maintainer"), DIGEST, io.BytesIO(CONTEXT.encode()), keep=KEEP)
-        create_run(shared.store("maintainer"), values.run_of(values.work(PACKAGE), run=RUN))
+        create_run(shared.store("maintainer"), values.ordered(values.run_of(values.work(PACKAGE), run=RUN)))
         yield shared
 
 

@@ -135,6 +135,7 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "str | None": st.none() | _VALUES,
     "str": _VALUES,
     "Path": _ITEMS.map(lambda text: Path("/", text)),
+    "Path | str | None": st.none() | _ITEMS.map(lambda text: Path("/", text)) | st.just("pkcs11:token=a"),
     "Path | None": st.none() | _ITEMS.map(lambda text: Path("/", text)),
     "bool": st.booleans(),
     "int": st.integers(1, 65535),

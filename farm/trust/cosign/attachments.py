@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from farm.errors import RegistryError, TrustError, TrustUnavailableError
 from farm.model import Descriptor, digest_of
 from farm.model.reference import hex_of
+from farm.model.strict_json import json_object, list_of, texts_of
 from farm.registry import read_back
 from farm.registry.blobs import CONCURRENT_BLOBS, push_blob
 from farm.registry.client import no_such_image
@@ -90,7 +91,8 @@ def read_attachments(registry: Registry, image: Reference, kind: Kind) -> Attach
         with reading("manifest"):
             if stored.descriptor.media_type not in MANIFESTS:
                 raise ValueError(f"its media type is {stored.descriptor.media_type[:80]}")
-            found = Attachments(reference, kind, stored.descriptor.digest, json.loads(stored.body))
+            found = Attachments(reference, kind, stored.descriptor.digest, json_object(stored.body))
+            list_of(found.layers)
             if len(found.layers) > _MOST_LAYERS:
                 raise ValueError(f"it has {len(found.layers)} layers, and {_MOST_LAYERS} are the most")
             for layer in found.layers:
@@ -107,8 +109,7 @@ def read_attachments(registry: Registry, image: Reference, kind: Kind) -> Attach
 
 def _check(layer: Any) -> None:
     read_descriptor(layer)
-    if not all(isinstance(text, str) for text in (layer.get("annotations") or {}).values()):
-        raise ValueError("an annotation is not text")
+    texts_of(layer.get("annotations"))
 
 
 def contents_of(
