@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shlex
 import subprocess
 import time
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from farm.model import UNAME
 from lab.checkout import EXAMPLES, committed_examples
+from lab.debian import cosign
 from lab.lab import Lab, running_lab
 from lab.machine import ARCHES
 from lab.process import LabError
@@ -87,8 +89,9 @@ def demo() -> int:
         checkout = committed_examples(lab.directory)
         if checkout.copied:
             print(f"lab: {checkout.copied}, so a committed copy in {checkout.directory} is used")
-        show = Show(checkout.directory, {"farm": str(VENV / "bin" / "farm"), "docker": lab.docker_cli})
-        environment = clean_environment() | lab.environment()
+        programs = {"farm": str(VENV / "bin" / "farm"), "docker": lab.docker_cli, "cosign": str(cosign())}
+        show = Show(checkout.directory, programs)
+        environment = clean_environment() | lab.environment() | cosign_environment(lab.directory / "keys")
         try:
             perform(show, lab, environment)
         finally:
@@ -104,10 +107,21 @@ def clean_environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(("FARM_", "DOCKER_"))}
 
 
+def cosign_environment(keys: Path) -> dict[str, str]:
+    """Variables to sign with cosign too, by a key in this directory."""
+    return {
+        "FARM_SIGNERS": "cosign,notary",
+        "FARM_COSIGN_KEY": str(keys / "cosign.key"),
+        "FARM_COSIGN_PASSWORD": secrets.token_urlsafe(16),
+    }
+
+
 def perform(show: Show, lab: Lab, environment: Mapping[str, str]) -> None:
     """Run the parts of the demo."""
     packages = [f"examples/{name}" for name in EXAMPLES]
     with show.part("an administrator prepares the names for signing, once"):
+        keys = str(lab.directory / "keys")
+        show.run("farm", "trust", "key", "--cosign", keys, environment=environment)
         show.run("farm", "trust", "init", *packages, environment=environment)
     with show.part("what has to be done?"):
         show.run("farm", "plan", *packages, environment=environment)
@@ -120,6 +134,22 @@ def perform(show: Show, lab: Lab, environment: Mapping[str, str]) -> None:
         show.run("farm", "inspect", tags[-1], environment=environment)
     with show.part("a docker user pulls and runs signed images only"):
         run_as_user(show, lab, tags[0])
+    with show.part("anybody verifies: who built it, and who signed it"):
+        show.run("farm", "verify", *tags, environment=environment)
+        run_cosign(show, lab, tags[0])
+
+
+def run_cosign(show: Show, lab: Lab, tag: str) -> None:
+    """Verify an index, and what its worker states of an image, with cosign and the public key alone."""
+    public = str(lab.directory / "keys" / "cosign.pub")
+    environment = {"HOME": str(lab.directory / "user"), "PATH": os.defpath}
+    options = ["--key", public, "--insecure-ignore-tlog=true"]
+    show.run("cosign", "verify", *options, tag, environment=environment)
+    show.run(
+        *("cosign", "verify-attestation", "--type", "slsaprovenance1", *options, f"{tag}-amd64"),
+        environment=environment,
+        shown=False,
+    )
 
 
 def run_as_user(show: Show, lab: Lab, tag: str) -> None:

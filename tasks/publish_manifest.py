@@ -154,9 +154,15 @@ class PublishExecution:
         )
         return publication.publish(
             check_lease=lambda: self._check(held),
-            sign=lambda index: signer.sign([SignTarget.of(target, index)]) if self.work.sign else None,
+            sign=lambda index: self._sign(signer, index, choice),
             stop=held.stopped,
         )
+
+    def _sign(self, signer: Signer, index: Descriptor, choice: ImageChoice) -> None:
+        """Sign an index, and last of all its tag: what is signed is complete."""
+        if self.work.sign:
+            signer.attest(choice.attested())
+            signer.sign([SignTarget.of(self.work.reference, index)])
 
     def _choice(self, registry: Registry, origin: ImageOrigin, signer: Signer | None) -> ImageChoice:
         ordered = self.ordered.verified.order.created

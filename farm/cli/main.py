@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "show-tag": ("farm.cli.tags:show_tag", "Print the tags of packages."),
     "pkg": ("farm.cli.pkg.verbs:pkg", "Run the commands of `linuxkit pkg`, with its flags."),
     "inspect": ("farm.cli.tags:inspect", "Show what a tag refers to, and whether it is signed."),
+    "verify": ("farm.cli.verify:verify", "Check that tags hold what the policy demands."),
     "sign": ("farm.cli.trust:sign", "Sign tags."),
     "status": ("farm.cli.runs:status", "List runs, or show one run."),
     "logs": ("farm.cli.runs:logs", "Print the log of a build."),

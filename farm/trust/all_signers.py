@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from farm.model import Reference
-    from farm.trust.signer import Signature, Signer, SignTarget
+    from farm.trust.signer import AttestedImage, Signature, Signer, SignTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +46,12 @@ class AllSigners:
         wanted = list(targets)
         for signer in self.signers.values():
             signer.sign(wanted)
+
+    def attest(self, images: Iterable[AttestedImage]) -> None:
+        """Let each sign the images and their statements."""
+        wanted = list(images)
+        for signer in self.signers.values():
+            signer.attest(wanted)
 
     def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
         """What all of them signed as the same digest; they are asked at the same time."""

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from farm.model import ArchImage
 from farm.registry.index import Index, is_attestation, members_of
 from farm.registry.oci import INDEXES, naming
+from farm.trust.signer import AttestedImage, SignTarget
 from farm.trust.verified_images import ImageOrigin, ImageVerifier, newest, without_attestations
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from farm.registry.client import Registry
     from farm.trust.policy import Policy
     from farm.trust.signer import Signer
+    from farm.trust.verified_images import VerifiedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class ImageChoice:
     """The index that is signed now under the tag, whatever the tag refers to; an empty one for none."""
     report: Callable[[str], None]
     """Receives a line about each image that is left out."""
+    chosen: dict[str, VerifiedImage] = field(default_factory=dict)
+    """Architecture to the image that was chosen last."""
     _reported: set[str] = field(default_factory=set)
 
     def choose(self, arch: str, candidates: Sequence[ArchImage]) -> ArchImage | None:
@@ -40,7 +44,19 @@ class ImageChoice:
         for image, found in pairs:
             if found is None:
                 self._leave_out(image)
-        return best.image if best else None
+        if best is None:
+            self.chosen.pop(arch, None)
+            return None
+        self.chosen[arch] = best
+        return best.image
+
+    def attested(self) -> list[AttestedImage]:
+        """The chosen images, each with what its workers state of it."""
+        found = []
+        for one in self.chosen.values():
+            main = without_attestations(one.image)[0]
+            found.append(AttestedImage(SignTarget.of(one.image.reference, main), one.statements))
+        return found
 
     def _leave_out(self, image: ArchImage) -> None:
         for one in without_attestations(image):

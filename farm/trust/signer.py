@@ -34,6 +34,15 @@ class SignTarget(NamedTuple):
         return SignTarget(reference.name, reference.tag or "", descriptor.digest, descriptor.size)
 
 
+class AttestedImage(NamedTuple):
+    """An image of an index, and what its workers state of it."""
+
+    target: SignTarget
+    """Its architecture tag."""
+    statements: tuple[bytes, ...]
+    """In-toto statements about it, in JSON."""
+
+
 class Signature(NamedTuple):
     """What a tag is signed to be: digest (sha256:HEX) and size in bytes."""
 
@@ -106,6 +115,13 @@ class Signer(Protocol):
 
         Raises:
             TrustError: a signature could not be made, or cannot be read back.
+        """
+
+    def attest(self, images: Iterable[AttestedImage]) -> None:
+        """Sign the images of an index and the statements about them, if this signer signs more than indexes.
+
+        Raises:
+            TrustError: as `sign`.
         """
 
     def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.attestation.check import attestations, attestations_of_all
+from farm.attestation.statement import to_statement
 from farm.errors import RegistryError
 from farm.model import ARCHES, ArchImage, Platform
 from farm.registry.index import BUILDKIT_ANNOTATIONS, is_attestation, members_of, subject
@@ -47,6 +48,8 @@ class VerifiedImage(NamedTuple):
     orders: frozenset[str] = frozenset()
     """The orders that it was built for, by digest."""
     recipes: frozenset[str] = frozenset()
+    statements: tuple[bytes, ...] = ()
+    """What the workers state of it."""
 
 
 def without_attestations(image: ArchImage) -> tuple[Descriptor, ...]:
@@ -163,6 +166,7 @@ class ImageVerifier:
             ordered,
             frozenset(one.order for one in provenances),
             frozenset(one.recipe for one in provenances),
+            tuple(dict.fromkeys(map(to_statement, provenances))),
         )
 
 

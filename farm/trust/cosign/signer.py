@@ -23,6 +23,7 @@ from farm.trust.cosign.attachments import (
     contents_of,
     read_attachments,
 )
+from farm.trust.cosign.attest import attest
 from farm.trust.cosign.configure import key_pair, public_key, require_key
 from farm.trust.cosign.payload import payload_of, says
 from farm.trust.cosign.program import WITHOUT_LOG
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from farm.registry.client import Registry
     from farm.settings import Settings
     from farm.trust.cosign.keys import PublicKey
+    from farm.trust.signer import AttestedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,26 @@ class CosignSigner:
 
             registry.at_once(sign, by_image)
 
+    def attest(self, images: Iterable[AttestedImage]) -> None:
+        """Sign each image under its architecture tag, and what its workers state of it."""
+        attested = list(images)
+        self.sign(one.target for one in attested)
+        private, _ = key_pair(self.settings)
+        pairs = [(one.target, statement) for one in attested for statement in one.statements]
+
+        with self._client() as registry:
+
+            def attach_statement(pair: tuple[SignTarget, bytes]) -> None:
+                target, statement = pair
+                attest(registry, Reference.parse(target.name), target.digest, statement, private)
+
+            registry.at_once(attach_statement, pairs)
+
     def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
         """What is signed now, of what each tag refers to now."""
         wanted, public = list(dict.fromkeys(references)), public_key(self.settings)
         with self._client() as registry:
-            answers = registry.at_once(lambda one: _signature(registry, one, public), wanted)
+            answers = registry.at_once(lambda one: signature_under(registry, one, public), wanted)
         tags: dict[str, dict[str, Signature]] = {reference.name: {} for reference in wanted}
         refusals: dict[str, TrustError] = {}
         for reference, answer in zip(wanted, answers, strict=True):
@@ -117,7 +134,9 @@ class CosignSigner:
                 yield registry.within(deadline)
 
 
-def _signature(registry: Registry, reference: Reference, public: PublicKey) -> Signature | TrustError | None:
+def signature_under(
+    registry: Registry, reference: Reference, public: PublicKey
+) -> Signature | TrustError | None:
     """What a tag is signed to be; an error, if nobody can sign it; None without a signature."""
     found = registry.head(reference)
     if found is None:

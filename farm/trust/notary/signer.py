@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from farm.model import Reference
     from farm.settings import Settings
-    from farm.trust.signer import SignedName, SignTarget
+    from farm.trust.signer import AttestedImage, SignedName, SignTarget
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +70,9 @@ class NotarySigner:
         key = signing_key(self.settings)
         for gun, own in by_gun.items():
             sign_targets(own, key, self._server(gun))
+
+    def attest(self, images: Iterable[AttestedImage]) -> None:
+        """Do nothing: notary signs tags, and the index that it signs names its images."""
 
     def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
         """What is signed now: all tags of each GUN. GUNs that share a server and a login are read at once."""
