@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _FACT = re.compile(r"(May import|Must not know|Public): (.*?)\.(?= [A-Z]|$)")
-LOOSE = {"errors": (), "settings": ("errors", "model", "syntax", "system")}
+LOOSE: dict[str, tuple[str, ...]] = {"errors": ()}
 """The modules of farm that are in no package, and what they may import."""
 
 

@@ -135,7 +135,7 @@ class Supervisor:
         slots = max(self.settings.concurrency, min(os.cpu_count() or 1, _MAX_SLOTS))
         # A build runs code of its package: keep the keys from the process that builds.
         builder = replace(without_signing_keys(self.settings), emulate=True, concurrency=slots)
-        publisher = replace(self.settings, concurrency=1)
+        publisher = replace(self.settings, concurrency=1, order_key=None, worker_key=None)
         logs = self.directory.logs
         self.workers = [
             worker_child(arches, publish=False, logs=logs, environment=child_environment(builder)),
