@@ -120,7 +120,7 @@ def _copied_from(value: str, stages: int) -> Iterator[str]:
     mounts = [option for mount in _MOUNT_FLAG.findall(value) for option in mount.split(",")]
     named = [option.removeprefix("from=") for option in mounts if option.startswith("from=")]
     for image in (*_FROM_FLAG.findall(value), *named):
-        if not (image.isdigit() and int(image) < stages):
+        if not (re.fullmatch("[0-9]{1,9}", image) and int(image) < stages):
             yield image
 
 

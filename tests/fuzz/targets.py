@@ -362,6 +362,7 @@ TARGETS: dict[str, Target] = {
     "dockerfile": Target(
         _dockerfile,
         (
+            "FROM a\nCOPY --from=\u00b2 x y\n".encode(),
             b"ARG A=1\nFROM --platform=$BUILDPLATFORM alpine:${A} AS base\nRUN --mount=type=bind,from=x y\n",
             b'FROM a\nCOPY --from=b/c:1 ["x", "y"]\nRUN <<E\nz\nE\nADD a \\\n  b\n',
         ),

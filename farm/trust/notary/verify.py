@@ -27,6 +27,7 @@ https://docs.docker.com/engine/security/trust/trust_delegation/
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
 _THREADS = 16
 _COLUMNS = 4
+_HEX, _SIZE = re.compile("[0-9a-f]{64}"), re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,5 +170,5 @@ def parse_list(output: str, roles: Sequence[str]) -> dict[str, Signature]:
     return {
         row[0]: Signature(f"sha256:{row[1]}", int(row[2]))
         for row in rows
-        if len(row) == _COLUMNS and row[2].isdecimal() and row[3] in roles
+        if len(row) == _COLUMNS and _HEX.fullmatch(row[1]) and _SIZE.fullmatch(row[2]) and row[3] in roles
     }
