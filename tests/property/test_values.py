@@ -147,12 +147,15 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     ),
 }
 _STRATEGIES["tuple[Path, ...]"] = st.lists(_STRATEGIES["Path"], max_size=3).map(tuple)
+_SERVICES = st.from_regex(r"[a-z0-9.-]{1,9}(:[0-9]{1,5})?", fullmatch=True)
+_REALMS = st.dictionaries(_SERVICES, _SERVICES, max_size=3)
 _MIRRORS = st.dictionaries(
     _ITEMS | st.just("*"), _ITEMS.map(lambda text: f"https://mirror/{text}"), max_size=3
 )
 _OWN: dict[str, st.SearchStrategy[Any]] = {
     "broker": st.none()
     | _VALUES.map(lambda password: Secret(f"redis://:{quote(password, safe='')}@host:1/0")),
+    "registry_token_realms": _REALMS.map(lambda pairs: tuple(pairs.items())),
     "mirrors": _MIRRORS.map(lambda pairs: tuple(pairs.items())),
     "builder": st.sampled_from(BUILDERS),
     "builders": st.sampled_from([(), (("linux/arm64", "there"), ("linux/s390x", "a=b"))]),
