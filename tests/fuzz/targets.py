@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import io
 import json
+import shutil
 import tarfile
 import tempfile
 import zlib
@@ -223,7 +225,9 @@ def _archive(**files: bytes) -> bytes:
 
 @cache
 def _directory() -> Path:
-    return Path(tempfile.mkdtemp(prefix="fuzz-"))
+    made = Path(tempfile.mkdtemp(prefix="fuzz-"))
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
+    return made
 
 
 def _load(data: bytes) -> None:
