@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.builders.engine_images import remove_image
+from farm.builders.noted_images import forget_image, note_image, noted_images
 from farm.builders.pruning import free_space, prune
 from farm.errors import DiskFullError, DiskTooSmallError, EngineError, EngineUnavailableError
-from farm.model import Reference
-from farm.state.earlier_builds import forget_images, leftover_images, record_image
+from farm.state import leases
 from farm.syntax.quantities import format_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from farm.builders.docker_engine import Engine, EngineInfo
+    from farm.model import Reference
     from farm.settings import Settings
     from tasks.worker_context import WorkerContext
 
@@ -42,17 +43,17 @@ class DiskSpace:
 
     @contextmanager
     def reserved(self, target: Reference, *, built: bool) -> Iterator[None]:
-        """Make room for an image, and record it until the body has pushed it and removed it from the engine.
+        """Make room for an image, and note it until the body has pushed it and removed it from the engine.
 
-        After an error the record stays, so that the next build removes the image. If this job has not `built`
+        After an error the note stays, so that the next build removes the image. If this job has not `built`
         it before, an image of that name is of a build that died, and would lose its name to the new one.
         """
         self.make_room()
         if not built:
             remove_image(self.engine, target)
-        record_image(self.context.store, self.info.id, str(target))
+        note_image(self.engine, target)
         yield
-        forget_images(self.context.store, self.info.id, [str(target)])
+        forget_image(self.engine, target)
 
     def make_room(self) -> None:
         """Remove the images of dead builds, prune the cache if that is due, and check the free space."""
@@ -109,7 +110,9 @@ class DiskSpace:
             log.warning("the cache of the engine is not pruned, and grows: %s", error)
 
     def _remove_leftovers(self) -> None:
-        leftovers = leftover_images(self.context.store, self.info.id)
-        for name in leftovers:
-            remove_image(self.engine, Reference.parse(name))
-        forget_images(self.context.store, self.info.id, leftovers)
+        noted = noted_images(self.engine)
+        held = leases.held(self.context.store, map(str, noted))
+        for reference in noted:
+            if str(reference) not in held:
+                remove_image(self.engine, reference)
+                forget_image(self.engine, reference)

@@ -1,20 +1,14 @@
-"""What earlier builds left: how long they took, and the images that they put into an engine.
-
-Durations are kept of each image and architecture, and of each architecture as a whole. A build that was
-killed, or whose push failed, leaves its image in the engine: its name stays here, and the next build on that
-engine removes the image. So images of the same kind of name that others made are never removed.
-"""
+"""How long earlier builds took: those of each image and architecture, and of each architecture as a whole."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from farm.state.store import Store, lease_key
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from farm.model import Job
+    from farm.state.store import Store
 
 _MAX_OF_IMAGE = 10
 """Builds remembered of one image on one architecture."""
@@ -22,8 +16,6 @@ _MAX_OF_ARCH = 50
 """Builds remembered of one architecture."""
 _LIFE = 180 * 86400
 """Seconds for which they are remembered."""
-_IMAGES_LIFE = 30 * 86400
-"""Seconds for which the names of images are kept after the last build on an engine."""
 MIN_TIME_LIMIT = 600.0
 """Seconds that a build may always take, if the bound of the settings allows them."""
 
@@ -59,25 +51,3 @@ def _read(store: Store, keys: Sequence[str]) -> list[list[float]]:
 def time_limit(bound: float, past: Sequence[float], patience: float) -> float:
     """The seconds that a build may take: at most `patience` times as many as its longest past one."""
     return min(bound, max(MIN_TIME_LIMIT, patience * max(past))) if past else bound
-
-
-def _images_key(engine: str) -> str:
-    return f"farm:images:{engine}"
-
-
-def record_image(store: Store, engine: str, reference: str) -> None:
-    """Record that an engine, by its id, is about to have an image of that name."""
-    key = _images_key(engine)
-    store.ask([("sadd", key, reference), ("expire", key, _IMAGES_LIFE)])
-
-
-def forget_images(store: Store, engine: str, references: Iterable[str]) -> None:
-    """Record that an engine no longer has these images."""
-    store.ask(("srem", _images_key(engine), reference) for reference in references)
-
-
-def leftover_images(store: Store, engine: str) -> list[str]:
-    """The images in an engine whose lease nobody holds: those of dead and failed builds."""
-    (names,) = store.ask([("smembers", _images_key(engine))])
-    held = store.ask(("exists", lease_key(name, "lease")) for name in sorted(names))
-    return [name for name, is_held in zip(sorted(names), held, strict=True) if not is_held]

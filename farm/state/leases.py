@@ -20,7 +20,7 @@ from farm.errors import FarmError, LeaseLostError, StateUnavailableError
 from farm.state.store import Store, lease_key
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from farm.model import Job, Reference
 
@@ -92,6 +92,13 @@ def renew(store: Store, lease: Lease) -> bool:
 def release(store: Store, lease: Lease) -> list[str]:
     """Release a lease; returns the messages to send to those that wait for it."""
     return [str(message) for message in store.run_script("lease_release", _keys(lease.name), [lease.token])]
+
+
+def held(store: Store, names: Iterable[str]) -> set[str]:
+    """Those of some leases that somebody holds."""
+    asked = list(names)
+    answers = store.run_scripts("lease_holder", [([lease_key(name, "lease")], []) for name in asked])
+    return {name for name, (holder,) in zip(asked, answers, strict=True) if holder}
 
 
 def _keys(name: str) -> list[str]:
