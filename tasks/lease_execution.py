@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from celery.exceptions import Ignore
 
 from farm.errors import CancelledError, FarmError, LeaseLostError, StateUnavailableError, internal_error
+from farm.scheduling.celery_app import QUEUES
 from farm.scheduling.dispatch import send_again
 from farm.state import leases
 from tasks.retries import wait_for_redis
@@ -55,8 +56,22 @@ def under_lease(
     except leases.LeaseBusyError as busy:
         wait(busy.holder)
         raise Ignore(f"{name} is in progress: {busy.holder}") from busy
-    with leases.hold(context.store, lease, send=lambda message: send_again(task.app, message)) as held:
+    with leases.hold(context.store, lease, send=lambda message: _send_waiting(task, message)) as held:
         yield held
+
+
+def _send_waiting(task: Task[..., Any], message: str) -> None:
+    """Send a message that waited for a lease, unless it is none: Redis kept it."""
+    try:
+        queue = json.loads(message)["options"]["queue"]
+        if queue not in QUEUES:
+            raise ValueError(f"the queue is {queue!r:.100}")  # noqa: TRY301 - handled like what cannot be read
+        send_again(task.app, message)
+    except StateUnavailableError:
+        raise
+    except Exception as error:  # noqa: BLE001 - see the next line
+        # Whatever it is, the work that held the lease is done, and the reconciler sends what was lost.
+        log.warning("dropped what waited for a lease, since it is no message: %s", type(error).__name__)
 
 
 def still_owned(record: JobRecord | PackageRecord | None, token: str) -> bool:

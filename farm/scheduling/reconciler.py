@@ -80,14 +80,17 @@ def _reconcile_run(reconciler: RunReconciler, reported: set[str]) -> int:
 
 def keep_reconciling(app: Celery, store: Store, *, name: str, keep: float, stop: threading.Event) -> None:
     """Reconcile once a second until `stop` is set; of all publishers that do so, one does each round."""
-    outage, reported = OutageDetector(time.monotonic()), set[str]()
+    outage, reported, last = OutageDetector(time.monotonic()), set[str](), ""
     while not stop.wait(INTERVAL):
         try:
             _reconcile_under_lease(app, store, outage, reported, name=name, keep=keep)
+            last = ""
         except leases.LeaseBusyError:
             continue
         except FarmError as error:
-            log.warning("reconciliation failed: %s", error)
+            if (what := f"reconciliation failed: {error}") != last:
+                log.warning(what)
+            last = what
             outage.restart(time.monotonic())
         except Exception:
             # A thread that ends leaves a publisher that works, but reconciles nothing, and nobody would

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 _MAX_RECORDS = 200
 """Records of one sorted set that are read at a time, oldest first; the rest follow in later rounds."""
+_MAX_RUNS = 1000
+"""Open runs that are read at a time, oldest first."""
 _AHEAD = 5.0
 """Seconds by which a time must be in the future to be from before Redis' clock was set back."""
 _LONG_AGO = 10 * 365 * 86400.0
@@ -71,12 +73,12 @@ class OverdueRun:
 def read_overdue(store: Store, *, grace: float) -> tuple[float, list[OverdueRun]]:
     """The time by Redis' clock, and what has waited in each open run for `grace` seconds."""
     now = store.now()
-    (names,) = store.ask([("zrange", OPEN_RUNS, 0, -1)])
+    (names,) = store.ask([("zrange", OPEN_RUNS, 0, _MAX_RUNS - 1)])
     runs = [RunHandle(store, name) for name in names]
-    answers = store.ask(question for run in runs for question in _questions(run, now - grace))
+    answers = store.ask_each(question for run in runs for question in _questions(run, now - grace))
     width = 2 + len(_WAITING)
     rows = [answers[at : at + width] for at in range(0, len(answers), width)]
-    leased = _leased(store, {run: row[1] for run, row in zip(runs, rows, strict=True)})
+    leased = _leased(store, {run: _damage(row) or row[1] for run, row in zip(runs, rows, strict=True)})
     return now, [_overdue(run, row, leased[run]) for run, row in zip(runs, rows, strict=True)]
 
 
@@ -88,7 +90,8 @@ def pull_back(store: Store) -> None:
     (names,) = store.ask([("zrange", OPEN_RUNS, 0, -1)])
     keys = [run_key(name, part) for name in names for part in ("in-progress", *_WAITING)]
     future = store.now() + _AHEAD
-    found = store.ask(("zrange", key, 0, -1, False, True) for key in keys)
+    answers = store.ask_each(("zrange", key, 0, -1, False, True) for key in keys)
+    found = [[] if isinstance(answer, Exception) else answer for answer in answers]
     if all(at < future for entries in found for _, at in entries):
         return
     store.ask(
@@ -105,6 +108,11 @@ def _questions(run: RunHandle, until: float) -> Iterator[tuple[Any, ...]]:
     yield "zrangebyscore", run.key("in-progress"), "-inf", until
     for part in _WAITING:
         yield "zrangebyscore", run.key(part), "-inf", until, 0, _MAX_RECORDS, True
+
+
+def _damage(answers: Sequence[Any]) -> list[Exception]:
+    """What Redis refused to answer, because a key has another type or is too large."""
+    return [answer for answer in answers if isinstance(answer, Exception)]
 
 
 def _overdue(run: RunHandle, row: Sequence[Any], leased: Sequence[LeasedRecord | Exception]) -> OverdueRun:
@@ -129,15 +137,16 @@ def _overdue(run: RunHandle, row: Sequence[Any], leased: Sequence[LeasedRecord |
 
 
 def _leased(
-    store: Store, fields: Mapping[RunHandle, Sequence[str]]
+    store: Store, fields: Mapping[RunHandle, Sequence[str | Exception]]
 ) -> dict[RunHandle, list[LeasedRecord | Exception]]:
     """The records with the holders of their leases, by run; for one that cannot be parsed, the error."""
-    pairs = [(run, field) for run, names in fields.items() for field in names]
-    texts = store.ask(("hget", run.key("records"), field) for run, field in pairs)
+    damaged = {run: _damage(names) for run, names in fields.items()}
+    pairs = [(run, str(field)) for run, names in fields.items() if not damaged[run] for field in names]
+    texts = store.ask_each(("hget", run.key("records"), field) for run, field in pairs)
     records = [_parse(text) for text in texts]
     names = ["" if isinstance(record, Exception) else record.lease for record in records]
     answers = store.run_scripts("lease_holder", [([lease_key(name, "lease")], []) for name in names])
-    found: dict[RunHandle, list[LeasedRecord | Exception]] = {run: [] for run in fields}
+    found: dict[RunHandle, list[LeasedRecord | Exception]] = {run: [*damaged[run]] for run in fields}
     for (run, field), record, (holder,) in zip(pairs, records, answers, strict=True):
         if isinstance(record, Exception):
             found[run].append(record)
@@ -148,10 +157,12 @@ def _leased(
     return found
 
 
-def _parse(text: str | None) -> JobRecord | PackageRecord | Exception:
+def _parse(text: str | Exception | None) -> JobRecord | PackageRecord | Exception:
+    if isinstance(text, Exception):
+        return text
     try:
         return parse_job(str(text)) if "arch" in json.loads(text or "") else parse_package(str(text))
-    except (FarmError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (FarmError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         return error
 
 
@@ -160,21 +171,24 @@ def queue_heads(store: Store, lists: Mapping[str, str]) -> dict[str, float | Non
 
     `lists` maps lists of messages to the part of a run's keys in which the records of their messages wait.
     """
-    messages = store.ask(("lindex", name, -1) for name in lists)
+    messages = store.ask_each(("lindex", name, -1) for name in lists)
     heads = [(name, *_record_of(text)) for name, text in zip(lists, messages, strict=True) if text]
-    since = store.ask(("zscore", run_key(run, lists[name]), field) for name, run, field in heads)
+    since = store.ask_each(("zscore", run_key(run, lists[name]), field) for name, run, field in heads)
     found = zip(heads, since, strict=True)
-    return dict.fromkeys(lists, float("inf")) | {name: at for (name, _, _), at in found}
+    known = {name: None if isinstance(at, Exception) else at for (name, _, _), at in found}
+    return dict.fromkeys(lists, float("inf")) | known
 
 
-def _record_of(message: str) -> tuple[str, str]:
+def _record_of(message: str | Exception) -> tuple[str, str]:
     """The run and the record's field of a message; ("", "") for a message that is not the farm's."""
     try:
+        if isinstance(message, Exception):
+            raise TypeError  # noqa: TRY301 - handled like any other message that is not the farm's
         # Celery's protocol 2: the body is [args, kwargs, embed].
         # https://docs.celeryq.dev/en/stable/internals/protocol.html#version-2
         keywords = json.loads(base64.b64decode(json.loads(message)["body"]))[1]
         if job := keywords.get("job"):
             return job["run"], job_field(job["package"], job["arch"])
         return keywords["run"], package_field(keywords["package"])
-    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+    except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError):
         return "", ""

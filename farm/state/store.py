@@ -28,6 +28,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 
 from farm.errors import StateDeniedError, StateError, StateUnavailableError
+from farm.state.bounded_answers import BOUNDED, OversizedAnswerError, OversizedValueError
 from farm.system.certificates import distrust
 
 if TYPE_CHECKING:
@@ -95,7 +96,21 @@ def _failure(error: RedisError | OSError) -> StateError | StateUnavailableError:
         return StateUnavailableError(
             f"Redis refuses writes: {error}", hint="look at its log, its disk and its memory"
         )
+    if isinstance(error, OversizedValueError | OversizedAnswerError):
+        return StateError(
+            f"Redis holds more than the farm stores: {error}", hint="who else writes to it? remove that key"
+        )
+    if str(error).startswith("WRONGTYPE"):
+        return StateError(
+            f"Redis holds another type of value than the farm stores: {error}",
+            hint="who else writes to it? remove that key",
+        )
     return StateError(f"Redis refused: {error}")
+
+
+def _is_refusal(answer: object) -> bool:
+    damaged = isinstance(answer, OversizedValueError) or str(answer).startswith("WRONGTYPE")
+    return isinstance(answer, Exception) and not damaged
 
 
 class Store:
@@ -108,9 +123,12 @@ class Store:
             "socket_connect_timeout": timeout,
             "health_check_interval": 30,
             "retry": retry,
+            **BOUNDED,
         }
         self.binary: Redis = Redis.from_url(url.reveal(), **options)
-        self.text: Redis = Redis.from_url(url.reveal(), decode_responses=True, **options)
+        # Whatever the bytes are that somebody stored: the farm's own are UTF-8.
+        text: dict[str, Any] = {"decode_responses": True, "encoding_errors": "backslashreplace"}
+        self.text: Redis = Redis.from_url(url.reveal(), **text, **options)
         self._scripts: dict[str, Any] = {}
 
     @translate_redis_errors
@@ -137,12 +155,23 @@ class Store:
     @translate_redis_errors
     def ask(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
         """The answers to commands, (method of redis-py, argument, ...) each, in one round trip."""
+        answers = self.ask_each(commands)
+        if error := next((answer for answer in answers if isinstance(answer, Exception)), None):
+            raise error
+        return answers
+
+    @translate_redis_errors
+    def ask_each(self, commands: Iterable[tuple[Any, ...]]) -> list[Any]:
+        """The same, with an error in place of each answer that the key at fault does not allow.
+
+        It has another type than the farm gave it, or a value that is too large.
+        """
         pipeline = self.text.pipeline(transaction=False)
         for method, *arguments in commands:
             getattr(pipeline, method)(*arguments)
-        answers = pipeline.execute(raise_on_error=False)
+        answers = list(pipeline.execute(raise_on_error=False))
         # The error that redis-py would raise repeats the command with its arguments.
-        if error := next((answer for answer in answers if isinstance(answer, Exception)), None):
+        if error := next((answer for answer in answers if _is_refusal(answer)), None):
             raise error
         return answers
 
@@ -163,8 +192,9 @@ class Store:
 
 
 def script_text(name: str) -> str:
-    """The text of lua/NAME.lua."""
-    return (_LUA / f"{name}.lua").read_text("utf-8")
+    """The text of lua/NAME.lua; those of leases share lease.lua."""
+    files = ["lease", name] if name.startswith("lease_") else [name]
+    return "".join((_LUA / f"{file}.lua").read_text("utf-8") for file in files)
 
 
 def unix_time(answer: tuple[int, int]) -> float:
