@@ -23,9 +23,9 @@ from farm.state.records import JobPatch
 from farm.state.run_handles import JobHandle, RunHandle
 from farm.state.runs import read_job
 from tasks.build_attempt import ImageBuild
-from tasks.hand_over import hand_over, refuse_unknown
 from tasks.lease_execution import message_of, record_step, run_recorded, still_owned, under_lease
 from tasks.orders import read_ordered_job
+from tasks.reject import refuse_unknown, reject
 from tasks.retries import retry_temporary, wait_for_redis
 from tasks.worker_context import worker_context
 
@@ -153,13 +153,6 @@ class BuildExecution:
         )
 
 
-def _requeue_unread(handle: JobHandle) -> None:
-    """Requeue a job; nothing is counted."""
-    if record := read_job(handle):
-        states = [JobState.QUEUED]
-        queue_job(handle, expected_states=states, lost=record.lost, resent=record.resent)
-
-
 def _refuse(handle: JobHandle, error: TrustDeniedError) -> FarmError:
     """Record that a queued job has no valid order; returns the error as it was recorded."""
     log.warning("%s of %s is not built: %s", handle, handle.run, error)
@@ -181,7 +174,7 @@ def build_and_push(
         refuse_unknown(unknown)
         execution = BuildExecution(context, read_ordered_job(context, handle), str(task.request.id))
     except NotUnderstoodError as error:
-        hand_over(task, context, error, requeue=lambda: _requeue_unread(handle))
+        reject("a job", error)
     except TrustDeniedError as error:
         raise _refuse(handle, error) from error
     name = leases.job_lease(execution.job)

@@ -29,9 +29,9 @@ from farm.state.runs import read_jobs, read_package
 from farm.trust.image_choice import ImageChoice, image_choice
 from farm.trust.signer import SignTarget
 from farm.trust.verified_images import ImageOrigin, unverified
-from tasks.hand_over import hand_over, refuse_unknown
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.orders import read_ordered_work
+from tasks.reject import refuse_unknown, reject
 from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 from tasks.worker_context import worker_context
 
@@ -202,7 +202,7 @@ def publish_manifest(
         refuse_unknown(unknown)
         ordered = read_ordered_work(context, handle)
     except NotUnderstoodError as error:
-        hand_over(task, context, error, requeue=lambda: _requeue_unread(handle, record))
+        reject(str(handle), error)
     except TrustDeniedError as error:
         raise _refuse(handle, error) from error
     _require_jobs_done(handle, ordered.work)
@@ -244,11 +244,6 @@ def _refuse(handle: PackageHandle, error: TrustDeniedError) -> FarmError:
     return recorded
 
 
-def _requeue_unread(handle: PackageHandle, record: PackageRecord) -> None:
-    states, patch = [PackageState.BUILDING], PackagePatch(resent=record.resent)
-    transitions.move_package(handle, PackageState.BUILDING, patch, expected_states=states)
-
-
 def _ended_before(task: Task[..., Any], handle: PackageHandle, record: PackageRecord) -> dict[str, Any]:
     """Return what the task returned before, and start the dependents if that was not done."""
     if not record.state.succeeded:
@@ -257,12 +252,12 @@ def _ended_before(task: Task[..., Any], handle: PackageHandle, record: PackageRe
     return record.index.to_json() if record.index else {}
 
 
-@shared_task(name=SETTLE, bind=True)
-def settle_package(task: Task[..., Any], *, run: str, package: str, **unknown: object) -> None:
+@shared_task(name=SETTLE)
+def settle_package(*, run: str, package: str, **unknown: object) -> None:
     """Settle a package whose chord failed, unless one of its jobs was only lost, and has not ended."""
     context = worker_context()
     try:
         refuse_unknown(unknown)
         coordinator.settle(RunHandle(context.store, run).package(package))
     except NotUnderstoodError as error:
-        hand_over(task, context, error, requeue=lambda: None)
+        reject(package, error)

@@ -58,10 +58,6 @@ class SharedFlags:
 
     leaving: SharedFlag = field(default_factory=SharedFlag)
     """Set when jobs in progress must go back to their queues."""
-    outdated: SharedFlag = field(default_factory=SharedFlag)
-    """Set by a pool process: it cannot read a message, so the worker must accept no more."""
-    closed: SharedFlag = field(default_factory=SharedFlag)
-    """Set while no queue is consumed."""
 
 
 class WorkerContext:

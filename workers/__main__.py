@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import logging
 import sys
 import threading
@@ -16,6 +15,7 @@ from farm.builders.pruning import unseen_disk
 from farm.errors import FarmError, StateUnavailableError
 from farm.scheduling.celery_app import Priority, make_app, redis_list, unacked_keys
 from farm.scheduling.reconciler import keep_reconciling
+from farm.scheduling.transport import Channel
 from farm.settings import load_settings
 from farm.state.redis_checks import check_queues, check_redis
 from farm.state.workers import is_drained
@@ -23,6 +23,7 @@ from farm.syntax.log_format import log_to_stderr
 from farm.syntax.printable import one_line
 from tasks.disk_space import disk_trouble
 from tasks.worker_context import configure, worker_context
+from workers.admission import UnknownFields, admission, role_tasks
 from workers.graceful_shutdown import GracefulShutdown
 from workers.heartbeat import Heartbeat
 from workers.pool import POOL
@@ -76,19 +77,23 @@ def run(settings: Settings, role: Role) -> NoReturn:
     app.conf.worker_pool = POOL
     app.conf.broker_transport_options |= unacked_keys(role.queues)
     refuse_changes()
+    arches, publisher = role.worker.arches, role.worker.publisher
+    unknown = UnknownFields()
+    Channel.admit = admission(arches, publisher=publisher, on_unknown=unknown.note)
     configure(settings, name)
-    store, flags = worker_context().store, worker_context().flags
+    store = worker_context().store
     await_redis(store)
     check_queues(store, (redis_list(queue, priority) for queue in role.queues for priority in Priority))
-    app.loader.import_module("tasks.build_and_push")
-    app.loader.import_module("tasks.publish_manifest")
-    queues = QueueControl(role.queues, open_=not is_drained(store, name), closed=flags.closed)
-    find_trouble = functools.partial(disk_trouble, settings, role.engine_root)
+    for module in role_tasks(arches, publisher=publisher):
+        app.loader.import_module(module)
+    queues = QueueControl(role.queues, open_=not is_drained(store, name))
     if role.engine_root and (unseen := unseen_disk(settings, role.engine_root)):
         log.warning("%s", unseen)
-    heartbeat = Heartbeat(store, role.worker, queues, flags.outdated, find_trouble)
+    heartbeat = Heartbeat(
+        store, role.worker, queues, lambda: disk_trouble(settings, role.engine_root) or unknown.trouble
+    )
     _start_when_ready(app, heartbeat, queues)
-    if role.worker.publisher:
+    if publisher:
         _reconcile_when_ready(app, store, name, settings)
     log.info("%s consumes %s", name, ", ".join(role.queues) if queues.open else "nothing: it is drained")
     try:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from farm.state.store import Store
-    from tasks.worker_context import SharedFlag
     from workers.queue_control import QueueControl
 
 log = logging.getLogger("farm.worker")
@@ -43,13 +42,11 @@ class Heartbeat:
         store: Store,
         info: WorkerInfo,
         queues: QueueControl,
-        outdated: SharedFlag,
         find_trouble: Callable[[], str],
     ) -> None:
         self._store = store
         self._info = info
         self._queues = queues
-        self._outdated = outdated
         self._find_trouble = find_trouble
         self._stopped = threading.Event()
         self._last_sent = True
@@ -81,7 +78,7 @@ class Heartbeat:
             if self.leaving or not self._queues.stalled:
                 self._send()
             if not self.leaving:
-                self._queues.request(open_=not (self._drained or self._outdated.is_set))
+                self._queues.request(open_=not self._drained)
             self._stopped.wait(HEARTBEAT_INTERVAL)
 
     def _send(self) -> None:
@@ -108,7 +105,6 @@ class Heartbeat:
             jobs=jobs_in_progress(),
             consuming=self._queues.open and not self.leaving,
             leaving=self.leaving,
-            outdated=self._outdated.is_set,
             trouble=self._find_trouble(),
         )
 

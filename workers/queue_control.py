@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-    from tasks.worker_context import SharedFlag
-
 STALLED = 15.0
 """Seconds without a turn of the event loop after which the worker counts as hanging."""
 
@@ -24,11 +22,9 @@ class QueueControl:
     stay so. Queues that were closed stay closed when the connection to Redis is made again.
     """
 
-    def __init__(self, queues: Sequence[str], *, open_: bool, closed: SharedFlag) -> None:
+    def __init__(self, queues: Sequence[str], *, open_: bool) -> None:
         self.open = open_
         """Whether jobs are accepted, as of the last turn of the event loop."""
-        self._closed = closed
-        """Set while no queue is consumed."""
         self._queues = list(queues)
         self._requested = open_
         self._last_turn = time.monotonic()
@@ -42,7 +38,6 @@ class QueueControl:
     def prepare(self, app: Celery) -> None:
         """Deselect the queues of a drained worker before Celery could take the first message."""
         if not self.open:
-            self._closed.set()
             app.amqp.queues.deselect(self._queues)
 
     def attach(self, consumer: Any) -> None:
@@ -68,4 +63,3 @@ class QueueControl:
         except consumer.connection_errors:  # the event loop meets it, too, and reconnects
             return
         self.open = requested
-        self._closed.clear() if requested else self._closed.set()

@@ -41,7 +41,6 @@ def list_workers(ctx: click.Context, /, settings: Settings, as_json: bool) -> No
     draining  accepts no new job, and finishes its jobs in progress
     drained   accepts no new job, and has none in progress
     leaving   is shutting down, and finishes its jobs in progress
-    outdated  met a job of a newer release, and accepts no new job until it is upgraded
     silent    has missed its heartbeats
     """
     if ctx.invoked_subcommand:

@@ -39,7 +39,7 @@ def from_wire(kind: type[T], data: Mapping[str, Any], **readers: Callable[[Any],
 
     Raises:
         NotUnderstoodError: a field is unknown, so a newer farm has written it.
-        InputError: a necessary field is missing: no release has written it.
+        InputError: a necessary field is missing, or one has another type: no release has written it.
     """
     items = {item.name: item for item in fields(kind)}  # type: ignore[arg-type]  # a dataclass
     necessary = {name for name, item in items.items() if item.default is MISSING}
@@ -55,9 +55,47 @@ def from_wire(kind: type[T], data: Mapping[str, Any], **readers: Callable[[Any],
             hint="upgrade the farm on the machine that submitted it",
         )
     simple: Callable[[Any], object] = _from_json
-    values = {name: readers.get(name, simple)(value) for name, value in data.items()}
+    values = {}
+    for name, value in data.items():
+        try:
+            values[name] = readers.get(name, simple)(value)
+        except (TypeError, AttributeError, LookupError, ValueError) as error:
+            raise InputError(f"the {what} has a field {name} that cannot be read") from error
+        if not _SIMPLE.get(str(items[name].type), _anything)(values[name]):
+            raise InputError(f"the {what} has a field {name} that is no {items[name].type}")
     made: T = cast("Any", kind)(**values)
     return made
+
+
+def _texts(value: object) -> bool:
+    return isinstance(value, tuple) and all(isinstance(item, str) for item in value)
+
+
+def _pairs(value: object) -> bool:
+    return isinstance(value, tuple) and all(_texts(item) and len(item) == _PAIR for item in value)
+
+
+def _anything(value: object) -> bool:  # noqa: ARG001 - the reader of the field has checked it
+    return True
+
+
+def _places(value: object) -> bool:
+    return isinstance(value, tuple) and all(
+        isinstance(item, tuple) and tuple(map(type, item)) == (str, int, str) for item in value
+    )
+
+
+_PAIR = 2
+_SIMPLE: dict[str, Callable[[object], bool]] = {
+    "str": lambda value: isinstance(value, str),
+    "str | None": lambda value: value is None or isinstance(value, str),
+    "bool": lambda value: isinstance(value, bool),
+    "int": lambda value: type(value) is int,
+    "tuple[str, ...]": _texts,
+    "tuple[tuple[str, str], ...]": _pairs,
+    "tuple[tuple[str, int, str], ...]": _places,
+}
+"""Checks of fields by the annotation in the source: those for which no reader of their own is needed."""
 
 
 def _from_json(value: Any) -> Any:

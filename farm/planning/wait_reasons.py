@@ -51,8 +51,6 @@ def _job(job: JobRecord, line: QueuePosition | None, before: int, requeued: str)
         return f"same build in progress: {job.waiting_for}"
     if line is None:
         return "queued"
-    if not line.slots and line.outdated:
-        return f"no worker for {job.arch} reads jobs of this release: upgrade {', '.join(line.outdated)}"
     if not line.slots:
         return f"no worker for {job.arch}"
     ahead = line.ahead + before

@@ -15,7 +15,7 @@ from farm.private_farm.own_keys import ensure_own_trust
 from farm.private_farm.state_directory import StateDirectory, fingerprint
 from farm.settings import child_environment
 from farm.state.store import Store
-from farm.state.workers import outdated, served, workers
+from farm.state.workers import served, workers
 from farm.system import files
 from farm.system.locks import locked
 from farm.system.processes import python
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from farm.errors import FarmError
     from farm.settings import Settings
-    from farm.state.workers import WorkerInfo
 
 START_WAIT = 60.0
 """Seconds that the private farm gets to start, and to stop."""
@@ -167,7 +166,7 @@ def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:
     deadline = time.monotonic() + (START_WAIT if private else 0)
     while missing := wanted - (present := _served(directory, store, private=private)):
         if time.monotonic() > deadline or (private and {"publish"} < present):
-            raise _no_worker(sorted(missing), workers(store), private=private)
+            raise _no_worker(sorted(missing), private=private)
         time.sleep(_PAUSE)
 
 
@@ -180,15 +179,13 @@ def _served(directory: StateDirectory, store: Store, *, private: bool) -> set[st
             raise error from None
 
 
-def _no_worker(missing: list[str], here: list[WorkerInfo], *, private: bool) -> NoWorkerError:
+def _no_worker(missing: list[str], *, private: bool) -> NoWorkerError:
     who, option = f"worker for {', '.join(missing)}", f"--arch {missing[0]}"
     if missing == ["publish"]:
         who, option = "publisher", "--publish"
     hint = f"start one there: farm worker {option}"
     if private:
         hint = "this engine cannot build it; install qemu-user-static, or use a farm with such a worker"
-    if old := [name for queue in missing for name in outdated(here, queue)]:
-        hint = f"outdated: {', '.join(dict.fromkeys(old))}; upgrade it and start it again"
     return NoWorkerError(f"no {who} is up", hint=hint)
 
 

@@ -15,6 +15,8 @@ from kombu import Queue
 
 from farm.errors import SettingsError
 from farm.model import ARCHES
+from farm.scheduling.transport import use_bounded_transport
+from farm.state.bounded_answers import BOUNDED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,6 +96,7 @@ def make_app(settings: Settings, *, tries: int = _WORKER_TRIES) -> Celery:
     """Make the Celery application of a farm; few `tries` to reach Redis where a person waits for it."""
     if settings.broker is None:
         raise SettingsError("no broker is set", hint="set FARM_BROKER=redis://HOST:6379/0")
+    use_bounded_transport()
     url = _kombu_url(settings.broker)
     app = Celery("farm", broker=url, backend=url, amqp=f"{__name__}:Messages", set_as_current=True)
     app.loader.override_backends = dict.fromkeys(("redis", "rediss", "redis+socket"), f"{__name__}:Results")
@@ -126,8 +129,13 @@ class Results(RedisBackend):
     """Celery's result backend, without subscriptions: the farm reads results from its own state.
 
     A subscription ends when Python collects garbage, or when the sender exits. While Redis was away that
-    blocked the sender for minutes, and printed errors after the last line of a command.
+    blocked the sender for minutes, and printed errors after the last line of a command. Results are read in
+    bounded memory.
     """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.connparams |= BOUNDED  # type: ignore[attr-defined]  # not in its stubs
 
     def on_task_call(self, producer: Any, task_id: str) -> None:
         """Do nothing, where Celery subscribes to a single task."""
@@ -185,6 +193,9 @@ def _connection_settings(tries: int) -> dict[str, Any]:
         "broker_connection_max_retries": None,
         "broker_channel_error_retry": True,
         "broker_transport_options": {
+            # With it a message is delivered again an hour after its worker died, or whenever somebody writes
+            # into Redis. The reconciler finds what was lost.
+            "ack_emulation": False,
             "priority_steps": [int(priority) for priority in Priority],
             "socket_timeout": _ANSWER_TIMEOUT,
             "socket_connect_timeout": _CONNECT_TIMEOUT,

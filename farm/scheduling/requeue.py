@@ -220,5 +220,5 @@ def _lost_too_often(what: str, lost: int, kind: str, last: str = "") -> FarmErro
 def _never_accepted(what: str, kind: str) -> FarmError:
     return FarmError(
         f"{what}: dispatched {MAX_RESENT + 1} times, no {kind} accepted it",
-        hint=f"the logs of the {kind}s say why",
+        hint=f"the logs of the {kind}s say why; one of an older release may have to be upgraded",
     )

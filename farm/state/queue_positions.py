@@ -10,7 +10,7 @@ from farm.model import JobState
 from farm.state.earlier_builds import durations_by_arch
 from farm.state.records import arch_of, package_of
 from farm.state.store import OPEN_RUNS, Store, run_key
-from farm.state.workers import outdated, workers
+from farm.state.workers import workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,8 +26,6 @@ class QueuePosition:
 
     slots: int = 0
     """Builds that the architecture's workers can run at once; 0 if no worker is up."""
-    outdated: tuple[str, ...] = ()
-    """Its workers that cannot read the jobs of a newer release, by name."""
     ahead: int = 0
     """Jobs of other runs that were queued before this run's first, or requeued: those come first."""
     requeued: tuple[str, ...] = ()
@@ -57,14 +55,12 @@ def read_queue_positions(store: Store, record: RunRecord) -> dict[str, QueuePosi
     earlier = queues.count_earlier(store, first)
     durations = durations_by_arch(store, arches)
     slots: Counter[str] = Counter()
-    here = workers(store)
-    for worker in here:
+    for worker in workers(store):
         if worker.serving:
             slots.update(dict.fromkeys(worker.arches, worker.slots))
     return {
         arch: QueuePosition(
             slots=slots[arch],
-            outdated=outdated(here, arch),
             ahead=earlier[arch] + len(queues.others(arch)),
             requeued=tuple(package_of(field) for field, _ in queues.own(arch)),
             ahead_of_requeued=queues.ahead_of_requeued(arch),

@@ -36,8 +36,6 @@ class WorkerState(StrEnum):
     """accepts no new job, and has none"""
     LEAVING = "leaving"
     """was asked to stop, and finishes the jobs that it has"""
-    OUTDATED = "outdated"
-    """met a job of a newer release, and accepts no new job until it is upgraded"""
     SILENT = "silent"
     """sent no heartbeat for 15 s; forgotten after an hour"""
 
@@ -76,8 +74,6 @@ class WorkerInfo:
     """Its builder, and why: engine, or buildx 0.13.1 (for sbom); "" for a publisher."""
     release: str = ""
     """The release of its farm."""
-    outdated: bool = False
-    """Whether it met a job that its release cannot read."""
     seen: float = 0.0
     """Unix time of its last heartbeat, by Redis' clock."""
     state: WorkerState = WorkerState.UP
@@ -122,10 +118,13 @@ def deregister(store: Store, name: str) -> None:
 
 
 def forget_silent(store: Store) -> None:
-    """Remove the workers that are no longer shown."""
+    """Remove the workers that are no longer shown, and what describes no worker."""
     time, records = store.ask([("time",), ("hgetall", WORKERS)])
     now = unix_time(time)
-    old = [name for name, record in records.items() if _age(json.loads(record)["seen"], now) >= FORGOTTEN]
+    described = {name: _worker(record, {}, now) for name, record in records.items()}
+    old = [
+        name for name, worker in described.items() if worker is None or _age(worker.seen, now) >= FORGOTTEN
+    ]
     store.ask(("hdel", WORKERS, name) for name in old)
 
 
@@ -158,8 +157,8 @@ def known_workers(store: Store) -> list[WorkerInfo]:
     """The workers with a heartbeat in the last hour, by name, in one round trip."""
     time, records, drained = store.ask([("time",), ("hgetall", WORKERS), ("hgetall", DRAINED)])
     now = unix_time(time)
-    described = [_worker(json.loads(record), drained, now) for record in records.values()]
-    recent = [worker for worker in described if _age(worker.seen, now) < FORGOTTEN]
+    described = [_worker(record, drained, now) for record in records.values()]
+    recent = [worker for worker in described if worker and _age(worker.seen, now) < FORGOTTEN]
     return sorted(recent, key=lambda worker: worker.name)
 
 
@@ -168,17 +167,23 @@ def workers(store: Store) -> list[WorkerInfo]:
     return [worker for worker in known_workers(store) if worker.live]
 
 
-def _worker(data: dict[str, Any], drained: dict[str, str], now: float) -> WorkerInfo:
-    known = _known_fields(WorkerInfo, data)
-    worker = WorkerInfo(
-        **known
-        | {
-            "arches": tuple(data["arches"]),
-            "emulated": tuple(data["emulated"]),
-            "jobs": tuple(RunningJob(**_known_fields(RunningJob, job)) for job in data.get("jobs", ())),
-            "drained_by": drained.get(data["name"], ""),
-        }
-    )
+def _worker(record: str, drained: dict[str, str], now: float) -> WorkerInfo | None:
+    """A worker by its heartbeat; None if that describes none."""
+    try:
+        data = json.loads(record)
+        worker = WorkerInfo(
+            **_known_fields(WorkerInfo, data)
+            | {
+                "arches": tuple(map(str, data["arches"])),
+                "emulated": tuple(map(str, data["emulated"])),
+                "jobs": tuple(RunningJob(**_known_fields(RunningJob, job)) for job in data.get("jobs", ())),
+                "drained_by": drained.get(data["name"], ""),
+                "seen": float(data["seen"]),
+                "slots": int(data["slots"]),
+            }
+        )
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError):
+        return None
     return replace(worker, state=_state(worker, now))
 
 
@@ -198,19 +203,8 @@ def _state(worker: WorkerInfo, now: float) -> WorkerState:
     if worker.leaving:
         return WorkerState.LEAVING
     if not worker.drained_by:
-        return WorkerState.OUTDATED if worker.outdated else WorkerState.UP
+        return WorkerState.UP
     return WorkerState.DRAINING if worker.consuming or worker.jobs else WorkerState.DRAINED
-
-
-def outdated(known: Iterable[WorkerInfo], queue: str) -> tuple[str, ...]:
-    """The workers that would serve an architecture, or "publish", if they were upgraded."""
-    names = (
-        worker.name
-        for worker in known
-        if worker.state is WorkerState.OUTDATED
-        and (worker.publisher if queue == "publish" else queue in worker.arches)
-    )
-    return tuple(names)
 
 
 def served(known: Iterable[WorkerInfo]) -> set[str]:

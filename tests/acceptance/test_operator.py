@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from celery import Celery
+from flower.urls import handlers
 from redis import Redis
 from urllib3.exceptions import HTTPError
 
@@ -168,21 +169,25 @@ def test_the_pages_of_workers_and_tasks_load(watched: Watched) -> None:
     assert watched.get("/tasks").status == HTTPStatus.OK
 
 
-CHANGES = (
-    *(f"worker/{change}/WORKER" for change in ("shutdown", "pool/grow", "queue/cancel-consumer")),
-    *(f"task/{change}/farm.build_and_push" for change in ("send-task", "apply", "revoke")),
+CHANGES = tuple(
+    rule[0]
+    for rule in handlers
+    if isinstance(rule, tuple) and rule[0].startswith("/api/") and "post" in vars(rule[1])
 )
-"""What Flower's API could change."""
+"""All that Flower's API could change: patterns of paths that take a POST."""
 
 
 def test_flowers_login_alone_changes_nothing_and_its_pages_have_no_buttons_for_it(watched: Watched) -> None:
     name = next(iter(watched.get("/api/workers?refresh=1").json()))
+    assert len(CHANGES) >= 13
     for change in CHANGES:
-        url = f"{watched.url}/api/{change.replace('WORKER', name)}?queue=build.amd64&terminate=true"
+        target = name if "/worker/" in change else "farm.build_and_push"
+        url = f"{watched.url}{change.replace('(.+)', target)}?queue=build.amd64&terminate=true&n=1"
         assert send("POST", url, login=("farm", PASSWORD)).status == HTTPStatus.FORBIDDEN, change
     page = watched.page(f"/worker/{name}")
     assert "Max concurrency" in page
-    assert re.findall(r'<(?:button|input)[^>]*id="(?:worker|pool|task)-[^>]*>', page) == []
+    for shown in (page, watched.page(f"/task/{next(iter(watched.get('/api/tasks').json()))}")):
+        assert re.findall(r'<(?:button|input)[^>]*id="(?:worker|pool|task)-[^>]*>', shown) == []
 
 
 def test_workers_refuse_celerys_remote_control_and_stay_as_they_are_reported(watched: Watched) -> None:

@@ -1,0 +1,1 @@
+"""Attacks on a farm, one in each test, from the weakest role that could try it, against real services."""

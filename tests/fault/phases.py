@@ -57,7 +57,7 @@ def _record(field: str, state: str) -> str:
 
 _JOB, _PACKAGE = r"J \S*/<package> <arch>", r"P \S*/<package>"
 TAKEN = Phase(
-    "message taken, not acknowledged", Backend.REDIS, r"ZREM\r\n\$\d+\r\nunacked_index", Hold.BEFORE
+    "message taken, not leased", Backend.REDIS, r"lease:\S*/<package>:<tag>-<arch>\}:queue", Hold.BEFORE
 )
 LEASED = Phase("leased", Backend.REDIS, _record(_JOB, "leased"), Hold.AFTER)
 FETCHED = Phase("context fetched", Backend.REDIS, _record(_JOB, "building"), Hold.BEFORE)

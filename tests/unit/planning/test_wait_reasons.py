@@ -23,8 +23,6 @@ def package(name: str, state: PackageState = PackageState.BUILDING, **facts: obj
     ("line", "why"),
     [
         (QueuePosition(), "no worker for s390x"),
-        (QueuePosition(outdated=("w", "x")), "no worker for s390x reads jobs of this release: upgrade w, x"),
-        (QueuePosition(slots=1, outdated=("w",)), "about to start"),
         (QueuePosition(slots=1), "about to start"),
         (QueuePosition(slots=2, in_progress=1), "about to start"),
         (QueuePosition(slots=1, in_progress=1), "next"),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from farm.settings import Secret
 from farm.state.store import Store
 from farm.state.workers import WorkerInfo
-from tasks.worker_context import SharedFlag
 from workers import heartbeat
 from workers.heartbeat import Heartbeat
 from workers.queue_control import QueueControl
@@ -24,8 +23,8 @@ def test_a_heartbeat_that_cannot_be_made_is_reported_once_and_tried_again(
     monkeypatch.setattr(heartbeat, "record_heartbeat", lambda _, worker: sent.append(worker))
     monkeypatch.setattr(heartbeat, "forget_silent", lambda _: None)
     info = WorkerInfo("w", ("amd64",), publisher=False, slots=1, engine="")
-    store, queues = Store(Secret("redis://nowhere")), QueueControl((), open_=True, closed=SharedFlag())
-    beats = Heartbeat(store, info, queues, SharedFlag(), lambda: str(1 / next(attempts)))
+    store, queues = Store(Secret("redis://nowhere")), QueueControl((), open_=True)
+    beats = Heartbeat(store, info, queues, lambda: str(1 / next(attempts)))
     for _ in range(4):
         beats._send()
     assert len(sent) == 2

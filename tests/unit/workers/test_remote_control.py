@@ -10,7 +10,6 @@ from celery.worker.control import Panel
 from kombu import Queue
 from kombu.asynchronous import Hub
 
-from tasks.worker_context import SharedFlag
 from workers.queue_control import QueueControl
 from workers.remote_control import ANSWERED, refuse_changes
 
@@ -63,7 +62,7 @@ def test_the_commands_with_which_flower_looks_are_celerys_own(panel: dict[str, A
 
 
 def test_a_worker_consumes_again_what_celery_stopped_consuming_for_another_reason(consumer: Any) -> None:
-    control = QueueControl(QUEUES, open_=True, closed=SharedFlag())
+    control = QueueControl(QUEUES, open_=True)
     control.attach(consumer)
     consumer.cancel_task_queue(QUEUES[0])
     assert not consumer.task_consumer.consuming_from(QUEUES[0])
