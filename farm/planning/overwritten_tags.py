@@ -49,4 +49,4 @@ def find_overwritten(
 
 
 def _is_signed(tag: Reference, signings: Mapping[str, SignedName]) -> bool:
-    return tag.name in signings and tag.tag in signings[tag.name].tags
+    return tag.name in signings and bool(signings[tag.name].digests(str(tag.tag)))

@@ -64,6 +64,11 @@ class SignedName(NamedTuple):
     warnings: tuple[str, ...] = ()
     """What somebody should look into, though it keeps nobody from signing."""
 
+    def digests(self, tag: str) -> list[str]:
+        """What any signer signed a tag to be."""
+        whole = [self.tags[tag]] if tag in self.tags else []
+        return [one.digest for one in (*whole, *self.partial.get(tag, ()))]
+
 
 def overwritten(
     reference: Reference, found: str | None, signing: SignedName | None
@@ -73,12 +78,13 @@ def overwritten(
     Whoever is about to build upon NAME:TAG, merge it, push over it or sign it asks this first: `found` is the
     digest that the tag refers to, None if it refers to nothing.
     """
-    signed = signing.tags.get(str(reference.tag)) if signing else None
-    if signed is None or found is None or found == signed.digest:
+    digests = signing.digests(str(reference.tag)) if signing else []
+    signed = next((one for one in digests if found not in (None, one)), None)
+    if signed is None:
         return None
     return TagOverwrittenError(
-        f"{reference.familiar} refers to {found}, but {signed.digest} is signed: it was overwritten",
-        hint=f"restore it: farm pkg remote-tag {reference.with_digest(signed.digest).familiar} "
+        f"{reference.familiar} refers to {found}, but {signed} is signed: it was overwritten",
+        hint=f"restore it: farm pkg remote-tag {reference.with_digest(signed).familiar} "
         f"{reference.familiar}; or build it again: farm push --force",
     )
 
