@@ -71,7 +71,7 @@ class _Buffer(SocketBuffer):
 
 
 class BoundedParser(_RESP3Parser):
-    """redis-py's parser, with such a buffer; for the option `parser_class` of a connection."""
+    """redis-py's parser of RESP3, which redis-py 8 speaks unless told otherwise, with such a buffer."""
 
     largest: ClassVar[int] = MAX_VALUE
     _buffer: _Buffer | None
@@ -93,5 +93,5 @@ class BoundedParser(_RESP3Parser):
         return answer
 
 
-BOUNDED: dict[str, Any] = {"parser_class": BoundedParser, "protocol": 3}
+BOUNDED: dict[str, Any] = {"parser_class": BoundedParser}
 """The options of a connection to Redis that reads in bounded memory."""
