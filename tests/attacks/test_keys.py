@@ -96,9 +96,7 @@ def test_what_can_be_no_lease_is_removed_and_the_lease_is_free(
 def test_what_waits_for_a_lease_is_returned_in_bounded_memory(store: Store) -> None:
     lease = leases.take(store, NAME, duration=30, holder="r1 w1")
     store.text.rpush(QUEUE, "first")
-    store.text.eval(
-        "for n = 1, 2 do redis.call('RPUSH', KEYS[1], string.rep('x', ARGV[1])) end", 1, QUEUE, 20 << 20
-    )
+    store.binary.rpush(QUEUE, *[b"x" * (20 << 20)] * 2)
     assert leases.release(store, lease) == ["first"]
 
 
