@@ -13,7 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_exp
 
 from farm.builders.pruning import unseen_disk
 from farm.errors import FarmError, StateUnavailableError
-from farm.scheduling.celery_app import Priority, make_app, redis_list, unacked_keys
+from farm.scheduling.celery_app import Priority, make_app, redis_list
 from farm.scheduling.reconciler import keep_reconciling
 from farm.scheduling.transport import Channel
 from farm.settings import load_settings
@@ -75,7 +75,6 @@ def run(settings: Settings, role: Role) -> NoReturn:
     app.conf.worker_consumer = f"{Consumer.__module__}:{Consumer.__name__}"
     app.events_cls = f"{Events.__module__}:{Events.__name__}"
     app.conf.worker_pool = POOL
-    app.conf.broker_transport_options |= unacked_keys(role.queues)
     refuse_changes()
     arches, publisher = role.worker.arches, role.worker.publisher
     unknown = UnknownFields()

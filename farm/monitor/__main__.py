@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from farm.monitor.flower_login import require_login_everywhere
-from farm.scheduling.celery_app import FLOWER, make_app, unacked_keys
+from farm.scheduling.celery_app import make_app
 from farm.settings import load_settings
 from farm.syntax.printable import SafeText
 
@@ -16,5 +16,4 @@ if __name__ == "__main__":
     sys.stderr = SafeText.around(sys.stderr.buffer)
     require_login_everywhere()
     app = make_app(load_settings({}))
-    app.conf.broker_transport_options |= unacked_keys([FLOWER])
     app.start(["--quiet", "flower", *sys.argv[1:]])

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from celery.backends import redis as results
 from kombu.transport import redis as transport
-from redis.lock import Lock
 
 from farm.model import ARCHES
-from farm.scheduling.celery_app import FLOWER, PUBLISH_QUEUE, UNACKED, build_queue
+from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
 from farm.state.store import script_text
 
 if TYPE_CHECKING:
@@ -69,7 +68,11 @@ _TRANSITIONS = (
     ),
     Grant("hget hmget hstrlen", _run("%R", "meta", "order", "records", "works", "dependents")),
 )
-_CHECK = Grant("get pttl pexpire", "~farm:{lease:check}:lease", scripts=_farm_scripts("lease_holder"))
+_CHECK = Grant(
+    "get pttl pexpire type strlen unlink",
+    "~farm:{lease:check}:lease",
+    scripts=_farm_scripts("lease_holder"),
+)
 _HEARTBEAT = (
     Grant("hset hdel hgetall hexists", "~farm:workers"),
     Grant("hgetall hexists", "%R~farm:drained"),
@@ -78,7 +81,7 @@ _HEARTBEAT = (
 
 def _leases(pattern: str) -> Grant:
     scripts = _farm_scripts("lease_take", "lease_renew", "lease_release", "lease_holder")
-    commands = "get set pttl pexpire del lrem rpush lrange expire"
+    commands = "get set pttl pexpire del lrem rpush lrange expire type strlen unlink"
     return Grant(commands, f"~farm:{{lease:{pattern}}}:*", scripts=scripts)
 
 
@@ -101,19 +104,11 @@ def _send(*queues: str) -> tuple[Grant, ...]:
     return (Grant("lpush llen", " ".join(f"%W~{queue}*" for queue in queues)), _BINDINGS)
 
 
-def _unacked(queues: str) -> Grant:
-    keys = " ".join(f"~{name}:{queues}" for name in UNACKED)
-    commands = "zadd zrem zrange hset hget hdel watch set get del"
-    return Grant(commands, keys, scripts=(Lock.LUA_RELEASE_SCRIPT,))
-
-
 def _consume(database: int, *queues: str) -> tuple[Grant, ...]:
     """What a worker of these queues needs: kombu's queues, acknowledgements, remote control and events."""
     names = " ".join(f"~{queue}*" for queue in queues)
     return (
-        Grant("brpop lpush rpush llen ltrim", names),
-        # The name contains all queues of a worker.
-        _unacked(queues[0] if len(queues) == 1 else "build.*"),
+        Grant("brpop lpush rpush llen ltrim type del", names),
         Grant("llen exists del pexpire", "~*@*.celery.pidbox*"),
         Grant("lpush pexpire", "%W~*.reply.celery.pidbox*"),
         _ALL_BINDINGS,
@@ -157,7 +152,6 @@ def _worker(database: int, arches: Sequence[str]) -> tuple[Grant, ...]:
         Grant("del", "%W~farm:context:{*}"),
         *_HEARTBEAT,
         Grant("lpush ltrim expire lrange", durations),
-        Grant("sadd srem smembers expire", "~farm:images:*"),
         *_consume(database, *(build_queue(arch) for arch in arches)),
         *_send(PUBLISH_QUEUE),
         _RESULTS,
@@ -190,7 +184,6 @@ def _flower(database: int) -> tuple[Grant, ...]:
         Grant("publish", channels=f"&/{database}.celery.pidbox"),
         Grant("brpop llen exists del pexpire", "~*.reply.celery.pidbox* ~celeryev.*"),
         _ALL_BINDINGS,
-        _unacked(FLOWER),
     )
 
 

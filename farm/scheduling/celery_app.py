@@ -19,15 +19,12 @@ from farm.scheduling.transport import use_bounded_transport
 from farm.state.bounded_answers import BOUNDED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from farm.settings import Secret, Settings
 
 BUILD = "farm.build_and_push"
 PUBLISH = "farm.publish_manifest"
 SETTLE = "farm.settle_package"
 PUBLISH_QUEUE = "publish"
-FLOWER = "flower"
 """In the place of a queue, for what Flower has not acknowledged."""
 
 # Celery imports what it loads by name from the current directory first: a stranger's repository, perhaps.
@@ -78,15 +75,6 @@ def redis_list(queue: str, priority: Priority) -> str:
     (`Channel._q_for_pri`, with the separator of the option `sep`).
     """
     return f"{queue}\x06\x16{priority:d}" if priority else queue
-
-
-UNACKED = ("unacked", "unacked_index", "unacked_mutex")
-"""What kombu keeps of the messages that a worker took and has not acknowledged."""
-
-
-def unacked_keys(queues: Sequence[str]) -> dict[str, str]:
-    """The options of kombu by which only workers of the same queues see, and restore, such messages."""
-    return {f"{name}_key": f"{name}:{','.join(queues)}" for name in UNACKED}
 
 
 QUEUES: tuple[str, ...] = (*(build_queue(arch) for arch in ARCHES), PUBLISH_QUEUE)

@@ -97,8 +97,8 @@ def release(store: Store, lease: Lease) -> list[str]:
 def held(store: Store, names: Iterable[str]) -> set[str]:
     """Those of some leases that somebody holds."""
     asked = list(names)
-    answers = store.run_scripts("lease_holder", [([lease_key(name, "lease")], []) for name in asked])
-    return {name for name, (holder,) in zip(asked, answers, strict=True) if holder}
+    answers = store.ask(("exists", lease_key(name, "lease")) for name in asked)
+    return {name for name, exists in zip(asked, answers, strict=True) if exists}
 
 
 def _keys(name: str) -> list[str]:

@@ -289,18 +289,15 @@ def test_a_worker_reads_a_context_by_its_name_and_nobody_lists_their_names(share
         assert shared.refuses(user, "ZRANGE", "farm:runs", 0, -1) == (user != "maintainer"), user
 
 
-@pytest.mark.parametrize("kind", ["order", "part"])
-def test_maintainers_and_publishers_write_orders_and_workers_only_read_them(
-    shared: Shared, kind: str
-) -> None:
-    key = f"farm:{kind}:{DIGEST}"
-    for writer in ("maintainer", "publisher"):
-        assert shared.ask(writer, "SET", key, "the order", "EX", 60)
-    for reader in ("maintainer", "publisher", "worker", "worker-s390x"):
-        assert shared.ask(reader, "GET", key) == "the order"
-    for other in ("worker", "worker-s390x", "flower"):
-        assert shared.refuses(other, "SET", key, "another")
-        assert shared.refuses(other, "DEL", key)
+def test_only_a_maintainer_writes_orders_and_those_who_carry_them_out_read_them(shared: Shared) -> None:
+    document = shared.ask("maintainer", "HGET", ORDER, "document")
+    for reader in ("publisher", "worker", "worker-s390x"):
+        assert shared.ask(reader, "HGET", ORDER, "document") == document
+    assert shared.refuses("flower", "HGET", ORDER, "document")
+    for other in ("publisher", "worker", "worker-s390x", "flower"):
+        assert shared.refuses(other, "HSET", ORDER, "document", "another")
+        assert shared.refuses(other, "HSET", WORKS, PACKAGE, "another")
+        assert shared.refuses(other, "DEL", ORDER)
 
 
 @dataclass

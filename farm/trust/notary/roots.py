@@ -16,13 +16,14 @@ import binascii
 import hashlib
 import json
 import re
+import secrets
 import shutil
 import ssl
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import TrustError
-from farm.system.files import make_private, put_in_place
+from farm.system.files import make_private
 from farm.trust.notary.client import open_client
 from farm.trust.notary.failures import UNKNOWN
 from farm.trust.notary.keys import certified_key_id
@@ -168,6 +169,6 @@ def _keep(file: Path, content: bytes) -> None:
     """Keep a verified root.json; without it, the next reading is slower, and cannot follow a new key."""
     with suppress(OSError):
         make_private(file.parent)
-        new = file.with_name(f"new-{id(content)}.json")
+        new = file.with_name(f"new-{secrets.token_hex(8)}")
         new.write_bytes(content)
-        put_in_place(new, file)
+        new.replace(file)
