@@ -16,6 +16,11 @@ Pairs = tuple[tuple[str, str], ...]
 
 PACKAGE_LABEL = "org.mobyproject.linuxkit.version"
 """A label that every image of a LinuxKit package has."""
+EPOCH = "SOURCE_DATE_EPOCH"
+"""The build argument with the time that an image's times are set to: the same content gives the same bytes.
+
+https://github.com/moby/buildkit/blob/master/docs/build-repro.md#source_date_epoch
+"""
 PROXIES: tuple[str, ...] = tuple(
     spelling
     for name in ("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "all_proxy")
@@ -33,18 +38,23 @@ def proxy_args(environment: Mapping[str, str]) -> Pairs:
 
 
 def build_args(
-    package: Package, site_args: Iterable[tuple[str, str]], commit_time: float | None = None
+    package: Package,
+    site_args: Iterable[tuple[str, str]],
+    commit_time: float | None = None,
+    changed: int | None = None,
 ) -> Pairs:
     """Every build argument of a package: LinuxKit's, the settings' and the package's; the later win.
 
-    `commit_time` is in seconds since 1970; None leaves GOPKGVERSION out. A package with uncommitted changes
-    has neither that nor REVISION.
+    `commit_time` is in seconds since 1970; None leaves GOPKGVERSION out. `changed` is the time of the last
+    commit that changed the package, which BuildKit takes for all times in the image; None leaves
+    SOURCE_DATE_EPOCH out. A package with uncommitted changes has none of these, and no REVISION.
     """
     revision = _revision(package)
     standard = {
         "SOURCE": package.yml.gitrepo,
         "REVISION": revision,
         "GOPKGVERSION": go_version(revision, commit_time) if revision and commit_time is not None else None,
+        EPOCH: str(changed) if changed and not package.dirty else None,
         "PKG_HASH": package.hash,
         "PKG_IMAGE": package.image,
     }

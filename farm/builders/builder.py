@@ -6,6 +6,8 @@ import json
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Protocol
 
+from farm.builders.build_arguments import EPOCH
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -48,12 +50,19 @@ class BuildSpec:
         )
 
     @property
+    def has_epoch(self) -> bool:
+        """Whether the times in the image are given."""
+        return any(name == EPOCH and value for name, value in self.build_args)
+
+    @property
     def platform(self) -> str:
         """The OCI platform, such as linux/arm64."""
         return f"linux/{self.arch}"
 
-    def query(self) -> list[tuple[str, str]]:
+    def query(self, *, containerd: bool = False) -> list[tuple[str, str]]:
         """The query parameters of POST /build that say what to build.
+
+        Only where containerd stores its images can an engine set the times of the files in them.
 
         https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageBuild/
         """
@@ -71,8 +80,14 @@ class BuildSpec:
             ("labels", json.dumps(dict(self.labels))),
             ("buildargs", json.dumps(dict(self.build_args))),
             *(("t", tag) for tag in self.tags),
+            *([("outputs", self._rewritten())] if containerd and self.has_epoch else []),
             *((name, value) for name, value in optional.items() if value),
         ]
+
+    def _rewritten(self) -> str:
+        """The output of a build that sets the times of files; the engine's own kind unpacks the image too."""
+        attributes = {"name": ",".join(self.tags), "rewrite-timestamp": "true"}
+        return json.dumps([{"Type": "image", "Attrs": attributes}])
 
 
 @dataclass(frozen=True, slots=True)

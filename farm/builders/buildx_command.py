@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.builders.build_arguments import PROXIES
+from farm.builders.buildx_plugin import DEFAULT_BUILDER, builder_for, is_context
 from farm.model import Reference
 
 if TYPE_CHECKING:
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 
     from farm.builders.builder import BuildSpec
     from farm.settings import Settings
+
+
+REWRITE = "rewrite-timestamp=true"
+"""Set the times of files that are newer than SOURCE_DATE_EPOCH to it; BuildKit before 0.13 ignores this."""
 
 
 def command(
@@ -59,12 +64,16 @@ def to_registry(spec: BuildSpec, settings: Settings) -> str:
     """Push the image under every tag."""
     insecure = any(Reference.parse(tag).registry in settings.insecure_registries for tag in spec.tags)
     option = ",registry.insecure=true" if insecure else ""
-    return f'type=image,"name={",".join(spec.tags)}",push=true{option}'
+    builder = builder_for(settings, spec.arch)
+    # BuildKit in a Docker Engine unpacks what it builds, which excludes this.
+    in_engine = builder == DEFAULT_BUILDER or is_context(settings.docker_config, builder)
+    times = f",{REWRITE}" if spec.has_epoch and not in_engine else ""
+    return f'type=image,"name={",".join(spec.tags)}",push=true{option}{times}'
 
 
-def to_file(file: Path) -> str:
+def to_file(spec: BuildSpec, file: Path) -> str:
     """Write an OCI image layout in a tar, attestations included."""
-    return f'type=oci,"dest={file}"'
+    return f'type=oci,"dest={file}"{f",{REWRITE}" if spec.has_epoch else ""}'
 
 
 def to_engine(name: Reference) -> str:

@@ -75,7 +75,12 @@ class EngineBuilder:
 def _build_request(engine: Engine, spec: BuildSpec, session: Session) -> Iterator[Connection]:
     """A POST /build in progress; leaving it before it has ended cancels the build."""
     build_id = secrets.token_hex(12)
-    query = [*spec.query(), ("session", session.id), ("remote", session.remote), ("buildid", build_id)]
+    query = [
+        *spec.query(containerd=spec.has_epoch and engine.info().containerd),
+        ("session", session.id),
+        ("remote", session.remote),
+        ("buildid", build_id),
+    ]
     with engine.connection() as response:
         response.request("POST", engine.target("/build", query))
         try:

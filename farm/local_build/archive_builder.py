@@ -119,7 +119,7 @@ class ArchiveBuilder:
         layouts = tuple((str(name), self._layout(image)) for name, image in bases.items())
         with config_directory(self.settings) as directory:
             file = directory / "image.tar"
-            self._run_buildx(replace(spec, layouts=layouts), to_file(file), context, control)
+            self._run_buildx(replace(spec, layouts=layouts), to_file(spec, file), context, control)
             with file.open("rb") as archive:
                 yield archive
 

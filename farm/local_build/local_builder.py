@@ -18,7 +18,7 @@ from farm.local_build.local_engine import LocalEngine
 from farm.local_build.options import LocalImage, Origin, native_arch
 from farm.model import ArchImage
 from farm.package.check_files import check_files
-from farm.package.git_objects import commit_time
+from farm.package.git_objects import commit_time, last_change
 from farm.package.pack_context import pack_context, pack_dirty
 from farm.registry.index import members_of
 from farm.settings import environment
@@ -186,7 +186,8 @@ class LocalBuilder:
                 yield full
 
     def _spec(self, package: Package, arch: str) -> BuildSpec:
-        own_args = build_args(package, self._settings.build_args, commit_time(package))
+        changed = last_change(package) if package.is_clean and package.commit else None
+        own_args = build_args(package, self._settings.build_args, commit_time(package), changed)
         return BuildSpec(
             arch=arch,
             tags=(str(package.reference.for_arch(arch)),),

@@ -97,7 +97,7 @@ _DECISIVE = (
     "depends",
 )
 """The fields of a job that decide the image's bytes, beside its build arguments."""
-_OF_COMMIT = ("REVISION", "GOPKGVERSION")
+_OF_COMMIT = ("REVISION", "GOPKGVERSION", "SOURCE_DATE_EPOCH")
 """The build arguments that only say which commit the image is built from."""
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError
@@ -64,6 +64,8 @@ class Context:
 
     digest: str
     size: int
+    mtime: int = field(default=0, compare=False)
+    """The time of its files, Unix time in seconds."""
 
 
 class TarWriter:
@@ -83,7 +85,7 @@ class TarWriter:
         """Write the end of the tar; does not close the file."""
         self._write(bytes(2 * _BLOCK))
         self._write(bytes(-self._size % _RECORD))
-        return Context(digest_from_hex(self._sha256.hexdigest()), self._size)
+        return Context(digest_from_hex(self._sha256.hexdigest()), self._size, self._mtime)
 
     def _write(self, data: bytes) -> None:
         self._into.write(data)

@@ -34,12 +34,13 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
     contexts = {
         item.package.image: _store_context(item.package, settings, store) for item in plan.work if item.build
     }
+    times = {name: context.mtime for name, context in contexts.items()}
     arguments = {
-        item.package.image: (
-            labels(item.package),
-            build_args(item.package, settings.build_args, commit_time(item.package)),
+        one.image: (
+            labels(one),
+            build_args(one, settings.build_args, commit_time(one), times.get(one.image)),
         )
-        for item in plan.work
+        for one in (item.package for item in plan.work)
     }
     run = make_run(
         plan,

@@ -232,3 +232,15 @@ def test_a_removed_tag_is_gone_from_the_engine_and_can_be_removed_again(any_benc
     with pytest.raises(docker.errors.ImageNotFound):
         any_bench.engine.api.tag(str(name), "nothing")
     any_bench.builder.remove_image(name, "amd64")
+
+
+@pytest.mark.parametrize("any_bench", ["engine-26", "buildx-26-containerd"], indirect=True)
+def test_the_times_in_an_image_are_given_and_another_time_builds_no_step_again(any_bench: Bench) -> None:
+    """The Dockerfile of engines before 23.0 ignores them; the times of files are in other tests."""
+    made = []
+    for second in (1_600_000_000, 1_600_000_001):
+        spec = BuildSpec("amd64", build_args=(("SOURCE_DATE_EPOCH", str(second)),))
+        name = any_bench.build("FROM BASE\nRUN cat /proc/uptime > /uptime\n", spec)
+        made.append(any_bench.image(name))
+    assert [one["Created"] for one in made] == ["2020-09-13T12:26:40Z", "2020-09-13T12:26:41Z"]
+    assert made[0]["RootFS"] == made[1]["RootFS"]

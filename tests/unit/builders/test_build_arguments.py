@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 from farm import __version__
 from farm.builders.build_arguments import build_args, labels, proxy_args
 from farm.builders.builder import BuildSpec
@@ -51,9 +53,21 @@ def test_a_packages_own_arguments_override_the_settings_and_linuxkits() -> None:
     assert (args["SOURCE"], args["SHARED"], args["SITE"]) == ("mine", "mine", "site")
 
 
-def test_a_dirty_package_has_no_revision() -> None:
+def test_the_times_in_an_image_are_that_of_the_last_change_unless_somebody_sets_them() -> None:
+    def epoch(*own: str, site: str = "") -> str | None:
+        one = _PACKAGE._replace(yml=_PACKAGE.yml._replace(build_args=own))
+        args = build_args(one, [("SOURCE_DATE_EPOCH", site)] if site else [], 1700000000.0, 1600000000)
+        return dict(args).get("SOURCE_DATE_EPOCH")
+
+    assert epoch() == "1600000000"
+    assert epoch(site="7") == "7"
+    assert epoch("SOURCE_DATE_EPOCH=8", site="7") == "8"
+
+
+def test_a_dirty_package_has_no_revision_and_no_time() -> None:
     dirty = _PACKAGE._replace(dirty=True)
-    assert not {"REVISION", "GOPKGVERSION"} & dict(build_args(dirty, (), 1700000000.0)).keys()
+    made = dict(build_args(dirty, (), 1700000000.0, 1600000000))
+    assert not {"REVISION", "GOPKGVERSION", "SOURCE_DATE_EPOCH"} & made.keys()
     assert "org.opencontainers.image.revision" not in dict(labels(dirty))
 
 
@@ -85,6 +99,14 @@ def test_a_job_is_built_for_its_architecture_under_that_architectures_tag() -> N
 def test_steps_have_a_network_only_if_the_package_asks_for_it() -> None:
     assert ("networkmode", "none") in BuildSpec.of(job()).query()
     assert "networkmode" not in dict(BuildSpec.of(job(network=True)).query())
+
+
+def test_the_times_of_files_are_set_only_where_containerd_stores_images_and_a_time_is_given() -> None:
+    dated = BuildSpec.of(job(build_args=(("SOURCE_DATE_EPOCH", "7"),)))
+    (output,) = json.loads(dict(dated.query(containerd=True))["outputs"])
+    assert output["Attrs"] == {"name": dated.tags[0], "rewrite-timestamp": "true"}
+    assert "outputs" not in dict(dated.query())
+    assert "outputs" not in dict(BuildSpec.of(job()).query(containerd=True))
 
 
 def test_the_jobs_proxy_overrides_the_workers() -> None:

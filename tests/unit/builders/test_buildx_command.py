@@ -59,6 +59,22 @@ def test_a_push_without_tls_needs_a_setting() -> None:
     assert [word for word in shown if word.endswith(",push=true,registry.insecure=true")]
 
 
+def test_the_times_of_files_are_set_by_builders_that_are_not_in_an_engine(tmp_path: Path) -> None:
+    dated = BuildSpec("arm64", tags=SPEC.tags, build_args=(("SOURCE_DATE_EPOCH", "7"),))
+    far: dict[str, Any] = {"builders": (("linux/arm64", "far"),), "docker_config": tmp_path}
+
+    def times(spec: BuildSpec, **settings: Any) -> bool:
+        return "rewrite-timestamp=true" in to_registry(spec, Settings(**settings)).split(",")
+
+    assert times(dated, **far)
+    assert not times(SPEC, **far)
+    assert not times(dated)
+    folder = tmp_path / "contexts" / "meta" / hashlib.sha256(b"far").hexdigest()
+    folder.mkdir(parents=True)
+    (folder / "meta.json").write_text("{}")
+    assert not times(dated, **far)
+
+
 def test_each_platform_is_built_by_the_builder_of_the_settings() -> None:
     settings = Settings(builders=(("linux/arm64", "far"),))
     assert (builder_for(settings, "arm64"), builder_for(settings, "amd64")) == ("far", DEFAULT_BUILDER)

@@ -186,3 +186,10 @@ def test_a_job_of_an_older_farm_is_read() -> None:
 def test_each_state_says_whether_it_means_success() -> None:
     assert {state for state in JobState if state.succeeded} == {"built", "exists"}
     assert {state for state in PackageState if state.succeeded} == {"pushed", "published", "signed"}
+
+
+def test_what_only_names_the_commit_or_its_time_makes_no_other_recipe() -> None:
+    args = {"REVISION": "a", "GOPKGVERSION": "v0", "SOURCE_DATE_EPOCH": "7", "CGO": "0"}
+    recipe = job(build_args=tuple(args.items())).recipe
+    assert job(build_args=(("CGO", "0"), ("SOURCE_DATE_EPOCH", "8"))).recipe == recipe
+    assert job(build_args=(("CGO", "1"), ("SOURCE_DATE_EPOCH", "7"))).recipe != recipe
