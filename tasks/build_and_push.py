@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_PASS_ON = 1.0
+"""Seconds for which a worker keeps a job that is not for it, so that no message circles without a pause."""
+
 
 class HandedBackError(Ignore):
     """This worker stops, and its job was put back into the queue."""
@@ -163,6 +166,17 @@ def _refuse(handle: JobHandle, error: TrustDeniedError) -> FarmError:
     return recorded
 
 
+def _leave(task: Task[..., Any], handle: JobHandle) -> None:
+    """Leave a queued job to another worker, which waits for messages for longer than this one then does."""
+    record = read_job(handle)
+    if record is not None and record.state is JobState.QUEUED:
+        time.sleep(_PASS_ON)
+        # Otherwise the reconciler would take the message for lost.
+        queue_job(handle, expected_states=[JobState.QUEUED], lost=record.lost, resent=record.resent)
+        send_again(task.app, message_of(task))
+        raise Ignore(f"{handle} is for another worker")
+
+
 @shared_task(name=BUILD, bind=True, max_retries=1, throws=(FarmError,))
 def build_and_push(
     task: Task[..., Any], *, run: str, package: str, arch: str, **unknown: object
@@ -177,6 +191,8 @@ def build_and_push(
         reject("a job", error)
     except TrustDeniedError as error:
         raise _refuse(handle, error) from error
+    if context.worker_key.fingerprint in execution.job.other_than:
+        _leave(task, handle)
     name = leases.job_lease(execution.job)
     try:
         with under_lease(

@@ -62,15 +62,16 @@ def find_role(settings: Settings, arches: Sequence[str], *, publisher: bool, nam
     foreign = tuple(arch for arch in here if arch != info.architecture)
     check_arches(wanted, foreign, emulated, settings=settings, own=info.architecture)
     check_builders(settings, lambda: info, wanted)
-    check_key(settings, policy, wanted)
-    worker = replace(worker, arches=wanted, engine=info.version, emulated=foreign, builder=builder)
+    key = check_key(settings, policy, wanted)
+    worker = replace(worker, arches=wanted, engine=info.version, emulated=foreign, builder=builder, key=key)
     return Role(replace(worker, name=name or default_name(worker)), info.root)
 
 
-def check_key(settings: Settings, policy: Policy, arches: Sequence[str]) -> None:
-    """Refuse a worker whose images nobody would accept, because the policy does not name its key."""
+def check_key(settings: Settings, policy: Policy, arches: Sequence[str]) -> str:
+    """The fingerprint of a worker's key; refuses one whose images the policy accepts from nobody."""
     path = worker_key_path(settings)
-    public = load_worker_key(path).public
+    key = load_worker_key(path)
+    public = key.public
     known = policy.worker_of(public)
     if lacking := [arch for arch in arches if known is None or arch not in known.arches]:
         words = shlex.join([word for arch in arches for word in ("--arch", arch)])
@@ -78,6 +79,7 @@ def check_key(settings: Settings, policy: Policy, arches: Sequence[str]) -> None
             f"{path}: the policy does not name this worker's key for {', '.join(lacking)}",
             hint=f"farm policy add worker NAME {words} --key {public}",
         )
+    return key.fingerprint
 
 
 def check_arches(

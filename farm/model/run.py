@@ -48,6 +48,8 @@ class Job:
     """Base images by NAME:TAG, each with what it must be: a digest, or the tree that it is built from."""
     build_yml: str = "build.yml"
     """The place of the package's build.yml in the context."""
+    other_than: tuple[str, ...] = ()
+    """Digests of the keys of workers that leave the job to another one."""
 
     @property
     def recipe(self) -> str:

@@ -22,7 +22,7 @@ from farm.registry.http_failures import web_page
 from farm.registry.mirrors import Mirrors
 from farm.registry.oci import ACCEPT, INDEXES, MANIFESTS, is_digest, manifest_type, naming
 from farm.registry.refusals import Refusals
-from farm.registry.transport import PUSH, Request, Transport, retried
+from farm.registry.transport import DELETE, PUSH, Request, Transport, retried
 from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -157,6 +157,19 @@ class Registry:
     def _put(self, reference: Reference, made: Descriptor, body: bytes) -> None:
         request = manifest_request("PUT", reference, PUSH)
         self._send(request._replace(headers={"Content-Type": made.media_type}, content=body, missing=()))
+
+    def untag(self, reference: Reference) -> bool:
+        """Remove a tag, never what it refers to; False if the registry does not do that.
+
+        https://github.com/opencontainers/distribution-spec/blob/main/spec.md#deleting-tags
+        """
+        request = manifest_request("DELETE", reference.with_tag(reference.tag or "latest"), DELETE)
+        try:
+            return self._send(request).ok
+        except RegistryError as error:
+            if error.retryable:
+                raise
+            return False
 
     def blob(self, reference: Reference, digest: str) -> bytes:
         """A small blob of a repository, such as an image's configuration, its digest verified."""

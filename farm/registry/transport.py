@@ -41,6 +41,8 @@ T = TypeVar("T")
 ATTEMPTS = 4
 PUSH = "pull,push"
 """What a token must allow for an upload, which begins with a look-up."""
+DELETE = "pull,push,delete"
+"""What it must allow to remove a tag."""
 _FIRST_PAUSE, _JITTER = 0.1, 0.2
 """Seconds."""
 _LEAST_LIMIT = 0.001

@@ -15,7 +15,7 @@ from farm.errors import StateError
 from farm.state.store import DRAINED, WORKERS, Store, unix_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
 HEARTBEAT_INTERVAL = 1.0
 """Seconds between two heartbeats."""
@@ -74,6 +74,8 @@ class WorkerInfo:
     """Its builder, and why: engine, or buildx 0.13.1 (for sbom); "" for a publisher."""
     release: str = ""
     """The release of its farm."""
+    key: str = ""
+    """Digest of the public key with which it attests; "" for a publisher."""
     seen: float = 0.0
     """Unix time of its last heartbeat, by Redis' clock."""
     state: WorkerState = WorkerState.UP
@@ -205,6 +207,11 @@ def _state(worker: WorkerInfo, now: float) -> WorkerState:
     if not worker.drained_by:
         return WorkerState.UP
     return WorkerState.DRAINING if worker.consuming or worker.jobs else WorkerState.DRAINED
+
+
+def others(known: Iterable[WorkerInfo], arch: str, keys: Collection[str]) -> list[WorkerInfo]:
+    """The workers that accept jobs for an architecture, and attest with none of these keys."""
+    return [one for one in known if one.serving and arch in one.arches and one.key and one.key not in keys]
 
 
 def served(known: Iterable[WorkerInfo]) -> set[str]:
