@@ -220,6 +220,10 @@ class LeaseLostError(FarmError):
     """Another holder has the lease now; the result of this one must not be recorded."""
 
 
+class LeftToAnotherError(LeaseLostError):
+    """Another worker must do the job."""
+
+
 class CancelledError(FarmError):
     """The run was cancelled while this was in progress."""
 

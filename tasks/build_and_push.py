@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 from celery import shared_task
 from celery.exceptions import Ignore
 
-from farm.errors import CancelledError, FarmError, LeaseLostError, NotUnderstoodError, TrustDeniedError
+from farm.errors import (
+    CancelledError,
+    FarmError,
+    LeaseLostError,
+    LeftToAnotherError,
+    NotUnderstoodError,
+    TrustDeniedError,
+)
 from farm.model import ArchImage, JobState
 from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling.celery_app import BUILD
@@ -86,7 +93,7 @@ class BuildExecution:
         except LeaseLostError as error:
             if self._cancelled():
                 raise CancelledError(f"{self.handle}: cancelled") from error
-            if self._hand_back(held):
+            if self._hand_back(held, leave=isinstance(error, LeftToAnotherError)):
                 raise HandedBackError(f"{self.job.title} went back to its queue") from error
             raise Ignore(str(error)) from error
 
@@ -143,9 +150,9 @@ class BuildExecution:
         record = read_job(self.handle)
         return record is not None and record.state is JobState.CANCELLED
 
-    def _hand_back(self, held: HeldLease) -> bool:
-        """Put the job back if this worker stops; False if it does not, or another holder has the job."""
-        record = read_job(self.handle) if self.context.flags.leaving.is_set else None
+    def _hand_back(self, held: HeldLease, *, leave: bool) -> bool:
+        """Put the job back if this worker stops or leaves it; False if not, or another holder has the job."""
+        record = read_job(self.handle) if leave or self.context.flags.leaving.is_set else None
         return record is not None and bool(
             queue_job(
                 self.handle,
@@ -199,7 +206,9 @@ def build_and_push(
             task, execution.context, name, run=execution.job.run, wait=execution.wait_for
         ) as held:
             return execution.run(held).to_json()
-    except HandedBackError:
+    except HandedBackError as error:
+        if isinstance(error.__cause__, LeftToAnotherError):
+            time.sleep(_PASS_ON)
         # After the lease was released: otherwise the task could find it taken, and wait for itself.
         send_again(task.app, message_of(task))
         raise

@@ -6,6 +6,7 @@ import logging
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import IO, TYPE_CHECKING
 
 from farm.builders.build_arguments import PROXIES, proxy_args
@@ -21,12 +22,13 @@ from farm.settings import environment
 from farm.state import earlier_builds
 from farm.state.contexts import get_context
 from farm.state.records import JobPatch
-from farm.trust.verified_images import ImageOrigin, ImageVerifier
+from farm.trust.verified_images import ImageOrigin, ImageVerifier, without_attestations
 from tasks.attest import attest
 from tasks.build_inputs import refuse_inputs
 from tasks.check_bases import check_bases
 from tasks.disk_space import DiskSpace
 from tasks.retries import wait_for_redis, within_attempt
+from tasks.second_build import first_build, require_enough, require_same
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,17 +74,24 @@ class ImageBuild:
         if image := self._existing():
             self.move(JobState.BUILT if self.built else JobState.EXISTS, JobPatch(image=image))
             return image
+        first = first_build(self.context, self.ordered, within_attempt(self.context.registry))
         started = time.time()
         with ExitStack() as stack:
             engine = stack.enter_context(self.context.engine())
             disk = DiskSpace(self.context, engine, engine.info())
             stack.enter_context(disk.reserved(self.target, built=bool(self.built)))
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
-            disk.build_with_room(lambda: self._build(engine, builder), self.target, report=self.log.write)
+            # A step that this engine takes from its cache would prove nothing.
+            build = partial(self._build, engine, builder, no_cache=first is not None)
+            disk.build_with_room(build, self.target, report=self.log.write)
             check_bases(self.job, self.bases, within_attempt(self.context.registry), self.context.policy)
             digest = self._push(builder)
         image = self._pushed(digest)
+        registry = within_attempt(self.context.registry)
+        if first:
+            require_same(registry, self.job, first, image)
         attest(self.context, self.ordered, image, started=started, bases=self.bases)
+        require_enough(self.context, self.job, registry, image)
         self.move(JobState.BUILT, JobPatch(image=image))
         return image
 
@@ -93,11 +102,11 @@ class ImageBuild:
         if image is None:
             return None
         origin = ImageOrigin(self.job.reference, self.job.tree)
-        found = ImageVerifier(registry, self.context.policy, origin).verify(image)
+        verifier = ImageVerifier(registry, self.context.policy, origin)
+        found = verifier.verify(image)
         if found is None:
-            self.log.write(
-                f"{self.target.familiar} exists, but no authorised worker attests it: it is built again"
-            )
+            why = verifier.why_not(without_attestations(image)[0].digest)
+            self.log.write(f"{self.target.familiar} exists, but {why}: it is built again")
             return None
         own = self.ordered.verified.digest in found.orders
         return found.image if own or (not self.job.force and self.job.recipe in found.recipes) else None
@@ -118,13 +127,14 @@ class ImageBuild:
             )
         return replace(image, reference=self.target)
 
-    def _build(self, engine: Engine, builder: Builder) -> None:
+    def _build(self, engine: Engine, builder: Builder, *, no_cache: bool) -> None:
         if self.built and builder.has_image(self.target, self.built[-1]):
             return
         with ExitStack() as stack:
             context = self._build_context(engine, stack)
             begun = time.monotonic()
             spec = BuildSpec.of(self.job, proxies=proxy_args(environment(PROXIES)))
+            spec = replace(spec, no_cache=spec.no_cache or no_cache)
             image = builder.build(spec, context, self._control(self._time_limit()))
             self.built.append(image)
             self._record_duration(time.monotonic() - begun)

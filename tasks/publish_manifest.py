@@ -151,6 +151,7 @@ class PublishExecution:
             self.work.existing,
             () if self.work.partial else self.work.arches,
             choice.choose,
+            choice.why_missing,
         )
         return publication.publish(
             check_lease=lambda: self._check(held),

@@ -49,6 +49,8 @@ class IndexPublication:
     """Architectures without which nothing is published."""
     choose: Choose | None = None
     """Chooses each architecture's image; None to believe the tags, as `docker push` does."""
+    why_missing: Callable[[str], str] = lambda _: ""
+    """Says why no image was chosen for an architecture, or nothing."""
 
     def publish(
         self, *, check_lease: Callable[[], None], sign: Callable[[Descriptor], None], stop: threading.Event
@@ -96,8 +98,10 @@ class IndexPublication:
         published, descriptor = read_index(self.registry, self.reference)
         index = self._chosen(published) if self.choose else self._merged(published)
         if absent := missing(index, self.required):
+            reasons = ((arch, self.why_missing(arch)) for arch in absent)
+            named = ", ".join(f"{arch} ({why})" if why else arch for arch, why in reasons)
             raise RegistryError(
-                f"{self.reference.familiar}: no image for {', '.join(absent)}; the index would be incomplete",
+                f"{self.reference.familiar}: no image for {named}; the index would be incomplete",
                 hint="build what is missing, or push with --partial",
             )
         return descriptor.digest if descriptor else None, index

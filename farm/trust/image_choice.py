@@ -33,6 +33,7 @@ class ImageChoice:
     chosen: dict[str, VerifiedImage] = field(default_factory=dict)
     """Architecture to the image that was chosen last."""
     _reported: set[str] = field(default_factory=set)
+    _why: dict[str, str] = field(default_factory=dict)
 
     def choose(self, arch: str, candidates: Sequence[ArchImage]) -> ArchImage | None:
         """The image for an architecture; None if none of the candidates may be published."""
@@ -60,12 +61,15 @@ class ImageChoice:
 
     def _leave_out(self, image: ArchImage) -> None:
         for one in without_attestations(image):
+            why = self._why[image.arch] = self.verifier.why_not(one.digest)
             if one.digest not in self._reported:
                 self._reported.add(one.digest)
                 target = self.verifier.origin.reference.familiar
-                self.report(
-                    f"{target}: left out {one.digest} for {image.arch}: no authorised worker attests it"
-                )
+                self.report(f"{target}: left out {one.digest} for {image.arch}: {why}")
+
+    def why_missing(self, arch: str) -> str:
+        """Why no candidate of an architecture was chosen; "" if there was none."""
+        return self._why.get(arch, "")
 
 
 def image_choice(

@@ -69,9 +69,19 @@ def worker_keys(policy: Policy) -> dict[str, WorkerKey]:
 
 def attested(found: Iterable[Attestation], origin: ImageOrigin, policy: Policy) -> tuple[Attestation, ...]:
     """Those attestations that say that an image was built from this; () if they are of too few workers."""
+    valid = of_origin(found, origin)
+    return valid if len(keys_of(valid)) >= policy.attestations else ()
+
+
+def of_origin(found: Iterable[Attestation], origin: ImageOrigin) -> tuple[Attestation, ...]:
+    """Those attestations that say that an image was built from this."""
     wanted = (origin.reference.tag, origin.tree)
-    valid = tuple(one for one in found if (one.provenance.tag, one.provenance.tree) == wanted)
-    return valid if len({one.key for one in valid}) >= policy.attestations else ()
+    return tuple(one for one in found if (one.provenance.tag, one.provenance.tree) == wanted)
+
+
+def keys_of(found: Iterable[Attestation]) -> frozenset[str]:
+    """The public keys of the workers that attest an image."""
+    return frozenset(one.key for one in found)
 
 
 class Candidates(NamedTuple):
@@ -131,6 +141,7 @@ class ImageVerifier:
     is_signed: Callable[[str], bool] = lambda _: False
     """Whether a digest is that of an image in the index that is signed now."""
     _known: dict[tuple[str, str], VerifiedImage | None] = field(default_factory=dict)
+    _too_few: dict[str, int] = field(default_factory=dict)
 
     def verify(self, image: ArchImage) -> VerifiedImage | None:
         """The image as its own bytes describe it; None if nobody who is authorised attests it.
@@ -139,6 +150,12 @@ class ImageVerifier:
             RegistryError: the registry does not answer.
         """
         return newest(self._verify(image, one.digest) for one in without_attestations(image))
+
+    def why_not(self, digest: str) -> str:
+        """Why an image that was verified may not be published."""
+        if workers := self._too_few.get(digest):
+            return f"it is attested by {workers} of {self.policy.attestations} workers"
+        return "no authorised worker attests it"
 
     def _verify(self, image: ArchImage, digest: str) -> VerifiedImage | None:
         key = (image.arch, digest)
@@ -151,6 +168,7 @@ class ImageVerifier:
         found = attestations(self.registry, self.origin.reference, digest, keys, image.arch)
         valid = attested(found, self.origin, self.policy)
         if not valid and digest not in self.adopted and not self.is_signed(digest):
+            self._too_few[digest] = len(keys_of(of_origin(found, self.origin)))
             return None
         main = read_image(self.registry, self.origin.reference, digest, image.arch)
         if main is None:

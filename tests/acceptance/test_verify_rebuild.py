@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from farm.attestation.check import attestations
 from farm.cli.verify_rebuild import rebuild
 from farm.errors import AttestationError, InputError, StateError
 from farm.model import Reference
 from farm.registry.client import Registry, open_registry
 from farm.registry.oci import ImageManifest
 from farm.settings import load_settings
+from farm.trust.policy_file import load_policy
+from farm.trust.verified_images import worker_keys
 from lab.engine import CONTAINERD
 from tests.acceptance.conftest import make_workspace, new_database
 from tests.support.farm_command import BUSYBOX
@@ -149,3 +152,54 @@ def test_what_nobody_attests_or_an_index_lacks_is_refused_before_anything_is_bui
     with pytest.raises(AttestationError, match="no worker of the policy attests"):
         rebuild(load_settings({}), base)
     assert farm.runs() == runs
+
+
+def demand(policy: Path, workers: int) -> None:
+    """Let a policy demand that so many workers have made the same bytes."""
+    lines = [line for line in policy.read_text().splitlines() if not line.startswith("attestations:")]
+    policy.write_text("\n".join([*lines, f"attestations: {workers}", ""]))
+
+
+def attested_by(farm: RemoteFarm, registry: Registry, package: str) -> set[str]:
+    """The workers that attest the image of a package for amd64."""
+    reference = reference_of(farm, package)
+    digest = registry.existing(reference.for_arch("amd64")).descriptor.digest
+    keys = worker_keys(load_policy(Path(farm.workspace.variables["FARM_POLICY"])))
+    return {one.worker for one in attestations(registry, reference, digest, keys, "amd64")}
+
+
+def test_what_too_few_workers_attest_is_published_only_when_another_one_has_made_the_same_bytes(
+    farm: RemoteFarm, registry: Registry
+) -> None:
+    policy = Path(farm.workspace.variables["FARM_POLICY"])
+    farm.workspace.write("few", arches="amd64", Dockerfile=SAME)
+    farm.workspace.write("never", arches="amd64", Dockerfile=OTHER)
+    demand(policy.with_name("publisher.yml"), 2)
+    refused = farm.run("push", "--no-sign", "few")
+    assert refused.code == 1
+    assert "no image for amd64 (it is attested by 1 of 2 workers)" in refused.err + refused.out
+    demand(policy, 2)
+    farm.done("push", "--no-sign", "few")
+    assert attested_by(farm, registry, "few") == {"one", "two"}
+    refused = farm.run("push", "--no-sign", "never")
+    assert refused.code == 1
+    assert re.search(
+        r"not the bytes that (one|two) made.*changed d/other: content", refused.err + refused.out
+    )
+    assert len(attested_by(farm, registry, "never")) == 1
+
+
+def test_without_another_worker_it_is_said_how_many_have_attested(
+    farm: RemoteFarm, registry: Registry
+) -> None:
+    del registry
+    demand(Path(farm.workspace.variables["FARM_POLICY"]), 2)
+    farm.workspace.write("alone", arches="amd64", Dockerfile=SAME)
+    farm.done("workers", "drain", "two@test")
+    farm.await_worker("two@test", "drained")
+    refused = farm.run("push", "--no-sign", "alone")
+    farm.done("workers", "resume", "two@test")
+    assert refused.code == 3
+    assert (
+        "attested by 1 of 2 workers, and no other worker accepts jobs for amd64" in refused.err + refused.out
+    )
