@@ -12,7 +12,7 @@ from farm.cli.output import print_answer
 from farm.errors import InputError, TrustDeniedError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from farm.settings import Settings
     from farm.trust.verify_tag import ImageReport, TagReport
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
 
 @click.command("verify")
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
-@with_settings("policy", "cosign_public_key", "notary_server", "notary_ca", "trust_pins")
+@with_settings("policy", "cosign_public_key", "notary_server", "notary_ca", "trust_pins", "broker")
+@click.option("--rebuild", is_flag=True, help="Build the images of one REF again, and compare the bytes.")
+@click.option("--arch", "arches", multiple=True, metavar="ARCH", help="With --rebuild: only for ARCH.")
 @json_option
-def verify(settings: Settings, references: tuple[str, ...], as_json: bool) -> int:
+def verify(
+    settings: Settings, references: tuple[str, ...], rebuild: bool, arches: tuple[str, ...], as_json: bool
+) -> int:
     """Check everything that the policy demands of each REF: NAME:TAG of an index.
 
     The tag must refer to what each of the policy's signers signed under it, and each image must be attested
     by workers that the policy allows for its architecture, all built from one source. Needs no broker: the
     policy, its public keys and the registry are enough.
+
+    With --rebuild, the images are built once more as their attestations state, on another worker where there
+    is one, and compared: what differs is named by layer and file. What is published does not change.
 
     \b
     farm verify linuxkit/foo:HASH
@@ -38,6 +45,11 @@ def verify(settings: Settings, references: tuple[str, ...], as_json: bool) -> in
     from farm.trust.places import current_policy
     from farm.trust.verify_tag import verify_tag
 
+    chosen = [arch for given in arches for arch in given.split(",")]
+    if chosen and not rebuild:
+        raise InputError("--arch: only with --rebuild")
+    if rebuild:
+        return _rebuild(settings, references, chosen, as_json=as_json)
     policy = current_policy(settings)
     wanted = [Reference.parse(text).or_latest() for text in references]
     for reference in wanted:
@@ -49,6 +61,16 @@ def verify(settings: Settings, references: tuple[str, ...], as_json: bool) -> in
     print_answer([report.to_json() for report in reports], lines, as_json=as_json)
     failed = [report for report in reports if report.problems]
     return TrustDeniedError.exit_code if failed else 0
+
+
+def _rebuild(settings: Settings, references: Sequence[str], arches: Sequence[str], *, as_json: bool) -> int:
+    from farm.cli.verify_rebuild import rebuild
+    from farm.model import Reference, refuse_unknown_arches
+
+    refuse_unknown_arches(arches)
+    if len(references) != 1:
+        raise InputError("--rebuild: one REF at a time")
+    return rebuild(settings, Reference.parse(references[0]), arches, as_json=as_json)
 
 
 def _lines(report: TagReport) -> Iterator[str]:
