@@ -71,7 +71,7 @@ class _Buffer(SocketBuffer):
 
 
 class BoundedParser(_RESP3Parser):
-    """redis-py's parser of RESP3, which redis-py 8 speaks unless told otherwise, with such a buffer."""
+    """redis-py's parser of RESP3, which redis-py 8 speaks by default, with such a buffer."""
 
     largest: ClassVar[int] = MAX_VALUE
     _buffer: _Buffer | None
