@@ -3,18 +3,41 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from benchmarks import cache_push, context, startup, sweep
+from benchmarks import cache_push, context, orders, signed, startup, sweep
 
-_ALL = {"startup": startup.rows, "context": context.rows, "sweep": sweep.rows, "cache-push": cache_push.rows}
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from benchmarks.measure import Pairs, Row
+    from benchmarks.orders import Figure
+
+_ALL: dict[str, Callable[[argparse.Namespace], Iterable[Row | Pairs | Figure]]] = {
+    "startup": lambda options: startup.rows(options.against),
+    "context": lambda _: context.rows(),
+    "sweep": lambda _: sweep.rows(),
+    "cache-push": lambda _: cache_push.rows(),
+    "orders": lambda _: orders.rows(),
+    "signed": lambda options: signed.rows(options.against, options.rounds),
+}
 
 
 def main() -> None:
     """Run the named benchmarks, or all."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks")
     parser.add_argument("names", nargs="*", choices=[[], *_ALL], help="benchmarks to run; default: all")
-    for name in parser.parse_args().names or _ALL:
-        for row in _ALL[name]():
+    parser.add_argument(
+        "--against",
+        type=Path,
+        metavar="CHECKOUT",
+        help="an older checkout, set up, to run in turn with this one",
+    )
+    parser.add_argument("--rounds", type=int, default=signed.ROUNDS, help="rounds of such pairs")
+    options = parser.parse_args()
+    for name in options.names or _ALL:
+        for row in _ALL[name](options):
             print(row.line(), flush=True)
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import resource
+import statistics
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,14 +23,27 @@ def seconds(call: Callable[[], object], rounds: int = ROUNDS) -> float:
 
 def fastest(*calls: Callable[[], object]) -> list[float]:
     """The shortest time of each call, in seconds; called in turn, they meet the same load."""
-    rounds = [list(map(_once, calls)) for _ in range(TURNS)]
-    return [min(times) for times in zip(*rounds, strict=True)]
+    return list(map(min, in_turn(*calls)))
 
 
-def _once(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
+def in_turn(
+    *calls: Callable[[], object], rounds: int = TURNS, clock: Callable[[], float] = time.perf_counter
+) -> list[list[float]]:
+    """The times of each call, in seconds; called in turn, they meet the same load."""
+    times = [[_once(call, clock) for call in calls] for _ in range(rounds)]
+    return list(map(list, zip(*times, strict=True)))
+
+
+def cpu_of_children() -> float:
+    """Seconds for which processors worked for child processes that have ended, and for theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _once(call: Callable[[], object], clock: Callable[[], float] = time.perf_counter) -> float:
+    started = clock()
     call()
-    return time.perf_counter() - started
+    return clock() - started
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +61,30 @@ class Row:
         """One line for people."""
         farm, peer = (f"{value * 1000:.0f} ms" for value in (self.farm, self.peer_seconds))
         return f"{self.what}: {farm}, {self.farm / self.peer_seconds:.2f} times {self.peer} ({peer})"
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """One measurement, round by round; with those of an older checkout, taken in turn."""
+
+    what: str
+    here: list[float]
+    """Seconds."""
+    there: list[float] = field(default_factory=list)
+    """Seconds; [] where nothing is compared."""
+
+    def line(self) -> str:
+        """One line for people."""
+        if not self.there:
+            return f"{self.what}: {_summary(self.here)}"
+        more = min(self.here) - min(self.there)
+        pairs = [here - there for here, there in zip(self.here, self.there, strict=True)]
+        return (
+            f"{self.what}: {_summary(self.here)}, before {_summary(self.there)}: {more * 1000:+.0f} ms of the"
+            f" minima, {statistics.median(pairs) * 1000:+.0f} ms in the median pair,"
+            f" {min(self.here) / min(self.there):.2f} times"
+        )
+
+
+def _summary(times: list[float]) -> str:
+    return f"{min(times) * 1000:.0f} ms (median {statistics.median(times) * 1000:.0f} of {len(times)})"

@@ -7,11 +7,12 @@ import subprocess
 import sys
 import tempfile
 from contextlib import closing, contextmanager
+from functools import partial
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.measure import Row, fastest, seconds
+from benchmarks.measure import Pairs, Row, cpu_of_children, fastest, in_turn, seconds
 from lab import services
 from lab.machine import ROOT
 
@@ -22,13 +23,30 @@ _FARM = str(Path(sys.executable).with_name("farm"))
 _PACKAGE = "examples/hello"
 
 
-def rows() -> Iterator[Row]:
-    """`farm --help`, `farm show-tag`, `farm cache ls` and `farm plan`."""
+def rows(against: Path | None) -> Iterator[Row | Pairs]:
+    """`farm --help`, `farm show-tag`, `farm cache ls` and `farm plan`, or such commands of two checkouts."""
+    if against:
+        yield from _pairs(against)
+        return
     nothing = seconds(lambda: _run([sys.executable, "-c", "pass"]))
     for words in (["--help"], ["show-tag", _PACKAGE], ["cache", "ls"]):
         farm = seconds(lambda words=words: _run([_FARM, *words]))  # type: ignore[misc]
         yield Row(f"farm {' '.join(words)}", farm, "python -c pass", nothing)
     yield _plan()
+
+
+def _pairs(against: Path) -> Iterator[Pairs]:
+    with _registry() as address:
+        plan = ["plan", "--no-sign", "--org", f"{address}/bench"]
+        for words in (["--version"], ["--help"], ["show-tag"], plan):
+            arguments = [*words, *([] if words[0].startswith("--") else [_PACKAGE])]
+            calls = (partial(_farm_of, checkout, arguments) for checkout in (ROOT, against))
+            times = in_turn(*calls, clock=cpu_of_children)
+            yield Pairs(f"farm {words[0]}, processor time", *times)
+
+
+def _farm_of(checkout: Path, words: Sequence[str]) -> None:
+    _run([str(checkout / ".venv" / "bin" / "farm"), *words])
 
 
 def _plan() -> Row:

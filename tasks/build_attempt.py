@@ -17,7 +17,7 @@ from farm.errors import FarmError, RegistryError
 from farm.model import JobState
 from farm.package.verify_context import verify_context
 from farm.registry import read_back
-from farm.registry.published_images import arch_image, tagged_image
+from farm.registry.published_images import arch_image, named_image
 from farm.settings import environment
 from farm.state import earlier_builds
 from farm.state.contexts import get_context
@@ -98,7 +98,7 @@ class ImageBuild:
     def _existing(self) -> ArchImage | None:
         """The image of the architecture tag, if it is what this job would build, or has built."""
         registry = within_attempt(self.context.registry)
-        image = tagged_image(registry, self.target, self.job.arch)
+        image = named_image(registry, self.target, self.job.arch)
         if image is None:
             return None
         origin = ImageOrigin(self.job.reference, self.job.tree)

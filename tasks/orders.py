@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import OrderError
 from farm.state.runs import read_order
-from farm.trust.orders import VerifiedOrder, verify_order, verify_part
+from farm.trust.orders import KNOWN_ORDERS, VerifiedOrder, verify_order, verify_part
 
 if TYPE_CHECKING:
     from farm.model import Job, PackageWork
@@ -37,9 +37,13 @@ def read_ordered_work(context: WorkerContext, package: PackageHandle) -> Ordered
         TrustDeniedError: no maintainer ordered it who may.
         NotUnderstoodError: a newer farm has written it.
     """
-    signed, part = read_order(package.run, package.name)
-    policy = context.policy
-    verified = verify_order(package.run.id, signed, policy, context.store.now())
+    run, policy = package.run, context.policy
+    signed, (part,) = read_order(run, [package.name], context.orders.get(run.id))
+    verified = verify_order(run.id, signed, policy, context.store.now())
+    context.orders.pop(run.id, None)
+    context.orders[run.id] = signed
+    if len(context.orders) > KNOWN_ORDERS:
+        context.orders.pop(next(iter(context.orders)))
     return OrderedWork(verified, verify_part(verified, package.name, part, policy))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -26,9 +27,9 @@ from farm.state import leases, transitions
 from farm.state.records import PackagePatch
 from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.runs import read_jobs, read_package
-from farm.trust.image_choice import ImageChoice, image_choice
+from farm.trust.image_choice import image_choice
 from farm.trust.signer import SignTarget
-from farm.trust.verified_images import ImageOrigin, unverified
+from farm.trust.verified_images import ImageOrigin, ImageVerifier, unverified
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.orders import read_ordered_work
 from tasks.reject import refuse_unknown, reject
@@ -36,13 +37,16 @@ from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from celery import Task
 
-    from farm.model import Copy, Descriptor, PackageWork, Reference
+    from farm.model import Copy, Descriptor, PackageWork
     from farm.registry.client import Manifest, Registry
     from farm.state.leases import HeldLease
     from farm.state.records import PackageRecord
-    from farm.trust.signer import Signer
+    from farm.trust.image_choice import ImageChoice
+    from farm.trust.signer import SignedName, Signer
     from tasks.orders import OrderedWork
     from tasks.worker_context import WorkerContext
 
@@ -119,19 +123,20 @@ class PublishExecution:
         return retry_temporary(lambda: self._attempt(held), stop=held.stopped)
 
     def _attempt(self, held: HeldLease) -> Descriptor:
-        signer = self.context.signer
-        # The images of a release are signed under its tag, and a package's under its own.
-        to_sign = [copy.target for copy in self.work.copies if copy.sign] or [self.work.reference]
-        if self.work.sign:
-            signer.ready(reference.name for reference in to_sign)
-        return self._release(held, signer, to_sign) if self.work.copies else self._publish(held, signer)
+        signer, registry = self.context.signer, within_attempt(self.context.registry)
+        publish = self._release if self.work.copies else self._publish
+        return publish(held, signer, registry)
 
-    def _release(self, held: HeldLease, signer: Signer, to_sign: list[Reference]) -> Descriptor:
+    def _release(self, held: HeldLease, signer: Signer, registry: Registry) -> Descriptor:
         """Publish every index under its release tag, or none; then sign them."""
-        registry = within_attempt(self.context.registry)
+        # The images of a release are signed under its tag. What it is made of is signed under its source.
+        to_sign = [copy.target for copy in self.work.copies if copy.sign] or [self.work.reference]
+        sources = [copy.source for copy in self.work.copies if copy.sign]
+        signed = signer.ready([*to_sign, *sources]) if self.work.sign else {}
         found = prepare_release(registry, self.work.copies)
-        for copy in self.work.copies:
-            self._require_verified(registry, copy, found[copy.target], signer)
+        registry.at_once(
+            lambda copy: self._require_verified(registry, copy, found[copy.target], signed), self.work.copies
+        )
         self._check(held)
         released = release(registry, found)
         if self.work.sign:
@@ -139,11 +144,14 @@ class PublishExecution:
             signer.sign(SignTarget.of(reference, released[reference]) for reference in to_sign)
         return next(iter(released.values()))
 
-    def _publish(self, held: HeldLease, signer: Signer) -> Descriptor:
-        registry, target = within_attempt(self.context.registry), self.work.reference
-        choice = self._choice(
-            registry, ImageOrigin(target, self.work.tree), signer if self.work.sign else None
-        )
+    def _publish(self, held: HeldLease, signer: Signer, registry: Registry) -> Descriptor:
+        target = self.work.reference
+        verifier = self._verifier(registry, ImageOrigin(target, self.work.tree))
+        with ThreadPoolExecutor(1) as pool:
+            # While the signer is asked; an error is left to whoever needs what could not be read.
+            pool.submit(verifier.read_ahead, self.built)
+            signed = signer.ready([target]) if self.work.sign else {}
+        choice = image_choice(verifier, signed.get(target.name), log.warning)
         publication = IndexPublication(
             registry,
             target,
@@ -165,16 +173,18 @@ class PublishExecution:
             signer.attest(choice.attested())
             signer.sign([SignTarget.of(self.work.reference, index)])
 
-    def _choice(self, registry: Registry, origin: ImageOrigin, signer: Signer | None) -> ImageChoice:
+    def _verifier(self, registry: Registry, origin: ImageOrigin) -> ImageVerifier:
         ordered = self.ordered.verified.order.created
         adopted = dict.fromkeys(self.work.adopted, ordered)
-        return image_choice(
-            registry, self.context.policy, origin, signer=signer, adopted=adopted, report=log.warning
-        )
+        return ImageVerifier(registry, self.context.policy, origin, adopted)
 
-    def _require_verified(self, registry: Registry, copy: Copy, index: Manifest, signer: Signer) -> None:
+    def _require_verified(
+        self, registry: Registry, copy: Copy, index: Manifest, signed: Mapping[str, SignedName]
+    ) -> None:
         """Refuse to release an index with an image that nobody attests."""
-        choice = self._choice(registry, ImageOrigin(copy.source, copy.tree), signer if copy.sign else None)
+        known = signed.get(copy.source.name) if copy.sign else None
+        verifier = self._verifier(registry, ImageOrigin(copy.source, copy.tree))
+        choice = image_choice(verifier, known, log.warning)
         if lacking := unverified(choice.verifier, Index.parse(index.body)):
             raise TrustDeniedError(
                 f"{copy.source.familiar}: not released: no authorised worker attests {', '.join(lacking)}",

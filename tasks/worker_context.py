@@ -22,6 +22,7 @@ from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from farm.attestation.worker_key import WorkerPrivateKey
+    from farm.model.order import SignedOrder
     from farm.registry.client import Registry
     from farm.registry.credentials import Credentials
     from farm.settings import Settings
@@ -68,6 +69,8 @@ class WorkerContext:
         self.worker = worker
         self.flags = flags
         self.pid = os.getpid()
+        self.orders: dict[str, SignedOrder] = {}
+        """The verified orders of some runs, by run: they do not change, and are long where runs are large."""
         self._pruned: float | None = None
 
     @cached_property

@@ -85,6 +85,8 @@ def run(settings: Settings, role: Role) -> NoReturn:
     check_queues(store, (redis_list(queue, priority) for queue in role.queues for priority in Priority))
     for module in role_tasks(arches, publisher=publisher):
         app.loader.import_module(module)
+    # Takes 90 ms, which the first job of each pool process would take longer.
+    app.loader.import_module("securesystemslib.dsse")
     queues = QueueControl(role.queues, open_=not is_drained(store, name))
     if role.engine_root and (unseen := unseen_disk(settings, role.engine_root)):
         log.warning("%s", unseen)

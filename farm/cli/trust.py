@@ -16,9 +16,11 @@ from farm.errors import InputError, TrustDeniedError
 from farm.model import Reference
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from farm.registry.client import Registry
     from farm.settings import Secret, Settings
-    from farm.trust.signer import Signer, SignTarget
+    from farm.trust.signer import SignedName, Signer, SignTarget
 
 
 @click.group("trust")
@@ -104,24 +106,26 @@ def sign(
         signer.check_settings(names, to_sign=not only_print)
         targets = [_read_target(registry, text) for text in references]
         if not only_print:
-            signer.ready(target.name for target in targets)
+            signed = signer.ready(map(_reference, targets))
             if not force:
-                _refuse_overwritten(signer, targets)
+                _refuse_overwritten(signed, targets)
             signer.sign(targets)
     rows = [_to_json(signer, target, settings.signing_role) for target in targets]
     lines = (row["command"] if only_print else f"{row['reference']}  signed  {row['digest']}" for row in rows)
     print_answer(rows, lines, as_json=as_json)
 
 
-def _refuse_overwritten(signer: Signer, targets: list[SignTarget]) -> None:
+def _refuse_overwritten(signed: Mapping[str, SignedName], targets: list[SignTarget]) -> None:
     from farm.trust.signer import overwritten
 
-    signings = signer.signed([Reference.parse(f"{target.name}:{target.tag}") for target in targets])
     for target in targets:
-        reference = Reference.parse(f"{target.name}:{target.tag}")
-        if wrong := overwritten(reference, target.digest, signings[target.name]):
+        if wrong := overwritten(_reference(target), target.digest, signed[target.name]):
             wrong.hint = f"{wrong.hint}; or sign what is there: farm sign --force"
             raise wrong
+
+
+def _reference(target: SignTarget) -> Reference:
+    return Reference.parse(f"{target.name}:{target.tag}")
 
 
 def _read_target(registry: Registry, text: str) -> SignTarget:

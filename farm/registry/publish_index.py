@@ -18,7 +18,7 @@ from farm.model import ARCHES, ArchImage
 from farm.registry import read_back
 from farm.registry.client import Manifest
 from farm.registry.index import Index, assemble, members_of, missing, platforms
-from farm.registry.published_images import arch_image, read_index, tagged_image
+from farm.registry.published_images import arch_image, named_image, read_index
 
 if TYPE_CHECKING:
     import threading
@@ -123,7 +123,7 @@ class IndexPublication:
         def candidates(arch: str) -> list[ArchImage]:
             own = [image for image in (*self.built, *self.existing) if image.arch == arch]
             target = self.reference.for_arch(arch)
-            tagged = tagged_image(self.registry, target, arch, published)
+            tagged = named_image(self.registry, target, arch)
             members = members_of(published, arch) if published else ()
             indexed = ArchImage(arch, target, members) if members else None
             return [*own, *filter(None, (tagged, indexed))]

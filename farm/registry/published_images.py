@@ -11,7 +11,7 @@ from farm.registry.index import Index, members_of, platforms
 from farm.registry.oci import INDEXES, MANIFESTS, ImageManifest, naming, read_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from farm.model import Descriptor, Platform, Reference
     from farm.registry.client import Manifest, Registry
@@ -111,8 +111,30 @@ def tagged_image(
     registry: Registry, reference: Reference, arch: str, index: Index | None = None
 ) -> ArchImage | None:
     """As `arch_image`; None also where the tag refers to something else, which anybody may have pushed."""
+    return _unless_nonsense(lambda: arch_image(registry, reference, arch, index))
+
+
+def named_image(registry: Registry, reference: Reference, arch: str) -> ArchImage | None:
+    """What NAME:TAG-ARCH names as the image of an architecture, in one request.
+
+    For callers that read the image themselves: whether it is one, and for which platform, is not looked at.
+    """
+
+    def read() -> ArchImage | None:
+        manifest = registry.manifest(reference)
+        if manifest is None:
+            return None
+        is_index = manifest.descriptor.media_type in INDEXES
+        members = members_of(Index.parse(manifest.body), arch) if is_index else (manifest.descriptor,)
+        return ArchImage(arch, reference, members) if members else None
+
+    return _unless_nonsense(read)
+
+
+def _unless_nonsense(read: Callable[[], ArchImage | None]) -> ArchImage | None:
+    """What was read; None if the registry did answer, but with something that is not what was asked for."""
     try:
-        return arch_image(registry, reference, arch, index)
+        return read()
     except RegistryError as error:
         if type(error) is not RegistryError:
             raise

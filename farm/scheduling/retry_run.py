@@ -51,15 +51,17 @@ def plan_retry(run: RunHandle, settings: Settings, names: Sequence[str] = ()) ->
     if not packages:
         return None
     policy, store = current_policy(settings), run.store
-    works = [_ordered_work(run, package, policy) for package in packages]
+    works = _ordered_works(run, list(packages), policy)
     built = _built(record, works, settings, policy)
     new = again(record, works, built, run=new_name(store), submitter=user_at_host(), created=store.now())
     return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
 
 
-def _ordered_work(run: RunHandle, package: str, policy: Policy) -> PackageWork:
-    signed, part = read_order(run, package)
-    return verify_part(verify_order(run.id, signed, policy, run.store.now()), package, part, policy)
+def _ordered_works(run: RunHandle, packages: Sequence[str], policy: Policy) -> list[PackageWork]:
+    signed, parts = read_order(run, packages)
+    verified = verify_order(run.id, signed, policy, run.store.now())
+    pairs = zip(packages, parts, strict=True)
+    return [verify_part(verified, package, part, policy) for package, part in pairs]
 
 
 def _built(

@@ -43,6 +43,8 @@ _PARTS = (
     "requeued",
 )
 _MAX_RUNS = 10_000
+_BATCH = 500
+"""Fields that are read in one round trip."""
 
 
 @translate_redis_errors
@@ -219,17 +221,28 @@ def read_works(run: RunHandle, packages: Sequence[str]) -> list[PackageWork]:
 
 
 @translate_redis_errors
-def read_order(run: RunHandle, package: str) -> tuple[SignedOrder, bytes]:
-    """Read a run's order and one package's part of it, neither of them verified.
+def read_order(
+    run: RunHandle, packages: Sequence[str], known: SignedOrder | None = None
+) -> tuple[SignedOrder, list[bytes]]:
+    """Read a run's order, unless it is `known`, and the parts of packages; nothing of it is verified.
 
     Raises:
         StateError: one of them does not exist, or is longer than any that a farm writes.
     """
-    fields = [
-        ("order", "document", MAX_ORDER),
-        ("order", "signature", MAX_SIGNATURE),
-        ("works", package, MAX_PART),
-    ]
+    fields = [("works", package, MAX_PART) for package in packages]
+    if known is None:
+        fields = [("order", "document", MAX_ORDER), ("order", "signature", MAX_SIGNATURE), *fields]
+    found: list[bytes] = []
+    for at in range(0, len(fields), _BATCH):
+        found += _read_bounded(run, fields[at : at + _BATCH])
+    if known is None:
+        document, signature, *found = found
+        known = SignedOrder(document, signature.decode("ascii", "replace"))
+    return known, found
+
+
+def _read_bounded(run: RunHandle, fields: Sequence[tuple[str, str, int]]) -> list[bytes]:
+    """Fields of the run's hashes, each with the most bytes that it may have."""
     pipeline: Any = run.store.binary.pipeline(transaction=False)
     for part, field, _ in fields:
         pipeline.hstrlen(run.key(part), field)
@@ -239,8 +252,7 @@ def read_order(run: RunHandle, package: str) -> tuple[SignedOrder, bytes]:
             raise StateError(f"run {run} {what} its {part} ({field})", hint="push again")
     for part, field, _ in fields:
         pipeline.hget(run.key(part), field)
-    document, signature, work = (answer or b"" for answer in pipeline.execute())
-    return SignedOrder(document, signature.decode("ascii", "replace")), work
+    return [answer or b"" for answer in pipeline.execute()]
 
 
 def read_package(package: PackageHandle) -> PackageRecord:

@@ -10,7 +10,7 @@ from farm.errors import combine
 from farm.trust.signer import SignedName
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from farm.model import Reference
     from farm.trust.signer import AttestedImage, Signature, Signer, SignTarget
@@ -29,11 +29,9 @@ class AllSigners:
         for signer in self.signers.values():
             signer.check_settings(wanted, to_sign=to_sign)
 
-    def ready(self, names: Iterable[str]) -> None:
-        """Make sure that each can sign."""
-        wanted = list(names)
-        for signer in self.signers.values():
-            signer.ready(wanted)
+    def ready(self, references: Iterable[Reference]) -> dict[str, SignedName]:
+        """Make sure that each can sign; returns what all of them signed."""
+        return self._agreed(list(references), lambda one, wanted: one.ready(wanted))
 
     def check_key(self, names: Iterable[SignedName]) -> None:
         """Make sure that the key of each can sign."""
@@ -54,10 +52,17 @@ class AllSigners:
             signer.attest(wanted)
 
     def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
-        """What all of them signed as the same digest; they are asked at the same time."""
-        wanted = list(references)
+        """What all of them signed as the same digest."""
+        return self._agreed(list(references), lambda one, wanted: one.signed(wanted))
+
+    def _agreed(
+        self,
+        wanted: list[Reference],
+        ask: Callable[[Signer, list[Reference]], dict[str, SignedName]],
+    ) -> dict[str, SignedName]:
+        """What they say of the same digest; they are asked at the same time."""
         with ThreadPoolExecutor(len(self.signers)) as pool:
-            asked = {name: pool.submit(one.signed, wanted) for name, one in self.signers.items()}
+            asked = {name: pool.submit(ask, one, wanted) for name, one in self.signers.items()}
             found = {name: answer.result() for name, answer in asked.items()}
         names = dict.fromkeys(reference.name for reference in wanted)
         return {name: agreed({signer: answer[name] for signer, answer in found.items()}) for name in names}

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from farm.model import ArchImage
 from farm.registry.index import Index, is_attestation, members_of
 from farm.registry.oci import INDEXES, naming
 from farm.trust.signer import AttestedImage, SignTarget
-from farm.trust.verified_images import ImageOrigin, ImageVerifier, newest, without_attestations
+from farm.trust.verified_images import newest, without_attestations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from farm.model import Reference
     from farm.registry.client import Registry
-    from farm.trust.policy import Policy
-    from farm.trust.signer import Signer
-    from farm.trust.verified_images import VerifiedImage
+    from farm.trust.signer import SignedName
+    from farm.trust.verified_images import ImageVerifier, VerifiedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,24 +72,17 @@ class ImageChoice:
 
 
 def image_choice(
-    registry: Registry,
-    policy: Policy,
-    origin: ImageOrigin,
-    *,
-    signer: Signer | None,
-    adopted: Mapping[str, float],
-    report: Callable[[str], None],
+    verifier: ImageVerifier, signed: SignedName | None, report: Callable[[str], None]
 ) -> ImageChoice:
-    """The choice for one tag; without a signer, nothing counts because it is signed."""
-    signed = signed_index(registry, signer, origin.reference) if signer else Index(())
-    digests = {member.digest for member in signed.manifests if not is_attestation(member)}
-    verifier = ImageVerifier(registry, policy, origin, adopted, digests.__contains__)
-    return ImageChoice(verifier, signed, report)
+    """The choice for one tag; `signed` is what its repository has signed, None if nothing counts for that."""
+    index = signed_index(verifier.registry, signed, verifier.origin.reference) if signed else Index(())
+    digests = {member.digest for member in index.manifests if not is_attestation(member)}
+    return ImageChoice(replace(verifier, is_signed=digests.__contains__), index, report)
 
 
-def signed_index(registry: Registry, signer: Signer, reference: Reference) -> Index:
+def signed_index(registry: Registry, signed: SignedName, reference: Reference) -> Index:
     """The index that is signed under a tag, read by its digest; an empty one if there is none."""
-    signature = signer.signed([reference])[reference.name].tags.get(reference.tag or "")
+    signature = signed.tags.get(reference.tag or "")
     manifest = registry.manifest(reference.with_digest(signature.digest)) if signature else None
     if manifest is None or manifest.descriptor.media_type not in INDEXES:
         return Index(())

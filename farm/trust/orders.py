@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 ORDER_LIFE = 30 * 86400.0
 """Seconds for which an order may be carried out: long after its run has ended or expired."""
+KNOWN_ORDERS = 8
+"""Orders that a process remembers: its jobs are of few runs, and an order may have a megabyte."""
 _CLOCK_SKEW = 600.0
 """Seconds by which the clock of a maintainer may be ahead."""
 _NONCE = 16
@@ -64,7 +66,7 @@ def verify_order(run: str, signed: SignedOrder, policy: Policy, now: float) -> V
             f"the order of run {run} is not signed by a maintainer: {error.message}",
             hint="`farm policy show` lists them",
         ) from error
-    order = Order.from_bytes(signed.document)
+    order, digest = _opened(signed)
     maintainer = policy.maintainer_of(key)
     if maintainer is None:
         raise OrderError(
@@ -79,10 +81,16 @@ def verify_order(run: str, signed: SignedOrder, policy: Policy, now: float) -> V
         )
     if order.created < now - ORDER_LIFE:
         raise OrderError(f"the order of run {run} has expired", hint="push again")
-    return VerifiedOrder(order, signed.digest, maintainer)
+    return VerifiedOrder(order, digest, maintainer)
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=KNOWN_ORDERS)
+def _opened(signed: SignedOrder) -> tuple[Order, str]:
+    """What an order says, and its digest."""
+    return Order.from_bytes(signed.document), signed.digest
+
+
+@lru_cache(maxsize=KNOWN_ORDERS)
 def _signer_of(signed: SignedOrder, keys: tuple[str, ...]) -> str:
     """The key that signed an order; the jobs of a run share it, so it is checked once."""
     return ssh_signatures.verify(signed.document, signed.signature, keys)

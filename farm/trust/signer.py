@@ -101,8 +101,12 @@ class Signer(Protocol):
             TrustDeniedError: something is missing; the hint says how to make it.
         """
 
-    def ready(self, names: Iterable[str]) -> None:
-        """Make sure, before anything is published, that this machine can sign tags of these repositories.
+    def ready(self, references: Iterable[Reference]) -> dict[str, SignedName]:
+        """Make sure, before anything is published, that this machine can sign these tags.
+
+        Returns:
+            What is signed now, as `signed` reads it. Signatures that have expired are not among it, and no
+            error: those are about to be made anew.
 
         Raises:
             FarmError: a program is missing.

@@ -6,11 +6,10 @@ in the index (media type, size, platform) comes from its own bytes.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
-from farm.attestation.check import attestations, attestations_of_all
-from farm.attestation.statement import to_statement
 from farm.errors import RegistryError
 from farm.model import ARCHES, ArchImage, Platform
 from farm.registry.index import BUILDKIT_ANNOTATIONS, is_attestation, members_of, subject
@@ -18,6 +17,7 @@ from farm.registry.oci import MANIFESTS, ImageManifest, naming, read_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from concurrent.futures import Future
 
     from farm.attestation.check import Attestation
     from farm.model import Descriptor, Reference
@@ -116,7 +116,11 @@ def choose_all(
     asked = [
         (one.origin.reference, without_attestations(image)[0].digest, image.arch) for one, image in pairs
     ]
-    found = attestations_of_all(registry, asked, worker_keys(policy)) if asked else ()
+    if not asked:
+        return
+    from farm.attestation.check import attestations_of_all  # noqa: PLC0415 - 5 ms that other plans do without
+
+    found = attestations_of_all(registry, asked, worker_keys(policy))
     best: dict[int, tuple[float, Candidates, ArchImage]] = {}
     for (one, image), about in zip(pairs, found, strict=True):
         valid = attested(about, one.origin, policy)
@@ -127,6 +131,14 @@ def choose_all(
             best[id(one)] = (ordered, one, image)
     for _, one, image in best.values():
         yield one, image
+
+
+class _Found(NamedTuple):
+    """What a registry has about an image."""
+
+    attestations: tuple[Attestation, ...]
+    own: Future[Descriptor | None]
+    """As `read_image`, with its error: looked at only if the image counts, since else it is anybody's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +154,12 @@ class ImageVerifier:
     """Whether a digest is that of an image in the index that is signed now."""
     _known: dict[tuple[str, str], VerifiedImage | None] = field(default_factory=dict)
     _too_few: dict[str, int] = field(default_factory=dict)
+    _found: dict[tuple[str, str], _Found] = field(default_factory=dict)
+
+    def read_ahead(self, images: Iterable[ArchImage]) -> None:
+        """Read what `verify` needs of these images, all at once, before it is known what is signed."""
+        wanted = {(image.arch, one.digest) for image in images for one in without_attestations(image)}
+        self.registry.at_once(lambda one: self._find(*one), wanted)
 
     def verify(self, image: ArchImage) -> VerifiedImage | None:
         """The image as its own bytes describe it; None if nobody who is authorised attests it.
@@ -160,27 +178,39 @@ class ImageVerifier:
     def _verify(self, image: ArchImage, digest: str) -> VerifiedImage | None:
         key = (image.arch, digest)
         if key not in self._known:
-            self._known[key] = self._read(image, digest)
+            self._known[key] = self._verified(image, digest)
         return self._known[key]
 
-    def _read(self, image: ArchImage, digest: str) -> VerifiedImage | None:
-        keys = worker_keys(self.policy)
-        found = attestations(self.registry, self.origin.reference, digest, keys, image.arch)
+    def _find(self, arch: str, digest: str) -> _Found:
+        from farm.attestation.check import attestations  # noqa: PLC0415 - the same
+
+        key, reference = (arch, digest), self.origin.reference
+        if key not in self._found:
+            with ThreadPoolExecutor(1) as pool:
+                own = pool.submit(read_image, self.registry, reference, digest, arch)
+                found = attestations(self.registry, reference, digest, worker_keys(self.policy), arch)
+            self._found[key] = _Found(found, own)
+        return self._found[key]
+
+    def _verified(self, image: ArchImage, digest: str) -> VerifiedImage | None:
+        found, own = self._find(image.arch, digest)
         valid = attested(found, self.origin, self.policy)
         if not valid and digest not in self.adopted and not self.is_signed(digest):
             self._too_few[digest] = len(keys_of(of_origin(found, self.origin)))
             return None
-        main = read_image(self.registry, self.origin.reference, digest, image.arch)
+        from farm.attestation.statement import to_statement  # noqa: PLC0415 - the same
+
+        reference, main = self.origin.reference, own.result()
         if main is None:
             return None
         about = [one for one in image.descriptors if is_attestation(one) and subject(one) == digest]
         named = {member for one in valid for member in _members(one)}
         trusted = about if not valid else [one for one in about if one.digest in named]
-        described = tuple(read_member(self.registry, self.origin.reference, one) for one in trusted)
+        described = tuple(read_member(self.registry, reference, one) for one in trusted)
         provenances = [one.provenance for one in valid]
         ordered = max([_ordered(one) for one in valid] + [self.adopted.get(digest, 0.0)])
         return VerifiedImage(
-            ArchImage(image.arch, self.origin.reference.for_arch(image.arch), (main, *described)),
+            ArchImage(image.arch, reference.for_arch(image.arch), (main, *described)),
             ordered,
             frozenset(one.order for one in provenances),
             frozenset(one.recipe for one in provenances),
@@ -227,12 +257,15 @@ def read_member(registry: Registry, reference: Reference, member: Descriptor) ->
 
 def unverified(verifier: ImageVerifier, index: Index) -> tuple[str, ...]:
     """The digests of an index's members that do not count as built."""
-    counted: set[str] = set()
+    images: list[ArchImage] = []
     for arch in ARCHES:
         members = members_of(index, arch)
         for member in members:
+            if is_attestation(member):
+                continue
             about = (one for one in members if subject(one) == member.digest)
-            image = ArchImage(arch, verifier.origin.reference.for_arch(arch), (member, *about))
-            if not is_attestation(member) and (found := verifier.verify(image)):
-                counted.update(one.digest for one in found.image.descriptors)
+            images.append(ArchImage(arch, verifier.origin.reference.for_arch(arch), (member, *about)))
+    verifier.read_ahead(images)
+    verified = filter(None, map(verifier.verify, images))
+    counted = {one.digest for found in verified for one in found.image.descriptors}
     return tuple(one.digest for one in index.manifests if one.digest not in counted)

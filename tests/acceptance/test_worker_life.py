@@ -187,7 +187,7 @@ def test_a_job_that_a_worker_cannot_read_is_rejected_and_does_not_stop_it(farm: 
 
 def _order_with(farm: Farm, run: RunHandle, package: str, **fields: object) -> None:
     """Let the maintainer of the lab sign an order whose jobs have fields of a newer release."""
-    signed, part = read_order(run, package)
+    signed, (part,) = read_order(run, [package])
     work = json.loads(part)
     work["jobs"] = [{**job, **fields} for job in work["jobs"]]
     newer = canonical(work)

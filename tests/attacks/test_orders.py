@@ -204,7 +204,7 @@ def test_a_part_of_an_order_that_was_changed_in_redis_is_not_built(
     run, digest = push(farm, package)
     work = work_of(farm, run)
     handle = RunHandle(farm.store, run)
-    signed, _ = read_order(handle, work.package)
+    signed, _ = read_order(handle, [work.package])
     evil = for_run(work, run, **change)
     # The run is stored again as if it had never been carried out, with its own order.
     for part in ("meta", "records", "works", "left", "due", "in-progress"):
@@ -333,7 +333,7 @@ def test_an_order_that_was_carried_out_replaces_nothing_of_a_newer_one(
     work = work_of(farm, run)
     old = attacker.members(work.reference)
     handle = RunHandle(farm.store, run)
-    signed, part = read_order(handle, work.package)
+    signed, (part,) = read_order(handle, [work.package])
     arguments = f"{farm.workspace.variables['FARM_BUILD_ARGS']},ANY=1"
     again = farm.workspace.done(
         "push", "--json", "--force", package, FARM_BROKER=farm.broker, FARM_BUILD_ARGS=arguments

@@ -46,13 +46,14 @@ class CosignSigner:
     registry: Registry | None = None
     """None makes one when it is needed."""
 
-    def check_settings(self, names: Iterable[str], *, to_sign: bool) -> None:  # noqa: ARG002 - as in `ready`
+    def check_settings(self, names: Iterable[str], *, to_sign: bool) -> None:  # noqa: ARG002 - one key signs everywhere
         """Make sure that a key is set."""
         require_key(self.settings, to_sign=to_sign)
 
-    def ready(self, names: Iterable[str]) -> None:  # noqa: ARG002 - one key signs everywhere
+    def ready(self, references: Iterable[Reference]) -> dict[str, SignedName]:
         """Make sure that the key opens; who may sign is decided by the policy of those who verify."""
         self.check_key(())
+        return self.signed(references)
 
     def check_key(self, names: Iterable[SignedName]) -> None:  # noqa: ARG002 - the same
         """Make sure that the key opens, and is the one with which its signatures are verified."""

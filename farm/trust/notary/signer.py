@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,16 +44,21 @@ class NotarySigner:
         """Make sure that a server is set for each GUN, and `to_sign`, a key that can be read."""
         require_settings(self.settings, names, to_sign=to_sign)
 
-    def ready(self, names: Iterable[str]) -> None:
+    def ready(self, references: Iterable[Reference]) -> dict[str, SignedName]:
         """Make sure that the key opens, notary is installed, and the key is allowed for each GUN."""
-        path, own = self._open_key()
+        key = signing_key(self.settings)
         require_server(self.settings)
         require("notary", *TIE_PROGRAM)
-        found = self._read(names, to_sign=True).values()
-        refusals = [name.refusal for name in found if name.refusal]
+        names = [reference.name for reference in references]
+        with ThreadPoolExecutor(1) as pool:
+            reading = pool.submit(self._read, names, to_sign=True)
+            own = check_key(key, timeout=self.settings.trust_timeout)
+        found = reading.result()
+        refusals = [name.refusal for name in found.values() if name.refusal]
         if refusals:
             raise combine(refusals)
-        _require_allowed(path, own, found)
+        _require_allowed(key.path, own, found.values())
+        return found
 
     def check_key(self, names: Iterable[SignedName]) -> None:
         """Make sure that the key opens, and is allowed for each GUN that allows any."""

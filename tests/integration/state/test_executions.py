@@ -45,7 +45,7 @@ def build(farm: Farm, context: WorkerContext, error: Exception, monkeypatch: pyt
     def fail(*_: object) -> NoReturn:
         raise error
 
-    monkeypatch.setattr(build_attempt, "tagged_image", fail)
+    monkeypatch.setattr(build_attempt, "named_image", fail)
     lease = leases.take(farm.store, leases.job_lease(job()), duration=60, holder="r1 w1")
     with leases.hold(farm.store, lease) as held:
         return BuildExecution(context, OrderedJob(VERIFIED, FOO, job()), "t1").run(held)

@@ -25,6 +25,7 @@ from farm.settings import Secret
 from farm.system.locks import locked
 from farm.trust.notary.client import open_client
 from farm.trust.notary.limits import TrustDeadline
+from farm.trust.notary.verify import read_signatures
 from lab.process import free_port
 from tests.support.farm_command import wait_until
 from tests.support.http import send
@@ -156,6 +157,8 @@ def test_expired_signatures_are_not_reported_as_missing_and_the_next_signing_ren
         return False
 
     wait_until(expired)
+    to_sign = read_signatures([repository.gun], repository.server, to_sign=True)
+    assert to_sign[repository.gun].tags == {}
     repository.sign(repository.target("v2"))
     assert repository.signed().keys() == {"v1", "v2"}
 

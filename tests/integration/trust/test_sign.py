@@ -49,15 +49,16 @@ def test_the_signer_that_the_settings_name_signs_and_reads_back(
         signer_of(lab, repository.key, tmp_path),
         [repository.target(f"v{n}", f"index {n}") for n in range(5)],
     )
-    signer.ready([repository.gun])
+    signer.ready([Reference.parse(repository.gun)])
     signer.sign(targets)
     found = signer.signed([Reference.parse(gun) for gun in (repository.gun, new.gun)])
     assert found[repository.gun].tags == {target.tag: signature(target) for target in targets}
     assert (found[repository.gun].refusal, found[new.gun].tags) == (None, {})
     assert f"farm trust init {new.gun}" in str(found[new.gun].refusal)
+    assert signer.ready([Reference.parse(repository.gun)]) == {repository.gun: found[repository.gun]}
     assert signer.describe(repository.gun).startswith(f"{lab.notary_url}, pinned: ")
     with pytest.raises(TrustError, match=f"farm trust init {new.gun}"):
-        signer.ready([repository.gun, new.gun])
+        signer.ready(list(map(Reference.parse, (repository.gun, new.gun))))
 
 
 def test_signing_again_changes_nothing_on_the_server(repository: Repository) -> None:
@@ -98,11 +99,11 @@ def test_a_publisher_is_not_ready_with_a_key_that_nobody_allowed_or_without_a_de
     passphrase = Secret("long enough to be taken")
     other = SigningKey(generate_delegation_key(tmp_path / "other", passphrase).key, passphrase)
     with pytest.raises(TrustDeniedError, match=f"not allowed to sign for {repository.gun}"):
-        signer_of(lab, other, tmp_path).ready([repository.gun])
+        signer_of(lab, other, tmp_path).ready([Reference.parse(repository.gun)])
     initialise(new.gun, role="targets/elsewhere")
     signer = signer_of(lab, new.key, tmp_path)
     with pytest.raises(TrustError, match=f"{new.gun} has no delegation targets/releases") as caught:
-        signer.ready([new.gun])
+        signer.ready([Reference.parse(new.gun)])
     assert str(signer.signed([Reference.parse(new.gun)])[new.gun].refusal) == str(caught.value)
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import subprocess
+import sys
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
 import pytest
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,11 +18,17 @@ from farm.errors import SettingsError, TrustDeniedError
 from farm.model import ARCHES
 from farm.trust.policy import SIGNATURES, Maintainer, Policy, WorkerKey, matches
 from farm.trust.policy_edit import rewritten
-from farm.trust.policy_text import policy_of, text_of
+from farm.trust.policy_text import policy_of, read_worker_key, text_of
 from farm.trust.ssh_keys import public_key_of, read_public_key
 from farm.trust.ssh_signatures import verify
 from tests.support.ssh_keys import ssh_public_key, worker_key
 
+_POLICY = """
+import sys
+from farm.trust.policy_text import read_worker_key
+read_worker_key(sys.argv[1])
+assert "cryptography" not in sys.modules
+"""
 _PARTS = st.text("ab.", max_size=4)
 _GLOBS = st.sampled_from(["docker.io/a/*", "**", "*/x?", "[::1]:5000/**", "localhost/a.b"])
 _UNTIL = st.none() | st.integers(0, 4_000_000_000).map(float)
@@ -123,3 +133,21 @@ def test_any_bytes_as_an_ssh_key_are_a_key_or_refused(data: bytes) -> None:
 def test_any_text_as_a_signature_is_refused_as_one_that_is_denied(signature: str) -> None:
     with pytest.raises(TrustDeniedError):
         verify(b"", signature, [ssh_public_key()])
+
+
+@given(st.integers(0, 1000), st.integers(0, 90), st.integers(0, 255))
+def test_a_workers_key_is_one_that_cryptography_reads_and_no_other(number: int, at: int, byte: int) -> None:
+    der = bytearray(base64.b64decode(worker_key(number)))
+    der[at] = byte
+    text = base64.b64encode(der).decode()
+    try:
+        load_der_public_key(bytes(der))
+    except (ValueError, UnsupportedAlgorithm):
+        with pytest.raises(ValueError, match="must be"):
+            read_worker_key(text)
+    else:
+        assert read_worker_key(text) == text
+
+
+def test_a_command_that_reads_a_policy_does_not_wait_for_cryptography() -> None:
+    subprocess.run([sys.executable, "-c", _POLICY, worker_key()], check=True)

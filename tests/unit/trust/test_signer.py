@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from farm.model import Reference
 from farm.registry.credentials import Credentials
 from farm.settings import Settings
 from farm.system import deadline
@@ -47,5 +48,5 @@ def test_the_time_for_the_server_starts_after_a_slow_login(
         docker_config=tmp_path,
         signing_key=tmp_path / "key.pem",
     )
-    NotarySigner(settings).ready(["registry.example/linuxkit/foo"])
+    NotarySigner(settings).ready([Reference.parse("registry.example/linuxkit/foo")])
     assert left[0] > 0

@@ -33,7 +33,7 @@ def test_a_tag_is_signed_once_both_signed_it_and_a_disagreement_names_both_diges
     both, cosign = published.signer(**notary), published.signer()
     cosign.sign([published.target()])
     assert both.signed([published.reference])[name].tags == {}
-    both.ready([name])
+    both.ready([published.reference])
     both.sign([published.target()])
     found = both.signed([published.reference])[name]
     assert (found.tags[tag].digest, found.warnings, found.refusal) == (published.index.digest, (), None)
@@ -49,4 +49,4 @@ def test_a_tag_is_signed_once_both_signed_it_and_a_disagreement_names_both_diges
     both.sign([later.target()])
     assert both.signed([published.reference])[name].tags[tag].digest == later.index.digest
     with pytest.raises(TrustDeniedError, match="passphrase of the cosign key is wrong"):
-        published.signer(**notary, cosign_password=Secret("wrong")).ready([name])
+        published.signer(**notary, cosign_password=Secret("wrong")).ready([published.reference])

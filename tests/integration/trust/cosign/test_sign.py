@@ -19,7 +19,7 @@ def test_what_the_farm_signs_cosign_verifies_and_everybody_with_the_public_key_s
     published: Published,
 ) -> None:
     assert not published.is_signed()
-    published.signer().ready([published.reference.name])
+    published.signer().ready([published.reference])
     published.signer().sign([published.target()._replace(claims=(("order", "sha256:1"),))])
     assert published.is_signed()
     (payload,) = json.loads(published.verify().stdout)
