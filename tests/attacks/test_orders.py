@@ -47,8 +47,12 @@ class Attacker:
 
     def __init__(self, farm: RemoteFarm) -> None:
         self.farm, self.lab = farm, farm.workspace.lab
+        # The root keys of the signatures are pinned beside docker's configuration.
         self.settings = Settings(
-            broker=Secret(farm.broker), notary_server=self.lab.notary_url, notary_ca=self.lab.notary_ca
+            broker=Secret(farm.broker),
+            notary_server=self.lab.notary_url,
+            notary_ca=self.lab.notary_ca,
+            docker_config=Path(farm.workspace.variables["DOCKER_CONFIG"]),
         )
         self.app: Any = make_app(self.settings)
         self.registry: Registry = open_registry(self.settings)
