@@ -57,7 +57,7 @@ def rebuild(
         for job in work.jobs:
             target = job.reference.for_arch(job.arch)
             if not registry.untag(target):
-                print_note(f"the registry does not remove tags: {target.familiar} stays")
+                print_note(f"{target.familiar} stays: the registry did not remove the tag")
     reproduced = all(one.reproduced for one in results)
     data = {"reference": str(reference), "run": run.id, "reproduced": reproduced}
     lines = [line for one in results for line in _lines(reference, one)]

@@ -81,7 +81,12 @@ def registry(farm: RemoteFarm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Regi
 
 def verify(farm: RemoteFarm, package: str, capsys: pytest.CaptureFixture[str]) -> tuple[int, Any]:
     code = rebuild(load_settings({}), reference_of(farm, package), as_json=True)
-    return code, json.loads(capsys.readouterr().out)
+    printed = capsys.readouterr()
+    with open_registry(load_settings({})) as registry:
+        tagged = reference_of(farm, package)
+        second = registry.head(tagged.with_tag(f"{tagged.tag}-rebuild-amd64"))
+    assert (second is not None) == ("stays: the registry did not remove the tag" in printed.err)
+    return code, json.loads(printed.out)
 
 
 def reference_of(farm: RemoteFarm, package: str) -> Reference:

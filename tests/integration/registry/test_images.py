@@ -153,6 +153,22 @@ def test_a_description_lists_every_image_with_its_configuration(repository: Repo
     assert [one.manifest.digest for one in single.images] == [image.digest]
 
 
+def test_to_remove_a_tag_never_removes_what_it_referred_to(
+    repository: Repository, guarded: Repository
+) -> None:
+    """Whether a registry removes tags at all is its own choice."""
+    for one in (repository, guarded):
+        image = one.push("amd64")
+        tags = [one.reference.for_arch("amd64"), one.reference.with_tag("second")]
+        body = one.registry.existing(tags[0]).body
+        one.registry.put_manifest(tags[1], image.media_type, body)
+        removed = one.registry.untag(tags[1])
+        assert (one.registry.head(tags[1]) is None) == removed
+        assert [
+            one.registry.existing(each).body for each in (tags[0], tags[0].with_digest(image.digest))
+        ] == [body] * 2
+
+
 def test_the_first_error_of_concurrent_calls_is_raised(repository: Repository) -> None:
     def call(number: int) -> int:
         if number % 10 == 7:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import platform
+from dataclasses import replace
 
 import pytest
 
 from farm.errors import InputError
 from farm.settings import Settings
-from farm.state.workers import WorkerInfo
+from farm.state.workers import WorkerInfo, WorkerState, others
 from workers.role import Role, check_arches, default_name, find_role
 
 
@@ -47,6 +48,20 @@ def test_a_worker_consumes_only_the_queues_of_its_role() -> None:
     assert Role(worker("arm64", publisher=False)).queues == ("build.arm64",)
     assert Role(worker(publisher=True)).queues == ("publish",)
     assert Role(worker("amd64", "s390x", publisher=True)).queues == ("build.amd64", "build.s390x", "publish")
+
+
+def test_another_worker_for_an_architecture_is_one_that_serves_it_with_a_key_of_its_own() -> None:
+    first = replace(worker("amd64", publisher=False), key="a")
+    known = [
+        first,
+        replace(first, name="same key"),
+        replace(first, key="b", name="silent", state=WorkerState.SILENT),
+        replace(first, key="b", name="drained", state=WorkerState.DRAINED),
+        replace(first, key="b", name="other architecture", arches=("arm64",)),
+        worker(publisher=True),
+    ]
+    assert others(known, "amd64", ["a"]) == []
+    assert others([*known, replace(first, key="b")], "amd64", ["a"]) == [replace(first, key="b")]
 
 
 def test_a_worker_describes_its_role_and_machine() -> None:
