@@ -232,8 +232,17 @@ def without_builds(plan: Plan, *, partial: bool) -> Plan:
         if not item.images or (item.build and not partial):
             raise _no_image(item)
         arches = tuple(arch for arch in ARCHES if arch in item.images)
+        skipped += _left_out(item, arches)
         kept.append(replace(item, arches=arches, needs=()))
     return plan._replace(packages=tuple(kept), warnings=(*plan.warnings, *skipped))
+
+
+def _left_out(item: PackagePlan, arches: Sequence[str]) -> list[str]:
+    """The warning about images that exist, and do not count."""
+    others = [arch for arch in item.published.unattested if arch not in arches]
+    name = item.package.reference.familiar
+    what = f"{name}: left out {', '.join(others)}: no authorised worker attests it; --adopt accepts it"
+    return [what] if others else []
 
 
 def _no_image(item: PackagePlan) -> InputError:

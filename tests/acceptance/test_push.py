@@ -151,8 +151,7 @@ def test_manifest_adds_images_that_were_pushed_since(held: Workspace, tmp_path: 
     added, image = f"{held.reference('grows')}-arm64", f"{held.reference('hello')}-arm64"
     for words in (["pull", "--platform=linux/arm64", image], ["tag", image, added], ["push", added]):
         assert docker(held, tmp_path, *words, trust=False).returncode == 0
-    refused = held.farm("manifest", "grows")
-    assert (refused.code, "no authorised worker attests the image for arm64" in refused.err) == (2, True)
+    assert "left out arm64: no authorised worker attests it" in held.done("manifest", "grows").err
     held.done("manifest", "--adopt", "grows")
     described = held.done("inspect", "--json", held.reference("grows")).json
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64"]

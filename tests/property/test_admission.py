@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.scheduling.transport import checked
-from tests.support.values import job
 from workers.admission import admission
 from workers.remote_control import admit_control
 
@@ -31,7 +30,8 @@ GOOD: dict[str, Any] = {
     "content-type": "application/json",
     "content-encoding": "utf-8",
 }
-CONTENT = [[], {"job": job("amd64").to_json()}, {"callbacks": None, "chord": None}]
+BUILD = {"run": "r1", "package": "linuxkit/foo", "arch": "amd64"}
+CONTENT = [[], BUILD, {"callbacks": None, "chord": None}]
 ADMIT = admission(["amd64"], publisher=True)
 
 
@@ -66,9 +66,9 @@ def test_any_field_is_admitted_or_rejected(name: str, value: Any) -> None:
     admit(GOOD | {"body": encoded(CONTENT), name: value})
 
 
-@given(st.sampled_from(list(job("amd64").to_json())), JSON)
-def test_a_job_is_admitted_only_with_fields_of_the_right_types(name: str, value: Any) -> None:
-    content = [[], {"job": job("amd64").to_json() | {name: value}}, {}]
+@given(st.sampled_from(list(BUILD)), JSON)
+def test_a_build_is_admitted_only_with_fields_of_the_right_types(name: str, value: Any) -> None:
+    content = [[], BUILD | {name: value}, {}]
     assert isinstance(value, str) or admit(GOOD | {"body": encoded(content)}) is None
 
 

@@ -135,7 +135,6 @@ _STRATEGIES: dict[str, st.SearchStrategy[Any]] = {
     "str | None": st.none() | _VALUES,
     "str": _VALUES,
     "Path": _ITEMS.map(lambda text: Path("/", text)),
-    "Path | str | None": st.none() | _ITEMS.map(lambda text: Path("/", text)) | st.just("pkcs11:token=a"),
     "Path | None": st.none() | _ITEMS.map(lambda text: Path("/", text)),
     "bool": st.booleans(),
     "int": st.integers(1, 65535),
@@ -160,20 +159,23 @@ _OWN: dict[str, st.SearchStrategy[Any]] = {
     "builder": st.sampled_from(BUILDERS),
     "builders": st.sampled_from([(), (("linux/arm64", "there"), ("linux/s390x", "a=b"))]),
     "build_cache_to": st.sampled_from([(), ("a/{name}:{arch}",)]),
+    "signers": st.sampled_from([(), ("cosign",), ("notary", "cosign")]),
+    "cosign_key": _STRATEGIES["Path | None"] | st.sampled_from(["pkcs11:token=a", "awskms:///alias/a,b"]),
     "sbom": st.sampled_from([None, "true", "docker/scan:1"]),
     "provenance": st.sampled_from([None, "min", "max"]),
 }
 """Settings whose values are of a narrower kind."""
 _SETTINGS = st.fixed_dictionaries(
-    {item.name: _OWN.get(item.name, _STRATEGIES[str(item.type)]) for item in fields(Settings)}
+    {
+        item.name: _OWN[item.name] if item.name in _OWN else _STRATEGIES[str(item.type)]
+        for item in fields(Settings)
+    }
 )
 
 
 @given(
     _SETTINGS,
-    st.sampled_from(
-        [{}, {"FARM_LEASE": "7", "DOCKER_CONTENT_TRUST_SERVER": "https://other", "FARM_CONFIG": "/none"}]
-    ),
+    st.sampled_from([{}, {"FARM_LEASE": "7", "LINUXKIT_CACHE": "/other", "FARM_CONFIG": "/none"}]),
 )
 def test_a_child_is_given_any_settings_as_they_are(values: dict[str, Any], variables: dict[str, str]) -> None:
     wanted = replace(Settings(), **values)
