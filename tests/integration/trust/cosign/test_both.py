@@ -13,13 +13,14 @@ from farm.settings import Secret
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from farm.trust.notary.client import NotaryServer
     from lab.lab import Lab
     from tests.integration.trust.conftest import Initialise
     from tests.support.cosign import Published
 
 
 def test_a_tag_is_signed_once_both_signed_it_and_a_disagreement_names_both_digests(
-    lab: Lab, published: Published, initialise: Initialise, tmp_path: Path
+    lab: Lab, published: Published, initialise: Initialise, server: NotaryServer, tmp_path: Path
 ) -> None:
     name, tag = published.reference.name, str(published.reference.tag)
     initialise(name)
@@ -29,6 +30,7 @@ def test_a_tag_is_signed_once_both_signed_it_and_a_disagreement_names_both_diges
         "signing_key": lab.signing_key,
         "signing_passphrase": Secret(lab.signing_passphrase),
         "state_dir": tmp_path,
+        "trust_pins": server.pins,
     }
     both, cosign = published.signer(**notary), published.signer()
     cosign.sign([published.target()])
