@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from compose.site import Site
 
-_SITE_FILES = (".env", "secrets", "maintainer")
+_SITE_FILES = (".env", "secrets", "maintainer", "policy")
 _PASSPHRASES, _CA = "secrets/notary-signer-passphrases", "secrets/ca.crt"
 _LIMIT = 6 * 3600
 
@@ -59,7 +59,7 @@ PARTS = (
 
 
 def backup(site: Site, directory: Path) -> list[Path]:
-    """Copy the site's secrets, and the data of the services that run here, to a new directory.
+    """Copy the site's secrets and policy, and the data of the services that run here, to a new directory.
 
     Raises:
         InputError: the directory exists, or no service with data runs here.
@@ -87,10 +87,12 @@ def backup(site: Site, directory: Path) -> list[Path]:
 
 
 def save_site(site: Site, directory: Path) -> None:
-    """Write site.tar: the site's variables and secrets."""
+    """Write site.tar: the site's variables, secrets and policy."""
     with tarfile.open(directory / "site.tar", "w") as tar:
         for name in _SITE_FILES:
-            tar.add(site.directory / name, name)
+            # A site from before there was a policy has none.
+            if (site.directory / name).exists():
+                tar.add(site.directory / name, name)
 
 
 def restore(site: Site, directory: Path, *, docker_certs: Path) -> list[Path]:
@@ -134,7 +136,7 @@ def _is_same_site(site: Site, directory: Path) -> bool:
     # A passphrase that was added later does no harm.
     decrypts = {*saved[_PASSPHRASES].splitlines()} <= {*here[_PASSPHRASES].splitlines()}
     if not decrypts or saved[_CA] != here[_CA] or hosts[0] != hosts[1]:
-        hint = "move compose/.env, compose/secrets and compose/maintainer away, then run this again"
+        hint = "move compose/.env, secrets, maintainer and policy away, then run this again"
         raise InputError("this machine has other secrets than the backup", hint=hint)
     return True
 
@@ -156,7 +158,7 @@ def _text(path: Path) -> str:
 def _unpack_site(site: Site, directory: Path) -> list[Path]:
     with tarfile.open(directory / "site.tar") as tar:
         tar.extractall(site.directory, filter="tar", numeric_owner=True)
-    return [site.directory / name for name in _SITE_FILES]
+        return [site.directory / name for name in _SITE_FILES if name in tar.getnames()]
 
 
 def _fill(site: Site, directory: Path, part: Part) -> None:

@@ -12,8 +12,10 @@ from farm.trust.notary.keys import openssl
 from farm.trust.notary.limits import TrustDeadline
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from farm.settings import Secret
 
 CA_DAYS = 3650
 DAYS = 825
@@ -24,7 +26,7 @@ _TIMEOUT = 60.0
 
 def make_ca(directory: Path, name: str) -> list[Path]:
     """Make ca.key and ca.crt if they are missing; returns what was made."""
-    made = _key(directory / "ca.key")
+    made = make_key(directory / "ca.key")
     certificate = directory / "ca.crt"
     if not certificate.exists():
         about = ["-subj", f"/CN=Farm CA of {name}", "-days", str(CA_DAYS), "-key", str(directory / "ca.key")]
@@ -41,7 +43,7 @@ def make_certificate(directory: Path, service: str, names: Iterable[str]) -> lis
     The common name is the service's: the database identifies its clients by it.
     """
     key, certificate = directory / f"{service}.key", directory / f"{service}.crt"
-    made = _key(key)
+    made = make_key(key)
     if not certificate.exists():
         ca = ["-CA", str(directory / "ca.crt"), "-CAkey", str(directory / "ca.key")]
         about = ["-subj", f"/CN={service}", "-days", str(DAYS), "-key", str(key)]
@@ -61,17 +63,25 @@ def _extensions(names: Iterable[str]) -> list[str]:
     ]
 
 
-def _key(path: Path) -> list[Path]:
+def make_key(path: Path, passphrase: Secret | None = None) -> list[Path]:
+    """Make an ECDSA key on P-256 in PKCS#8 if it is missing, encrypted if there is a passphrase."""
     if path.exists():
         return []
-    write_once(path, _openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"))
+    words = ["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]
+    encrypted = ["-aes-256-cbc", "-pass", "stdin"] if passphrase else []
+    write_once(path, _openssl(*words, *encrypted, passphrase=passphrase))
     return [path]
 
 
-def _openssl(*words: str) -> str:
+def public_key(path: Path, passphrase: Secret | None = None) -> str:
+    """The public half of a key, in PEM."""
+    opened = ["-passin", "stdin"] if passphrase else []
+    return _openssl("pkey", "-in", str(path), *opened, "-pubout", passphrase=passphrase)
+
+
+def _openssl(*words: str, passphrase: Secret | None = None) -> str:
     deadline = TrustDeadline.after(_TIMEOUT, f"openssl {words[0]}")
-    arguments: Sequence[str] = words
-    done = openssl(arguments, deadline)
+    done = openssl(words, deadline, [passphrase] if passphrase else [])
     if done.returncode:
         raise FarmError(f"`openssl {words[0]}` failed: {excerpt(done.stderr, 300)}")
     return done.stdout

@@ -7,9 +7,14 @@ import os
 import tarfile
 from typing import IO, TYPE_CHECKING
 
-from compose.make import ENGINE_README, holds, registry_name, write_changed, write_missing
-from compose.site import container_uid, group_of
+from compose.certificates import make_key
+from compose.files import holds, write_changed, write_missing
+from compose.keys import WORKER_KEY, public_worker_key
+from compose.make import ENGINE_README
+from compose.site import container_uid, group_of, registry_name
 from farm.errors import InputError
+from farm.system.files import make_directory, make_private
+from farm.trust.policy import WorkerKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,11 +36,11 @@ _SHARED = (
     "PIP_INDEX_URL",
 )
 _LARGEST = 1 << 20
-_SITE = "site"
+_SITE, _POLICY = "site", "policy.yml"
 
 
 def pack(site: Site, into: IO[bytes], arch: str = "") -> None:
-    """Write a tar with what a worker needs, without any key that signs.
+    """Write a tar with what a worker needs, without any key.
 
     With an architecture, the worker's user of Redis serves that one only.
     """
@@ -43,6 +48,7 @@ def pack(site: Site, into: IO[bytes], arch: str = "") -> None:
     shared = "".join(f"{name}={variables[name]}\n" for name in _SHARED)
     with tarfile.open(fileobj=into, mode="w|") as tar:
         _add(tar, _SITE, shared.encode())
+        _add(tar, _POLICY, site.policy.read_bytes())
         for name in _SECRETS:
             source = f"{name}-{arch}" if arch and name == "broker-worker" else name
             _add(tar, name, (site.secrets / source).read_bytes())
@@ -52,6 +58,16 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
     entry = tarfile.TarInfo(name)
     entry.size, entry.mode = len(content), 0o600
     tar.addfile(entry, io.BytesIO(content))
+
+
+def worker_key(site: Site, arch: str, machine: str) -> tuple[list[Path], WorkerKey]:
+    """The key with which this machine's worker attests what it builds, made if it is missing.
+
+    It never leaves the machine: the first one learns its public half, before it makes a bundle.
+    """
+    make_private(site.secrets)
+    made = make_key(site.secrets / WORKER_KEY)
+    return made, WorkerKey(f"{arch}@{machine}", public_worker_key(site.secrets / WORKER_KEY), (arch,))
 
 
 def unpack(
@@ -67,25 +83,47 @@ def unpack(
         replace: whether the bundle's secrets replace those of an earlier one.
 
     Raises:
-        InputError: it is not a bundle, or this machine has other secrets; nothing was changed.
+        InputError: it is not a bundle, this machine has other secrets, or the policy in the bundle does not
+            name its worker; nothing was changed.
     """
     files = _read(bundle)
+    _require_worker(site, policy := files.pop(_POLICY))
     wanted = dict(line.split("=", 1) for line in files.pop(_SITE).splitlines()) | {
         "COMPOSE_PROFILES": "worker"
     }
     texts = {site.secrets / name: text for name, text in files.items()}
     texts[site.secrets / "certs.d" / registry_name(wanted) / "ca.crt"] = files["ca.crt"]
-    others = [path for path, text in texts.items() if path.exists() and not holds(path, text)]
+    others = [
+        path
+        for path, text in (texts | {site.policy: policy}).items()
+        if path.exists() and not holds(path, text)
+    ]
     if others and not replace:
         hint = "nothing was changed; --renew replaces it"
         raise InputError(f"{others[0]} differs from the bundle", hint=hint)
     site.ensure_env(wanted, defaults=own)
     if site.secrets / "ca.crt" in others:
         distrust_registry(docker_certs, wanted, (site.secrets / "ca.crt").read_text("utf-8"))
-    made = write_changed(texts)
+    make_directory(site.policy.parent)
+    site.policy.parent.chmod(0o755)
+    made = write_changed(texts) + write_changed({site.policy: policy}, 0o644)
     made += write_missing({site.secrets / "engine" / "README": ENGINE_README})
     site.hand_over(int(site.variables()["FARM_UID"]))
     return made + trust_registry(docker_certs, wanted, files["ca.crt"])
+
+
+def _require_worker(site: Site, policy: str) -> None:
+    """Refuse a policy in which this machine's worker does not count: nobody would accept what it builds."""
+    path = site.secrets / WORKER_KEY
+    if not path.exists():
+        raise InputError(
+            f"{path} does not exist", hint="run compose/join without a bundle first: it says how to go on"
+        )
+    if public_worker_key(path) not in policy:
+        raise InputError(
+            "the policy in the bundle does not name this machine's worker",
+            hint="nothing was changed; compose/join without a bundle prints how to make the bundle",
+        )
 
 
 def _read(bundle: IO[bytes]) -> dict[str, str]:
@@ -94,11 +132,11 @@ def _read(bundle: IO[bytes]) -> dict[str, str]:
             files = {
                 entry.name: (tar.extractfile(entry) or io.BytesIO()).read(_LARGEST).decode()
                 for entry in tar
-                if entry.isfile() and entry.name in (_SITE, *_SECRETS)
+                if entry.isfile() and entry.name in (_SITE, _POLICY, *_SECRETS)
             }
     except (tarfile.TarError, UnicodeDecodeError) as error:
         raise InputError(f"not a bundle: {error}", hint="compose/bundle writes one") from error
-    if len(files) != len(_SECRETS) + 1:
+    if len(files) != len(_SECRETS) + 2:
         raise InputError("the bundle is incomplete", hint="compose/bundle writes one")
     return files
 

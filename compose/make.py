@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import base64
 import json
+import platform
 import secrets
 from typing import TYPE_CHECKING
 
-from compose.certificates import make_ca, make_certificate
+from compose.certificates import make_ca, make_certificate, make_key
+from compose.files import write_missing
+from compose.keys import ORDER_KEY, WORKER_KEY, make_cosign_key, make_order_key, public_worker_key
+from compose.policy import add_worker, make_policy, signers
+from compose.site import registry_name
 from farm.errors import InputError
-from farm.model import ARCHES
+from farm.model import ARCHES, arch_of_uname
 from farm.settings import Secret
-from farm.system.files import make_private, put_in_place, write_once
+from farm.system.files import make_private
 from farm.trust.notary.admin_keys import root_keys
 from farm.trust.notary.delegation import generate_delegation_key, generate_root_key
 from farm.trust.notary.limits import TrustDeadline
 from farm.trust.notary.pins import to_text
+from farm.trust.policy import WorkerKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,16 +34,24 @@ BROKER_USERS = (
     *("publisher", "maintainer", "flower", "operator"),
 )
 REGISTRY_USERS = ("worker", "publisher", "maintainer", "administrator", "reader")
-_PASSWORDS = ("flower-password", "delegation-passphrase", "root-passphrase")
+_PASSWORDS = ("flower-password", "delegation-passphrase", "cosign-passphrase", "root-passphrase")
 SERVICES = ("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database")
 SIGNERS = ("publisher", "administrator")
 """The clients that may write to the notary server; its gate identifies them by a certificate."""
 _FIRST_ALIAS = "farm1"
+_WORKERS = {"workers": ("amd64", "arm64", "s390x")} | {arch: (arch,) for arch in ("amd64", "arm64", "s390x")}
+"""Profile to the architectures that have a worker of their own, and a key."""
 ENGINE_README = "Put ca.pem, cert.pem and key.pem for engines at tcp:// here."
 
 
-def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
-    """Make what is missing; returns what was made, in order."""
+def make_all(site: Site, variables: Mapping[str, str], order_key: str = "") -> list[Path]:
+    """Make what is missing; returns what was made, in order.
+
+    Args:
+        site: where to make it.
+        variables: those of its .env.
+        order_key: the public SSH key of the first maintainer; "" makes a key pair.
+    """
     make_private(site.secrets)
     host = variables["FARM_HOST"]
     made = make_ca(site.secrets, host)
@@ -53,48 +67,62 @@ def make_all(site: Site, variables: Mapping[str, str]) -> list[Path]:
     logins = "\n".join(f"{user}:{new_password()}" for user in REGISTRY_USERS)
     texts[site.secrets / "registry-users"] = logins
     made += write_missing(texts)
+    make_private(site.maintainer)
+    made += make_order_key(site, host, order_key) + make_cosign_key(site)
+    made += _policy(site, variables)
     made += write_missing(derived(site, variables))
     return [*made, *_delegation(site), *_root(site, registry_name(variables))]
+
+
+def _policy(site: Site, variables: Mapping[str, str]) -> list[Path]:
+    """The policy, and the keys of the workers here that it names.
+
+    One that exists gets a worker whose key was just made, and no other: a key that was removed stays so.
+    """
+    made: list[Path] = []
+    keys: dict[str, WorkerKey] = {}
+    is_new = not site.policy.exists()
+    for name, arch in _own_workers(variables["COMPOSE_PROFILES"]).items():
+        made += _same_key(site, name)
+        new = make_key(site.secrets / name)
+        if new or is_new:
+            public = public_worker_key(site.secrets / name)
+            keys[public] = WorkerKey(f"{arch}@{variables['MACHINE']}", public, (arch,))
+        made += new
+    made += make_policy(site, variables, tuple(keys.values()))
+    for key in keys.values():
+        add_worker(site, key)
+    link = site.maintainer / site.policy.name
+    if not link.is_symlink():
+        # `tar --dereference` copies the policy as it is then.
+        link.symlink_to(f"../policy/{link.name}")
+        made.append(link)
+    return made
+
+
+def _same_key(site: Site, name: str) -> list[Path]:
+    """A machine that changes from the profile worker to workers keeps the key of its architecture."""
+    twins = {WORKER_KEY: f"{WORKER_KEY}-{own_arch()}", f"{WORKER_KEY}-{own_arch()}": WORKER_KEY}
+    twin = site.secrets / twins.get(name, name)
+    return write_missing({site.secrets / name: twin.read_text("utf-8")}) if twin.exists() else []
+
+
+def _own_workers(profiles: str) -> dict[str, str]:
+    """The name of the key of each worker on this machine, and its architecture."""
+    chosen = profiles.split(",")
+    arches = {arch for profile in chosen for arch in _WORKERS.get(profile, ())}
+    own = {WORKER_KEY: own_arch()} if "worker" in chosen else {}
+    return own | {f"{WORKER_KEY}-{arch}": arch for arch in sorted(arches)}
+
+
+def own_arch() -> str:
+    """The architecture of this machine."""
+    return arch_of_uname(platform.machine())
 
 
 def new_password() -> str:
     """A random password that needs no quoting in a URL."""
     return secrets.token_urlsafe(24)
-
-
-def write_missing(texts: Mapping[Path, str]) -> list[Path]:
-    """Write the files that do not exist; returns them."""
-    missing = [path for path in texts if not path.exists()]
-    for path in missing:
-        make_private(path.parent)
-        write_once(path, _content(texts[path]))
-    return missing
-
-
-def write_changed(texts: Mapping[Path, str], mode: int = 0o600) -> list[Path]:
-    """Write the files that do not exist or differ; returns them."""
-    changed = [path for path in texts if not holds(path, texts[path])]
-    for path in changed:
-        make_private(path.parent)
-        new = path.with_name(f".new-{path.name}")
-        new.unlink(missing_ok=True)
-        write_once(new, _content(texts[path]), mode)
-        put_in_place(new, path)
-    return changed
-
-
-def holds(path: Path, text: str) -> bool:
-    """Whether the file exists with this text."""
-    return path.exists() and path.read_bytes() == _content(text).encode()
-
-
-def _content(text: str) -> str:
-    return f"{text.rstrip()}\n"
-
-
-def registry_name(variables: Mapping[str, str]) -> str:
-    """The registry's name in the names of images."""
-    return f"{variables['FARM_HOST']}:{variables['REGISTRY_PORT']}"
 
 
 def _delegation(site: Site) -> list[Path]:
@@ -139,7 +167,9 @@ def derived(site: Site, variables: Mapping[str, str]) -> dict[Path, str]:
     texts[own / "ca.crt"] = texts[own / "certs.d" / registry / "ca.crt"] = ca
     texts[own / "broker"] = (site.secrets / "broker-maintainer").read_text("utf-8")
     texts[own / "docker" / "config.json"] = logins["maintainer"]
-    texts[own / "farm.yml"] = _maintainer(variables)
+    texts[own / "cosign.pub"] = (site.secrets / "cosign.pub").read_text("utf-8")
+    order_key = ORDER_KEY if (own / ORDER_KEY).exists() else f"{ORDER_KEY}.pub"
+    texts[own / "farm.yml"] = _maintainer(variables, order_key)
     return texts
 
 
@@ -162,7 +192,7 @@ def _notary_ca(site: Site, variables: Mapping[str, str]) -> str:
         raise InputError(f"cannot read {path}, the notary server's CA", hint=hint) from None
 
 
-def _maintainer(variables: Mapping[str, str]) -> str:
+def _maintainer(variables: Mapping[str, str], order_key: str) -> str:
     return f"""\
 # Settings of a maintainer's machine: copy this directory there, and add
 # `export FARM_CONFIG=DIRECTORY/farm.yml` to the shell's profile. Relative paths start at this directory.
@@ -172,6 +202,11 @@ broker-ca: ca.crt
 registry-certs: certs.d
 docker-config: docker
 org: {registry_name(variables)}/linuxkit
+policy: policy.yml
+# The SSH key that signs what this machine orders: the policy must name it. A .pub file uses the agent.
+order-key: {order_key}
+signers: [{", ".join(signers(variables))}]
+cosign-public-key: cosign.pub
 notary-server: {_notary(variables)}
 notary-ca: notary-ca.crt
 trust-pins: pins.yml
@@ -180,7 +215,8 @@ trust-pins: pins.yml
 
 def _administrator(variables: Mapping[str, str]) -> str:
     return f"""\
-# Settings of the administrator who prepares names for signing: farm --config THIS-FILE trust init NAME...
+# Settings of the administrator who prepares names for signing and keeps the policy:
+# farm --config THIS-FILE trust init NAME...; farm --config THIS-FILE policy check
 # Root and targets keys are stored in docker/trust beside this file: keep a copy offline.
 registry-certs: ../certs.d
 docker-config: docker
@@ -188,6 +224,7 @@ org: {registry_name(variables)}/linuxkit
 notary-server: {_notary(variables)}
 notary-ca: notary-ca.crt
 trust-pins: ../pins.yml
+policy: ../../policy/policy.yml
 signing-key: ../delegation.pem
 root-passphrase-file: ../root-passphrase
 """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from compose.files import holds, write_changed
 from compose.join import distrust_registry, trust_registry
 from compose.make import (
     BROKER_USERS,
@@ -12,10 +13,8 @@ from compose.make import (
     SERVICES,
     SIGNERS,
     derived,
-    holds,
     make_all,
     new_password,
-    write_changed,
 )
 from farm.system.files import make_private, put_in_place
 

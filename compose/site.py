@@ -50,6 +50,11 @@ class Site:
         """The directory with the configuration for maintainers' machines."""
         return self.directory / "maintainer"
 
+    @property
+    def policy(self) -> Path:
+        """The policy, in a directory of its own, which containers see as it changes."""
+        return self.directory / "policy" / "policy.yml"
+
     def variables(self) -> dict[str, str]:
         """The variables in .env.
 
@@ -98,6 +103,11 @@ class Site:
             path.chmod(0o700 if path.is_dir() else 0o400)
             if os.geteuid() == 0:
                 os.chown(path, uid, uid)
+
+
+def registry_name(variables: Mapping[str, str]) -> str:
+    """The registry's name in the names of images."""
+    return f"{variables['FARM_HOST']}:{variables['REGISTRY_PORT']}"
 
 
 def read_variables(text: str) -> dict[str, str]:

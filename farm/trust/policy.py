@@ -1,10 +1,11 @@
 """The policy: who may order what, which keys build which architectures, and what an order may contain.
 
-Pure: policy_text.py reads and writes its text, policy_file.py its file.
+Pure: policy_text.py reads its text, policy_file.py its file. To write one needs no library of YAML.
 """
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -192,3 +193,19 @@ def _until(at: float | None) -> dict[str, str]:
 def _list(names: list[str]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def text_of(policy: Policy) -> str:
+    """The policy as text, one line for each maintainer and worker; `policy_of` reads the same policy."""
+    lines = []
+    for name, value in policy.to_json().items():
+        if not isinstance(value, list) or all(isinstance(item, str) for item in value):
+            lines.append(f"{name}: {json.dumps(value)}")
+        else:
+            lines += [f"{name}:", *map(item_line, value)]
+    return "\n".join(lines) + "\n"
+
+
+def item_line(entry: dict[str, Any]) -> str:
+    """A maintainer or worker as a line of the text."""
+    return f"  - {{{', '.join(f'{name}: {json.dumps(value)}' for name, value in entry.items())}}}"

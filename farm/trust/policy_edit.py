@@ -9,8 +9,9 @@ import yaml
 from farm.errors import BuildYmlError, SettingsError
 from farm.syntax.yaml_fields import load
 from farm.system.locks import locked
+from farm.trust.policy import item_line, text_of
 from farm.trust.policy_file import read_policy_text, save_policy_text
-from farm.trust.policy_text import item_line, policy_of, text_of
+from farm.trust.policy_text import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import PolicyError, SettingsError
+from farm.settings import environment
 from farm.system.files import put_in_place
-from farm.trust.policy_text import policy_of, text_of
+from farm.trust.policy import text_of
+from farm.trust.policy_text import policy_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -144,7 +146,7 @@ def _follow(path: Path) -> Path:
 
 def _refuse_foreign(path: Path, state: os.stat_result) -> None:
     """Refuse what belongs to another user, or what others may change; the mode of a link means nothing."""
-    if state.st_uid not in (0, os.geteuid()):
+    if state.st_uid not in _trusted_users():
         raise PolicyError(
             f"policy: {path} belongs to another user, who could change the policy",
             hint="give it to root or to the user of the farm: chown",
@@ -159,6 +161,12 @@ def _refuse_foreign(path: Path, state: os.stat_result) -> None:
             f"policy: {path} can be written by other users, who could change the policy",
             hint=f"chmod go-w {path}",
         )
+
+
+def _trusted_users() -> set[int]:
+    """Who may own what leads to the policy: root, this user and, as with git, who became root by sudo."""
+    asked_for_root = environment(["SUDO_UID"]).values() if os.geteuid() == 0 else ()
+    return {0, os.geteuid(), *(int(uid) for uid in asked_for_root if uid.isdecimal())}
 
 
 def _is_own_group(state: os.stat_result) -> bool:

@@ -1,10 +1,9 @@
-"""The text of a policy: YAML, read strictly, so that an error names file, line and field; and written."""
+"""The text of a policy: YAML, read strictly, so that an error names file, line and field."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import json
 import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from farm.model.reference import is_host
 from farm.syntax.yaml_fields import Field, load
 from farm.trust.policy import SIGNATURES, Maintainer, Policy, WorkerKey
 from farm.trust.ssh_keys import read_public_key
+from farm.trust.worker_keys import is_usual_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -22,12 +22,6 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@+-]{0,99}")
 _GLOB = re.compile(r"[A-Za-z0-9._/:*?\[\]-]{1,255}")
 _MOST_WILDCARDS = 8
-# A DER SubjectPublicKeyInfo of an uncompressed point: https://www.rfc-editor.org/rfc/rfc5480#section-2
-_P256 = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d03010703420004")
-_KEY_SIZE = 91
-# y^2 = x^3 - 3x + b mod p: https://nvlpubs.nist.gov/nistpubs/SpecialPublications/NIST.SP.800-186.pdf, 3.2.1.3
-_P = 2**256 - 2**224 + 2**192 + 2**96 - 1
-_B = 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
 _MOST_ATTESTATIONS = 10
 _FIELDS = (
     "maintainers",
@@ -118,23 +112,7 @@ def read_worker_key(text: str) -> str:
     Raises:
         ValueError: it is not the key of an ECDSA P-256 pair.
     """
-    return text if _is_usual_key(text) else _read_key(text)
-
-
-def _is_usual_key(text: str) -> bool:
-    """Whether it is a key on P-256 as `farm worker init` prints it; `_read_key` knows all other forms.
-
-    The import of cryptography takes 45 ms, which most commands that read a policy do without.
-    """
-    try:
-        der = base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        return False
-    if len(der) != _KEY_SIZE or not der.startswith(_P256) or base64.b64encode(der).decode() != text:
-        return False
-    middle = (len(_P256) + _KEY_SIZE) // 2
-    x, y = int.from_bytes(der[len(_P256) : middle]), int.from_bytes(der[middle:])
-    return max(x, y) < _P and (y * y - x**3 + 3 * x - _B) % _P == 0
+    return text if is_usual_key(text) else _read_key(text)
 
 
 def _read_key(text: str) -> str:
@@ -231,19 +209,3 @@ def _pem(item: Field) -> str:
     except (ValueError, UnsupportedAlgorithm):
         raise item.wrong("must be a public key in PEM, as in cosign.pub") from None
     return text
-
-
-def text_of(policy: Policy) -> str:
-    """The policy as text, one line for each maintainer and worker; `policy_of` reads the same policy."""
-    lines = []
-    for name, value in policy.to_json().items():
-        if not isinstance(value, list) or all(isinstance(item, str) for item in value):
-            lines.append(f"{name}: {json.dumps(value)}")
-        else:
-            lines += [f"{name}:", *map(item_line, value)]
-    return "\n".join(lines) + "\n"
-
-
-def item_line(entry: dict[str, Any]) -> str:
-    """A maintainer or worker as a line of the text."""
-    return f"  - {{{', '.join(f'{name}: {json.dumps(value)}' for name, value in entry.items())}}}"

@@ -174,6 +174,18 @@ def test_a_policy_of_another_local_user_is_refused(path: Path) -> None:
         load_policy(path)
 
 
+def test_a_policy_in_the_clone_of_who_became_root_by_sudo_is_theirs_and_no_other_users(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for one in (path, path.parent):
+        os.chown(one, STRANGER, STRANGER)
+    monkeypatch.setenv("SUDO_UID", str(STRANGER))
+    assert load_policy(path).maintainers
+    monkeypatch.setenv("SUDO_UID", str(STRANGER + 1))
+    with pytest.raises(PolicyError, match=r"belongs to another user"):
+        load_policy(path)
+
+
 @pytest.mark.parametrize(("mode", "owner"), [(0o777, 0), (0o775, 0), (0o755, STRANGER), (0o1777, STRANGER)])
 def test_a_policy_in_a_directory_where_another_local_user_can_replace_it_is_refused(
     path: Path, mode: int, owner: int

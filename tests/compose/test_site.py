@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from compose.make import own_arch
 from farm import __version__
 from farm.settings import FIELDS, SECRET_FILES, load_settings
 from farm.state.redis_checks import USERS
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
 CERTIFIED = (
     *("redis", "registry", "notary-gate", "notary-server", "notary-signer", "database"),
     *("publisher", "administrator"),
+)
+SIGNING_FILES = (
+    *("delegation.pem", "delegation-passphrase", "cosign.key", "cosign-passphrase", "worker-key"),
+    *("root-passphrase", "ca.key", "publisher.key"),
 )
 CLIENT_CERTIFICATES = {
     f"secrets/{folder}/{HOST}:4443/client.cert" for folder in ("publisher-tls", "administrator/docker/tls")
@@ -100,10 +105,14 @@ def test_init_refuses_a_host_that_other_machines_cannot_use(new: Clone, host: st
 
 
 def test_a_bundle_makes_a_worker_and_contains_no_key_that_signs(clone: Clone, tmp_path: Path) -> None:
-    bundle = clone.run("bundle").stdout
-    for name in ("delegation.pem", "delegation-passphrase", "root-passphrase", "ca.key", "publisher.key"):
-        assert (clone.secrets / name).read_bytes().strip() not in bundle
+    clone.env.unlink()
+    assert clone.init("--worker").returncode == 0
     other = Clone(tmp_path / "other")
+    bundle = clone.bundle_for(other)
+    for name in SIGNING_FILES:
+        assert (clone.secrets / name).read_bytes().strip() not in bundle
+    assert (clone.directory / "compose/maintainer/order-key").read_bytes() not in bundle
+    assert (other.secrets / "worker-key").read_bytes() not in [bundle, *clone.made().values()]
     joined = other.join(bundle)
     assert joined.returncode == 0, joined.stderr
     env = other.env.read_text()
@@ -112,26 +121,26 @@ def test_a_bundle_makes_a_worker_and_contains_no_key_that_signs(clone: Clone, tm
     assert f"\nFARM_HOST={HOST}\n" in env
     before = other.made()
     assert other.join(bundle).stdout == b""
-    (clone.secrets / "broker-worker").unlink()
-    clone.init()
-    refused = other.join(clone.run("bundle").stdout)
+    clone.run("renew", f"broker-worker-{own_arch()}")
+    refused = other.join(clone.bundle_for(other))
     assert (refused.returncode, other.made()) == (2, before)
 
 
 def test_a_new_bundle_replaces_the_files_of_an_earlier_one_only(clone: Clone, tmp_path: Path) -> None:
     other = Clone(tmp_path / "other")
-    other.join(clone.run("bundle").stdout)
+    other.join(clone.bundle_for(other))
     own = other.secrets / "engine" / "ca.pem"
     own.write_text("the CA of an engine")
     before = other.made()
-    clone.run("renew", "ca", "broker-worker", "registry-worker")
-    bundle = clone.run("bundle").stdout
+    clone.run("renew", "ca", f"broker-worker-{own_arch()}", "registry-worker")
+    bundle = clone.run("bundle", "--arch", own_arch()).stdout
     done = other.join(bundle, "--renew")
     assert done.returncode == 0, done.stderr
     changed = {path.removeprefix("compose/secrets/") for path in other.changed(before)}
     assert changed == {"ca.crt", "broker-worker", "docker-worker.json", f"certs.d/{HOST}:5000/ca.crt"}
     for name in changed:
-        assert (other.secrets / name).read_text() == (clone.secrets / name).read_text()
+        source = f"{name}-{own_arch()}" if name == "broker-worker" else name
+        assert (other.secrets / name).read_text() == (clone.secrets / source).read_text()
     assert other.trusted.read_text() == (clone.secrets / "ca.crt").read_text()
     assert other.join(bundle).stdout == b""
 
@@ -196,7 +205,10 @@ def test_a_new_ca_replaces_everything_but_the_signing_key_and_the_root_key(clone
     }
     (root,) = read_pins(clone.secrets / "pins.yml").roots.values()
     keys = "compose/secrets/administrator/docker/trust/private"
-    assert kept == {"compose/secrets/delegation.crt", f"{keys}/{root[0]}.key"}
+    secrets = "compose/secrets"
+    assert kept == {f"{secrets}/delegation.crt", f"{secrets}/cosign.key", f"{keys}/{root[0]}.key"}
+    for name in ("policy/policy.yml", "maintainer/policy.yml", "maintainer/order-key"):
+        assert after[f"compose/{name}"] == before[f"compose/{name}"]
     assert_there_is_one_ca(clone)
 
 
@@ -265,7 +277,7 @@ def sources(service: dict[str, Any]) -> set[str]:
 
 
 SOCKET = "/var/run/docker.sock"
-SIGNING = {"delegation.pem", "delegation-passphrase"}
+SIGNING = {"delegation.pem", "delegation-passphrase", "cosign.key", "cosign-passphrase"}
 
 
 def test_by_default_the_machine_with_the_signing_key_gives_no_container_its_engine(new: Clone) -> None:
@@ -311,7 +323,7 @@ def test_redis_has_a_user_for_every_secret_and_a_secret_for_every_user(clone: Cl
 
 def test_a_bundle_for_one_architecture_takes_no_jobs_of_others(clone: Clone, tmp_path: Path) -> None:
     other = Clone(tmp_path / "other")
-    assert other.join(clone.run("bundle", "--arch", "arm64").stdout).returncode == 0
+    assert other.join(clone.bundle_for(other, "--arch=arm64")).returncode == 0
     own = (other.secrets / "broker-worker").read_text()
     assert own == (clone.secrets / "broker-worker-arm64").read_text()
     assert "//worker-arm64:" in own
@@ -497,6 +509,11 @@ def test_the_images_lock_what_pyproject_asks_for() -> None:
     asked = {re.match(r"[A-Za-z0-9-]+", line)[0].lower() for line in project["dependencies"]}  # type: ignore[index]
     locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "compose" / "requirements.txt").read_text(), re.MULTILINE)
     assert asked <= {*locked}
+
+
+def test_the_images_can_be_built_from_any_package_index() -> None:
+    lines = (ROOT / "compose" / "requirements.txt").read_text().splitlines()
+    assert [line for line in lines if line.startswith("-")] == []
 
 
 def test_the_scripts_need_the_standard_library_only(new: Clone) -> None:

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.machine import ARCHES
-from tests.support.farm_command import wait_until
+from tests.support.cosign import UNLOGGED
+from tests.support.cosign import run as cosign
+from tests.support.farm_command import FARM, answer_of, environment_without_farm, wait_until
 from tests.support.http import send
 from tests.support.stack import LIMIT, docker_as
 
@@ -76,10 +78,21 @@ def test_only_the_publisher_has_the_signing_key(stack: Stack) -> None:
         service: {mount["Destination"] for mount in one["Mounts"]}
         for service, one in stack.containers().items()
     }
-    assert {name for name, seen in mounts.items() if "/run/secrets/delegation.pem" in seen} == {"publisher"}
+    for key in ("delegation.pem", "cosign.key"):
+        assert {name for name, seen in mounts.items() if f"/run/secrets/{key}" in seen} == {"publisher"}
     assert {name for name, seen in mounts.items() if "/var/run/docker.sock" in seen} == {
         f"worker-{arch}" for arch in ARCHES
     }
+
+
+def test_no_container_can_write_the_policy(stack: Stack) -> None:
+    writable = {
+        service: mount["RW"]
+        for service, one in stack.containers().items()
+        for mount in one["Mounts"]
+        if mount["Destination"] == "/etc/farm/policy"
+    }
+    assert writable == dict.fromkeys({"publisher", *(f"worker-{arch}" for arch in ARCHES)}, False)
 
 
 def test_no_secret_is_in_a_container_s_description_or_in_a_log(stack: Stack, hello: str) -> None:
@@ -89,6 +102,7 @@ def test_no_secret_is_in_a_container_s_description_or_in_a_log(stack: Stack, hel
         "broker-publisher",
         "registry-users",
         "delegation-passphrase",
+        "cosign-passphrase",
         "flower-password",
     )
     words = {word for name in files for word in re.split(r"[\s:@/]+", stack.secret(name)) if len(word) >= 32}
@@ -113,6 +127,34 @@ def test_a_docker_user_pulls_signed_images_only(stack: Stack, hello: str, tmp_pa
     unsigned = docker_as(user, "pull", "--quiet", f"{hello}-amd64")
     assert unsigned.code == 1
     assert "No valid trust data" in unsigned.err
+
+
+def test_whoever_has_the_farms_public_key_verifies_an_image_with_cosign_alone(
+    stack: Stack, hello: str, tmp_path: Path
+) -> None:
+    user = stack.docker_user(tmp_path)
+    words = ["verify", "--key", str(stack.clone / "compose/maintainer/cosign.pub"), UNLOGGED, hello]
+    ca = str(stack.clone / "compose/secrets/ca.crt")
+    verified = cosign(*words, HOME=str(tmp_path), DOCKER_CONFIG=user["DOCKER_CONFIG"], SSL_CERT_FILE=ca)
+    assert verified.returncode == 0, verified.stderr
+
+
+def test_the_maintainers_directory_has_a_valid_policy_that_names_their_key_and_every_worker(
+    stack: Stack, hello: str, tmp_path: Path
+) -> None:
+    assert hello
+    files = stack.run("tar", "-C", "compose", "--dereference", "-cf", f"{tmp_path}/m.tar", "maintainer")
+    assert files.code == 0, files.err
+    assert stack.run("tar", "-C", str(tmp_path), "-xf", f"{tmp_path}/m.tar").code == 0
+    checked = answer_of(
+        [FARM, "--config", f"{tmp_path}/maintainer/farm.yml", "policy", "check"],
+        environment_without_farm(),
+        tmp_path,
+        LIMIT,
+    )
+    assert checked.code == 0
+    assert "valid  maintainers: 1, workers: 3" in checked.out
+    assert checked.err == ""
 
 
 def test_reading_the_registry_needs_a_login_and_writing_to_notary_a_certificate(
@@ -215,11 +257,13 @@ def test_the_signing_key_is_replaced_step_by_step_and_signed_images_stay_signed(
     assert "signature: signed" in stack.farm("inspect", hello)
 
 
-def test_a_second_machine_joins_with_one_command_and_builds_for_the_first(
+def test_a_second_machine_joins_with_a_key_of_its_own_and_builds_for_the_first(
     stack: Stack, second: Machine, renewal: Renewal
 ) -> None:
     assert renewal, "new secrets, which the bundle contains, and with which the run is signed"
-    (second.home / "worker.tar").write_text(stack.done("compose/bundle"))
+    said = second.done("compose/join", "--machine=second")
+    command = said.partition("sudo ")[2].partition(" > worker.tar")[0]
+    (second.home / "worker.tar").write_text(stack.done(*command.split()))
     second.start_engine(stack.clone / "compose/secrets/ca.crt")
     arguments = f"--machine=second --socket={second.socket} --docker-certs={second.certs}"
     second.make("worker", f"BUNDLE={second.home}/worker.tar", f"ARGS={arguments}")
@@ -250,7 +294,7 @@ def test_down_keeps_the_data_and_a_backup_restores_everything_on_an_empty_machin
     assert stack.volumes() == set()
     trusted = stack.certs / stack.registry / "ca.crt"
     trusted.unlink()
-    for name in (".env", "secrets", "maintainer"):
+    for name in (".env", "secrets", "maintainer", "policy"):
         (stack.clone / "compose" / name).rename(tmp_path / name)
     # It fills the services' volumes, and ends with `docker compose down`: `make up` finds what down has kept.
     stack.done(*restore)

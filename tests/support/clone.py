@@ -32,7 +32,7 @@ class Clone:
         if made:
             shutil.copytree(made, directory, symlinks=True)
             return
-        own = shutil.ignore_patterns("wheelhouse", "secrets", ".env", "maintainer")
+        own = shutil.ignore_patterns("wheelhouse", "secrets", ".env", "maintainer", "policy")
         shutil.copytree(ROOT / "compose", directory / "compose", ignore=own)
         (directory / "farm").symlink_to(ROOT / "farm")
 
@@ -45,6 +45,11 @@ class Clone:
     def secrets(self) -> Path:
         """The directory with one file for each secret."""
         return self.directory / "compose" / "secrets"
+
+    @property
+    def policy(self) -> Path:
+        """The policy."""
+        return self.directory / "compose" / "policy" / "policy.yml"
 
     @property
     def trusted(self) -> Path:
@@ -84,6 +89,15 @@ class Clone:
             "join", "-", f"--socket={self.directory}/none", "--machine=second", *words, given=bundle
         )
 
+    def bundle_for(self, other: Clone, *words: str) -> bytes:
+        """The bundle for another machine, made as that machine's compose/join says."""
+        said = other.run("join", "--machine=second", *words)
+        assert said.returncode == 0, said.stderr
+        printed = said.stdout.decode().partition("sudo compose/bundle ")[2].partition(" > worker.tar")[0]
+        made = self.run("bundle", *printed.split())
+        assert made.returncode == 0, made.stderr
+        return made.stdout
+
     def save(self, folder: Path) -> Path:
         """Write the site's own part of a backup to a directory."""
         folder.mkdir()
@@ -92,7 +106,7 @@ class Clone:
 
     def made(self) -> dict[str, bytes]:
         """All files that the scripts make, by path."""
-        places = [self.directory / "compose" / name for name in (".env", "secrets", "maintainer")]
+        places = [self.directory / "compose" / name for name in (".env", "secrets", "maintainer", "policy")]
         files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
         return {str(file.relative_to(self.directory)): file.read_bytes() for file in files if file.is_file()}
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 from farm.errors import SettingsError, TrustDeniedError
 from farm.model import ARCHES
-from farm.trust.policy import SIGNATURES, Maintainer, Policy, WorkerKey, matches
+from farm.trust.policy import SIGNATURES, Maintainer, Policy, WorkerKey, matches, text_of
 from farm.trust.policy_edit import rewritten
-from farm.trust.policy_text import policy_of, read_worker_key, text_of
+from farm.trust.policy_text import policy_of, read_worker_key
 from farm.trust.ssh_keys import public_key_of, read_public_key
 from farm.trust.ssh_signatures import verify
 from tests.support.ssh_keys import ssh_public_key, worker_key

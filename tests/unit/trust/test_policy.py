@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from farm.errors import PolicyError, SettingsError, TrustDeniedError
-from farm.trust.policy import Maintainer, Policy, WorkerKey, ended, matches
-from farm.trust.policy_text import policy_of, text_of
+from farm.trust.policy import Maintainer, Policy, WorkerKey, ended, matches, text_of
+from farm.trust.policy_text import policy_of
 from farm.trust.policy_warnings import policy_warnings
 from tests.support.ssh_keys import ssh_public_key, worker_key
 
