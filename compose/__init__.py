@@ -4,6 +4,6 @@ Runs from a clone with Python's standard library alone, before anything is insta
 
 May import: errors, model, settings, system, trust.
 Must not know: packages, builds, Redis.
-Public: Site (site), make_all (make), add_worker (policy), renew (renew), pack and unpack (join), backup and restore
-(backup).
+Public: Site (site), make_all (make), add_worker (policy), renew (renew), pack and unpack (join), backup
+and restore (backup).
 """

@@ -260,6 +260,7 @@ def test_the_signing_key_is_replaced_step_by_step_and_signed_images_stay_signed(
 def test_a_second_machine_joins_with_a_key_of_its_own_and_builds_for_the_first(
     stack: Stack, second: Machine, renewal: Renewal
 ) -> None:
+    """The publisher is not recreated: it sees the policy that names the new worker."""
     assert renewal, "new secrets, which the bundle contains, and with which the run is signed"
     said = second.done("compose/join", "--machine=second")
     command = said.partition("sudo ")[2].partition(" > worker.tar")[0]
