@@ -10,10 +10,14 @@ import shutil
 import tarfile
 import tempfile
 import zlib
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from farm.attestation.envelope import open_envelope
+from farm.attestation.statement import from_statement, to_statement
+from farm.attestation.worker_key import read_public_key as read_worker_key
 from farm.builders.buildx_process import OutputParser, read_status
 from farm.builders.message_stream import BuildLog
 from farm.buildkit.connection import json_object
@@ -26,13 +30,16 @@ from farm.cache.archive_import import load
 from farm.cache.blobs import Blobs
 from farm.cache.bounded_tar import UNREADABLE, entries, open_tar
 from farm.errors import FarmError
-from farm.model import Reference, digest_of
+from farm.model import Descriptor, Job, PackageWork, Reference, Run, digest_of
+from farm.model.order import Order, make_order, read_part
+from farm.model.run import canonical
 from farm.package.build_yml import read_build_yml
 from farm.package.dockerfile import images_of, sources_of
 from farm.package.tarball import Entry, TarReader, TarWriter
 from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK, context_hash
 from farm.package.verify_context import check_entries
 from farm.registry.challenge import Challenge, check_realm, read_token, token_request
+from farm.registry.client import Manifest
 from farm.registry.credentials import Credentials, read_config, read_logins
 from farm.registry.http_exchange import HttpRequest, Peer, Response
 from farm.registry.http_failures import check_status, reached, requested_pause
@@ -49,8 +56,16 @@ from farm.registry.oci import (
 from farm.registry.transport import _following
 from farm.settings import Secret
 from farm.state.contexts import _decompressed
+from farm.trust.cosign.attachments import SIGNATURE, SIGNATURES, read_attachments
+from farm.trust.cosign.payload import payload_of, says
 from farm.trust.notary.failures import error_of, incomplete_roles
 from farm.trust.notary.verify import parse_keys, parse_list
+from farm.trust.policy_text import policy_of
+from farm.trust.signer import SignTarget
+from farm.trust.ssh_keys import read_public_key
+from farm.trust.ssh_signatures import _stated
+from tests.support.attestations import PROVENANCE, Worker
+from tests.support.ssh_keys import ssh_public_key
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -285,6 +300,83 @@ _LISTED = b"""NAME    DIGEST     SIZE (BYTES)    ROLE
 1.0     %s    528    targets/releases
 """ % (b"a" * 64)
 
+_NAMED = Reference.parse("a.org/b/foo:1")
+_JOB = Job(
+    "r1-abcd", "b/foo", _NAMED, "arm64", "1", "a" * 40, "1", digest_of(b"context"), build_args=(("A", "b"),)
+)
+_RUN = Run("r1-abcd", "me@here", 1.7e9, (PackageWork("b/foo", _NAMED, ("arm64",), (_JOB,)),))
+_ORDER, _PARTS = make_order(_RUN, "nonce")
+_WORKER = Worker()
+_SIGNED = SignTarget.of(_NAMED, Descriptor(OCI_INDEX, digest_of(_INDEX), len(_INDEX)))
+
+
+def _part(data: bytes) -> None:
+    """A part whose digest is right: what Redis holds beside another order is refused without being read."""
+    order = Order("r1-abcd", 1.7e9, "nonce", "me@here", {"b/foo": digest_of(data)})
+    canonical(read_part(order, "b/foo", data).to_json())
+
+
+def _statement(data: bytes) -> None:
+    assert to_statement(from_statement(data)) == data
+
+
+_ENVELOPE = _WORKER.states()
+
+
+def _envelope(data: bytes) -> None:
+    """Whatever is changed: what counts as signed is what was signed."""
+    statement, _ = open_envelope(data, [_WORKER.key.public])
+    assert statement == open_envelope(_ENVELOPE, [_WORKER.key.public])[0]
+
+
+class _Stored:
+    """A registry that answers with these bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def manifest(self, _: Reference) -> Manifest:
+        return Manifest(Descriptor(OCI_MANIFEST, digest_of(self._data), len(self._data)), self._data)
+
+
+def _attachments(data: bytes) -> None:
+    registry: Any = _Stored(data)
+    image = _NAMED.with_digest(digest_of(b"image"))
+    for layer in read_attachments(registry, image, SIGNATURES).layers:
+        assert layer["size"] >= 0
+
+
+def _signature() -> str:
+    """A signature in SSH's form, by nobody."""
+
+    def text(*parts: bytes) -> bytes:
+        return b"".join(len(part).to_bytes(4) + part for part in parts)
+
+    key = base64.b64decode(ssh_public_key(1).split()[1])
+    made = text(b"ssh-ed25519", bytes(64))
+    blob = b"SSHSIG\0\0\0\1" + text(key, b"order@linuxkit-farm", b"", b"sha512", made)
+    lines = base64.encodebytes(blob).decode()
+    return f"-----BEGIN SSH SIGNATURE-----\n{lines}-----END SSH SIGNATURE-----\n"
+
+
+def _ssh_blob(data: bytes) -> None:
+    """What the armor of a signature holds: mutations of the armor itself rarely get that far."""
+    body = base64.encodebytes(data).decode()
+    _stated(f"-----BEGIN SSH SIGNATURE-----\n{body}-----END SSH SIGNATURE-----\n")
+
+
+_POLICY = f"""\
+maintainers:
+  - {{name: alice@example.org, key: {ssh_public_key(1)}, may: ["docker.io/linuxkit/*"], release: true}}
+  - {{name: bob, key: {ssh_public_key(2)}, may: ["**"], until: 2026-01-01T00:00:00Z}}
+workers:
+  - {{name: arm64@rack3, key: {_WORKER.key.public}, arches: [arm64]}}
+signatures: [cosign, notary]
+attestations: 2
+build-arguments: [GOPROXY, "*_proxy"]
+frontends: [docker.io/docker/dockerfile]
+""".encode()
+
 TARGETS: dict[str, Target] = {
     "index": Target(_index, (_INDEX,)),
     "manifest": Target(_manifest, (_MANIFEST, _INDEX)),
@@ -391,6 +483,34 @@ TARGETS: dict[str, Target] = {
                 {"auths": {"a.org": {"auth": "YTpi"}, "https://index.docker.io/v1/": {"identitytoken": "x"}}}
             ),
             _json({"auths": {"a.org": {"username": "a", "password": "b", "registrytoken": "c"}}}),
+        ),
+    ),
+    "order": Target(Order.from_bytes, (_ORDER.to_bytes(), replace(_ORDER, retry_of="r1").to_bytes())),
+    "order-part": Target(_part, tuple(_PARTS.values())),
+    "ssh-signature": Target(lambda data: _stated(data.decode("latin1")), (_signature().encode(),)),
+    "ssh-signature-blob": Target(_ssh_blob, (base64.b64decode("".join(_signature().split("\n")[1:-2])),)),
+    "ssh-key": Target(
+        lambda data: read_public_key(data.decode("latin1")),
+        (f"{ssh_public_key(1)} me".encode(),),
+        (ValueError,),
+    ),
+    "statement": Target(_statement, (to_statement(PROVENANCE),)),
+    "envelope": Target(_envelope, (_ENVELOPE,)),
+    "worker-key": Target(lambda data: read_worker_key(data.decode("latin1")), (_WORKER.key.public.encode(),)),
+    "policy": Target(lambda data: policy_of("policy.yml", data), (_POLICY,)),
+    "cosign-payload": Target(lambda data: says(data, _SIGNED), (payload_of(_SIGNED),)),
+    "cosign-attachments": Target(
+        _attachments,
+        (
+            _json(
+                {
+                    "schemaVersion": 2,
+                    "mediaType": OCI_MANIFEST,
+                    "config": _descriptor(OCI_CONFIG),
+                    "layers": [_descriptor(SIGNATURES.layer_type, annotations={SIGNATURE: "YQ=="})],
+                    "subject": _descriptor(OCI_INDEX),
+                }
+            ),
         ),
     ),
     "registry-creds": Target(
