@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import re
 import tarfile
 from typing import IO, TYPE_CHECKING
@@ -11,7 +12,7 @@ from farm.syntax.yaml_fields import load
 from farm.trust.policy import matches
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from farm.model import Job
     from farm.trust.policy import Policy
@@ -19,8 +20,10 @@ if TYPE_CHECKING:
 _STANDARD = ("SOURCE", "REVISION", "GOPKGVERSION", "PKG_HASH", "PKG_IMAGE", "SOURCE_DATE_EPOCH")
 """The build arguments of every package."""
 _SYNTAX_ARGUMENT = "BUILDKIT_SYNTAX"
-# https://docs.docker.com/reference/dockerfile/#parser-directives
-_DIRECTIVE = re.compile(rb"^[ \t]*#[ \t]*(\w+)[ \t]*=[ \t]*(.+?)[ \t]*\r?$")
+# https://github.com/moby/buildkit/blob/v0.20.0/frontend/dockerfile/parser/directives.go (DetectSyntax)
+_DIRECTIVE = re.compile(r"(?:#|//)\s*([A-Za-z][\w-]*)\s*=\s*(.+)")
+_MOST_LINKS = 40
+"""As in Linux."""
 _LARGEST = 1 << 20
 """Bytes of a build.yml or Dockerfile that are read."""
 
@@ -32,7 +35,8 @@ def refuse_inputs(tar: IO[bytes], job: Job, policy: Policy) -> None:
         PolicyError: it does not allow one of them.
         ContextError: a file is too large.
     """
-    files = _files(tar, {job.build_yml, job.dockerfile})
+    dockerfile = _real_name(tar, job.dockerfile)
+    files = _files(tar, {job.build_yml, dockerfile})
     own = tuple(_own_arguments(job.build_yml, files.get(job.build_yml, b"")))
     added = [name for name, _ in job.build_args if name not in _STANDARD and not matches(name, own)]
     if refused := policy.refused_build_arguments(name for name in added if name != _SYNTAX_ARGUMENT):
@@ -41,7 +45,7 @@ def refuse_inputs(tar: IO[bytes], job: Job, policy: Policy) -> None:
             hint="add them to `build-arguments` of the policy, or to buildArgs of the package's build.yml",
         )
     frontends = [value for name, value in job.build_args if name == _SYNTAX_ARGUMENT]
-    for frontend in [*frontends, *_directives(files.get(job.dockerfile, b""))]:
+    for frontend in [*frontends, *_directives(files.get(dockerfile, b""))]:
         if policy.refused_frontend(frontend):
             raise PolicyError(
                 f"the policy does not allow the frontend {frontend!r}",
@@ -76,11 +80,49 @@ def _own_arguments(name: str, text: bytes) -> Iterator[str]:
         return
 
 
+def _real_name(tar: IO[bytes], name: str) -> str:
+    """The file that the builder reads for the Dockerfile of this name: it follows links within the context.
+
+    It takes `dockerfile` where there is no `Dockerfile`.
+    """
+    links: dict[str, str] = {}
+    names: set[str] = set()
+    tar.seek(0)
+    with tarfile.open(fileobj=tar, mode="r:") as archive:
+        for entry in archive:
+            names.add(entry.name)
+            if entry.issym():
+                links[entry.name] = entry.linkname
+    tar.seek(0)
+    head, tail = posixpath.split(posixpath.normpath(name).lstrip("/"))
+    real = _followed(posixpath.join(head, tail), links)
+    return real if real in names else _followed(posixpath.join(head, tail.lower()), links)
+
+
+def _followed(name: str, links: Mapping[str, str]) -> str:
+    for _ in range(_MOST_LINKS):
+        above = (name[: at.start()] for at in re.finditer("/|$", name))
+        link = next((place for place in above if place in links), None)
+        if link is None:
+            return name
+        target = posixpath.join("/", posixpath.dirname(link), links[link]) + name[len(link) :]
+        name = posixpath.normpath(target).lstrip("/")
+    raise ContextError(f"the Dockerfile {name} is behind more than {_MOST_LINKS} links")
+
+
 def _directives(dockerfile: bytes) -> Iterator[str]:
-    """The frontend that a `# syntax=` line names: only before the first line that is no directive."""
-    for line in dockerfile.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
-        found = _DIRECTIVE.match(line)
+    """The frontend that a Dockerfile names, in any of the ways that the builder looks for.
+
+    They are `# syntax=` and `// syntax=` before the first line that is no directive, and JSON.
+    """
+    lines = dockerfile.decode("utf-8-sig", "replace").split("\n")
+    if lines[0].startswith("#!"):
+        del lines[0]
+    if "".join(lines).lstrip().startswith("{"):
+        yield "a Dockerfile in JSON"
+    for line in lines:
+        found = _DIRECTIVE.fullmatch(line.strip())
         if found is None:
             return
-        if found[1].lower() == b"syntax":
-            yield found[2].decode("utf-8", "replace")
+        if found[1].lower() == "syntax":
+            yield found[2]
