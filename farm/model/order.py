@@ -119,7 +119,8 @@ def read_part(order: Order, package: str, part: bytes) -> PackageWork:
         work = PackageWork.from_json(data)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{package}: the work is malformed: {error}") from error
-    if work.package != package or any((job.run, job.package) != (order.run, package) for job in work.jobs):
+    wanted = (order.run, package, work.reference)
+    if work.package != package or any((job.run, job.package, job.reference) != wanted for job in work.jobs):
         raise InputError(f"{package}: the work is that of another run or package")
     return work
 
