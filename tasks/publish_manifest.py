@@ -28,7 +28,7 @@ from farm.state.records import PackagePatch
 from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.runs import read_jobs, read_package
 from farm.trust.image_choice import image_choice
-from farm.trust.signer import SignTarget
+from farm.trust.signer import SignTarget, overwritten
 from farm.trust.verified_images import ImageOrigin, ImageVerifier, unverified
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.orders import read_ordered_work
@@ -181,13 +181,18 @@ class PublishExecution:
     def _require_verified(
         self, registry: Registry, copy: Copy, index: Manifest, signed: Mapping[str, SignedName]
     ) -> None:
-        """Refuse to release an index with an image that nobody attests."""
-        known = signed.get(copy.source.name) if copy.sign else None
-        verifier = self._verifier(registry, ImageOrigin(copy.source, copy.tree))
-        choice = image_choice(verifier, known, log.warning)
-        if lacking := unverified(choice.verifier, Index.parse(index.body)):
+        """Refuse to release another index than the signed one, or one that workers do not attest as it is."""
+        if known := signed.get(copy.source.name) if copy.sign else None:
+            if error := overwritten(copy.source, index.descriptor.digest, known):
+                raise error
+            if str(copy.source.tag) in known.tags:
+                return
+        found = Index.parse(index.body)
+        lacking = unverified(self._verifier(registry, ImageOrigin(copy.source, copy.tree)), found)
+        if lacking or found.annotations or found.body() != index.body:
+            what = ", ".join(lacking) or f"the index {index.descriptor.digest} as it is"
             raise TrustDeniedError(
-                f"{copy.source.familiar}: not released: no authorised worker attests {', '.join(lacking)}",
+                f"{copy.source.familiar}: not released: no authorised worker attests {what}",
                 hint="somebody else changed the tag; push the package again",
             )
 

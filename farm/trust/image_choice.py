@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from farm.model import ArchImage
-from farm.registry.index import Index, is_attestation, members_of
+from farm.registry.index import Index, members_of
 from farm.registry.oci import INDEXES, naming
 from farm.trust.signer import AttestedImage, SignTarget
 from farm.trust.verified_images import newest, without_attestations
@@ -76,7 +76,7 @@ def image_choice(
 ) -> ImageChoice:
     """The choice for one tag; `signed` is what its repository has signed, None if nothing counts for that."""
     index = signed_index(verifier.registry, signed, verifier.origin.reference) if signed else Index(())
-    digests = {member.digest for member in index.manifests if not is_attestation(member)}
+    digests = {member.digest for member in index.manifests}
     return ImageChoice(replace(verifier, is_signed=digests.__contains__), index, report)
 
 

@@ -151,7 +151,7 @@ class ImageVerifier:
     adopted: Mapping[str, float] = field(default_factory=dict)
     """Digests that the order accepts without an attestation, each with the time of the order."""
     is_signed: Callable[[str], bool] = lambda _: False
-    """Whether a digest is that of an image in the index that is signed now."""
+    """Whether a digest is that of a member of the index that is signed now."""
     _known: dict[tuple[str, str], VerifiedImage | None] = field(default_factory=dict)
     _too_few: dict[str, int] = field(default_factory=dict)
     _found: dict[tuple[str, str], _Found] = field(default_factory=dict)
@@ -175,6 +175,9 @@ class ImageVerifier:
             return f"it is attested by {workers} of {self.policy.attestations} workers"
         return "no authorised worker attests it"
 
+    def _counts_unattested(self, digest: str) -> bool:
+        return digest in self.adopted or self.is_signed(digest)
+
     def _verify(self, image: ArchImage, digest: str) -> VerifiedImage | None:
         key = (image.arch, digest)
         if key not in self._known:
@@ -195,7 +198,7 @@ class ImageVerifier:
     def _verified(self, image: ArchImage, digest: str) -> VerifiedImage | None:
         found, own = self._find(image.arch, digest)
         valid = attested(found, self.origin, self.policy)
-        if not valid and digest not in self.adopted and not self.is_signed(digest):
+        if not valid and not self._counts_unattested(digest):
             self._too_few[digest] = len(keys_of(of_origin(found, self.origin)))
             return None
         from farm.attestation.statement import to_statement  # noqa: PLC0415 - the same
@@ -205,7 +208,7 @@ class ImageVerifier:
             return None
         about = [one for one in image.descriptors if is_attestation(one) and subject(one) == digest]
         named = {member for one in valid for member in _members(one)}
-        trusted = about if not valid else [one for one in about if one.digest in named]
+        trusted = [one for one in about if one.digest in named or self._counts_unattested(one.digest)]
         described = tuple(read_member(self.registry, reference, one) for one in trusted)
         provenances = [one.provenance for one in valid]
         ordered = max([_ordered(one) for one in valid] + [self.adopted.get(digest, 0.0)])
@@ -256,7 +259,7 @@ def read_member(registry: Registry, reference: Reference, member: Descriptor) ->
 
 
 def unverified(verifier: ImageVerifier, index: Index) -> tuple[str, ...]:
-    """The digests of an index's members that do not count as built."""
+    """The digests of an index's members that do not count as built, or not as the index describes them."""
     images: list[ArchImage] = []
     for arch in ARCHES:
         members = members_of(index, arch)
@@ -267,5 +270,5 @@ def unverified(verifier: ImageVerifier, index: Index) -> tuple[str, ...]:
             images.append(ArchImage(arch, verifier.origin.reference.for_arch(arch), (member, *about)))
     verifier.read_ahead(images)
     verified = filter(None, map(verifier.verify, images))
-    counted = {one.digest for found in verified for one in found.image.descriptors}
-    return tuple(one.digest for one in index.manifests if one.digest not in counted)
+    counted = {one for found in verified for one in found.image.descriptors}
+    return tuple(one.digest for one in index.manifests if one not in counted)
