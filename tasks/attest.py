@@ -13,7 +13,7 @@ from tasks.check_bases import materials
 from tasks.retries import within_attempt
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from typing import Any
 
     from farm.model import ArchImage, Job
@@ -30,7 +30,7 @@ def attest(
     image: ArchImage,
     *,
     started: float,
-    bases: Mapping[str, str],
+    bases: Iterable[tuple[str, str]],
 ) -> None:
     """State what was built from what, and attach it to the image in its registry."""
     job, verified = ordered.job, ordered.verified

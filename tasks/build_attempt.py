@@ -56,8 +56,8 @@ class ImageBuild:
     """Records a transition of the job."""
     built: list[str] = field(default_factory=list)
     """The image that was built, by the engine's name for it; a later failure leaves it in the engine."""
-    bases: dict[str, str] = field(default_factory=dict)
-    """Base image to the digest that it was built from."""
+    bases: set[tuple[str, str]] = field(default_factory=set)
+    """The base images of what was built, by name and digest."""
 
     @property
     def job(self) -> Job:
@@ -133,6 +133,7 @@ class ImageBuild:
         with ExitStack() as stack:
             context = self._build_context(engine, stack)
             begun = time.monotonic()
+            self.bases.clear()
             spec = BuildSpec.of(self.job, proxies=proxy_args(environment(PROXIES)))
             spec = replace(spec, no_cache=spec.no_cache or no_cache)
             image = builder.build(spec, context, self._control(self._time_limit()))
@@ -156,7 +157,7 @@ class ImageBuild:
         return stack.enter_context(with_images)
 
     def _control(self, timeout: float) -> Control:
-        return Control(self.log.write, timeout, self.held.stopped.is_set, self.bases.__setitem__)
+        return Control(self.log.write, timeout, self.held.stopped.is_set, lambda *base: self.bases.add(base))
 
     def _time_limit(self) -> float:
         settings = self.context.settings

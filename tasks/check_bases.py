@@ -1,77 +1,102 @@
-"""Whether an image was built from the bases that its order names, and from no others."""
+"""Whether an image was built from the bases that its order names, and from no others of the farm's."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError, OrderError
 from farm.model import DIGEST, ArchImage, Reference
-from farm.registry.index import Index, is_attestation, members_of
+from farm.registry.index import Index
 from farm.registry.oci import INDEXES, naming
-from farm.trust.verified_images import ImageOrigin, ImageVerifier
+from farm.trust.verified_images import ImageOrigin, ImageVerifier, unverified
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from farm.model import Job
     from farm.registry.client import Registry
     from farm.trust.policy import Policy
 
 
-def check_bases(job: Job, resolved: Mapping[str, str], registry: Registry, policy: Policy) -> None:
-    """Check the digest that the builder resolved of each base image that the order names.
+def check_bases(job: Job, resolved: Iterable[tuple[str, str]], registry: Registry, policy: Policy) -> None:
+    """Check the digest that the builder resolved of each base image that is the farm's own.
+
+    Those are the images that the order names, and all others of the organisation: a name that is not in the
+    order was not seen when it was signed, or did not exist.
 
     Args:
         job: what was built.
-        resolved: base image, as the builder names it, to its digest.
+        resolved: the base images as the builder names them, each with its digest.
         registry: where the bases are.
         policy: whose workers may have built them.
 
     Raises:
-        OrderError: it is another image; nothing is pushed.
+        OrderError: it is another image; nothing is attested.
     """
-    found = {_parsed(name): digest for name, digest in resolved.items()}
+    ordered: dict[Reference, set[str]] = {}
     for name, must_be in job.bases:
-        base = Reference.parse(name)
-        # A stage that the build does not need is not resolved.
-        if digest := found.get(base):
-            _check(job, base, digest, must_be, registry, policy)
+        ordered.setdefault(_of_tag(Reference.parse(name)), set()).add(must_be)
+    for name, digest in resolved:
+        base = _parsed(name)
+        if base is None or not (base in ordered or _is_related(base, job)):
+            continue
+        wanted = ordered.get(base, set())
+        if not any(_is(base, digest, must_be, job.arch, registry, policy) for must_be in wanted):
+            raise _refusal(base, digest, wanted)
 
 
-def _check(job: Job, base: Reference, digest: str, must_be: str, registry: Registry, policy: Policy) -> None:
-    if DIGEST.fullmatch(must_be):
-        if digest != must_be:
-            raise OrderError(
-                f"the base image {base.familiar} was {digest}, but the order names {must_be}",
-                hint="somebody changed that tag; push again once you know who",
-            )
-    elif not _is_attested(ImageVerifier(registry, policy, ImageOrigin(base, must_be)), digest, job.arch):
-        raise OrderError(
-            f"the base image {base.familiar} was {digest}, which no authorised worker attests",
-            hint="somebody changed that tag; push again once you know who",
+def _refusal(base: Reference, digest: str, wanted: Iterable[str]) -> OrderError:
+    if not digest:
+        return OrderError(
+            f"the builder does not say which image {base.familiar} was",
+            hint=f"`FROM {base.familiar} AS NAME` and `--from=NAME` let every version of BuildKit say it, if "
+            "the image has layers",
         )
+    names = f"the order names {' or '.join(sorted(wanted))}" if wanted else "the order does not name it"
+    return OrderError(
+        f"the base image {base.familiar} was {digest}, which no authorised worker attests: {names}",
+        hint="somebody changed that tag, or it is new: push again once you know who",
+    )
+
+
+def _is_related(base: Reference, job: Job) -> bool:
+    return base.name.rpartition("/")[0] == job.reference.name.rpartition("/")[0]
+
+
+def _is(base: Reference, digest: str, must_be: str, arch: str, registry: Registry, policy: Policy) -> bool:
+    """Whether a base image is the one that the order names by its digest or its tree."""
+    if DIGEST.fullmatch(must_be) or not digest:
+        return bool(digest) and digest == must_be
+    return _is_attested(ImageVerifier(registry, policy, ImageOrigin(base, must_be)), digest, arch)
 
 
 def _is_attested(verifier: ImageVerifier, digest: str, arch: str) -> bool:
-    """Whether an image, or the one of an index for this architecture, is what the workers built."""
+    """Whether an image, or every image of an index, is what the workers built.
+
+    Of an index the builder may choose any: --platform names it.
+    """
     base = verifier.origin.reference
     manifest = verifier.registry.existing(base.with_digest(digest))
     if manifest.descriptor.media_type not in INDEXES:
         return verifier.verify(ArchImage(arch, base, (manifest.descriptor,))) is not None
     with naming(base):
-        members = members_of(Index.parse(manifest.body), arch)
-    # The builder may choose any of them.
-    images = [ArchImage(arch, base, (member,)) for member in members if not is_attestation(member)]
-    return bool(images) and all(map(verifier.verify, images))
+        index = Index.parse(manifest.body)
+    return bool(index.manifests) and not unverified(verifier, index)
 
 
-def materials(resolved: Mapping[str, str]) -> Iterable[tuple[str, str]]:
+def materials(resolved: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:
     """The base images as a statement names them."""
-    return [(f"docker-image:{name}", digest) for name, digest in sorted(resolved.items())]
+    return [(f"docker-image:{name}", digest) for name, digest in sorted(resolved) if digest]
 
 
 def _parsed(name: str) -> Reference | None:
     try:
-        return Reference.parse(name)
+        return _of_tag(Reference.parse(name))
     except InputError:
         return None
+
+
+def _of_tag(reference: Reference) -> Reference:
+    """The reference as a builder names it, which says the digest beside it."""
+    return replace(reference, digest=None)

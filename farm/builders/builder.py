@@ -101,7 +101,10 @@ class Control:
     cancelled: Callable[[], bool] = lambda: False
     """Called a few times a second; True stops the call. By default, only Ctrl-C cancels it."""
     report_base: Callable[[str, str], None] = lambda _name, _digest: None
-    """Receives the name and the digest of each base image, as the builder resolved it."""
+    """Receives name and digest of each base image, as the builder resolved it; a name may have several.
+
+    The digest is "" where the builder does not say it: of an image without layers, and, if it is older than
+    BuildKit 0.9, of one that only COPY --from or RUN --mount names."""
 
 
 class Builder(Protocol):

@@ -104,8 +104,11 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.3g} s"
 
 
-# https://github.com/moby/buildkit/blob/v0.20.0/frontend/dockerfile/dockerfile2llb/convert.go (dispatchFrom)
-_BASE = re.compile(r"\[[^\]]*\] FROM (\S+)@(sha256:[0-9a-f]{64})")
+# https://github.com/moby/buildkit/blob/v0.20.0/frontend/dockerfile/dockerfile2llb/convert.go
+# The step of an image that only COPY --from or RUN --mount names has no prefix; BuildKit before 0.9 names no
+# digest in it, either.
+_BASE = re.compile(r"(?:\[[^\]]*\] )?FROM (\S+?)(?:@(sha256:[0-9a-f]{64}))?")
+_RESOLVED = re.compile(r"\[[^\]]*internal\] load metadata for (\S+?)(?:@sha256:[0-9a-f]{64})?")
 
 
 @dataclass(slots=True)
@@ -127,10 +130,17 @@ class BuildLog:
         return trace
 
     def report_bases(self, report: Callable[[str, str], None]) -> None:
-        """Report each base image that a step names with the digest that it was resolved to."""
-        for step in self.progress.steps.values():
-            if found := _BASE.fullmatch(step.vertex.name):
-                report(found[1], found[2])
+        """Report each base image that a step names with the digest that it was resolved to.
+
+        The digest is "" where no step says it. That is so for an image without layers, too, which gives a
+        build its configuration, ONBUILD included, but no step.
+        """
+        names = [step.vertex.name for step in self.progress.steps.values()]
+        found = {(base[1], base[2] or "") for base in map(_BASE.fullmatch, names) if base}
+        with_layers = {name for name, _ in found}
+        resolved = {base[1] for base in map(_RESOLVED.fullmatch, names) if base}
+        for name, digest in sorted(found | {(name, "") for name in resolved - with_layers}):
+            report(name, digest)
 
     def finish(self) -> BuildStep | None:
         """Log the rest of the output; return the step that failed, if one did."""

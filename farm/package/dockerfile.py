@@ -165,7 +165,7 @@ def base_images(
             named = images_of(texts[package.image], known)
         for name, arch in named:
             with suppress(InputError):  # not a valid reference, so not one of a package
-                images.append(BaseImage(Reference.parse(name), arch))
+                images.append(BaseImage(Reference.parse(name).or_latest(), arch))
         found[package.image] = tuple(images)
     return found
 

@@ -38,20 +38,22 @@ def with_bases(
     """The plan with what the bases of its packages must be.
 
     A package of the plan that is built first is known by its tree, and every other image by the digest that
-    its tag has now.
+    its tag has now, or that its Dockerfile names.
     """
     made = {item.package.reference: item for item in plan.packages}
 
-    def pinned(base: Reference) -> str:
+    def pinned(base: Reference, of: PackagePlan) -> str:
         item = made.get(base)
         if item is None:
-            return digests.get(base, "")
+            return base.digest or digests.get(base, "")
         index = item.published.index
+        if base == of.package.reference:
+            return index.digest if index else ""
         return index.digest if index and item.up_to_date else item.package.tree
 
     def with_own(item: PackagePlan) -> PackagePlan:
         references = dict.fromkeys(base.reference for base in bases.get(item.package.image, ()))
-        pairs = ((str(one), pinned(one)) for one in references if one != item.package.reference)
+        pairs = ((str(one), pinned(one, item)) for one in references)
         return replace(item, bases=tuple((name, must_be) for name, must_be in pairs if must_be))
 
     return plan._replace(packages=tuple(map(with_own, plan.packages)))

@@ -6,170 +6,25 @@ Workers, publisher, registry and notary server are real.
 
 from __future__ import annotations
 
-import json
 import secrets
-import subprocess
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.model import Copy, Descriptor, Platform, Reference, digest_of
-from farm.model.order import OrderedRun, SignedOrder, make_order
+from farm.model import Copy, Platform
+from farm.model.order import OrderedRun
 from farm.model.run import PackageWork, Run, canonical
-from farm.registry.blobs import push_blob
-from farm.registry.client import open_registry
 from farm.registry.index import Index
+from farm.registry.oci import OCI_MANIFEST
 from farm.scheduling import coordinator, dispatch
-from farm.scheduling.celery_app import make_app
-from farm.settings import Secret, Settings
 from farm.state.run_handles import RunHandle
-from farm.state.runs import read_order, read_run, read_works
-from farm.trust import ssh_signatures
-from farm.trust.signer import make_signer
-from tests.acceptance.conftest import make_workspace, new_database
-from tests.support.farm_command import BUSYBOX, wait_until
-from tests.support.remote_farm import RemoteFarm
+from farm.state.runs import read_order, read_run
+from tests.support.attacker import ARCHES, ended, for_run, forged, push, reference_of, work_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from farm.registry.client import Manifest, Registry
-    from lab.lab import Lab
-
-ARCHES = ("amd64", "arm64")
-
-
-class Attacker:
-    """What somebody does who may write the farm's Redis and its registry, and holds no key."""
-
-    def __init__(self, farm: RemoteFarm) -> None:
-        self.farm, self.lab = farm, farm.workspace.lab
-        # The root keys of the signatures are pinned beside docker's configuration.
-        self.settings = Settings(
-            broker=Secret(farm.broker),
-            notary_server=self.lab.notary_url,
-            notary_ca=self.lab.notary_ca,
-            docker_config=Path(farm.workspace.variables["DOCKER_CONFIG"]),
-        )
-        self.app: Any = make_app(self.settings)
-        self.registry: Registry = open_registry(self.settings)
-
-    def sign(self, document: bytes) -> str:
-        """A signature of the attacker's own key."""
-        with tempfile.TemporaryDirectory() as directory:
-            key = Path(directory, "key")
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-            return ssh_signatures.sign(document, key, timeout=30)
-
-    def submit(self, run: Run) -> RunHandle:
-        """Store a run as the farm does, under an order that the attacker signs, and send its messages."""
-        order, parts = make_order(run, "nonce")
-        document = order.to_bytes()
-        made = OrderedRun(run, SignedOrder(document, self.sign(document)), parts)
-        return coordinator.submit_run(self.app, self.farm.store, made)
-
-    def image(self, repository: Reference, arch: str, text: str) -> Descriptor:
-        """Push an image of the attacker's."""
-        config = json.dumps(
-            {
-                "architecture": arch,
-                "os": "linux",
-                "config": {"Labels": {"by": text}},
-                "rootfs": {"type": "layers", "diff_ids": []},
-            }
-        ).encode()
-        blob = Descriptor("application/vnd.oci.image.config.v1+json", digest_of(config), len(config))
-        push_blob(self.registry, repository, blob, lambda: iter([config]))
-        body = canonical({"schemaVersion": 2, "mediaType": OCI, "config": blob.to_json(), "layers": []})
-        made = self.registry.put_manifest(repository.with_digest(digest_of(body)), OCI, body)
-        return replace(made, platform=Platform(arch))
-
-    def index(self, target: Reference, *members: Descriptor) -> str:
-        """Put an index under a tag."""
-        index = Index(tuple(members))
-        self.registry.put_manifest(target, index.media_type, index.body())
-        return index.descriptor().digest
-
-    def signed(self, reference: Reference) -> str | None:
-        """The digest that notary has for a tag."""
-        found = make_signer(self.settings, self.registry).signed([reference])
-        signature = found[reference.name].tags.get(reference.tag or "")
-        return signature.digest if signature else None
-
-    def published(self, reference: Reference) -> Manifest | None:
-        return self.registry.manifest(reference)
-
-    def members(self, reference: Reference) -> set[str]:
-        manifest = self.registry.existing(reference)
-        return {one.digest for one in Index.parse(manifest.body).manifests}
-
-
-OCI = "application/vnd.oci.image.manifest.v1+json"
-
-
-@pytest.fixture(scope="module")
-def farm(lab: Lab) -> Iterator[RemoteFarm]:
-    """A farm with a worker for each architecture and a publisher, none of which the attacker controls."""
-    with tempfile.TemporaryDirectory(prefix="farm-t") as home:
-        workspace = make_workspace(lab, Path(home))
-        farm = RemoteFarm(workspace, new_database(lab))
-        try:
-            with farm.serving(*ARCHES):
-                yield farm
-        finally:
-            farm.close()
-
-
-@pytest.fixture
-def attacker(farm: RemoteFarm) -> Iterator[Attacker]:
-    attacker = Attacker(farm)
-    with attacker.registry:
-        yield attacker
-
-
-@pytest.fixture
-def package(farm: RemoteFarm) -> str:
-    """A package that may be signed, which no test has used."""
-    name = f"p{secrets.token_hex(4)}"
-    farm.workspace.write(name, arches=", ".join(ARCHES), Dockerfile=f"{BUSYBOX}ARG ANY\nLABEL any=${{ANY}}\n")
-    farm.done("trust", "init", name)
-    return name
-
-
-def reference_of(farm: RemoteFarm, package: str) -> Reference:
-    return Reference.parse(farm.done("show-tag", package).out.strip())
-
-
-def push(farm: RemoteFarm, *words: str) -> tuple[str, str]:
-    """Push; the run's name, and the digest of the first index."""
-    data = farm.done("push", "--json", *words).json
-    return data["run"], data["packages"][0]["index"]["digest"]
-
-
-def ended(run: RunHandle) -> Any:
-    """The record of a run once all of it has ended."""
-    wait_until(lambda: read_run(run).state.ended, 30)
-    return read_run(run)
-
-
-def work_of(farm: RemoteFarm, run: str) -> PackageWork:
-    """The work of a run's only package."""
-    handle = RunHandle(farm.store, run)
-    return read_works(handle, [next(iter(read_run(handle).packages))])[0]
-
-
-def for_run(work: PackageWork, run: str, **changes: Any) -> PackageWork:
-    """The work of an honest run as another run's, with every job changed."""
-    jobs = tuple(replace(job, run=run, **changes) for job in work.jobs)
-    return replace(work, jobs=jobs)
-
-
-def forged(work: PackageWork, **changes: Any) -> Run:
-    run = f"r9{secrets.randbelow(10**6)}-evil"
-    return Run(run, "evil@host", 1.0, (for_run(work, run, **changes),))
+    from tests.support.attacker import Attacker
+    from tests.support.remote_farm import RemoteFarm
 
 
 def test_a_run_that_no_maintainer_ordered_is_neither_built_nor_published(
@@ -285,7 +140,7 @@ def test_a_planted_architecture_tag_is_not_taken_for_built(
     target = reference_of(farm, package)
     evil = attacker.image(target, "amd64", "evil")
     manifest = attacker.registry.existing(target.with_digest(evil.digest))
-    attacker.registry.put_manifest(target.for_arch("amd64"), OCI, manifest.body)
+    attacker.registry.put_manifest(target.for_arch("amd64"), OCI_MANIFEST, manifest.body)
     plan = farm.done("plan", package).out
     assert "no authorised worker attests amd64" in plan
     _, digest = push(farm, package)
