@@ -15,6 +15,7 @@ from farm.state.run_names import new_name
 from farm.state.runs import read_order, read_run
 from farm.system.identity import user_at_host
 from farm.trust.orders import verify_order, verify_part
+from farm.trust.own_rights import check_own_works
 from farm.trust.places import current_policy
 from farm.trust.verified_images import Candidates, ImageOrigin, choose_all
 
@@ -46,6 +47,7 @@ def plan_retry(run: RunHandle, settings: Settings, names: Sequence[str] = ()) ->
 
     Raises:
         OrderError: no maintainer has signed it.
+        PolicyError: the maintainer of this machine may not order it.
     """
     record = read_run(run)
     packages = to_repeat(record, [record.find_package(name) for name in names])
@@ -53,6 +55,7 @@ def plan_retry(run: RunHandle, settings: Settings, names: Sequence[str] = ()) ->
         return None
     policy, store = current_policy(settings), run.store
     works = _ordered_works(run, list(packages), policy)
+    check_own_works(settings, works)
     built = _built(record, works, settings, policy)
     new = again(record, works, built, run=new_name(store), submitter=user_at_host(), created=store.now())
     return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
