@@ -11,7 +11,7 @@ import pytest
 
 from tests.acceptance.conftest import lasting, make_workspace, new_database, new_workspace
 from tests.integration.trust.conftest import admin, certificate, initialise, key, new, new_gun, server
-from tests.support.attacker import ARCHES, Attacker
+from tests.support.attacker import ARCHES, Attacker, limited_maintainers
 from tests.support.farm_command import BUSYBOX
 from tests.support.remote_farm import RemoteFarm
 
@@ -33,11 +33,12 @@ __all__ = [
 ]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def farm(lab: Lab) -> Iterator[RemoteFarm]:
     """A farm with a worker for each architecture and a publisher, none of which the attacker controls."""
     with tempfile.TemporaryDirectory(prefix="farm-t") as home:
         workspace = make_workspace(lab, Path(home))
+        workspace.variables.update(limited_maintainers(lab, Path(home), workspace.org))
         farm = RemoteFarm(workspace, new_database(lab))
         try:
             with farm.serving(*ARCHES):

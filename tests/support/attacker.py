@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import secrets
-import subprocess
 import tarfile
 import tempfile
 from dataclasses import replace
@@ -24,11 +23,15 @@ from farm.settings import Secret, Settings
 from farm.state.run_handles import RunHandle
 from farm.state.runs import read_run, read_works
 from farm.trust import ssh_signatures
+from farm.trust.policy import Maintainer
+from farm.trust.policy_file import load_policy, save_policy
 from farm.trust.signer import make_signer
 from tests.support.farm_command import wait_until
+from tests.support.ssh_keys import keygen
 
 if TYPE_CHECKING:
     from farm.registry.client import Manifest, Registry
+    from lab.lab import Lab
     from tests.support.remote_farm import RemoteFarm
 
 ARCHES = ("amd64", "arm64")
@@ -45,18 +48,24 @@ class Attacker:
         self.app: Any = make_app(self.settings)
         self.registry: Registry = open_registry(self.settings)
 
-    def sign(self, document: bytes) -> str:
-        """A signature of the attacker's own key."""
+    def sign(self, document: bytes, key: str = "") -> str:
+        """A signature of the attacker's own key, or of a maintainer's of `limited_maintainers`."""
+        if key:
+            return ssh_signatures.sign(document, self.key_of(key), timeout=30)
         with tempfile.TemporaryDirectory() as directory:
-            key = Path(directory, "key")
-            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
-            return ssh_signatures.sign(document, key, timeout=30)
+            return ssh_signatures.sign(document, keygen(Path(directory, "key")), timeout=30)
 
-    def submit(self, run: Run) -> RunHandle:
+    def key_of(self, maintainer: str) -> Path:
+        """The key file of a maintainer."""
+        if maintainer == "alice":
+            return self.lab.identity.order_key
+        return Path(self.farm.workspace.variables["FARM_POLICY"]).with_name(maintainer)
+
+    def submit(self, run: Run, key: str = "") -> RunHandle:
         """Store a run as the farm does, under an order that the attacker signs, and send its messages."""
         order, parts = make_order(run, "nonce")
         document = order.to_bytes()
-        made = OrderedRun(run, SignedOrder(document, self.sign(document)), parts)
+        made = OrderedRun(run, SignedOrder(document, self.sign(document, key)), parts)
         return coordinator.submit_run(self.app, self.farm.store, made)
 
     def image(self, repository: Reference, arch: str, text: str) -> Descriptor:
@@ -119,6 +128,23 @@ def _layer(files: dict[str, bytes]) -> bytes:
             entry.size, entry.mode = len(content), 0o755
             archive.addfile(entry, io.BytesIO(content))
     return packed.getvalue()
+
+
+def limited_maintainers(lab: Lab, home: Path, org: str) -> dict[str, str]:
+    """A policy in which alice, whose key is the lab's, may order everything, and others may not."""
+    policy, directory = load_policy(lab.identity.policy), home / "trust"
+    directory.mkdir(mode=0o700)
+    others = {
+        "bob": Maintainer("bob", "", (f"{org}/bob*",), release=True),
+        "carol": Maintainer("carol", "", (f"{org}/*",)),
+        "dave": Maintainer("dave", "", (f"{org}/*",), release=True, until=1.7e9),
+    }
+    added = tuple(
+        replace(one, key=ssh_signatures.public_key(keygen(directory / name))) for name, one in others.items()
+    )
+    path = directory / "policy.yml"
+    save_policy(path, replace(policy, maintainers=(*policy.maintainers, *added)))
+    return {"FARM_POLICY": str(path)}
 
 
 def reference_of(farm: RemoteFarm, package: str) -> Reference:

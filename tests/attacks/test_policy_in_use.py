@@ -1,0 +1,114 @@
+"""A maintainer orders what the policy lets him order, whatever he signs and writes into Redis.
+
+The attackers are maintainers of other names, without releases, or with a key that was removed. They hold the
+farm's only Redis login and a registry login, too.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from farm.model import Copy, Job, PackageWork, Reference
+from farm.model.run import Run, canonical
+from tests.support.attacker import ended
+from tests.support.values import digest
+
+if TYPE_CHECKING:
+    from tests.support.attacker import Attacker
+    from tests.support.remote_farm import RemoteFarm
+
+
+def reference(farm: RemoteFarm, name: str) -> Reference:
+    return Reference.parse(f"{farm.workspace.org}/{name}{secrets.token_hex(4)}:{'a' * 40}")
+
+
+def run_of(named: Reference, *, created: float | None = None, **job: Any) -> Run:
+    """A run that builds one package."""
+    run = f"r8{secrets.randbelow(10**6)}-evil"
+    only = Job(run, "p", named, "amd64", "a" * 40, "a" * 40, "{{.Hash}}", digest("context"), context_size=9)
+    work = PackageWork("p", named, ("amd64",), (replace(only, **job),), sign=False, tree="a" * 40)
+    return Run(run, "evil@host", time.time() if created is None else created, (work,))
+
+
+def error_of(attacker: Attacker, run: Run, key: str) -> str:
+    """Why a run was not carried out."""
+    (only,) = ended(attacker.submit(run, key)).packages.values()
+    assert not only.state.succeeded
+    return str(only.error)
+
+
+def test_a_maintainer_of_other_names_has_nothing_built(farm: RemoteFarm, attacker: Attacker) -> None:
+    assert "bob may not order" in error_of(attacker, run_of(reference(farm, "p")), "bob")
+
+
+def test_a_maintainer_cannot_order_his_own_package_and_have_anothers_built(
+    farm: RemoteFarm, attacker: Attacker
+) -> None:
+    """The policy allows the package; its job names another reference."""
+    victim = reference(farm, "victim")
+    run = run_of(reference(farm, "bob"), reference=victim)
+    assert "of another run or package" in error_of(attacker, run, "bob")
+    assert attacker.published(victim.for_arch("amd64")) is None
+
+
+def test_a_maintainer_who_may_not_release_releases_nothing(farm: RemoteFarm, attacker: Attacker) -> None:
+    source = reference(farm, "p")
+    attacker.index(source, attacker.image(source, "amd64", "any"))
+    release = PackageWork(
+        "release v9",
+        source.with_tag("v9"),
+        arches=(),
+        copies=(Copy(source, "v9", sign=False, tree="a" * 40),),
+        sign=False,
+    )
+    run = Run(f"r8{secrets.randbelow(10**6)}-evil", "carol", time.time(), (release,))
+    assert "carol may not release" in error_of(attacker, run, "carol")
+    assert attacker.published(source.with_tag("v9")) is None
+
+
+def test_what_a_removed_key_orders_after_its_end_is_not_built(farm: RemoteFarm, attacker: Attacker) -> None:
+    assert "the policy has removed this key of dave" in error_of(
+        attacker, run_of(reference(farm, "p")), "dave"
+    )
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(-366 * 86400, "has expired"), (86400, "from the future")])
+def test_an_order_of_another_time_is_not_carried_out(
+    farm: RemoteFarm, attacker: Attacker, seconds: float, said: str
+) -> None:
+    """An honest maintainer has signed it."""
+    run = run_of(reference(farm, "p"), created=time.time() + seconds)
+    assert said in error_of(attacker, run, "alice")
+
+
+def test_a_maintainer_retries_nothing_that_he_may_not_order(farm: RemoteFarm, attacker: Attacker) -> None:
+    run = attacker.submit(run_of(reference(farm, "p")), "bob")
+    ended(run)
+    before = farm.runs()
+    answer = farm.run("retry", run.id, "--detach", "--queue-anyway")
+    assert "bob may not order" in answer.err
+    own = attacker.submit(run_of(reference(farm, "p")), "alice")
+    ended(own)
+    answer = farm.workspace.farm(
+        "retry", own.id, "--detach", FARM_BROKER=farm.broker, FARM_ORDER_KEY=str(attacker.key_of("bob"))
+    )
+    assert "bob may not order" in answer.err
+    assert set(farm.runs()) == {*before, own.id}
+
+
+def test_a_retry_repeats_what_was_signed_and_not_what_redis_says_now(
+    farm: RemoteFarm, attacker: Attacker
+) -> None:
+    run = run_of(reference(farm, "p"))
+    handle = attacker.submit(run, "alice")
+    ended(handle)
+    (work,) = run.works
+    evil = replace(work, jobs=tuple(replace(job, dockerfile="Evil") for job in work.jobs))
+    farm.store.text.hset(handle.key("works"), "p", canonical(evil.to_json()).decode())
+    answer = farm.run("retry", handle.id, "--detach")
+    assert (answer.code != 0, "is not what the order of" in answer.err) == (True, True)
