@@ -1,0 +1,95 @@
+"""Whoever can write the registry slips no base image of his own under a package of the farm.
+
+The attacker overwrites the tag of a package after it was published, and before what is built FROM it is
+built: those packages are for an architecture whose only worker starts last.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.model import Reference
+from farm.registry.index import Index
+from farm.state.run_handles import RunHandle
+from tests.support.attacker import Attacker, ended, push_image
+from tests.support.farm_command import BUSYBOX, wait_until
+
+if TYPE_CHECKING:
+    from tests.support.remote_farm import RemoteFarm
+
+FROM_BASE = "ARG ORG\nFROM --platform=linux/amd64 ${{ORG}}/{base} AS base\n"
+COPIED = "FROM scratch\nCOPY --from=base /bin/busybox /planted\n"
+BUILT = {
+    "same-run": FROM_BASE + COPIED,
+    "two-stages": f"{FROM_BASE}FROM base AS two\n{COPIED.replace('=base', '=two')}",
+    "computed": FROM_BASE.replace("\n", "\nARG PART=base\n", 1).replace("{base}", "${{PART}}:{tag}") + COPIED,
+    "copied": "FROM scratch\nCOPY --from={org}/{base} /bin/busybox /planted\n",
+    "absent": FROM_BASE.replace("{base}", "absent:1") + COPIED,
+    "unnamed": FROM_BASE.replace("{base}", "absent") + COPIED,
+    "empty": "ARG ORG\nFROM ${{ORG}}/hollow:{hollow}\nCOPY build.yml /\n",
+}
+"""The packages that are built from what the attacker overwrites, or makes."""
+
+
+@pytest.fixture(scope="module")
+def errors(farm: RemoteFarm) -> dict[str, str]:
+    """Why the packages that are built from an overwritten one failed, by name."""
+    space, attacker = farm.workspace, Attacker(farm)
+    space.write("base", arches="amd64, arm64")
+    space.write("hollow", arches="amd64", Dockerfile=f"{BUSYBOX}LABEL hollow=1\n")
+    base, named = Reference.parse(space.reference("base")), f"base:{space.tag('base')}"
+    for name, text in BUILT.items():
+        dockerfile = text.format(base=named, org=space.org, tag=base.tag, hollow=space.tag("hollow"))
+        space.write(name, arches="s390x", Dockerfile=dockerfile)
+    later = f"{(FROM_BASE + COPIED).format(base=named)}LABEL a=b\n"
+    space.write("published", arches="s390x", Dockerfile=later)
+    with attacker.registry as registry:
+        runs = [farm.submit("--queue-anyway", "base", "hollow", *BUILT)]
+        wait_until(lambda: sum(state == "published" for state in farm.package_states(runs[0]).values()) > 1)
+        runs.append(farm.submit("--queue-anyway", "published"))
+        honest = Index.parse(registry.existing(base).body).manifests
+        evil = [attacker.image(base, arch, "evil") for arch in ("amd64", "s390x")]
+        attacker.index(base, *(one for one in honest if one.platform != evil[0].platform), *evil)
+        absent = Reference.parse(f"{space.org}/absent")
+        for tag in ("1", "latest"):
+            attacker.image(absent.with_tag(tag), "amd64", "evil")
+        hollow = Reference.parse(space.reference("hollow"))
+        attacker.index(hollow, push_image(registry, hollow.for_arch("s390x"), "s390x", {}, Env=["EVIL=1"]))
+        with farm.worker("s390x@test", "--arch", "s390x", "--emulate"):
+            records = [ended(RunHandle(farm.store, run)) for run in runs]
+        for name in (*BUILT, "published"):
+            target = Reference.parse(space.reference(name))
+            assert attacker.published(target) is None
+            assert attacker.published(target.for_arch("s390x")) is None
+    packages = [one for record in records for one in record.packages.items()]
+    return {name.rpartition("/")[2]: str(record.error) for name, record in packages}
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("same-run", "no authorised worker attests: the order names"),
+        ("published", "no authorised worker attests: the order names sha256:"),
+        ("two-stages", "no authorised worker attests: the order names"),
+        ("computed", "no authorised worker attests: the order names"),
+        ("absent", "the order does not name it"),
+        ("unnamed", "the order does not name it"),
+    ],
+)
+def test_a_package_is_not_built_from_an_overwritten_base(
+    errors: dict[str, str], name: str, said: str
+) -> None:
+    """Of the same run; published before; by --platform, stages and arguments; one that did not exist."""
+    assert said in errors[name]
+    assert "the base image " in errors[name]
+
+
+def test_a_package_is_not_built_from_an_image_that_only_a_copy_names(errors: dict[str, str]) -> None:
+    """BuildKit before 0.9 does not say which image it was."""
+    assert "no authorised worker attests" in errors["copied"] or "does not say which" in errors["copied"]
+
+
+def test_a_package_is_not_built_from_an_image_of_configuration_alone(errors: dict[str, str]) -> None:
+    assert "the builder does not say which image " in errors["empty"]
