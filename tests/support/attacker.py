@@ -43,7 +43,10 @@ class Attacker:
     def __init__(self, farm: RemoteFarm) -> None:
         self.farm, self.lab = farm, farm.workspace.lab
         self.settings = Settings(
-            broker=Secret(farm.broker), notary_server=self.lab.notary_url, notary_ca=self.lab.notary_ca
+            broker=Secret(farm.broker),
+            notary_server=self.lab.notary_url,
+            notary_ca=self.lab.notary_ca,
+            docker_config=Path(farm.workspace.variables["DOCKER_CONFIG"]),
         )
         self.app: Any = make_app(self.settings)
         self.registry: Registry = open_registry(self.settings)
@@ -69,8 +72,12 @@ class Attacker:
         return coordinator.submit_run(self.app, self.farm.store, made)
 
     def image(self, repository: Reference, arch: str, text: str) -> Descriptor:
-        """Push an image of the attacker's."""
-        return push_image(self.registry, repository, arch, {"bin/busybox": text.encode()})
+        """Push an image of the attacker's, under no tag."""
+        return self.tagged(replace(repository, tag=None), arch, text)
+
+    def tagged(self, target: Reference, arch: str, text: str) -> Descriptor:
+        """Push an image of the attacker's under a tag."""
+        return push_image(self.registry, target, arch, {"bin/busybox": text.encode()})
 
     def index(self, target: Reference, *members: Descriptor) -> str:
         """Put an index under a tag."""
