@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, Any
 from farm.buildkit.connection import json_object
 from farm.buildkit.status_messages import Trace, Vertex, VertexLog, VertexStatus, VertexWarning
 from farm.errors import ContextError
-from farm.model.strict_json import text_of
+from farm.model.strict_json import shown, text_of
 from farm.system.processes import DIE_WITH_PARENT
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ def _vertex(item: dict[str, Any]) -> Vertex:
 
 def _status(item: dict[str, Any]) -> VertexStatus:
     name = text_of(item["id"]) or text_of(item.get("name", ""))
-    current, completed = int(item.get("current", 0)), _seconds(item.get("completed"))
+    current, completed = _int64(item.get("current", 0)), _seconds(item.get("completed"))
     return VertexStatus(text_of(item["vertex"]), name, current, completed)
 
 
@@ -160,6 +160,13 @@ def _log(item: dict[str, Any]) -> VertexLog:
 
 def _warning(item: dict[str, Any]) -> VertexWarning:
     return VertexWarning(text_of(item["vertex"]), _decoded(item.get("short")).decode(errors="replace"))
+
+
+def _int64(value: Any) -> int:
+    """A count as Go writes it; beyond it, the sums of a build could be no number any more."""
+    if not -(1 << 63) <= int(value) < 1 << 63:
+        raise ValueError(f"{shown(value)} is out of range")
+    return int(value)
 
 
 def _decoded(text: str | None) -> bytes:

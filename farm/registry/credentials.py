@@ -142,15 +142,26 @@ def _read_config(path: Path) -> dict[str, Any]:
         raise SettingsError(f"{path}: cannot be read: {error.strerror}") from error
 
 
+_LOGIN_FIELDS = ("auth", "username", "password", "identitytoken", "registrytoken")
+
+
 def read_config(path: Path, text: bytes) -> dict[str, Any]:
     """The content of a config.json; SettingsError if it is none."""
     try:
         config = parse_json(text)
     except ValueError as error:
         raise SettingsError(f"{path}: not valid JSON: {error}", hint="docker login writes it") from error
-    if not isinstance(config, dict):
+    if not isinstance(config, dict) or not _has_logins(config.get("auths") or {}):
         raise SettingsError(f"{path}: not a docker configuration", hint="docker login writes it")
     return config
+
+
+def _has_logins(auths: Any) -> bool:
+    """Whether these are objects with fields of text, as docker-py takes for granted."""
+    return isinstance(auths, dict) and all(
+        isinstance(entry, dict) and all(isinstance(entry.get(field) or "", str) for field in _LOGIN_FIELDS)
+        for entry in auths.values()
+    )
 
 
 def _login(entry: dict[str, Any]) -> Login | None:
