@@ -6,6 +6,7 @@ farm's only Redis login and a registry login, too.
 
 from __future__ import annotations
 
+import io
 import secrets
 import time
 from dataclasses import replace
@@ -13,12 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from farm.attestation.worker_key import create_worker_key
 from farm.model import Copy, Job, PackageWork, Reference
 from farm.model.run import Run, canonical
+from farm.scheduling import dispatch
+from farm.scheduling.celery_app import Priority
+from farm.state.contexts import put_context
 from tests.support.attacker import ended
 from tests.support.values import digest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.support.attacker import Attacker
     from tests.support.remote_farm import RemoteFarm
 
@@ -112,3 +119,43 @@ def test_a_retry_repeats_what_was_signed_and_not_what_redis_says_now(
     farm.store.text.hset(handle.key("works"), "p", canonical(evil.to_json()).decode())
     answer = farm.run("retry", handle.id, "--detach")
     assert (answer.code != 0, "is not what the order of" in answer.err) == (True, True)
+
+
+@pytest.mark.parametrize("tag", ["A" * 40, "a" * 39, "a" * 41, "latest"])
+def test_no_form_of_a_tag_makes_an_order_unnecessary(farm: RemoteFarm, attacker: Attacker, tag: str) -> None:
+    named = reference(farm, "p").with_tag(tag)
+    run = run_of(named, hash=tag, tree=tag, tag=tag)
+    assert "the key that signed the order is not in the policy" in error_of(attacker, run, "")
+    assert attacker.published(named.for_arch("amd64")) is None
+
+
+def test_another_context_under_the_digest_of_the_order_is_not_built(
+    farm: RemoteFarm, attacker: Attacker
+) -> None:
+    stored = secrets.token_bytes(9)
+    wanted = digest(secrets.token_hex(4))
+    put_context(farm.store, wanted, io.BytesIO(stored), keep=60)
+    run = run_of(reference(farm, "p"), context=wanted)
+    assert "context" in error_of(attacker, run, "alice")
+
+
+def test_the_messages_of_a_run_that_has_ended_do_nothing_again(farm: RemoteFarm, attacker: Attacker) -> None:
+    run = run_of(reference(farm, "p"))
+    handle = attacker.submit(run, "alice")
+    ended(handle)
+    before = farm.store.text.hgetall(handle.key("records"))
+    (work,) = run.works
+    dispatch.send_job(attacker.app, work.jobs[0], Priority.NEW)
+    dispatch.send_publication(attacker.app, run.id, work, [])
+    # The workers take one message after another.
+    ended(attacker.submit(run_of(reference(farm, "p")), "alice"))
+    assert farm.store.text.hgetall(handle.key("records")) == before
+
+
+def test_a_worker_whose_key_the_policy_does_not_name_does_not_start(farm: RemoteFarm, tmp_path: Path) -> None:
+    create_worker_key(tmp_path / "key.pem")
+    answer = farm.workspace.farm(
+        "worker", "--arch", "amd64", FARM_BROKER=farm.broker, FARM_WORKER_KEY=str(tmp_path / "key.pem")
+    )
+    assert answer.code != 0
+    assert "the policy does not name this worker's key for amd64" in answer.err
