@@ -25,7 +25,7 @@ from farm.registry.copy_image import copy
 from farm.registry.credentials import Credentials
 from farm.registry.description import describe
 from farm.registry.oci import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
-from farm.registry.published_images import look_up_all
+from farm.registry.published_images import arch_image, look_up_all
 from tests.support.hostile_server import Asked, HostileServer, hostile_server, reply
 
 if TYPE_CHECKING:
@@ -584,7 +584,7 @@ def test_a_malformed_configuration_is_one_error_of_the_registry(tmp_path: Path, 
         client(tmp_path) as farm,
         pytest.raises(RegistryError, match="invalid image configuration"),
     ):
-        look_up_all(farm, {reference_at(registry.address): ["amd64"]})
+        arch_image(farm, reference_at(registry.address).for_arch("amd64"), "amd64")
 
 
 @pytest.mark.parametrize(

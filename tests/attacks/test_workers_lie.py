@@ -80,14 +80,8 @@ class Site:
     def publication(self, *built: ArchImage, adopted: dict[str, float] | None = None) -> IndexPublication:
         """What a publisher does without a signer."""
         origin = ImageOrigin(self.target, HASH)
-        choice = image_choice(
-            self.registry,
-            self.policy,
-            origin,
-            signer=None,
-            adopted=adopted or {},
-            report=self.warnings.append,
-        )
+        verifier = ImageVerifier(self.registry, self.policy, origin, adopted or {})
+        choice = image_choice(verifier, None, self.warnings.append)
         return IndexPublication(self.registry, self.target, built, choose=choice.choose)
 
     def published(self, *built: ArchImage, **more: Any) -> tuple[Descriptor, ...]:
