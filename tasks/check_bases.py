@@ -50,8 +50,8 @@ def _refusal(base: Reference, digest: str, wanted: Iterable[str]) -> OrderError:
     if not digest:
         return OrderError(
             f"the builder does not say which image {base.familiar} was",
-            hint=f"`FROM {base.familiar} AS NAME` and `--from=NAME` let every version of BuildKit say it, if "
-            "the image has layers",
+            hint="run it again if the same image was built from under another name at the same time; else "
+            f"`FROM {base.familiar} AS NAME` and `--from=NAME` let every BuildKit say it, if it has layers",
         )
     names = f"the order names {' or '.join(sorted(wanted))}" if wanted else "the order does not name it"
     return OrderError(

@@ -54,7 +54,7 @@ def errors(farm: RemoteFarm) -> dict[str, str]:
         attacker.index(base, *(one for one in honest if one.platform != evil[0].platform), *evil)
         absent = Reference.parse(f"{space.org}/absent")
         for tag in ("1", "latest"):
-            attacker.tagged(absent.with_tag(tag), "amd64", "evil")
+            attacker.tagged(absent.with_tag(tag), "amd64", f"evil {tag}")
         hollow = Reference.parse(space.reference("hollow"))
         attacker.index(hollow, push_image(registry, hollow.for_arch("s390x"), "s390x", {}, Env=["EVIL=1"]))
         with farm.worker("s390x@test", "--arch", "s390x", "--emulate"):
