@@ -57,7 +57,8 @@ def require_settings(settings: Settings, guns: Iterable[str], *, to_sign: bool) 
     if to_sign and settings.notary_server is None and settings.signing_key is None:
         raise TrustDeniedError(
             "neither a notary server nor a signing key is set",
-            hint="farm trust init makes a key and says what to set; or add --no-sign",
+            hint="farm trust init makes a key for notary, farm trust key --cosign DIRECTORY one for cosign, "
+            "which needs no server; or add --no-sign",
         )
     for gun in guns:
         notary_server(settings, gun)
