@@ -26,6 +26,7 @@ from farm.state.run_handles import RunHandle
 from farm.state.run_list import list_runs
 from farm.state.runs import read_run
 from farm.state.store import Store
+from farm.trust.notary.client import NotaryServer
 from lab import services
 from lab.process import descendants
 from tests.fault.process import Process, process_of_connection
@@ -205,6 +206,13 @@ class Rig:
     def ask(self, *words: str) -> Answer:
         """Run `farm WORDS` without proxies, except to the registry."""
         return self.workspace.farm(*words, FARM_BROKER=self.broker_of("maintainer"))
+
+    @property
+    def notary(self) -> NotaryServer:
+        """The notary server itself, without a proxy, as somebody sees it who has read nothing from it before."""
+        work = self.home / f"notary-{secrets.token_hex(4)}"
+        pins = self.home / "docker" / "trust" / "pins.yml"
+        return NotaryServer(self.lab.notary_url, work, pins, self.lab.notary_ca, timeout=60.0)
 
     # Packages
 

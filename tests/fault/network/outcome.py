@@ -13,7 +13,6 @@ from farm.registry.index import members_of
 from farm.registry.published_images import arch_image, read_index
 from farm.state.run_handles import RunHandle
 from farm.state.runs import read_run
-from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.verify import read_signatures
 from tests.support.git_repos import git
 
@@ -98,8 +97,7 @@ def _assert_consistent(rig: Rig, package: Package, state: PackageRecord) -> None
             assert image is not None
             assert recorded is not None
             assert members_of(index, arch) == image.descriptors == recorded.descriptors
-    server = NotaryServer(rig.lab.notary_url, rig.home / "trust", rig.lab.notary_ca, timeout=60.0)
-    signed = read_signatures([reference.name], server)[reference.name].tags[str(reference.tag)]
+    signed = read_signatures([reference.name], rig.notary)[reference.name].tags[str(reference.tag)]
     assert (signed.digest, signed.size) == (found.digest, found.size)
 
 

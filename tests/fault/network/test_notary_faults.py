@@ -8,7 +8,6 @@ import pytest
 
 from farm.model import Reference
 from farm.settings import Secret
-from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.keys import SigningKey
 from farm.trust.notary.sign_targets import sign_targets
 from farm.trust.notary.verify import read_signatures
@@ -39,16 +38,11 @@ DOWN = 3
 OTHER = SignTarget("", "other", f"sha256:{'0' * 64}", 7)
 
 
-def server_of(farm: Rig) -> NotaryServer:
-    """The server itself, without a proxy."""
-    return NotaryServer(farm.lab.notary_url, farm.home / "other", farm.lab.notary_ca, timeout=60.0)
-
-
 def sign_another_tag(farm: Rig, package: Package) -> None:
     """Publish in a package's collection, as a client other than the farm."""
     key = SigningKey(farm.lab.signing_key, Secret(farm.lab.signing_passphrase))
     target = OTHER._replace(name=Reference.parse(package.reference).name)
-    sign_targets([target], key, server_of(farm))
+    sign_targets([target], key, farm.notary)
 
 
 def test_signing_survives_every_temporary_fault_of_a_notary_server(farm: Rig, services: Services) -> None:
@@ -63,7 +57,7 @@ def test_signing_survives_every_temporary_fault_of_a_notary_server(farm: Rig, se
     assert down.hits == DOWN
     assert_published(farm, *packages.values())
     gun = Reference.parse(conflict.reference).name
-    signed = read_signatures([gun], server_of(farm))[gun].tags
+    signed = read_signatures([gun], farm.notary)[gun].tags
     assert signed.keys() == {conflict.tag, OTHER.tag}
 
 

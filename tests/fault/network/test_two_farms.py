@@ -11,7 +11,6 @@ from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import platforms
 from farm.registry.published_images import read_index
-from farm.trust.notary.client import NotaryServer
 from farm.trust.notary.verify import read_signatures
 from tests.fault.network.outcome import assert_done, write
 from tests.support.proxy.http_faults import preceded_by
@@ -64,7 +63,6 @@ def test_each_pushes_its_own_architecture_and_the_signed_index_holds_both(
     assert index is not None
     assert found is not None
     assert platforms(index) == {"amd64", "arm64"}
-    server = NotaryServer(farm.lab.notary_url, farm.home / "trust", farm.lab.notary_ca, timeout=60.0)
     reference = Reference.parse(package.reference)
-    signed = read_signatures([reference.name], server)[reference.name].tags[str(reference.tag)]
+    signed = read_signatures([reference.name], farm.notary)[reference.name].tags[str(reference.tag)]
     assert (signed.digest, signed.size) == (found.digest, found.size)
