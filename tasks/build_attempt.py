@@ -22,7 +22,7 @@ from farm.settings import environment
 from farm.state import earlier_builds
 from farm.state.contexts import get_context
 from farm.state.records import JobPatch
-from farm.trust.verified_images import ImageOrigin, ImageVerifier, without_attestations
+from farm.trust.verified_images import ImageOrigin, ImageVerifier, OrderedBuild, without_attestations
 from tasks.attest import attest
 from tasks.build_inputs import refuse_inputs
 from tasks.check_bases import check_bases
@@ -108,8 +108,9 @@ class ImageBuild:
             why = verifier.why_not(without_attestations(image)[0].digest)
             self.log.write(f"{self.target.familiar} exists, but {why}: it is built again")
             return None
-        own = self.ordered.verified.digest in found.orders
-        return found.image if own or (not self.job.force and self.job.recipe in found.recipes) else None
+        verified = self.ordered.verified
+        build = OrderedBuild.of(verified.digest, verified.order.created, self.job)
+        return found.image if build.is_made(found.orders, found.recipes) else None
 
     def _pushed(self, digest: str) -> ArchImage:
         """The image that was just pushed, which a replica of the registry may show only later."""

@@ -29,7 +29,7 @@ from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.runs import read_jobs, read_package
 from farm.trust.image_choice import image_choice
 from farm.trust.signer import SignTarget, overwritten
-from farm.trust.verified_images import ImageOrigin, ImageVerifier, unverified
+from farm.trust.verified_images import ImageOrigin, ImageVerifier, OrderedBuild, unverified
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.orders import read_ordered_work
 from tasks.reject import refuse_unknown, reject
@@ -37,7 +37,7 @@ from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from celery import Task
 
@@ -151,13 +151,17 @@ class PublishExecution:
             # While the signer is asked; an error is left to whoever needs what could not be read.
             pool.submit(verifier.read_ahead, self.built)
             signed = signer.ready([target]) if self.work.sign else {}
-        choice = image_choice(verifier, signed.get(target.name), log.warning)
+        verified = self.ordered.verified
+        builds = {
+            job.arch: OrderedBuild.of(verified.digest, verified.order.created, job) for job in self.work.jobs
+        }
+        choice = image_choice(verifier, signed.get(target.name), log.warning, builds)
         publication = IndexPublication(
             registry,
             target,
             self.built,
             self.work.existing,
-            () if self.work.partial else self.work.arches,
+            self._required,
             choice.choose,
             choice.why_missing,
         )
@@ -166,6 +170,13 @@ class PublishExecution:
             sign=lambda index: self._sign(signer, index, choice),
             stop=held.stopped,
         )
+
+    @property
+    def _required(self) -> Sequence[str]:
+        """The architectures that the index must have: of a partial one, those that the order names."""
+        if not self.work.partial:
+            return self.work.arches
+        return [*(job.arch for job in self.work.jobs), *(image.arch for image in self.work.existing)]
 
     def _sign(self, signer: Signer, index: Descriptor, choice: ImageChoice) -> None:
         """Sign an index, and last of all its tag: what is signed is complete."""

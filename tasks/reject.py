@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from celery.exceptions import Ignore
 
 from farm.errors import NotUnderstoodError
+from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
     from farm.errors import FarmError
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 def reject(what: str, error: FarmError) -> NoReturn:
     """End a task whose record cannot be read; the reconciler sends it again, perhaps to a newer worker."""
     log.warning("rejected a message for %s: %s", what, error)
+    worker_context().flags.unknown.set()
     raise Ignore(str(error)) from error
 
 

@@ -59,6 +59,8 @@ class SharedFlags:
 
     leaving: SharedFlag = field(default_factory=SharedFlag)
     """Set when jobs in progress must go back to their queues."""
+    unknown: SharedFlag = field(default_factory=SharedFlag)
+    """Set when a message or an order had fields that this release does not know."""
 
 
 class WorkerContext:

@@ -77,9 +77,9 @@ def run(settings: Settings, role: Role) -> NoReturn:
     app.conf.worker_pool = POOL
     refuse_changes()
     arches, publisher = role.worker.arches, role.worker.publisher
-    unknown = UnknownFields()
-    Channel.admit = admission(arches, publisher=publisher, on_unknown=unknown.note)
     configure(settings, name)
+    unknown = UnknownFields(worker_context().flags.unknown)
+    Channel.admit = admission(arches, publisher=publisher, on_unknown=unknown.note)
     store = worker_context().store
     await_redis(store)
     check_queues(store, (redis_list(queue, priority) for queue in role.queues for priority in Priority))

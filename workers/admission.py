@@ -36,6 +36,8 @@ from workers.shapes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from tasks.worker_context import SharedFlag
+
 _MAX_PRIORITY = 9
 _REMEMBERED = 600.0
 """Seconds for which a worker reports that it is too old for a message."""
@@ -61,21 +63,25 @@ def admission(
 
 
 class UnknownFields:
-    """Whether messages with fields that this release does not know arrived in the last minutes."""
+    """Whether messages or orders with fields that this release does not know arrived in the last minutes."""
 
-    def __init__(self) -> None:
+    def __init__(self, arrived: SharedFlag) -> None:
+        self._arrived = arrived
         self._last = float("-inf")
 
     def note(self) -> None:
-        """Note that one arrived."""
-        self._last = time.monotonic()
+        """Note that one arrived; the pool processes, which read the orders, set the flag themselves."""
+        self._arrived.set()
 
     @property
     def trouble(self) -> str:
         """What a worker reports; "" for nothing."""
+        if self._arrived.is_set:
+            self._arrived.clear()
+            self._last = time.monotonic()
         if time.monotonic() - self._last > _REMEMBERED:
             return ""
-        return f"too old: it rejected a message with fields that release {__version__} does not know"
+        return f"too old: it rejected work with fields that release {__version__} does not know"
 
 
 def role_tasks(arches: Sequence[str], *, publisher: bool) -> tuple[str, ...]:

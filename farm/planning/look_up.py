@@ -108,7 +108,8 @@ def _published(
     release: Descriptor | None,
     wrong: tuple[TagOverwrittenError, ...],
 ) -> PublishedPackage:
-    held = (arch for arch, image in trusted.items() if images.index and holds(images.index, image))
+    known = images.images | trusted
+    held = (arch for arch, image in known.items() if images.index and holds(images.index, image))
     return PublishedPackage(
         images=trusted,
         unattested={arch: image for arch, image in images.images.items() if arch not in trusted},

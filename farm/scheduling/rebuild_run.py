@@ -6,6 +6,7 @@ What is stored in Redis is not believed: the second image counts by its attestat
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,7 @@ def plan_rebuild(
         for job in work.jobs
     )
     keep_or_pack(jobs, settings, store)
-    return sign_run(Run(run, user_at_host(), store.now(), (replace(work, jobs=jobs),)), settings)
+    return sign_run(Run(run, user_at_host(), time.time(), (replace(work, jobs=jobs),)), settings)
 
 
 def keep_or_pack(jobs: Sequence[Job], settings: Settings, store: Store) -> None:

@@ -17,16 +17,17 @@ from farm.system.identity import user_at_host
 from farm.trust.orders import verify_order, verify_part
 from farm.trust.own_rights import check_own_works
 from farm.trust.places import current_policy
-from farm.trust.verified_images import Candidates, ImageOrigin, choose_all
+from farm.trust.verified_images import Candidates, ImageOrigin, OrderedBuild, choose_all
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from farm.model import ArchImage, PackageWork, Run
     from farm.settings import Settings
     from farm.state.records import RunRecord
     from farm.state.run_handles import RunHandle
     from farm.state.store import Store
+    from farm.trust.orders import VerifiedOrder
     from farm.trust.policy import Policy
 
 
@@ -54,35 +55,35 @@ def plan_retry(run: RunHandle, settings: Settings, names: Sequence[str] = ()) ->
     if not packages:
         return None
     policy, store = current_policy(settings), run.store
-    works = _ordered_works(run, list(packages), policy)
+    order, works = _ordered_works(run, list(packages), policy)
     check_own_works(settings, works)
-    built = _built(record, works, settings, policy)
-    new = again(record, works, built, run=new_name(store), submitter=user_at_host(), created=store.now())
+    built = _built(record, order, works, settings, policy)
+    new = again(record, works, built, run=new_name(store), submitter=user_at_host(), created=time.time())
     return RetryPlan(new, {name: needed_by for name, needed_by in packages.items() if needed_by})
 
 
-def _ordered_works(run: RunHandle, packages: Sequence[str], policy: Policy) -> list[PackageWork]:
+def _ordered_works(
+    run: RunHandle, packages: Sequence[str], policy: Policy
+) -> tuple[VerifiedOrder, list[PackageWork]]:
     signed, parts = read_order(run, packages)
     verified = verify_order(run.id, signed, policy, time.time())
     pairs = zip(packages, parts, strict=True)
-    return [verify_part(verified, package, part, policy) for package, part in pairs]
+    return verified, [verify_part(verified, package, part, policy) for package, part in pairs]
 
 
 def _built(
-    record: RunRecord, works: Iterable[PackageWork], settings: Settings, policy: Policy
+    record: RunRecord, order: VerifiedOrder, works: Sequence[PackageWork], settings: Settings, policy: Policy
 ) -> dict[str, dict[str, ArchImage]]:
     """The images that the run built, by package and architecture: those that authorised workers attest."""
-    images = [
-        (work, job.image)
-        for work in works
-        for job in record.packages[work.package].jobs.values()
-        if job.state.succeeded and job.image
-    ]
-    names = {work.reference: work.package for work, _ in images}
-    wanted = [
-        Candidates(ImageOrigin(work.reference, work.tree), (image,), None, signed=False)
-        for work, image in images
-    ]
+    names = {work.reference: work.package for work in works}
+    wanted = []
+    for work in works:
+        for job in work.jobs:
+            done = record.packages[work.package].jobs.get(job.arch)
+            if done and done.state.succeeded and done.image:
+                build = OrderedBuild.of(order.digest, order.order.created, job)
+                origin = ImageOrigin(work.reference, work.tree)
+                wanted.append(Candidates(origin, (done.image,), None, signed=False, build=build))
     built: dict[str, dict[str, ArchImage]] = {}
     with open_registry(settings) as registry:
         for candidates, image in choose_all(registry, policy, wanted):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from farm.builders.build_arguments import build_args, labels
@@ -48,7 +49,7 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         arguments,
         run=new_name(store),
         submitter=user_at_host(),
-        created=store.now(),
+        created=time.time(),
         partial=partial,
     )
     return submit_signed(run, settings, store)

@@ -12,12 +12,12 @@ from farm.trust.signer import AttestedImage, SignTarget
 from farm.trust.verified_images import newest, without_attestations
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from farm.model import Reference
     from farm.registry.client import Registry
     from farm.trust.signer import SignedName
-    from farm.trust.verified_images import ImageVerifier, VerifiedImage
+    from farm.trust.verified_images import ImageVerifier, OrderedBuild, VerifiedImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +29,8 @@ class ImageChoice:
     """The index that is signed now under the tag, whatever the tag refers to; an empty one for none."""
     report: Callable[[str], None]
     """Receives a line about each image that is left out."""
+    builds: Mapping[str, OrderedBuild] = field(default_factory=dict)
+    """Architecture to the build that the order wants: without it, an earlier image does not count."""
     chosen: dict[str, VerifiedImage] = field(default_factory=dict)
     """Architecture to the image that was chosen last."""
     _reported: set[str] = field(default_factory=set)
@@ -40,10 +42,10 @@ class ImageChoice:
         members = members_of(self.signed, arch)
         known = [ArchImage(arch, target.for_arch(arch), members)] if members else []
         pairs = [(image, self.verifier.verify(image)) for image in (*candidates, *known)]
-        best = newest(found for _, found in pairs)
+        best = newest(found for _, found in pairs if self._counts(arch, found))
         for image, found in pairs:
-            if found is None:
-                self._leave_out(image)
+            if not self._counts(arch, found):
+                self._leave_out(image, found)
         if best is None:
             self.chosen.pop(arch, None)
             return None
@@ -58,9 +60,14 @@ class ImageChoice:
             found.append(AttestedImage(SignTarget.of(one.image.reference, main), one.statements))
         return found
 
-    def _leave_out(self, image: ArchImage) -> None:
+    def _counts(self, arch: str, found: VerifiedImage | None) -> bool:
+        build = self.builds.get(arch)
+        return bool(found and (not build or build.is_made(found.orders, found.recipes, found.ordered)))
+
+    def _leave_out(self, image: ArchImage, found: VerifiedImage | None) -> None:
         for one in without_attestations(image):
-            why = self._why[image.arch] = self.verifier.why_not(one.digest)
+            why = "it was built for another order" if found else self.verifier.why_not(one.digest)
+            self._why[image.arch] = why
             if one.digest not in self._reported:
                 self._reported.add(one.digest)
                 target = self.verifier.origin.reference.familiar
@@ -72,12 +79,15 @@ class ImageChoice:
 
 
 def image_choice(
-    verifier: ImageVerifier, signed: SignedName | None, report: Callable[[str], None]
+    verifier: ImageVerifier,
+    signed: SignedName | None,
+    report: Callable[[str], None],
+    builds: Mapping[str, OrderedBuild],
 ) -> ImageChoice:
     """The choice for one tag; `signed` is what its repository has signed, None if nothing counts for that."""
     index = signed_index(verifier.registry, signed, verifier.origin.reference) if signed else Index(())
     digests = {member.digest for member in index.manifests}
-    return ImageChoice(replace(verifier, is_signed=digests.__contains__), index, report)
+    return ImageChoice(replace(verifier, is_signed=digests.__contains__), index, report, builds)
 
 
 def signed_index(registry: Registry, signed: SignedName, reference: Reference) -> Index:

@@ -16,11 +16,11 @@ from farm.registry.index import BUILDKIT_ANNOTATIONS, is_attestation, members_of
 from farm.registry.oci import MANIFESTS, ImageManifest, naming, read_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from farm.attestation.check import Attestation
-    from farm.model import Descriptor, Reference
+    from farm.model import Descriptor, Job, Reference
     from farm.registry.client import Registry
     from farm.registry.index import Index
     from farm.trust.policy import Policy, WorkerKey
@@ -29,6 +29,10 @@ MEMBERS = "members"
 """The parameter of a statement with the digests of BuildKit's attestations of the image."""
 ORDERED = "ordered"
 """The parameter with the Unix time of the order, seconds."""
+_MOST_MEMBERS = 16
+"""Images of one architecture that are looked at: an index of anybody's could name thousands."""
+_CLOCK_SKEW = 600.0
+"""Seconds by which the clock of a worker may be behind that of a maintainer."""
 
 
 class ImageOrigin(NamedTuple):
@@ -37,6 +41,26 @@ class ImageOrigin(NamedTuple):
     reference: Reference
     """NAME:TAG of the index."""
     tree: str
+
+
+class OrderedBuild(NamedTuple):
+    """A build that an order wants."""
+
+    order: str
+    """The digest of the order."""
+    created: float
+    """Unix time of the order, seconds."""
+    recipe: str
+    """What else may have been built for an earlier order and serves as well; "" to build it anew."""
+
+    @classmethod
+    def of(cls, order: str, created: float, job: Job) -> OrderedBuild:
+        """The build of a job."""
+        return cls(order, created, "" if job.force else job.recipe)
+
+    def is_made(self, orders: Collection[str], recipes: Collection[str], ordered: float = 0.0) -> bool:
+        """Whether an image was built for this order, from the same recipe, or for a newer order."""
+        return self.order in orders or self.recipe in recipes or ordered > self.created
 
 
 class VerifiedImage(NamedTuple):
@@ -93,11 +117,19 @@ class Candidates(NamedTuple):
     """What the published index has."""
     signed: bool
     """Whether that index is signed now."""
+    build: OrderedBuild | None = None
+    """What an image must have been built for; None for any order."""
 
     @property
     def images(self) -> tuple[ArchImage, ...]:
         """All of them."""
         return (*self.tagged, *([self.indexed] if self.indexed else []))
+
+
+def _made_for(found: Iterable[Attestation]) -> tuple[frozenset[str], frozenset[str]]:
+    """The orders and the recipes that an image was built for."""
+    made = [one.provenance for one in found]
+    return frozenset(one.order for one in made), frozenset(one.recipe for one in made)
 
 
 def same_image(one: ArchImage, other: ArchImage) -> bool:
@@ -125,6 +157,8 @@ def choose_all(
     for (one, image), about in zip(pairs, found, strict=True):
         valid = attested(about, one.origin, policy)
         if not valid and not (one.signed and image == one.indexed):
+            continue
+        if one.build and not one.build.is_made(*_made_for(valid)):
             continue
         ordered = max(map(_ordered, valid), default=0.0)
         if id(one) not in best or ordered > best[id(one)][0]:
@@ -158,7 +192,11 @@ class ImageVerifier:
 
     def read_ahead(self, images: Iterable[ArchImage]) -> None:
         """Read what `verify` needs of these images, all at once, before it is known what is signed."""
-        wanted = {(image.arch, one.digest) for image in images for one in without_attestations(image)}
+        wanted = {
+            (image.arch, one.digest)
+            for image in images
+            for one in without_attestations(image)[:_MOST_MEMBERS]
+        }
         self.registry.at_once(lambda one: self._find(*one), wanted)
 
     def verify(self, image: ArchImage) -> VerifiedImage | None:
@@ -167,7 +205,8 @@ class ImageVerifier:
         Raises:
             RegistryError: the registry does not answer.
         """
-        return newest(self._verify(image, one.digest) for one in without_attestations(image))
+        members = without_attestations(image)[:_MOST_MEMBERS]
+        return newest(self._verify(image, one.digest) for one in members)
 
     def why_not(self, digest: str) -> str:
         """Why an image that was verified may not be published."""
@@ -215,8 +254,7 @@ class ImageVerifier:
         return VerifiedImage(
             ArchImage(image.arch, reference.for_arch(image.arch), (main, *described)),
             ordered,
-            frozenset(one.order for one in provenances),
-            frozenset(one.recipe for one in provenances),
+            *_made_for(valid),
             tuple(dict.fromkeys(map(to_statement, provenances))),
         )
 
@@ -227,8 +265,11 @@ def _members(one: Attestation) -> tuple[str, ...]:
 
 
 def _ordered(one: Attestation) -> float:
+    """When the order of an attestation was signed; 0 if that cannot be: a lie must not win for ever."""
     ordered = one.provenance.parameters.get(ORDERED, 0.0)
-    return float(ordered) if isinstance(ordered, (int, float)) else 0.0
+    if isinstance(ordered, (int, float)) and 0 <= ordered <= one.provenance.finished + _CLOCK_SKEW:
+        return float(ordered)
+    return 0.0
 
 
 def read_image(registry: Registry, reference: Reference, digest: str, arch: str) -> Descriptor | None:

@@ -89,6 +89,8 @@ def verify_tag(registry: Registry, settings: Settings, policy: Policy, reference
     signed, refused = _signatures(registry, settings, policy, reference, descriptor.digest)
     images = _images(registry, policy, reference, members)
     problems = (*refused, *_problems(policy, images, registry, reference, members))
+    if not signed and images and reference.tag not in _tags(images):
+        problems = (*problems, f"nothing says that the images are those of {reference.tag}: it is not signed")
     if not platforms(index):
         problems = (*problems, "the index has no images")
     return TagReport(reference, descriptor.digest, signed, images, problems)
@@ -162,6 +164,12 @@ def _is_as_described(registry: Registry, reference: Reference, member: Descripto
         return False
     read = read_image(registry, reference, member.digest, member.platform.architecture)
     return read is not None and (read.media_type, read.size) == (member.media_type, member.size)
+
+
+def _tags(images: Sequence[ImageReport]) -> set[str]:
+    """The tags that all attested images were built for."""
+    tags = [{one.provenance.tag for one in image.attestations} for image in images if image.attestations]
+    return set.intersection(*tags) if tags else set()
 
 
 def _one_origin(images: Sequence[ImageReport]) -> bool:

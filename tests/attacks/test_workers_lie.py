@@ -21,12 +21,14 @@ from farm.registry.credentials import Credentials
 from farm.registry.index import Index
 from farm.registry.oci import OCI_MANIFEST
 from farm.registry.publish_index import IndexPublication
+from farm.settings import Settings
 from farm.trust.image_choice import image_choice
 from farm.trust.policy import Policy, WorkerKey
-from farm.trust.verified_images import MEMBERS, ORDERED, ImageOrigin, ImageVerifier, unverified
+from farm.trust.verified_images import MEMBERS, ORDERED, ImageOrigin, ImageVerifier, OrderedBuild, unverified
+from farm.trust.verify_tag import verify_tag
 from tests.support.attacker import push_image
 from tests.support.attestations import PROVENANCE, Worker
-from tests.support.values import HASH
+from tests.support.values import HASH, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,12 +79,19 @@ class Site:
         """What a worker answers, or a record says."""
         return ArchImage(arch, self.target.for_arch(arch), images)
 
-    def publication(self, *built: ArchImage, adopted: dict[str, float] | None = None) -> IndexPublication:
+    def publication(
+        self,
+        *built: ArchImage,
+        adopted: dict[str, float] | None = None,
+        builds: dict[str, OrderedBuild] | None = None,
+    ) -> IndexPublication:
         """What a publisher does without a signer."""
         origin = ImageOrigin(self.target, HASH)
         verifier = ImageVerifier(self.registry, self.policy, origin, adopted or {})
-        choice = image_choice(verifier, None, self.warnings.append)
-        return IndexPublication(self.registry, self.target, built, choose=choice.choose)
+        choice = image_choice(verifier, None, self.warnings.append, builds or {})
+        return IndexPublication(
+            self.registry, self.target, built, choose=choice.choose, why_missing=choice.why_missing
+        )
 
     def published(self, *built: ArchImage, **more: Any) -> tuple[Descriptor, ...]:
         """The members of the index that is published with these answers of workers."""
@@ -139,11 +148,52 @@ def test_an_attestation_of_another_tree_or_tag_does_not_count_under_this_one(
 
 def test_an_older_image_never_replaces_a_newer_one(site: Site) -> None:
     """Its tag, its place in the index and the worker's answer name the old one."""
-    new = site.built(site.arm64, "new", ordered=1.8e9)
+    new = site.built(site.arm64, "new", ordered=1.7e9)
     assert site.published(site.hint("arm64", new)) == (new,)
-    old = site.built(site.arm64, "old", ordered=1.7e9)
+    old = site.built(site.arm64, "old", ordered=1.6e9)
     # The old one is under the tag now; the published index still names the new one.
     assert site.published(site.hint("arm64", old)) == (new,)
+
+
+@pytest.mark.parametrize("ordered", [10**400, 1e30, -1.0, True, "9", None])
+def test_a_worker_that_dates_its_order_into_the_future_does_not_win_for_ever(
+    site: Site, ordered: object
+) -> None:
+    """Nor does it stop the publisher with a number that none is."""
+    liar = site.built(site.arm64, "liar", ordered=ordered)
+    honest = site.built(site.arm64, "honest", ordered=1.6e9)
+    assert site.published(site.hint("arm64", liar), site.hint("arm64", honest)) == (honest,)
+
+
+def test_an_earlier_image_is_not_published_in_the_place_of_what_was_ordered(site: Site) -> None:
+    """Whoever may push moves the tag back, and whoever writes to Redis names the earlier image as built."""
+    order = OrderedBuild(digest("a later order"), 1.65e9, recipe="")
+    earlier = site.built(site.arm64, "earlier", ordered=1.6e9)
+    publication = site.publication(site.hint("arm64", earlier), builds={"arm64": order})
+    with pytest.raises(RegistryError, match=r"no image for arm64 \(it was built for another order\)"):
+        replace(publication, required=("arm64",)).publish_once(lambda: None, lambda _: None)
+    later = site.built(site.arm64, "later", ordered=1.65e9, order=order.order)
+    hints = [site.hint("arm64", one) for one in (earlier, later)]
+    assert site.published(*hints, builds={"arm64": order}) == (later,)
+
+
+def test_an_image_of_the_same_recipe_serves_an_order_that_does_not_want_it_anew(site: Site) -> None:
+    order = OrderedBuild(digest("a later order"), 1.65e9, PROVENANCE.recipe)
+    earlier = site.built(site.arm64, "earlier", ordered=1.6e9)
+    assert site.published(site.hint("arm64", earlier), builds={"arm64": order}) == (earlier,)
+
+
+def test_a_tag_that_nobody_signed_is_verified_only_if_its_images_were_built_for_it(
+    site: Site, tmp_path: Path
+) -> None:
+    """Whoever may push can let a release refer to an older package, whose images are attested."""
+    site.published(site.hint("arm64", site.built(site.arm64)))
+    settings, release = Settings(sign=False, docker_config=tmp_path), site.target.with_tag("v1")
+    index = site.registry.existing(site.target)
+    site.registry.put_manifest(release, index.descriptor.media_type, index.body)
+    assert verify_tag(site.registry, settings, site.policy, site.target).problems == ()
+    (problem,) = verify_tag(site.registry, settings, site.policy, release).problems
+    assert problem == "nothing says that the images are those of v1: it is not signed"
 
 
 def test_an_architecture_tag_that_is_overwritten_during_publishing_changes_nothing(site: Site) -> None:

@@ -209,7 +209,7 @@ class Rig:
 
     @property
     def notary(self) -> NotaryServer:
-        """The notary server itself, without a proxy, as somebody sees it who has read nothing from it before."""
+        """The notary server itself, without a proxy; nothing has been read from it before."""
         work = self.home / f"notary-{secrets.token_hex(4)}"
         pins = self.home / "docker" / "trust" / "pins.yml"
         return NotaryServer(self.lab.notary_url, work, pins, self.lab.notary_ca, timeout=60.0)

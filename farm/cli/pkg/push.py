@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -121,7 +121,7 @@ def _release(request: PkgRequest) -> str:
 
 
 def _push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
-    """Push the images that the cache has and the registry lacks; returns them by package.
+    """Push the images that the cache has and the registry lacks; returns those that both have then.
 
     Where a required image is missing, nothing is pushed. With --dry-run nothing ever is.
     """
@@ -135,12 +135,12 @@ def _push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
     if request.flags.manifest is not False and not dry_run:
         require_signing(packages, request.settings, make_push_options(request.settings))
     with open_registry(request.settings) as registry:
-        to_push = {package.image: _to_push(request, cache, registry, package) for package in packages}
-        for image in (image for images in to_push.values() for image in images):
+        found = {package.image: _to_push(request, cache, registry, package) for package in packages}
+        for image in (image for one in found.values() for image in one.missing):
             if not dry_run:
                 push_image(cache, registry, image)
             say(f"{image.reference.familiar}  {'push it' if dry_run else 'pushed'} from the cache")
-    return to_push
+    return {name: [*one.missing, *one.pushed] for name, one in found.items()}
 
 
 def _read_pushable(request: PkgRequest) -> list[Package]:
@@ -158,7 +158,16 @@ def _read_pushable(request: PkgRequest) -> list[Package]:
     return [package for package in packages if unskipped.arches_of(package, default_arches)]
 
 
-def _to_push(request: PkgRequest, cache: Cache, registry: Registry, package: Package) -> list[ArchImage]:
+class _Cached(NamedTuple):
+    """The images of a package in the cache."""
+
+    missing: list[ArchImage]
+    """Those that the registry lacks."""
+    pushed: list[ArchImage]
+    """Those to which their tags in the registry refer."""
+
+
+def _to_push(request: PkgRequest, cache: Cache, registry: Registry, package: Package) -> _Cached:
     """The images of a package that the cache has and the registry lacks.
 
     An image of --platforms must be in one of the two. With --manifest=false a package without any image in
@@ -171,8 +180,11 @@ def _to_push(request: PkgRequest, cache: Cache, registry: Registry, package: Pac
     cached = {arch: image for arch in arches if (image := find_image(cache, reference, arch))}
     if request.flags.manifest is False and not cached:
         raise CacheError(f"{reference.familiar} is not in the cache {cache.root} for {', '.join(arches)}")
-    missing = [image for image in cached.values() if registry.head(image.reference) is None]
+    heads = {arch: registry.head(image.reference) for arch, image in cached.items()}
     for target in (reference.for_arch(arch) for arch in platforms if arch not in cached):
         if registry.head(target) is None:
             raise CacheError(f"{target.familiar} is neither in the cache {cache.root} nor in the registry")
-    return missing
+    missing = [image for arch, image in cached.items() if heads[arch] is None]
+    digests = {arch: head.digest for arch, head in heads.items() if head}
+    pushed = [image for arch, image in cached.items() if image.descriptors[0].digest == digests.get(arch)]
+    return _Cached(missing, pushed)
