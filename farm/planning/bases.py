@@ -37,8 +37,8 @@ def with_bases(
 ) -> Plan:
     """The plan with what the bases of its packages must be.
 
-    A package of the plan that is built first is known by its tree, and every other image by the digest that
-    its tag has now, or that its Dockerfile names.
+    A package of the plan is known by its tree, or by its index if that is signed and complete; every other
+    image by the digest that its tag has now, or that its Dockerfile names.
     """
     made = {item.package.reference: item for item in plan.packages}
 
@@ -49,7 +49,8 @@ def with_bases(
         index = item.published.index
         if base == of.package.reference:
             return index.digest if index else ""
-        return index.digest if index and item.up_to_date else item.package.tree
+        known = index and item.published.signed and item.up_to_date
+        return index.digest if index and known else item.package.tree
 
     def with_own(item: PackagePlan) -> PackagePlan:
         references = dict.fromkeys(base.reference for base in bases.get(item.package.image, ()))

@@ -28,12 +28,9 @@ if TYPE_CHECKING:
 
 
 def look_up(
-    packages: Sequence[Package],
-    settings: Settings,
-    options: PushOptions,
-    bases: Iterable[Reference] = (),
-) -> tuple[dict[str, PublishedPackage], dict[Reference, str]]:
-    """Package name to what is published and signed of it, and base image to what its tag refers to now.
+    packages: Sequence[Package], settings: Settings, options: PushOptions
+) -> dict[str, PublishedPackage]:
+    """Package name to what is published and signed of it.
 
     Registry and signer are asked at the same time. The signer is made only if it is needed.
 
@@ -48,8 +45,7 @@ def look_up(
     }
     signed_ones = [package.reference for package in packages if is_signed(package, options)]
     asked = [one.with_tag(tag) for one in signed_ones for tag in (one.tag, options.release) if tag]
-    with open_registry(settings) as registry, ThreadPoolExecutor(3) as pool:
-        heads = pool.submit(_digests, registry, bases)
+    with open_registry(settings) as registry, ThreadPoolExecutor(2) as pool:
         images = pool.submit(look_up_all, registry, arches)
         signer = make_signer(settings, registry) if asked else None
         signed = pool.submit(signer.signed, asked) if signer else None
@@ -57,13 +53,12 @@ def look_up(
         trusted = _trusted(packages, published, signatures, registry, policy)
         targets = [package.reference.with_tag(options.release) for package in packages if options.release]
         releases = registry.at_once(registry.head, targets) if targets else [None] * len(packages)
-        digests = heads.result()
         tags = {
             one.image: _tags(one, published[one.reference], trusted[one.reference], options)
             for one in packages
         }
         wrong = find_overwritten(registry, signer, chain(*tags.values()), signatures) if signer else {}
-    found = {
+    return {
         package.image: _published(
             published[package.reference],
             trusted[package.reference],
@@ -75,14 +70,6 @@ def look_up(
         )
         for package, release in zip(packages, releases, strict=True)
     }
-    return found, digests
-
-
-def _digests(registry: Registry, references: Iterable[Reference]) -> dict[Reference, str]:
-    """What tags refer to; those that do not exist are left out, since a build that needs one says so."""
-    wanted = list(references)
-    heads = registry.at_once(registry.head, wanted) if wanted else []
-    return {reference: head.digest for reference, head in zip(wanted, heads, strict=True) if head}
 
 
 def _tags(

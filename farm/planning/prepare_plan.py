@@ -90,11 +90,27 @@ def _make(
         if missing and to_push:
             raise missing
         asked = options._replace(sign=options.sign and readable)
-        published, digests = look_up(packages, settings, asked, related_bases(packages, bases))
-        plan = make_plan(packages, published, dependencies, options, warnings)
-        plan = with_bases(plan, bases, digests)
+        published = look_up(packages, settings, asked)
+        plan = _with_bases(make_plan(packages, published, dependencies, options, warnings), bases, settings)
         refusals = (missing,) if missing else ()
         return plan._replace(refusals=refusals), PackageFiles(texts, listed.result())
+
+
+def _with_bases(plan: Plan, bases: Mapping[str, Sequence[BaseImage]], settings: Settings) -> Plan:
+    """The plan with what the bases of each package that it builds must be."""
+    named = {item.package.image: bases.get(item.package.image, ()) for item in plan.packages if item.build}
+    if not any(named.values()):
+        return plan
+    from farm.planning.look_up_bases import look_up_bases  # noqa: PLC0415 - as look_up
+
+    related = related_bases([item.package for item in plan.packages], named)
+    digests, of_others = look_up_bases(related, settings)
+    warnings = [
+        f"no authorised worker attests the base image {one.familiar}: the order names what it refers to now, "
+        f"{digests[one]}"
+        for one in of_others
+    ]
+    return with_bases(plan, named, digests)._replace(warnings=(*plan.warnings, *warnings))
 
 
 def _missing_for_signing(

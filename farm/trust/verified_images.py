@@ -6,6 +6,7 @@ in the index (media type, size, platform) comes from its own bytes.
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
@@ -267,7 +268,8 @@ def _members(one: Attestation) -> tuple[str, ...]:
 def _ordered(one: Attestation) -> float:
     """When the order of an attestation was signed; 0 if that cannot be: a lie must not win for ever."""
     ordered = one.provenance.parameters.get(ORDERED, 0.0)
-    if isinstance(ordered, (int, float)) and 0 <= ordered <= one.provenance.finished + _CLOCK_SKEW:
+    latest = min(one.provenance.finished, time.time()) + _CLOCK_SKEW
+    if isinstance(ordered, (int, float)) and 0 <= ordered <= latest:
         return float(ordered)
     return 0.0
 

@@ -160,7 +160,7 @@ def test_a_worker_that_dates_its_order_into_the_future_does_not_win_for_ever(
     site: Site, ordered: object
 ) -> None:
     """Nor does it stop the publisher with a number that none is."""
-    liar = site.built(site.arm64, "liar", ordered=ordered)
+    liar = site.built(site.arm64, "liar", ordered=ordered, finished=2e10)
     honest = site.built(site.arm64, "honest", ordered=1.6e9)
     assert site.published(site.hint("arm64", liar), site.hint("arm64", honest)) == (honest,)
 

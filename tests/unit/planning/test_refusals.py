@@ -27,9 +27,9 @@ def published(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The architectures that a registry has of every package."""
     arches: set[str] = set()
 
-    def look_up(packages: Sequence[Package], *_: Any) -> tuple[dict[str, PublishedPackage], dict[Any, str]]:
+    def look_up(packages: Sequence[Package], *_: Any) -> dict[str, PublishedPackage]:
         found = PublishedPackage({arch: image(arch) for arch in arches})
-        return {package.image: found for package in packages}, {}
+        return {package.image: found for package in packages}
 
     monkeypatch.setattr("farm.planning.look_up.look_up", look_up)
     return arches
