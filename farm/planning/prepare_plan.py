@@ -92,7 +92,8 @@ def _make(
         asked = options._replace(sign=options.sign and readable)
         published = look_up(packages, settings, asked)
         plan = _with_bases(make_plan(packages, published, dependencies, options, warnings), bases, settings)
-        refusals = (missing,) if missing else ()
+        # With what the settings lack nothing can be signed, which is no harm if nothing has to be.
+        refusals = (missing,) if missing and any(item.needs_signature for item in plan.packages) else ()
         return plan._replace(refusals=refusals), PackageFiles(texts, listed.result())
 
 
