@@ -93,6 +93,11 @@ def without_filters(top: str) -> list[tuple[str, str]]:
 def failed(what: str, answer: subprocess.CompletedProcess[bytes]) -> GitError:
     """The error of a git that failed, with the first line that it printed."""
     lines = answer.stderr.decode(errors="replace").strip().splitlines()
+    if any("lazy fetching disabled" in line for line in lines):
+        return GitError(
+            f"{what}: this partial clone lacks objects, and the farm fetches nothing",
+            hint="git fetch --refetch --no-filter",
+        )
     said = lines[0].removeprefix("fatal: ") if lines else f"status {answer.returncode}"
     hint = next((line.strip() for line in lines if line.strip().startswith("git config")), None)
     return GitError(f"{what}: {said}", hint=hint)

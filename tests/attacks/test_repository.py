@@ -243,6 +243,20 @@ def test_a_partial_clone_fetches_nothing(repository: Path, mark: Path, url: str)
     assert not mark.exists()
 
 
+def test_what_a_partial_clone_lacks_is_an_error_with_the_command_that_fetches_it(
+    repository: Path, tmp_path: Path
+) -> None:
+    (repository / "p/b").write_text("later\n")
+    commit(repository)
+    git(repository, "config", "uploadpack.allowFilter", "true")
+    git(tmp_path, "clone", "-q", "--filter=tree:0", f"file://{repository}", "part")
+    answer = farm(tmp_path / "part", "show-tag", "--hash-commit", "HEAD~1", "p")
+    assert (answer.code, answer.out) == (2, "")
+    assert "this partial clone lacks objects" in answer.err
+    git(tmp_path / "part", "-c", "protocol.file.allow=always", "fetch", "--refetch", "--no-filter")
+    assert farm(tmp_path / "part", "show-tag", "--hash-commit", "HEAD~1", "p").code == 0
+
+
 def test_a_repository_within_the_files_of_a_clone_is_none(repository: Path, mark: Path) -> None:
     """A directory with HEAD, objects, refs and config can be committed."""
     bare = repository / "p"
