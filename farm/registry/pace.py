@@ -49,7 +49,7 @@ class _PacedReader(io.RawIOBase):
     def readinto(self, buffer: Any, /) -> int | None:
         left = self._ends - time.monotonic()
         if left <= 0:
-            raise TimeoutError(f"the answer was not complete after {self._limit:.3g} s")
+            raise TimeoutError(f"the answer was not complete after {self._limit:.1f} s")
         self._socket.settimeout(left)
         count = self._raw.readinto(buffer)
         self._received += count or 0

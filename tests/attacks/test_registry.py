@@ -436,7 +436,7 @@ def test_a_byte_at_a_time_is_not_awaited_for_ever(tmp_path: Path, part: str) -> 
         hostile_server(act) as registry,
         client(tmp_path, timeout=LIMIT) as farm,
         bounded(seconds=8 * LIMIT),
-        pytest.raises(RegistryUnavailableError, match=f"not complete after {LIMIT} s|timed out"),
+        pytest.raises(RegistryUnavailableError, match=r"not complete after 0\.\d s|timed out"),
     ):
         farm.manifest(reference_at(registry.address))
 
