@@ -15,7 +15,7 @@ from farm.errors import GitError, InputError
 from farm.package.git_process import ask_git, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from farm.model import GitTree, Package
 
@@ -239,10 +239,20 @@ def read_at(repository: Repository, paths: Iterable[str], limit: int = LONGEST) 
 
 
 def checked_git(
-    repository: Repository, *command: str, given: str = "", configuration: Iterable[tuple[str, str]] = ()
+    repository: Repository,
+    *command: str,
+    given: str = "",
+    environment: Mapping[str, str] | None = None,
+    configuration: Iterable[tuple[str, str]] = (),
 ) -> bytes:
     """What git prints, which must succeed."""
-    answer = ask_git(repository.top, *command, given=os.fsencode(given), configuration=configuration)
+    answer = ask_git(
+        repository.top,
+        *command,
+        given=os.fsencode(given),
+        environment=environment,
+        configuration=configuration,
+    )
     if answer.returncode:
         raise failed(f"{repository.top}: git {' '.join(command[:3])} failed", answer)
     return answer.stdout

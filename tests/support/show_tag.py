@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # Answers that differ are marked as better in the files: here a changed extra source, and a change in a
-# submodule, show in a dirty tag, so that two states never have the same one. And nothing is run that the
-# configuration of a repository names: no filter, and nothing that fetches what a partial clone lacks.
+# submodule, show in a dirty tag, so that two states never have the same one. And nothing fetches what a
+# partial clone lacks: its configuration names the programs that would.
 DATA = Path(__file__).parents[1] / "data"
 VECTORS: dict[str, dict[str, Any]] = {
     name: json.loads((DATA / f"{name}.json").read_text(encoding="utf-8"))
