@@ -12,6 +12,7 @@ import pytest
 from tests.acceptance.conftest import lasting, make_workspace, new_database, new_workspace
 from tests.integration.trust.conftest import admin, certificate, initialise, key, new, new_gun, server
 from tests.support.attacker import ARCHES, Attacker, limited_maintainers
+from tests.support.cosign_fixtures import key_files, other_keys, published
 from tests.support.farm_command import BUSYBOX
 from tests.support.remote_farm import RemoteFarm
 
@@ -25,10 +26,13 @@ __all__ = [
     "certificate",
     "initialise",
     "key",
+    "key_files",
     "lasting",
     "new",
     "new_gun",
     "new_workspace",
+    "other_keys",
+    "published",
     "server",
 ]
 

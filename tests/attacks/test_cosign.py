@@ -14,31 +14,10 @@ from farm.trust.cosign.attachments import SIGNATURES
 from farm.trust.cosign.configure import private_key
 from farm.trust.cosign.payload import payload_of
 from lab.images import push_bytes
-from tests.support.cosign import Published, farm_keys, program_keys, published_index, run
+from tests.support.cosign import Published, run
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from farm.trust.cosign.key_files import CosignKeyPair
-    from lab.lab import Lab
-
-
-@pytest.fixture(scope="module")
-def key_files(tmp_path_factory: pytest.TempPathFactory) -> CosignKeyPair:
-    """The farm's key pair."""
-    return farm_keys(tmp_path_factory.mktemp("cosign"))
-
-
-@pytest.fixture(scope="module")
-def other_keys(tmp_path_factory: pytest.TempPathFactory) -> CosignKeyPair:
-    """A key pair that the farm does not know."""
-    return program_keys(tmp_path_factory.mktemp("other"))
-
-
-@pytest.fixture
-def published(lab: Lab, key_files: CosignKeyPair) -> Iterator[Published]:
-    with published_index(lab.registry, key_files) as made:
-        yield made
 
 
 @pytest.mark.parametrize("kind", ["none", "of another tag"])

@@ -7,16 +7,12 @@ import re
 import ssl
 import subprocess
 import sys
-import tomllib
-from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import yaml
 
 from compose.make import own_arch
-from farm import __version__
-from farm.settings import FIELDS, SECRET_FILES, load_settings
+from farm.settings import load_settings
 from farm.state.redis_checks import USERS
 from farm.trust.notary.admin_keys import root_keys
 from farm.trust.notary.keys import openssl
@@ -383,13 +379,6 @@ def test_images_that_newer_ones_replaced_are_removed_and_those_of_other_projects
         assert f"docker image prune --force --filter label=com.docker.compose.project={project} " in last
 
 
-def test_the_version_has_one_source() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert "version" not in project["project"]
-    assert project["tool"]["hatch"]["version"]["path"] == "farm/__init__.py"
-    assert metadata.version("linuxkit-farm") == __version__
-
-
 @pytest.mark.parametrize("named", ["", "notary-ca.pem"])
 def test_every_client_of_the_notary_server_gets_its_ca_and_the_pin_of_the_sites_root_key(
     new: Clone, named: str
@@ -488,32 +477,6 @@ def test_a_new_signer_passphrase_keeps_the_old_ones(clone: Clone) -> None:
     lines = path.read_text()
     assert lines.startswith(first)
     assert [line.split()[0] for line in lines.splitlines()] == ["farm1", "farm2"]
-
-
-def test_every_variable_of_compose_yaml_is_explained_in_the_example() -> None:
-    used = set(re.findall(r"\$\{([A-Z0-9_]+)", (ROOT / "compose" / "compose.yaml").read_text()))
-    example = (ROOT / "compose" / ".env.example").read_text()
-    explained = set(re.findall(r"^([A-Z0-9_]+)=", example, re.MULTILINE))
-    assert used == explained - {"COMPOSE_PROJECT_NAME", "COMPOSE_PROFILES"}
-
-
-def test_the_stack_sets_only_what_the_farm_knows() -> None:
-    services = yaml.safe_load((ROOT / "compose" / "compose.yaml").read_text())["services"]
-    names = {name for service in services.values() for name in service.get("environment", {})}
-    known = {f"FARM_{name.upper()}" for name in (*FIELDS, *SECRET_FILES)} | {"FARM_CONFIG"}
-    assert names <= known
-
-
-def test_the_images_lock_what_pyproject_asks_for() -> None:
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = {re.match(r"[A-Za-z0-9-]+", line)[0].lower() for line in project["dependencies"]}  # type: ignore[index]
-    locked = re.findall(r"^([a-z0-9-]+)==", (ROOT / "compose" / "requirements.txt").read_text(), re.MULTILINE)
-    assert asked <= {*locked}
-
-
-def test_the_images_can_be_built_from_any_package_index() -> None:
-    lines = (ROOT / "compose" / "requirements.txt").read_text().splitlines()
-    assert [line for line in lines if line.startswith("-")] == []
 
 
 def test_the_scripts_need_the_standard_library_only(new: Clone) -> None:

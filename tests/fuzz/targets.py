@@ -5,9 +5,7 @@ from __future__ import annotations
 import atexit
 import base64
 import io
-import json
 import shutil
-import tarfile
 import tempfile
 import zlib
 from dataclasses import replace
@@ -35,8 +33,8 @@ from farm.model.order import Order, make_order, read_part
 from farm.model.run import canonical
 from farm.package.build_yml import read_build_yml
 from farm.package.dockerfile import images_of, sources_of
-from farm.package.tarball import Entry, TarReader, TarWriter
-from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK, context_hash
+from farm.package.tarball import TarReader
+from farm.package.tree_hash import context_hash
 from farm.package.verify_context import check_entries
 from farm.registry.challenge import Challenge, check_realm, read_token, token_request
 from farm.registry.client import Manifest
@@ -47,7 +45,6 @@ from farm.registry.index import Index, assemble, children, members_of, platforms
 from farm.registry.oci import (
     OCI_CONFIG,
     OCI_INDEX,
-    OCI_LAYER,
     OCI_MANIFEST,
     ImageManifest,
     manifest_type,
@@ -64,7 +61,23 @@ from farm.trust.policy_text import policy_of
 from farm.trust.signer import SignTarget
 from farm.trust.ssh_keys import read_public_key
 from farm.trust.ssh_signatures import _stated
-from tests.support.attestations import PROVENANCE, Worker
+from tests.fuzz.seeds import (
+    CONFIG,
+    INDEX,
+    LISTED,
+    MANIFEST,
+    POLICY,
+    STATUS,
+    TRACE,
+    TUF,
+    WORKER,
+    archive_of,
+    context_seed,
+    described,
+    json_bytes,
+    ssh_signature,
+)
+from tests.support.attestations import PROVENANCE
 from tests.support.ssh_keys import ssh_public_key
 
 if TYPE_CHECKING:
@@ -83,43 +96,6 @@ class Target(NamedTuple):
     def refusals(self) -> tuple[type[Exception], ...]:
         """All errors that are an answer."""
         return (FarmError, *self.errors)
-
-
-def _json(value: Any) -> bytes:
-    return json.dumps(value).encode()
-
-
-def _descriptor(media_type: str, **more: Any) -> dict[str, Any]:
-    return {"mediaType": media_type, "digest": digest_of(media_type.encode()), "size": 7, **more}
-
-
-_PLATFORM = {"architecture": "arm64", "os": "linux", "variant": "v8"}
-_ATTESTED = {
-    "vnd.docker.reference.type": "attestation-manifest",
-    "vnd.docker.reference.digest": digest_of(OCI_MANIFEST.encode()),
-}
-_INDEX = _json(
-    {
-        "schemaVersion": 2,
-        "mediaType": OCI_INDEX,
-        "manifests": [
-            _descriptor(OCI_MANIFEST, platform=_PLATFORM),
-            _descriptor(
-                OCI_MANIFEST, platform={"architecture": "unknown", "os": "unknown"}, annotations=_ATTESTED
-            ),
-        ],
-        "annotations": {"a": "b"},
-    }
-)
-_MANIFEST = _json(
-    {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "config": _descriptor(OCI_CONFIG),
-        "layers": [_descriptor(OCI_LAYER), _descriptor(OCI_LAYER, urls=["https://a.org/"])],
-    }
-)
-_CONFIG = _json({**_PLATFORM, "rootfs": {"type": "layers", "diff_ids": [digest_of(b"x")]}})
 
 
 def _manifest(data: bytes) -> None:
@@ -176,23 +152,6 @@ def _buildx(data: bytes) -> None:
     log.finish()
 
 
-_VERTEX = encode(
-    (1, "sha256:a"), (3, "RUN x"), (5, encode((1, 5), (2, 6))), (6, encode((1, 7))), (7, "failed")
-)
-_TRACE = encode(
-    (1, _VERTEX),
-    (2, encode((1, "layer"), (2, "sha256:a"), (4, 9), (8, encode((1, 8))))),
-    (3, encode((1, "sha256:a"), (2, encode((1, 6))), (3, 2), (4, b"line\nrest"))),
-    (4, encode((1, "sha256:a"), (3, "warned"))),
-)
-_STATUS = {
-    "vertexes": [{"digest": "sha256:a", "name": "RUN x", "started": "2026-01-01T00:00:00.1Z", "error": "e"}],
-    "statuses": [{"id": "l", "vertex": "sha256:a", "current": 5, "completed": "2026-01-01T00:00:00Z"}],
-    "logs": [{"vertex": "sha256:a", "stream": 1, "data": "YQo=", "timestamp": "2026-01-01T00:00:00Z"}],
-    "warnings": [{"vertex": "sha256:a", "short": "dw=="}],
-}
-
-
 class _NoEngine:
     def fileno(self) -> int:
         return -1
@@ -215,27 +174,6 @@ def _called(path: str, message: bytes) -> bytes:
     client.send_headers(1, headers)
     client.send_data(1, b"\0" + len(message).to_bytes(4) + message, end_stream=True)
     return bytes(client.data_to_send())
-
-
-def _context() -> bytes:
-    file = io.BytesIO()
-    writer = TarWriter(file, 5)
-    writer.add(Entry(b"a", DIRECTORY))
-    writer.add(Entry(b"a/b", FILE, size=3), [b"abc"])
-    writer.add(Entry(b"a/c", SYMLINK, target=b"b"))
-    writer.add(Entry(b"z" * 120, FILE, size=0))
-    writer.close()
-    return file.getvalue()
-
-
-def _archive(**files: bytes) -> bytes:
-    file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for name, content in files.items():
-            entry = tarfile.TarInfo(name.replace("__", "/"))
-            entry.size, entry.pax_headers = len(content), {"comment": "x" * 9}
-            tar.addfile(entry, io.BytesIO(content))
-    return file.getvalue()
 
 
 @cache
@@ -283,31 +221,13 @@ def _dockerfile(data: bytes) -> None:
     sources_of(text)
 
 
-_TUF = {
-    "signed": {
-        "roles": {"targets": {"keyids": ["k"]}},
-        "keys": {
-            "k": {"keyval": {"public": base64.b64encode(b"-----BEGIN CERTIFICATE-----\nYQ==\n").decode()}}
-        },
-        "delegations": {
-            "roles": [{"name": "targets/releases", "keyids": ["k"]}],
-            "keys": {"k": {"keyval": {"public": "YQ=="}}},
-        },
-    }
-}
-_LISTED = b"""NAME    DIGEST     SIZE (BYTES)    ROLE
-----    ------    ------------    ----
-1.0     %s    528    targets/releases
-""" % (b"a" * 64)
-
 _NAMED = Reference.parse("a.org/b/foo:1")
 _JOB = Job(
     "r1-abcd", "b/foo", _NAMED, "arm64", "1", "a" * 40, "1", digest_of(b"context"), build_args=(("A", "b"),)
 )
 _RUN = Run("r1-abcd", "me@here", 1.7e9, (PackageWork("b/foo", _NAMED, ("arm64",), (_JOB,)),))
 _ORDER, _PARTS = make_order(_RUN, "nonce")
-_WORKER = Worker()
-_SIGNED = SignTarget.of(_NAMED, Descriptor(OCI_INDEX, digest_of(_INDEX), len(_INDEX)))
+_SIGNED = SignTarget.of(_NAMED, Descriptor(OCI_INDEX, digest_of(INDEX), len(INDEX)))
 
 
 def _part(data: bytes) -> None:
@@ -320,13 +240,13 @@ def _statement(data: bytes) -> None:
     assert to_statement(from_statement(data)) == data
 
 
-_ENVELOPE = _WORKER.states()
+_ENVELOPE = WORKER.states()
 
 
 def _envelope(data: bytes) -> None:
     """Whatever is changed: what counts as signed is what was signed."""
-    statement, _ = open_envelope(data, [_WORKER.key.public])
-    assert statement == open_envelope(_ENVELOPE, [_WORKER.key.public])[0]
+    statement, _ = open_envelope(data, [WORKER.key.public])
+    assert statement == open_envelope(_ENVELOPE, [WORKER.key.public])[0]
 
 
 class _Stored:
@@ -346,41 +266,16 @@ def _attachments(data: bytes) -> None:
         assert layer["size"] >= 0
 
 
-def _signature() -> str:
-    """A signature in SSH's form, by nobody."""
-
-    def text(*parts: bytes) -> bytes:
-        return b"".join(len(part).to_bytes(4) + part for part in parts)
-
-    key = base64.b64decode(ssh_public_key(1).split()[1])
-    made = text(b"ssh-ed25519", bytes(64))
-    blob = b"SSHSIG\0\0\0\1" + text(key, b"order@linuxkit-farm", b"", b"sha512", made)
-    lines = base64.encodebytes(blob).decode()
-    return f"-----BEGIN SSH SIGNATURE-----\n{lines}-----END SSH SIGNATURE-----\n"
-
-
 def _ssh_blob(data: bytes) -> None:
     """What the armor of a signature holds: mutations of the armor itself rarely get that far."""
     body = base64.encodebytes(data).decode()
     _stated(f"-----BEGIN SSH SIGNATURE-----\n{body}-----END SSH SIGNATURE-----\n")
 
 
-_POLICY = f"""\
-maintainers:
-  - {{name: alice@example.org, key: {ssh_public_key(1)}, may: ["docker.io/linuxkit/*"], release: true}}
-  - {{name: bob, key: {ssh_public_key(2)}, may: ["**"], until: 2026-01-01T00:00:00Z}}
-workers:
-  - {{name: arm64@rack3, key: {_WORKER.key.public}, arches: [arm64]}}
-signatures: [cosign, notary]
-attestations: 2
-build-arguments: [GOPROXY, "*_proxy"]
-frontends: [docker.io/docker/dockerfile]
-""".encode()
-
 TARGETS: dict[str, Target] = {
-    "index": Target(_index, (_INDEX,)),
-    "manifest": Target(_manifest, (_MANIFEST, _INDEX)),
-    "image-configuration": Target(read_platform, (_CONFIG,)),
+    "index": Target(_index, (INDEX,)),
+    "manifest": Target(_manifest, (MANIFEST, INDEX)),
+    "image-configuration": Target(read_platform, (CONFIG,)),
     "challenge": Target(
         _challenge,
         (
@@ -407,12 +302,12 @@ TARGETS: dict[str, Target] = {
             encode(
                 (1, encode((3, encode((1, "arm64"), (2, "linux"))))),
             ),
-            _TRACE,
+            TRACE,
         ),
         (ValueError,),
     ),
-    "progress": Target(_progress, (_TRACE,)),
-    "buildx-progress": Target(_buildx, (_json(_STATUS) + b"\n", b"{\n" + _json(_STATUS)[1:-1] + b"\n}\n")),
+    "progress": Target(_progress, (TRACE,)),
+    "buildx-progress": Target(_buildx, (STATUS + b"\n", b"{\n" + STATUS[1:-1] + b"\n}\n")),
     "engine-message": Target(json_object, (b'{"stream": "x"}', b'{"aux": {"ID": "sha256:a"}}')),
     "session": Target(
         _grpc,
@@ -423,24 +318,24 @@ TARGETS: dict[str, Target] = {
     ),
     "context": Target(
         lambda data: context_hash(list(check_entries(TarReader(io.BytesIO(data)).entries())), (), ()),
-        (_context(),),
+        (context_seed(),),
     ),
     "stored-context": Target(
         lambda data: [len(one) for one in _decompressed([data], zlib.decompressobj(), 1 << 20)],
-        (zlib.compress(_context()), zlib.compress(bytes(1 << 22))),
+        (zlib.compress(context_seed()), zlib.compress(bytes(1 << 22))),
         (zlib.error,),
     ),
-    "tar": Target(_tar, (_archive(a=b"x", b=b"y" * 600), _context()), UNREADABLE),
+    "tar": Target(_tar, (archive_of(a=b"x", b=b"y" * 600), context_seed()), UNREADABLE),
     "archive": Target(
         _load,
         (
-            _archive(
+            archive_of(
                 **{
                     "manifest.json": b'[{"Config": "c.json", "Layers": [], "RepoTags": ["a:1"]}]',
-                    "c.json": _CONFIG,
+                    "c.json": CONFIG,
                 }
             ),
-            _archive(**{"index.json": _INDEX, "oci-layout": b"{}"}),
+            archive_of(**{"index.json": INDEX, "oci-layout": b"{}"}),
         ),
     ),
     "build.yml": Target(
@@ -466,29 +361,29 @@ TARGETS: dict[str, Target] = {
     "notary-output": Target(
         _notary,
         (
-            _LISTED,
+            LISTED,
             b"* fatal: could not reach https://x: 403",
             b'Error getting targets/releases: "x" expired at 2026',
         ),
     ),
     "notary-metadata": Target(
         lambda data: (parse_keys(data, "targets/releases"), parse_keys(data, "targets")),
-        (_json(_TUF),),
+        (TUF,),
         (KeyError, TypeError, ValueError),
     ),
     "config.json": Target(
         _docker_config,
         (
-            _json(
+            json_bytes(
                 {"auths": {"a.org": {"auth": "YTpi"}, "https://index.docker.io/v1/": {"identitytoken": "x"}}}
             ),
-            _json({"auths": {"a.org": {"username": "a", "password": "b", "registrytoken": "c"}}}),
+            json_bytes({"auths": {"a.org": {"username": "a", "password": "b", "registrytoken": "c"}}}),
         ),
     ),
     "order": Target(Order.from_bytes, (_ORDER.to_bytes(), replace(_ORDER, retry_of="r1").to_bytes())),
     "order-part": Target(_part, tuple(_PARTS.values())),
-    "ssh-signature": Target(lambda data: _stated(data.decode("latin1")), (_signature().encode(),)),
-    "ssh-signature-blob": Target(_ssh_blob, (base64.b64decode("".join(_signature().split("\n")[1:-2])),)),
+    "ssh-signature": Target(lambda data: _stated(data.decode("latin1")), (ssh_signature().encode(),)),
+    "ssh-signature-blob": Target(_ssh_blob, (base64.b64decode("".join(ssh_signature().split("\n")[1:-2])),)),
     "ssh-key": Target(
         lambda data: read_public_key(data.decode("latin1")),
         (f"{ssh_public_key(1)} me".encode(),),
@@ -496,19 +391,19 @@ TARGETS: dict[str, Target] = {
     ),
     "statement": Target(_statement, (to_statement(PROVENANCE),)),
     "envelope": Target(_envelope, (_ENVELOPE,)),
-    "worker-key": Target(lambda data: read_worker_key(data.decode("latin1")), (_WORKER.key.public.encode(),)),
-    "policy": Target(lambda data: policy_of("policy.yml", data), (_POLICY,)),
+    "worker-key": Target(lambda data: read_worker_key(data.decode("latin1")), (WORKER.key.public.encode(),)),
+    "policy": Target(lambda data: policy_of("policy.yml", data), (POLICY,)),
     "cosign-payload": Target(lambda data: says(data, _SIGNED), (payload_of(_SIGNED),)),
     "cosign-attachments": Target(
         _attachments,
         (
-            _json(
+            json_bytes(
                 {
                     "schemaVersion": 2,
                     "mediaType": OCI_MANIFEST,
-                    "config": _descriptor(OCI_CONFIG),
-                    "layers": [_descriptor(SIGNATURES.layer_type, annotations={SIGNATURE: "YQ=="})],
-                    "subject": _descriptor(OCI_INDEX),
+                    "config": described(OCI_CONFIG),
+                    "layers": [described(SIGNATURES.layer_type, annotations={SIGNATURE: "YQ=="})],
+                    "subject": described(OCI_INDEX),
                 }
             ),
         ),

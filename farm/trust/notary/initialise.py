@@ -109,14 +109,19 @@ def initialise(
             notary = dataclasses.replace(reader, passphrases=passphrases)
             if step and _take(step, notary, own, role, certificate, trust_dir):
                 taken.append(step)
-        if collection and not step and not pinned:
-            pin(server.pins, prefix_of(gun), collection.root)
-        return step is None
+        return step is None and _pinned(server.pins, gun, collection, pinned)
 
     private_directory_of(trust_dir)
     with locked(trust_dir / "farm.lock", timeout=deadline.left(), busy=deadline.missed()):
         until_true(take_next_step, f"{gun} could not be initialised on {server.url}")
     return tuple(taken)
+
+
+def _pinned(pins: Path, gun: str, collection: Collection | None, pinned: Sequence[str]) -> bool:
+    """Pin the root key that certifies a GUN for all names beside it, if none is pinned; returns True."""
+    if collection and not pinned:
+        pin(pins, prefix_of(gun), collection.root)
+    return True
 
 
 def _roots_to_create(

@@ -2,36 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from lab.debian import cosign
-from tests.support.cosign import Published, farm_keys, program_keys, published_index
+from tests.support.cosign_fixtures import key_files, other_keys, published
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from farm.trust.cosign.key_files import CosignKeyPair
-    from lab.lab import Lab
-
-
-@pytest.fixture(scope="session")
-def key_files(tmp_path_factory: pytest.TempPathFactory) -> CosignKeyPair:
-    """The farm's key pair."""
-    return farm_keys(tmp_path_factory.mktemp("cosign"))
-
-
-@pytest.fixture(scope="session")
-def other_keys(tmp_path_factory: pytest.TempPathFactory) -> CosignKeyPair:
-    """A key pair that the farm does not know."""
-    return program_keys(tmp_path_factory.mktemp("other"))
-
-
-@pytest.fixture
-def published(lab: Lab, key_files: CosignKeyPair) -> Iterator[Published]:
-    with published_index(lab.registry, key_files) as made:
-        yield made
+__all__ = ["key_files", "other_keys", "published"]
 
 
 @pytest.fixture
