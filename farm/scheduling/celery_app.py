@@ -15,7 +15,7 @@ from kombu import Queue
 
 from farm.errors import SettingsError
 from farm.model import ARCHES
-from farm.scheduling.transport import use_bounded_transport
+from farm.scheduling.transport import use_bounded_channels
 from farm.state.bounded_answers import BOUNDED
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def make_app(settings: Settings, *, tries: int = _WORKER_TRIES) -> Celery:
     """Make the Celery application of a farm; few `tries` to reach Redis where a person waits for it."""
     if settings.broker is None:
         raise SettingsError("no broker is set", hint="set FARM_BROKER=redis://HOST:6379/0")
-    use_bounded_transport()
+    use_bounded_channels()
     url = _kombu_url(settings.broker)
     app = Celery("farm", broker=url, backend=url, amqp=f"{__name__}:Messages", set_as_current=True)
     app.loader.override_backends = dict.fromkeys(("redis", "rediss", "redis+socket"), f"{__name__}:Results")

@@ -14,7 +14,7 @@ import logging
 import reprlib
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-from kombu.transport import TRANSPORT_ALIASES, redis
+from kombu.transport import redis
 from kombu.utils.json import dumps, loads
 from redis import Redis
 from redis.exceptions import ResponseError
@@ -55,10 +55,11 @@ class MessageParser(BoundedParser):
     largest = MAX_MESSAGE
 
 
-def use_bounded_transport() -> None:
-    """Have kombu use this transport for every Redis that a URL names."""
-    # kombu takes the transport from the URL's scheme, also where another one is set.
-    TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), f"{__name__}:{BoundedTransport.__name__}"))
+def use_bounded_channels() -> None:
+    """Have kombu use these channels for every Redis that a URL names."""
+    # An own class of transport would not do: kombu takes the class from the URL's scheme, also where another
+    # one is set, and remembers it from an earlier connection of the process.
+    redis.Transport.Channel = Channel
 
 
 def checked(source: str, shown: object, check: Callable[[], dict[str, Any]]) -> dict[str, Any] | None:
@@ -149,9 +150,3 @@ class Channel(_Kombus):  # type: ignore[misc]
             # kombu ignores what is empty.
             found["data"] = dumps(admitted) if admitted else None
         return found
-
-
-class BoundedTransport(redis.Transport):
-    """kombu's transport with such channels."""
-
-    Channel = Channel

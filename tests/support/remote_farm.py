@@ -6,6 +6,7 @@ Each process logs in to Redis as the user of its role.
 from __future__ import annotations
 
 import itertools
+import logging
 import os
 import secrets
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from farm.errors import FarmError
 from farm.scheduling.access import user_rule
 from farm.settings import Secret
 from farm.state.redis_checks import USERS
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from farm.model import JobState, PackageState
     from farm.state.records import RunRecord
     from tests.support.farm_command import Answer, Workspace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,13 @@ class RemoteFarm:
         return self._users.get(user, self.broker)
 
     def close(self) -> None:
-        """Close the connection to Redis, which must have refused nothing to the users of the roles."""
+        """Close the connection to Redis, which must have refused nothing to the users of the roles.
+
+        What it logs about the runs, pytest shows for a test that failed.
+        """
+        for run in self.runs():
+            with suppress(FarmError):  # a test may have spoilt it
+                log.warning("run %s: %s", run, self.record(run).packages)
         users = {unquote(urlsplit(url).username or "") for url in self._users.values()}
         denied = refused(self.store, users)
         self.store.close()
