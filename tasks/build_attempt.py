@@ -22,7 +22,8 @@ from farm.settings import environment
 from farm.state import earlier_builds
 from farm.state.contexts import get_context
 from farm.state.records import JobPatch
-from farm.trust.verified_images import ImageOrigin, ImageVerifier, OrderedBuild, without_attestations
+from farm.trust.attested_builds import ImageOrigin, OrderedBuild
+from farm.trust.verified_images import ImageVerifier, without_attestations
 from tasks.attest import attest
 from tasks.build_inputs import refuse_inputs
 from tasks.check_bases import check_bases

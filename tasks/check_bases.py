@@ -9,7 +9,8 @@ from farm.errors import InputError, OrderError
 from farm.model import DIGEST, ArchImage, Reference
 from farm.registry.index import Index
 from farm.registry.oci import INDEXES, naming
-from farm.trust.verified_images import ImageOrigin, ImageVerifier, unverified
+from farm.trust.attested_builds import ImageOrigin
+from farm.trust.verified_images import ImageVerifier, unverified
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

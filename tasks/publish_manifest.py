@@ -19,6 +19,7 @@ from farm.errors import (
 )
 from farm.model import ArchImage, PackageState
 from farm.registry.index import Index
+from farm.registry.oci import INDEXES
 from farm.registry.publish_index import IndexPublication
 from farm.registry.release_tags import prepare_release, release
 from farm.scheduling import coordinator
@@ -27,9 +28,10 @@ from farm.state import leases, transitions
 from farm.state.records import PackagePatch
 from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.runs import read_jobs, read_package
+from farm.trust.attested_builds import ImageOrigin, OrderedBuild
 from farm.trust.image_choice import image_choice
 from farm.trust.signer import SignTarget, overwritten
-from farm.trust.verified_images import ImageOrigin, ImageVerifier, OrderedBuild, unverified
+from farm.trust.verified_images import ImageVerifier, unverified_of
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.orders import read_ordered_work
 from tasks.reject import refuse_unknown, reject
@@ -37,7 +39,7 @@ from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from celery import Task
 
@@ -128,17 +130,20 @@ class PublishExecution:
         return publish(held, signer, registry)
 
     def _release(self, held: HeldLease, signer: Signer, registry: Registry) -> Descriptor:
-        """Publish every index under its release tag, or none; then sign them."""
+        """Publish everything under its further tag, or nothing; then sign it."""
         # The images of a release are signed under its tag. What it is made of is signed under its source.
         to_sign = [copy.target for copy in self.work.copies if copy.sign] or [self.work.reference]
         sources = [copy.source for copy in self.work.copies if copy.sign]
         signed = signer.ready([*to_sign, *sources]) if self.work.sign else {}
-        found = prepare_release(registry, self.work.copies)
+        prepared = prepare_release(registry, self.work.copies)
         registry.at_once(
-            lambda copy: self._require_verified(registry, copy, found[copy.target], signed), self.work.copies
+            lambda copy: self._require_verified(
+                registry, copy, prepared.manifests[copy.target], signed.get(copy.source.name)
+            ),
+            self.work.copies,
         )
         self._check(held)
-        released = release(registry, found)
+        released = release(registry, prepared)
         if self.work.sign:
             self._check(held)
             signer.sign(SignTarget.of(reference, released[reference]) for reference in to_sign)
@@ -190,20 +195,25 @@ class PublishExecution:
         return ImageVerifier(registry, self.context.policy, origin, adopted)
 
     def _require_verified(
-        self, registry: Registry, copy: Copy, index: Manifest, signed: Mapping[str, SignedName]
+        self, registry: Registry, copy: Copy, manifest: Manifest, signed: SignedName | None
     ) -> None:
-        """Refuse to release another index than the signed one, or one that workers do not attest as it is."""
-        if known := signed.get(copy.source.name) if copy.sign else None:
-            if error := overwritten(copy.source, index.descriptor.digest, known):
+        """Refuse what is not signed under the source's tag, unless workers attest it as it is.
+
+        And what would replace something that is signed.
+        """
+        digest, known = manifest.descriptor.digest, signed if copy.sign else None
+        for reference in (copy.target, *([] if copy.digest else [copy.source])):
+            if error := overwritten(reference, digest, known):
                 raise error
-            if str(copy.source.tag) in known.tags:
-                return
-        found = Index.parse(index.body)
-        lacking = unverified(self._verifier(registry, ImageOrigin(copy.source, copy.tree)), found)
-        if lacking or found.annotations or found.body() != index.body:
-            what = ", ".join(lacking) or f"the index {index.descriptor.digest} as it is"
+        known_as = known.tags.get(str(copy.source.tag)) if known else None
+        if digest in self.work.adopted or (known_as and known_as.digest == digest):
+            return
+        verifier = self._verifier(registry, ImageOrigin(copy.source, copy.tree))
+        lacking = unverified_of(verifier, manifest, self.work.arches)
+        if lacking or not _is_plain(manifest):
+            what = ", ".join(lacking) or f"the index {digest} as it is"
             raise TrustDeniedError(
-                f"{copy.source.familiar}: not released: no authorised worker attests {what}",
+                f"{copy.target.familiar}: no authorised worker attests {what} for {copy.source.familiar}",
                 hint="somebody else changed the tag; push the package again",
             )
 
@@ -243,6 +253,14 @@ def publish_manifest(
         # The package stays due, so the reconciler starts them.
         log.warning("the dependents of %s are not started yet: %s", package, error)
     return descriptor.to_json() if descriptor else {}
+
+
+def _is_plain(manifest: Manifest) -> bool:
+    """Whether this is an image, or an index that has nothing but its images."""
+    if manifest.descriptor.media_type not in INDEXES:
+        return True
+    index = Index.parse(manifest.body)
+    return not index.annotations and index.body() == manifest.body
 
 
 def _require_jobs_done(handle: PackageHandle, work: PackageWork) -> None:

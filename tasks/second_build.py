@@ -9,13 +9,8 @@ from farm.errors import BuildFailedError, LeftToAnotherError, NoWorkerError
 from farm.registry.compare_images import compare_images
 from farm.registry.published_images import tagged_image
 from farm.state.workers import known_workers, others
-from farm.trust.verified_images import (
-    ImageOrigin,
-    keys_of,
-    of_origin,
-    without_attestations,
-    worker_keys,
-)
+from farm.trust.attested_builds import ImageOrigin, keys_of, of_origin, worker_keys
+from farm.trust.verified_images import without_attestations
 
 if TYPE_CHECKING:
     from farm.model import ArchImage, Job

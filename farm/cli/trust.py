@@ -9,18 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from farm.cli.options import json_option, with_settings
+from farm.cli.options import attached, json_option, with_settings
 from farm.cli.output import print_answer, say
 from farm.cli.trust_init import init, pin
-from farm.errors import InputError, TrustDeniedError
+from farm.errors import TrustDeniedError
 from farm.model import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from farm.registry.client import Registry
     from farm.settings import Secret, Settings
-    from farm.trust.signer import SignedName, Signer, SignTarget
+    from farm.trust.signer import Signer, SignTarget
 
 
 @click.group("trust")
@@ -79,63 +77,63 @@ trust.add_command(pin)
 
 @click.command("sign")
 @click.argument("references", nargs=-1, required=True, metavar="REF...")
-@with_settings("signers", "cosign_key", "notary_server", "notary_ca", "signing_key", "signing_role")
+@with_settings("broker", "signers", "cosign_key", "notary_server", "notary_ca", "signing_key", "signing_role")
+@click.option("--adopt", is_flag=True, help="Sign also what no authorised worker has built for that tag.")
 @click.option(
     "--print", "only_print", is_flag=True, help="Print the commands of the signers, and sign nothing."
 )
-@click.option("--force", is_flag=True, help="Sign also what has replaced something that is signed.")
+@click.option("--detach", is_flag=True, help="Submit the run, print its name, and exit.")
 @json_option
 def sign(
-    settings: Settings, references: tuple[str, ...], only_print: bool, force: bool, as_json: bool
-) -> None:
-    """Sign what each REF refers to, an index or one architecture's image, as the publisher does.
+    settings: Settings,
+    references: tuple[str, ...],
+    adopt: bool,
+    only_print: bool,
+    detach: bool,
+    as_json: bool,
+) -> int:
+    """Have a publisher sign what each REF refers to now: an index, or one architecture's image.
 
-    Signs the digest and size of the bytes that the registry serves. What is signed already is skipped. A tag
-    that refers to something else than what is signed under it is refused: somebody overwrote it.
+    What is signed already is skipped. A tag that refers to something else than what is signed under it is
+    refused: somebody overwrote it.
 
     \b
     farm sign linuxkit/foo:HASH linuxkit/foo:HASH-arm64
+    farm sign --adopt linuxkit/foo:v1.2
     farm sign --print linuxkit/foo:HASH
     """
+    from farm.cli.follow import follow
+    from farm.private_farm.connect import require_workers
     from farm.registry.client import open_registry
-    from farm.trust.signer import make_signer
+    from farm.scheduling.signing_run import plan_signing, submit_signing
 
     with open_registry(settings) as registry:
-        signer = make_signer(settings, registry)
-        names = [Reference.parse(text).name for text in references]
-        signer.check_settings(names, to_sign=not only_print)
-        targets = [_read_target(registry, text) for text in references]
-        if not only_print:
-            signed = signer.ready(map(_reference, targets))
-            if not force:
-                _refuse_overwritten(signed, targets)
-            signer.sign(targets)
+        if only_print:
+            return _print_commands(registry, settings, references, as_json=as_json)
+        plan = plan_signing(registry, settings, references, adopt=adopt)
+    if not plan.works:
+        lines = (f"{one.name}:{one.tag}  signed  {one.digest}" for one in plan.targets)
+        print_answer({"run": None, "state": "done", "packages": []}, lines, as_json=as_json)
+        return 0
+    with attached(settings, builds=True) as (connected, store):
+        require_workers(connected, store, {"publish"})
+        run = submit_signing(plan.works, connected, store)
+        return follow(run, detach=detach, as_json=as_json)
+
+
+def _print_commands(
+    registry: Registry, settings: Settings, references: tuple[str, ...], *, as_json: bool
+) -> int:
+    """Print the command with which each signer would sign what a reference refers to now."""
+    from farm.scheduling.signing_run import read_targets
+    from farm.trust.signer import make_signer
+
+    signer = make_signer(settings, registry)
+    signer.check_settings([Reference.parse(text).name for text in references], to_sign=False)
+    targets = read_targets(registry, references)
     rows = [_to_json(signer, target, settings.signing_role) for target in targets]
-    lines = (row["command"] if only_print else f"{row['reference']}  signed  {row['digest']}" for row in rows)
-    print_answer(rows, lines, as_json=as_json)
-
-
-def _refuse_overwritten(signed: Mapping[str, SignedName], targets: list[SignTarget]) -> None:
-    from farm.trust.signer import overwritten
-
-    for target in targets:
-        if wrong := overwritten(_reference(target), target.digest, signed[target.name]):
-            wrong.hint = f"{wrong.hint}; or sign what is there: farm sign --force"
-            raise wrong
-
-
-def _reference(target: SignTarget) -> Reference:
-    return Reference.parse(f"{target.name}:{target.tag}")
-
-
-def _read_target(registry: Registry, text: str) -> SignTarget:
-    """What a reference refers to now."""
-    from farm.trust.signer import SignTarget
-
-    reference = Reference.parse(text).or_latest()
-    if not reference.tag or reference.digest:
-        raise InputError(f"{text}: only a tag can be signed", hint="write it as NAME:TAG")
-    return SignTarget.of(reference, registry.existing(reference).descriptor)
+    print_answer(rows, (row["command"] for row in rows), as_json=as_json)
+    return 0
 
 
 def _to_json(signer: Signer, target: SignTarget, role: str) -> dict[str, Any]:

@@ -114,13 +114,16 @@ def _pairs(data: dict[str, str]) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Copy:
-    """An index to publish, and sign if asked for, under another tag of its repository too: a release."""
+    """What a tag of the same repository is to refer to, and be signed as, too: another one for a release."""
 
     source: Reference
+    """NAME:TAG for which the workers have built it."""
     tag: str
     sign: bool
     tree: str = ""
-    """The hash of what the images of the index are built from."""
+    """The hash of what its images are built from."""
+    digest: str = ""
+    """What to sign; "" for what is published under the source's tag by then."""
 
     @property
     def target(self) -> Reference:
@@ -156,7 +159,7 @@ class PackageWork:
     images_only: bool = False
     """Whether only the images are asked for, and the index stays as it is."""
     copies: tuple[Copy, ...] = ()
-    """With these, the work is a release and no package: it publishes all of them, or none."""
+    """With these, the work is a release and no package, or signs what exists: all of them, or none."""
     tree: str = ""
     """The hash of what its images are built from; "" for a release."""
     adopted: tuple[str, ...] = ()

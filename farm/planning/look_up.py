@@ -12,9 +12,10 @@ from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_sign
 from farm.registry.client import open_registry
 from farm.registry.index import holds
 from farm.registry.published_images import PublishedImages, look_up_all
+from farm.trust.attested_builds import ImageOrigin
+from farm.trust.existing_images import Candidates, choose_all, same_image
 from farm.trust.places import current_policy
 from farm.trust.signer import make_signer
-from farm.trust.verified_images import Candidates, ImageOrigin, choose_all, same_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

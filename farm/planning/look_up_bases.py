@@ -8,8 +8,8 @@ from farm.attestation.check import attestations_of_all
 from farm.registry.client import open_registry
 from farm.registry.index import is_attestation
 from farm.registry.published_images import read_index
+from farm.trust.attested_builds import worker_keys
 from farm.trust.places import current_policy
-from farm.trust.verified_images import worker_keys
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -14,7 +14,7 @@ from farm.errors import AttestationError, FarmError, InputError
 from farm.model import ARCHES, Job, PackageWork
 from farm.registry.index import Index, is_attestation, members_of
 from farm.registry.oci import INDEXES, naming
-from farm.trust.verified_images import worker_keys
+from farm.trust.attested_builds import worker_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

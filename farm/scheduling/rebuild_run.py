@@ -28,8 +28,8 @@ from farm.state.run_names import new_name
 from farm.state.workers import known_workers, others
 from farm.system.files import spool
 from farm.system.identity import user_at_host
+from farm.trust.attested_builds import worker_keys
 from farm.trust.orders import sign_run
-from farm.trust.verified_images import worker_keys
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

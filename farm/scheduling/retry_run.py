@@ -14,10 +14,11 @@ from farm.state.contexts import keep_contexts
 from farm.state.run_names import new_name
 from farm.state.runs import read_order, read_run
 from farm.system.identity import user_at_host
+from farm.trust.attested_builds import ImageOrigin, OrderedBuild
+from farm.trust.existing_images import Candidates, choose_all
 from farm.trust.orders import verify_order, verify_part
 from farm.trust.own_rights import check_own_works
 from farm.trust.places import current_policy
-from farm.trust.verified_images import Candidates, ImageOrigin, OrderedBuild, choose_all
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
 
     from farm.model import Reference
     from farm.registry.client import Registry
+    from farm.trust.attested_builds import OrderedBuild
     from farm.trust.signer import SignedName
-    from farm.trust.verified_images import ImageVerifier, OrderedBuild, VerifiedImage
+    from farm.trust.verified_images import ImageVerifier, VerifiedImage
 
 
 @dataclass(frozen=True, slots=True)

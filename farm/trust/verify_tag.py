@@ -9,9 +9,10 @@ from farm.attestation.check import Attestation, attestations_of_all
 from farm.errors import TrustError
 from farm.registry.index import is_attestation, platforms
 from farm.registry.published_images import read_index
+from farm.trust.attested_builds import worker_keys
 from farm.trust.cosign.verify import signed_by_keys
 from farm.trust.signer import make_signer, signers_of
-from farm.trust.verified_images import read_image, worker_keys
+from farm.trust.verified_images import read_image
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -74,7 +74,13 @@ def _print_everything(workspace: Workspace) -> Printed:
     _wait_behind_another_run(printed)
     _find_attested(printed)
     printed.take("Image", "inspect", workspace.reference("fine"))
-    printed.take("list of SignResult", "sign", workspace.reference("fine"))
+    fine = workspace.reference("fine")
+    printed.take("NoRun", "sign", fine)
+    printed.take("list of SignResult", "sign", "--print", fine)
+    printed.take("EndedRun", "sign", f"{fine}-amd64")
+    workspace.done("pkg", "remote-tag", fine, f"{workspace.org}/fine:other")
+    adopted = printed.take("Submitted", "sign", "--adopt", "--detach", f"{workspace.org}/fine:other")["run"]
+    printed.take("EndedRun", "status", "-f", adopted)
     workspace.variables["FARM_CACHE"] = f"{workspace.variables['FARM_STATE_DIR']}/cache"
     printed.take("list of LocalBuild", "build", "half", "--platforms", "amd64,arm64", code=1)
     printed.take("list of LocalBuild", "build", "fine")

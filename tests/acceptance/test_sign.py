@@ -1,4 +1,4 @@
-"""A tag is signed manually: by the farm, or by the notary command that it prints."""
+"""A tag is signed when a maintainer orders it, or by the notary command that the farm prints."""
 
 from __future__ import annotations
 
@@ -59,10 +59,29 @@ def test_an_index_and_an_image_are_signed_together_and_a_second_time_changes_not
 ) -> None:
     index = unsigned.reference("plain")
     both = [index, f"{index}-amd64"]
-    rows = unsigned.done("sign", "--json", *both).json
-    assert [row["reference"] for row in rows] == both
+    run = unsigned.done("sign", "--json", *both).json
+    assert [(package["reference"], package["state"]) for package in run["packages"]] == [
+        (reference, "signed") for reference in both
+    ]
     assert {signature(unsigned, reference) for reference in both} == {"signed"}
-    assert unsigned.done("sign", "--json", *both).json == rows
+    again = unsigned.done("sign", *both).out.splitlines()
+    assert [line.split()[:2] for line in again] == [[reference, "signed"] for reference in both]
+
+
+def test_what_no_worker_has_built_for_a_tag_is_signed_only_if_a_maintainer_adopts_it(
+    unsigned: Workspace,
+) -> None:
+    """So nobody who may push chooses what a maintainer signs under the name of another version."""
+    index = unsigned.reference("plain")
+    other = f"{unsigned.org}/plain:v7"
+    unsigned.done("pkg", "remote-tag", index, other)
+    refused = unsigned.farm("sign", other)
+    assert refused.code == 4
+    assert f"for that tag, but for {index}" in refused.err
+    assert "--adopt" in refused.err
+    assert signature(unsigned, other) == "unsigned"
+    unsigned.done("sign", "--adopt", other)
+    assert signature(unsigned, other) == "signed"
 
 
 def test_an_image_that_does_not_exist_or_has_no_tag_is_not_signed(unsigned: Workspace) -> None:

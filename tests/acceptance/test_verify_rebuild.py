@@ -18,8 +18,8 @@ from farm.model import Reference
 from farm.registry.client import Registry, open_registry
 from farm.registry.oci import ImageManifest
 from farm.settings import load_settings
+from farm.trust.attested_builds import worker_keys
 from farm.trust.policy_file import load_policy
-from farm.trust.verified_images import worker_keys
 from lab.engine import CONTAINERD
 from tests.acceptance.conftest import make_workspace, new_database
 from tests.support.farm_command import BUSYBOX

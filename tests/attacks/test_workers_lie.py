@@ -22,9 +22,10 @@ from farm.registry.index import Index
 from farm.registry.oci import OCI_MANIFEST
 from farm.registry.publish_index import IndexPublication
 from farm.settings import Settings
+from farm.trust.attested_builds import MEMBERS, ORDERED, ImageOrigin, OrderedBuild
 from farm.trust.image_choice import image_choice
 from farm.trust.policy import Policy, WorkerKey
-from farm.trust.verified_images import MEMBERS, ORDERED, ImageOrigin, ImageVerifier, OrderedBuild, unverified
+from farm.trust.verified_images import ImageVerifier, unverified
 from farm.trust.verify_tag import verify_tag
 from tests.support.attacker import push_image
 from tests.support.attestations import PROVENANCE, Worker

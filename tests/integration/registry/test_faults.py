@@ -20,7 +20,7 @@ from farm.registry.index import Index
 from farm.registry.oci import DOCKER_MANIFEST, OCI_INDEX
 from farm.registry.publish_index import IndexPublication, put
 from farm.registry.published_images import arch_image, look_up_all, read_index
-from farm.registry.release_tags import release
+from farm.registry.release_tags import PreparedRelease, release
 from farm.registry.transport import ATTEMPTS
 from farm.system.deadline import Deadline
 from lab.images import push_bytes
@@ -307,7 +307,7 @@ def test_a_release_tag_that_is_not_there_is_an_error_after_all_others_were_put(
     lost, kept = line.index.with_tag("v1"), line.index.with_tag("v2")
     in_haste = line.registry.within(Deadline.after(0.5))
     with pytest.raises(RegistryUnavailableError, match="v1: the registry accepted the push, but"):
-        release(in_haste, {lost: index, kept: index})
+        release(in_haste, PreparedRelease({lost: index, kept: index}, frozenset({lost, kept})))
     assert (line.registry.head(lost), line.registry.head(kept)) == (None, index.descriptor)
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from farm.attestation.check import Attestation
 from farm.model import Reference
+from farm.trust.attested_builds import ImageOrigin, attested
 from farm.trust.policy import Policy
-from farm.trust.verified_images import ImageOrigin, attested
 from tests.support.attestations import PROVENANCE
 from tests.support.values import HASH
 
