@@ -6,14 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError, OrderError
-from farm.model import DIGEST, ArchImage, Reference
-from farm.registry.index import Index
-from farm.registry.oci import INDEXES, naming
+from farm.model import DIGEST, Reference
 from farm.trust.attested_builds import ImageOrigin
-from farm.trust.verified_images import ImageVerifier, unverified
+from farm.trust.verified_images import ImageVerifier, unverified_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from farm.model import Job
     from farm.registry.client import Registry
@@ -43,7 +41,7 @@ def check_bases(job: Job, resolved: Iterable[tuple[str, str]], registry: Registr
         if base is None or not (base in ordered or _is_related(base, job)):
             continue
         wanted = ordered.get(base, set())
-        if not any(_is(base, digest, must_be, job.arch, registry, policy) for must_be in wanted):
+        if digest not in wanted and not _is_built(base, digest, wanted, job.arch, registry, policy):
             raise _refusal(base, digest, wanted)
 
 
@@ -65,25 +63,20 @@ def _is_related(base: Reference, job: Job) -> bool:
     return base.name.rpartition("/")[0] == job.reference.name.rpartition("/")[0]
 
 
-def _is(base: Reference, digest: str, must_be: str, arch: str, registry: Registry, policy: Policy) -> bool:
-    """Whether a base image is the one that the order names by its digest or its tree."""
-    if DIGEST.fullmatch(must_be) or not digest:
-        return bool(digest) and digest == must_be
-    return _is_attested(ImageVerifier(registry, policy, ImageOrigin(base, must_be)), digest, arch)
+def _is_built(
+    base: Reference, digest: str, wanted: Collection[str], arch: str, registry: Registry, policy: Policy
+) -> bool:
+    """Whether a base image was built from the tree that the order names, or has only images that it names.
 
-
-def _is_attested(verifier: ImageVerifier, digest: str, arch: str) -> bool:
-    """Whether an image, or every image of an index, is what the workers built.
-
-    Of an index the builder may choose any: --platform names it.
+    Of an index the builder may choose any image, since --platform names it: all must count.
     """
-    base = verifier.origin.reference
-    manifest = verifier.registry.existing(base.with_digest(digest))
-    if manifest.descriptor.media_type not in INDEXES:
-        return verifier.verify(ArchImage(arch, base, (manifest.descriptor,))) is not None
-    with naming(base):
-        index = Index.parse(manifest.body)
-    return bool(index.manifests) and not unverified(verifier, index)
+    trees = [must_be for must_be in wanted if not DIGEST.fullmatch(must_be)]
+    if not trees or not digest:
+        return False
+    named = dict.fromkeys(wanted, 0.0)
+    manifest = registry.existing(base.with_digest(digest))
+    verifiers = (ImageVerifier(registry, policy, ImageOrigin(base, tree), named) for tree in trees)
+    return any(not unverified_of(verifier, manifest, [arch]) for verifier in verifiers)
 
 
 def materials(resolved: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:

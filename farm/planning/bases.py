@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from farm.errors import AttestationError
+from farm.trust.verified_images import without_attestations
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -37,24 +40,38 @@ def with_bases(
 ) -> Plan:
     """The plan with what the bases of its packages must be.
 
-    A package of the plan is known by its tree, or by its index if that is signed and complete; every other
-    image by the digest that its tag has now, or that its Dockerfile names.
+    A package of the plan is known by its index if that is signed and complete, or else by its tree, and its
+    images that exist by their digests, since they may count without an attestation. Every other image is
+    known by the digest that its tag has now, or that its Dockerfile names.
     """
     made = {item.package.reference: item for item in plan.packages}
 
-    def pinned(base: Reference, of: PackagePlan) -> str:
+    def pinned(base: Reference, of: PackagePlan) -> list[str]:
         item = made.get(base)
         if item is None:
-            return base.digest or digests.get(base, "")
+            return [base.digest or digests.get(base, "")]
         index = item.published.index
-        if base == of.package.reference:
-            return index.digest if index else ""
-        known = index and item.published.signed and item.up_to_date
-        return index.digest if index and known else item.package.tree
+        if index and (base == of.package.reference or (item.published.signed and item.up_to_date)):
+            return [index.digest]
+        return [] if base == of.package.reference else [item.package.tree, *_existing(item)]
 
     def with_own(item: PackagePlan) -> PackagePlan:
         references = dict.fromkeys(base.reference for base in bases.get(item.package.image, ()))
-        pairs = ((str(one), pinned(one, item)) for one in references)
+        pairs = ((str(one), must_be) for one in references for must_be in pinned(one, item))
         return replace(item, bases=tuple((name, must_be) for name, must_be in pairs if must_be))
 
     return plan._replace(packages=tuple(map(with_own, plan.packages)))
+
+
+def _existing(item: PackagePlan) -> list[str]:
+    """The digests of the images of a package that are not built."""
+    kept = (image for arch, image in item.images.items() if arch not in item.build)
+    return [one.digest for image in kept for one in without_attestations(image)]
+
+
+def foreign_base(base: Reference) -> AttestationError:
+    """The error for a base image in the organisation that somebody else has made."""
+    return AttestationError(
+        f"the base image {base.familiar} is not signed, and no authorised worker attests it",
+        hint="push it with farm, or accept what its tag refers to now: --adopt",
+    )

@@ -18,7 +18,7 @@ from farm.package.dockerfile import base_images, dockerfiles, needs
 from farm.package.git import INCLUDE_IGNORED, LONGEST, Repository, ignore_rule, read_at
 from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import require_committed
-from farm.planning.bases import related_bases, with_bases
+from farm.planning.bases import foreign_base, related_bases, with_bases
 from farm.planning.decide import make_plan
 from farm.planning.refusals import PackageFiles, require_signing, with_refusals
 from farm.system.files import read_regular
@@ -91,13 +91,16 @@ def _make(
             raise missing
         asked = options._replace(sign=options.sign and readable)
         published = look_up(packages, settings, asked)
-        plan = _with_bases(make_plan(packages, published, dependencies, options, warnings), bases, settings)
+        plan = make_plan(packages, published, dependencies, options, warnings)
         # With what the settings lack nothing can be signed, which is no harm if nothing has to be.
         refusals = (missing,) if missing and any(item.needs_signature for item in plan.packages) else ()
-        return plan._replace(refusals=refusals), PackageFiles(texts, listed.result())
+        plan = _with_bases(plan._replace(refusals=refusals), bases, settings, asked)
+        return plan, PackageFiles(texts, listed.result())
 
 
-def _with_bases(plan: Plan, bases: Mapping[str, Sequence[BaseImage]], settings: Settings) -> Plan:
+def _with_bases(
+    plan: Plan, bases: Mapping[str, Sequence[BaseImage]], settings: Settings, options: PushOptions
+) -> Plan:
     """The plan with what the bases of each package that it builds must be."""
     named = {item.package.image: bases.get(item.package.image, ()) for item in plan.packages if item.build}
     if not any(named.values()):
@@ -105,13 +108,13 @@ def _with_bases(plan: Plan, bases: Mapping[str, Sequence[BaseImage]], settings: 
     from farm.planning.look_up_bases import look_up_bases  # noqa: PLC0415 - as look_up
 
     related = related_bases([item.package for item in plan.packages], named)
-    digests, of_others = look_up_bases(related, settings)
-    warnings = [
-        f"no authorised worker attests the base image {one.familiar}: the order names what it refers to now, "
-        f"{digests[one]}"
-        for one in of_others
-    ]
-    return with_bases(plan, named, digests)._replace(warnings=(*plan.warnings, *warnings))
+    digests, of_others = look_up_bases(related, settings, signed=options.sign)
+    plan = with_bases(plan, named, digests)
+    if options.adopt:
+        warnings = [f"adopted the base image {one.familiar} as {digests[one]}" for one in of_others]
+        return plan._replace(warnings=(*plan.warnings, *warnings))
+    refusals = map(foreign_base, of_others)
+    return plan._replace(refusals=(*plan.refusals, *refusals))
 
 
 def _missing_for_signing(

@@ -157,3 +157,15 @@ def test_manifest_adds_images_that_were_pushed_since(held: Workspace, tmp_path: 
     assert [image["platform"]["architecture"] for image in described["images"]] == ["amd64", "arm64"]
     assert described["signature"] == "signed"
     assert "nothing to do" in held.done("manifest", "grows").out
+
+
+def test_a_package_is_built_from_what_is_adopted_in_the_same_push(held: Workspace, tmp_path: Path) -> None:
+    held.write("root", Dockerfile=BUSYBOX, arches="amd64")
+    added, image = f"{held.reference('root')}-amd64", f"{held.reference('hello')}-amd64"
+    for words in (["pull", "--platform=linux/amd64", image], ["tag", image, added], ["push", added]):
+        assert docker(held, tmp_path, *words, trust=False).returncode == 0
+    leaf = f"ARG ORG\nFROM ${{ORG}}/root:{held.tag('root')}\nRUN true\n"
+    held.write("leaf", Dockerfile=leaf, arches="amd64")
+    pushed = held.done("push", "--adopt", "--no-sign", "--json", "root", "leaf").json
+    states = {one["reference"]: [job["state"] for job in one["jobs"]] for one in pushed["packages"]}
+    assert states == {held.reference("root"): ["exists"], held.reference("leaf"): ["built"]}

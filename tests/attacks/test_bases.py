@@ -96,8 +96,10 @@ def test_a_package_is_not_built_from_an_image_of_configuration_alone(errors: dic
     assert "the builder does not say which image " in errors["empty"]
 
 
-def test_a_plan_names_each_base_that_no_worker_attests(errors: dict[str, str], farm: RemoteFarm) -> None:
-    """The maintainer reads what the order will say of a base before signing it."""
+def test_a_base_that_no_worker_attests_is_refused_unless_it_is_signed_or_adopted(
+    errors: dict[str, str], farm: RemoteFarm, attacker: Attacker
+) -> None:
+    """One of an earlier run, whose tag the attacker has overwritten before the maintainer pushes."""
     space = farm.workspace
     assert errors["published"]
     space.write("honest", arches="amd64")
@@ -105,8 +107,26 @@ def test_a_plan_names_each_base_that_no_worker_attests(errors: dict[str, str], f
     for name in ("base", "honest"):
         text = (FROM_BASE + COPIED).format(base=f"{name}:{space.tag(name)}")
         space.write(f"from-{name}", arches="amd64", Dockerfile=text)
-    (warning,) = farm.done("plan", "--no-sign", "--json", "from-base", "from-honest").json["warnings"]
-    assert (
-        f"no authorised worker attests the base image {Reference.parse(space.reference('base')).familiar}"
-        in (warning)
-    )
+    base, honest = Reference.parse(space.reference("base")), Reference.parse(space.reference("honest"))
+    words = ("--no-sign", "from-base", "from-honest")
+    for verb in ("plan", "push"):
+        refused = farm.run(verb, *words)
+        assert refused.code == 4
+        assert f"the base image {base.familiar} is not signed, and no authorised worker" in refused.err
+        assert honest.familiar not in refused.err
+    adopted = farm.done("plan", "--adopt", "--json", *words).json
+    digest = attacker.registry.existing(base).descriptor.digest
+    assert adopted["warnings"] == [f"adopted the base image {base.familiar} as {digest}"]
+
+
+def test_a_base_that_is_signed_needs_no_attestation(farm: RemoteFarm, attacker: Attacker) -> None:
+    space = farm.workspace
+    space.write("legacy", arches="amd64")
+    legacy = Reference.parse(space.reference("legacy"))
+    attacker.index(legacy, attacker.image(legacy, "amd64", "from before there was a policy"))
+    text = (FROM_BASE + COPIED).format(base=f"legacy:{legacy.tag}")
+    space.write("from-legacy", arches="amd64", Dockerfile=text)
+    farm.done("trust", "init", "legacy", "from-legacy")
+    assert farm.run("plan", "from-legacy").code == 4
+    farm.done("sign", "--adopt", str(legacy))
+    assert farm.done("plan", "--json", "from-legacy").json["warnings"] == []
