@@ -97,18 +97,19 @@ def push_blob(
     source: Callable[[], Iterator[bytes]],
     *,
     mounts: Callable[[], Sequence[str]] = tuple,
+    is_new: bool = False,
 ) -> BlobUpload:
     """Upload a blob unless the repository has it; repeated after any failure that may pass.
 
     `source` yields its bytes, anew for each attempt; `mounts`, called if it is missing, names repositories of
-    the same registry that may have it.
+    the same registry that may have it. With `is_new` nobody is asked whether the repository has it.
     https://github.com/opencontainers/distribution-spec/blob/main/spec.md#pushing-blobs
     """
     existing = Request.to(reference, "HEAD", f"blobs/{blob.digest}", PUSH)._replace(missing=_NOT_FOUND)
     start = Request.to(reference, "POST", "blobs/uploads/", PUSH)
 
     def push_if_missing() -> BlobUpload:
-        if registry.once(existing).ok:
+        if not is_new and registry.once(existing).ok:
             return BlobUpload.EXISTING
         location = ""
         for repository in mounts():

@@ -51,7 +51,8 @@ def attach(
     made = Descriptor(
         OCI_MANIFEST, digest_of(body), len(body), annotations=tuple(sorted(annotations.items()))
     )
-    registry.at_once(lambda content: _push(registry, repository, content), [_NOTHING, blob])
+    # An attestation names its time, so no repository has it before.
+    registry.at_once(lambda one: _push(registry, repository, one, is_new=one is blob), [_NOTHING, blob])
     store = manifest_request("PUT", repository.with_digest(made.digest), PUSH)._replace(
         headers={"Content-Type": OCI_MANIFEST}, content=body, missing=()
     )
@@ -109,9 +110,9 @@ def _artifact(subject: Descriptor, artifact_type: str, blob: bytes, annotations:
     return json.dumps(data, separators=(",", ":")).encode()
 
 
-def _push(registry: Registry, repository: Reference, content: bytes) -> None:
+def _push(registry: Registry, repository: Reference, content: bytes, *, is_new: bool) -> None:
     about = Descriptor("application/octet-stream", digest_of(content), len(content))
-    push_blob(registry, repository, about, lambda: iter([content]))
+    push_blob(registry, repository, about, lambda: iter([content]), is_new=is_new)
 
 
 def _read(attached: Attached, entry: Descriptor, damaged: list[RegistryDamagedError]) -> bytes | None:

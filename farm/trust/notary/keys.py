@@ -15,7 +15,7 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret, environment
@@ -51,6 +51,10 @@ class SigningKey:
     path: Path
     passphrase: Secret | None
     role: str = "targets/releases"
+
+
+_opened: dict[SigningKey, tuple[tuple[int, ...], bytes]] = {}
+"""The key that was opened last, the version of its file, and its public half: each guess takes 40 ms."""
 
 
 def openssl(
@@ -155,31 +159,63 @@ def notary_block(block: str, role: str) -> str:
     return f"{first}\nrole: {role}\n\n{rest}"
 
 
-def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> Secret:
-    """Copy the key into a trust directory, encrypted with a new random passphrase, which is returned.
+class StagedKey(NamedTuple):
+    """A copy of the key for one use of the notary client."""
+
+    file: Path
+    """Named by the key's id, as the client finds it."""
+    passphrase: Secret
+
+
+def stage_key(key: SigningKey, trust_dir: Path, deadline: TrustDeadline) -> StagedKey:
+    """Copy the key into a trust directory where the client does not look, under a new random passphrase.
 
     So only openssl sees the real passphrase, any key that openssl can read works, and nobody can open a copy
     that a killed process leaves behind.
     """
-    private = trust_dir / "private"
-    make_private(private)
-    passphrase, copy = Secret(secrets.token_hex(32)), private / "copy.pem"
+    staged = trust_dir / "staged"
+    make_private(staged)
+    passphrase, copy = Secret(secrets.token_hex(32)), staged / "copy.pem"
     arguments = ["pkcs8", "-topk8", *ENCRYPTION, "-passout", "stdin", "-out", str(copy)]
-    use_key(key, arguments, deadline, scratch=private, new_passphrase=passphrase)
+    use_key(key, arguments, deadline, scratch=staged, new_passphrase=passphrase)
     public = openssl(["pkey", "-in", str(copy), "-passin", "stdin", "-pubout"], deadline, [passphrase])
     copy.write_text(notary_block(copy.read_text("utf-8"), key.role))
-    copy.rename(private / f"{key_id(public.stdout)}.key")
-    return passphrase
+    return StagedKey(copy.rename(staged / f"{key_id(public.stdout)}.key"), passphrase)
+
+
+def give_key(staged: StagedKey, trust_dir: Path) -> None:
+    """Move a staged key to where the client looks for it."""
+    private = trust_dir / "private"
+    make_private(private)
+    staged.file.rename(private / staged.file.name)
 
 
 def check_key(key: SigningKey, *, timeout: float) -> bytes:
     """Make sure that the key can be opened, before anything is built that it has to sign.
 
+    A file that this process has opened with the same passphrase, and that is unchanged, is not opened again.
+
     Returns:
         Its public half, as the DER that each certificate of it contains.
     """
+    version = _version(key.path)
+    known = _opened.get(key)
+    if known and known[0] == version:
+        return known[1]
     deadline = TrustDeadline.after(timeout, "opening the signing key")
-    return _public_der(use_key(key, ["pkey", "-pubout"], deadline))
+    public = _public_der(use_key(key, ["pkey", "-pubout"], deadline))
+    _opened.clear()
+    _opened[key] = version, public
+    return public
+
+
+def _version(path: Path) -> tuple[int, ...]:
+    """What is different after each change of a file; () if it cannot be read."""
+    try:
+        state = path.stat()
+    except OSError:
+        return ()
+    return state.st_dev, state.st_ino, state.st_mtime_ns, state.st_ctime_ns, state.st_size
 
 
 def certified_key_id(certificate: Path, deadline: TrustDeadline) -> str:

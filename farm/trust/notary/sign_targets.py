@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.failures import CONFLICT
-from farm.trust.notary.keys import SigningKey, stage_key
+from farm.trust.notary.keys import SigningKey, StagedKey, give_key, stage_key
 from farm.trust.notary.limits import TrustDeadline, until_true
 from farm.trust.notary.verify import SignedTargets, read_initialised
 from farm.trust.signer import Signature
@@ -28,13 +29,15 @@ def sign_targets(targets: Sequence[SignTarget], key: SigningKey, server: NotaryS
     deadline = TrustDeadline.after(server.timeout, f"signing {gun}")
 
     def sign() -> bool:
-        with open_client(gun, server, deadline) as notary:
+        with open_client(gun, server, deadline) as notary, ThreadPoolExecutor(1) as pool:
+            # It takes as long as to read what is signed.
+            staging = pool.submit(stage_key, key, notary.trust_dir, deadline)
             # This also fails for an unknown GUN, which the client would silently initialise when publishing.
             before = read_initialised(notary, key.role)
             missing = unsigned(targets, before)
             if not missing:
                 return True
-            if not _publish(notary, missing, key, expired=before.expired is not None):
+            if not _publish(notary, missing, key.role, staging.result(), expired=before.expired is not None):
                 return False
         # Another empty trust directory: this one holds what the client published, not what the server serves.
         with open_client(gun, server, deadline) as notary:
@@ -59,15 +62,17 @@ def addhash_arguments(target: SignTarget, role: str, *, publish: bool = False) -
     return ["addhash", *(["-p"] if publish else []), *words, "-r", role]
 
 
-def _publish(reader: Notary, targets: Sequence[SignTarget], key: SigningKey, *, expired: bool) -> bool:
+def _publish(
+    reader: Notary, targets: Sequence[SignTarget], role: str, key: StagedKey, *, expired: bool
+) -> bool:
     """Stage all targets and publish once; False when another client published first."""
-    passphrase = stage_key(key, reader.trust_dir, reader.deadline)
-    notary = dataclasses.replace(reader, passphrases={key.role: [passphrase]})
+    give_key(key, reader.trust_dir)
+    notary = dataclasses.replace(reader, passphrases={role: [key.passphrase]})
     if expired:
         # The server rejects an expired role. `witness` signs all of it again, with a new expiry date:
         # https://github.com/theupdateframework/notary/blob/v0.7.0/docs/advanced_usage.md
-        notary.run("witness", notary.gun, key.role)
+        notary.run("witness", notary.gun, role)
     *first, last = targets
     for target in first:
-        notary.run(*addhash_arguments(target, key.role))
-    return notary.run(*addhash_arguments(last, key.role, publish=True), expected=CONFLICT) is not None
+        notary.run(*addhash_arguments(target, role))
+    return notary.run(*addhash_arguments(last, role, publish=True), expected=CONFLICT) is not None
