@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from farm.buildkit.progress import Progress
 from farm.buildkit.status_messages import Trace
-from farm.errors import CancelledError
+from farm.errors import CancelledError, InputError
+from farm.model import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -111,6 +112,14 @@ _BASE = re.compile(r"(?:\[[^\]]*\] )?FROM (\S+?)(?:@(sha256:[0-9a-f]{64}))?")
 _RESOLVED = re.compile(r"\[[^\]]*internal\] load metadata for (\S+?)(?:@sha256:[0-9a-f]{64})?")
 
 
+def _with_tag(name: str) -> str:
+    """The name of an image with its tag, which is `latest` if it says none."""
+    try:
+        return str(Reference.parse(name).or_latest())
+    except InputError:
+        return name
+
+
 @dataclass(slots=True)
 class BuildLog:
     """Writes the lines that progress messages add, and knows which step failed."""
@@ -137,7 +146,8 @@ class BuildLog:
         """
         names = [step.vertex.name for step in self.progress.steps.values()]
         found = {(base[1], base[2] or "") for base in map(_BASE.fullmatch, names) if base}
-        with_layers = {name for name, _ in found}
+        # Of the step of an image, BuildKit leaves out the tag `latest`, but not of the look-up.
+        with_layers = {name for said, _ in found for name in (said, _with_tag(said))}
         resolved = {base[1] for base in map(_RESOLVED.fullmatch, names) if base}
         for name, digest in sorted(found | {(name, "") for name in resolved - with_layers}):
             report(name, digest)

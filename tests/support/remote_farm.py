@@ -19,6 +19,7 @@ from urllib.parse import unquote, urlsplit
 from farm.errors import FarmError
 from farm.scheduling.access import user_rule
 from farm.settings import Secret
+from farm.state.logs import read_log
 from farm.state.redis_checks import USERS
 from farm.state.run_handles import RunHandle
 from farm.state.run_list import list_runs
@@ -99,11 +100,18 @@ class RemoteFarm:
         """
         for run in self.runs():
             with suppress(FarmError):  # a test may have spoilt it
-                log.warning("run %s: %s", run, self.record(run).packages)
+                self._log_run(run)
         users = {unquote(urlsplit(url).username or "") for url in self._users.values()}
         denied = refused(self.store, users)
         self.store.close()
         assert not denied, denied
+
+    def _log_run(self, run: str) -> None:
+        for name, package in self.record(run).packages.items():
+            log.warning("%s %s: %s", run, name, package)
+            for arch in package.jobs:
+                job = RunHandle(self.store, run).package(name).job(arch)
+                log.warning("the last lines of %s:\n%s", job, "\n".join(read_log(job, last=20)))
 
     def run(self, *words: str) -> Answer:
         """How a command ended."""

@@ -55,6 +55,15 @@ def test_every_image_of_a_dockerfile_is_reported_from_the_cache_too(any_bench: B
         assert unsure in {(str(named), digests[str(named)]), (str(named), "")}
 
 
+def test_an_image_that_is_named_without_a_tag_is_reported_once_with_its_digest(any_bench: Bench) -> None:
+    latest = any_bench.name().with_tag("latest")
+    with open_registry(any_bench.settings) as registry:
+        push_image(registry, latest, "amd64", {"file": b"x"})
+        digest = registry.existing(latest).descriptor.digest
+    found = resolved(any_bench, f"FROM {latest.name} AS one\nFROM scratch\nCOPY --from=one /file /\n")
+    assert found in ({(latest.name, digest)}, {(str(latest), digest)})
+
+
 def test_a_base_image_without_layers_is_reported_without_its_digest(any_bench: Bench) -> None:
     """Its configuration, with its ONBUILD instructions, counts all the same."""
     with open_registry(any_bench.settings) as registry:
