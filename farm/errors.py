@@ -188,6 +188,10 @@ class OrderError(TrustDeniedError):
     """A build order is not signed by a maintainer, has expired, or is not what was signed."""
 
 
+class UnnamedBaseError(OrderError):
+    """The builder does not say which image a base was, so that it cannot be the one of the order."""
+
+
 class AttestationError(TrustDeniedError):
     """A statement about an image is malformed, or is not signed by a worker that may make it."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import random
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from farm.builders.build_arguments import PROXIES, proxy_args
 from farm.builders.builder import BuildSpec, Control
 from farm.builders.choice import choose_builder
 from farm.builders.depends_images import with_depends_images
-from farm.errors import FarmError, RegistryError
+from farm.errors import FarmError, RegistryError, UnnamedBaseError
 from farm.model import JobState
 from farm.package.verify_context import verify_context
 from farm.registry import read_back
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from tasks.worker_context import WorkerContext
 
 _log = logging.getLogger(__name__)
+
+_PAUSE = (1.0, 3.0)
+"""Seconds, at random, before a build is repeated that was merged with another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +88,7 @@ class ImageBuild:
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             # A step that this engine takes from its cache would prove nothing.
             build = partial(self._build, engine, builder, no_cache=first is not None)
-            disk.build_with_room(build, self.target, report=self.log.write)
-            check_bases(self.job, self.bases, within_attempt(self.context.registry), self.context.policy)
+            self._build_checked(lambda: disk.build_with_room(build, self.target, report=self.log.write))
             digest = self._push(builder)
         image = self._pushed(digest)
         registry = within_attempt(self.context.registry)
@@ -95,6 +98,22 @@ class ImageBuild:
         require_enough(self.context, self.job, registry, image)
         self.move(JobState.BUILT, JobPatch(image=image))
         return image
+
+    def _build_checked(self, build: Callable[[], None]) -> None:
+        """Build, and check from which base images; build again if the builder does not say that.
+
+        BuildKit merges equal steps of simultaneous builds, and reports them to one of these.
+        """
+        registry, policy = within_attempt(self.context.registry), self.context.policy
+        build()
+        try:
+            check_bases(self.job, self.bases, registry, policy)
+        except UnnamedBaseError as error:
+            self.log.write(f"{error.message}: building it again")
+            self.built.clear()
+            self.held.stopped.wait(random.uniform(*_PAUSE))  # noqa: S311 - no secret
+            build()
+            check_bases(self.job, self.bases, registry, policy)
 
     def _existing(self) -> ArchImage | None:
         """The image of the architecture tag, if it is what this job would build, or has built."""

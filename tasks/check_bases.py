@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from farm.errors import InputError, OrderError
+from farm.errors import InputError, OrderError, UnnamedBaseError
 from farm.model import DIGEST, Reference
 from farm.trust.attested_builds import ImageOrigin
-from farm.trust.verified_images import ImageVerifier, unverified_of
+from farm.trust.verified_images import ImageVerifier, unverified
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
@@ -32,25 +32,28 @@ def check_bases(job: Job, resolved: Iterable[tuple[str, str]], registry: Registr
 
     Raises:
         OrderError: it is another image; nothing is attested.
+        UnnamedBaseError: the builder does not say which one it was.
     """
     ordered: dict[Reference, set[str]] = {}
     for name, must_be in job.bases:
         ordered.setdefault(_of_tag(Reference.parse(name)), set()).add(must_be)
     for name, digest in resolved:
         base = _parsed(name)
-        if base is None or not (base in ordered or _is_related(base, job)):
+        if base is None:
             continue
-        wanted = ordered.get(base, set())
-        if digest not in wanted and not _is_built(base, digest, wanted, job.arch, registry, policy):
+        # A builder leaves out the tag `latest`, and that of an image that is named by digest.
+        wanted = ordered.get(base, set()) | ordered.get(base.or_latest(), set())
+        if not wanted and not _is_related(base, job):
+            continue
+        if not _is_wanted(base.or_latest(), digest, wanted, job.arch, registry, policy):
             raise _refusal(base, digest, wanted)
 
 
 def _refusal(base: Reference, digest: str, wanted: Iterable[str]) -> OrderError:
     if not digest:
-        return OrderError(
+        return UnnamedBaseError(
             f"the builder does not say which image {base.familiar} was",
-            hint="run it again if the same image was built from under another name at the same time; else "
-            f"`FROM {base.familiar} AS NAME` and `--from=NAME` let every BuildKit say it, if it has layers",
+            hint=f"write `FROM {base.familiar} AS NAME` and `--from=NAME`, which every BuildKit names",
         )
     names = f"the order names {' or '.join(sorted(wanted))}" if wanted else "the order does not name it"
     return OrderError(
@@ -63,20 +66,20 @@ def _is_related(base: Reference, job: Job) -> bool:
     return base.name.rpartition("/")[0] == job.reference.name.rpartition("/")[0]
 
 
-def _is_built(
+def _is_wanted(
     base: Reference, digest: str, wanted: Collection[str], arch: str, registry: Registry, policy: Policy
 ) -> bool:
-    """Whether a base image was built from the tree that the order names, or has only images that it names.
+    """Whether a base image has the digest of the order, or else images of its tree or of its digests.
 
     Of an index the builder may choose any image, since --platform names it: all must count.
     """
     trees = [must_be for must_be in wanted if not DIGEST.fullmatch(must_be)]
     if not trees or not digest:
-        return False
+        return bool(digest) and digest in wanted
     named = dict.fromkeys(wanted, 0.0)
     manifest = registry.existing(base.with_digest(digest))
     verifiers = (ImageVerifier(registry, policy, ImageOrigin(base, tree), named) for tree in trees)
-    return any(not unverified_of(verifier, manifest, [arch]) for verifier in verifiers)
+    return any(not unverified(verifier, manifest, arch) for verifier in verifiers)
 
 
 def materials(resolved: Iterable[tuple[str, str]]) -> Iterable[tuple[str, str]]:

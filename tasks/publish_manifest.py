@@ -18,8 +18,6 @@ from farm.errors import (
     TrustDeniedError,
 )
 from farm.model import ArchImage, PackageState
-from farm.registry.index import Index
-from farm.registry.oci import INDEXES
 from farm.registry.publish_index import IndexPublication
 from farm.registry.release_tags import prepare_release, release
 from farm.scheduling import coordinator
@@ -31,7 +29,8 @@ from farm.state.runs import read_jobs, read_package
 from farm.trust.attested_builds import ImageOrigin, OrderedBuild
 from farm.trust.image_choice import image_choice
 from farm.trust.signer import SignTarget, overwritten
-from farm.trust.verified_images import ImageVerifier, unverified_of
+from farm.trust.tagged_origin import is_of_arch, is_plain
+from farm.trust.verified_images import ImageVerifier, as_attested, unverified
 from tasks.lease_execution import record_step, run_recorded, still_owned, under_lease
 from tasks.orders import read_ordered_work
 from tasks.reject import refuse_unknown, reject
@@ -39,7 +38,7 @@ from tasks.retries import retry_temporary, wait_for_redis, within_attempt
 from tasks.worker_context import worker_context
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from celery import Task
 
@@ -49,6 +48,7 @@ if TYPE_CHECKING:
     from farm.state.records import PackageRecord
     from farm.trust.image_choice import ImageChoice
     from farm.trust.signer import SignedName, Signer
+    from farm.trust.verified_images import VerifiedImage
     from tasks.orders import OrderedWork
     from tasks.worker_context import WorkerContext
 
@@ -131,23 +131,23 @@ class PublishExecution:
 
     def _release(self, held: HeldLease, signer: Signer, registry: Registry) -> Descriptor:
         """Publish everything under its further tag, or nothing; then sign it."""
+        copies = self.work.copies
         # The images of a release are signed under its tag. What it is made of is signed under its source.
-        to_sign = [copy.target for copy in self.work.copies if copy.sign] or [self.work.reference]
-        sources = [copy.source for copy in self.work.copies if copy.sign]
-        signed = signer.ready([*to_sign, *sources]) if self.work.sign else {}
-        prepared = prepare_release(registry, self.work.copies)
-        registry.at_once(
-            lambda copy: self._require_verified(
-                registry, copy, prepared.manifests[copy.target], signed.get(copy.source.name)
-            ),
-            self.work.copies,
-        )
+        to_sign = [copy.target for copy in copies if copy.sign]
+        signed = signer.ready([*to_sign, *(copy.source for copy in copies if copy.sign)]) if to_sign else {}
+        prepared = prepare_release(registry, copies)
+
+        def verify(copy: Copy) -> tuple[VerifiedImage, ...]:
+            return self._verify_copy(registry, copy, prepared.manifests[copy.target], signed)
+
+        verified = [one for found in registry.at_once(verify, copies) for one in found]
         self._check(held)
         released = release(registry, prepared)
-        if self.work.sign:
+        if to_sign:
             self._check(held)
+            signer.attest(as_attested(verified))
             signer.sign(SignTarget.of(reference, released[reference]) for reference in to_sign)
-        return next(iter(released.values()))
+        return released[self.work.reference]
 
     def _publish(self, held: HeldLease, signer: Signer, registry: Registry) -> Descriptor:
         target = self.work.reference
@@ -186,7 +186,7 @@ class PublishExecution:
     def _sign(self, signer: Signer, index: Descriptor, choice: ImageChoice) -> None:
         """Sign an index, and last of all its tag: what is signed is complete."""
         if self.work.sign:
-            signer.attest(choice.attested())
+            signer.attest(as_attested(choice.chosen.values()))
             signer.sign([SignTarget.of(self.work.reference, index)])
 
     def _verifier(self, registry: Registry, origin: ImageOrigin) -> ImageVerifier:
@@ -194,28 +194,30 @@ class PublishExecution:
         adopted = dict.fromkeys(self.work.adopted, ordered)
         return ImageVerifier(registry, self.context.policy, origin, adopted)
 
-    def _require_verified(
-        self, registry: Registry, copy: Copy, manifest: Manifest, signed: SignedName | None
-    ) -> None:
-        """Refuse what is not signed under the source's tag, unless workers attest it as it is.
+    def _verify_copy(
+        self, registry: Registry, copy: Copy, manifest: Manifest, signed: Mapping[str, SignedName]
+    ) -> tuple[VerifiedImage, ...]:
+        """The images of what gets a further tag, as far as their workers' statements are not signed yet.
 
-        And what would replace something that is signed.
+        Refuses what is not signed under the source's tag, unless workers attest it as it is, or the order
+        adopts it; and what would replace something that is signed.
         """
-        digest, known = manifest.descriptor.digest, signed if copy.sign else None
+        digest, known = manifest.descriptor.digest, signed.get(copy.source.name) if copy.sign else None
         for reference in (copy.target, *([] if copy.digest else [copy.source])):
             if error := overwritten(reference, digest, known):
                 raise error
-        known_as = known.tags.get(str(copy.source.tag)) if known else None
+        known_as = known.tags.get(str(copy.source.tag)) if known and not copy.arch else None
         if digest in self.work.adopted or (known_as and known_as.digest == digest):
-            return
+            return ()
         verifier = self._verifier(registry, ImageOrigin(copy.source, copy.tree))
-        lacking = unverified_of(verifier, manifest, self.work.arches)
-        if lacking or not _is_plain(manifest):
-            what = ", ".join(lacking) or f"the index {digest} as it is"
+        lacking = unverified(verifier, manifest, copy.arch)
+        if lacking or not (is_plain(manifest) and is_of_arch(manifest, copy.arch)):
+            why = verifier.why_not(lacking[0]) if lacking else "it has more than the images that were built"
             raise TrustDeniedError(
-                f"{copy.target.familiar}: no authorised worker attests {what} for {copy.source.familiar}",
-                hint="somebody else changed the tag; push the package again",
+                f"{copy.target.familiar}: {', '.join(lacking) or digest} of {copy.source.familiar}: {why}",
+                hint="push the package again; if that does not help, somebody changes the tag",
             )
+        return verifier.verified
 
     def _check(self, held: HeldLease) -> None:
         """Check that the lease is still held, right before something is published."""
@@ -253,14 +255,6 @@ def publish_manifest(
         # The package stays due, so the reconciler starts them.
         log.warning("the dependents of %s are not started yet: %s", package, error)
     return descriptor.to_json() if descriptor else {}
-
-
-def _is_plain(manifest: Manifest) -> bool:
-    """Whether this is an image, or an index that has nothing but its images."""
-    if manifest.descriptor.media_type not in INDEXES:
-        return True
-    index = Index.parse(manifest.body)
-    return not index.annotations and index.body() == manifest.body
 
 
 def _require_jobs_done(handle: PackageHandle, work: PackageWork) -> None:

@@ -144,7 +144,9 @@ _BUILD_FLAGS = [
     ),
 ]
 _ADOPT_FLAG = click.option(
-    "--adopt", is_flag=True, help="Accept existing images, by digest, that no authorised worker attests."
+    "--adopt",
+    is_flag=True,
+    help="Accept existing images and base images, by digest, that no authorised worker attests.",
 )
 _FORCE_FLAG = click.option("--force", is_flag=True, help="Build even if the image exists.")
 _PUBLISH_FLAGS = [

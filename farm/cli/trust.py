@@ -112,11 +112,14 @@ def sign(
             return _print_commands(registry, settings, references, as_json=as_json)
         plan = plan_signing(registry, settings, references, adopt=adopt)
     if not plan.works:
-        lines = (f"{one.name}:{one.tag}  signed  {one.digest}" for one in plan.targets)
+        lines = (f"{one.reference}  signed  {one.digest}" for one in plan.targets)
         print_answer({"run": None, "state": "done", "packages": []}, lines, as_json=as_json)
         return 0
     with attached(settings, builds=True) as (connected, store):
         require_workers(connected, store, {"publish"})
+        if not as_json and not detach:
+            for copy in (copy for work in plan.works for copy in work.copies):
+                say(f"{copy.target.familiar}: to be signed as {copy.digest}")
         run = submit_signing(plan.works, connected, store)
         return follow(run, detach=detach, as_json=as_json)
 

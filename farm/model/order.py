@@ -101,6 +101,8 @@ class OrderedRun(NamedTuple):
 def make_order(run: Run, nonce: str) -> tuple[Order, dict[str, bytes]]:
     """The order of a run, and the parts by package."""
     parts = {work.package: canonical(work.to_json()) for work in run.works}
+    if len(parts) != len(run.works):
+        raise InputError("a package is twice in one run", hint="name each once")
     digests = {package: digest_of(part) for package, part in parts.items()}
     return Order(run.id, run.created, nonce, run.submitter, digests, run.retry_of), parts
 
@@ -122,6 +124,10 @@ def read_part(order: Order, package: str, part: bytes) -> PackageWork:
     wanted = (order.run, package, work.reference)
     if work.package != package or any((job.run, job.package, job.reference) != wanted for job in work.jobs):
         raise InputError(f"{package}: the work is that of another run or package")
+    if work.copies:
+        signs = any(copy.sign for copy in work.copies)
+        if work.sign != signs or work.reference not in {copy.target for copy in work.copies}:
+            raise InputError(f"{package}: the work contradicts itself")
     return work
 
 

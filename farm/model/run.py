@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from farm.model.images import ArchImage
+from farm.model.images import ARCHES, ArchImage
 from farm.model.package import DockerImages
 from farm.model.reference import Reference, digest_of
 from farm.model.wire import each, from_wire, to_wire
@@ -129,6 +129,11 @@ class Copy:
     def target(self) -> Reference:
         """NAME:RELEASE."""
         return self.source.with_tag(self.tag)
+
+    @property
+    def arch(self) -> str:
+        """The architecture whose image has the tag: that of NAME:TAG-ARCH for NAME:TAG; "" for an index."""
+        return next((arch for arch in ARCHES if self.target == self.source.for_arch(arch)), "")
 
     def to_json(self) -> dict[str, Any]:
         """The copy as Redis stores it."""

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import AttestationError
-from farm.trust.verified_images import without_attestations
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -66,12 +65,14 @@ def with_bases(
 def _existing(item: PackagePlan) -> list[str]:
     """The digests of the images of a package that are not built."""
     kept = (image for arch, image in item.images.items() if arch not in item.build)
-    return [one.digest for image in kept for one in without_attestations(image)]
+    return [one.digest for image in kept for one in image.descriptors]
 
 
-def foreign_base(base: Reference) -> AttestationError:
+def foreign_base(base: Reference, *, may_be_signed: bool) -> AttestationError:
     """The error for a base image in the organisation that somebody else has made."""
+    unsigned = ", and it is not signed" if may_be_signed else ""
     return AttestationError(
-        f"the base image {base.familiar} is not signed, and no authorised worker attests it",
-        hint="push it with farm, or accept what its tag refers to now: --adopt",
+        f"no authorised worker attests the base image {base.familiar}{unsigned}",
+        hint="push it with farm, or accept what the tag refers to: once by farm push --adopt, for good by "
+        f"farm sign --adopt {base.familiar}",
     )

@@ -18,7 +18,7 @@ from farm.package.dockerfile import base_images, dockerfiles, needs
 from farm.package.git import INCLUDE_IGNORED, LONGEST, Repository, ignore_rule, read_at
 from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import require_committed
-from farm.planning.bases import foreign_base, related_bases, with_bases
+from farm.planning.bases import related_bases, with_bases
 from farm.planning.decide import make_plan
 from farm.planning.refusals import PackageFiles, require_signing, with_refusals
 from farm.system.files import read_regular
@@ -49,8 +49,8 @@ def prepare(
             asked then.
         RegistryError, TrustError: what is published or signed cannot be read.
     """
-    plan, files = _make(directories, tags, settings, options, to_push=to_push)
-    return with_refusals(plan, files, settings)
+    plan, files, of_bases = _make(directories, tags, settings, options, to_push=to_push)
+    return with_refusals(plan, files, settings, of_bases)
 
 
 def _make(
@@ -61,8 +61,10 @@ def _make(
     *,
     builds: bool = True,
     to_push: bool,
-) -> tuple[Plan, PackageFiles]:
-    """The plan, and the files of the packages; its refusals are what signing lacks in the settings.
+) -> tuple[Plan, PackageFiles, Sequence[FarmError]]:
+    """The plan, the files of the packages, and what is wrong with base images.
+
+    The plan's refusals are what signing lacks in the settings.
 
     Without `builds`, nothing is read that only a build needs: Dockerfiles, and packages that build arguments
     name.
@@ -94,27 +96,26 @@ def _make(
         plan = make_plan(packages, published, dependencies, options, warnings)
         # With what the settings lack nothing can be signed, which is no harm if nothing has to be.
         refusals = (missing,) if missing and any(item.needs_signature for item in plan.packages) else ()
-        plan = _with_bases(plan._replace(refusals=refusals), bases, settings, asked)
-        return plan, PackageFiles(texts, listed.result())
+        plan, of_bases = _with_bases(plan._replace(refusals=refusals), bases, settings, asked)
+        return plan, PackageFiles(texts, listed.result()), of_bases
 
 
 def _with_bases(
     plan: Plan, bases: Mapping[str, Sequence[BaseImage]], settings: Settings, options: PushOptions
-) -> Plan:
-    """The plan with what the bases of each package that it builds must be."""
+) -> tuple[Plan, Sequence[FarmError]]:
+    """The plan with what the bases of each package that it builds must be, and what is wrong with them."""
     named = {item.package.image: bases.get(item.package.image, ()) for item in plan.packages if item.build}
     if not any(named.values()):
-        return plan
+        return plan, ()
     from farm.planning.look_up_bases import look_up_bases  # noqa: PLC0415 - as look_up
 
     related = related_bases([item.package for item in plan.packages], named)
-    digests, of_others = look_up_bases(related, settings, signed=options.sign)
+    digests, foreign, refusals = look_up_bases(related, settings, signed=options.sign)
     plan = with_bases(plan, named, digests)
-    if options.adopt:
-        warnings = [f"adopted the base image {one.familiar} as {digests[one]}" for one in of_others]
-        return plan._replace(warnings=(*plan.warnings, *warnings))
-    refusals = map(foreign_base, of_others)
-    return plan._replace(refusals=(*plan.refusals, *refusals))
+    if not options.adopt:
+        return plan, [*refusals, *foreign.values()]
+    warnings = [f"adopted the base image {one.familiar} as {digests[one]}" for one in foreign]
+    return plan._replace(warnings=(*plan.warnings, *warnings)), refusals
 
 
 def _missing_for_signing(
@@ -224,7 +225,7 @@ def plan_existing_images(
         RegistryError, TrustError: the registry or the notary server cannot be asked.
     """
     options = options._replace(every_image=not options.only)
-    plan, files = _make(directories, tags, settings, options, builds=False, to_push=to_push)
+    plan, files, _ = _make(directories, tags, settings, options, builds=False, to_push=to_push)
     items = []
     for item in plan.packages:
         images = {image.arch: image for image in expected.get(item.package.image, ())}

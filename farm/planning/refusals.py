@@ -33,8 +33,10 @@ class PackageFiles(NamedTuple):
     listings: Mapping[Repository, Listing]
 
 
-def with_refusals(plan: Plan, files: PackageFiles, settings: Settings) -> Plan:
-    """The plan with what a push of it would refuse: contexts of what is to be built, then signatures.
+def with_refusals(
+    plan: Plan, files: PackageFiles, settings: Settings, of_bases: Iterable[FarmError] = ()
+) -> Plan:
+    """The plan with what a push of it would refuse: contexts of what is to be built, bases, then signatures.
 
     Of a plan that has a refusal already, the key is missing.
 
@@ -48,7 +50,7 @@ def with_refusals(plan: Plan, files: PackageFiles, settings: Settings) -> Plan:
         warnings = check_files(packages, *files)
     except FarmError as error:
         refusals.append(error)
-    refusals += _contexts(packages, files.listings)
+    refusals += (*_contexts(packages, files.listings), *of_bases)
     refusals += (error for item in plan.packages if not item.force for error in item.published.overwritten)
     refusals += (*_rights(plan, settings), *_signatures(plan, settings))
     signings = {one.name: one for item in plan.packages if (one := item.published.signing)}.values()
@@ -80,8 +82,9 @@ def _rights(plan: Plan, settings: Settings) -> Iterator[FarmError]:
         return
     try:
         check_own_rights(settings, [item.package.reference.name for item in plan.work], release=False)
-        released = [item.package.reference.name for item in plan.releases]
-        check_own_rights(settings, released, release=bool(released))
+        more = [*plan.releases, *(item for item in plan.work if item.adopted)]
+        names = {item.package.reference.name for item in more}
+        check_own_rights(settings, sorted(names), release=bool(names))
     except FarmError as error:
         yield error
 

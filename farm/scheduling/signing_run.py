@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from farm.errors import AttestationError, InputError
+from farm.errors import InputError
 from farm.model import Reference, Run
-from farm.planning.rebuild import find_attested
 from farm.planning.signing import signing_work
 from farm.scheduling.submission import submit_signed
 from farm.state.run_names import new_name
@@ -15,16 +14,17 @@ from farm.system.identity import user_at_host
 from farm.trust.own_rights import check_own_works
 from farm.trust.places import current_policy
 from farm.trust.signer import SignTarget, make_signer, overwritten
+from farm.trust.tagged_origin import find_origin, is_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
-    from farm.attestation.check import Attestation
     from farm.model import PackageWork
-    from farm.registry.client import Registry
+    from farm.registry.client import Manifest, Registry
     from farm.settings import Settings
     from farm.state.run_handles import RunHandle
     from farm.state.store import Store
+    from farm.trust.attested_builds import ImageOrigin
     from farm.trust.policy import Policy
 
 
@@ -36,17 +36,17 @@ class SigningPlan(NamedTuple):
     """For those that are not signed yet."""
 
 
-def read_targets(registry: Registry, texts: Iterable[str]) -> tuple[SignTarget, ...]:
+def read_targets(registry: Registry, texts: Iterable[str]) -> dict[SignTarget, Manifest]:
     """What tags refer to now.
 
     Raises:
         InputError: one is no tag.
         RegistryError: it does not exist, or the registry cannot be asked.
     """
-    references = [_tag(text) for text in dict.fromkeys(texts)]
+    references = list(dict.fromkeys(map(_tag, texts)))
     manifests = registry.at_once(registry.existing, references)
     pairs = zip(references, manifests, strict=True)
-    return tuple(SignTarget.of(reference, manifest.descriptor) for reference, manifest in pairs)
+    return {SignTarget.of(reference, manifest.descriptor): manifest for reference, manifest in pairs}
 
 
 def _tag(text: str) -> Reference:
@@ -67,35 +67,30 @@ def plan_signing(
         AttestationError: no worker has built it.
         TrustError: the signers cannot be asked, or a repository is not prepared for signing.
     """
-    signer, policy = make_signer(settings, registry), current_policy(settings)
+    signer = make_signer(settings, registry)
     names = {_tag(text).name for text in texts}
     # The key is needed where this machine publishes, on a private farm.
     signer.check_settings(sorted(names), to_sign=settings.broker is None)
     targets = read_targets(registry, texts)
-    known = signer.signed(map(reference_of, targets))
+    known = signer.signed((one.reference for one in targets), to_sign=True)
     for target in targets:
-        if error := overwritten(reference_of(target), target.digest, known[target.name]):
+        if error := overwritten(target.reference, target.digest, known[target.name]):
             raise error
         if refusal := known[target.name].refusal:
             raise refusal
+    unsigned = [one for one in targets if one.tag not in known[one.name].tags]
+    policy = current_policy(settings)
+    origins = registry.at_once(lambda one: _origin(registry, policy, one, targets[one]), unsigned)
     works = (
-        signing_work(reference_of(one), one.digest, _attested(registry, policy, one), adopt=adopt)
-        for one in targets
-        if one.tag not in known[one.name].tags
+        signing_work(one.reference, one.digest, origin, adopt=adopt)
+        for one, origin in zip(unsigned, origins, strict=True)
     )
-    return SigningPlan(targets, tuple(works))
+    return SigningPlan(tuple(targets), tuple(works))
 
 
-def reference_of(target: SignTarget) -> Reference:
-    """NAME:TAG."""
-    return Reference.parse(f"{target.name}:{target.tag}")
-
-
-def _attested(registry: Registry, policy: Policy, target: SignTarget) -> Mapping[str, Attestation]:
-    try:
-        return find_attested(registry, policy, reference_of(target).with_digest(target.digest))
-    except AttestationError:
-        return {}
+def _origin(registry: Registry, policy: Policy, target: SignTarget, manifest: Manifest) -> ImageOrigin | None:
+    """For what workers have built it; None also for an index that has more than the images."""
+    return find_origin(registry, policy, target.reference, manifest) if is_plain(manifest) else None
 
 
 def submit_signing(works: Sequence[PackageWork], settings: Settings, store: Store) -> RunHandle:

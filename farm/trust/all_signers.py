@@ -51,9 +51,9 @@ class AllSigners:
         for signer in self.signers.values():
             signer.attest(wanted)
 
-    def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
+    def signed(self, references: Iterable[Reference], *, to_sign: bool = False) -> dict[str, SignedName]:
         """What all of them signed as the same digest."""
-        return self._agreed(list(references), lambda one, wanted: one.signed(wanted))
+        return self._agreed(list(references), lambda one, wanted: one.signed(wanted, to_sign=to_sign))
 
     def _agreed(
         self,

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from farm.model import ArchImage
 from farm.registry.index import Index, members_of
 from farm.registry.oci import INDEXES, naming
-from farm.trust.signer import AttestedImage, SignTarget
 from farm.trust.verified_images import newest, without_attestations
 
 if TYPE_CHECKING:
@@ -52,14 +51,6 @@ class ImageChoice:
             return None
         self.chosen[arch] = best
         return best.image
-
-    def attested(self) -> list[AttestedImage]:
-        """The chosen images, each with what its workers state of it."""
-        found = []
-        for one in self.chosen.values():
-            main = without_attestations(one.image)[0]
-            found.append(AttestedImage(SignTarget.of(one.image.reference, main), one.statements))
-        return found
 
     def _counts(self, arch: str, found: VerifiedImage | None) -> bool:
         build = self.builds.get(arch)

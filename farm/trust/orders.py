@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import FarmError, InputError, NotUnderstoodError, OrderError
-from farm.model import ARCHES
 from farm.model.order import Order, OrderedRun, SignedOrder, make_order, read_part
 from farm.trust import ssh_signatures
 from farm.trust.places import order_key_path
@@ -122,16 +121,13 @@ def check_rights(policy: Policy, maintainer: Maintainer, works: Iterable[Package
         names = {
             reference.name
             for work in works
-            if _is_release(work) is release
+            if _needs_release(work) is release
             for reference in (work.reference, *(copy.source for copy in work.copies))
         }
         if names:
             policy.may_order(maintainer, sorted(names), release=release, at=at)
 
 
-def _is_release(work: PackageWork) -> bool:
+def _needs_release(work: PackageWork) -> bool:
     """Whether a work gives a tag to something that no worker has built for that tag."""
-    own = all(
-        copy.target in (copy.source, *(copy.source.for_arch(arch) for arch in ARCHES)) for copy in work.copies
-    )
-    return not own or bool(work.copies and work.adopted)
+    return bool(work.adopted) or any(copy.target != copy.source and not copy.arch for copy in work.copies)

@@ -33,7 +33,7 @@ class Maintainer:
     may: tuple[str, ...]
     """Globs of the names that they may order, HOST/REPOSITORY; see `matches`."""
     release: bool = False
-    """Whether they may write release tags."""
+    """Whether they may release and adopt: give a tag to something that no worker has built for that tag."""
     until: float | None = None
     """Unix time after which what the key signed does not count; what it signed before does."""
 
@@ -101,12 +101,12 @@ class Policy:
         )
 
     def may_order(self, maintainer: Maintainer, names: Iterable[str], *, release: bool, at: float) -> None:
-        """Make sure that a maintainer may order all these names, and release tags if `release`.
+        """Make sure that a maintainer may order all these names, and release or adopt them if `release`.
 
         Args:
             maintainer: who signed the order.
             names: HOST/REPOSITORY of each package.
-            release: whether the order writes release tags.
+            release: whether the order gives a tag to something that no worker has built for that tag.
             at: when it was signed, Unix time.
 
         Raises:
@@ -126,7 +126,7 @@ class Policy:
             )
         if release and not maintainer.release:
             raise PolicyError(
-                f"{who} may not release {_list(wanted)}",
+                f"{who} may not release or adopt {_list(wanted)}",
                 hint=f"set `release: true` for {who} in the policy, or ask another maintainer",
             )
 

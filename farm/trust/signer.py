@@ -6,12 +6,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from farm.errors import TagOverwrittenError
+from farm.model import Reference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from farm.errors import TrustError
-    from farm.model import Descriptor, Reference
+    from farm.model import Descriptor
     from farm.registry.client import Registry
     from farm.settings import Settings
 
@@ -32,6 +33,11 @@ class SignTarget(NamedTuple):
     def of(reference: Reference, descriptor: Descriptor) -> SignTarget:
         """The target that signs NAME:TAG to be what a descriptor names."""
         return SignTarget(reference.name, reference.tag or "", descriptor.digest, descriptor.size)
+
+    @property
+    def reference(self) -> Reference:
+        """NAME:TAG."""
+        return Reference.parse(f"{self.name}:{self.tag}")
 
 
 class AttestedImage(NamedTuple):
@@ -134,8 +140,10 @@ class Signer(Protocol):
             TrustError: as `sign`.
         """
 
-    def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
+    def signed(self, references: Iterable[Reference], *, to_sign: bool = False) -> dict[str, SignedName]:
         """What is signed now, by name: at least of these tags; a repository without signatures has no tags.
+
+        Signatures that have expired are an error, unless they are about to be made anew.
 
         Raises:
             TrustError: the signatures cannot be read, which never means that there are none.

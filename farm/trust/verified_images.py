@@ -23,9 +23,10 @@ from farm.trust.attested_builds import (
     ordered_at,
     worker_keys,
 )
+from farm.trust.signer import AttestedImage, SignTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future
 
     from farm.attestation.check import Attestation
@@ -54,6 +55,14 @@ class VerifiedImage(NamedTuple):
 def without_attestations(image: ArchImage) -> tuple[Descriptor, ...]:
     """The descriptors of an image, but for BuildKit's attestations."""
     return tuple(one for one in image.descriptors if not is_attestation(one))
+
+
+def as_attested(found: Iterable[VerifiedImage]) -> list[AttestedImage]:
+    """The images, each with what its workers state of it."""
+    return [
+        AttestedImage(SignTarget.of(one.image.reference, without_attestations(one.image)[0]), one.statements)
+        for one in found
+    ]
 
 
 def newest(found: Iterable[VerifiedImage | None]) -> VerifiedImage | None:
@@ -101,6 +110,11 @@ class ImageVerifier:
         """
         members = without_attestations(image)[:_MOST_MEMBERS]
         return newest(self._verify(image, one.digest) for one in members)
+
+    @property
+    def verified(self) -> tuple[VerifiedImage, ...]:
+        """The images that may be published, of those that were verified."""
+        return tuple(filter(None, self._known.values()))
 
     def why_not(self, digest: str) -> str:
         """Why an image that was verified may not be published."""
@@ -180,19 +194,18 @@ def read_member(registry: Registry, reference: Reference, member: Descriptor) ->
     return replace(manifest.descriptor, platform=Platform("unknown", "unknown"), annotations=annotations)
 
 
-def unverified_of(verifier: ImageVerifier, manifest: Manifest, arches: Sequence[str]) -> tuple[str, ...]:
-    """The digests of what does not count as built: of an index, or of one image for an architecture."""
+def unverified(verifier: ImageVerifier, manifest: Manifest, arch: str) -> tuple[str, ...]:
+    """The digests of what does not count as built: members of an index, or an image of an architecture."""
     digest = manifest.descriptor.digest
     if manifest.descriptor.media_type not in INDEXES:
-        base = verifier.origin.reference
-        images = (ArchImage(arch, base, (manifest.descriptor,)) for arch in arches)
-        return () if any(map(verifier.verify, images)) else (digest,)
+        image = ArchImage(arch, verifier.origin.reference, (manifest.descriptor,))
+        return () if arch and verifier.verify(image) else (digest,)
     with naming(verifier.origin.reference):
         index = Index.parse(manifest.body)
-    return unverified(verifier, index) if index.manifests else (digest,)
+    return unverified_members(verifier, index) if index.manifests else (digest,)
 
 
-def unverified(verifier: ImageVerifier, index: Index) -> tuple[str, ...]:
+def unverified_members(verifier: ImageVerifier, index: Index) -> tuple[str, ...]:
     """The digests of an index's members that do not count as built, or not as the index describes them."""
     images: list[ArchImage] = []
     for arch in ARCHES:

@@ -16,7 +16,7 @@ import pytest
 from farm.attestation.check import attest
 from farm.errors import RegistryError
 from farm.model import ArchImage, Descriptor, Platform, Reference, digest_of
-from farm.registry.client import Registry
+from farm.registry.client import Manifest, Registry
 from farm.registry.credentials import Credentials
 from farm.registry.index import Index
 from farm.registry.oci import OCI_MANIFEST
@@ -25,7 +25,8 @@ from farm.settings import Settings
 from farm.trust.attested_builds import MEMBERS, ORDERED, ImageOrigin, OrderedBuild
 from farm.trust.image_choice import image_choice
 from farm.trust.policy import Policy, WorkerKey
-from farm.trust.verified_images import ImageVerifier, unverified
+from farm.trust.tagged_origin import find_origin
+from farm.trust.verified_images import ImageVerifier, unverified_members
 from farm.trust.verify_tag import verify_tag
 from tests.support.attacker import push_image
 from tests.support.attestations import PROVENANCE, Worker
@@ -252,7 +253,7 @@ def test_an_adopted_image_is_the_one_of_the_order_whatever_its_tag_says_later(si
 def test_an_index_is_released_only_as_the_workers_attest_it(site: Site) -> None:
     amd64, arm64 = site.built(site.amd64), site.built(site.arm64)
     verifier = ImageVerifier(site.registry, site.policy, ImageOrigin(site.target, HASH))
-    assert unverified(verifier, Index((amd64, arm64))) == ()
+    assert unverified_members(verifier, Index((amd64, arm64))) == ()
     for foreign in (
         replace(arm64, platform=Platform("amd64")),
         replace(arm64, platform=Platform("s390x")),
@@ -261,7 +262,33 @@ def test_an_index_is_released_only_as_the_workers_attest_it(site: Site) -> None:
         replace(arm64, annotations=(("org.opencontainers.image.title", "evil"),)),
         site.image("arm64", "evil"),
     ):
-        assert unverified(verifier, Index((amd64, arm64, foreign)))
+        assert unverified_members(verifier, Index((amd64, arm64, foreign)))
+
+
+def test_a_tag_is_what_workers_built_for_it_and_of_the_kind_that_they_built(site: Site) -> None:
+    """Not an honest image in the place of an index, of another architecture, or beside a foreign one."""
+    amd64, arm64 = site.built(site.amd64), site.built(site.arm64)
+    foreign = site.image("s390x", "evil")
+    own, of_arm64 = site.target, site.target.for_arch("arm64")
+
+    def origin(tag: Reference, *members: Descriptor) -> ImageOrigin | None:
+        index = Index(members)
+        found = Manifest(index.descriptor(), index.body())
+        if len(members) == 1:
+            found = site.registry.existing(own.with_digest(members[0].digest))
+        return find_origin(site.registry, site.policy, tag, found)
+
+    assert origin(own, amd64, arm64) == ImageOrigin(own, HASH)
+    assert origin(of_arm64, arm64) == ImageOrigin(own, HASH)
+    assert origin(own, arm64) is None
+    assert origin(of_arm64, amd64) is None
+    assert origin(of_arm64, amd64, arm64) is None
+    assert origin(own, amd64, arm64, foreign) is None
+    assert origin(own.with_tag("v1"), amd64, arm64) is None
+    for worker, image in ((site.amd64, amd64), (site.arm64, arm64)):
+        site.states(worker, image, tag="v1", finished=1.79e9)
+    assert origin(own.with_tag("v1"), amd64, arm64) == ImageOrigin(own.with_tag("v1"), HASH)
+    assert origin(own, amd64, arm64) == ImageOrigin(own, HASH)
 
 
 def test_two_workers_are_two_keys(site: Site) -> None:

@@ -97,7 +97,7 @@ class CosignSigner:
 
             registry.at_once(attach_statement, pairs)
 
-    def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
+    def signed(self, references: Iterable[Reference], *, to_sign: bool = False) -> dict[str, SignedName]:  # noqa: ARG002 - they do not expire
         """What is signed now, of what each tag refers to now."""
         wanted, public = list(dict.fromkeys(references)), public_key(self.settings)
         with self._client() as registry:

@@ -13,6 +13,7 @@ import json
 import re
 import secrets
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
@@ -51,10 +52,6 @@ class SigningKey:
     path: Path
     passphrase: Secret | None
     role: str = "targets/releases"
-
-
-_opened: dict[SigningKey, tuple[tuple[int, ...], bytes]] = {}
-"""The key that was opened last, the version of its file, and its public half: each guess takes 40 ms."""
 
 
 def openssl(
@@ -198,15 +195,14 @@ def check_key(key: SigningKey, *, timeout: float) -> bytes:
     Returns:
         Its public half, as the DER that each certificate of it contains.
     """
-    version = _version(key.path)
-    known = _opened.get(key)
-    if known and known[0] == version:
-        return known[1]
+    return _public_half(key, _version(key.path), timeout)
+
+
+@lru_cache(maxsize=1)
+def _public_half(key: SigningKey, _version: tuple[int, ...], timeout: float) -> bytes:
+    """The public half of the key in this version of its file; to derive the key of that takes 40 ms."""
     deadline = TrustDeadline.after(timeout, "opening the signing key")
-    public = _public_der(use_key(key, ["pkey", "-pubout"], deadline))
-    _opened.clear()
-    _opened[key] = version, public
-    return public
+    return _public_der(use_key(key, ["pkey", "-pubout"], deadline))
 
 
 def _version(path: Path) -> tuple[int, ...]:

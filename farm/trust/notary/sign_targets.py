@@ -30,7 +30,7 @@ def sign_targets(targets: Sequence[SignTarget], key: SigningKey, server: NotaryS
 
     def sign() -> bool:
         with open_client(gun, server, deadline) as notary, ThreadPoolExecutor(1) as pool:
-            # It takes as long as to read what is signed.
+            # Both take about as long: to copy the key, and to read what is signed.
             staging = pool.submit(stage_key, key, notary.trust_dir, deadline)
             # This also fails for an unknown GUN, which the client would silently initialise when publishing.
             before = read_initialised(notary, key.role)

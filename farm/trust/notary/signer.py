@@ -80,9 +80,9 @@ class NotarySigner:
     def attest(self, images: Iterable[AttestedImage]) -> None:
         """Do nothing: notary signs tags, and the index that it signs names its images."""
 
-    def signed(self, references: Iterable[Reference]) -> dict[str, SignedName]:
+    def signed(self, references: Iterable[Reference], *, to_sign: bool = False) -> dict[str, SignedName]:
         """What is signed now: all tags of each GUN. GUNs that share a server and a login are read at once."""
-        return self._read(reference.name for reference in references)
+        return self._read((reference.name for reference in references), to_sign=to_sign)
 
     def _read(self, names: Iterable[str], *, to_sign: bool = False) -> dict[str, SignedName]:
         by_server: dict[NotaryServer, list[str]] = defaultdict(list)

@@ -123,6 +123,19 @@ def test_the_check_before_a_build_finds_a_key_that_cannot_be_opened(key: Signing
         check_key(replace(key, path=Path("/nonexistent")), timeout=60)
 
 
+def test_a_key_that_is_replaced_in_its_file_is_opened_again(key: SigningKey, tmp_path: Path) -> None:
+    passphrase = Secret("of both keys")
+    one, other = (generate_delegation_key(tmp_path / name, passphrase).key for name in ("one", "other"))
+    used = SigningKey(one, passphrase)
+    first = check_key(used, timeout=60)
+    assert check_key(used, timeout=60) == first
+    one.write_bytes(other.read_bytes())
+    assert check_key(used, timeout=60) != first
+    one.write_bytes(key.path.read_bytes())
+    with pytest.raises(TrustDeniedError, match="passphrase of the signing key is wrong"):
+        check_key(used, timeout=60)
+
+
 def test_different_guns_are_signed_at_the_same_time(
     new: Repository, new_gun: NewGun, initialise: Initialise
 ) -> None:

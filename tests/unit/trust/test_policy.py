@@ -63,7 +63,7 @@ def test_a_maintainer_may_order_what_the_policy_allows_and_nothing_else() -> Non
 
 def test_a_release_needs_a_permission_of_its_own() -> None:
     with pytest.raises(
-        PolicyError, match=r"^alice may not release docker.io/linuxkit/foo \(set `release: true`"
+        PolicyError, match=r"^alice may not release or adopt docker.io/linuxkit/foo \(set `release: true`"
     ):
         POLICY.may_order(ALICE, ["docker.io/linuxkit/foo"], release=True, at=0)
 
