@@ -52,6 +52,9 @@ _GONE = re.compile(
 # containerd's garbage collection may take a layer while a build unpacks the layers above it:
 # https://github.com/moby/buildkit/issues/6521
 _LOST_LAYER = re.compile(r"(?:parent|lower) snapshot \S+ does not exist")
+# Another build may have made the same image, and its worker may remove the last name of it meanwhile:
+# https://github.com/moby/moby/blob/v20.10.24/image/fs.go (`get`)
+_LOST_IMAGE = re.compile(r"failed to get digest sha256:\S+ open ")
 _UNSUPPORTED = re.compile(r"^.+ is not supported for the \S+ driver")
 """How buildx refuses a build that its driver does not support."""
 _PARSE = re.compile(r"dockerfile parse error (?:on )?line (\d+): (.*)", re.IGNORECASE | re.DOTALL)
@@ -100,6 +103,8 @@ def build_failure(message: str, step: BuildStep | None) -> FarmError:
         return EngineUnavailableError(f"the Docker Engine aborted the build: {_brief(message)}")
     if _LOST_LAYER.search(message):
         return EngineUnavailableError(f"the Docker Engine lost a layer of the build: {_brief(message)}")
+    if _LOST_IMAGE.search(message):
+        return EngineUnavailableError("another worker removed the same image from the engine meanwhile")
     if unsupported := _UNSUPPORTED.match(message):
         return BuildFailedError(f"not supported by the builder: {unsupported[0]}", hint=USE_CONTAINERD)
     return (_in_step(step) if step else None) or _in_dockerfile(message)

@@ -105,6 +105,16 @@ def test_a_build_whose_layer_the_image_store_collected_is_repeated() -> None:
     assert error.message == f"the Docker Engine lost a layer of the build: {message}"
 
 
+def test_a_build_whose_image_another_worker_removed_meanwhile_is_repeated() -> None:
+    """Two packages with the same content give the same image, and each worker removes what it has pushed."""
+    image = "3505aa3ba959f03097ee36bd3a6486d04f4071185062392719230fa5b52e8c22"
+    path = f"/var/lib/docker/image/overlay2/imagedb/content/sha256/{image}"
+    message = f"failed to get digest sha256:{image}: open {path}: no such file or directory"
+    error = build_failure(message, None)
+    assert error.retryable
+    assert error.message == "another worker removed the same image from the engine meanwhile"
+
+
 @pytest.mark.parametrize(
     "message",
     [
