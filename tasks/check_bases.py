@@ -53,7 +53,7 @@ def _refusal(base: Reference, digest: str, wanted: Iterable[str]) -> OrderError:
     if not digest:
         return UnnamedBaseError(
             f"the builder does not say which image {base.familiar} was",
-            hint=f"write `FROM {base.familiar} AS NAME` and `--from=NAME`, which every BuildKit names",
+            hint=f"it names `FROM {base.familiar} AS NAME` with `--from=NAME`, and no image without layers",
         )
     names = f"the order names {' or '.join(sorted(wanted))}" if wanted else "the order does not name it"
     return OrderError(

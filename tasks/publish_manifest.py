@@ -212,12 +212,12 @@ class PublishExecution:
         verifier = self._verifier(registry, ImageOrigin(copy.source, copy.tree))
         lacking = unverified(verifier, manifest, copy.arch)
         if lacking or not (is_plain(manifest) and is_of_arch(manifest, copy.arch)):
-            why = verifier.why_not(lacking[0]) if lacking else "it has more than the images that were built"
+            why = verifier.why_not(lacking[0]) if lacking else "it is not as it was built"
             raise TrustDeniedError(
                 f"{copy.target.familiar}: {', '.join(lacking) or digest} of {copy.source.familiar}: {why}",
                 hint="push the package again; if that does not help, somebody changes the tag",
             )
-        return verifier.verified
+        return verifier.verified if copy.sign else ()
 
     def _check(self, held: HeldLease) -> None:
         """Check that the lease is still held, right before something is published."""

@@ -146,9 +146,9 @@ class BuildLog:
         """
         names = [step.vertex.name for step in self.progress.steps.values()]
         found = {(base[1], base[2] or "") for base in map(_BASE.fullmatch, names) if base}
-        # Of the step of an image, BuildKit leaves out the tag `latest`, but not of the look-up.
-        with_layers = {name for said, _ in found for name in (said, _with_tag(said))}
         resolved = {base[1] for base in map(_RESOLVED.fullmatch, names) if base}
+        # Of the step of an image, BuildKit leaves out the tag `latest`, but not of the look-up.
+        with_layers = {name if name in resolved else _with_tag(name) for name, _ in found}
         for name, digest in sorted(found | {(name, "") for name in resolved - with_layers}):
             report(name, digest)
 

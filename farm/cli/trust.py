@@ -117,9 +117,9 @@ def sign(
         return 0
     with attached(settings, builds=True) as (connected, store):
         require_workers(connected, store, {"publish"})
-        if not as_json and not detach:
+        if not as_json:
             for copy in (copy for work in plan.works for copy in work.copies):
-                say(f"{copy.target.familiar}: to be signed as {copy.digest}")
+                say(f"{copy.target.familiar}: to be signed as {copy.digest}", err=True)
         run = submit_signing(plan.works, connected, store)
         return follow(run, detach=detach, as_json=as_json)
 

@@ -19,14 +19,17 @@ if TYPE_CHECKING:
 
 
 def related_bases(packages: Sequence[Package], bases: Mapping[str, Sequence[BaseImage]]) -> list[Reference]:
-    """The bases in the organisations of these packages that are none of them, and are named by tag."""
+    """The bases in the organisations of these packages that are named by tag, and made by no other of them.
+
+    A package may be built from what its own tag refers to.
+    """
     organisations = {_organisation(package.reference) for package in packages}
-    own = {package.reference for package in packages}
-    found = (base.reference for each in bases.values() for base in each)
+    made = {package.reference: package.image for package in packages}
+    found = ((base.reference, image) for image, each in bases.items() for base in each)
     return [
         one
-        for one in dict.fromkeys(found)
-        if one not in own and not one.digest and _organisation(one) in organisations
+        for one, image in dict.fromkeys(found)
+        if made.get(one, image) == image and not one.digest and _organisation(one) in organisations
     ]
 
 
@@ -47,12 +50,12 @@ def with_bases(
 
     def pinned(base: Reference, of: PackagePlan) -> list[str]:
         item = made.get(base)
-        if item is None:
+        if item is None or item is of:
             return [base.digest or digests.get(base, "")]
         index = item.published.index
-        if index and (base == of.package.reference or (item.published.signed and item.up_to_date)):
+        if index and item.published.signed and item.up_to_date:
             return [index.digest]
-        return [] if base == of.package.reference else [item.package.tree, *_existing(item)]
+        return [item.package.tree, *_existing(item)]
 
     def with_own(item: PackagePlan) -> PackagePlan:
         references = dict.fromkeys(base.reference for base in bases.get(item.package.image, ()))
@@ -70,9 +73,12 @@ def _existing(item: PackagePlan) -> list[str]:
 
 def foreign_base(base: Reference, *, may_be_signed: bool) -> AttestationError:
     """The error for a base image in the organisation that somebody else has made."""
-    unsigned = ", and it is not signed" if may_be_signed else ""
+    what = f"no authorised worker attests the base image {base.familiar}"
+    if not may_be_signed:
+        return AttestationError(
+            what, hint="push it with farm, or accept what the tag refers to, and all other images: --adopt"
+        )
     return AttestationError(
-        f"no authorised worker attests the base image {base.familiar}{unsigned}",
-        hint="push it with farm, or accept what the tag refers to: once by farm push --adopt, for good by "
-        f"farm sign --adopt {base.familiar}",
+        f"{what}, and it is not signed",
+        hint=f"push it with farm, or accept what the tag refers to: farm sign --adopt {base.familiar}",
     )

@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import FarmError, TrustError, TrustUnavailableError
 from farm.planning.bases import foreign_base
+from farm.planning.overwritten_tags import find_overwritten
 from farm.registry.client import open_registry
 from farm.trust.places import current_policy
-from farm.trust.signer import make_signer, overwritten
+from farm.trust.signer import SignedName, make_signer, overwritten
 from farm.trust.tagged_origin import find_origin
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from farm.errors import TagOverwrittenError
     from farm.model import Reference
+    from farm.registry.client import Registry
     from farm.settings import Settings
-    from farm.trust.signer import SignedName, Signer
+    from farm.trust.signer import Signer
+
+
+_Names = dict[str, SignedName | TrustError]
 
 
 class FoundBases(NamedTuple):
@@ -41,32 +47,55 @@ def look_up_bases(references: Sequence[Reference], settings: Settings, *, signed
     policy = current_policy(settings)
     with open_registry(settings) as registry:
         read = zip(references, registry.at_once(registry.manifest, references), strict=True)
-        manifests = {reference: manifest for reference, manifest in read if manifest}
-        pairs = list(manifests.items())
+        pairs = [(reference, manifest) for reference, manifest in read if manifest]
+        digests = {reference: manifest.descriptor.digest for reference, manifest in pairs}
         origins = registry.at_once(lambda pair: find_origin(registry, policy, *pair), pairs)
-        names = _read_signatures(make_signer(settings, registry), [*manifests]) if signed else {}
-    digests = {reference: manifest.descriptor.digest for reference, manifest in pairs}
+        names: _Names = {}
+        wrong: dict[Reference, TagOverwrittenError] = {}
+        if signed and digests:
+            digests, names, wrong = _ask_signers(registry, make_signer(settings, registry), digests)
     foreign: dict[Reference, FarmError] = {}
-    refusals: list[FarmError] = []
     for (reference, _), origin in zip(pairs, origins, strict=True):
-        known = names.get(reference.name)
-        name = known if not isinstance(known, TrustError) else None
-        if error := overwritten(reference, digests[reference], name):
-            refusals.append(error)
-        elif origin is None and not (name and str(reference.tag) in name.tags):
-            unread = known if isinstance(known, TrustError) else None
-            foreign[reference] = unread or foreign_base(reference, may_be_signed=signed)
-    return FoundBases(digests, foreign, refusals)
+        known_name = names.get(reference.name)
+        if reference in wrong or origin or _is_signed(known_name, reference, digests[reference]):
+            continue
+        unread = known_name if isinstance(known_name, TrustError) else None
+        foreign[reference] = unread or foreign_base(reference, may_be_signed=signed)
+    return FoundBases(digests, foreign, list(wrong.values()))
 
 
-def _read_signatures(signer: Signer, references: Sequence[Reference]) -> dict[str, SignedName | TrustError]:
+def _ask_signers(
+    registry: Registry, signer: Signer, digests: dict[Reference, str]
+) -> tuple[dict[Reference, str], _Names, dict[Reference, TagOverwrittenError]]:
+    """What tags refer to, what is signed of their repositories, and the errors for those signed otherwise."""
+    names = _read_signatures(signer, list(digests))
+    known = {name: one for name, one in names.items() if isinstance(one, SignedName)}
+    suspects = [one for one, digest in digests.items() if overwritten(one, digest, known.get(one.name))]
+    wrong = find_overwritten(registry, signer, suspects, known) if suspects else {}
+    settled = [one for one in suspects if one not in wrong]
+    if settled:
+        # A publisher was about to sign them.
+        digests = digests | {one: registry.existing(one).descriptor.digest for one in settled}
+        names = _read_signatures(signer, list(digests))
+    return digests, names, wrong
+
+
+def _is_signed(known: SignedName | TrustError | None, reference: Reference, digest: str) -> bool:
+    signature = known.tags.get(str(reference.tag)) if isinstance(known, SignedName) else None
+    return signature is not None and signature.digest == digest
+
+
+def _read_signatures(signer: Signer, references: Sequence[Reference]) -> _Names:
     """What is signed of each repository, or why that cannot be read."""
-    found: dict[str, SignedName | TrustError] = {}
-    for name in dict.fromkeys(reference.name for reference in references):
-        try:
-            found |= signer.signed(one for one in references if one.name == name)
-        except TrustUnavailableError:
-            raise
-        except TrustError as error:
-            found[name] = error
+    try:
+        return dict(signer.signed(references))
+    except TrustUnavailableError:
+        raise
+    except TrustError as error:
+        names = list(dict.fromkeys(reference.name for reference in references))
+        if len(names) == 1:
+            return {names[0]: error}
+    found: _Names = {}
+    for name in names:
+        found |= _read_signatures(signer, [one for one in references if one.name == name])
     return found

@@ -97,8 +97,17 @@ class PackagePlan:
     @property
     def adopted(self) -> tuple[str, ...]:
         """The digests of the images that count only because they are adopted."""
-        images = self.published.unattested.values() if self.adopt else ()
-        return tuple(one.digest for image in images for one in image.descriptors)
+        return tuple(one.digest for image in self.adopted_images for one in image.descriptors)
+
+    @property
+    def adopted_images(self) -> tuple[ArchImage, ...]:
+        """The images that count only because they are adopted."""
+        unattested = self.published.unattested.items() if self.adopt else ()
+        return tuple(
+            image
+            for arch, image in unattested
+            if arch not in self.published.images and arch not in self.build
+        )
 
     @property
     def images(self) -> dict[str, ArchImage]:

@@ -96,8 +96,19 @@ def _make(
         plan = make_plan(packages, published, dependencies, options, warnings)
         # With what the settings lack nothing can be signed, which is no harm if nothing has to be.
         refusals = (missing,) if missing and any(item.needs_signature for item in plan.packages) else ()
-        plan, of_bases = _with_bases(plan._replace(refusals=refusals), bases, settings, asked)
+        adopted = _adopted(plan) if options.adopt else []
+        plan = plan._replace(refusals=refusals, warnings=(*plan.warnings, *adopted))
+        plan, of_bases = _with_bases(plan, bases, settings, asked)
         return plan, PackageFiles(texts, listed.result()), of_bases
+
+
+def _adopted(plan: Plan) -> list[str]:
+    """The warning for each image of a package that counts only because it is adopted."""
+    return [
+        f"adopted {image.reference.familiar} as {', '.join(one.digest for one in image.descriptors)}"
+        for item in plan.packages
+        for image in item.adopted_images
+    ]
 
 
 def _with_bases(
@@ -110,7 +121,8 @@ def _with_bases(
     from farm.planning.look_up_bases import look_up_bases  # noqa: PLC0415 - as look_up
 
     related = related_bases([item.package for item in plan.packages], named)
-    digests, foreign, refusals = look_up_bases(related, settings, signed=options.sign)
+    signed = options.sign and any(item.sign for item in plan.packages)
+    digests, foreign, refusals = look_up_bases(related, settings, signed=signed)
     plan = with_bases(plan, named, digests)
     if not options.adopt:
         return plan, [*refusals, *foreign.values()]

@@ -78,15 +78,27 @@ def _check_context(package: Package, listings: Mapping[Repository, Listing]) -> 
 
 def _rights(plan: Plan, settings: Settings) -> Iterator[FarmError]:
     """What the maintainer of this machine may not order; a private farm makes its key and policy itself."""
-    if plan.up_to_date or (settings.broker is None and settings.policy is None):
-        return
+    more = [*plan.releases, *(item for item in plan.work if item.adopted)]
     try:
-        check_own_rights(settings, [item.package.reference.name for item in plan.work], release=False)
-        more = [*plan.releases, *(item for item in plan.work if item.adopted)]
-        names = {item.package.reference.name for item in more}
-        check_own_rights(settings, sorted(names), release=bool(names))
+        if not plan.up_to_date:
+            require_rights([item.package for item in plan.work], settings)
+        if more:
+            require_rights([item.package for item in more], settings, release=True)
     except FarmError as error:
         yield error
+
+
+def require_rights(packages: Iterable[Package], settings: Settings, *, release: bool = False) -> None:
+    """Make sure that the maintainer of this machine may order these packages, and release or adopt them.
+
+    A private farm makes its key and policy itself.
+
+    Raises:
+        SettingsError, TrustDeniedError: as `check_own_rights`.
+    """
+    if settings.broker is not None or settings.policy is not None:
+        names = {package.reference.name for package in packages}
+        check_own_rights(settings, sorted(names), release=release)
 
 
 def require_signing(

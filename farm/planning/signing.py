@@ -28,7 +28,7 @@ def signing_work(
     """
     if origin is None and not adopt:
         raise AttestationError(
-            f"{reference.familiar}: no authorised worker has built {digest} for that tag",
+            f"{reference.familiar}: no authorised worker attests {digest}, as it is, for that tag",
             hint="sign what it refers to nevertheless: --adopt",
         )
     source, tree = origin or (reference, "")

@@ -8,7 +8,8 @@ from farm.attestation.check import attestations_of_all
 from farm.model import ARCHES
 from farm.registry.index import Index, is_attestation
 from farm.registry.oci import INDEXES, naming
-from farm.trust.attested_builds import ImageOrigin, attested, worker_keys
+from farm.trust.attested_builds import ImageOrigin, worker_keys
+from farm.trust.verified_images import ImageVerifier, unverified
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from farm.model import Reference
     from farm.registry.client import Manifest, Registry
     from farm.trust.policy import Policy
+
+_MOST_IMAGES = 64
+"""Images of an index that are looked at: one of anybody's could name thousands."""
 
 
 def find_origin(
@@ -33,7 +37,7 @@ def find_origin(
         about = attestations_of_all(registry, asked, worker_keys(policy))
         stated = {one.provenance.tree for found in about for one in found}
         for origin in (ImageOrigin(source, tree) for tree in sorted(stated)):
-            if all(attested(found, origin, policy) for found in about):
+            if not unverified(ImageVerifier(registry, policy, origin), manifest, arch):
                 return origin
     return None
 
@@ -58,7 +62,8 @@ def _images(manifest: Manifest, arch: str) -> list[tuple[str, str]]:
         return [(manifest.descriptor.digest, arch)] if arch else []
     members = [one for one in Index.parse(manifest.body).manifests if not is_attestation(one)]
     found = [(one.digest, one.platform.architecture if one.platform else "") for one in members]
-    return found if not arch or all(of == arch for _, of in found) else []
+    wanted = {arch} if arch else set(ARCHES)
+    return found if len(found) <= _MOST_IMAGES and all(of in wanted for _, of in found) else []
 
 
 def is_plain(manifest: Manifest) -> bool:

@@ -23,7 +23,12 @@ def test_a_key_pair_of_the_farm_signs_a_push_and_its_release_and_cosign_verifies
     (passphrase,) = re.findall(r"passphrase +(\S+)", created)
     workspace.write("plain", arches="amd64")
     key = {"FARM_COSIGN_KEY": str(tmp_path / "cosign.key"), "COSIGN_PASSWORD": passphrase}
-    workspace.done("push", "--release", "v1", "plain", **key)
+    unsigned = "image: unsigned\narches: [amd64]\ndisable-content-trust: true\n"
+    workspace.write("unsigned", build_yml=unsigned)
+    workspace.done("push", "--release", "v1", "plain", "unsigned", **key)
+    signed = {name: {tag[-4:] for tag in workspace.all_tags(name)} for name in ("plain", "unsigned")}
+    assert signed["plain"] > {".sig", ".att"}
+    assert not signed["unsigned"] & {".sig", ".att"}
 
     public = {"FARM_COSIGN_PUBLIC_KEY": str(tmp_path / "cosign.pub")}
     reference = workspace.reference("plain")
@@ -33,8 +38,8 @@ def test_a_key_pair_of_the_farm_signs_a_push_and_its_release_and_cosign_verifies
         environment = {"HOME": str(tmp_path)}
         subprocess.run([cosign(), *verify], env=environment, check=True, capture_output=True, timeout=60)
     assert "published and signed" in workspace.done("plan", "plain", **public).out
-    unsigned = f"{reference}-amd64"
-    workspace.done("sign", unsigned, **key)
-    assert workspace.done("inspect", "--json", unsigned, **public).json["signature"] == "signed"
-    printed = workspace.done("sign", "--print", unsigned, **key).out
+    image = f"{reference}-amd64"
+    workspace.done("sign", image, **key)
+    assert workspace.done("inspect", "--json", image, **public).json["signature"] == "signed"
+    printed = workspace.done("sign", "--print", image, **key).out
     assert printed.startswith(f"cosign sign --key {tmp_path}/cosign.key ")

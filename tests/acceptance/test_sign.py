@@ -77,7 +77,7 @@ def test_what_no_worker_has_built_for_a_tag_is_signed_only_if_a_maintainer_adopt
     unsigned.done("pkg", "remote-tag", index, other)
     refused = unsigned.farm("sign", other)
     assert refused.code == 4
-    assert "no authorised worker has built sha256:" in refused.err
+    assert "no authorised worker attests sha256:" in refused.err
     assert "--adopt" in refused.err
     assert signature(unsigned, other) == "unsigned"
     unsigned.done("sign", "--adopt", other)

@@ -6,6 +6,7 @@ built: those packages are for an architecture whose only worker starts last.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -113,6 +114,13 @@ def test_a_base_that_no_worker_attests_is_refused_unless_it_is_signed_or_adopted
         assert refused.code == 4
         assert f"no authorised worker attests the base image {base.familiar} (" in refused.err
         assert honest.familiar not in refused.err
+    # Nor with a label that hides a foreign image among BuildKit's attestations.
+    members = Index.parse(attacker.registry.existing(base).body).manifests
+    label = (("vnd.docker.reference.type", "attestation-manifest"),)
+    attested = [one for one in members if one.platform and one.platform.architecture == "arm64"]
+    evil = replace(attacker.image(base, "amd64", "evil"), annotations=label)
+    attacker.index(base, evil, *attested)
+    assert f"no authorised worker attests the base image {base.familiar} (" in farm.run("plan", *words).err
     adopted = farm.done("plan", "--adopt", "--json", *words).json
     digest = attacker.registry.existing(base).descriptor.digest
     assert adopted["warnings"] == [f"adopted the base image {base.familiar} as {digest}"]

@@ -284,6 +284,13 @@ def test_a_tag_is_what_workers_built_for_it_and_of_the_kind_that_they_built(site
     assert origin(of_arm64, amd64) is None
     assert origin(of_arm64, amd64, arm64) is None
     assert origin(own, amd64, arm64, foreign) is None
+    for evil in (
+        foreign,
+        replace(amd64, platform=None),
+        replace(amd64, platform=Platform("amd64", os="windows")),
+    ):
+        labelled = replace(evil, annotations=(("vnd.docker.reference.type", "attestation-manifest"),))
+        assert origin(own, amd64, arm64, labelled) is None
     assert origin(own.with_tag("v1"), amd64, arm64) is None
     for worker, image in ((site.amd64, amd64), (site.arm64, arm64)):
         site.states(worker, image, tag="v1", finished=1.79e9)

@@ -152,10 +152,13 @@ class Workspace:
 
     def tags(self, package: str) -> list[str]:
         """The tags that the registry holds of a package, sorted, without those that list attestations."""
+        return [tag for tag in self.all_tags(package) if not tag.startswith("sha256-")]
+
+    def all_tags(self, package: str) -> list[str]:
+        """The tags that the registry holds of a package, sorted."""
         host, _, path = self.org.partition("/")
         answer = send("GET", f"http://{host}/v2/{path}/{package}/tags/list")
-        found = answer.json().get("tags") or [] if answer.status == HTTPStatus.OK else []
-        return sorted(tag for tag in found if not tag.startswith("sha256-"))
+        return sorted(answer.json().get("tags") or [] if answer.status == HTTPStatus.OK else [])
 
     def platforms(self, reference: str) -> list[str]:
         """The architectures of an index in the registry, sorted."""

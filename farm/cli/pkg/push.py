@@ -127,13 +127,15 @@ def _push_cached(request: PkgRequest) -> dict[str, list[ArchImage]]:
     """
     from farm.cache.layout import Cache
     from farm.cache.transfer import push_image
-    from farm.planning.refusals import require_signing
+    from farm.planning.refusals import require_rights, require_signing
     from farm.registry.client import open_registry
 
     packages = _read_pushable(request)
     cache, dry_run = Cache(request.settings.cache), bool(request.flags.dry_run)
     if request.flags.manifest is not False and not dry_run:
         require_signing(packages, request.settings, make_push_options(request.settings))
+        # Their index adopts what this user has pushed.
+        require_rights(packages, request.settings, release=True)
     with open_registry(request.settings) as registry:
         found = {package.image: _to_push(request, cache, registry, package) for package in packages}
         for image in (image for one in found.values() for image in one.missing):

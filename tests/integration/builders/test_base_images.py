@@ -71,3 +71,14 @@ def test_a_base_image_without_layers_is_reported_without_its_digest(any_bench: B
         push_image(registry, empty, "amd64", {}, OnBuild=["ENV PLANTED=yes"])
     found = resolved(any_bench, f'FROM {empty}\nRUN --mount=from=BASE,target=/mnt ["/mnt/bin/busybox"]\n')
     assert (str(empty), "") in found
+
+
+def test_an_image_named_by_digest_hides_none_without_layers_under_the_same_name(any_bench: Bench) -> None:
+    with open_registry(any_bench.settings) as registry:
+        latest = any_bench.name().with_tag("latest")
+        push_image(registry, latest.with_tag("1"), "amd64", {"file": b"x"})
+        digest = registry.existing(latest.with_tag("1")).descriptor.digest
+        push_image(registry, latest, "amd64", {}, OnBuild=["ENV PLANTED=yes"])
+    pinned = f"FROM {latest.name}@{digest} AS one\n"
+    found = resolved(any_bench, f"{pinned}FROM {latest.name}:latest\nCOPY --from=one /file /\n")
+    assert found == {(latest.name, digest), (str(latest), "")}
