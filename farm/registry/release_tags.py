@@ -60,5 +60,6 @@ def _taken(copy: Copy, target: Descriptor) -> RegistryError:
 
 def release(registry: Registry, prepared: PreparedRelease) -> dict[Reference, Descriptor]:
     """Put what is missing under its tag, and verify it; a repetition changes nothing."""
-    put_all(registry, {target: prepared.manifests[target] for target in prepared.missing})
+    manifests = prepared.manifests.items()
+    put_all(registry, {target: manifest for target, manifest in manifests if target in prepared.missing})
     return {target: manifest.descriptor for target, manifest in prepared.manifests.items()}

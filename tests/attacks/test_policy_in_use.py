@@ -78,6 +78,21 @@ def test_a_maintainer_who_may_not_release_releases_nothing(farm: RemoteFarm, att
     assert attacker.published(source.with_tag("v9")) is None
 
 
+def test_who_may_not_release_pushes_no_own_image_that_the_index_would_adopt(
+    farm: RemoteFarm, attacker: Attacker
+) -> None:
+    """The rights are looked at before anything is in the registry."""
+    space, name = farm.workspace, f"p{secrets.token_hex(4)}"
+    space.write(name, arches="amd64")
+    space.done("pkg", "build", name)
+    own = {"FARM_BROKER": farm.broker_of(), "FARM_ORDER_KEY": str(attacker.key_of("carol"))}
+    refused = space.farm("pkg", "push", "-nobuild", "-disable-content-trust", name, **own)
+    assert (refused.code, "carol may not release or adopt" in refused.err) == (4, True)
+    assert space.all_tags(name) == []
+    space.done("pkg", "push", "-nobuild", "-disable-content-trust", name, FARM_BROKER=farm.broker_of())
+    assert space.tags(name) == [space.tag(name), f"{space.tag(name)}-amd64"]
+
+
 def test_what_a_removed_key_orders_after_its_end_is_not_built(farm: RemoteFarm, attacker: Attacker) -> None:
     assert "the policy has removed this key of dave" in error_of(
         attacker, run_of(reference(farm, "p")), "dave"
