@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from farm.model import Reference
     from farm.registry.client import Registry
     from farm.settings import Settings
-    from farm.trust.signer import Signer
+    from farm.trust.signer import Signature, Signer
 
 
 _Names = dict[str, SignedName | TrustError]
@@ -57,7 +57,8 @@ def look_up_bases(references: Sequence[Reference], settings: Settings, *, signed
     foreign: dict[Reference, FarmError] = {}
     for (reference, _), origin in zip(pairs, origins, strict=True):
         known_name = names.get(reference.name)
-        if reference in wrong or origin or _is_signed(known_name, reference, digests[reference]):
+        signature = _signature(known_name, reference)
+        if reference in wrong or origin or (signature and signature.digest == digests[reference]):
             continue
         unread = known_name if isinstance(known_name, TrustError) else None
         foreign[reference] = unread or foreign_base(reference, may_be_signed=signed)
@@ -74,15 +75,15 @@ def _ask_signers(
     wrong = find_overwritten(registry, signer, suspects, known) if suspects else {}
     settled = [one for one in suspects if one not in wrong]
     if settled:
-        # A publisher was about to sign them.
-        digests = digests | {one: registry.existing(one).descriptor.digest for one in settled}
+        # A publisher was about to sign them. What the tags refer to by now, nobody has verified.
         names = _read_signatures(signer, list(digests))
+        found = {one: _signature(names.get(one.name), one) for one in settled}
+        digests = digests | {one: signature.digest for one, signature in found.items() if signature}
     return digests, names, wrong
 
 
-def _is_signed(known: SignedName | TrustError | None, reference: Reference, digest: str) -> bool:
-    signature = known.tags.get(str(reference.tag)) if isinstance(known, SignedName) else None
-    return signature is not None and signature.digest == digest
+def _signature(known: SignedName | TrustError | None, reference: Reference) -> Signature | None:
+    return known.tags.get(str(reference.tag)) if isinstance(known, SignedName) else None
 
 
 def _read_signatures(signer: Signer, references: Sequence[Reference]) -> _Names:

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 from farm.planning.look_up_bases import _ask_signers
 from farm.trust.signer import Signature, SignedName
+from tests.support.proxy.http_faults import preceded_by
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from farm.model import Descriptor, Reference
     from tests.integration.registry.conftest import Repository
+    from tests.support.proxy.http import HttpProxy
 
 
 class _Slow:
@@ -51,3 +53,17 @@ def test_a_base_that_stays_other_than_what_is_signed_is_refused(repository: Repo
     new = repository.push_index(repository.push("arm64"))
     _, _, wrong = ask(repository, new.digest, _Slow(old, old))
     assert f"but {old.digest} is signed: it was overwritten" in str(wrong[repository.reference])
+
+
+def test_a_tag_that_is_moved_once_more_meanwhile_is_taken_as_what_is_signed(
+    repository: Repository, proxy: HttpProxy
+) -> None:
+    """Whoever may push cannot slip in an image after the tag agreed with its signature."""
+    old = repository.push_index(repository.push("amd64"))
+    new = repository.push_index(repository.push("arm64"))
+    evil, target = repository.push("s390x"), repository.at(proxy.address)
+    # The tag is compared by HEAD; whoever believes what a GET says later gets the other index.
+    proxy.breaks("GET", "/manifests/", preceded_by(lambda: repository.push_index(evil)), times=float("inf"))
+    slow: Any = _Slow(old, new)
+    digests, _, wrong = _ask_signers(repository.registry, slow, {target: new.digest})
+    assert (digests, wrong) == ({target: new.digest}, {})
