@@ -15,6 +15,7 @@ PACKAGES = {
     "notary": "notary-server",
     "redis-server": "redis-server",
     "skopeo": "skopeo",
+    "graphviz": "dot",
     "qemu-user-static": "qemu-s390x-static",
     "binfmt-support": "update-binfmts",
     "iptables": "iptables",

@@ -113,10 +113,10 @@ def _read_in_order(
     settings: Settings, directories: Sequence[str], tags: TagOptions, options: BuildOptions
 ) -> tuple[list[Package], Mapping[str, Sequence[str]], Mapping[str, Sequence[BaseImage]]]:
     """The packages, each after its dependencies, and of each the dependencies and base images; warns."""
+    from farm.graph.order import in_order
     from farm.package.check_files import warn_of_ignore_files
     from farm.package.dockerfile import base_images, dockerfiles, needs
     from farm.package.read_packages import read_packages, resolve_build_args
-    from farm.planning.decide import in_order
     from farm.planning.prepare_plan import check_build_yml
 
     packages = resolve_build_args(read_packages(directories, tags), tags.build_yml)

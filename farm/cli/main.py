@@ -29,6 +29,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "cache": ("farm.cli.cache", "Manage the images in the LinuxKit cache."),
     "manifest": ("farm.cli.push:manifest", "Publish and sign indexes of existing images."),
     "plan": ("farm.cli.push:plan", "Show what a push would do, and why."),
+    "graph": ("farm.cli.graph:graph", "Show which packages of a tree use which others."),
+    "bump": ("farm.cli.bump:bump", "Rewrite references to packages whose tags have changed."),
     "show-tag": ("farm.cli.tags:show_tag", "Print the tags of packages."),
     "pkg": ("farm.cli.pkg.verbs:pkg", "Run the commands of `linuxkit pkg`, with its flags."),
     "inspect": ("farm.cli.tags:inspect", "Show what a tag refers to, and whether it is signed."),

@@ -59,7 +59,7 @@ class BuildYml(NamedTuple):
     build_args: tuple[str, ...] = ()
     depends: DockerImages | None = None
     file: str = "build.yml"
-    """Its own name, a path from the package."""
+    """Its own name, a path from the package; "" if there is no such file."""
 
     def arches_or(self, default: Sequence[str]) -> Sequence[str]:
         """The architectures that build.yml names, or else the default."""

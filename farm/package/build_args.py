@@ -9,16 +9,14 @@ import glob
 import os
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from farm.model import Package
-
-    Find = Callable[[Sequence[Path]], list[Package]]
 
 _MARK = "@lkt:"
 _ONE, _MANY = "@lkt:pkg:", "@lkt:pkgs:"
@@ -66,25 +64,45 @@ def _anchored(text: str, directory: Path, where: str) -> str:
     return text
 
 
-def resolve_tags(text: str, directory: Path, top: Path | None, find: Find) -> Iterator[str]:
-    """An argument, with package directories replaced by the tags of the packages.
+class NamedPackages(NamedTuple):
+    """An argument whose value refers to the packages in these directories."""
 
-    `A=@lkt:pkg:../foo` gets the tag of the package there; `%_TAG=@lkt:pkgs:../*` becomes one argument for
-    each package, such as LINUXKIT_FOO_TAG. Relative directories start at `directory`, and are below `top`.
+    name: str
+    directories: tuple[Path, ...]
+    """Absolute, symbolic links resolved."""
+    many: bool
+    """Whether it becomes an argument for each package, each with a name of its own."""
+
+    def resolve(self, packages: Mapping[Path, Package]) -> Iterator[str]:
+        """The arguments with the tags of the packages, such as LINUXKIT_FOO_TAG; `packages` by directory."""
+        for package in (packages[directory] for directory in self.directories):
+            stem = package.image.replace("/", "_").replace("-", "_").upper()
+            name = self.name.replace(_STEM, stem) if self.many else self.name
+            yield f"{name}={package.tagged}"
+
+
+def find_packages(text: str, directory: Path, top: Path | None) -> NamedPackages | None:
+    """The packages that an argument refers to; None for an argument that refers to none.
+
+    `A=@lkt:pkg:../foo` refers to the package there, and `%_TAG=@lkt:pkgs:../*` to each that the pattern
+    matches. Relative directories start at `directory`, and are below `top`.
+
+    Raises:
+        InputError: a directory is outside of `top`, or the argument is malformed.
     """
     name, _, value = text.partition("=")
     within = None if names_absolute(text) else top  # the file of arguments is the user's to name
     if value.startswith(_ONE):
-        (package,) = find([_inside((directory / value.removeprefix(_ONE)).resolve(), within)])
-        yield f"{name}={package.tagged}"
-    elif value.startswith(_MANY):
-        yield from _resolve_pattern(name, directory / value.removeprefix(_MANY), within, find)
-    elif value.startswith(_MARK):
+        one = _inside((directory / value.removeprefix(_ONE)).resolve(), within)
+        return NamedPackages(name, (one,), many=False)
+    if value.startswith(_MANY):
+        pattern = directory / value.removeprefix(_MANY)
+        return NamedPackages(name, _matching(name, pattern, within), many=True)
+    if value.startswith(_MARK):
         raise InputError(
             f"build argument {text!r}: unknown value {value}", hint=f"{_ONE}DIR or {_MANY}PATTERN"
         )
-    else:
-        yield text
+    return None
 
 
 def _inside(path: Path, top: Path | None) -> Path:
@@ -93,15 +111,13 @@ def _inside(path: Path, top: Path | None) -> Path:
     return path
 
 
-def _resolve_pattern(name: str, pattern: Path, top: Path | None, find: Find) -> Iterator[str]:
+def _matching(name: str, pattern: Path, top: Path | None) -> tuple[Path, ...]:
     if _STEM not in name:
         raise InputError(f"build argument {name}: must contain {_STEM}, for the names of the packages")
-    packages = find(_matches(pattern, top))
-    if not packages:
+    found = _matches(pattern, top)
+    if not found:
         raise InputError(f"build argument {name}: no package found at {pattern}")
-    for package in packages:
-        stem = package.image.replace("/", "_").replace("-", "_").upper()
-        yield f"{name.replace(_STEM, stem)}={package.tagged}"
+    return tuple(found)
 
 
 def _matches(pattern: Path, top: Path | None) -> list[Path]:

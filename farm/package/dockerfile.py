@@ -185,6 +185,14 @@ def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
     Raises:
         InputError: packages have none, or one that is outside their build contexts.
     """
+    texts, errors = read_dockerfiles(packages)
+    if errors:
+        raise combine(errors)
+    return texts
+
+
+def read_dockerfiles(packages: Sequence[Package]) -> tuple[dict[str, str], list[InputError]]:
+    """The texts of the Dockerfiles that can be read, as by `dockerfiles`, and the errors of the others."""
     names: dict[str, list[str]] = {}
     for package in packages:
         if package.commit and not package.dirty:
@@ -199,9 +207,7 @@ def dockerfiles(packages: Sequence[Package]) -> dict[str, str]:
             texts[package.image] = _committed(package, files) if committed else _uncommitted(package)
         except InputError as error:
             errors.append(error)
-    if errors:
-        raise combine(errors)
-    return texts
+    return texts, errors
 
 
 def _committed(package: Package, files: Mapping[str, GitFiles]) -> str:

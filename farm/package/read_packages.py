@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from farm.errors import BuildYmlError, InputError, combine
+from farm.errors import InputError, combine
 from farm.model import Package, Reference
-from farm.package.build_args import resolve_tags
+from farm.package.build_args import NamedPackages, find_packages
 from farm.package.build_yml import read_build_yml
 from farm.package.git import top_of
 from farm.package.git_facts import read_facts, trees_outside_git
@@ -46,8 +46,13 @@ class PackageSource(NamedTuple):
         return (self.hashed, *self.extras)
 
 
+def is_hidden(path: Path, top: str) -> bool:
+    """Whether a part of the path below `top` begins with a full stop, as .git and .github do."""
+    return any(part.startswith(".") for part in path.relative_to(top).parts)
+
+
 def directories_below(directories: Iterable[str], build_yml: str) -> list[str]:
-    """The directories, at or below these, that contain a build.yml.
+    """The directories, at or below these, that contain a build.yml; without hidden ones.
 
     Raises:
         InputError: there is none, or `build_yml` is not a path below a package directory.
@@ -59,8 +64,8 @@ def directories_below(directories: Iterable[str], build_yml: str) -> list[str]:
         )
     found: list[str] = []
     for directory in directories:
-        hits = sorted(Path(directory).rglob(build_yml))
-        found += [str(hit.parents[len(name.parts) - 1]) for hit in hits if ".git" not in hit.parts]
+        hits = (hit for hit in sorted(Path(directory).rglob(build_yml)) if not is_hidden(hit, directory))
+        found += [str(hit.parents[len(name.parts) - 1]) for hit in hits]
     if not found:
         raise InputError(
             f"{', '.join(directories)}: no package found below", hint=f"a package has a {build_yml}"
@@ -79,56 +84,111 @@ def read_packages(directories: Sequence[str], options: TagOptions, *, apart: boo
         InputError: two directories make one image, or a name or tag is invalid.
     """
     refuse_other_files(options)
-    named: dict[Path, str] = {}
-    for directory in directories:
-        named.setdefault(Path(directory).resolve(), directory)
-    sources = _read_sources(named, options)
+    sources, errors = _read_sources(_by_path(directories), options)
+    if errors:
+        raise combine(errors)
     if not apart:
         _refuse_same_image(sources)
+    packages, errors = _packages(sources, options)
+    if errors:
+        raise combine(errors)
+    return packages
+
+
+def read_tree(directories: Sequence[str], options: TagOptions) -> tuple[list[Package], list[InputError]]:
+    """The packages of these directories that can be read, and the errors of the others; for whole trees.
+
+    Raises:
+        GitError: git cannot read a repository.
+    """
+    sources, unreadable = _read_sources(_by_path(directories), options)
+    packages, untagged = _packages(sources, options)
+    return packages, [*unreadable, *untagged]
+
+
+def read_sources(ymls: Mapping[str, BuildYml], options: TagOptions) -> tuple[list[Package], list[InputError]]:
+    """The same for directories that have no build.yml, by what it would say."""
+    sources = []
+    for directory, yml in ymls.items():
+        path = Path(directory).resolve()
+        sources.append(PackageSource(directory, path, path, yml, ()))
     return _packages(sources, options)
 
 
 def resolve_build_args(packages: Sequence[Package], build_yml: str) -> list[Package]:
     """The packages to build, with build arguments that name packages resolved to their tags.
 
-    `build_yml` is the path of their build.yml from their directories.
+    Submitted packages have the tag that they are submitted with, others that of their own build.yml.
+    `build_yml` is the path of their build.yml from their directories: there relative directories start.
 
     Raises:
         InputError: an argument names no package, or one that cannot be read.
     """
-    return [_with_resolved_args(package, packages, build_yml) for package in packages]
+    resolved, errors = resolve_args_of_tree(packages, build_yml)
+    if errors:
+        raise combine(errors)
+    return resolved
 
 
-def _with_resolved_args(package: Package, submitted: Sequence[Package], build_yml: str) -> Package:
-    """The package with tags in the build arguments that name directories of other packages.
+def resolve_args_of_tree(
+    packages: Sequence[Package], build_yml: str
+) -> tuple[list[Package], list[InputError]]:
+    """The same for whole trees: packages whose arguments cannot be resolved keep them, with an error each."""
+    named: dict[str, list[NamedPackages | None]] = {}
+    errors: list[InputError] = []
+    for package in packages:
+        try:
+            named[package.directory] = _named_packages(package, build_yml) if package.yml.build_args else []
+        except InputError as error:
+            errors.append(error)
+    wanted = {path for each in named.values() for one in each if one for path in one.directories}
+    if not wanted:
+        return list(packages), errors
+    known = {Path(package.directory).resolve(): package for package in packages}
+    others, unreadable = read_tree(sorted(str(path) for path in wanted - known.keys()), TagOptions())
+    known |= {Path(package.directory): package for package in others}
+    resolved = [_with_args(package, named.get(package.directory, ()), known) for package in packages]
+    return resolved, [*errors, *unreadable]
 
-    Relative directories start at that of the build.yml, which may be below the package's.
-    Submitted packages have the tag that they are submitted with, others that of their own build.yml.
-    """
-    known = {Path(one.directory).resolve(): one for one in submitted}
 
-    def find(directories: Sequence[Path]) -> list[Package]:
-        others = {directory: str(directory) for directory in directories if directory not in known}
-        options = TagOptions()
-        read = {Path(one.directory): one for one in _packages(_read_sources(others, options), options)}
-        return [(known | read)[directory] for directory in directories]
-
-    here, args = (Path(package.directory).resolve() / build_yml).parent, package.yml.build_args
-    resolved = tuple(one for text in args for one in resolve_tags(text, here, top_of(here), find))
-    return package._replace(yml=package.yml._replace(build_args=resolved))
+def _named_packages(package: Package, build_yml: str) -> list[NamedPackages | None]:
+    here = (Path(package.directory).resolve() / build_yml).parent
+    top = top_of(here)
+    return [find_packages(text, here, top) for text in package.yml.build_args]
 
 
-def _read_sources(directories: Mapping[Path, str], options: TagOptions) -> list[PackageSource]:
-    """The sources of these directories: resolved path to the name that the user gave it."""
-    sources, errors = [], []
+def _with_args(
+    package: Package, named: Sequence[NamedPackages | None], known: Mapping[Path, Package]
+) -> Package:
+    """The package with tags in its arguments; the same if one of the packages that they name is not known."""
+    paths = {path for one in named if one for path in one.directories}
+    if not paths or paths - known.keys():
+        return package
+    pairs = zip(package.yml.build_args, named, strict=True)
+    args = (one for text, packages in pairs for one in (packages.resolve(known) if packages else (text,)))
+    return package._replace(yml=package.yml._replace(build_args=tuple(args)))
+
+
+def _by_path(directories: Iterable[str]) -> dict[Path, str]:
+    """Resolved path to the name that the user gave it; the first of several."""
+    named: dict[Path, str] = {}
+    for directory in directories:
+        named.setdefault(Path(directory).resolve(), directory)
+    return named
+
+
+def _read_sources(
+    directories: Mapping[Path, str], options: TagOptions
+) -> tuple[list[PackageSource], list[InputError]]:
+    """The sources of these directories, and the errors of those that cannot be read."""
+    sources: list[PackageSource] = []
+    errors: list[InputError] = []
     for path, directory in directories.items():
         try:
             sources.append(_read_source(directory, path, options))
-        except BuildYmlError as error:
+        except InputError as error:
             errors.append(error)
-    if errors:
-        raise combine(errors)
-    return sources
+    return sources, errors
 
 
 def _read_source(directory: str, path: Path, options: TagOptions) -> PackageSource:
@@ -154,9 +214,19 @@ def _refuse_same_image(sources: Iterable[PackageSource]) -> None:
             )
 
 
-def _packages(sources: Sequence[PackageSource], options: TagOptions) -> list[Package]:
+def _packages(
+    sources: Sequence[PackageSource], options: TagOptions
+) -> tuple[list[Package], list[InputError]]:
+    """The packages, and the errors of those whose tag cannot be made."""
     facts = read_facts(sources, options)
-    return [_package(source, facts.get(top_of(source.path)), options) for source in sources]
+    packages: list[Package] = []
+    errors: list[InputError] = []
+    for source in sources:
+        try:
+            packages.append(_package(source, facts.get(top_of(source.path)), options))
+        except InputError as error:
+            errors.append(error)
+    return packages, errors
 
 
 def _package(source: PackageSource, facts: GitFacts | None, options: TagOptions) -> Package:

@@ -50,13 +50,13 @@ def context_hash(
             files[number].append((_within(places[number], entry.path), entry.mode, entry.oid))
     # From the last, as a submodule comes after the part that contains it, whose tree covers its commit.
     for number, (place, within, commit) in reversed([*enumerate(submodules, 1 + len(destinations))]):
-        raw, found = commit.encode("latin-1", errors="replace"), _tree_hash(files[number])
+        raw, found = commit.encode("latin-1", errors="replace"), tree_of_members(files[number])
         if not (named := _TREE.match(raw)) or named[1].decode() != found:
             raise ContextError(f"the submodule {place} has the hash {found}, which its commit does not name")
         if not 0 <= within < number or not is_below(places[number], places[within]):
             raise ContextError(f"the submodule {place} is in no part of the context")
         files[within].append((_within(places[within], places[number]), GITLINK, _object_id(b"commit", raw)))
-    return combined_hash([_tree_hash(members) for members in files[: 1 + len(destinations)]])
+    return combined_hash([tree_of_members(members) for members in files[: 1 + len(destinations)]])
 
 
 def part_of(entry: Entry, places: Sequence[bytes]) -> int:
@@ -86,7 +86,8 @@ def as_bytes(place: str) -> bytes:
     return place.encode(errors="surrogateescape")
 
 
-def _tree_hash(files: Iterable[Member]) -> str:
+def tree_of_members(files: Iterable[Member]) -> str:
+    """The tree hash of a directory, from paths, modes and ids of all files, links and submodules below."""
     directories: dict[bytes, list[Member]] = {b"": []}
     for path, mode, oid in files:
         directory, _, name = path.rpartition(b"/")

@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
-from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError
+from farm.graph.order import in_order
 from farm.planning.plan import PackagePlan, Plan, PublishedPackage, PushOptions, arches_of, is_signed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from farm.model import Package
-
-
-def in_order(names: Iterable[str], needs: Mapping[str, Sequence[str]]) -> list[str]:
-    """The names, each after those that it needs, otherwise in the given order; a cycle is an InputError."""
-    graph = TopologicalSorter({name: needs.get(name, ()) for name in names})
-    try:
-        return list(graph.static_order())
-    except CycleError as error:
-        raise InputError(f"packages depend on one another in a cycle: {' → '.join(error.args[1])}") from error
 
 
 def make_plan(

@@ -92,6 +92,18 @@ class Settings:
         read_words,
         repository=True,
     )
+    package_dirs: tuple[str, ...] = _setting(
+        (".",),
+        "directories of a repository below which `farm bump` finds its packages",
+        read_words,
+        repository=True,
+    )
+    bump_files: tuple[str, ...] = _setting(
+        (),
+        "patterns of further files that `farm bump` rewrites: of names (Makefile) or paths (docs/*.md)",
+        read_words,
+        repository=True,
+    )
     include_ignored: bool = _setting(
         False, "build what git ignores too, and make tags from all files of the directories", read_boolean
     )

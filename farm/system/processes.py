@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = {
     "cosign": "cosign",
+    "dot": "graphviz",
     "notary": "notary",
     "openssl": "openssl",
     "setpriv": "util-linux",

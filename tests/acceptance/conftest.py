@@ -43,8 +43,8 @@ def make_workspace(lab: Lab, home: Path, *, beside: Workspace | None = None) -> 
             "FARM_ORG": org,
             "FARM_BUILD_ARGS": arguments,
             "DOCKER_CONFIG": str(docker),
-            "GIT_AUTHOR_NAME": "a",
-            "GIT_AUTHOR_EMAIL": "a@example.org",
+            **{f"GIT_{role}_NAME": "a" for role in ("AUTHOR", "COMMITTER")},
+            **{f"GIT_{role}_EMAIL": "a@example.org" for role in ("AUTHOR", "COMMITTER")},
             "COLUMNS": "200",
         }
     )

@@ -89,6 +89,7 @@ def _print_everything(workspace: Workspace) -> Printed:
     printed.take("SettingValues", "doctor", "--settings")
     printed.take("Failed", "status", "r999", code=1)
     _verify(printed)
+    _bump(printed)
     _look_into_the_cache(printed)
     _look_at_a_policy(printed)
     name = printed.take("list of Worker", "workers")[0]["name"]
@@ -110,6 +111,18 @@ def _verify(printed: Printed) -> None:
     workspace.write("other", arches="amd64", Dockerfile=f"{BUSYBOX}RUN cat /proc/uptime > /other\n")
     workspace.done("push", "--no-sign", "other")
     printed.take("RebuiltTag", "verify", "--rebuild", workspace.reference("other"), code=1)
+
+
+def _bump(printed: Printed) -> None:
+    workspace = printed.workspace
+    workspace.write(
+        "user", arches="amd64", Dockerfile=f"ARG ORG\nFROM ${{ORG}}/fine:{workspace.tag('fine')}\n"
+    )
+    workspace.write("fine", arches="amd64", **{"old.yml": f"- linuxkit/fine:{'0' * 40}\n"})
+    printed.take("Graph", "graph", ".")
+    printed.take("Bump", "bump", "fine", "--commit")
+    printed.take("EndedRun", "bump", "user", "--push", "--no-sign")
+    printed.take("NoRun", "bump", "user", "--push", "--no-sign")
 
 
 def _look_at_a_policy(printed: Printed) -> None:

@@ -100,9 +100,10 @@ def in_repository(
 def test_the_file_of_the_current_directory_sets_only_what_concerns_packages_above_the_users_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = "org: theirs\narches: [arm64]\nbuild-args: {A: b}\n"
+    text = "org: theirs\narches: [arm64]\nbuild-args: {A: b}\npackage-dirs: [pkg]\nbump-files: [Makefile]\n"
     made, warnings = in_repository(tmp_path, monkeypatch, text, "org: mine\nlease: 9\n")
     assert (made.org, made.arches, made.build_args, made.lease) == ("theirs", ("arm64",), (("A", "b"),), 9)
+    assert (made.package_dirs, made.bump_files) == (("pkg",), ("Makefile",))
     assert warnings == []
     assert in_repository(tmp_path, monkeypatch, text, FARM_ORG="env")[0].org == "env"
 
@@ -110,7 +111,7 @@ def test_the_file_of_the_current_directory_sets_only_what_concerns_packages_abov
 def test_every_other_setting_in_the_file_of_the_current_directory_is_named_and_ignored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    others = sorted({*FIELDS, *SECRET_FILES} - {"org", "arches", "build_args"})
+    others = sorted({*FIELDS, *SECRET_FILES} - {"org", "arches", "build_args", "package_dirs", "bump_files"})
     keys = [name.replace("_", "-") for name in others]
     made, warnings = in_repository(tmp_path, monkeypatch, "".join(f"{key}: /no/such\n" for key in keys))
     home = {"HOME": str(tmp_path / "home")}

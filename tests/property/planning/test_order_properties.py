@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from farm.errors import InputError
-from farm.planning.decide import in_order, make_plan
+from farm.graph.order import in_order
+from farm.planning.decide import make_plan
 from farm.planning.plan import PublishedPackage, PushOptions
 from tests.support.values import descriptor, image, package
 
