@@ -6,6 +6,7 @@ import copy
 import re
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -17,6 +18,7 @@ from farm.errors import (
 from farm.model import Descriptor, digest_of
 from farm.registry.connections import THREADS, Connections
 from farm.registry.credentials import Credentials
+from farm.registry.digest_cache import CachedContent, DigestCache
 from farm.registry.http_exchange import LARGEST
 from farm.registry.http_failures import web_page
 from farm.registry.mirrors import Mirrors
@@ -61,6 +63,7 @@ class Registry:
         realms: registries, and HOST[:PORT] of token services elsewhere that may get their logins.
         timeout: seconds that one response may take, and after which a request is not repeated.
         mirror_pause: seconds for which a mirror that did not answer is not asked.
+        content: what is not fetched again; with it, tags are looked up by HEAD before GET.
     """
 
     def __init__(
@@ -74,12 +77,14 @@ class Registry:
         realms: Iterable[tuple[str, str]] = (),
         timeout: float,
         mirror_pause: float = 60.0,
+        content: DigestCache | None = None,
     ) -> None:
         self.credentials = credentials
         self.deadline = Deadline()
         """When the operation ends that uses this client; nothing is tried again after it."""
         self._mirrors = Mirrors(mirrors, mirror_pause)
         self._refusals = Refusals()
+        self._content = content
         self._timeout = timeout
         self._connections = Connections(certs=certs, authorities=authorities, timeout=timeout)
         self._transport = Transport(credentials, self._connections, insecure, realms)
@@ -96,6 +101,16 @@ class Registry:
         client.deadline = deadline
         return client
 
+    def prepare(self, references: Iterable[Reference]) -> None:
+        """Get the permissions to read all these repositories at once, before they are asked for."""
+        scopes: dict[str, list[str]] = {}
+        for reference in references:
+            request = Request.to(reference, "GET", "")
+            scopes.setdefault(request.registry, []).append(request.scope)
+        for registry, wanted in scopes.items():
+            attempt = partial(self._transport.prepare, registry, wanted)
+            retried(attempt, self.deadline.or_after(self._timeout))
+
     def ping(self, registry: str) -> None:
         """Return if a registry answers and accepts the login."""
         response = self._send(Request("GET", registry, "/v2/"))
@@ -107,17 +122,30 @@ class Registry:
         response = self._look_up("HEAD", reference)
         if response is None:
             return None
-        digest, size = (
-            response.headers.get(name, "") for name in ("Docker-Content-Digest", "Content-Length")
-        )
-        is_size = re.fullmatch(r"[0-9]{1,10}", size) and int(size) <= LARGEST
-        if response.media_type in (*INDEXES, *MANIFESTS) and is_digest(digest) and is_size:
-            return Descriptor(response.media_type, digest, int(size))
-        manifest = self.manifest(reference)
+        if described := _described(response):
+            return described
+        manifest = self._fetch(reference)
         return manifest.descriptor if manifest else None
 
     def manifest(self, reference: Reference) -> Manifest | None:
         """The manifest or index of a tag or digest, its digest verified; None if there is none."""
+        if self._content is None:
+            return self._fetch(reference)
+        digest = reference.digest
+        if digest is None:
+            response = self._look_up("HEAD", reference)
+            if response is None:
+                return None
+            described = _described(response)
+            digest = described.digest if described else ""
+        if stored := self._content.get(digest):
+            with naming(reference):
+                media_type = manifest_type(stored.media_type, stored.body)
+            return Manifest(Descriptor(media_type, digest, len(stored.body)), stored.body)
+        # A tag may have another digest by now, so that is not asked for.
+        return self._fetch(reference)
+
+    def _fetch(self, reference: Reference) -> Manifest | None:
         response = self._look_up("GET", reference)
         if response is None:
             return None
@@ -127,6 +155,8 @@ class Registry:
                 raise digest_mismatch(reference, str(expected), actual)
         with naming(reference):
             media_type = manifest_type(response.media_type, body)
+        if self._content:
+            self._content.put(actual, CachedContent(response.media_type, body))
         return Manifest(Descriptor(media_type, actual, len(body)), body)
 
     def existing(self, reference: Reference) -> Manifest:
@@ -173,9 +203,13 @@ class Registry:
 
     def blob(self, reference: Reference, digest: str) -> bytes:
         """A small blob of a repository, such as an image's configuration, its digest verified."""
+        if self._content and (stored := self._content.get(digest)):
+            return stored.body
         body = self._mirrors.first(Request.to(reference, "GET", f"blobs/{digest}"), self._send).body
         if digest_of(body) != digest:
             raise digest_mismatch(reference, digest, digest_of(body))
+        if self._content:
+            self._content.put(digest, CachedContent("", body))
         return body
 
     def once(self, request: Request) -> Response:
@@ -221,8 +255,20 @@ class Registry:
                     future.cancel()
 
 
-def open_registry(settings: Settings, *, mirrored: bool = False) -> Registry:
-    """A client with these settings; mirrors, if used, must not decide what is built, published or signed."""
+def _described(response: Response) -> Descriptor | None:
+    """What the headers of a response say about a manifest; None if they do not say all of it."""
+    digest, size = (response.headers.get(name, "") for name in ("Docker-Content-Digest", "Content-Length"))
+    is_size = re.fullmatch(r"[0-9]{1,10}", size) and int(size) <= LARGEST
+    if response.media_type in (*INDEXES, *MANIFESTS) and is_digest(digest) and is_size:
+        return Descriptor(response.media_type, digest, int(size))
+    return None
+
+
+def open_registry(settings: Settings, *, mirrored: bool = False, cached: bool = False) -> Registry:
+    """A client with these settings; mirrors, if used, must not decide what is built, published or signed.
+
+    With `cached`, content is not fetched again: what a digest names, not whether the registry still has it.
+    """
     return Registry(
         Credentials.load(settings.docker_config, settings.registry_creds),
         insecure=settings.insecure_registries,
@@ -231,6 +277,7 @@ def open_registry(settings: Settings, *, mirrored: bool = False) -> Registry:
         mirrors=settings.mirrors if mirrored else (),
         realms=settings.registry_token_realms,
         timeout=settings.http_timeout,
+        content=DigestCache(settings.state_dir / "content") if cached else None,
     )
 
 

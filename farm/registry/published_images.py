@@ -11,7 +11,7 @@ from farm.registry.index import Index, members_of, platforms
 from farm.registry.oci import INDEXES, MANIFESTS, ImageManifest, naming, read_platform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from farm.model import Descriptor, Platform, Reference
     from farm.registry.client import Manifest, Registry
@@ -33,6 +33,10 @@ class PublishedImages:
         return ArchImage(arch, self.images[arch].reference, members) if members else None
 
 
+FoundIndex = tuple[Index | None, "Descriptor | None"]
+"""An index and its descriptor, as `read_index` returns them."""
+
+
 def look_up_all(
     registry: Registry, wanted: Mapping[Reference, Sequence[str]]
 ) -> dict[Reference, PublishedImages]:
@@ -41,25 +45,43 @@ def look_up_all(
     The indexes are requested at once, then every NAME:TAG-ARCH. An image without an architecture tag counts
     as published if the index has it.
     """
-    indexes = dict(zip(wanted, registry.at_once(lambda one: read_index(registry, one), wanted), strict=True))
+    indexes = read_indexes(registry, wanted)
     pairs = [(reference, arch) for reference, arches in wanted.items() for arch in arches]
-
-    def find(pair: tuple[Reference, str]) -> ArchImage | None:
-        reference, arch = pair
-        index, _ = indexes[reference]
-        target = reference.for_arch(arch)
-        if found := tagged_image(registry, target, arch, index):
-            return found
-        members = members_of(index, arch) if index else ()
-        return ArchImage(arch, target, members) if members else None
-
-    images = dict(zip(pairs, registry.at_once(find, pairs), strict=True))
+    images = find_images(registry, pairs, indexes)
     return {
         reference: PublishedImages(
             *indexes[reference], {arch: image for arch in arches if (image := images[reference, arch])}
         )
         for reference, arches in wanted.items()
     }
+
+
+def read_indexes(registry: Registry, references: Iterable[Reference]) -> dict[Reference, FoundIndex]:
+    """The index under each NAME:TAG, all requested at once."""
+    wanted = list(references)
+    registry.prepare(wanted)
+    return dict(zip(wanted, registry.at_once(lambda one: read_index(registry, one), wanted), strict=True))
+
+
+def find_images(
+    registry: Registry, pairs: Sequence[tuple[Reference, str]], indexes: Mapping[Reference, FoundIndex]
+) -> dict[tuple[Reference, str], ArchImage | None]:
+    """The image of each NAME:TAG and architecture: that of the architecture tag, else that of the index."""
+
+    def find(pair: tuple[Reference, str]) -> ArchImage | None:
+        reference, arch = pair
+        index, _ = indexes[reference]
+        return tagged_image(registry, reference.for_arch(arch), arch, index) or indexed_image(
+            index, reference, arch
+        )
+
+    return dict(zip(pairs, registry.at_once(find, pairs), strict=True))
+
+
+def indexed_image(index: Index | None, reference: Reference, arch: str) -> ArchImage | None:
+    """The image that an index has for an architecture."""
+    members = members_of(index, arch) if index else ()
+    return ArchImage(arch, reference.for_arch(arch), members) if members else None
 
 
 def read_index(registry: Registry, reference: Reference) -> tuple[Index | None, Descriptor | None]:

@@ -6,6 +6,7 @@ import random
 import re
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from types import MappingProxyType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from urllib3.exceptions import ResponseError
 
-from farm.errors import FarmError, RegistryUnavailableError
+from farm.errors import FarmError, RegistryError, RegistryUnavailableError
 from farm.model import DEFAULT_REGISTRY
 from farm.registry.challenge import (
     LARGEST_TOKEN,
@@ -23,13 +24,13 @@ from farm.registry.challenge import (
     read_token,
     token_request,
 )
-from farm.registry.connections import DOCKER_HUB
+from farm.registry.connections import DOCKER_HUB, THREADS
 from farm.registry.http_exchange import HttpRequest, Peer, authority, origin, refuse_downgrade, url_login
 from farm.registry.http_failures import check_status, reached
 from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from farm.model import Reference
     from farm.registry.connections import Connections
@@ -49,6 +50,10 @@ _LEAST_LIMIT = 0.001
 """Seconds: urllib3 demands a positive one."""
 LONGEST_PAUSE = 60.0
 """Seconds that a request waits because a registry asked for it; a longer pause is left to the caller."""
+_FEW_SCOPES = 4
+"""With fewer, each scope's own refusal costs less than to ask the registry how it grants."""
+_SCOPES_AT_ONCE = 25
+"""Of some 60 bytes each: servers limit the length of a URL, the least of them to 4 KiB."""
 _MOST_REDIRECTS = 10
 """As many as docker follows."""
 _LOOPBACK = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d+)?")
@@ -125,6 +130,8 @@ class Transport:
         """Registry and scope to the lock of those who need that token: one asks, the others wait for it."""
         self._granted: dict[tuple[str, str], str] = {}
         """Registry and scope to the Authorization header that was last granted for them."""
+        self._shared: set[tuple[str, str]] = set()
+        """Those that were granted for many scopes at once: a token service may grant fewer than asked for."""
 
     def once(self, request: Request) -> Response:
         """Send a request once, and read the response."""
@@ -136,15 +143,56 @@ class Transport:
     def stream(self, request: Request) -> Iterator[Response]:
         """The response to a request that is sent once, its body unread: blobs may have any size."""
         with reached(Peer(request.registry)):
-            used = self._granted.get((request.registry, request.scope))
+            key = request.registry, request.scope
+            used = self._granted.get(key)
             response = self._sent(request, used)
             # Where a redirect leads, nobody is entitled to ask for the registry's login.
-            if response.status == HTTPStatus.UNAUTHORIZED and not response.peer.is_elsewhere:
+            refused = response.status == HTTPStatus.UNAUTHORIZED and not response.peer.is_elsewhere
+            if response.status == HTTPStatus.FORBIDDEN and key in self._shared:
+                self._shared.discard(key)
+                self._granted.pop(key, None)
+                response = self._sent(request, None)
+                used, refused = None, response.status == HTTPStatus.UNAUTHORIZED
+            if refused:
                 granted = self._grant(request, response, used)
                 response = self._sent(request, granted) if granted else response
             with closing(response), reached(response.peer):
                 check_status(request.method, response, request.missing)
                 yield response
+
+    def prepare(self, registry: str, scopes: Iterable[str]) -> None:
+        """Get the logins or tokens of many scopes of a registry at once, rather than one after each refusal.
+
+        Many scopes are asked for in one request, as a token service allows:
+        https://distribution.github.io/distribution/spec/auth/token/#requesting-a-token
+
+        What is not granted so is asked for again when it is needed.
+        """
+        missing = [scope for scope in dict.fromkeys(scopes) if (registry, scope) not in self._granted]
+        if len(missing) < _FEW_SCOPES:
+            return
+        request = Request("GET", registry, "/v2/")
+        with reached(Peer(registry)), closing(self._sent(request, None)) as response:
+            challenge = Challenge.parse(response.headers.get("WWW-Authenticate", ""))
+        if response.status != HTTPStatus.UNAUTHORIZED or response.peer.is_elsewhere:
+            return
+        groups = [missing[at : at + _SCOPES_AT_ONCE] for at in range(0, len(missing), _SCOPES_AT_ONCE)]
+        with ThreadPoolExecutor(THREADS) as pool:
+            for group in pool.map(lambda group: self._prepare(request, challenge, group), groups):
+                self._granted.update(group)
+                self._shared.update(group)
+
+    def _prepare(
+        self, request: Request, challenge: Challenge, scopes: Sequence[str]
+    ) -> dict[tuple[str, str], str]:
+        """What is granted for these scopes; nothing if the token service refuses so many."""
+        try:
+            granted = self._answer(request._replace(scope=" ".join(scopes)), challenge)
+        except RegistryError as error:
+            if error.retryable:
+                raise
+            granted = None
+        return {(request.registry, scope): granted for scope in scopes} if granted else {}
 
     def _sent(self, request: Request, authorization: str | None) -> Response:
         base = self._base(request)

@@ -15,7 +15,7 @@ from farm.state.run_names import new_name
 from farm.state.runs import read_order, read_run
 from farm.system.identity import user_at_host
 from farm.trust.attested_builds import ImageOrigin, OrderedBuild
-from farm.trust.existing_images import Candidates, choose_all
+from farm.trust.existing_images import ExistingImage, attested_images
 from farm.trust.orders import verify_order, verify_part
 from farm.trust.own_rights import check_own_works
 from farm.trust.places import current_policy
@@ -84,11 +84,11 @@ def _built(
             if done and done.state.succeeded and done.image:
                 build = OrderedBuild.of(order.digest, order.order.created, job)
                 origin = ImageOrigin(work.reference, work.tree)
-                wanted.append(Candidates(origin, (done.image,), None, signed=False, build=build))
+                wanted.append(ExistingImage(done.image, origin, build))
     built: dict[str, dict[str, ArchImage]] = {}
     with open_registry(settings) as registry:
-        for candidates, image in choose_all(registry, policy, wanted):
-            built.setdefault(names[candidates.origin.reference], {})[image.arch] = image
+        for one in attested_images(registry, policy, wanted):
+            built.setdefault(names[one.origin.reference], {})[one.image.arch] = one.image
     return built
 
 
