@@ -23,6 +23,7 @@ _REFERENCE = re.compile(
 _PINNED = re.compile(rb"(?:#|//|<!--)\s*farm:\s*pinned\b")
 _ONLY_PINNED = re.compile(rb"\s*(?:#|//|<!--)\s*farm:\s*pinned\b.*")
 _HASH = r"[0-9a-f]{40}(?:-dirty-[0-9a-f]{7})?"
+_WITH_HASH = re.compile(_HASH)
 _ARCH = rf"(?:-(?:{'|'.join(ARCHES)}))?"
 
 PINNED = "pinned"
@@ -91,14 +92,19 @@ def find_references(text: bytes, names: Mapping[str, str]) -> list[FoundReferenc
 def find_bare_tags(
     text: bytes, tags: Mapping[str, str], whole: Collection[FoundReference]
 ) -> Iterator[FoundReference]:
-    """Where tags stand alone, as in ARG HASH=TAG; `tags` are tag to name, `whole` the whole references."""
-    lines, taken = _Lines(text), {one.start for one in whole}
-    for tag, name in tags.items():
+    """Where tags with a hash stand alone, as in ARG HASH=TAG.
+
+    `tags` are tag to name, and `whole` the whole references. Of tags that overlap, the longest is found.
+    """
+    lines, taken = _Lines(text), [(one.start, one.end) for one in whole]
+    for tag in sorted(filter(_WITH_HASH.search, tags), key=len, reverse=True):
         alone = rb"(?<![A-Za-z0-9])" + re.escape(tag.encode()) + rb"(?![A-Za-z0-9])"
         for match in re.finditer(alone, text):
-            if match.start() not in taken:
-                line, kept = lines.at(match.start())
-                yield FoundReference(match.start(), name, tag, line, kept)
+            if any(match.start() < end and start < match.end() for start, end in taken):
+                continue
+            taken.append(match.span())
+            line, kept = lines.at(match.start())
+            yield FoundReference(match.start(), tags[tag], tag, line, kept)
 
 
 class _Lines:

@@ -119,6 +119,8 @@ def _targets(graph: Graph, request: BumpRequest, known: Mapping[str, str]) -> Ta
     if request.to:
         if not request.to.tag or request.to.digest:
             raise InputError(f"--to {request.to.familiar}: must be NAME:TAG")
+        if "/" not in request.to.familiar:
+            raise InputError(f"--to {request.to.familiar}: must be ORG/NAME:TAG, not an official image")
         return Targets(to={known.get(request.to.name, request.to.name): request.to.tag})
     names = graph.packages if request.stale else resolve_names(request.names, graph.packages)
     return Targets(frozenset(graph.packages[name].reference.name for name in names))

@@ -45,10 +45,11 @@ def print_tags(
     """Print the tags of packages."""
     from farm.package.read_packages import read_packages
 
-    by_path = {
-        Path(package.directory).resolve(): package for package in read_packages(directories, tags, apart=True)
-    }
-    packages = [by_path[Path(directory).resolve()] for directory in directories]
+    by_name = {package.directory: package for package in read_packages(directories, tags, apart=True)}
+    if len(by_name) < len(directories):  # some are named twice, perhaps in another way
+        by_path = {Path(name).resolve(): package for name, package in by_name.items()}
+        by_name = {directory: by_path[Path(directory).resolve()] for directory in directories}
+    packages = [by_name[directory] for directory in directories]
     lines = (str(package.reference) if canonical else package.tagged for package in packages)
     print_answer([_to_json(package) for package in packages], lines, as_json=as_json)
 

@@ -24,9 +24,13 @@ def names_of(packages: Sequence[Package], org: str | None) -> dict[str, Package]
     A Dockerfile may say either, such as FROM ${ORG}/foo:HASH.
     """
     found = {package.reference.name: package for package in packages}
-    if org:
-        found |= {Reference.parse(f"{org}/{one.yml.image}").name: one for one in packages}
-    return found
+    if not org:
+        return found
+    others: dict[str, list[Package]] = {}
+    for package in packages:
+        others.setdefault(Reference.parse(f"{org}/{package.yml.image}").name, []).append(package)
+    # Its own name is the package's that has it, and a name of several is nobody's.
+    return {name: same[0] for name, same in others.items() if len(same) == 1} | found
 
 
 def find_uses(

@@ -26,10 +26,14 @@ _COLLECTIONS = ("arches", "extra-sources", "buildArgs", "config", "depends")
 _IMAGES_FIELDS = ("from-file", "list", "target", "target-dir")
 
 
-def read_build_yml(directory: Path, name: str = "build.yml") -> BuildYml:
-    """Read and check the build.yml of a package directory; `name` is a path from there."""
+def read_build_yml(directory: Path, name: str = "build.yml", *, within: Path | None = None) -> BuildYml:
+    """Read and check the build.yml of a package directory; `name` is a path from there.
+
+    Links lead to files `within` only: the package's repository, or its directory outside git.
+    """
+    within = within or _surroundings(directory)
     # Linuxkit reads no further than the first document.
-    root = load(str(directory / name), _read(directory, name), first=True)
+    root = load(str(directory / name), _read(directory, name, within), first=True)
     fields = root.fields((*_TEXTS, *_BOOLEANS, *_COLLECTIONS))
     if not fields["image"].text():
         raise fields["image"].wrong("is missing", hint="name the image, such as `image: foo`")
@@ -47,16 +51,16 @@ def read_build_yml(directory: Path, name: str = "build.yml") -> BuildYml:
         disable_cache=fields["disable-cache"].boolean(),
         config=image_label(fields["config"]) if fields["config"].given else None,
         build_args=tuple(_build_arg(item) for item in fields["buildArgs"].items()),
-        depends=_depends(fields["depends"], directory),
+        depends=_depends(fields["depends"], directory, within),
         file=posixpath.normpath(name),
     )
 
 
-def _read(directory: Path, name: str) -> bytes:
+def _read(directory: Path, name: str, within: Path) -> bytes:
     try:
         # Another file is the user's to name, with --build-yml.
         elsewhere = posixpath.normpath(name).startswith(("/", "../"))
-        return read_regular(directory / name, LONGEST, within=None if elsewhere else _surroundings(directory))
+        return read_regular(directory / name, LONGEST, within=None if elsewhere else within)
     except (FileNotFoundError, NotADirectoryError) as error:
         if not directory.exists():
             raise BuildYmlError(f"{directory}: no such directory") from error
@@ -128,7 +132,7 @@ def _build_arg(item: Field) -> str:
     return item.text()
 
 
-def _depends(field: Field, directory: Path) -> DockerImages | None:
+def _depends(field: Field, directory: Path, within: Path) -> DockerImages | None:
     images = field.fields(("docker-images",))["docker-images"]
     if not images.given:
         return None
@@ -142,7 +146,7 @@ def _depends(field: Field, directory: Path) -> DockerImages | None:
     from_file = _path(fields["from-file"])
     target, target_dir = _path(fields["target"]), _path(fields["target-dir"])
     if from_file:
-        listed = _images_in_file(fields["from-file"], directory, from_file)
+        listed = _images_in_file(fields["from-file"], directory / from_file, within)
     else:
         listed = tuple(_pinned(item, item.text()) for item in fields["list"].items())
     if listed and not target and not target_dir:
@@ -150,10 +154,9 @@ def _depends(field: Field, directory: Path) -> DockerImages | None:
     return DockerImages(listed, from_file, target, target_dir)
 
 
-def _images_in_file(field: Field, directory: Path, name: str) -> tuple[str, ...]:
-    file = directory / name
+def _images_in_file(field: Field, file: Path, within: Path) -> tuple[str, ...]:
     try:
-        lines = read_regular(file, LONGEST, within=_surroundings(directory)).decode().splitlines()
+        lines = read_regular(file, LONGEST, within=within).decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise field.wrong(f"{file} cannot be read: {getattr(error, 'strerror', error)}") from error
     return tuple(

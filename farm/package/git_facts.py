@@ -196,7 +196,7 @@ def read_facts(sources: Iterable[PackageSource], options: TagOptions) -> dict[Pa
     """What git says about these packages, by the top directory of their repository."""
     wanted: dict[Path, list[Path]] = {}
     for source in sources:
-        if not (top := top_of(source.path)):
+        if not (top := source.top):
             continue
         if not source.hashed.is_relative_to(top):
             raise GitError(f"{source.directory}: {source.hashed} is outside its repository {top}")

@@ -33,6 +33,8 @@ class PackageSource(NamedTuple):
     yml: BuildYml
     extras: tuple[Path, ...]
     """The absolute paths of the extra sources."""
+    top: Path | None
+    """The top of its repository; None outside git."""
 
     @property
     def places(self) -> tuple[tuple[Path, str], ...]:
@@ -111,7 +113,7 @@ def read_sources(ymls: Mapping[str, BuildYml], options: TagOptions) -> tuple[lis
     sources = []
     for directory, yml in ymls.items():
         path = Path(directory).resolve()
-        sources.append(PackageSource(directory, path, path, yml, ()))
+        sources.append(PackageSource(directory, path, path, yml, (), top_of(path)))
     return _packages(sources, options)
 
 
@@ -192,7 +194,8 @@ def _read_sources(
 
 
 def _read_source(directory: str, path: Path, options: TagOptions) -> PackageSource:
-    yml = options.apply(read_build_yml(Path(directory), options.build_yml))
+    top = top_of(path)
+    yml = options.apply(read_build_yml(Path(directory), options.build_yml, within=top or path))
     hashed = Path(options.hash_path).resolve() if options.hash_path else path
     if not path.is_relative_to(hashed):
         raise InputError(
@@ -200,7 +203,7 @@ def _read_source(directory: str, path: Path, options: TagOptions) -> PackageSour
             hint="name a directory that contains the package",
         )
     extras = tuple((path / extra.src).resolve() for extra in yml.extra_sources)
-    return PackageSource(directory, path, hashed, yml, extras)
+    return PackageSource(directory, path, hashed, yml, extras, top)
 
 
 def _refuse_same_image(sources: Iterable[PackageSource]) -> None:
@@ -223,7 +226,7 @@ def _packages(
     errors: list[InputError] = []
     for source in sources:
         try:
-            packages.append(_package(source, facts.get(top_of(source.path)), options))
+            packages.append(_package(source, facts.get(source.top), options))
         except InputError as error:
             errors.append(error)
     return packages, errors

@@ -5,8 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from functools import partial
+from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
@@ -108,8 +107,9 @@ class Registry:
             request = Request.to(reference, "GET", "")
             scopes.setdefault(request.registry, []).append(request.scope)
         for registry, wanted in scopes.items():
-            attempt = partial(self._transport.prepare, registry, wanted)
-            retried(attempt, self.deadline.or_after(self._timeout))
+            # Whatever is wrong, the requests themselves will say it, or not meet it.
+            with suppress(RegistryError):
+                self._transport.prepare(registry, wanted)
 
     def ping(self, registry: str) -> None:
         """Return if a registry answers and accepts the login."""

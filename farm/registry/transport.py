@@ -130,8 +130,8 @@ class Transport:
         """Registry and scope to the lock of those who need that token: one asks, the others wait for it."""
         self._granted: dict[tuple[str, str], str] = {}
         """Registry and scope to the Authorization header that was last granted for them."""
-        self._shared: set[tuple[str, str]] = set()
-        """Those that were granted for many scopes at once: a token service may grant fewer than asked for."""
+        self._shared: set[str] = set()
+        """The headers for many scopes at once: a token service may have granted fewer than were asked for."""
 
     def once(self, request: Request) -> Response:
         """Send a request once, and read the response."""
@@ -148,9 +148,10 @@ class Transport:
             response = self._sent(request, used)
             # Where a redirect leads, nobody is entitled to ask for the registry's login.
             refused = response.status == HTTPStatus.UNAUTHORIZED and not response.peer.is_elsewhere
-            if response.status == HTTPStatus.FORBIDDEN and key in self._shared:
-                self._shared.discard(key)
-                self._granted.pop(key, None)
+            if response.status == HTTPStatus.FORBIDDEN and used in self._shared:
+                with self._turns.setdefault(key, threading.Lock()):
+                    if self._granted.get(key) == used:
+                        del self._granted[key]
                 response = self._sent(request, None)
                 used, refused = None, response.status == HTTPStatus.UNAUTHORIZED
             if refused:
@@ -180,17 +181,15 @@ class Transport:
         with ThreadPoolExecutor(THREADS) as pool:
             for group in pool.map(lambda group: self._prepare(request, challenge, group), groups):
                 self._granted.update(group)
-                self._shared.update(group)
+                self._shared.update(group.values())
 
     def _prepare(
         self, request: Request, challenge: Challenge, scopes: Sequence[str]
     ) -> dict[tuple[str, str], str]:
-        """What is granted for these scopes; nothing if the token service refuses so many."""
+        """What is granted for these scopes; nothing if the token service does not answer for so many."""
         try:
             granted = self._answer(request._replace(scope=" ".join(scopes)), challenge)
-        except RegistryError as error:
-            if error.retryable:
-                raise
+        except RegistryError:
             granted = None
         return {(request.registry, scope): granted for scope in scopes} if granted else {}
 

@@ -116,3 +116,10 @@ def test_a_tag_that_stands_alone_is_found_and_a_part_of_a_longer_one_is_not() ->
     whole = find_references(text, NAMES)
     found = list(find_bare_tags(text, {HASH: "docker.io/linuxkit/foo"}, whole))
     assert [(one.line, one.kept) for one in found] == [(1, ""), (5, PINNED)]
+
+
+def test_of_tags_that_overlap_the_longest_is_found_and_a_tag_without_a_hash_is_not() -> None:
+    text = f"ARG TAG={HASH}-amd64\nADD foo-2.1.0.tar /\nRUN get /latest/\n".encode()
+    name = "docker.io/linuxkit/foo"
+    tags = {HASH: name, f"{HASH}-amd64": name, "1.0": name, "latest": name}
+    assert [one.tag for one in find_bare_tags(text, tags, [])] == [f"{HASH}-amd64"]

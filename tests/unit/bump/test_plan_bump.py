@@ -281,6 +281,8 @@ def test_what_is_asked_for_must_be_one_thing_that_exists(tree: PackageTree) -> N
         bump_of(tree, "linuxkit/bse")
     with pytest.raises(InputError, match="must be NAME:TAG"):
         bump_of(tree, to="linuxkit/base")
+    with pytest.raises(InputError, match="not an official image"):
+        bump_of(tree, to="alpine:3.22")
     with pytest.raises(InputError, match="package-dirs: nowhere is not a directory"):
         plan_bump(tree.path, BumpRequest(stale=True, package_dirs=("nowhere",)), {})
 

@@ -69,6 +69,14 @@ def test_an_image_in_the_organisation_of_the_farm_is_the_same_package(tree: Pack
     assert graph_of(tree, org, ORG=org).dependents == {"linuxkit/base": ["linuxkit/user"]}
 
 
+def test_a_package_of_another_organisation_is_no_alias_of_one_that_has_its_name(tree: PackageTree) -> None:
+    tree.add("other", "FROM scratch", yml="org: me\n")
+    tree.add("user", f"FROM me/other:{OLD}", f"COPY --from=me/base:{OLD} / /")
+    write(tree.path, {"pkg/third/build.yml": "image: other\n", "pkg/third/Dockerfile": "FROM scratch\n"})
+    commit(tree.path)
+    assert {use.used for use in graph_of(tree, "me").uses} == {"me/other", "linuxkit/base"}
+
+
 def test_another_tag_is_stale(tree: PackageTree) -> None:
     tree.add("user", f"FROM linuxkit/base:{OLD}")
     (use,) = graph_of(tree).stale
