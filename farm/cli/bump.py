@@ -72,34 +72,59 @@ def bump(
     farm bump --stale --push             commit, and build everything that changed
     farm bump --to linuxkit/kernel:6.12.59 --write
     """
+    started = time.monotonic()
+    planned = _plan(settings, packages, to, build_yml, stale=stale)
+    made = None
+    if commit or push:
+        made = _commit(planned, message, sign_off=signoff)
+    elif write:
+        _write(planned)
+    elif not as_json:
+        _print_diff(planned)
+    if push or not as_json:
+        _print_summary(planned, made)
+    if push:
+        return _push(settings, planned, build_yml, started, as_json=as_json)
+    if as_json:
+        print_json(_to_json(planned, made))
+    return 0
+
+
+def _plan(
+    settings: Settings, packages: tuple[str, ...], to: str | None, build_yml: str, *, stale: bool
+) -> PlannedBump:
+    """Compute the bump of the repository of the current directory, and print its warnings."""
     from farm.bump.plan_bump import BumpRequest, plan_bump
-    from farm.bump.working_tree import commit_files, write_files
     from farm.model import Reference
 
-    started = time.monotonic()
     image = Reference.parse(to) if to else None
     request = BumpRequest(
         packages, stale, image, settings.package_dirs, settings.bump_files, build_yml, settings.org
     )
     planned = plan_bump(Path.cwd(), request, dict(settings.build_args))
     print_warnings(planned.warnings)
-    commit, made = commit or push, None
-    if commit and planned.bump.changes:
-        made = commit_files(planned, message or _message(planned), sign_off=signoff)
-    elif write:
-        write_files(planned.repository, planned.bump)
-    if push:
-        _print_summary(planned, made)
-        return _push(settings, planned, build_yml, started, as_json=as_json)
-    if as_json:
-        print_json(_to_json(planned, made))
-        return 0
-    if not commit and not write:
-        from farm.bump.working_tree import diff
+    return planned
 
-        print_bytes(diff(planned.bump))
-    _print_summary(planned, made)
-    return 0
+
+def _commit(planned: PlannedBump, message: str | None, *, sign_off: bool) -> str | None:
+    """Commit the rewritten files, if there are any, and return the commit."""
+    from farm.bump.working_tree import commit_files
+
+    if not planned.bump.changes:
+        return None
+    return commit_files(planned, message or _message(planned), sign_off=sign_off)
+
+
+def _write(planned: PlannedBump) -> None:
+    from farm.bump.working_tree import write_files
+
+    write_files(planned.repository, planned.bump)
+
+
+def _print_diff(planned: PlannedBump) -> None:
+    from farm.bump.working_tree import diff
+
+    print_bytes(diff(planned.bump))
 
 
 def _push(settings: Settings, planned: PlannedBump, build_yml: str, started: float, *, as_json: bool) -> int:

@@ -74,13 +74,7 @@ def _print_everything(workspace: Workspace) -> Printed:
     _wait_behind_another_run(printed)
     _find_attested(printed)
     printed.take("Image", "inspect", workspace.reference("fine"))
-    fine = workspace.reference("fine")
-    printed.take("NoRun", "sign", fine)
-    printed.take("list of SignResult", "sign", "--print", fine)
-    printed.take("EndedRun", "sign", f"{fine}-amd64")
-    workspace.done("pkg", "remote-tag", fine, f"{workspace.org}/fine:other")
-    adopted = printed.take("Submitted", "sign", "--adopt", "--detach", f"{workspace.org}/fine:other")["run"]
-    printed.take("EndedRun", "status", "-f", adopted)
+    _sign(printed)
     workspace.variables["FARM_CACHE"] = f"{workspace.variables['FARM_STATE_DIR']}/cache"
     printed.take("list of LocalBuild", "build", "half", "--platforms", "amd64,arm64", code=1)
     printed.take("list of LocalBuild", "build", "fine")
@@ -101,6 +95,18 @@ def _print_everything(workspace: Workspace) -> Printed:
     assert ill.code
     printed.values["doctor", "list of Finding"].append(ill.json)
     return printed
+
+
+def _sign(printed: Printed) -> None:
+    """Sign what is signed, print the command, sign an image of one architecture, and adopt a tag."""
+    workspace = printed.workspace
+    fine = workspace.reference("fine")
+    printed.take("NoRun", "sign", fine)
+    printed.take("list of SignResult", "sign", "--print", fine)
+    printed.take("EndedRun", "sign", f"{fine}-amd64")
+    workspace.done("pkg", "remote-tag", fine, f"{workspace.org}/fine:other")
+    adopted = printed.take("Submitted", "sign", "--adopt", "--detach", f"{workspace.org}/fine:other")["run"]
+    printed.take("EndedRun", "status", "-f", adopted)
 
 
 def _verify(printed: Printed) -> None:
