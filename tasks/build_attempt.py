@@ -201,7 +201,9 @@ class ImageBuild:
         digest = builder.push(
             self.target, self._control(settings.build_timeout), silence=settings.push_silence
         )
-        # A new holder may be building the same image name in this engine.
-        wait_for_redis(self.held.check, stop=self.held.stopped)
+        if not builder.has_image(self.target, self.built[-1]):
+            # A new holder may have built under the same name in this engine, and its image been pushed.
+            # Otherwise do not ask: while Redis is away, a worker that dies would leave an image unattested.
+            wait_for_redis(self.held.check, stop=self.held.stopped)
         builder.remove_image(self.target, self.job.arch)
         return digest

@@ -127,7 +127,10 @@ class Builder(Protocol):
         """
 
     def has_image(self, reference: Reference, image: str) -> bool:
-        """Whether a tag still names the image that an earlier `build` returned, so that `push` suffices."""
+        """Whether a tag still names the image that an earlier `build` returned.
+
+        Before a push: whether `push` suffices. After it: whether that image was pushed.
+        """
 
     def push(self, reference: Reference, control: Control, *, silence: float) -> str:
         """Return once the registry has the image that was built under a tag; `build` may have pushed it.

@@ -100,15 +100,15 @@ class BuildxBuilder:
     """Tag to the digest that was pushed under it."""
 
     def build(self, spec: BuildSpec, context: IO[bytes], control: Control) -> str:
-        """See `Builder`; returns the tag."""
+        """See `Builder`; returns the digest that was pushed."""
         output = to_registry(spec, self.settings)
         digest = run_buildx(self.plugin, self.settings, spec, output, context, control)
         self.pushed.update(dict.fromkeys(spec.tags, digest))
-        return spec.tags[0]
+        return digest
 
-    def has_image(self, reference: Reference, image: str) -> bool:  # noqa: ARG002 - there is no push to retry
-        """See `Builder`; always False, because a build ends with its push."""
-        return False
+    def has_image(self, reference: Reference, image: str) -> bool:
+        """See `Builder`; True only for what this builder has pushed, because a build ends with its push."""
+        return bool(image) and self.pushed.get(str(reference)) == image
 
     def push(self, reference: Reference, control: Control, *, silence: float) -> str:  # noqa: ARG002 - the build has pushed the image
         """See `Builder`; only returns what the build pushed."""

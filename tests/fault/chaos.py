@@ -21,7 +21,7 @@ from farm.state.run_handles import RunHandle
 from farm.state.run_list import list_runs
 from farm.state.runs import read_run
 from lab.lab import running_lab
-from tests.fault.outcome import check_images, plan_of
+from tests.fault.outcome import check_images, needless_builds, plan_of
 from tests.fault.rig import ARCHES, LEASE, Backend, Rig, running_rig
 from tests.support.farm_command import wait_until
 
@@ -166,12 +166,12 @@ class Chaos:
         return lost
 
     def doubled(self) -> list[str]:
-        """Builds that started although their image had been pushed."""
+        """Builds that started although their image had been attested."""
         return [
             f"{reference} {arch} on {build.process}"
             for reference in self.references
             for arch in ARCHES
-            for build in self.rig.needless_builds(reference, arch)
+            for build in needless_builds(self.rig, reference, arch)
         ]
 
     def lines(self) -> list[str]:

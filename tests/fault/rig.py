@@ -256,12 +256,6 @@ class Rig:
         answer = self.ask("trust", "init", *(f"{self.workspace.org}/{package}" for package in packages))
         assert answer.code == 0, answer.err
 
-    def needless_builds(self, reference: str, arch: str) -> list[Request]:
-        """The builds that started although the architecture's image had been pushed."""
-        tag = f"{reference.rpartition(':')[2]}-{arch}"
-        pushed = [one.at for one in self.requests(Backend.REGISTRY, "PUT", rf"/manifests/{tag}$")]
-        return [one for one in self.builds(reference, arch) if pushed and one.at > min(pushed)]
-
     def builds(self, reference: str, arch: str) -> list[Request]:
         """The builds that the engine was asked for of one architecture of NAME:TAG."""
         return self.requests(Backend.ENGINE, "POST", rf"/build\?.*&t={re.escape(reference)}-{arch}&")

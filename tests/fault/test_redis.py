@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from farm.state.workers import known_workers
-from tests.fault.outcome import built, check, check_built_once
-from tests.fault.phases import BUILDING, CLAIMED, FETCHED, LEASED, PUSHED, SIGNED, SIGNING, TAKEN
+from tests.fault.outcome import attested, built, check, check_built_once
+from tests.fault.phases import BUILDING, CLAIMED, FETCHED, LEASED, PUSHED, PUSHING, SIGNED, SIGNING, TAKEN
 from tests.fault.rig import ARCHES, LEASE, Rig
 from tests.fault.summary import SUMMARY
 from tests.support.farm_command import wait_until
@@ -83,6 +84,24 @@ def test_builds_outlast_a_redis_that_is_away_or_takes_nothing_and_are_not_made_a
         end(rig)
         assert push.wait(240) == 0, push.said()
     check_built_once(rig, {reference: [(f"Redis {name} for {seconds:.0f} s", BUILDING.name)]})
+
+
+def test_an_image_that_was_pushed_while_redis_was_away_is_not_built_again_although_its_worker_died(
+    rig: Rig,
+) -> None:
+    rig.prepare("orphan")
+    reference = rig.package("orphan")
+    with PUSHING.trip(rig, reference, "amd64") as wire:
+        push = rig.push("push-1", "orphan")
+        wire.wait()
+        (build,) = rig.builds(reference, "amd64")
+        rig.kill_redis()
+    wait_until(lambda: attested(rig, reference, "amd64") < math.inf)
+    rig.processes[build.process].kill()
+    rig.redis.start()
+    rig.revive()
+    assert push.wait(240) == 0, push.said()
+    check_built_once(rig, {reference: [("Redis away, and the worker killed", PUSHING.name)]})
 
 
 def test_after_redis_was_emptied_farm_push_again_builds_only_what_the_registry_lacks(rig: Rig) -> None:
