@@ -7,10 +7,12 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from farm.cli.live_table import live_table, totals
 from farm.cli.output import print_answer, print_json, say
-from farm.cli.tables import run_table
 from farm.errors import OutputError
-from farm.model import JobState, PackageState, RunState
+from farm.model import JobState, PackageState, Reference, RunState
+from farm.planning.expectations import read_expectations
+from farm.planning.forecast import forecast, shared
 from farm.planning.wait_reasons import explain
 from farm.state import following
 from farm.state.following import RunView
@@ -22,6 +24,8 @@ from farm.state.runs import read_run
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from rich.table import Table as RichTable
+
     from farm.planning.plan import PackagePlan
     from farm.planning.wait_reasons import Waits
     from farm.state.records import RunRecord
@@ -29,11 +33,17 @@ if TYPE_CHECKING:
     from farm.state.store import Store
 
 _LOG_LINES = 8
-_FRAMES_PER_SECOND = 8
+_FRAMES_PER_SECOND = 4
 _LINE_SECONDS = 5.0
 """Seconds between two looks at why something waits, where lines are printed."""
 _TABLE_SECONDS = 2.0
 """The same for a table."""
+_TOTALS_SECONDS = 30.0
+"""The same for a large run, of which lines have only the totals."""
+_REST = 20.0
+"""Seconds between two looks for each second that one takes."""
+_MOST_EXPLAINED = 50
+"""Packages of a run whose jobs' reasons are printed as lines."""
 # The words for each state; a change to a state without words has no line.
 _WORDS = {
     JobState.BUILDING: "building",
@@ -100,18 +110,46 @@ def _show_progress(run: RunHandle, *, quiet: bool) -> RunView:
 
 
 def _print_lines(run: RunHandle, view: RunView) -> None:
-    """Print the changes of a run line by line, and once for each job why it waits."""
-    looked, printed = time.monotonic(), set()
+    """Print the changes of a run line by line, and why jobs wait; of a large run the totals instead."""
+    look, printed = _Looks(run.store, _LINE_SECONDS), set()
     for name in following.follow(run, view):
-        if name and (line := change_line(view.record(), name)):
+        record = view.live()
+        if name and (line := change_line(record, name)):
             say(line)
-        if time.monotonic() - looked < _LINE_SECONDS:
+        if not look.due():
             continue
-        looked, record = time.monotonic(), view.record()
-        for key, why in why_waiting(run.store, record).items():
+        seconds = f"{time.time() - record.created:6.1f}s"
+        if len(record.packages) > _MOST_EXPLAINED:
+            look.seconds = _TOTALS_SECONDS
+            look.look(record)
+            say(f"{seconds}  {totals(view, record, look.left)}")
+            continue
+        look.look(record)
+        for key, why in look.waits.items():
             if key not in printed:
                 printed.add(key)
-                say(f"{time.time() - record.created:6.1f}s  {' '.join(key).strip()}: {why}")
+                say(f"{seconds}  {' '.join(key).strip()}: {why}")
+
+
+class _Looks:
+    """Why things wait, looked at from time to time: rarely if that takes long, as for a large run."""
+
+    def __init__(self, store: Store, seconds: float) -> None:
+        self.seconds = seconds
+        self.waits: Waits = {}
+        self.left: float | None = None
+        """Seconds until the run will end, if earlier builds are known."""
+        self._store, self._last, self._took = store, time.monotonic(), 0.0
+
+    def due(self) -> bool:
+        """Whether it is time to look."""
+        return time.monotonic() - self._last > max(self.seconds, self._took * _REST)
+
+    def look(self, record: RunRecord) -> None:
+        """Look at why things wait."""
+        self._last = time.monotonic()
+        self.waits, self.left = waits_and_end(self._store, record)
+        self._took = time.monotonic() - self._last
 
 
 def change_line(record: RunRecord, field: str) -> str | None:
@@ -135,30 +173,56 @@ def _draw_table(run: RunHandle, view: RunView) -> None:
 
     from farm.cli.tables import rich_table
 
-    waits = why_waiting(run.store, view.record())
-    first = rich_table(run_table(view.record(), time.time(), waits))
+    looks = _Looks(run.store, _TABLE_SECONDS)
+    looks.look(view.live())
+
+    def drawn() -> RichTable:
+        height = live.console.size.height
+        return rich_table(live_table(view, time.time(), looks.waits, height=height, left=looks.left))
+
     with ExitStack() as stack:
-        live = Live(first, auto_refresh=False)
+        live = Live(auto_refresh=False)
         # Not `with live`: a signal may come when it has hidden the cursor and not entered the block yet.
         stack.callback(live.console.show_cursor)
         stack.callback(live.stop)
+        live.update(drawn())
         live.start(refresh=True)
-        drawn = looked = 0.0
+        last = 0.0
         for _ in following.follow(run, view):
-            if time.monotonic() - drawn < 1 / _FRAMES_PER_SECOND:
+            if time.monotonic() - last < 1 / _FRAMES_PER_SECOND:
                 continue
-            drawn = time.monotonic()
-            if drawn - looked > _TABLE_SECONDS:
-                waits, looked = why_waiting(run.store, view.record()), drawn
-            record = view.record()
-            still_waiting = {key: why for key, why in waits.items() if key in explain(record, {})}
-            live.update(rich_table(run_table(record, time.time(), still_waiting)), refresh=True)
-        live.update(rich_table(run_table(view.record(), time.time(), {})))
+            last = time.monotonic()
+            if looks.due():
+                looks.look(view.live())
+            live.update(drawn(), refresh=True)
+        looks.waits, looks.left = {}, None
+        live.update(drawn())
 
 
 def why_waiting(store: Store, record: RunRecord) -> Waits:
-    """The reasons of the packages and jobs of a run that wait."""
-    return explain(record, read_queue_positions(store, record))
+    """The reasons of the packages and jobs of a run that wait, and when they will probably start."""
+    return waits_and_end(store, record)[0]
+
+
+def waits_and_end(store: Store, record: RunRecord) -> tuple[Waits, float | None]:
+    """The same, and the seconds until the run will end; None if no earlier build is known."""
+    lines = read_queue_positions(store, record)
+    if not any(line.durations for line in lines.values()):
+        return explain(record, lines), None
+    images = [
+        (Reference.parse(package.reference).name, arch)
+        for package in record.packages.values()
+        for arch in package.jobs
+        if not package.state.ended
+    ]
+    slots = shared(
+        {arch: line.slots for arch, line in lines.items()},
+        {arch: line.submitters for arch, line in lines.items()},
+    )
+    found = forecast(record, read_expectations(store, images), slots, time.time())
+    starts = {(package, arch): seconds for (_, package, arch), seconds in found.starts.items()}
+    left = sum(not package.state.ended for package in record.packages.values())
+    return explain(record, lines, starts), max(found.ends.values()) if len(found.ends) == left else None
 
 
 def print_result(run: RunHandle, record: RunRecord) -> None:

@@ -53,6 +53,8 @@ class Table:
     title: str | None = None
     unwrapped: tuple[str, ...] = ()
     """Headings of the columns that a narrow terminal must not wrap."""
+    caption: str | None = None
+    """The line below."""
 
 
 def print_table(table: Table) -> None:
@@ -73,6 +75,7 @@ def rich_table(table: Table) -> RichTable:
 
     title = Text(one_line(table.title)) if table.title else None
     drawn = RichTable(title=title, title_justify="left", box=None, pad_edge=False)
+    drawn.caption, drawn.caption_justify = table.caption, "left"
     for heading in table.headings:
         unwrapped = heading in table.unwrapped
         drawn.add_column(heading, no_wrap=unwrapped, overflow="ellipsis" if unwrapped else "fold")
@@ -86,7 +89,7 @@ def plain_lines(table: Table) -> list[str]:
     rows = [table.headings, *(tuple(cell.text for cell in row) for row in table.rows)]
     widths = [max(map(len, texts)) for texts in zip(*rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
-    return [*([table.title] if table.title else []), *lines]
+    return [*([table.title] if table.title else []), *lines, *([table.caption] if table.caption else [])]
 
 
 def run_table(record: RunRecord, now: float, waits: Waits) -> Table:
@@ -105,7 +108,7 @@ def run_table(record: RunRecord, now: float, waits: Waits) -> Table:
 def _job_cell(job: JobRecord | None, now: float, waits: str | None) -> Cell:
     if job is None:
         return Cell("-", "dim")
-    if waits:
+    if waits and job.state in (JobState.QUEUED, JobState.WAITING):
         return Cell(waits, "yellow" if waits.startswith("no worker") else "dim")
     seconds = f" {now - job.started:.0f}s" if job.state in _IN_PROGRESS and job.started else ""
     return Cell(f"{job.state}{seconds}", _JOB_STYLES.get(job.state, "dim"))

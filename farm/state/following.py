@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import StateError, StateUnavailableError
-from farm.model import RunState
+from farm.model import JobState, PackageState, RunState
 from farm.state.records import arch_of, package_of, parse_job, parse_package
 from farm.state.run_names import is_known
 from farm.state.store import follow_stream
@@ -16,7 +17,7 @@ from farm.state.store import follow_stream
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from farm.state.records import RunRecord
+    from farm.state.records import PackageRecord, RunRecord
     from farm.state.run_handles import RunHandle
 
 _MAX_OUTAGE = 900.0
@@ -26,12 +27,25 @@ _PAUSE = 1.0
 
 
 class RunView:
-    """A run's record that its events keep current; an event may be applied twice."""
+    """A run that its events keep current, each at a cost that does not grow with the run.
+
+    An event may be applied twice.
+    """
 
     def __init__(self, record: RunRecord) -> None:
         self._record = record
         self._packages = dict(record.packages)
         self.state = record.state
+        self.packages: Counter[PackageState] = Counter()
+        """How many packages are in each state."""
+        self.jobs: Counter[JobState] = Counter()
+        """How many jobs are in each state."""
+        self.active: dict[str, None] = {}
+        """The packages that somebody works on, the latest last."""
+        self.failed: dict[str, None] = {}
+        """The packages that failed, or of which a job did, the latest last."""
+        for package in self._packages.values():
+            self._count(package, 1)
 
     def apply(self, field: str, value: str) -> None:
         """Apply an event: the field of the changed record, or `R` for the run, and its new JSON."""
@@ -43,12 +57,33 @@ class RunView:
             changed = replace(parse_package(value, package.jobs), needs=package.needs)
         else:
             changed = replace(package, jobs=package.jobs | {arch_of(field): parse_job(value)})
+        self._count(package, -1)
         self._packages[package.package] = changed
+        self._count(changed, 1)
+
+    def _count(self, package: PackageRecord, sign: int) -> None:
+        states = [job.state for job in package.jobs.values()]
+        self.packages[package.state] += sign
+        for state in states:
+            self.jobs[state] += sign
+        if sign < 0:
+            return
+        failed = package.state is PackageState.FAILED or JobState.FAILED in states
+        active = package.state.in_progress or any(state.in_progress for state in states)
+        for names, belongs in ((self.failed, failed), (self.active, active)):
+            if belongs:
+                names.setdefault(package.package)
+            else:
+                names.pop(package.package, None)
+
+    def live(self) -> RunRecord:
+        """The run as of the last event; it changes with the next one."""
+        finished = self._record.finished or (time.time() if self.state.ended else None)
+        return replace(self._record, state=self.state, packages=self._packages, finished=finished)
 
     def record(self) -> RunRecord:
-        """The run as of the last event."""
-        finished = self._record.finished or (time.time() if self.state.ended else None)
-        return replace(self._record, state=self.state, packages=dict(self._packages), finished=finished)
+        """The same, for good."""
+        return replace(self.live(), packages=dict(self._packages))
 
 
 def follow(run: RunHandle, view: RunView) -> Iterator[str]:
