@@ -6,18 +6,21 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import cache_push, context, orders, signed, startup, sweep
+from benchmarks import cache_push, context, following, look_ups, makespan, orders, signed, startup, tags
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from benchmarks.measure import Pairs, Row
+    from benchmarks.measure import Pairs, Ratio, Row
     from benchmarks.orders import Figure
 
-_ALL: dict[str, Callable[[argparse.Namespace], Iterable[Row | Pairs | Figure]]] = {
+_ALL: dict[str, Callable[[argparse.Namespace], Iterable[Row | Pairs | Ratio | Figure]]] = {
     "startup": lambda options: startup.rows(options.against),
     "context": lambda _: context.rows(),
-    "sweep": lambda _: sweep.rows(),
+    "tags": lambda _: tags.rows(),
+    "look-ups": lambda _: look_ups.rows(),
+    "following": lambda _: following.rows(),
+    "makespan": lambda _: makespan.rows(),
     "cache-push": lambda _: cache_push.rows(),
     "orders": lambda _: orders.rows(),
     "signed": lambda options: signed.rows(options.against, options.rounds),

@@ -64,6 +64,49 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
+class Ratio:
+    """A measurement as a ratio to that of a peer, of which the median of pairs taken in turn counts."""
+
+    what: str
+    farm: list[float]
+    """Seconds, round by round; or another figure of both."""
+    peer: str
+    peers: list[float]
+    limit: float
+    unit: str = "ms"
+
+    @property
+    def median(self) -> float:
+        """The median ratio."""
+        return statistics.median(one / other for one, other in zip(self.farm, self.peers, strict=True))
+
+    def line(self) -> str:
+        """One line for people."""
+        scale = 1000 if self.unit == "ms" else 1
+        farm, peer = (
+            f"{statistics.median(times) * scale:.0f} {self.unit}" for times in (self.farm, self.peers)
+        )
+        verdict = "" if self.median <= self.limit else "  MISSED"
+        return (
+            f"{self.what}: {farm}, {self.median:.3f} times {self.peer} ({peer}); "
+            f"limit {self.limit}, {len(self.farm)} pairs{verdict}"
+        )
+
+
+def ratio(
+    what: str,
+    farm: Callable[[], object],
+    peer: str,
+    peer_call: Callable[[], object],
+    limit: float,
+    rounds: int = ROUNDS,
+) -> Ratio:
+    """The ratio of two calls, made in turn."""
+    here, there = in_turn(farm, peer_call, rounds=rounds)
+    return Ratio(what, here, peer, there, limit)
+
+
+@dataclass(frozen=True, slots=True)
 class Pairs:
     """One measurement, round by round; with those of an older checkout, taken in turn."""
 
