@@ -24,6 +24,7 @@ from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling.celery_app import BUILD
 from farm.scheduling.coordinator import queue_job, settle
 from farm.scheduling.dispatch import send_again
+from farm.scheduling.send_ready import refill
 from farm.state import leases, transitions
 from farm.state.logs import LogWriter
 from farm.state.records import JobPatch
@@ -190,6 +191,7 @@ def build_and_push(
 ) -> dict[str, Any]:
     """Build and push what the order says, unless that was done before; returns the ArchImage as JSON."""
     context = worker_context()
+    refill(task.app, context.store, arch)
     handle = RunHandle(context.store, run).package(package).job(arch)
     try:
         refuse_unknown(unknown)

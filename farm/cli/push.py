@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from farm.model import ArchImage
     from farm.package.tags import TagOptions
+    from farm.planning.forecast import Outlook
     from farm.planning.plan import Plan, PushOptions
     from farm.settings import Settings
 
@@ -53,6 +54,13 @@ _queue_anyway = click.option(
 @package_options
 @build_and_publish_options
 @click.option("--detach", is_flag=True, help="Submit the run, print its name, and exit.")
+@click.option(
+    "--priority",
+    type=click.Choice(["high", "normal", "low"]),
+    default="normal",
+    show_default=True,
+    help="high gets four times, low a quarter of the workers that other runs get.",
+)
 @_queue_anyway
 @json_option
 def push(
@@ -61,6 +69,7 @@ def push(
     tags: TagOptions,
     options: PushOptions,
     detach: bool,
+    priority: str,
     queue_anyway: bool,
     as_json: bool,
 ) -> int:
@@ -82,6 +91,7 @@ def push(
         started,
         partial=options.partial,
         detach=detach,
+        priority=priority,
         queue_anyway=queue_anyway,
         as_json=as_json,
     )
@@ -114,16 +124,18 @@ def plan(
 
 def print_plan(plan: Plan, settings: Settings, *, queue_anyway: bool = False, as_json: bool = False) -> int:
     """Print a plan, one line a package, in the order in which they will be built; returns the exit code."""
-    plan = plan if queue_anyway else _with_missing_workers(plan, settings)
+    plan, ahead = _look_ahead(plan, settings, queue_anyway=queue_anyway)
     if as_json:
         data = [item.to_json() for item in plan.packages]
         refusals = [error.to_json() for error in plan.refusals]
-        print_json({"packages": data, "warnings": list(plan.warnings), "refusals": refusals})
+        found = {"waves": ahead.waves, "criticalPath": ahead.critical_path, "expectedSeconds": ahead.seconds}
+        print_json({"packages": data, **found, "warnings": list(plan.warnings), "refusals": refusals})
     else:
         print_warnings(plan.warnings)
         width = max((len(item.package.reference.familiar) for item in plan.packages), default=0)
         for item in plan.packages:
             say(f"{item.package.reference.familiar:<{width}}  {item.why()}")
+        _print_outlook(ahead)
     if not plan.refusal:
         return 0
     # Not raised, since the JSON holds the errors already.
@@ -131,18 +143,42 @@ def print_plan(plan: Plan, settings: Settings, *, queue_anyway: bool = False, as
     return plan.refusal.exit_code
 
 
-def _with_missing_workers(plan: Plan, settings: Settings) -> Plan:
-    """The plan with the refusal for want of workers; those of a private farm start with the push."""
-    if settings.broker is None or plan.up_to_date:
-        return plan
-    from farm.private_farm.connect import require_workers
+def _print_outlook(ahead: Outlook) -> None:
+    from farm.planning.forecast import sequence
+    from farm.syntax.quantities import format_duration
 
+    if len(ahead.waves) > 1:
+        sizes = ", ".join(str(len(wave)) for wave in ahead.waves)
+        say(f"{len(ahead.waves)} waves of builds: {sizes}; critical path: {sequence(ahead.critical_path)}")
+    if ahead.seconds is not None and ahead.waves:
+        at = time.strftime("%H:%M", time.localtime(time.time() + ahead.seconds))
+        say(f"expected to take about {format_duration(ahead.seconds)}, until {at}, if no other run waits")
+
+
+def _look_ahead(plan: Plan, settings: Settings, *, queue_anyway: bool) -> tuple[Plan, Outlook]:
+    """The plan with the refusal for want of workers, and what a push of it will do.
+
+    The workers of a private farm start with the push.
+    """
+    from farm.planning.forecast import outlook
+
+    if settings.broker is None or plan.up_to_date:
+        return plan, outlook(plan, None, {})
+    from farm.planning.expectations import read_expectations
+    from farm.private_farm.connect import require_workers
+    from farm.state.workers import slots_of, workers
+
+    images = [(item.package.reference.name, arch) for item in plan.work for arch in item.build]
     try:
         with attached(settings) as (connected, store):
-            require_workers(connected, store, plan.queues)
+            ahead = outlook(plan, read_expectations(store, images), slots_of(workers(store)))
+            if not queue_anyway:
+                require_workers(connected, store, plan.queues)
     except FarmError as error:
-        return plan._replace(refusals=(*plan.refusals, error))
-    return plan
+        if queue_anyway:
+            return plan, outlook(plan, None, {})
+        return plan._replace(refusals=(*plan.refusals, error)), outlook(plan, None, {})
+    return plan, ahead
 
 
 @click.command("manifest")
@@ -190,6 +226,7 @@ def push_plan(
     *,
     partial: bool = False,
     detach: bool = False,
+    priority: str = "normal",
     queue_anyway: bool = False,
     as_json: bool = False,
 ) -> int:
@@ -204,13 +241,14 @@ def push_plan(
         _print_nothing_to_do(plan, time.monotonic() - started, as_json=as_json)
         return 0
     from farm.cli.follow import follow
+    from farm.model import RunPriority
     from farm.private_farm.connect import require_workers
     from farm.scheduling.submission import submit
 
     with attached(settings, builds=True) as (connected, store):
         if not queue_anyway:
             require_workers(connected, store, plan.queues)
-        run = submit(plan, connected, store, partial=partial)
+        run = submit(plan, connected, store, partial=partial, priority=RunPriority(priority))
         up_to_date = tuple(item for item in plan.packages if item.up_to_date)
         return follow(run, up_to_date=up_to_date, detach=detach, as_json=as_json)
 

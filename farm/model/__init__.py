@@ -18,7 +18,7 @@ from farm.model.images import (
 )
 from farm.model.package import BuildYml, DockerImages, ExtraSource, GitTree, Package, Submodule, combined_hash
 from farm.model.reference import DEFAULT_REGISTRY, DIGEST, Reference, digest_from_hex, digest_of, hex_of
-from farm.model.states import JobState, PackageState, RunState
+from farm.model.states import JobState, PackageState, RunPriority, RunState
 
 if TYPE_CHECKING:
     from farm.model.run import Copy, Job, PackageWork, Run
@@ -43,6 +43,7 @@ __all__ = [
     "Platform",
     "Reference",
     "Run",
+    "RunPriority",
     "RunState",
     "Submodule",
     "arch_of_uname",

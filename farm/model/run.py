@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from farm.model.images import ARCHES, ArchImage
 from farm.model.package import DockerImages
 from farm.model.reference import Reference, digest_of
+from farm.model.states import RunPriority
 from farm.model.wire import each, from_wire, to_wire
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +202,12 @@ class Run:
     works: tuple[PackageWork, ...] = ()
     retry_of: str = ""
     """The run that this one repeats, "" for none."""
+    priority: RunPriority = RunPriority.NORMAL
+    ranks: Mapping[str, float] = field(default_factory=dict)
+    """Package to the seconds from its start to the end of all that depends on it; 0 for one that is missing.
+
+    Of its packages that are ready, the run's jobs of the one with the highest are sent first.
+    """
 
     @property
     def queues(self) -> set[str]:

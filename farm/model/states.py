@@ -14,7 +14,7 @@ class JobState(StrEnum):
     """The state of a job."""
 
     WAITING = "waiting"
-    """its package waits for its dependencies"""
+    """its package waits for its dependencies, or it is ready, and it is not its turn"""
     QUEUED = "queued"
     """its message is in its architecture's queue, or it waits for another run's build of the same image"""
     LEASED = "leased"
@@ -100,6 +100,16 @@ class RunState(StrEnum):
     def ended(self) -> bool:
         """Whether no state may follow."""
         return not RUN_TRANSITIONS[self]
+
+
+class RunPriority(StrEnum):
+    """How much of the workers a run gets beside others."""
+
+    HIGH = "high"
+    """four times as much as others"""
+    NORMAL = "normal"
+    LOW = "low"
+    """a quarter of what others get"""
 
 
 # State to the states that may follow it, each with the reason; a state without a row of its own is final.

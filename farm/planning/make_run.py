@@ -164,4 +164,4 @@ def again(
         existing = {image.arch: image for image in work.existing} | dict(images)
         needs = tuple(need for need in work.needs if need in names)
         repeated.append(replace(work, jobs=jobs, existing=tuple(existing.values()), needs=needs))
-    return Run(run, submitter, created, tuple(repeated), retry_of=record.id)
+    return Run(run, submitter, created, tuple(repeated), retry_of=record.id, priority=record.priority)

@@ -57,8 +57,8 @@ def _texts(module: ModuleType, *names: str) -> tuple[str, ...]:
     return tuple(str(getattr(module, name)) for name in names)
 
 
-_SORTED = ("queued:*", "in-progress", "due", "requeued")
-_PARTS = ("meta", "order", "records", "works", "dependents", "left", "events", *_SORTED)
+_SORTED = ("queued:*", "ready:*", "in-progress", "due", "requeued")
+_PARTS = ("meta", "order", "records", "works", "dependents", "ranks", "left", "events", *_SORTED)
 
 _TRANSITIONS = (
     Grant(
@@ -66,7 +66,12 @@ _TRANSITIONS = (
         _run("", "meta", "records", "left", "events", *_SORTED),
         scripts=_farm_scripts("transition", "clear_due"),
     ),
-    Grant("hget hmget hstrlen", _run("%R", "meta", "order", "records", "works", "dependents")),
+    Grant("hget hmget hstrlen", _run("%R", "meta", "order", "records", "works", "dependents", "ranks")),
+)
+_SEND_READY = (
+    Grant("zrange zrevrange zcard", _run("%R", *_SORTED)),
+    Grant("llen", "%R~build.*"),
+    Grant("lrange", "%R~farm:durations:*"),
 )
 _CHECK = Grant(
     "get pttl pexpire type strlen unlink",
@@ -121,7 +126,7 @@ def _maintainer(database: int) -> tuple[Grant, ...]:
     return (
         *_TRANSITIONS,
         Grant("watch exists hset zadd hget hgetall hmget hlen zrange zcount", _run("", *_PARTS)),
-        Grant("del", _run("%W", "order", "records", "works", "dependents", "left", *_SORTED)),
+        Grant("del", _run("%W", "order", "records", "works", "dependents", "ranks", "left", *_SORTED)),
         Grant("xread xrevrange", _run("%R", "events", "log:*")),
         Grant("incrby", "~farm:run-number"),
         Grant("zadd zrange zrevrange", "~farm:runs ~farm:open-runs"),
@@ -130,7 +135,7 @@ def _maintainer(database: int) -> tuple[Grant, ...]:
         Grant("expire", "%W~farm:context:{*}"),
         Grant("hgetall hexists", "%R~farm:workers"),
         Grant("hgetall hexists hset hdel", "~farm:drained"),
-        Grant("lrange", "%R~farm:durations:*"),
+        *_SEND_READY,
         _CHECK,
         *_send("build.", PUBLISH_QUEUE),
         Grant("set del", "~celery-taskset-meta-*"),
@@ -141,6 +146,7 @@ def _maintainer(database: int) -> tuple[Grant, ...]:
 def _worker(database: int, arches: Sequence[str]) -> tuple[Grant, ...]:
     logs = _run("", *(f"log:*:{arch}" for arch in arches))
     durations = " ".join(f"~farm:durations:{arch} ~farm:durations:*?{arch}" for arch in arches)
+    waiting = [f"{part}:{arch}" for part in ("queued", "ready") for arch in arches]
     return (
         *_TRANSITIONS,
         Grant("", f"{logs} {_run('', 'records')}", scripts=_farm_scripts("log_append")),
@@ -152,6 +158,8 @@ def _worker(database: int, arches: Sequence[str]) -> tuple[Grant, ...]:
         Grant("del", "%W~farm:context:{*}"),
         *_HEARTBEAT,
         Grant("lpush ltrim expire lrange", durations),
+        Grant("zrange", "%R~farm:open-runs"),
+        Grant("zrange zrevrange zcard", _run("%R", "in-progress", "requeued", *waiting)),
         *_consume(database, *(build_queue(arch) for arch in arches)),
         *_send(PUBLISH_QUEUE),
         _RESULTS,
@@ -162,7 +170,8 @@ def _worker(database: int, arches: Sequence[str]) -> tuple[Grant, ...]:
 def _publisher(database: int) -> tuple[Grant, ...]:
     return (
         *_TRANSITIONS,
-        Grant("zrange zrangebyscore zscore", _run("%R", *_SORTED)),
+        Grant("zrangebyscore zscore", _run("%R", *_SORTED)),
+        *_SEND_READY,
         Grant("expire", _run("%W", *_PARTS)),
         Grant("zrange zrem", "~farm:open-runs"),
         Grant("zremrangebyrank", "~farm:runs"),

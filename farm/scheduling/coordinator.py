@@ -10,11 +10,20 @@ from typing import TYPE_CHECKING
 
 from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
-from farm.scheduling.dispatch import send_package
+from farm.scheduling.celery_app import Priority
+from farm.scheduling.dispatch import open_chord, send_publication
+from farm.scheduling.send_ready import try_to_send_ready
 from farm.state import transitions
+from farm.state.ready import make_ready
 from farm.state.records import JobPatch, failure_of
-from farm.state.run_handles import JobHandle
-from farm.state.runs import all_succeeded, create_run, dependents, read_jobs, read_package, read_work
+from farm.state.runs import (
+    all_succeeded,
+    create_run,
+    dependents,
+    read_jobs,
+    read_package,
+    read_work,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,7 +33,7 @@ if TYPE_CHECKING:
     from farm.model import PackageWork
     from farm.model.order import OrderedRun
     from farm.state.records import JobRecord
-    from farm.state.run_handles import PackageHandle, RunHandle
+    from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
     from farm.state.store import Store
 
 log = logging.getLogger(__name__)
@@ -40,6 +49,7 @@ def submit_run(app: Celery, store: Store, ordered: OrderedRun) -> RunHandle:
         for work in run.works:
             if not work.needs:
                 start_package(app, handle, work)
+        try_to_send_ready(app, store)
     except StateUnavailableError as error:
         # Not an error of the submission: pushing again would make a second run of the same packages.
         log.warning("%s is stored, but not all sent: %s; a publisher sends the rest", run.id, error)
@@ -47,23 +57,24 @@ def submit_run(app: Celery, store: Store, ordered: OrderedRun) -> RunHandle:
 
 
 def start_package(app: Celery, run: RunHandle, work: PackageWork) -> bool:
-    """Dispatch a package: its jobs, then its publication as their callback; False if that was done."""
+    """Start a package: its jobs become ready, or its publication is sent; False if that was done.
+
+    `send_ready` sends the jobs, in their turn, and the publication is their callback.
+    """
     package = run.package(work.package)
     # First of all, because of two that start a package at once only one gets past this transition. Until
-    # `clear_due` the package stays due, so that the reconciler dispatches what the rest does not.
+    # `clear_due` the package stays due, so that the reconciler does what the rest does not.
     if not transitions.move_package(package, PackageState.BUILDING, expected_states=[PackageState.WAITING]):
         return False
     handled = run.store.now()
-    # Queued before they are sent: a worker may take a message before the sender's next line runs.
-    queued = [
-        queue_job(JobHandle.of(run.store, job), expected_states=[JobState.WAITING]) for job in work.jobs
-    ]
-    if work.jobs and not any(queued) and settle(package):
-        # All jobs were cancelled before; no message, because without a worker nobody would ever read it.
+    if not work.jobs:
+        send_publication(app, run.id, work, [], Priority.NEW)
         return True
-    send_package(app, run.id, work)
-    if work.jobs:
-        transitions.clear_due(package, handled=handled)
+    open_chord(app, run.id, work)
+    if not make_ready(package, [job.arch for job in work.jobs]) and settle(package):
+        # All jobs were cancelled before.
+        return True
+    transitions.clear_due(package, handled=handled)
     return True
 
 
@@ -98,6 +109,7 @@ def start_dependents(app: Celery, package: PackageHandle) -> list[str]:
         if all_succeeded(run, work.needs) and start_package(app, run, work):
             started.append(dependent.name)
     transitions.clear_due(package, handled=handled)
+    try_to_send_ready(app, package.store)
     return started
 
 

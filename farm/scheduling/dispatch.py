@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from uuid import NAMESPACE_URL, uuid5
 
-from celery import chord
 from celery.backends import asynchronous
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from farm.model import ArchImage, Job, PackageWork
 
 
+_FARM = uuid5(NAMESPACE_URL, "linuxkit-farm")
 RESULTS_LOST: str = asynchronous.E_RETRY_LIMIT_EXCEEDED  # type: ignore[attr-defined]
 """The text of the RuntimeError that Celery raises when it gives up its result backend."""
 
@@ -50,13 +51,29 @@ def translate_broker_errors() -> Iterator[None]:
 
 
 @translate_broker_errors()
-def send_package(app: Celery, run: str, work: PackageWork) -> None:
-    """Send a package's jobs as one chord, or its publication where there is nothing to build."""
-    if work.jobs:
-        builds = [build_signature(app, job) for job in work.jobs]
-        chord(builds, app=app)(publish_signature(app, run, work))
-    else:
-        publish_signature(app, run, work, images=[]).apply_async()
+def open_chord(app: Celery, run: str, work: PackageWork) -> None:
+    """Begin the chord of a package: its jobs may be sent then, each in its turn."""
+    # Celery does this before it sends a chord's header as a whole.
+    app.backend.set_chord_size(_id(run, work.package), len(work.jobs))
+
+
+@translate_broker_errors()
+def send_in_chord(app: Celery, work: PackageWork, job: Job) -> None:
+    """Send one job of a package's chord for the first time; the callback is the publication.
+
+    The ids follow from the names, so that whoever sends the jobs, it is the same chord.
+    """
+    group, index = _id(job.run, job.package), [one.arch for one in work.jobs].index(job.arch)
+    callback = publish_signature(app, job.run, work)
+    callback.freeze(_id(job.run, job.package, "publish"), group_id=group)
+    build_signature(app, job).apply_async(
+        task_id=_id(job.run, job.package, job.arch), group_id=group, group_index=index, chord=callback
+    )
+
+
+def _id(*names: str) -> str:
+    """The id of a task or group, by what it is for."""
+    return str(uuid5(_FARM, " ".join(names)))
 
 
 @translate_broker_errors()
@@ -66,10 +83,12 @@ def send_job(app: Celery, job: Job, priority: Priority) -> None:
 
 
 @translate_broker_errors()
-def send_publication(app: Celery, run: str, work: PackageWork, images: Sequence[ArchImage]) -> None:
-    """Send the publication of a package whose jobs have succeeded, for one that was lost."""
+def send_publication(
+    app: Celery, run: str, work: PackageWork, images: Sequence[ArchImage], priority: Priority
+) -> None:
+    """Send the publication of a package that builds nothing, or whose publication was lost."""
     built = [image.to_json() for image in images]
-    publish_signature(app, run, work, images=built, priority=Priority.REQUEUED).apply_async()
+    publish_signature(app, run, work, images=built, priority=priority).apply_async()
 
 
 @translate_broker_errors()

@@ -15,6 +15,7 @@ from farm.errors import FarmError, StateUnavailableError
 from farm.scheduling.celery_app import PUBLISH_QUEUE, Priority, build_queue, redis_list
 from farm.scheduling.outage import MAX_CLOCK_JUMP, OutageDetector
 from farm.scheduling.requeue import RunReconciler
+from farm.scheduling.send_ready import send_ready
 from farm.state import leases
 from farm.state.overdue import pull_back, queue_heads, read_overdue
 
@@ -51,7 +52,11 @@ def reconcile(
     # Leases and records are read one after the other: in between this machine may have been suspended.
     steady = steady and time.time() - begun < MAX_CLOCK_JUMP
     heads = _queue_heads(store, overdue)
-    return sum(_reconcile_run(RunReconciler(app, run, now, heads, keep, steady), reported) for run in overdue)
+    steps = sum(
+        _reconcile_run(RunReconciler(app, run, now, heads, keep, steady), reported) for run in overdue
+    )
+    send_ready(app, store)
+    return steps
 
 
 def _queue_heads(store: Store, overdue: Sequence[OverdueRun]) -> dict[str, float | None]:

@@ -12,6 +12,7 @@ from farm.model.states import JOBS_IN_PROGRESS
 from farm.scheduling import coordinator, dispatch
 from farm.scheduling.celery_app import PUBLISH_QUEUE, Priority, build_queue, redis_list
 from farm.state import runs, transitions
+from farm.state.ready import make_ready
 from farm.state.records import JobPatch, PackagePatch, failure_of
 from farm.state.run_handles import JobHandle
 from farm.state.runs import read_jobs, read_package, read_work
@@ -128,19 +129,18 @@ class RunReconciler:
         return self._reconcile_building(package, since)
 
     def _reconcile_building(self, package: PackageHandle, since: float) -> bool:
-        """Send the jobs that were not sent; when all have ended, settle the package or publish it."""
+        """Make those jobs ready that are not; when all have ended, settle the package or publish it."""
         handled = package.store.now()
         work = read_work(package)
         records = read_jobs(package, work.arches)
-        unsent = {record.arch for record in records if record.state is JobState.WAITING}
-        for job in work.jobs:
-            handle = package.job(job.arch)
-            if job.arch in unsent and coordinator.queue_job(handle, expected_states=[JobState.WAITING]):
-                dispatch.send_job(self.app, job, Priority.NEW)
+        unsent = any(record.state is JobState.WAITING for record in records)
+        if unsent:
+            dispatch.open_chord(self.app, self.overdue.handle.id, work)
+            make_ready(package, [job.arch for job in work.jobs])
         if not all(record.state.ended for record in records):
             # It becomes due again when its last job ends.
             transitions.clear_due(package, handled=handled)
-            return bool(unsent)
+            return unsent
         if failure_of(package.name, records):
             coordinator.settle(package)
             return True
@@ -191,7 +191,7 @@ class RunReconciler:
         log.warning("%s: %s; dispatched again", self.overdue.handle, why)
         built = {job.arch for job in work.jobs}
         images = [record.image for record in records if record.image and record.arch in built]
-        dispatch.send_publication(self.app, self.overdue.handle.id, work, images)
+        dispatch.send_publication(self.app, self.overdue.handle.id, work, images, Priority.REQUEUED)
 
 
 def _read(handle: JobHandle) -> tuple[Job, JobRecord]:

@@ -98,4 +98,4 @@ def submit_retry(store: Store, settings: Settings, run: Run) -> RunHandle:
     if expired := keep_contexts(store, contexts, keep=settings.keep):
         name = next(work.package for work in run.works for job in work.jobs if job.context in expired)
         raise StateError(f"the context of {name} has expired", hint="farm push its directory again")
-    return submit_signed(run, settings, store)
+    return submit_signed(run, settings, store, run.priority)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.builders.build_arguments import build_args, labels
+from farm.model import RunPriority
 from farm.package.git_objects import commit_time
 from farm.package.pack_context import pack_context
+from farm.planning.expectations import read_expectations, run_ranks
 from farm.planning.make_run import make_run
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
@@ -26,7 +29,14 @@ if TYPE_CHECKING:
     from farm.state.store import Store
 
 
-def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = False) -> RunHandle:
+def submit(
+    plan: Plan,
+    settings: Settings,
+    store: Store,
+    *,
+    partial: bool = False,
+    priority: RunPriority = RunPriority.NORMAL,
+) -> RunHandle:
     """Submit a plan under an order that is signed here; returns the run.
 
     If it is cut off before the run is stored, the contexts expire, and the next push finds the same work to
@@ -52,12 +62,17 @@ def submit(plan: Plan, settings: Settings, store: Store, *, partial: bool = Fals
         created=time.time(),
         partial=partial,
     )
-    return submit_signed(run, settings, store)
+    return submit_signed(run, settings, store, priority)
 
 
-def submit_signed(run: Run, settings: Settings, store: Store) -> RunHandle:
+def submit_signed(
+    run: Run, settings: Settings, store: Store, priority: RunPriority = RunPriority.NORMAL
+) -> RunHandle:
     """Sign the order of a run, then submit both."""
-    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, sign_run(run, settings))
+    images = [(job.reference.name, job.arch) for work in run.works for job in work.jobs]
+    ranks = run_ranks(run.works, read_expectations(store, images)) if images else {}
+    ranked = replace(run, priority=priority, ranks=ranks)
+    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, sign_run(ranked, settings))
 
 
 def _store_context(package: Package, settings: Settings, store: Store) -> Context:

@@ -103,7 +103,7 @@ def pull_back(store: Store) -> None:
 
 
 def _questions(run: RunHandle, until: float) -> Iterator[tuple[Any, ...]]:
-    """What is asked of a run, in the order of a row: its state, then what has waited until then."""
+    """What is asked of a run, in the order of a row: its state, then what has waited."""
     yield "hget", run.key("meta"), "state"
     yield "zrangebyscore", run.key("in-progress"), "-inf", until
     for part in _WAITING:
@@ -116,12 +116,12 @@ def _damage(answers: Sequence[Any]) -> list[Exception]:
 
 
 def _overdue(run: RunHandle, row: Sequence[Any], leased: Sequence[LeasedRecord | Exception]) -> OverdueRun:
-    state, _, due, requeued, *queues = row
     malformed = next((item for item in leased if isinstance(item, Exception)), None)
-    if malformed is None and state and state not in list(RunState):
-        malformed = ValueError(f"unknown state of a run: {state}")
     if malformed:
         return OverdueRun(run, None, malformed=malformed)
+    state, _, due, requeued, *queues = row
+    if state and state not in list(RunState):
+        return OverdueRun(run, None, malformed=ValueError(f"unknown state of a run: {state}"))
 
     def jobs(fields: Sequence[tuple[str, float]]) -> tuple[tuple[JobHandle, float], ...]:
         return tuple((run.package(package_of(field)).job(arch_of(field)), at) for field, at in fields)

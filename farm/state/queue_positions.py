@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from farm.model import JobState
 from farm.state.earlier_builds import durations_by_arch
+from farm.state.ready import next_ready, read_open_runs
 from farm.state.records import arch_of, package_of
-from farm.state.store import OPEN_RUNS, Store, run_key
-from farm.state.workers import workers
+from farm.state.run_handles import RunHandle
+from farm.state.store import Store, run_key
+from farm.state.workers import slots_of, why_unserved, workers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,36 +38,48 @@ class QueuePosition:
     """Jobs in progress."""
     durations: tuple[float, ...] = ()
     """Seconds that the last builds of the architecture took."""
+    unserved: str = ""
+    """Why no worker accepts jobs, in a few words; "" if one does."""
+    sent: int = 0
+    """Jobs of all runs whose messages were sent, and which no worker has accepted."""
+    ready: tuple[str, ...] = ()
+    """Packages of this run whose jobs may be sent, the most urgent first."""
+    submitters: int = 1
+    """Those who have jobs sent or ready, with that of this run: they share the slots."""
 
 
 def read_queue_positions(store: Store, record: RunRecord) -> dict[str, QueuePosition]:
     """The queue of each architecture for which a run has jobs waiting."""
-    queued = [
-        (name, job)
-        for name, package in record.packages.items()
+    waiting = [
+        job
+        for package in record.packages.values()
         for job in package.jobs.values()
-        if job.state is JobState.QUEUED and not job.waiting_for
+        if not job.state.ended and not job.state.in_progress and not job.waiting_for
     ]
-    if not queued:
+    if not waiting:
         return {}
-    (names,) = store.ask([("zrange", OPEN_RUNS, 0, -1)])
-    queues = _Queues.read(store, record.id, [name for name in names if name != record.id])
-    arches = tuple(dict.fromkeys(job.arch for _, job in queued))
-    first = {arch: min(job.at for _, job in queued if job.arch == arch) for arch in arches}
+    runs = read_open_runs(store)
+    queues = _Queues.read(store, record.id, [one.run for one in runs if one.run != record.id])
+    arches = tuple(dict.fromkeys(job.arch for job in waiting))
+    queued = [job for job in waiting if job.state is JobState.QUEUED]
+    first = {job.arch: min(one.at for one in queued if one.arch == job.arch) for job in queued}
     earlier = queues.count_earlier(store, first)
     durations = durations_by_arch(store, arches)
-    slots: Counter[str] = Counter()
-    for worker in workers(store):
-        if worker.serving:
-            slots.update(dict.fromkeys(worker.arches, worker.slots))
+    handle, known = RunHandle(store, record.id), workers(store)
     return {
         arch: QueuePosition(
-            slots=slots[arch],
+            slots=slots_of(known)[arch],
             ahead=earlier[arch] + len(queues.others(arch)),
             requeued=tuple(package_of(field) for field, _ in queues.own(arch)),
             ahead_of_requeued=queues.ahead_of_requeued(arch),
             in_progress=queues.in_progress[arch],
             durations=tuple(durations[arch]),
+            unserved=why_unserved(known, arch),
+            sent=sum(one.in_progress.get(arch, 0) for one in runs) - queues.in_progress[arch],
+            ready=tuple(job.package.name for job in next_ready(handle, arch, 0)),
+            submitters=len(
+                {one.submitter for one in runs if one.in_progress.get(arch) or one.ready.get(arch)}
+            ),
         )
         for arch in arches
     }

@@ -7,10 +7,15 @@ from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 from farm.errors import CancelledError, FarmError, StateError
-from farm.model import ArchImage, Descriptor, JobState, PackageState, RunState
+from farm.model import ArchImage, Descriptor, JobState, PackageState, RunPriority, RunState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+
+def known_priority(text: str | None) -> RunPriority:
+    """A stored priority; normal for a run of an earlier release, and for what is none."""
+    return RunPriority(text) if text in list(RunPriority) else RunPriority.NORMAL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +105,7 @@ class RunRecord:
     packages: dict[str, PackageRecord]
     retry_of: str = ""
     """The run that this one repeats, "" for none."""
+    priority: RunPriority = RunPriority.NORMAL
 
     def find_package(self, name: str) -> str:
         """The package with this name or this last part of it; StateError for none or several."""
@@ -116,6 +122,7 @@ class RunRecord:
         return {
             "run": self.id,
             "retryOf": self.retry_of or None,
+            "priority": str(self.priority),
             "state": str(self.state),
             "submitter": self.submitter,
             "created": self.created,

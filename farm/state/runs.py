@@ -11,11 +11,13 @@ from redis.exceptions import WatchError
 from farm.errors import RunDamagedError, StateError, StateUnavailableError
 from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
 from farm.model.order import MAX_ORDER, MAX_PART, MAX_SIGNATURE, OrderedRun, SignedOrder
+from farm.state.ready import ready_part
 from farm.state.records import (
     JobRecord,
     PackageRecord,
     RunRecord,
     job_field,
+    known_priority,
     package_field,
     parse_job,
     parse_package,
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
 _PARTS = (
     *(f"queued:{arch}" for arch in ARCHES),
+    *(ready_part(arch) for arch in ARCHES),
+    "ranks",
     "meta",
     "records",
     "order",
@@ -95,6 +99,7 @@ def _hashes(ordered: OrderedRun) -> dict[str, Mapping[str, str | bytes]]:
         # A hash does not keep the order in which it was filled.
         "packages": json.dumps([work.package for work in run.works]),
         "open": str(len(run.works)),
+        "priority": str(run.priority),
     }
     dependents: dict[str, list[str]] = {}
     for work in run.works:
@@ -106,8 +111,17 @@ def _hashes(ordered: OrderedRun) -> dict[str, Mapping[str, str | bytes]]:
         "order": {"document": ordered.order.document, "signature": ordered.order.signature},
         "works": ordered.parts,
         "dependents": {need: json.dumps(names) for need, names in dependents.items()},
+        "ranks": _ranks(run),
         "left": {package_field(work.package): str(len(work.jobs)) for work in run.works},
     }
+
+
+def _ranks(run: Run) -> dict[str, str]:
+    """The ranks by package; of two that are the same, that of the package which comes first is higher."""
+    if not any(work.jobs for work in run.works):
+        return {}
+    known = enumerate((work.package, run.ranks.get(work.package, 0.0)) for work in run.works)
+    return {name: f"{round(rank, 1) - at / 1e6:.6f}" for at, (name, rank) in known}
 
 
 def _first_records(run: Run) -> dict[str, dict[str, Any]]:
@@ -175,6 +189,7 @@ def _run_record(
         float(meta["finished"]) if "finished" in meta else None,
         {name: _package(name, json.loads(_stored(works, name)), records) for name in names},
         meta.get("retry_of", ""),
+        known_priority(meta.get("priority")),
     )
 
 

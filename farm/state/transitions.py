@@ -1,6 +1,7 @@
 """Transitions: each is one Lua script that changes a record if its state and token are as expected.
 
-A record that waits is in one of four sorted sets of its run, by the time since when: the queue of its
+A job that may be sent is in the sorted set "ready" of its architecture, see farm.state.ready. A record that
+waits for something else is in one of four sorted sets of its run, by the time since when: the queue of its
 architecture, "requeued" (its message was sent again, to the head of that queue), "in-progress" (under a
 lease, or waiting for one), or "due" (the coordinator has a step to take). The reconciler reads there what was
 lost.
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from farm.errors import CancelledError
 from farm.model import JobState, PackageState
 from farm.model.states import JOB_TRANSITIONS, PACKAGE_TRANSITIONS, sources
+from farm.state.ready import ready_part
 from farm.state.records import JobPatch, PackagePatch, Patch, parse_job, parse_package
 from farm.state.run_handles import JobHandle, PackageHandle
 
@@ -123,8 +125,9 @@ def _call(
         "waits_in": waits_in,
         "max_events": _MAX_EVENTS,
     }
-    queue = f"queued:{job.arch if job else ''}"
-    parts = ("meta", "records", "events", "left", queue, "in-progress", "due", "requeued")
+    arch = job.arch if job else ""
+    places = (f"queued:{arch}", "in-progress", "due", "requeued", ready_part(arch))
+    parts = ("meta", "records", "events", "left", *places)
     return [handle.run.key(part) for part in parts], [json.dumps(request)]
 
 

@@ -7,6 +7,7 @@ that starts again finds it.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, dataclass, fields, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,14 @@ class WorkerState(StrEnum):
     """was asked to stop, and finishes the jobs that it has"""
     SILENT = "silent"
     """sent no heartbeat for 15 s; forgotten after an hour"""
+
+
+_WHY = {
+    WorkerState.DRAINING: "is drained",
+    WorkerState.DRAINED: "is drained",
+    WorkerState.LEAVING: "is stopping",
+    WorkerState.SILENT: "is silent",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,3 +228,24 @@ def served(known: Iterable[WorkerInfo]) -> set[str]:
     serving = [worker for worker in known if worker.serving]
     arches = {arch for worker in serving for arch in worker.arches}
     return arches | ({"publish"} if any(worker.publisher for worker in serving) else set())
+
+
+def slots_of(known: Iterable[WorkerInfo]) -> Counter[str]:
+    """Architecture to the builds that these workers accept at a time."""
+    slots: Counter[str] = Counter()
+    for worker in known:
+        if worker.serving:
+            slots.update(dict.fromkeys(worker.arches, worker.slots))
+    return slots
+
+
+def why_unserved(known: Iterable[WorkerInfo], arch: str) -> str:
+    """Why no worker accepts jobs for an architecture, in a few words; "" if one does."""
+    here = [worker for worker in known if arch in worker.arches]
+    if any(worker.serving for worker in here):
+        return ""
+    if not here:
+        return f"no worker for {arch}"
+    reasons = [f"{worker.name} {_WHY[worker.state]}" for worker in here]
+    more = f", and {len(reasons) - 1} more" if len(reasons) > 1 else ""
+    return f"no worker accepts {arch}: {reasons[0]}{more}"

@@ -127,6 +127,7 @@ def _bump(printed: Printed) -> None:
     workspace.write("fine", arches="amd64", **{"old.yml": f"- linuxkit/fine:{'0' * 40}\n"})
     printed.take("Graph", "graph", ".")
     printed.take("Bump", "bump", "fine", "--commit")
+    printed.take("Plan", "plan", "user", "--no-sign", FARM_BROKER=workspace.state.broker.reveal())
     printed.take("EndedRun", "bump", "user", "--push", "--no-sign")
     printed.take("NoRun", "bump", "user", "--push", "--no-sign")
 

@@ -423,7 +423,7 @@ def test_a_reference_to_another_package_is_resolved_and_orders_the_builds(own: W
     yml = ONE.format("high") + "buildArgs: ['LOW=@lkt:pkg:../low']\n"
     own.write("high", Dockerfile="ARG LOW\nFROM ${LOW}\nRUN grep low /low\n", build_yml=yml)
     planned = own.done("plan", "--no-sign", "high", "low")
-    assert [line.split()[0].rpartition("/")[2][:3] for line in planned.out.splitlines()] == ["low", "hig"]
+    assert [line.split()[0].rpartition("/")[2][:3] for line in planned.out.splitlines()[:2]] == ["low", "hig"]
     own.done("pkg", "push", "-disable-content-trust", "high", "low")
 
 

@@ -161,7 +161,7 @@ def test_the_messages_of_a_run_that_has_ended_do_nothing_again(farm: RemoteFarm,
     before = farm.store.text.hgetall(handle.key("records"))
     (work,) = run.works
     dispatch.send_job(attacker.app, work.jobs[0], Priority.NEW)
-    dispatch.send_publication(attacker.app, run.id, work, [])
+    dispatch.send_publication(attacker.app, run.id, work, [], Priority.NEW)
     # The workers take one message after another.
     ended(attacker.submit(run_of(reference(farm, "p")), "alice"))
     assert farm.store.text.hgetall(handle.key("records")) == before

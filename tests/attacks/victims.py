@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from farm.model import JobState, PackageState, Reference, Run
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import make_app
+from farm.scheduling.send_ready import send_ready
 from farm.settings import Secret, Settings
 from farm.state.runs import create_run, read_job, read_package
 from farm.state.store import Store
@@ -102,6 +103,7 @@ class Victim:
         )
         handle = create_run(self.store, signed)
         coordinator.start_package(self.app, handle, one)
+        send_ready(self.app, self.store)
         return handle.package(PACKAGE)
 
     def ended(self, package: PackageHandle) -> bool:

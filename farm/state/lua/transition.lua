@@ -1,6 +1,7 @@
 -- Change one record of a run from one state to another, append the event, and count what has not ended: all or nothing.
 -- KEYS: 1 meta; 2 records; 3 events; 4 left: the number of a package's jobs that have not ended;
---       5 queued:ARCH; 6 in-progress; 7 due; 8 requeued: sorted sets of records that wait, by the time since when
+--       5 queued:ARCH; 6 in-progress; 7 due; 8 requeued: sorted sets of records that wait, by the time since when;
+--       9 ready:ARCH: a sorted set of jobs that may be queued, which this one leaves
 -- ARGV: 1 the request as JSON:
 --         field            the record's field in the hash of records
 --         package          a job's package: the field of that record; "" for a package
@@ -40,7 +41,7 @@ end
 append_event(request.field, text)
 
 local places = {queued = KEYS[5], in_progress = KEYS[6], due = KEYS[7], requeued = KEYS[8]}
-for place = 5, 8 do redis.call('ZREM', KEYS[place], request.field) end
+for place = 5, 9 do redis.call('ZREM', KEYS[place], request.field) end
 if request.waits_in ~= '' then redis.call('ZADD', places[request.waits_in], now, request.field) end
 
 if not request.ends then return {1, text} end

@@ -14,6 +14,7 @@ from redis import Redis
 from farm.scheduling import coordinator
 from farm.scheduling.celery_app import make_app
 from farm.scheduling.reconciler import keep_reconciling, reconcile
+from farm.scheduling.send_ready import send_ready
 from farm.settings import Secret, Settings
 from farm.state.run_handles import RunHandle
 from farm.state.runs import read_jobs, read_work
@@ -75,8 +76,10 @@ class Farm:
         coordinator.submit_run(self.app, self.store, ordered(run_of(*works, run=run)))
 
     def start(self, package: PackageHandle) -> bool:
-        """Start a package."""
-        return coordinator.start_package(self.app, package.run, read_work(package))
+        """Start a package, and send its jobs."""
+        started = coordinator.start_package(self.app, package.run, read_work(package))
+        send_ready(self.app, self.store)
+        return started
 
     def reconcile(
         self, *runs: str, after: float = 60.0, steady: bool = True, reported: set[str] | None = None

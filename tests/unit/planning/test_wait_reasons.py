@@ -32,7 +32,40 @@ def package(name: str, state: PackageState = PackageState.BUILDING, **facts: obj
     ],
 )
 def test_a_queued_job_says_what_is_ahead_of_it(line: QueuePosition, why: str) -> None:
-    assert explain(run_of(package("a")), {"s390x": line})["a", "s390x"] == why
+    starts = {("a", "s390x"): 600.0 if line.ahead else 90.0}
+    assert explain(run_of(package("a")), {"s390x": line}, starts)["a", "s390x"] == why
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (QueuePosition(), "no worker for s390x"),
+        (
+            QueuePosition(unserved="no worker accepts s390x: w@h is drained"),
+            "no worker accepts s390x: w@h is drained",
+        ),
+        (QueuePosition(slots=2, ready=("a",), in_progress=1), "about to start"),
+        (QueuePosition(slots=1, ready=("b", "c", "a"), sent=2, in_progress=1), "behind 4 jobs"),
+        (
+            QueuePosition(slots=1, ready=("b", "a"), in_progress=1, durations=(9.0,)),
+            "behind 1 job (about 2 min)",
+        ),
+    ],
+)
+def test_a_job_that_is_not_sent_yet_is_behind_those_that_are_and_more_urgent_ones(
+    line: QueuePosition, why: str
+) -> None:
+    waiting = package("a", jobs={"s390x": JobRecord("s390x", JobState.WAITING)})
+    assert explain(run_of(waiting), {"s390x": line}, {("a", "s390x"): 90.0})["a", "s390x"] == why
+
+
+def test_a_package_that_waits_for_others_says_when_it_will_probably_start() -> None:
+    building = package("base", jobs={})
+    waiting = package(
+        "top", PackageState.WAITING, jobs={"s390x": JobRecord("s390x", JobState.WAITING)}, needs=("base",)
+    )
+    waits = explain(run_of(building, waiting), {}, {("top", "s390x"): 240.0})
+    assert waits == {("top", ""): "waits for base (about 4 min)"}
 
 
 def test_the_jobs_of_one_run_queue_behind_one_another() -> None:
