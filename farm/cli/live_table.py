@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from farm.state.following import RunView
     from farm.state.records import RunRecord
 
-_BESIDE_ROWS = 4
-"""Lines that are not rows: the title, the headings, what is left out, and the cursor's."""
+_BESIDE_ROWS = 6
+"""Lines that are not rows: two of the title, the headings, what is left out, the cursor's, one to spare."""
 _FAILED_PART = 3
 """Failed packages get this part of the rows at most, while others are active."""
 
