@@ -51,6 +51,13 @@ def translate_broker_errors() -> Iterator[None]:
 
 
 @translate_broker_errors()
+def connect(app: Celery) -> None:
+    """Open the connection over which messages are sent, unless it is open."""
+    with app.producer_or_acquire() as producer:
+        producer.connection.default_channel  # noqa: B018 - a property that connects
+
+
+@translate_broker_errors()
 def open_chord(app: Celery, run: str, work: PackageWork) -> None:
     """Begin the chord of a package: its jobs may be sent then, each in its turn."""
     # Celery does this before it sends a chord's header as a whole.

@@ -17,7 +17,7 @@ from farm.errors import FarmError, StateUnavailableError
 from farm.model import ARCHES, JobState
 from farm.planning.job_order import choose_runs, most_queued
 from farm.scheduling.celery_app import Priority, build_queue, redis_list
-from farm.scheduling.dispatch import send_in_chord
+from farm.scheduling.dispatch import connect, send_in_chord
 from farm.state import transitions
 from farm.state.earlier_builds import durations_by_arch
 from farm.state.ready import next_ready, no_longer_ready, read_open_runs
@@ -48,6 +48,8 @@ def send_ready(app: Celery, store: Store, arches: Sequence[str] = ARCHES) -> int
     wanted = [arch for arch in arches if any(one.ready.get(arch) for one in runs)]
     if not wanted:
         return 0
+    # Before the first transition: what another one sends meanwhile would overtake the job.
+    connect(app)
     room = _room(store, wanted)
     return sum(_send(app, store, arch, room[arch], runs) for arch in wanted if room[arch] > 0)
 
