@@ -61,6 +61,12 @@ _queue_anyway = click.option(
     show_default=True,
     help="high gets four times, low a quarter of the workers that other runs get.",
 )
+@click.option(
+    "--once",
+    default="",
+    metavar="KEY",
+    help="Submit one run under this key: the same command again follows that run.",
+)
 @_queue_anyway
 @json_option
 def push(
@@ -70,6 +76,7 @@ def push(
     options: PushOptions,
     detach: bool,
     priority: str,
+    once: str,
     queue_anyway: bool,
     as_json: bool,
 ) -> int:
@@ -92,6 +99,7 @@ def push(
         partial=options.partial,
         detach=detach,
         priority=priority,
+        once=once,
         queue_anyway=queue_anyway,
         as_json=as_json,
     )
@@ -227,6 +235,7 @@ def push_plan(
     partial: bool = False,
     detach: bool = False,
     priority: str = "normal",
+    once: str = "",
     queue_anyway: bool = False,
     as_json: bool = False,
 ) -> int:
@@ -248,7 +257,7 @@ def push_plan(
     with attached(settings, builds=True) as (connected, store):
         if not queue_anyway:
             require_workers(connected, store, plan.queues)
-        run = submit(plan, connected, store, partial=partial, priority=RunPriority(priority))
+        run = submit(plan, connected, store, partial=partial, priority=RunPriority(priority), once=once)
         up_to_date = tuple(item for item in plan.packages if item.up_to_date)
         return follow(run, up_to_date=up_to_date, detach=detach, as_json=as_json)
 

@@ -17,7 +17,7 @@ from kombu.transport import redis as transport
 
 from farm.model import ARCHES
 from farm.scheduling.celery_app import PUBLISH_QUEUE, build_queue
-from farm.state.store import script_text
+from farm.state.store import ONCE, script_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -129,6 +129,7 @@ def _maintainer(database: int) -> tuple[Grant, ...]:
         Grant("del", _run("%W", "order", "records", "works", "dependents", "ranks", "left", *_SORTED)),
         Grant("xread xrevrange", _run("%R", "events", "log:*")),
         Grant("incrby", "~farm:run-number"),
+        Grant("watch get set", f"~{ONCE}*"),
         Grant("zadd zrange zrevrange", "~farm:runs ~farm:open-runs"),
         Grant("rpush ltrim expire", "~farm:context:{*}:*"),
         Grant("rename", "~farm:context:{*}:* %W~farm:context:{*}"),

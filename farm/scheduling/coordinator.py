@@ -39,12 +39,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def submit_run(app: Celery, store: Store, ordered: OrderedRun) -> RunHandle:
+def submit_run(app: Celery, store: Store, ordered: OrderedRun, *, once: str = "") -> RunHandle:
     """Store a run, then start the packages without dependencies; returns its handle.
 
     A broker that becomes unavailable once the run is stored is only a warning: a publisher continues the run.
     """
-    run, handle = ordered.run, create_run(store, ordered)
+    run, handle = ordered.run, create_run(store, ordered, once=once)
+    if handle.id != run.id:
+        return handle
     try:
         for work in run.works:
             if not work.needs:

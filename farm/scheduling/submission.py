@@ -15,7 +15,7 @@ from farm.planning.make_run import make_run
 from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import put_context
-from farm.state.run_names import new_name
+from farm.state.run_names import new_name, submitted_once
 from farm.system.files import spool
 from farm.system.identity import user_at_host
 from farm.trust.orders import sign_run
@@ -36,12 +36,17 @@ def submit(
     *,
     partial: bool = False,
     priority: RunPriority = RunPriority.NORMAL,
+    once: str = "",
 ) -> RunHandle:
     """Submit a plan under an order that is signed here; returns the run.
+
+    Under the key `once` only one run is ever submitted; a call with the same key returns that run.
 
     If it is cut off before the run is stored, the contexts expire, and the next push finds the same work to
     do.
     """
+    if once and (earlier := submitted_once(store, once)):
+        return earlier
     contexts = {
         item.package.image: _store_context(item.package, settings, store) for item in plan.work if item.build
     }
@@ -62,17 +67,22 @@ def submit(
         created=time.time(),
         partial=partial,
     )
-    return submit_signed(run, settings, store, priority)
+    return submit_signed(run, settings, store, priority, once=once)
 
 
 def submit_signed(
-    run: Run, settings: Settings, store: Store, priority: RunPriority = RunPriority.NORMAL
+    run: Run,
+    settings: Settings,
+    store: Store,
+    priority: RunPriority = RunPriority.NORMAL,
+    *,
+    once: str = "",
 ) -> RunHandle:
     """Sign the order of a run, then submit both."""
     images = [(job.reference.name, job.arch) for work in run.works for job in work.jobs]
     ranks = run_ranks(run.works, read_expectations(store, images)) if images else {}
     ranked = replace(run, priority=priority, ranks=ranks)
-    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, sign_run(ranked, settings))
+    return submit_run(make_app(settings, tries=COMMAND_TRIES), store, sign_run(ranked, settings), once=once)
 
 
 def _store_context(package: Package, settings: Settings, store: Store) -> Context:

@@ -6,13 +6,14 @@ that still has the name of the first run must never act on the second one.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from typing import TYPE_CHECKING
 
 from farm.errors import StateError
 from farm.state.run_handles import RunHandle
-from farm.state.store import RUN_NUMBER, RUNS, translate_redis_errors
+from farm.state.store import ONCE, RUN_NUMBER, RUNS, translate_redis_errors
 
 if TYPE_CHECKING:
     from farm.state.store import Store
@@ -27,6 +28,18 @@ def new_name(store: Store) -> str:
     """Return a name for a new run that no run ever had."""
     suffix = "".join(secrets.choice(_CHARACTERS) for _ in range(_LENGTH))
     return f"r{store.text.incr(RUN_NUMBER)}-{suffix}"
+
+
+def once_key(key: str) -> str:
+    """Where the run is named that was submitted under a key of the submitter's choice."""
+    return f"{ONCE}{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def submitted_once(store: Store, key: str) -> RunHandle | None:
+    """The run that was submitted under a key; None if there is none, or it has expired."""
+    (name,) = store.ask([("get", once_key(key))])
+    run = RunHandle(store, str(name)) if name else None
+    return run if run and is_known(run) else None
 
 
 def is_known(run: RunHandle) -> bool:

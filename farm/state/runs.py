@@ -23,7 +23,7 @@ from farm.state.records import (
     parse_package,
 )
 from farm.state.run_handles import RunHandle
-from farm.state.run_names import is_known
+from farm.state.run_names import is_known, once_key, submitted_once
 from farm.state.store import OPEN_RUNS, RUNS, Store, translate_redis_errors
 
 if TYPE_CHECKING:
@@ -47,21 +47,28 @@ _PARTS = (
     "requeued",
 )
 _MAX_RUNS = 10_000
+_ONCE_KEPT = 30 * 86400
+"""Seconds for which a key of a submitter is remembered."""
 _BATCH = 500
 """Fields that are read in one round trip."""
 
 
 @translate_redis_errors
-def create_run(store: Store, ordered: OrderedRun) -> RunHandle:
+def create_run(store: Store, ordered: OrderedRun, *, once: str = "") -> RunHandle:
     """Store a run with its order and parts in one transaction, in which it also becomes an open run.
 
     So the reconciler starts a stored run even where the caller dies right after this. The packages without
-    dependencies are due. A run that is stored under that name already is never changed.
+    dependencies are due. A run that is stored under that name already is never changed. Under the key `once`
+    only one run is stored: of several callers, all but the first get its handle.
     """
     handle = RunHandle(store, ordered.run.id)
     try:
-        _create(handle, ordered)
+        if once and (earlier := submitted_once(store, once)):
+            return earlier
+        _create(handle, ordered, once)
     except WatchError as error:
+        if once and (earlier := submitted_once(store, once)):
+            return earlier
         # redis-py sent the transaction again because the first answer was lost, and the watched key exists
         # by now. To store the run once more could undo what was done since.
         if not is_known(handle):
@@ -71,11 +78,16 @@ def create_run(store: Store, ordered: OrderedRun) -> RunHandle:
     return handle
 
 
-def _create(handle: RunHandle, ordered: OrderedRun) -> None:
+def _create(handle: RunHandle, ordered: OrderedRun, once: str) -> None:
     run = ordered.run
     now = handle.store.now()
     pipeline: Any = handle.store.text.pipeline()
     pipeline.watch(handle.key("meta"))
+    if once:
+        # By itself: a user may have the rights to these keys from two grants.
+        pipeline.watch(once_key(once))
+    if once and submitted_once(handle.store, once):
+        raise WatchError("another one submitted it")
     if pipeline.exists(handle.key("meta")):
         raise StateError(f"there is a run {handle} already; nothing was changed", hint="push again")
     pipeline.multi()
@@ -86,6 +98,8 @@ def _create(handle: RunHandle, ordered: OrderedRun) -> None:
     pipeline.zadd(RUNS, {run.id: run.created})
     due = {package_field(work.package): now for work in run.works if not work.needs}
     pipeline.zadd(handle.key("due"), due)
+    if once:
+        pipeline.set(once_key(once), run.id, ex=_ONCE_KEPT)
     pipeline.execute()
 
 

@@ -229,5 +229,7 @@ def lease_key(name: str, part: str) -> str:
 RUNS = "farm:runs"
 OPEN_RUNS = "farm:open-runs"
 RUN_NUMBER = "farm:run-number"
+ONCE = "farm:once:"
+"""Before the SHA-256 of a submitter's key, to the name of the run that was submitted under it."""
 WORKERS = "farm:workers"
 DRAINED = "farm:drained"

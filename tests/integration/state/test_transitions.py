@@ -208,3 +208,20 @@ def test_a_wrong_password_is_refused_and_not_shown(redis_url: str) -> None:
     assert (caught.value.exit_code, caught.value.retryable) == (4, False)
     assert "wr0ng" not in str(caught.value)
     wrong.close()
+
+
+def test_under_one_key_only_one_run_is_submitted_whoever_else_tries_at_the_same_time(farm: Farm) -> None:
+    wanted = [ordered(replace(run_of(work(FOO, "amd64")), id=f"r{number}")) for number in range(2, 10)]
+    with ThreadPoolExecutor(len(wanted)) as pool:
+        made = list(pool.map(lambda one: runs.create_run(farm.store, one, once="commit 1"), wanted))
+    assert len({one.id for one in made}) == 1
+    assert [row["run"] for row in list_runs(farm.store)] == [made[0].id, "r1"]
+    other = runs.create_run(farm.store, wanted[0 if made[0].id != "r2" else 1], once="commit 2")
+    assert other.id != made[0].id
+
+
+def test_the_key_of_a_run_that_has_expired_is_free_again(farm: Farm) -> None:
+    first = runs.create_run(farm.store, ordered(replace(run_of(work(FOO, "amd64")), id="r2")), once="key")
+    farm.store.text.delete(first.key("meta"))
+    again = runs.create_run(farm.store, ordered(replace(run_of(work(FOO, "amd64")), id="r3")), once="key")
+    assert again.id == "r3"
