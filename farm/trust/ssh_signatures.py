@@ -1,4 +1,4 @@
-"""Signatures of build orders: SSH's, as git makes them, so that agents and hardware keys work.
+"""Signatures of build orders and commits: SSH's, as git makes them, so that agents and hardware keys work.
 
 https://github.com/openssh/openssh-portable/blob/V_9_2_P1/PROTOCOL.sshsig
 """
@@ -24,6 +24,20 @@ if TYPE_CHECKING:
 
 ORDER_NAMESPACE = "order@linuxkit-farm"
 """What the signatures are for: one that was made for git or for a file is none of an order."""
+
+
+class Purpose(NamedTuple):
+    """What a signature was made for."""
+
+    namespace: str
+    what: str
+    """What is signed, for errors."""
+    remedy: str
+
+
+ORDER_SIGNATURES = Purpose(ORDER_NAMESPACE, "order", "sign it again with farm push")
+COMMIT_SIGNATURES = Purpose("git", "commit", "a maintainer must sign it: git commit -S")
+
 _PROGRAM = "ssh-keygen"
 _ARMOR = re.compile(
     r"-----BEGIN SSH SIGNATURE-----\n([A-Za-z0-9+/=\n]+)-----END SSH SIGNATURE-----\n?", re.ASCII
@@ -150,40 +164,48 @@ def _public_half(text: bytes) -> bytes:
     return strings(rest[4:], 1)[0]
 
 
-def verify(document: bytes, signature: str, keys: Iterable[str]) -> str:
-    """Check that one of the keys signed a document as an order; returns the key, as `keys` have it.
+def verify(document: bytes, signature: str, keys: Iterable[str], purpose: Purpose = ORDER_SIGNATURES) -> str:
+    """Check that one of the keys signed a document, for this purpose; returns the key, as `keys` have it.
 
     Raises:
         TrustDeniedError: another key did, or none, or it signed something else.
     """
-    key, namespace, touched = _stated(signature)
-    if namespace != ORDER_NAMESPACE.encode():
-        raise TrustDeniedError("the signature was not made for an order", hint="sign it again with farm push")
+    what = purpose.what
+    key, namespace, touched = _stated(signature, what)
+    if namespace != purpose.namespace.encode():
+        raise TrustDeniedError(f"the signature was not made for {_a(what)}", hint=purpose.remedy)
     if not touched:
         raise TrustDeniedError(
-            "the token that signed the order was not touched",
+            f"the token that signed the {what} was not touched",
             hint="a program could have used it: make a key without no-touch-required",
         )
     if key not in set(keys):
         raise TrustDeniedError(
-            "the key that signed the order is not in the policy",
+            f"the key that signed the {what} is not in the policy",
             hint=f"farm policy add maintainer NAME --may GLOB --key '{key}'",
         )
-    _check(document, signature, key)
+    _check(document, signature, key, purpose)
     return key
 
 
-def _check(document: bytes, signature: str, key: str) -> None:
+def _a(what: str) -> str:
+    return f"an {what}" if what[0] in "aeiou" else f"a {what}"
+
+
+def _check(document: bytes, signature: str, key: str, purpose: Purpose) -> None:
     """Have ssh-keygen check the signature; the list of allowed signers holds nothing but the key."""
     processes.require(_PROGRAM)
     with spool() as allowed, spool() as signed:
-        for file, text in (allowed, f'{_SIGNER} namespaces="{ORDER_NAMESPACE}" {key}\n'), (signed, signature):
+        for file, text in (
+            (allowed, f'{_SIGNER} namespaces="{purpose.namespace}" {key}\n'),
+            (signed, signature),
+        ):
             file.write(text.encode("ascii"))
             file.seek(0)
         files = allowed.fileno(), signed.fileno()
         places = ["-f", f"/dev/fd/{files[0]}", "-s", f"/dev/fd/{files[1]}"]
         done = processes.run(
-            [_PROGRAM, "-Y", "verify", "-n", ORDER_NAMESPACE, "-I", _SIGNER, *places],
+            [_PROGRAM, "-Y", "verify", "-n", purpose.namespace, "-I", _SIGNER, *places],
             given=document,
             timeout=_VERIFY_TIMEOUT,
             late=TrustError("ssh-keygen did not check a signature in time"),
@@ -191,7 +213,7 @@ def _check(document: bytes, signature: str, key: str) -> None:
         )
     if done.returncode != 0:
         said = processes.excerpt(done.stderr + done.stdout, 200)
-        raise TrustDeniedError(f"the signature of the order is not valid: {said}")
+        raise TrustDeniedError(f"the signature of the {purpose.what} is not valid: {said}")
 
 
 class _Stated(NamedTuple):
@@ -203,7 +225,7 @@ class _Stated(NamedTuple):
     """False for a key on a token that nobody touched for it, which `ssh-keygen -Y verify` accepts."""
 
 
-def _stated(signature: str) -> _Stated:
+def _stated(signature: str, what: str = "order") -> _Stated:
     armor = _ARMOR.fullmatch(signature) if len(signature) <= _LONGEST else None
     try:
         blob = base64.b64decode(armor[1].replace("\n", ""), validate=True) if armor else b""
@@ -212,7 +234,7 @@ def _stated(signature: str) -> _Stated:
         key = public_key_of(parts[0])
         flags = strings(parts[4], 2)[2][0] if key.startswith("sk-") else _TOUCHED
     except (ValueError, IndexError) as error:
-        raise TrustDeniedError(f"the signature of the order is malformed: {error}") from None
+        raise TrustDeniedError(f"the signature of the {what} is malformed: {error}") from None
     if not blob.startswith(_MAGIC):
-        raise TrustDeniedError("the signature of the order is not an SSH signature of version 1")
+        raise TrustDeniedError(f"the signature of the {what} is not an SSH signature of version 1")
     return _Stated(key, parts[1], bool(flags & _TOUCHED))
