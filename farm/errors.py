@@ -89,6 +89,22 @@ class GitError(InputError):
     """The package is not in git, or git failed."""
 
 
+class GitUnavailableError(GitError, exit_code=3, retryable=True):
+    """A repository elsewhere cannot be read now, or git took too long."""
+
+
+class ForgeError(FarmError):
+    """The forge answered with an error that a retry does not change."""
+
+
+class ForgeUnavailableError(ForgeError, exit_code=3, retryable=True):
+    """The forge cannot be reached, or cannot answer now (429, 5xx)."""
+
+
+class ForgeDeniedError(ForgeError, exit_code=4):
+    """The forge refused the token, or the token lacks permission (401, 403)."""
+
+
 class DirtyError(InputError):
     """The package has uncommitted changes, and only committed content is pushed."""
 
@@ -200,6 +216,10 @@ class PolicyError(TrustDeniedError):
     """The policy does not allow it, or the policy's file is not safe to go by."""
 
 
+class NotAllowedError(TrustDeniedError):
+    """The commit may not be built: no maintainer signed it, and its branch is not protected."""
+
+
 class TagOverwrittenError(TrustError):
     """A tag refers to something other than what is signed under it."""
 
@@ -234,3 +254,7 @@ class CancelledError(FarmError):
 
 class RunFailedError(FarmError):
     """A run ended with failed packages; each was reported when it failed."""
+
+
+class RunInterruptedError(RunFailedError, retryable=True):
+    """A run failed by what may pass, such as an outage; the same packages may succeed in another run."""

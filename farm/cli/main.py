@@ -40,6 +40,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "logs": ("farm.cli.runs:logs", "Print the log of a build."),
     "cancel": ("farm.cli.runs:cancel", "Cancel a run, or a part of it."),
     "retry": ("farm.cli.runs:retry", "Retry what failed in a run."),
+    "watch": ("farm.cli.watch", "Push what new commits lack, and build pull requests."),
     "worker": ("farm.cli.workers:worker", "Run a worker, which builds or publishes."),
     "workers": ("farm.cli.workers:list_workers", "List, drain and resume workers."),
     "up": ("farm.cli.up:up", "Run workers and Flower on this machine."),

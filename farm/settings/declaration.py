@@ -278,6 +278,14 @@ class Settings:
     )
     trust_timeout: float = _setting(60.0, "longest signing or verification", read_seconds)
     keep: float = _setting(7 * 86400.0, "how long runs, logs and contexts are kept", read_seconds)
+    forge_token: Secret | None = _setting(
+        None,
+        "token with which `farm watch` reads pull requests and writes commit statuses",
+        read_secret,
+    )
+    webhook_secret: Secret | None = _setting(
+        None, "secret that webhooks to `farm watch` are signed with", read_secret
+    )
     flower_address: str = _setting("127.0.0.1", "address at which Flower listens")
     flower_port: int = _setting(5555, "port of Flower", read_port)
     flower_user: str = _setting("farm", "user name for Flower")

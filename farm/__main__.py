@@ -1,0 +1,5 @@
+"""python -m farm: the command line."""
+
+from farm.cli.main import main
+
+main()
