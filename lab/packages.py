@@ -16,6 +16,7 @@ PACKAGES = {
     "redis-server": "redis-server",
     "skopeo": "skopeo",
     "graphviz": "dot",
+    "systemd": "systemd-analyze",
     "qemu-user-static": "qemu-s390x-static",
     "binfmt-support": "update-binfmts",
     "iptables": "iptables",

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import select
+import signal
 import socket
 import ssl
+import subprocess
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,13 +18,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from lab.machine import ARCHES
+from lab.process import free_port
 from tests.support.cosign import UNLOGGED
 from tests.support.cosign import run as cosign
 from tests.support.farm_command import FARM, answer_of, environment_without_farm, wait_until
+from tests.support.git_repos import git
 from tests.support.http import send
 from tests.support.stack import LIMIT, docker_as
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.stack import Machine, Stack
 
 pytestmark = pytest.mark.timeout(LIMIT)
@@ -302,6 +310,50 @@ def test_down_keeps_the_data_and_a_backup_restores_everything_on_an_empty_machin
     assert trusted.exists()
     stack.make("up")
     assert_nothing_is_lost(stack, hello, runs, tmp_path / "home")
+
+
+def test_a_watch_publishes_what_a_maintainer_has_signed(stack: Stack) -> None:
+    """The commands are those of docs/watch.md."""
+    reference = stack.write("watched")
+    folder, key = stack.clone / "compose/watch", stack.clone / "compose/watch/order-key"
+    stack.done("cp", "-rL", "compose/maintainer", "compose/watch")
+    for name in ("order-key", "order-key.pub"):
+        (folder / name).unlink()
+    stack.done("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "watch", "-f", str(key))
+    public = " ".join((folder / "order-key.pub").read_text().split()[:2])
+    may = ("--may", f"{stack.registry}/linuxkit/**", "--key", public)
+    config = "compose/secrets/administrator/farm.yml"
+    stack.done(str(FARM), "--config", config, "policy", "add", "maintainer", "watch", *may)
+    stack.done("chown", "-R", "10001", "compose/watch")
+    signing = ("-c", "gpg.format=ssh", "-c", f"user.signingkey={stack.clone}/compose/maintainer/order-key")
+    git(stack.packages, *signing, "commit", "-q", "--amend", "--no-edit", "-S")
+    port = free_port()
+    with serving_git(stack.packages, stack.host, port):
+        watch = f"git://{stack.host}:{port}/packages watched --forge none --every 1s"
+        env = stack.clone / "compose/.env"
+        env.write_text(re.sub("(?m)^WATCH=.*", f"WATCH={watch}", env.read_text()))
+        stack.make("compose", "ARGS=--profile watch up --detach --build watch")
+        wait_until(
+            lambda: "packages published: 1 (run r" in stack.compose("logs", "watch"),
+            120,
+            otherwise=lambda: stack.compose("logs", "watch"),
+        )
+        container = stack.containers()["watch"]
+        assert Path("/proc", str(container["State"]["Pid"])).stat().st_uid == 10001
+        assert "signed" in stack.farm("inspect", reference)
+        stack.make("compose", "ARGS=--profile watch rm --stop --force watch")
+
+
+@contextmanager
+def serving_git(repository: Path, host: str, port: int) -> Iterator[None]:
+    """Serve a repository by git's own protocol, at HOST:PORT/NAME."""
+    command = ["git", "daemon", f"--listen={host}", f"--port={port}", "--reuseaddr", "--export-all"]
+    command += [f"--base-path={repository.parent}", str(repository)]
+    with subprocess.Popen(command, start_new_session=True) as daemon:
+        try:
+            yield
+        finally:
+            os.killpg(daemon.pid, signal.SIGKILL)
 
 
 def ids(stack: Stack) -> frozenset[str]:

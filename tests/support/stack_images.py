@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 BASE = "debian-of-the-test:12"
 BUILD = {"BASE": BASE, "DEBIAN_MIRROR": MIRROR}
 """The variables of .env on which the layers depend."""
+_PROFILES = "core,registry,trust,worker,monitoring,watch"
 _LIMIT = 1200
 _LAYERS = "overlay2"
 
@@ -42,7 +43,8 @@ def _entry() -> Entry:
     program = subprocess.run(["dockerd", "--version"], capture_output=True, text=True, check=True, timeout=30)
     dockerfile = (ROOT / "compose" / "Dockerfile").read_text()
     return Entry(
-        "stack-images", (program.stdout, str(base_system()), str(wheelhouse()), *BUILD.values(), dockerfile)
+        "stack-images",
+        (program.stdout, str(base_system()), str(wheelhouse()), *BUILD.values(), _PROFILES, dockerfile),
     )
 
 
@@ -91,7 +93,7 @@ def _build(new: Path) -> None:
 
 def _compose_build(clone: Path, engine: str, proxy: str) -> None:
     """Build every image; the proxy's address is no part of a layer's name in the builder's cache."""
-    variables = {"FARM_HOST": "none", "COMPOSE_PROFILES": "core,registry,trust,worker,monitoring", **BUILD}
+    variables = {"FARM_HOST": "none", "COMPOSE_PROFILES": _PROFILES, **BUILD}
     command = [str(docker_compose()), "--file=compose/compose.yaml", "build"]
     command += [f"--build-arg=http_proxy={proxy}"]
     answer = answer_of(command, {**os.environ, "DOCKER_HOST": engine, **variables}, clone, _LIMIT)
