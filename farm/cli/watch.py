@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from farm.settings import Settings
     from farm.watch.forge import Forge, ForgeKind
-    from farm.watch.handle_head import Options
+    from farm.watch.handle_head import HeadHandler, Options
     from farm.watch.webhooks import WebhookServer
 
 T = TypeVar("T")
@@ -183,12 +183,6 @@ def _watch(
     every: float,
 ) -> int:
     from farm.system.locks import locked
-    from farm.trust.policy_file import PolicyFile
-    from farm.watch.children import Children
-    from farm.watch.clone import Clone
-    from farm.watch.farm_commands import FarmCommands
-    from farm.watch.handle_head import HeadHandler
-    from farm.watch.handled_heads import HandledHeads
     from farm.watch.watcher import Watcher
 
     if forge and settings.forge_token is None:
@@ -198,23 +192,8 @@ def _watch(
     busy = StateError(
         f"another farm watch of {repository} runs with the state directory {settings.state_dir}"
     )
-    policy = PolicyFile(settings.policy) if settings.policy else None
-    if policy:
-        policy.current()
     with locked(directory / "lock", timeout=0, busy=busy):
-        children = Children()
-        handler = HeadHandler(
-            options,
-            settings,
-            directory,
-            Clone(directory, repository, children, settings.forge_token),
-            HandledHeads(directory / "heads.json"),
-            FarmCommands(children, _variables(settings), Path.cwd(), config),
-            forge,
-            reports=settings.forge_token is not None,
-            policy=policy,
-        )
-        watcher = Watcher(handler, every)
+        watcher = Watcher(_head_handler(settings, repository, options, forge, config, directory), every)
         if server:
             server.wake = watcher.wake
             threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -226,3 +205,36 @@ def _watch(
             # Like other services: what was asked to end has not failed.
             return 0
     return 0
+
+
+def _head_handler(
+    settings: Settings,
+    repository: str,
+    options: Options,
+    forge: Forge | None,
+    config: tuple[str, ...],
+    directory: Path,
+) -> HeadHandler:
+    from farm.trust.policy_file import PolicyFile
+    from farm.watch.children import Children
+    from farm.watch.clone import Clone
+    from farm.watch.farm_commands import FarmCommands
+    from farm.watch.handle_head import HeadHandler
+    from farm.watch.handled_heads import HandledHeads
+
+    policy = PolicyFile(settings.policy) if settings.policy else None
+    if policy:
+        # An error in it is better found now than with the first commit.
+        policy.current()
+    children = Children()
+    return HeadHandler(
+        options,
+        settings,
+        directory,
+        Clone(directory, repository, children, settings.forge_token),
+        HandledHeads(directory / "heads.json"),
+        FarmCommands(children, _variables(settings), Path.cwd(), config),
+        forge,
+        reports=settings.forge_token is not None,
+        policy=policy,
+    )
