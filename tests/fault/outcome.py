@@ -86,8 +86,13 @@ def needless_builds(rig: Rig, reference: str, arch: str) -> list[Request]:
     A worker that dies between push and attestation leaves an image that nobody vouches for.
     """
     tag, since = f"{reference.rpartition(':')[2]}-{arch}", attested(rig, reference, arch)
-    asked = [one.at for one in rig.requests(Backend.REGISTRY, "GET", rf"/manifests/{tag}$")]
-    return [one for one in rig.builds(reference, arch) if any(since < at < one.at for at in asked)]
+    asked, pushed = (
+        [one.at for one in rig.requests(Backend.REGISTRY, method, rf"/manifests/{tag}$") if one.at > since]
+        for method in ("GET", "PUT")
+    )
+    builds = [one for one in rig.builds(reference, arch) if any(at < one.at for at in asked)]
+    # The engine of a frozen worker may push late, and give the tag to an image that nobody attests.
+    return [one for one in builds if not any(at < one.at for at in pushed)]
 
 
 def _is_image(rig: Rig, reference: str, arch: str, digest: str) -> bool:
