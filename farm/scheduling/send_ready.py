@@ -1,15 +1,15 @@
 """Send the jobs that are ready, as far as workers need them: most urgent first, shared among submitters.
 
 A submission, a publication, a worker that takes the last job of its queue, and the reconciler do this, once a
-second at least. It may be cut off at any line,
-and done twice at once: of two that send a job, one gets past its transition.
+second at least. It may be cut off at any line, and done twice at once: of two that send a job, one gets past
+its transition.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from functools import cache
+from functools import lru_cache
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -103,7 +103,7 @@ def _next_jobs(run: RunHandle, arch: str, count: int) -> list[tuple[JobHandle, P
         return list(zip(jobs, read_works(run, [job.package.name for job in jobs]), strict=True))
     except StateUnavailableError:
         raise
-    except Exception:  # noqa: BLE001 - whatever somebody else wrote into Redis
+    except FarmError:
         readable = ((job, _readable(job)) for job in next_ready(run, arch, count + _PASSED_OVER))
         return list(islice(((job, work) for job, work in readable if work), count))
 
@@ -113,12 +113,12 @@ def _readable(job: JobHandle) -> PackageWork | None:
         return read_work(job.package)
     except StateUnavailableError:
         raise
-    except Exception as error:  # noqa: BLE001 - the same
-        _warn(f"{job.run}: {job} cannot be read, and is not built: {type(error).__name__}: {error}")
+    except FarmError as error:
+        _warn(f"{job.run}: {job} cannot be read, and is not built: {error}")
         return None
 
 
-@cache
+@lru_cache(1000)
 def _warn(what: str) -> None:
     """Warn once, though it is tried again each second."""
     log.warning(what)

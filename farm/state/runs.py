@@ -11,6 +11,7 @@ from redis.exceptions import WatchError
 from farm.errors import RunDamagedError, StateError, StateUnavailableError
 from farm.model import ARCHES, JobState, PackageState, PackageWork, Run, RunState
 from farm.model.order import MAX_ORDER, MAX_PART, MAX_SIGNATURE, OrderedRun, SignedOrder
+from farm.model.strict_json import json_object
 from farm.state.ready import ready_part
 from farm.state.records import (
     JobRecord,
@@ -63,8 +64,6 @@ def create_run(store: Store, ordered: OrderedRun, *, once: str = "") -> RunHandl
     """
     handle = RunHandle(store, ordered.run.id)
     try:
-        if once and (earlier := submitted_once(store, once)):
-            return earlier
         _create(handle, ordered, once)
     except WatchError as error:
         if once and (earlier := submitted_once(store, once)):
@@ -244,9 +243,23 @@ def read_work(package: PackageHandle) -> PackageWork:
 
 
 def read_works(run: RunHandle, packages: Sequence[str]) -> list[PackageWork]:
-    """Read what a run has to do for each of these packages; StateError if it does not have one of them."""
+    """Read what a run has to do for each of these packages.
+
+    Raises:
+        StateError: it does not have one of them, or somebody else wrote it.
+        NotUnderstoodError, InputError: another release wrote it.
+    """
     found = zip(packages, _read(run, "works", packages), strict=True)
-    return [PackageWork.from_json(json.loads(_known(run.package(name), text))) for name, text in found]
+    return [_work(run.package(name), text) for name, text in found]
+
+
+def _work(package: PackageHandle, text: str | None) -> PackageWork:
+    known = _known(package, text)
+    try:
+        data = json_object(known)
+    except ValueError as error:
+        raise RunDamagedError(f"{package.run}: what {package} has to do cannot be read: {error}") from error
+    return PackageWork.from_json(data)
 
 
 @translate_redis_errors

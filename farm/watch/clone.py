@@ -47,8 +47,18 @@ class Clone:
     Every method raises GitUnavailableError if the repository or this machine's disk does not do it now.
     """
 
-    def __init__(self, directory: Path, url: str, children: Children, token: Secret | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        url: str,
+        children: Children,
+        token: Secret | None = None,
+        *,
+        largest_look: int = _LARGEST_LOOK,
+    ) -> None:
+        """Work in a directory; `largest_look` are the most bytes that `look_at` fetches."""
         self._directory, self._url, self._children = directory, url, children
+        self._largest_look = largest_look
         self._repository = directory / "repository"
         self._local = environment() | _variables(_CONFIGURATION)
         self._remote = environment() | _variables(_CONFIGURATION | _login(url, token))
@@ -101,7 +111,7 @@ class Clone:
             self._git("init", "-q", "--bare", str(place))
             words = ("fetch", "-q", "--no-tags", "--depth=1", "--filter=tree:0")
             # A server that does not filter sends everything: no more of it than fits into the limit.
-            limit = ("prlimit", f"--fsize={_LARGEST_LOOK}")
+            limit = ("prlimit", f"--fsize={self._largest_look}")
             self._git(
                 *(*words, "--", self._url, f"+{_checked(ref)}:refs/look"),
                 timeout=_FETCH_TIMEOUT,

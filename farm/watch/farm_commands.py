@@ -40,7 +40,7 @@ class FarmCommands:
             CancelledError: the watch ends.
         """
         done = self.children.run(
-            python("-m", "farm", *self.options, verb, "--json", *words),
+            python("-m", "farm.cli", *self.options, verb, "--json", *words),
             environment=self.variables,
             within=self.within,
             timeout=timeout,

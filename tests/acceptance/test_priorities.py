@@ -41,6 +41,15 @@ def started(farm: RemoteFarm, *runs: str) -> list[str]:
     return [name for at, name in sorted(jobs) if at]
 
 
+def hold(farm: RemoteFarm, package: str) -> tuple[Sleep, str]:
+    """Keep the only worker busy until the step is finished; returns that, and the name of its run."""
+    step = Sleep()
+    write(farm, package, step=step.command)
+    run = farm.submit(package)
+    step.wait()
+    return step, run
+
+
 def ended(farm: RemoteFarm, run: str) -> bool:
     return farm.record(run).state.ended
 
@@ -48,10 +57,7 @@ def ended(farm: RemoteFarm, run: str) -> bool:
 def test_neither_a_small_push_nor_an_urgent_one_waits_for_a_mass_rebuild(
     farm: RemoteFarm,
 ) -> None:
-    hog = Sleep()
-    write(farm, "hog", step=hog.command)
-    holding = farm.submit("hog")
-    hog.wait()
+    hog, holding = hold(farm, "hog")
     many = [f"mass{number}" for number in range(8)]
     write(farm, *many, "small", "urgent")
     mass = farm.submit(*many, "--priority", "low")
@@ -82,10 +88,7 @@ def test_plan_shows_waves_the_critical_path_and_when_it_will_end(farm: RemoteFar
 def test_status_says_what_is_ahead_and_that_a_worker_is_drained(
     farm: RemoteFarm,
 ) -> None:
-    hog = Sleep()
-    write(farm, "hog2", step=hog.command)
-    holding = farm.submit("hog2")
-    hog.wait()
+    hog, holding = hold(farm, "hog2")
     many = [f"wait{number}" for number in range(5)]
     write(farm, *many)
     run = farm.submit(*many)

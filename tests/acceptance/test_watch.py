@@ -407,7 +407,7 @@ def test_the_build_of_a_pull_request_has_no_secret_of_the_watch(farm: Watched) -
     def builds() -> bool:
         for process in Path("/proc").glob("[0-9]*"):
             with suppress(OSError):
-                if b"-m\0farm\0build\0" in (process / "cmdline").read_bytes():
+                if b"-m\0farm.cli\0build\0" in (process / "cmdline").read_bytes():
                     seen.append((process / "environ").read_bytes())
         return bool(seen)
 

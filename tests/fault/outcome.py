@@ -81,18 +81,19 @@ def attested(rig: Rig, reference: str, arch: str) -> float:
 
 
 def needless_builds(rig: Rig, reference: str, arch: str) -> list[Request]:
-    """The builds for which the registry was asked after an image had been attested.
+    """The builds by a worker that asked the registry for the image after it had been attested.
 
     A worker that dies between push and attestation leaves an image that nobody vouches for.
     """
     tag, since = f"{reference.rpartition(':')[2]}-{arch}", attested(rig, reference, arch)
-    asked, pushed = (
-        [one.at for one in rig.requests(Backend.REGISTRY, method, rf"/manifests/{tag}$") if one.at > since]
-        for method in ("GET", "PUT")
-    )
-    builds = [one for one in rig.builds(reference, arch) if any(at < one.at for at in asked)]
-    # The engine of a frozen worker may push late, and give the tag to an image that nobody attests.
-    return [one for one in builds if not any(at < one.at for at in pushed)]
+    asked = rig.requests(Backend.REGISTRY, "GET", rf"/manifests/{tag}$")
+
+    def last_asked(build: Request) -> float:
+        times = [one.at for one in asked if one.process == build.process and one.at < build.at]
+        assert times, f"{build} without a look at the registry"
+        return max(times)
+
+    return [build for build in rig.builds(reference, arch) if last_asked(build) > since]
 
 
 def _is_image(rig: Rig, reference: str, arch: str, digest: str) -> bool:

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from farm.state.records import PackageRecord
     from lab.lab import Lab
     from lab.process import Service
+    from tests.support.proxy.tcp import Connection
 
 ARCHES = ("amd64", "arm64", "s390x")
 LEASE = 4.0
@@ -75,7 +76,7 @@ class Request:
     at: float
     """Monotonic time."""
     process: str
-    """The process with this proxy; "" at the one that all share."""
+    """The process that sent it; at the registry, whose proxy all share, "" unless it reads a manifest."""
     method: str
     target: str
     """Path and query, unquoted."""
@@ -110,10 +111,13 @@ class Rig:
         """The proxy between a process and a service; all processes share the one to the registry."""
         owner = "" if backend is Backend.REGISTRY else process
 
-        def note(data: bytes) -> None:
+        def note(connection: Connection, data: bytes) -> None:
+            now = time.monotonic()
             for method, target in _REQUEST.findall(data):
                 path = unquote(target.decode(errors="replace"))
-                self._requests[backend].append(Request(time.monotonic(), owner, method.decode(), path))
+                reads = method == b"GET" and "/manifests/" in path
+                process = connection.client if reads else owner
+                self._requests[backend].append(Request(now, process, method.decode(), path))
 
         if (owner, backend) not in self._proxies:
             self._proxies[owner, backend] = Proxy(

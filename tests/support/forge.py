@@ -7,12 +7,13 @@ shows; what it is sent is checked as they check it: token, states, lengths.
 from __future__ import annotations
 
 import json
-import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, unquote, urlsplit
+
+from tests.support.http_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,13 +133,7 @@ def running_forge(kind: str) -> Iterator[Forge]:
     """A forge, for as long as the body runs."""
     forge = Forge(kind)
     handler = type("Handler", (_Handler,), {"forge": forge})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        forge.url = f"http://127.0.0.1:{server.server_port}"
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield forge
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    forge.url = f"http://127.0.0.1:{server.server_port}"
+    with serving(server):
+        yield forge

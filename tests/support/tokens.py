@@ -6,13 +6,14 @@ import base64
 import json
 import ssl
 import subprocess
-import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
+
+from tests.support.http_server import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -88,17 +89,12 @@ def token_service(key: Path, certificate: Path, login: tuple[str, str]) -> Itera
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the name of the method it is
             """Log nothing."""
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        # The host of the registry that the test starts, whose login a client sends to no other.
-        realm = f"https://[::ffff:7f00:1]:{server.server_port}/token"
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate, key)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        service = TokenService(realm, key, certificate, login)
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield service
-        finally:
-            server.shutdown()
-            thread.join()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    # The host of the registry that the test starts, whose login a client sends to no other.
+    realm = f"https://[::ffff:7f00:1]:{server.server_port}/token"
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    service = TokenService(realm, key, certificate, login)
+    with serving(server):
+        yield service

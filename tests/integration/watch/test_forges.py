@@ -9,7 +9,6 @@ import pytest
 
 from farm.errors import ForgeDeniedError, ForgeError, ForgeUnavailableError
 from farm.settings import Secret
-from farm.watch import forge_client
 from farm.watch.forge import ForgeKind, Project, make_forge
 from farm.watch.heads import Head, Outcome, Status
 from tests.support.forge import TOKEN, running_forge
@@ -33,13 +32,6 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def client(server: Server, token: str = TOKEN) -> Forge:
     kind = ForgeKind(server.kind)
     return make_forge(kind, Project(server.url, "me/os"), Secret(token))
-
-
-@pytest.fixture(autouse=True)
-def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Repeat a request at once."""
-    monkeypatch.setattr(forge_client._RETRIES, "backoff_factor", 0)
-    monkeypatch.setattr(forge_client._RETRIES, "backoff_jitter", 0)
 
 
 def test_a_branch_is_protected_if_the_forge_says_so(server: Server) -> None:

@@ -54,7 +54,7 @@ class Proxy:
         socket: Path | None = None,
         client: Callable[[int, int], str] = lambda _port, _to: "",
         tripwires: list[Tripwire] | None = None,
-        on_sent: Callable[[bytes], None] = lambda _data: None,
+        on_sent: Callable[[Connection, bytes], None] = lambda _connection, _data: None,
     ) -> None:
         """Start to listen on a TCP port, or on a unix socket.
 
@@ -63,7 +63,7 @@ class Proxy:
             socket: where to make the unix socket.
             client: names the client of a connection by its two ports.
             tripwires: a list that several proxies may share.
-            on_sent: called with the client's data, once the service was sent it.
+            on_sent: called with a connection and the client's data, once the service was sent it.
         """
         self.upstream = upstream
         self.tripwires: list[Tripwire] = [] if tripwires is None else tripwires
@@ -178,7 +178,7 @@ class Proxy:
             connection.recent = connection.recent[-_WINDOW:] + data
             await self._ask(connection, data, answer=False)
             await service.write(data)
-            self._on_sent(data)
+            self._on_sent(connection, data)
         await service.end()
 
     async def _carry_down(self, connection: Connection, service: Stream, client: Stream) -> None:

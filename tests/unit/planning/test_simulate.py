@@ -6,12 +6,11 @@ import random
 
 import pytest
 
+from benchmarks.generated_tree import KINDS, make_tree
 from farm.graph.order import in_order
 from farm.model import RunPriority
 from farm.planning.job_order import ranks
 from farm.planning.simulate import ExpectedRun, ExpectedWork, simulate
-
-ARCHES = ("amd64", "arm64", "s390x")
 
 
 def one_run(*works: ExpectedWork, **facts: object) -> ExpectedRun:
@@ -59,38 +58,12 @@ def test_a_small_push_does_not_wait_for_a_mass_rebuild() -> None:
     assert found.starts["r2", "p", "amd64"] <= 20.0
 
 
-def _graph(kind: str, count: int, numbers: random.Random) -> dict[str, list[str]]:
-    """Packages with their needs: in four waves as linuxkit has them, at random, or without any."""
-    names = [f"p{number}" for number in range(count)]
-    firsts = (0, max(1, count // 30), int(count * 0.8), int(count * 0.95))
-    needs: dict[str, list[str]] = {}
-    for number, name in enumerate(names):
-        below = max(first for first in firsts if first <= number)
-        if kind == "waves":
-            needs[name] = [names[numbers.randrange(below)]] if below else []
-        else:
-            count_of_needs = numbers.randrange(3) if kind == "random" and number else 0
-            needs[name] = [names[numbers.randrange(number)] for _ in range(count_of_needs)]
-    return needs
-
-
-@pytest.mark.parametrize("kind", ["waves", "random", "flat"])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("packages", [60, 200, 1000])
 @pytest.mark.parametrize("workers", [3, 9, 30, 60])
 def test_a_run_takes_hardly_longer_than_any_order_could_make_it(
     kind: str, packages: int, workers: int
 ) -> None:
     """The limit is the critical path, or all work divided by the workers, whichever is more."""
-    numbers = random.Random(packages * workers)
-    needs = _graph(kind, packages, numbers)
-    slower = {"amd64": 1.0, "arm64": 1.2, "s390x": 2.0}
-    builds = {
-        name: {arch: numbers.lognormvariate(3.5, 1) * slower[arch] for arch in ARCHES} for name in needs
-    }
-    slots = {arch: max(1, round(workers * slower[arch] / sum(slower.values()))) for arch in ARCHES}
-    own = {name: max(found.values()) + 2.0 for name, found in builds.items()}
-    order = ranks(needs, own, in_order(own, needs))
-    works = [ExpectedWork(name, builds[name], tuple(needs[name]), 2.0) for name in needs]
-    took = max(simulate([ExpectedRun("r", works, order)], slots).ends.values())
-    work = max(sum(found[arch] for found in builds.values()) / slots[arch] for arch in ARCHES)
-    assert took <= 1.10 * max(*order.values(), work)
+    tree = make_tree(kind, packages, workers, random.Random(packages * workers))
+    assert tree.took(tree.order()) <= 1.10 * tree.least()
