@@ -26,6 +26,7 @@ from farm.state import leases, transitions
 from farm.state.records import PackagePatch
 from farm.state.run_handles import PackageHandle, RunHandle
 from farm.state.runs import read_jobs, read_package
+from farm.system.at_once import at_once
 from farm.trust.attested_builds import ImageOrigin, OrderedBuild
 from farm.trust.image_choice import image_choice
 from farm.trust.signer import SignTarget, overwritten
@@ -140,7 +141,7 @@ class PublishExecution:
         def verify(copy: Copy) -> tuple[VerifiedImage, ...]:
             return self._verify_copy(registry, copy, prepared.manifests[copy.target], signed)
 
-        verified = [one for found in registry.at_once(verify, copies) for one in found]
+        verified = [one for found in at_once(verify, copies) for one in found]
         self._check(held)
         released = release(registry, prepared)
         if to_sign:

@@ -11,6 +11,7 @@ from farm.attestation.statement import PREDICATE_TYPE, Provenance, from_statemen
 from farm.attestation.worker_key import fingerprint
 from farm.errors import AttestationError
 from farm.registry.referrers import attach, find_each
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -78,7 +79,7 @@ def attestations_of_all(
     registry: Registry, wanted: Sequence[tuple[Reference, str, str]], keys: Mapping[str, TrustedWorker]
 ) -> list[tuple[Attestation, ...]]:
     """The attestations of each (reference, digest, architecture), in this order."""
-    return registry.at_once(lambda one: attestations(registry, one[0], one[1], keys, one[2]), wanted)
+    return at_once(lambda one: attestations(registry, one[0], one[1], keys, one[2]), wanted)
 
 
 def acceptable(

@@ -18,6 +18,7 @@ from farm.registry.index import assemble, children, members_of, platforms
 from farm.registry.oci import INDEXES, MANIFESTS, naming
 from farm.registry.publish_index import IndexPublication
 from farm.registry.published_images import look_up_all
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -82,9 +83,7 @@ def _pull(cache: Cache, registry: Registry, reference: Reference, root: Descript
             _pull(cache, registry, reference, one)
     files = {one.digest: one for one in below if one.media_type not in (*INDEXES, *MANIFESTS)}
     absent = [one for one in files.values() if not cache.blobs.claim(one)]
-    registry.at_once(
-        lambda one: _pull_file(cache, registry, reference, one), absent, threads=CONCURRENT_BLOBS
-    )
+    at_once(lambda one: _pull_file(cache, registry, reference, one), absent, threads=CONCURRENT_BLOBS)
     cache.blobs.put(manifest.body, root.media_type)
 
 
@@ -117,7 +116,7 @@ def push_image(cache: Cache, registry: Registry, image: ArchImage) -> Counter[Bl
 
     # The largest first: it takes longest.
     by_size = sorted(files, key=lambda one: -one.size)
-    uploads = Counter(registry.at_once(push, by_size, threads=CONCURRENT_BLOBS))
+    uploads = Counter(at_once(push, by_size, threads=CONCURRENT_BLOBS))
     for one in manifests:
         body = cache.blobs.read(one)
         registry.put_manifest(image.reference.with_digest(one.digest), one.media_type, body)
@@ -211,5 +210,5 @@ def published_names(
         head = registry.head(pair[0])
         return head is not None and head.digest == pair[1].digest
 
-    published = registry.at_once(is_published, names)
+    published = at_once(is_published, names)
     return [reference for (reference, _), same in zip(names, published, strict=True) if same]

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from farm.errors import GitError, InputError
 from farm.model import GitTree
-from farm.package.attributes import read_conversions
 from farm.package.checkout import (
     convert_text,
     find_content,
@@ -25,6 +24,7 @@ from farm.package.checkout import (
     refuse_driver,
     refuse_long_text,
 )
+from farm.package.context_entries import Listing
 from farm.package.dockerfile import dockerfiles, reading, sources_of
 from farm.package.forms import LONGEST_POINTER, LONGEST_TEXT, claims_pointer
 from farm.package.git import (
@@ -32,7 +32,6 @@ from farm.package.git import (
     Repository,
     common_directory,
     ignore_rule,
-    list_files,
     open_repository,
     read_files,
     repository_of,
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
 
     from farm.model import Package
     from farm.package.attributes import Conversion
-    from farm.package.context_entries import Listing
     from farm.package.git import TreeFile
 
 _IGNORE_FILE = ".dockerignore"
@@ -73,10 +71,9 @@ def check_files(
         commits[repository].append((package, part))
     texts = texts or dockerfiles(packages)
     for repository, parts in commits.items():
-        listed = listings.get(repository)
-        files = listed.files if listed else list_files(repository, [part.path for _, part in parts])
-        _check_conversions(repository, parts, files)
-        paths = sorted(files)
+        listing = listings.get(repository) or Listing(repository, [part.path for _, part in parts])
+        _check_conversions(listing, parts)
+        paths = sorted(listing.files)
         for package, part in parts:
             if _is_committed(package) and part is package.trees[0]:
                 with reading(package):
@@ -117,14 +114,10 @@ def _submodules_in_use(package: Package, repository: Repository, part: GitTree) 
             yield submodule
 
 
-def _check_conversions(
-    repository: Repository,
-    parts: Sequence[tuple[Package, GitTree]],
-    files: Mapping[bytes, TreeFile],
-) -> None:
+def _check_conversions(listing: Listing, parts: Sequence[tuple[Package, GitTree]]) -> None:
     within = [
         (package, path, conversion)
-        for path, conversion in read_conversions(repository, files).items()
+        for path, conversion in listing.conversions.items()
         for package, part in parts
         if _is_below(path, part.path)
     ]
@@ -134,9 +127,9 @@ def _check_conversions(
             refuse_driver(package.directory, path, conversion)
             committed.append((package, path, conversion))
         elif conversion.filter:
-            _refuse_working_pointer(package, repository.top, path)
+            _refuse_working_pointer(package, listing.repository.top, path)
     if committed:
-        _check_blobs(repository, files, committed)
+        _check_blobs(listing.repository, listing.files, committed)
 
 
 def _check_blobs(

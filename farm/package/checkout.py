@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
-from farm.package.attributes import Conversion, read_conversions
 from farm.package.forms import (
     LFS,
     LONGEST_POINTER,
@@ -24,15 +23,15 @@ from farm.package.forms import (
     claims_pointer,
     committed_id,
 )
-from farm.package.git import list_files
-from farm.package.tarball import PIECE, Entry, printable
-from farm.package.tree_hash import DIRECTORY, GITLINK, SYMLINK
+from farm.package.tarball import PIECE, Blob, Entry, printable
+from farm.package.tree_hash import DIRECTORY, GITLINK, SYMLINK, as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from farm.model import GitTree
-    from farm.package.git import Repository
+    from farm.package.attributes import Conversion
+    from farm.package.context_entries import Listing
     from farm.package.git_objects import Objects
 
 _FROM_FILES = "`farm build --force-dirty` builds the files of the working directory"
@@ -104,61 +103,75 @@ def convert_text(
 class Checkout:
     """The files of a committed package in one repository."""
 
-    def __init__(
-        self, directory: str, repository: Repository, objects: Objects, paths: Sequence[str]
-    ) -> None:
-        """Take the package's directory, for messages, and the paths whose trees will be asked for."""
-        self._directory, self._repository, self._objects = directory, repository, objects
-        self._conversions = read_conversions(repository, list_files(repository, paths))
+    def __init__(self, directory: str, listing: Listing, objects: Objects) -> None:
+        """Take the package's directory, for messages, and the files of its repository."""
+        self._directory, self._listing, self._objects = directory, listing, objects
         self._converted: dict[bytes, Conversion | Path] = {}
-        """Entry to what its content is made by, or is in."""
+        """Path in the context to what its content is made by, or is in."""
 
     def entries(self, tree: GitTree) -> Iterator[Entry]:
-        """Every file, link and directory of a tree, at its place in the context."""
-        above = os.fsencode(tree.path) + b"/" if tree.path else b""
-        below = tree.dst.encode(errors="surrogateescape") + b"/" if tree.dst else b""
-        for entry in self._objects.entries(tree.tree):
-            path = above + entry.path
-            placed = replace(entry, path=below + entry.path)
-            conversion = self._conversions.get(path)
-            if conversion is None or entry.mode in (DIRECTORY, GITLINK, SYMLINK):
-                yield placed
+        """Every file, link and directory of a tree, at its place in the context; files without their size."""
+        listed = list(self._listing.entries(tree))
+        conversions = [self._conversion(tree, entry) for entry in listed]
+        read = [
+            entry.oid
+            for entry, conversion in zip(listed, conversions, strict=True)
+            if conversion or entry.mode == SYMLINK
+        ]
+        blobs = self._objects.contents(read)
+        for entry, conversion in zip(listed, conversions, strict=True):
+            if conversion:
+                yield self._convert(tree, entry, conversion, next(blobs))
+            elif entry.mode == SYMLINK:
+                yield replace(entry, target=next(blobs).read())
             else:
-                yield self._convert(path, placed, conversion)
+                yield entry
 
-    def content(self, entry: Entry) -> Iterator[bytes]:
-        """The content of a file in pieces; read them all before the next call."""
-        source = self._converted.get(entry.path)
-        if isinstance(source, Path):
-            return _content_of_pointer(entry, source)
-        if source:
-            return iter([checked_out(self._blob(entry), entry.oid, source)[1]])
-        return self._objects.content(entry.oid)
+    def contents(self, entries: Sequence[Entry]) -> Iterator[Blob]:
+        """The content of each of these files in turn."""
+        sources = [self._converted.get(entry.path) for entry in entries]
+        read = [
+            entry.oid for entry, source in zip(entries, sources, strict=True) if not isinstance(source, Path)
+        ]
+        blobs = self._objects.contents(read)
+        for entry, source in zip(entries, sources, strict=True):
+            if isinstance(source, Path):
+                yield Blob(entry.size, _content_of_pointer(entry, source))
+            elif source:
+                text = checked_out(next(blobs).read(), entry.oid, source)[1]
+                yield Blob(len(text), iter([text]))
+            else:
+                yield next(blobs)
 
-    def _blob(self, entry: Entry) -> bytes:
-        return b"".join(self._objects.content(entry.oid))
+    def _conversion(self, tree: GitTree, entry: Entry) -> Conversion | None:
+        if entry.mode in (DIRECTORY, GITLINK, SYMLINK) or not self._listing.conversions:
+            return None
+        return self._listing.conversions.get(_committed_path(tree, entry))
 
-    def _convert(self, path: bytes, entry: Entry, conversion: Conversion) -> Entry:
-        directory = self._directory
+    def _convert(self, tree: GitTree, entry: Entry, conversion: Conversion, blob: Blob) -> Entry:
+        directory, path = self._directory, _committed_path(tree, entry)
         refuse_driver(directory, path, conversion)
-        if conversion.filter:
-            pointer = entry.size <= LONGEST_POINTER and read_pointer(directory, path, self._blob(entry))
-            if pointer:
-                found = find_content(
-                    directory, path, pointer, self._repository.top, self._objects.common_directory
-                )
+        if conversion.filter and blob.size <= LONGEST_POINTER:
+            content = blob.read()
+            blob = Blob(blob.size, iter([content]))
+            if pointer := read_pointer(directory, path, content):
+                top = self._listing.repository.top
+                found = find_content(directory, path, pointer, top, self._objects.common_directory)
                 self._converted[entry.path] = found
                 return replace(entry, size=pointer.size, form=LFS)
-        return self._convert_text(path, entry, conversion)
-
-    def _convert_text(self, path: bytes, entry: Entry, conversion: Conversion) -> Entry:
         if not conversion.crlf and not conversion.ident:
             return entry
-        refuse_long_text(self._directory, path, entry.size)
-        form, content = convert_text(self._directory, path, self._blob(entry), entry.oid, conversion)
+        refuse_long_text(directory, path, blob.size)
+        form, _ = convert_text(directory, path, blob.read(), entry.oid, conversion)
         if form:
             self._converted[entry.path] = conversion
-        return replace(entry, size=len(content), form=form)
+        return replace(entry, form=form)
+
+
+def _committed_path(tree: GitTree, entry: Entry) -> bytes:
+    """The path of an entry in its repository."""
+    inside = entry.path.removeprefix(as_bytes(tree.dst) + b"/") if tree.dst else entry.path
+    return os.fsencode(tree.path) + b"/" + inside if tree.path else inside
 
 
 def _content_of_pointer(entry: Entry, source: Path) -> Iterator[bytes]:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 from bisect import bisect_left
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from farm.errors import ContextError, InputError
+from farm.package.attributes import Conversion, read_conversions
 from farm.package.git import Repository, is_shallow, list_files, repository_of
 from farm.package.submodules import unknown_submodule
 from farm.package.tarball import Entry, printable
@@ -34,13 +36,22 @@ class Source(Protocol):
 
 
 class Listing:
-    """The files, links and directories of some directories at one commit, without sizes and conversions."""
+    """The files, links and directories below some directories at a commit; not targets, sizes and forms."""
 
     def __init__(self, repository: Repository, directories: Iterable[str]) -> None:
         self.repository = repository
-        self.shallow = is_shallow(repository.top)
         self.files = list_files(repository, directories)
         self._sorted = sorted(self.files.items())
+
+    @cached_property
+    def shallow(self) -> bool:
+        """Whether the clone lacks the beginning of its history."""
+        return is_shallow(self.repository.top)
+
+    @cached_property
+    def conversions(self) -> dict[bytes, Conversion]:
+        """Path from the top to conversion, for the files that git converts."""
+        return read_conversions(self.repository, self.files)
 
     def entries(self, tree: GitTree) -> Iterator[Entry]:
         """Every file, link, directory and submodule of a tree, at its place in the context."""
@@ -59,7 +70,7 @@ class Listing:
 
 
 def list_contents(packages: Iterable[Package]) -> dict[Repository, Listing]:
-    """The listing of each repository and commit that has some of these packages; two git processes each.
+    """The listing of each repository and commit that has some of these packages; one git process each.
 
     Without those of submodules that are not checked out.
     """
@@ -72,7 +83,7 @@ def list_contents(packages: Iterable[Package]) -> dict[Repository, Listing]:
 
 
 def context_entries(package: Package, sources: Mapping[Repository, Source]) -> list[Entry]:
-    """The entries of a package's context in their order, as complete as their sources have them.
+    """The entries of a package's context in their order, without what their sources do not know.
 
     Raises:
         InputError: its extra sources overlap, or it has a submodule that git does not know.

@@ -1,4 +1,4 @@
-"""Git's objects, read by GitPython over one `git cat-file --batch` for each repository.
+"""Git's objects, read by GitPython: the contents of any number of blobs with one process of git.
 
 This is the only use of GitPython. Its import takes 70 ms, and fails if git is missing, as it may be on
 workers: import this module only in functions that need it, or in modules that only a push or a build imports.
@@ -6,11 +6,12 @@ workers: import this module only in functions that need it, or in modules that o
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import IO, TYPE_CHECKING, Any
 
 from git import Repo
 from git.exc import GitCommandError, ODBError
@@ -19,8 +20,7 @@ from git.exc import GitError as GitPythonError
 from farm.errors import GitError
 from farm.package.git import repository_of
 from farm.package.git_process import guarded
-from farm.package.tarball import PIECE, Entry
-from farm.package.tree_hash import DIRECTORY, GITLINK, SYMLINK
+from farm.package.tarball import PIECE, Blob
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -61,11 +61,7 @@ def opened(repository: str) -> Iterator[Objects]:
     try:
         with Repo(repository, expand_vars=False) as repo:
             repo.git.update_environment(**guarded())
-            objects = Objects(repo)
-            try:
-                yield objects
-            finally:
-                objects.close()
+            yield Objects(repo)
     except GitCommandError as error:
         said = str(error.stderr).strip().removeprefix("stderr: ").strip("'\n ").splitlines()
         raise GitError(f"{repository}: {(said or [f'git ended with {error.status}'])[0]}") from error
@@ -78,12 +74,6 @@ class Objects:
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
-        self._reading: Any = None
-
-    def close(self) -> None:
-        """Read the rest of a blob; GitPython would try to when it is collected, on a closed pipe."""
-        while self._reading and self._reading.read(PIECE):
-            pass
 
     def commit_time(self, commit: str) -> float:
         """Seconds since 1970."""
@@ -94,7 +84,7 @@ class Objects:
         paths = [f":(top,literal){directory}" if directory else ":(top)" for directory in directories]
         words = str(self._git("rev-list", "--max-count=1", "--timestamp", commit, "--", *paths)).split()
         seconds, changed = words or [str(int(self.commit_time(commit))), commit]
-        if self._is_boundary(changed):
+        if (self.common_directory / "shallow").exists() and self._is_boundary(changed):
             raise GitError(
                 f"{self._repo.working_dir}: the clone is too shallow to contain the last change of "
                 f"{', '.join(directories)}, whose date the build context needs",
@@ -107,36 +97,34 @@ class Objects:
         """The git directory, which all working trees of the repository share."""
         return Path(self._repo.common_dir)
 
-    def entries(self, tree: str) -> Iterator[Entry]:
-        """Every file, link, directory and submodule of a tree.
+    def contents(self, oids: Sequence[str]) -> Iterator[Blob]:
+        """Each of these blobs in turn; what is not read of one is skipped.
 
-        https://git-scm.com/docs/git-ls-tree#_output_format
+        https://git-scm.com/docs/git-cat-file#_batch_output
         """
-        listing: bytes = self._git(
-            "ls-tree", "-r", "-t", "-l", "-z", "--full-tree", tree, stdout_as_string=False
-        )
-        for record in listing.split(b"\0")[:-1]:
-            columns, _, path = record.partition(b"\t")
-            mode, _, oid, size = columns.decode().split()
-            yield self._entry(path, mode.lstrip("0"), oid, size)
+        if not oids:
+            return
+        with TemporaryFile() as asked:
+            asked.write("".join(f"{oid}\n" for oid in oids).encode())
+            asked.seek(0)
+            git = self._git("cat-file", "--batch", "--buffer", istream=asked, as_process=True)
+        with git.stdout:
+            for oid in oids:
+                answer = git.stdout.readline().split()
+                if answer[:2] != [oid.encode(), b"blob"]:
+                    raise self._unreadable(oid)
+                blob = Blob(int(answer[2]), self._pieces(git.stdout, oid, int(answer[2])))
+                yield blob
+                deque(blob.pieces, 0)
+                git.stdout.readline()
 
-    def content(self, oid: str) -> Iterator[bytes]:
-        """The content of a blob in pieces; read them all before the next call, which uses the same pipe."""
-        try:
-            stream = self._reading = self._repo.odb.stream(bytes.fromhex(oid))
-        except (ValueError, OSError) as error:
-            raise self._unreadable(oid) from error
-        while piece := stream.read(PIECE):
+    def _pieces(self, answers: IO[bytes], oid: str, left: int) -> Iterator[bytes]:
+        while left:
+            piece = answers.read(min(left, PIECE))
+            if not piece:
+                raise self._unreadable(oid)
+            left -= len(piece)
             yield piece
-
-    def _entry(self, path: bytes, mode: str, oid: str, size: str) -> Entry:
-        if mode in (DIRECTORY, GITLINK):
-            return Entry(path, mode)
-        if mode == SYMLINK:
-            return Entry(path, mode, oid, target=b"".join(self.content(oid)))
-        if not size.isdigit():
-            raise self._unreadable(oid)
-        return Entry(path, mode, oid, int(size))
 
     def _unreadable(self, oid: str) -> GitError:
         return GitError(f"{self._repo.working_dir}: git cannot read the object {oid}", hint="run `git fsck`")

@@ -6,12 +6,13 @@ import stat
 import tarfile
 from collections import defaultdict
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
 from farm.package.checkout import Checkout
-from farm.package.context_entries import context_entries
+from farm.package.context_entries import context_entries, list_contents
 from farm.package.git import Repository, repository_of
 from farm.package.git_objects import last_change, opened
 from farm.package.tags import require_committed, require_submodules
@@ -23,14 +24,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from farm.model import Package
+    from farm.package.context_entries import Listing
     from farm.package.tarball import Entry
 
 
-def pack_context(package: Package, into: IO[bytes]) -> Context:
+def pack_context(
+    package: Package, into: IO[bytes], listings: Mapping[Repository, Listing] | None = None
+) -> Context:
     """Write the context of a package as an uncompressed tar; the same content gives the same bytes.
 
     That of a committed package is what git would check out, with the time of the last commit that changed it.
-    Where its trees were made from all of its files, the context holds those.
+    Where its trees were made from all of its files, the context holds those. `listings` are those of
+    `list_contents`, where many packages are packed.
 
     Raises:
         DirtyError: the package has uncommitted changes.
@@ -38,16 +43,17 @@ def pack_context(package: Package, into: IO[bytes]) -> Context:
     """
     require_committed(package)
     require_submodules(package)
-    paths: dict[Repository, list[str]] = defaultdict(list)
-    for part in package.parts:
-        paths[repository_of(package, part)].append(part.path)
+    repositories = {repository_of(package, part) for part in package.parts}
     if not package.commit:
-        files = {repository: WorkingFiles(repository.top) for repository in paths}
+        files = {repository: WorkingFiles(repository.top) for repository in repositories}
         entries = context_entries(package, files)
         return _write(package, entries, files, into, max(one.newest for one in files.values()))
+    listed = listings or list_contents([package])
     with ExitStack() as stack:
-        objects = {repository: stack.enter_context(opened(repository.top)) for repository in paths}
-        checkouts = {one: Checkout(package.directory, one, objects[one], paths[one]) for one in paths}
+        checkouts = {
+            one: Checkout(package.directory, listed[one], stack.enter_context(opened(one.top)))
+            for one in repositories
+        }
         entries = context_entries(package, checkouts)
         return _write(package, entries, checkouts, into, last_change(package))
 
@@ -59,14 +65,24 @@ def _write(
     into: IO[bytes],
     mtime: int,
 ) -> Context:
-    writer = TarWriter(into, mtime)
     places = [as_bytes(part.dst) for part in package.parts]
-    for entry in entries:
-        if entry.mode in (DIRECTORY, SYMLINK):
-            writer.add(entry)
+    repositories = [repository_of(package, part) for part in package.parts]
+    owners = [
+        None if entry.mode in (DIRECTORY, SYMLINK) else repositories[part_of(entry, places)]
+        for entry in entries
+    ]
+    files: dict[Repository, list[Entry]] = defaultdict(list)
+    for entry, owner in zip(entries, owners, strict=True):
+        if owner:
+            files[owner].append(entry)
+    contents = {owner: sources[owner].contents(found) for owner, found in files.items()}
+    writer = TarWriter(into, mtime)
+    for entry, owner in zip(entries, owners, strict=True):
+        if owner:
+            blob = next(contents[owner])
+            writer.add(replace(entry, size=blob.size), blob.pieces)
         else:
-            part = package.parts[part_of(entry, places)]
-            writer.add(entry, sources[repository_of(package, part)].content(entry))
+            writer.add(entry)
     return writer.close()
 
 

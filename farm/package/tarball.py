@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass, field, replace
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NamedTuple
 
 from farm.errors import ContextError
 from farm.model import digest_from_hex
@@ -58,6 +58,17 @@ class Entry:
     """The number of the part of the context that a file or link is from; None for the innermost there."""
 
 
+class Blob(NamedTuple):
+    """The size of a file in bytes, and its content in pieces."""
+
+    size: int
+    pieces: Iterator[bytes]
+
+    def read(self) -> bytes:
+        """All of its content at once."""
+        return b"".join(self.pieces)
+
+
 @dataclass(frozen=True, slots=True)
 class Context:
     """A packed context: the digest (sha256:HEX) of the uncompressed tar, and its size in bytes."""
@@ -76,10 +87,11 @@ class TarWriter:
 
     def add(self, entry: Entry, content: Iterable[bytes] = ()) -> None:
         """Write an entry; `content` is that of a file, in pieces whose sizes add up to its size."""
-        self._write(header(entry, self._mtime))
+        unwritten = header(entry, self._mtime)
         for piece in content:
-            self._write(piece)
-        self._write(bytes(-self._size % _BLOCK))
+            self._write(unwritten + piece)
+            unwritten = b""
+        self._write(unwritten + bytes(-(self._size + len(unwritten)) % _BLOCK))
 
     def close(self) -> Context:
         """Write the end of the tar; does not close the file."""

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 from farm.errors import ContextError, InputError
 from farm.package.forms import blob_id, blob_start
-from farm.package.tarball import PIECE, Entry, printable
+from farm.package.tarball import PIECE, Blob, Entry, printable
 from farm.package.tree_hash import DIRECTORY, EXECUTABLE, FILE, SYMLINK, context_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from farm.model import GitTree
 
@@ -48,8 +48,11 @@ class WorkingFiles:
             self.newest = max(self.newest, int(os.lstat(self._files[place]).st_mtime))
             yield replace(entry, path=place)
 
-    def content(self, entry: Entry) -> Iterator[bytes]:
-        """The content of a file in pieces; a ContextError if it changed since `entries`."""
+    def contents(self, entries: Iterable[Entry]) -> Iterator[Blob]:
+        """The content of each of these files in turn; a ContextError if one changed since `entries`."""
+        return (Blob(entry.size, self._pieces(entry)) for entry in entries)
+
+    def _pieces(self, entry: Entry) -> Iterator[bytes]:
         digest = hashlib.sha1(blob_start(entry.size), usedforsecurity=False)
         for piece in _pieces(self._files[entry.path], entry.size):
             digest.update(piece)

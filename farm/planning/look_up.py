@@ -13,6 +13,7 @@ from farm.planning.plan import PublishedPackage, PushOptions, arches_of, is_sign
 from farm.registry.client import open_registry
 from farm.registry.index import holds
 from farm.registry.published_images import read_indexes
+from farm.system.at_once import at_once
 from farm.trust.attested_builds import ImageOrigin
 from farm.trust.places import current_policy
 from farm.trust.signer import make_signer
@@ -54,7 +55,7 @@ def look_up(
         found, signatures = indexes.result(), signed.result() if signed else {}
         images = look_up_images(registry, policy, _wanted(packages, arches, found, signatures))
         targets = [package.reference.with_tag(options.release) for package in packages if options.release]
-        releases = registry.at_once(registry.head, targets) if targets else [None] * len(packages)
+        releases = at_once(registry.head, targets) if targets else [None] * len(packages)
         tags = {
             one.image: _tags(one, images[one.reference], arches[one.reference], options) for one in packages
         }

@@ -8,6 +8,7 @@ from farm.errors import FarmError, TrustError, TrustUnavailableError
 from farm.planning.bases import foreign_base
 from farm.planning.overwritten_tags import find_overwritten
 from farm.registry.client import open_registry
+from farm.system.at_once import at_once
 from farm.trust.places import current_policy
 from farm.trust.signer import SignedName, make_signer, overwritten
 from farm.trust.tagged_origin import find_origin
@@ -46,10 +47,10 @@ def look_up_bases(references: Sequence[Reference], settings: Settings, *, signed
         return FoundBases({}, {}, ())
     policy = current_policy(settings)
     with open_registry(settings) as registry:
-        read = zip(references, registry.at_once(registry.manifest, references), strict=True)
+        read = zip(references, at_once(registry.manifest, references), strict=True)
         pairs = [(reference, manifest) for reference, manifest in read if manifest]
         digests = {reference: manifest.descriptor.digest for reference, manifest in pairs}
-        origins = registry.at_once(lambda pair: find_origin(registry, policy, *pair), pairs)
+        origins = at_once(lambda pair: find_origin(registry, policy, *pair), pairs)
         names: _Names = {}
         wrong: dict[Reference, TagOverwrittenError] = {}
         if signed and digests:

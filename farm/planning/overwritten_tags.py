@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from farm.registry import read_back
+from farm.system.at_once import at_once
 from farm.system.deadline import Deadline
 from farm.trust.signer import overwritten
 
@@ -33,7 +34,7 @@ def find_overwritten(
 
     def read() -> dict[Reference, TagOverwrittenError]:
         nonlocal suspects, known
-        found = registry.at_once(registry.head, suspects)
+        found = at_once(registry.head, suspects)
         pairs = zip(suspects, found, strict=True)
         errors = {
             tag: error

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from http import HTTPStatus
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import (
     RegistryDamagedError,
@@ -15,7 +14,7 @@ from farm.errors import (
     RegistryError,
 )
 from farm.model import Descriptor, digest_of
-from farm.registry.connections import THREADS, Connections
+from farm.registry.connections import Connections
 from farm.registry.credentials import Credentials
 from farm.registry.digest_cache import CachedContent, DigestCache
 from farm.registry.http_exchange import LARGEST
@@ -27,7 +26,7 @@ from farm.registry.transport import DELETE, PUSH, Request, Transport, retried
 from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from pathlib import Path
     from typing import Self
 
@@ -35,8 +34,6 @@ if TYPE_CHECKING:
     from farm.registry.http_exchange import Response
     from farm.settings import Settings
 
-T = TypeVar("T")
-R = TypeVar("R")
 
 NOT_FOUND = (HTTPStatus.NOT_FOUND,)
 
@@ -243,16 +240,6 @@ class Registry:
 
     def _send(self, request: Request) -> Response:
         return retried(lambda: self._transport.once(request), self.deadline.or_after(self._timeout))
-
-    def at_once(self, call: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> list[R]:
-        """Call a function for each item, many at a time; after an error, which is raised, start no more."""
-        with ThreadPoolExecutor(threads) as pool:
-            futures = [pool.submit(call, item) for item in items]
-            try:
-                return [future.result() for future in futures]
-            finally:
-                for future in futures:
-                    future.cancel()
 
 
 def _described(response: Response) -> Descriptor | None:

@@ -19,6 +19,7 @@ from farm.model import DEFAULT_REGISTRY
 from farm.registry.http_exchange import Response, authority, origin, split, url_login
 from farm.registry.pace import PacedResponse
 from farm.settings import environment
+from farm.system.at_once import THREADS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
     from farm.registry.http_exchange import HttpRequest
 
-THREADS = 16
-"""Connections to one host at once."""
 _LONGEST_IDLE = 5.0
 """Seconds after which an idle connection is not used again: firewalls forget idle connections silently."""
 _CA_FILE, _CA_DIRECTORY = "SSL_CERT_FILE", "SSL_CERT_DIR"

@@ -10,6 +10,7 @@ from farm.registry.blobs import CONCURRENT_BLOBS, push_blob, stream_blob
 from farm.registry.index import children
 from farm.registry.oci import INDEXES, naming
 from farm.registry.publish_index import put_all
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     from farm.model import Descriptor, Reference
@@ -55,4 +56,4 @@ def _copy_children(registry: Registry, source: Reference, target: Reference, man
     def copy_blob(blob: Descriptor) -> None:
         push_blob(registry, target, blob, lambda: stream_blob(registry, source, blob), mounts=lambda: mounts)
 
-    registry.at_once(copy_blob, below, threads=CONCURRENT_BLOBS)
+    at_once(copy_blob, below, threads=CONCURRENT_BLOBS)

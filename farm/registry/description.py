@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from farm.registry.index import Index, is_attestation, subject
 from farm.registry.oci import INDEXES, ImageManifest, naming
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     from farm.model import Descriptor, Reference
@@ -62,7 +63,7 @@ def describe(registry: Registry, reference: Reference) -> Description:
     with naming(reference):
         if manifest.descriptor.media_type in INDEXES:
             members = Index.parse(manifest.body).manifests
-            manifests = registry.at_once(lambda member: registry.member(reference, member), members)
+            manifests = at_once(lambda member: registry.member(reference, member), members)
         images = (ImageManifest.parse(one.body) for one in manifests)
         described = tuple(
             ImageDescription(member, image.config, image.layers)

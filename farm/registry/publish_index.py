@@ -19,6 +19,7 @@ from farm.registry import read_back
 from farm.registry.client import Manifest
 from farm.registry.index import Index, assemble, members_of, missing, platforms
 from farm.registry.published_images import arch_image, named_image, read_index
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     import threading
@@ -113,7 +114,7 @@ class IndexPublication:
         def tagged(arch: str) -> ArchImage | None:
             return arch_image(self.registry, self.reference.for_arch(arch), arch, published)
 
-        tags = self.registry.at_once(tagged, [arch for arch in ARCHES if arch not in built])
+        tags = at_once(tagged, [arch for arch in ARCHES if arch not in built])
         images = {image.arch: image for image in (*self.existing, *filter(None, tags))} | built
         return assemble(list(images.values()), published)
 
@@ -129,9 +130,7 @@ class IndexPublication:
             return [*own, *filter(None, (tagged, indexed))]
 
         choose = self.choose
-        chosen = self.registry.at_once(
-            lambda arch: choose(arch, candidates(arch)) if choose else None, ARCHES
-        )
+        chosen = at_once(lambda arch: choose(arch, candidates(arch)) if choose else None, ARCHES)
         return assemble([image for image in chosen if image])
 
 
@@ -192,6 +191,6 @@ def put_all(
             hint="find out who else pushes this tag, then push again",
         )
 
-    for error in registry.at_once(attempt, manifests.items()):
+    for error in at_once(attempt, manifests.items()):
         if error:
             raise error

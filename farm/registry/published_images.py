@@ -9,6 +9,7 @@ from farm.errors import RegistryError
 from farm.model import ArchImage
 from farm.registry.index import Index, members_of, platforms
 from farm.registry.oci import INDEXES, MANIFESTS, ImageManifest, naming, read_platform
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -60,7 +61,7 @@ def read_indexes(registry: Registry, references: Iterable[Reference]) -> dict[Re
     """The index under each NAME:TAG, all requested at once."""
     wanted = list(references)
     registry.prepare(wanted)
-    return dict(zip(wanted, registry.at_once(lambda one: read_index(registry, one), wanted), strict=True))
+    return dict(zip(wanted, at_once(lambda one: read_index(registry, one), wanted), strict=True))
 
 
 def find_images(
@@ -75,7 +76,7 @@ def find_images(
             index, reference, arch
         )
 
-    return dict(zip(pairs, registry.at_once(find, pairs), strict=True))
+    return dict(zip(pairs, at_once(find, pairs), strict=True))
 
 
 def indexed_image(index: Index | None, reference: Reference, arch: str) -> ArchImage | None:

@@ -20,6 +20,7 @@ from urllib.parse import quote, urljoin, urlsplit
 from farm.errors import RegistryDeniedError, RegistryError, RegistryUnavailableError
 from farm.registry.oci import OCI_INDEX, read_descriptor, reading
 from farm.registry.transport import Request, retried
+from farm.system.at_once import at_once
 from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _put(attached: Attached, entry: dict[str, Any], others: list[dict[str, Any]]
     except RegistryError:
         if not others:
             raise
-        are_there = registry.at_once(exists, others)
+        are_there = at_once(exists, others)
         others = [other for other, is_there in zip(others, are_there, strict=True) if is_there]
         put(registry)
 

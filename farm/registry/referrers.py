@@ -17,6 +17,7 @@ from farm.registry.client import manifest_request
 from farm.registry.oci import OCI_MANIFEST, read_descriptor, reading
 from farm.registry.referrer_lists import MOST_FOUND, Attached, add_entry, entries_of, is_nonsense
 from farm.registry.transport import PUSH, retried
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -52,7 +53,7 @@ def attach(
         OCI_MANIFEST, digest_of(body), len(body), annotations=tuple(sorted(annotations.items()))
     )
     # An attestation names its time, so no repository has it before.
-    registry.at_once(lambda one: _push(registry, repository, one, is_new=one is blob), [_NOTHING, blob])
+    at_once(lambda one: _push(registry, repository, one, is_new=one is blob), [_NOTHING, blob])
     store = manifest_request("PUT", repository.with_digest(made.digest), PUSH)._replace(
         headers={"Content-Type": OCI_MANIFEST}, content=body, missing=()
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from farm.errors import RegistryError
 from farm.registry import read_back
 from farm.registry.publish_index import put_all
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,8 +33,8 @@ def prepare_release(registry: Registry, copies: Sequence[Copy]) -> PreparedRelea
         # It may have been published a moment ago.
         return read_back.until(bool, lambda: registry.manifest(source), registry.deadline)
 
-    sources = registry.at_once(read, copies)
-    targets = registry.at_once(lambda copy: registry.head(copy.target), copies)
+    sources = at_once(read, copies)
+    targets = at_once(lambda copy: registry.head(copy.target), copies)
     found: dict[Reference, Manifest] = {}
     for copy, source, target in zip(copies, sources, targets, strict=True):
         if source is None:

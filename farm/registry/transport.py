@@ -6,7 +6,6 @@ import random
 import re
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from http import HTTPStatus
 from types import MappingProxyType
@@ -24,9 +23,10 @@ from farm.registry.challenge import (
     read_token,
     token_request,
 )
-from farm.registry.connections import DOCKER_HUB, THREADS
+from farm.registry.connections import DOCKER_HUB
 from farm.registry.http_exchange import HttpRequest, Peer, authority, origin, refuse_downgrade, url_login
 from farm.registry.http_failures import check_status, reached
+from farm.system.at_once import at_once
 from farm.system.deadline import Deadline
 
 if TYPE_CHECKING:
@@ -178,10 +178,9 @@ class Transport:
         if response.status != HTTPStatus.UNAUTHORIZED or response.peer.is_elsewhere:
             return
         groups = [missing[at : at + _SCOPES_AT_ONCE] for at in range(0, len(missing), _SCOPES_AT_ONCE)]
-        with ThreadPoolExecutor(THREADS) as pool:
-            for group in pool.map(lambda group: self._prepare(request, challenge, group), groups):
-                self._granted.update(group)
-                self._shared.update(group.values())
+        for group in at_once(lambda group: self._prepare(request, challenge, group), groups):
+            self._granted.update(group)
+            self._shared.update(group.values())
 
     def _prepare(
         self, request: Request, challenge: Challenge, scopes: Sequence[str]

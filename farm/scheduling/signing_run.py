@@ -10,6 +10,7 @@ from farm.model import Reference, Run
 from farm.planning.signing import signing_work
 from farm.scheduling.submission import submit_signed
 from farm.state.run_names import new_name
+from farm.system.at_once import at_once
 from farm.system.identity import user_at_host
 from farm.trust.own_rights import check_own_works
 from farm.trust.places import current_policy
@@ -44,7 +45,7 @@ def read_targets(registry: Registry, texts: Iterable[str]) -> dict[SignTarget, M
         RegistryError: it does not exist, or the registry cannot be asked.
     """
     references = list(dict.fromkeys(map(_tag, texts)))
-    manifests = registry.at_once(registry.existing, references)
+    manifests = at_once(registry.existing, references)
     pairs = zip(references, manifests, strict=True)
     return {SignTarget.of(reference, manifest.descriptor): manifest for reference, manifest in pairs}
 
@@ -80,7 +81,7 @@ def plan_signing(
             raise refusal
     unsigned = [one for one in targets if one.tag not in known[one.name].tags]
     policy = current_policy(settings)
-    origins = registry.at_once(lambda one: _origin(registry, policy, one, targets[one]), unsigned)
+    origins = at_once(lambda one: _origin(registry, policy, one, targets[one]), unsigned)
     works = (
         signing_work(one.reference, one.digest, origin, adopt=adopt)
         for one, origin in zip(unsigned, origins, strict=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from farm.builders.build_arguments import build_args, labels
 from farm.model import RunPriority
+from farm.package.context_entries import list_contents
 from farm.package.git_objects import commit_time
 from farm.package.pack_context import pack_context
 from farm.planning.expectations import read_expectations, run_ranks
@@ -16,17 +17,23 @@ from farm.scheduling.celery_app import COMMAND_TRIES, make_app
 from farm.scheduling.coordinator import submit_run
 from farm.state.contexts import put_context
 from farm.state.run_names import new_name, submitted_once
+from farm.system.at_once import at_once
 from farm.system.files import spool
 from farm.system.identity import user_at_host
 from farm.trust.orders import sign_run
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from farm.model import Package, Run
     from farm.package.tarball import Context
     from farm.planning.plan import Plan
     from farm.settings import Settings
     from farm.state.run_handles import RunHandle
     from farm.state.store import Store
+
+_PACKERS = 4
+"""Contexts packed at a time; each waits for git, for the disk and for Redis in turn."""
 
 
 def submit(
@@ -47,9 +54,7 @@ def submit(
     """
     if once and (earlier := submitted_once(store, once)):
         return earlier
-    contexts = {
-        item.package.image: _store_context(item.package, settings, store) for item in plan.work if item.build
-    }
+    contexts = _store_contexts([item.package for item in plan.work if item.build], settings, store)
     times = {name: context.mtime for name, context in contexts.items()}
     arguments = {
         one.image: (
@@ -85,9 +90,15 @@ def submit_signed(
     return submit_run(make_app(settings, tries=COMMAND_TRIES), store, sign_run(ranked, settings), once=once)
 
 
-def _store_context(package: Package, settings: Settings, store: Store) -> Context:
-    with spool() as tar:
-        context = pack_context(package, tar)
-        tar.seek(0)
-        put_context(store, context.digest, tar, keep=settings.keep)
-    return context
+def _store_contexts(packages: Sequence[Package], settings: Settings, store: Store) -> dict[str, Context]:
+    """Pack and store the contexts of packages, some at a time; returns them by package name."""
+    listings = list_contents(packages)
+
+    def store_one(package: Package) -> tuple[str, Context]:
+        with spool() as tar:
+            context = pack_context(package, tar, listings)
+            tar.seek(0)
+            put_context(store, context.digest, tar, keep=settings.keep)
+        return package.image, context
+
+    return dict(at_once(store_one, packages, threads=_PACKERS))

@@ -14,6 +14,7 @@ from farm.errors import RegistryError
 from farm.model import ARCHES, ArchImage, Platform
 from farm.registry.index import BUILDKIT_ANNOTATIONS, Index, is_attestation, members_of, subject
 from farm.registry.oci import INDEXES, MANIFESTS, ImageManifest, naming, read_platform
+from farm.system.at_once import at_once
 from farm.trust.attested_builds import (
     attested,
     keys_of,
@@ -100,7 +101,7 @@ class ImageVerifier:
             for image in images
             for one in without_attestations(image)[:_MOST_MEMBERS]
         }
-        self.registry.at_once(lambda one: self._find(*one), wanted)
+        at_once(lambda one: self._find(*one), wanted)
 
     def verify(self, image: ArchImage) -> VerifiedImage | None:
         """The image as its own bytes describe it; None if nobody who is authorised attests it.

@@ -23,6 +23,7 @@ from farm.registry.credentials import Credentials
 from farm.registry.oci import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 from farm.registry.referrers import attach
 from farm.registry.transport import Request
+from farm.system.at_once import at_once
 from lab.images import push_bytes
 from tests.support.attestations import Worker, keys_of
 from tests.support.proxy.http import http_proxy
@@ -197,7 +198,7 @@ def test_a_flooded_list_costs_little_and_the_next_attestation_is_found_again(
     (honest,) = scene.listed()
     subject = {"subject": scene.image.to_json(), "artifactType": ENVELOPE_TYPE}
     bodies = [scene.manifest(**subject, annotations={"n": str(number)}) for number in range(40)]
-    made = scene.registry.at_once(scene.put, bodies)
+    made = at_once(scene.put, bodies)
     flood = [one.to_json() | {"artifactType": ENVELOPE_TYPE} for one in made] * 250
     scene.list_only([*flood, honest])
     assert scene.counted(replace(scene.name, registry=proxy.address)) == ()

@@ -21,6 +21,7 @@ from farm.registry import read_back
 from farm.registry.blobs import CONCURRENT_BLOBS, push_blob
 from farm.registry.client import no_such_image
 from farm.registry.oci import MANIFESTS, OCI_CONFIG, OCI_MANIFEST, read_descriptor, reading
+from farm.system.at_once import at_once
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -125,9 +126,7 @@ def contents_of(
         if layer["mediaType"] == found.kind.layer_type and layer["size"] <= found.kind.largest
     ]
     digests = list(dict.fromkeys(layer["digest"] for layer in wanted))
-    contents = dict(
-        zip(digests, registry.at_once(lambda one: _fetch(registry, found, one), digests), strict=True)
-    )
+    contents = dict(zip(digests, at_once(lambda one: _fetch(registry, found, one), digests), strict=True))
     pairs = ((contents[layer["digest"]], layer.get("annotations") or {}) for layer in wanted)
     return [Attachment(content, annotations) for content, annotations in pairs if content is not None]
 
@@ -189,7 +188,7 @@ def _write(registry: Registry, found: Attachments, subject: Descriptor, new: Seq
         blob = Descriptor("", digest_of(content), len(content))
         push_blob(registry, found.reference, blob, lambda: iter([content]))
 
-    registry.at_once(push, [config, *(one.content for one in new)], threads=CONCURRENT_BLOBS)
+    at_once(push, [config, *(one.content for one in new)], threads=CONCURRENT_BLOBS)
     now = registry.head(found.reference)
     if (now.digest if now else None) != found.digest:
         return

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from farm.errors import TrustError
 from farm.model import Reference
 from farm.registry.client import open_registry
+from farm.system.at_once import at_once
 from farm.system.deadline import Deadline
 from farm.trust.cosign.attachments import (
     SIGNATURE,
@@ -80,7 +81,7 @@ class CosignSigner:
 
                 attach(registry, image, SIGNATURES, missing)
 
-            registry.at_once(sign, by_image)
+            at_once(sign, by_image)
 
     def attest(self, images: Iterable[AttestedImage]) -> None:
         """Sign each image under its architecture tag, and what its workers state of it."""
@@ -95,13 +96,13 @@ class CosignSigner:
                 target, statement = pair
                 attest(registry, Reference.parse(target.name), target.digest, statement, private)
 
-            registry.at_once(attach_statement, pairs)
+            at_once(attach_statement, pairs)
 
     def signed(self, references: Iterable[Reference], *, to_sign: bool = False) -> dict[str, SignedName]:  # noqa: ARG002 - they do not expire
         """What is signed now, of what each tag refers to now."""
         wanted, public = list(dict.fromkeys(references)), public_key(self.settings)
         with self._client() as registry:
-            answers = registry.at_once(lambda one: signature_under(registry, one, public), wanted)
+            answers = at_once(lambda one: signature_under(registry, one, public), wanted)
         tags: dict[str, dict[str, Signature]] = {reference.name: {} for reference in wanted}
         refusals: dict[str, TrustError] = {}
         for reference, answer in zip(wanted, answers, strict=True):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import re
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from farm.errors import TrustError, combine
 from farm.model.strict_json import json_object
+from farm.system.at_once import at_once
 from farm.trust.notary.client import Notary, NotaryServer, open_client
 from farm.trust.notary.failures import incomplete_roles
 from farm.trust.notary.limits import TrustDeadline
@@ -25,7 +25,6 @@ RELEASES = "targets/releases"
 https://docs.docker.com/engine/security/trust/trust_delegation/
 """
 _CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.DOTALL)
-_THREADS = 16
 _COLUMNS = 4
 _HEX, _SIZE = re.compile("[0-9a-f]{64}"), re.compile("[0-9]{1,18}")
 
@@ -76,8 +75,7 @@ def read_signatures(
         refusal = None if targets.allowed else _no_delegation(gun, role)
         return SignedName(gun, targets.signed, refusal, targets.allowed)
 
-    with ThreadPoolExecutor(_THREADS) as threads:
-        found = list(threads.map(read, guns))
+    found = at_once(read, guns)
     if errors := [one for one in found if isinstance(one, TrustError)]:
         raise combine(errors)
     return {one.name: one for one in found if isinstance(one, SignedName)}

@@ -299,9 +299,8 @@ def test_a_tag_that_another_client_overwrites_at_once_is_noticed(line: Line) -> 
 
 
 def test_a_release_tag_that_is_not_there_is_an_error_after_all_others_were_put(
-    line: Line, monkeypatch: pytest.MonkeyPatch
+    line: Line,
 ) -> None:
-    monkeypatch.setattr(line.registry, "at_once", lambda call, items: [call(item) for item in items])
     line.proxy.breaks("PUT", "/manifests/v1$", answer(201, says=""), times=ALWAYS)
     index = line.repository.registry.existing(line.repository.reference)
     lost, kept = line.index.with_tag("v1"), line.index.with_tag("v2")

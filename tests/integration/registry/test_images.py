@@ -169,17 +169,6 @@ def test_to_remove_a_tag_never_removes_what_it_referred_to(
         ] == [body] * 2
 
 
-def test_the_first_error_of_concurrent_calls_is_raised(repository: Repository) -> None:
-    def call(number: int) -> int:
-        if number % 10 == 7:
-            raise RegistryError(f"number {number}")
-        return number
-
-    assert repository.registry.at_once(call, range(7)) == list(range(7))
-    with pytest.raises(RegistryError, match="number 7"):
-        repository.registry.at_once(call, range(40))
-
-
 @pytest.mark.parametrize(
     ("host", "plain"),
     [(host, True) for host in ("localhost", "localhost:1", "127.0.0.1:5000", "[::1]:5")]

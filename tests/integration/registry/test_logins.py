@@ -13,6 +13,7 @@ from farm.errors import RegistryDeniedError, RegistryError, SettingsError
 from farm.registry.client import Registry
 from farm.registry.credentials import Credentials
 from farm.registry.published_images import look_up_all
+from farm.system.at_once import at_once
 from tests.integration.registry.conftest import configured, logins
 from tests.support.proxy.http import Act, Exchange, HttpProxy, http_proxy
 
@@ -128,7 +129,7 @@ def test_tokens_for_several_repositories_are_requested_at_the_same_time(
     asked = proxy.breaks("GET", "^/token", grant_together, times=ALWAYS)
     base = repository.at(proxy.address)
     names = [replace(base, repository=f"{base.repository}-{number}") for number in range(3)]
-    assert stranger.at_once(stranger.head, names) == [None] * 3
+    assert at_once(stranger.head, names) == [None] * 3
     assert asked.hits == 3
 
 
