@@ -6,7 +6,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import cache_push, context, following, look_ups, makespan, orders, signed, startup, tags
+from benchmarks import (
+    cache_push,
+    context,
+    following,
+    look_ups,
+    makespan,
+    orders,
+    signed,
+    startup,
+    tags,
+    throughput,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +34,7 @@ _ALL: dict[str, Callable[[argparse.Namespace], Iterable[Row | Pairs | Ratio | Fi
     "makespan": lambda _: makespan.rows(),
     "cache-push": lambda _: cache_push.rows(),
     "orders": lambda _: orders.rows(),
+    "throughput": lambda options: throughput.rows(options.packages),
     "signed": lambda options: signed.rows(options.against, options.rounds),
 }
 
@@ -38,6 +50,7 @@ def main() -> None:
         help="an older checkout, set up, to run in turn with this one",
     )
     parser.add_argument("--rounds", type=int, default=signed.ROUNDS, help="rounds of such pairs")
+    parser.add_argument("--packages", type=int, default=10_000, help="packages of `throughput`")
     options = parser.parse_args()
     for name in options.names or _ALL:
         for row in _ALL[name](options):

@@ -54,10 +54,10 @@ class Figure(NamedTuple):
 
 def rows() -> Iterator[Figure]:
     """A run of 10,000 packages for three architectures, which nothing builds."""
-    with TemporaryDirectory(prefix="farm-b") as name, _redis(Path(name)) as url:
+    with TemporaryDirectory(prefix="farm-b") as name, redis_server(Path(name)) as url:
         trust = ensure_own_trust(Path(name, "keys"))
         settings = _settings(url, trust)
-        run = _run()
+        run = make_run(_PACKAGES)
         names = [work.reference.name for work in run.works]
         what = f"{_PACKAGES} packages for {len(ARCHES)} architectures"
         yield Figure(f"{what}, rights checked", _timed(check_own_rights, settings, names, release=False)[0])
@@ -137,8 +137,9 @@ def _settings(url: str, trust: OwnTrust) -> Settings:
     )
 
 
-def _run() -> Run:
-    return Run(_RUN, "bench@host", time.time(), tuple(map(_work, range(_PACKAGES))))
+def make_run(packages: int) -> Run:
+    """A run of some packages as a push makes it, with the usual labels and build arguments."""
+    return Run(_RUN, "bench@host", time.time(), tuple(map(_work, range(packages))))
 
 
 def _work(number: int) -> PackageWork:
@@ -164,7 +165,8 @@ def _work(number: int) -> PackageWork:
 
 
 @contextmanager
-def _redis(home: Path) -> Iterator[str]:
+def redis_server(home: Path) -> Iterator[str]:
+    """A Redis while the body runs; yields its URL."""
     redis = services.redis(home, secrets.token_hex(16))
     redis.service.start()
     try:

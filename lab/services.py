@@ -60,6 +60,8 @@ def redis(directory: Path, password: str) -> Located:
     lines = [f"port {port}", "bind 127.0.0.1", f"aclfile {users}", "appendonly yes", f"dir {home}"]
     # Each test has a database of its own.
     lines.append("databases 1000")
+    # As config/redis/redis.conf has it.
+    lines.append("stream-node-max-bytes 1024")
     # Not in its directory: they outlive its data.
     rules = [f"user default on >{password} ~* &* +@all", *(user_rule(user, f">{password}") for user in USERS)]
     users.write_text("\n".join([*rules, ""]))

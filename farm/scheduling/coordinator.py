@@ -111,7 +111,8 @@ def start_dependents(app: Celery, package: PackageHandle) -> list[str]:
         if all_succeeded(run, work.needs) and start_package(app, run, work):
             started.append(dependent.name)
     transitions.clear_due(package, handled=handled)
-    try_to_send_ready(app, package.store)
+    if started:
+        try_to_send_ready(app, package.store)
     return started
 
 
