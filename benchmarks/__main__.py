@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from benchmarks import (
     cache_push,
     context,
+    emulated,
+    engine_push,
     following,
     look_ups,
     makespan,
@@ -35,6 +37,8 @@ _ALL: dict[str, Callable[[argparse.Namespace], Iterable[Row | Pairs | Ratio | Fi
     "cache-push": lambda _: cache_push.rows(),
     "orders": lambda _: orders.rows(),
     "throughput": lambda options: throughput.rows(options.packages),
+    "engine-push": lambda _: engine_push.rows(),
+    "emulated": lambda _: emulated.rows(),
     "signed": lambda options: signed.rows(options.against, options.rounds),
 }
 

@@ -6,6 +6,7 @@ import json
 import secrets
 import signal
 import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.measure import Pairs, in_turn
+from benchmarks.bare_push import BarePush
+from benchmarks.measure import Pairs, Ratio, in_turn, seconds
 from lab.checkout import git
 from lab.demo import clean_environment
 from lab.lab import running_lab
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from lab.lab import Lab
 
 ROUNDS = 12
+FARM = str(Path(sys.executable).with_name("farm"))
 _PACKAGE = "trivial"
 _IDENTITY = ["-c", "user.name=bench", "-c", "user.email=bench@example.org"]
 _LIMIT = 120.0
@@ -133,12 +136,20 @@ class _Farm:
             "ARG REGISTRY\nFROM ${REGISTRY}/library/busybox:1.36\nCOPY new /\n"
         )
         (folder / "new").write_text(secrets.token_hex(16))
-        git(self.directory, "add", "--all")
-        git(self.directory, *_IDENTITY, "commit", "--quiet", "--message=new")
+        commit_all(self.directory)
 
 
-def rows(against: Path | None, rounds: int = ROUNDS) -> Iterator[Pairs]:
-    """A package of one COPY for three architectures, in turn by this checkout's farm and the other's."""
+def commit_all(directory: Path) -> None:
+    """Commit all that a repository has."""
+    git(directory, "add", "--all")
+    git(directory, *_IDENTITY, "commit", "--quiet", "--message=new")
+
+
+def rows(against: Path | None, rounds: int = ROUNDS) -> Iterator[Pairs | Ratio]:
+    """A package of one COPY for three architectures, in turn by this checkout's farm and the other's.
+
+    Without another one, beside the same by plain docker and notary.
+    """
     checkouts = [ROOT, *([against] if against else [])]
     with ExitStack() as stack:
         with redirect_stdout(StringIO()):
@@ -150,12 +161,29 @@ def rows(against: Path | None, rounds: int = ROUNDS) -> Iterator[Pairs]:
         for farm in farms:
             # The first build fetches the base image, the first publication opens connections.
             farm.push()
+        if not against:
+            yield _beside_bare(farms[0], BarePush(lab, lab.directory), rounds)
         times = [_round(farms, number) for number in range(rounds)]
         idle = in_turn(*(partial(farm.run, "push", _PACKAGE) for farm in farms), rounds=rounds)
     for field, what in zip(_Times._fields, ("submit to signed", "submit to built", "farm push"), strict=True):
         here, *there = ([getattr(one, field) for one in column] for column in zip(*times, strict=True))
         yield Pairs(f"{what}, one package for {len(ARCHES)} architectures", here, *there)
     yield Pairs("farm push, nothing to do", *idle)
+
+
+def _beside_bare(farm: _Farm, bare: BarePush, rounds: int) -> Ratio:
+    package, name = farm.directory / _PACKAGE, f"{farm.environment['FARM_ORG']}/{_PACKAGE}"
+
+    def push() -> None:
+        bare.push_all(package, f"{name}:{secrets.token_hex(20)}")
+
+    farms, bares = [], []
+    for _ in range(rounds):
+        farms.append(farm.push().signed)
+        farm.commit()
+        bares.append(seconds(push, rounds=1))
+    what = "submit to signed, one package for 3 architectures"
+    return Ratio(what, farms, "three builds and pushes at once, index, signature", bares, 1.0)
 
 
 def _round(farms: list[_Farm], number: int) -> list[_Times]:

@@ -249,12 +249,14 @@ def push_plan(
     if plan.up_to_date:
         _print_nothing_to_do(plan, time.monotonic() - started, as_json=as_json)
         return 0
-    from farm.cli.follow import follow
-    from farm.model import RunPriority
     from farm.private_farm.connect import require_workers
-    from farm.scheduling.submission import submit
 
     with attached(settings, builds=True) as (connected, store):
+        # Not before: a private farm starts meanwhile.
+        from farm.cli.follow import follow
+        from farm.model import RunPriority
+        from farm.scheduling.submission import submit
+
         if not queue_anyway:
             require_workers(connected, store, plan.queues)
         run = submit(plan, connected, store, partial=partial, priority=RunPriority(priority), once=once)

@@ -58,6 +58,9 @@ def connect_farm(settings: Settings, *, builds: bool = False) -> Iterator[tuple[
     with _in_use(directory, settings, builds=builds):
         _start(directory, settings)
         with closing(_connect(directory)) as store:
+            if builds:
+                # They start while the command imports what it needs to submit.
+                directory.workers_wanted.touch()
             yield replace(settings, broker=directory.broker), store
 
 
