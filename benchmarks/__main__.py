@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import (
+    broker_makespan,
     cache_push,
     context,
     emulated,
@@ -37,6 +38,7 @@ _ALL: dict[str, Callable[[argparse.Namespace], Iterable[Row | Pairs | Ratio | Fi
     "cache-push": lambda _: cache_push.rows(),
     "orders": lambda _: orders.rows(),
     "throughput": lambda options: throughput.rows(options.packages),
+    "broker-makespan": lambda _: broker_makespan.rows(),
     "engine-push": lambda _: engine_push.rows(),
     "emulated": lambda _: emulated.rows(),
     "signed": lambda options: signed.rows(options.against, options.rounds),

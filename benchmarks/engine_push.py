@@ -1,4 +1,4 @@
-"""The push of an image of 500 MB from the engine, beside skopeo: seconds, and processor time of the machine."""
+"""The push of an image of 500 MB from the engine, beside skopeo: seconds, and all processors' time."""
 
 from __future__ import annotations
 

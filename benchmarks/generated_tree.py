@@ -16,7 +16,6 @@ KINDS = ("waves", "random", "flat")
 """In four waves as linuxkit has them, of random references, and without any."""
 ARCHES = {"amd64": 1.0, "arm64": 1.2, "s390x": 2.0}
 """Architecture to how much slower it is."""
-_PUBLISHING = 2.0
 
 
 class Tree(NamedTuple):
@@ -25,10 +24,12 @@ class Tree(NamedTuple):
     needs: Mapping[str, Sequence[str]]
     builds: Mapping[str, Mapping[str, float]]
     slots: Mapping[str, int]
+    publishing: float = 2.0
+    """Seconds from a package's last build to the start of those that need it."""
 
     def order(self) -> dict[str, float]:
         """The ranks of the packages, as the farm computes them."""
-        own = {name: max(found.values()) + _PUBLISHING for name, found in self.builds.items()}
+        own = {name: max(found.values()) + self.publishing for name, found in self.builds.items()}
         return ranks(self.needs, own, in_order(own, self.needs))
 
     def least(self) -> float:
@@ -39,7 +40,8 @@ class Tree(NamedTuple):
     def took(self, order: Mapping[str, float], *, fifo: bool = False) -> float:
         """The seconds that a run of all packages takes, in simulated time."""
         works = [
-            ExpectedWork(name, self.builds[name], tuple(self.needs[name]), _PUBLISHING) for name in self.needs
+            ExpectedWork(name, self.builds[name], tuple(self.needs[name]), self.publishing)
+            for name in self.needs
         ]
         runs = [ExpectedRun("r1", works, order)]
         found = simulate(runs, self.slots, most=lambda *_: 1 << 30) if fifo else simulate(runs, self.slots)

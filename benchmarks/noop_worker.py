@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 from celery import Celery, chord, shared_task
 
@@ -23,6 +24,8 @@ from workers.role import Role
 
 URL = "FARM_BROKER"
 PUBLISHES = "publish"
+SECONDS = "SECONDS"
+"""The build argument that says for how long a build does nothing."""
 _MEDIA_TYPE = "application/vnd.oci.image.manifest.v1+json"
 _IMAGE = Descriptor(_MEDIA_TYPE, f"sha256:{64 * 'a'}", 1024)
 
@@ -31,7 +34,9 @@ def _build(self: ImageBuild) -> ArchImage:
     """The transitions, the log and the recorded duration of a build, and nothing built."""
     self.move(JobState.BUILDING, JobPatch())
     self.log.write("building nothing")
-    self._record_duration(0.0)
+    seconds = float(dict(self.job.build_args).get(SECONDS, "0"))
+    time.sleep(seconds)
+    self._record_duration(seconds)
     self.move(JobState.PUSHING, JobPatch())
     image = ArchImage(self.job.arch, self.target, (_IMAGE,))
     self.move(JobState.BUILT, JobPatch(image=image))
@@ -78,7 +83,9 @@ def _main(kind: str, role: str) -> None:
     ImageBuild.attempt = _build  # type: ignore[method-assign]
     PublishExecution._attempt = _publish  # type: ignore[method-assign,assignment] # noqa: SLF001 - the smallest part that publishes
     arches = () if role == PUBLISHES else (role,)
-    run(load_settings({}), Role(WorkerInfo(f"{role}@bench", arches, not arches, 1, engine="")))
+    settings = load_settings({})
+    worker = WorkerInfo(f"{role}@bench", arches, not arches, settings.concurrency, engine="")
+    run(settings, Role(worker))
 
 
 if __name__ == "__main__":

@@ -139,10 +139,10 @@ def _settings(url: str, trust: OwnTrust) -> Settings:
 
 def make_run(packages: int) -> Run:
     """A run of some packages as a push makes it, with the usual labels and build arguments."""
-    return Run(_RUN, "bench@host", time.time(), tuple(map(_work, range(packages))))
+    return Run(_RUN, "bench@host", time.time(), tuple(map(make_work, range(packages))))
 
 
-def _work(number: int) -> PackageWork:
+def make_work(number: int) -> PackageWork:
     """The work of a package as a push makes it, with the usual labels and build arguments."""
     package, tree, commit = f"bench/p{number}", secrets.token_hex(20), secrets.token_hex(20)
     reference = Reference("docker.io", package, tree)

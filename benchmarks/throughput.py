@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import time
-from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.noop_worker import PUBLISHES, URL, bare_app, send_bare
-from benchmarks.orders import Figure, make_run, redis_server
-from farm.model.states import RunState
-from farm.private_farm.own_keys import ensure_own_trust
+from benchmarks.noop_farm import NoopFarm, running, wait_for, wait_until_done
+from benchmarks.noop_worker import bare_app, send_bare
+from benchmarks.orders import Figure, make_run
 from farm.scheduling.celery_app import make_app
 from farm.scheduling.coordinator import submit_run
-from farm.settings import Secret, Settings
-from farm.state.store import Store
-from farm.state.workers import workers
 from farm.trust.orders import sign_run
-from lab.demo import clean_environment
-from lab.machine import ARCHES, ROOT
-from lab.process import LabError, descendants
+from lab.machine import ARCHES
+from lab.process import descendants
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator
 
-_LIMIT = 3600.0
+    from farm.state.store import Store
+
 _LEAST_RATE, _MOST_GROWTH = 0.7, 1.1
 
 
@@ -72,78 +63,29 @@ def _missed(missed: bool) -> str:
     return "  MISSED" if missed else ""
 
 
-def _measured(packages: int, run: Callable[[str, Store, int, Path], float], kind: str) -> _Cost:
+def _measured(packages: int, run: Callable[[NoopFarm, int], float], kind: str) -> _Cost:
     """Measure a run on a Redis and on workers of its own."""
-    with (
-        TemporaryDirectory(prefix="farm-b") as name,
-        redis_server(Path(name)) as url,
-        closing(Store(Secret(url))) as store,
-    ):
-        trust = ensure_own_trust(Path(name, "keys"))
-        variables = clean_environment() | {
-            "FARM_CONFIG": os.devnull,
-            URL: url,
-            "FARM_SIGN": "false",
-            "FARM_POLICY": str(trust.policy),
-            "FARM_ORDER_KEY": str(trust.order_key),
-            "FARM_WORKER_KEY": str(trust.worker_key),
-        }
-        with _workers(kind, variables, Path(name)) as processes:
-            _wait(lambda: _are_up(kind, url, store))
-            before = [_commands(store), _memory(store), _cpu(processes)]
-            seconds = run(url, store, packages, Path(name))
-            after = [_commands(store), _memory(store), _cpu(processes)]
-        return _Cost(seconds, int(after[0] - before[0]), int(after[1] - before[1]), after[2] - before[2])
+    with running(kind, dict.fromkeys(ARCHES, 1)) as farm:
+        before = [_commands(farm.store), _memory(farm.store), _cpu(farm.processes)]
+        seconds = run(farm, packages)
+        after = [_commands(farm.store), _memory(farm.store), _cpu(farm.processes)]
+    return _Cost(seconds, int(after[0] - before[0]), int(after[1] - before[1]), after[2] - before[2])
 
 
-def _farm_run(url: str, store: Store, packages: int, home: Path) -> float:
-    trust = ensure_own_trust(home / "keys")
-    settings = Settings(broker=Secret(url), policy=trust.policy, order_key=trust.order_key)
-    ordered = sign_run(make_run(packages), settings)
+def _farm_run(farm: NoopFarm, packages: int) -> float:
+    ordered = sign_run(make_run(packages), farm.settings)
     started = time.monotonic()
-    run = submit_run(make_app(settings), store, ordered)
-    _wait(lambda: store.text.hget(run.key("meta"), "state") == RunState.DONE)
+    wait_until_done(submit_run(make_app(farm.settings), farm.store, ordered))
     return time.monotonic() - started
 
 
-def _bare_run(url: str, store: Store, packages: int, _home: Path) -> float:
-    app = bare_app(url)
+def _bare_run(farm: NoopFarm, packages: int) -> float:
+    app = bare_app(farm.url)
     started = time.monotonic()
     send_bare(app, packages)
     # Each build and each publication leaves a result, the chords nothing.
-    _wait(lambda: int(store.text.dbsize()) >= (len(ARCHES) + 1) * packages)
+    wait_for(lambda: int(farm.store.text.dbsize()) >= (len(ARCHES) + 1) * packages)
     return time.monotonic() - started
-
-
-def _are_up(kind: str, url: str, store: Store) -> bool:
-    roles = len(ARCHES) + 1
-    if kind == "farm":
-        return len(workers(store)) == roles
-    return len(bare_app(url).control.ping(timeout=1.0) or []) == roles
-
-
-@contextmanager
-def _workers(kind: str, variables: Mapping[str, str], home: Path) -> Iterator[list[int]]:
-    """Start a worker for each architecture, and one that publishes; yields their process ids."""
-    command = ["setpriv", "--pdeathsig", "TERM", "--", sys.executable, "-m", "benchmarks.noop_worker", kind]
-    processes = []
-    with ExitStack() as stack:
-        for role in (*ARCHES, PUBLISHES):
-            output = stack.enter_context((home / f"{role}.log").open("wb"))
-            process = stack.enter_context(
-                subprocess.Popen([*command, role], cwd=ROOT, env=variables, stdout=output, stderr=output)
-            )
-            stack.callback(process.send_signal, signal.SIGTERM)
-            processes.append(process.pid)
-        yield processes
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + _LIMIT
-    while not condition():
-        if time.monotonic() > end:
-            raise LabError("the run does not end")
-        time.sleep(0.05)
 
 
 def _commands(store: Store) -> int:

@@ -2,5 +2,6 @@
 
 May import: errors.
 Must not know: settings, packages, services.
-Public: locked (locks), temporary_directory (files), write_once (files), run (processes).
+Public: locked (locks), temporary_directory (files), write_once (files), run (processes),
+at_once (at_once).
 """

@@ -224,6 +224,14 @@ def test_no_secret_is_in_arguments_logs_redis_or_flower(watched: Watched) -> Non
     assert found == []
 
 
+def test_redis_holds_no_result_of_a_task_that_succeeded(watched: Watched) -> None:
+    home = Path(watched.workspace.variables["FARM_STATE_DIR"])
+    with Redis(unix_socket_path=str(home / "redis.sock")) as redis:
+        results = [json.loads(redis.get(key) or "{}") for key in redis.scan_iter("celery-task-meta-*")]
+    # Celery itself stores that of a publication which it does not call, because a build failed.
+    assert [result["status"] for result in results] == ["FAILURE"] * len(results)
+
+
 def test_a_second_farm_up_reports_that_the_port_is_in_use(watched: Watched) -> None:
     answer = watched.workspace.farm("up", **watched.variables)
     assert answer.code == 2
