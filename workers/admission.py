@@ -122,8 +122,10 @@ def _admit_task(queues: dict[str, str], queue: str, message: Any) -> dict[str, A
 def _headers(given: dict[str, Any]) -> dict[str, Any]:
     for name, is_valid in _HEADERS.items():
         require(is_valid(given.get(name)), f"the header {name} is not as the farm sends it")
-    # The worker's own time limit applies: the default of a task for which the message has none.
-    return {name: given.get(name) for name in _HEADERS} | {"timelimit": [None, None]}
+    # The worker's own time limit applies: the default of a task for which the message has none. Celery stores
+    # no result: the state has all of them, and a chord collects its own.
+    own = {"timelimit": [None, None], "ignore_result": True}
+    return {name: given.get(name) for name in _HEADERS} | own
 
 
 def _check_body(task: str, arch: str, body: str) -> None:
@@ -212,7 +214,7 @@ _HEADERS: dict[str, Callable[[Any], bool]] = {
     "argsrepr": is_optional_text,
     "kwargsrepr": is_optional_text,
     "origin": is_optional_text,
-    "ignore_result": lambda value: value is None or isinstance(value, bool),
+    "ignore_result": lambda value: value is None or value is False,
     "replaced_task_nesting": lambda value: value is None or is_number(value, 0),
     "stamped_headers": lambda value: value is None or value == [],
     "stamps": lambda value: value is None or value == {},

@@ -156,8 +156,7 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         "result_serializer": "json",
         "accept_content": ["json"],
         "task_retry_on_worker_lost": True,
-        # The state has all of them, and a chord collects its own: nothing asks Celery for a result.
-        "task_ignore_result": True,
+        "task_track_started": True,
         "task_send_sent_event": True,
         "worker_send_task_events": True,
     }

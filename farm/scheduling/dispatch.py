@@ -103,7 +103,7 @@ def send_again(app: Celery, message: str) -> None:
     """Send the message of a task that had been taken: the same task, so that its chord counts it."""
     task = app.signature(json.loads(message))
     # A signature made from a running task lacks kwargsrepr; without it Flower shows all arguments.
-    task.apply_async(kwargsrepr=task.options["shadow"], priority=Priority.REQUEUED, ignore_result=True)
+    task.apply_async(kwargsrepr=task.options["shadow"], priority=Priority.REQUEUED)
 
 
 def build_signature(app: Celery, job: Job, priority: Priority = Priority.NEW) -> Signature[Any]:
@@ -116,7 +116,7 @@ def build_signature(app: Celery, job: Job, priority: Priority = Priority.NEW) ->
 
 def _options(queue: str, title: str, priority: Priority) -> dict[str, Any]:
     """The options with which every message is sent."""
-    return {"queue": queue, "shadow": title, "kwargsrepr": title, "priority": priority, "ignore_result": True}
+    return {"queue": queue, "shadow": title, "kwargsrepr": title, "priority": priority}
 
 
 def publish_signature(
