@@ -214,7 +214,8 @@ _HEADERS: dict[str, Callable[[Any], bool]] = {
     "argsrepr": is_optional_text,
     "kwargsrepr": is_optional_text,
     "origin": is_optional_text,
-    "ignore_result": lambda value: value is None or value is False,
+    # True in what Celery itself sends again, after a child of the pool died.
+    "ignore_result": lambda value: value is None or isinstance(value, bool),
     "replaced_task_nesting": lambda value: value is None or is_number(value, 0),
     "stamped_headers": lambda value: value is None or value == [],
     "stamps": lambda value: value is None or value == {},

@@ -102,8 +102,9 @@ def send_publication(
 def send_again(app: Celery, message: str) -> None:
     """Send the message of a task that had been taken: the same task, so that its chord counts it."""
     task = app.signature(json.loads(message))
-    # A signature made from a running task lacks kwargsrepr; without it Flower shows all arguments.
-    task.apply_async(kwargsrepr=task.options["shadow"], priority=Priority.REQUEUED)
+    # A signature made from a running task lacks kwargsrepr; without it Flower shows all arguments. And it has
+    # what the worker made of `ignore_result`, which workers of older releases would refuse in a message.
+    task.apply_async(kwargsrepr=task.options["shadow"], priority=Priority.REQUEUED, ignore_result=False)
 
 
 def build_signature(app: Celery, job: Job, priority: Priority = Priority.NEW) -> Signature[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from farm.errors import BuildFailedError, StateError, StateUnavailableError
 from farm.model import JobState, PackageState, RunState
 from farm.planning.wait_reasons import explain
 from farm.scheduling import coordinator, dispatch
-from farm.scheduling.celery_app import Priority, make_app, redis_list
+from farm.scheduling.celery_app import BUILD, Priority, make_app, redis_list
 from farm.scheduling.reconciler import reconcile
 from farm.scheduling.requeue import MAX_LOST, MAX_RESENT
 from farm.scheduling.send_ready import send_ready
@@ -34,6 +35,7 @@ from tests.support.farm_command import wait_until
 from tests.support.proxy.tcp import proxy
 from tests.support.proxy.tripwire import Hold, containing
 from tests.support.values import image, job, ordered, run_of, work
+from workers.admission import admission
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,6 +196,38 @@ def test_a_requeued_job_is_built_before_everything_that_was_pushed_after_it(sent
     assert sent.arches("amd64") == [f"{package} amd64" for package in (FOO, "linuxkit/back", BAR)]
     send_ready(sent.app, sent.store)
     assert sent.arches("amd64") == ["linuxkit/later amd64"]
+
+
+@pytest.mark.parametrize("by_celery", [False, True])
+def test_a_worker_accepts_the_message_of_a_task_that_another_one_sent_again(
+    sent: Farm, *, by_celery: bool
+) -> None:
+    accept = admission(["amd64"], publisher=False).task
+    sent.app.loader.import_module("tasks.build_and_push")
+    task = sent.app.tasks[BUILD]
+
+    def accepted(priority: Priority) -> dict[str, Any]:
+        text = sent.store.text.lpop(redis_list("build.amd64", priority))
+        assert isinstance(text, str)
+        return accept("build.amd64", json.loads(text))
+
+    first = accepted(Priority.NEW)
+    delivered = {"args": [], "kwargs": {}, "delivery_info": first["properties"]["delivery_info"]}
+    task.push_request(**first["headers"], **delivered)
+    try:
+        if by_celery:
+            task.signature_from_request(kwargs=_kwargs(first)).apply_async(priority=Priority.REQUEUED)
+        else:
+            dispatch.send_again(sent.app, json.dumps(task.signature_from_request(kwargs=_kwargs(first))))
+    finally:
+        task.pop_request()
+    again = accepted(Priority.REQUEUED)
+    assert (again["headers"]["id"], _kwargs(again)) == (first["headers"]["id"], _kwargs(first))
+
+
+def _kwargs(message: dict[str, Any]) -> dict[str, str]:
+    _, found, _ = json.loads(base64.b64decode(message["body"]))
+    return dict(found)
 
 
 def test_a_requeued_message_that_is_lost_again_is_noticed_behind_any_number_of_older_ones(sent: Farm) -> None:
