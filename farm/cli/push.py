@@ -249,9 +249,11 @@ def push_plan(
     if plan.up_to_date:
         _print_nothing_to_do(plan, time.monotonic() - started, as_json=as_json)
         return 0
-    from farm.private_farm.connect import require_workers
+    from farm.private_farm.connect import require_workers, want_workers
 
     with attached(settings, builds=True) as (connected, store):
+        if not queue_anyway:
+            want_workers(connected)
         # Not before: a private farm starts meanwhile.
         from farm.cli.follow import follow
         from farm.model import RunPriority

@@ -10,7 +10,6 @@ from collections import defaultdict, deque
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import IO, TYPE_CHECKING, Any
 
 from git import Repo
@@ -21,6 +20,7 @@ from farm.errors import GitError
 from farm.package.git import repository_of
 from farm.package.git_process import guarded
 from farm.package.tarball import PIECE, Blob
+from farm.system.files import spool
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -104,7 +104,7 @@ class Objects:
         """
         if not oids:
             return
-        with TemporaryFile() as asked:
+        with spool() as asked:
             asked.write("".join(f"{oid}\n" for oid in oids).encode())
             asked.seek(0)
             git = self._git("cat-file", "--batch", "--buffer", istream=asked, as_process=True)

@@ -58,9 +58,6 @@ def connect_farm(settings: Settings, *, builds: bool = False) -> Iterator[tuple[
     with _in_use(directory, settings, builds=builds):
         _start(directory, settings)
         with closing(_connect(directory)) as store:
-            if builds:
-                # They start while the command imports what it needs to submit.
-                directory.workers_wanted.touch()
             yield replace(settings, broker=directory.broker), store
 
 
@@ -154,6 +151,13 @@ def _wait(condition: Callable[[], bool], late: FarmError, *, starting: StateDire
         if time.monotonic() > deadline:
             raise late
         time.sleep(_PAUSE)
+
+
+def want_workers(settings: Settings) -> None:
+    """Let the workers of a private farm start while the command prepares what they are for."""
+    directory = StateDirectory.at(settings.state_dir)
+    if settings.broker == directory.broker:
+        directory.workers_wanted.touch()
 
 
 def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:

@@ -132,7 +132,7 @@ class Supervisor:
         with Engine.connect(self.settings.engine, certs=certs, timeout=timeout) as engine:
             elsewhere = (platform.removeprefix("linux/") for platform, _ in self.settings.builders)
             arches = list(dict.fromkeys((engine.info().architecture, *engine.emulated(), *elsewhere)))
-        # More than processors: a build waits for the registry, and for the network, for half of its time.
+        # More than processors: a build waits for the registry and for the network, too.
         slots = max(self.settings.concurrency, min(2 * (os.cpu_count() or 1), _MAX_SLOTS))
         # A build runs code of its package: keep the keys from the process that builds.
         builder = replace(without_signing_keys(self.settings), emulate=True, concurrency=slots)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import RegistryDamagedError, RegistryDeniedError, RegistryError, RegistryUnavailableError
-from farm.registry import http_failures
+from farm.registry import http_failures, publish_index
 from farm.registry.client import Manifest, Registry
 from farm.registry.credentials import Credentials
 from farm.registry.description import describe
@@ -299,8 +299,9 @@ def test_a_tag_that_another_client_overwrites_at_once_is_noticed(line: Line) -> 
 
 
 def test_a_release_tag_that_is_not_there_is_an_error_after_all_others_were_put(
-    line: Line,
+    line: Line, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(publish_index, "at_once", lambda call, items: [call(item) for item in items])
     line.proxy.breaks("PUT", "/manifests/v1$", answer(201, says=""), times=ALWAYS)
     index = line.repository.registry.existing(line.repository.reference)
     lost, kept = line.index.with_tag("v1"), line.index.with_tag("v2")
