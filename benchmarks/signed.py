@@ -182,7 +182,7 @@ def _beside_bare(farm: _Farm, bare: BarePush, rounds: int) -> Ratio:
         farms.append(farm.push().signed)
         farm.commit()
         bares.append(seconds(push, rounds=1))
-    what = "submit to signed, one package for 3 architectures"
+    what = "packed to signed, one package for 3 architectures"
     return Ratio(what, farms, "three builds and pushes at once, index, signature", bares, 1.0)
 
 

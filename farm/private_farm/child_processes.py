@@ -86,7 +86,7 @@ def redis_child(directory: StateDirectory) -> Child:
         )
     command = [program, "--port", "0", "--unixsocket", str(directory.socket), "--unixsocketperm", "700"]
     command += ["--dir", str(directory.directory), "--appendonly", "yes", "--save", "", "--daemonize", "no"]
-    # A stream occupies this much at least, and each job has one, for its log.
+    # Redis 7 reserves this much for a stream, and each job has one, for its log.
     command += ["--stream-node-max-bytes", "1024"]
     return Child("redis", command, directory.logs / "redis.log", {"PATH": os.defpath, "LC_ALL": "C"})
 

@@ -153,11 +153,13 @@ def _wait(condition: Callable[[], bool], late: FarmError, *, starting: StateDire
         time.sleep(_PAUSE)
 
 
-def want_workers(settings: Settings) -> None:
-    """Let the workers of a private farm start while the command prepares what they are for."""
+def want_workers(settings: Settings) -> bool:
+    """Let the workers of a private farm start, without waiting for them; returns whether it is one."""
     directory = StateDirectory.at(settings.state_dir)
-    if settings.broker == directory.broker:
+    private = settings.broker == directory.broker
+    if private:
         directory.workers_wanted.touch()
+    return private
 
 
 def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:
@@ -166,10 +168,7 @@ def require_workers(settings: Settings, store: Store, wanted: set[str]) -> None:
     Raises:
         NoWorkerError: some are not; nothing was changed.
     """
-    directory = StateDirectory.at(settings.state_dir)
-    private = settings.broker == directory.broker
-    if private:
-        directory.workers_wanted.touch()
+    directory, private = StateDirectory.at(settings.state_dir), want_workers(settings)
     deadline = time.monotonic() + (START_WAIT if private else 0)
     while missing := wanted - (present := _served(directory, store, private=private)):
         if time.monotonic() > deadline or (private and {"publish"} < present):

@@ -156,7 +156,6 @@ def _configuration(settings: Settings, tries: int) -> dict[str, Any]:
         "result_serializer": "json",
         "accept_content": ["json"],
         "task_retry_on_worker_lost": True,
-        "task_track_started": True,
         "task_send_sent_event": True,
         "worker_send_task_events": True,
     }
@@ -167,7 +166,6 @@ def _connection_settings(tries: int) -> dict[str, Any]:
     return {
         "result_expires": 3 * _DAY,
         "result_chord_expires": 14 * _DAY,
-        "result_extended": True,
         "result_backend_always_retry": True,
         "result_backend_transport_options": {
             "retry_policy": {

@@ -1,8 +1,8 @@
 """Send the jobs that are ready, as far as workers need them: most urgent first, shared among submitters.
 
-A submission, a publication, a worker that takes the last job of its queue, and the reconciler do this, once a
-second at least. It may be cut off at any line, and done twice at once: of two that send a job, one gets past
-its transition.
+A submission, a publication that starts others, a worker that takes the last job of its queue, and the
+reconciler do this, once a second at least. It may be cut off at any line, and done twice at once: of two that
+send a job, one gets past its transition.
 """
 
 from __future__ import annotations

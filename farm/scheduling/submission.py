@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -92,13 +93,13 @@ def submit_signed(
 
 def _store_contexts(packages: Sequence[Package], settings: Settings, store: Store) -> dict[str, Context]:
     """Pack and store the contexts of packages, some at a time; returns them by package name."""
-    listings = list_contents(packages)
+    listings, stopped = list_contents(packages), threading.Event()
 
     def store_one(package: Package) -> tuple[str, Context]:
-        with spool() as tar:
+        with spool(stopped) as tar:
             context = pack_context(package, tar, listings)
             tar.seek(0)
             put_context(store, context.digest, tar, keep=settings.keep)
         return package.image, context
 
-    return dict(at_once(store_one, packages, threads=_PACKERS))
+    return dict(at_once(store_one, packages, threads=_PACKERS, stop=stopped.set))

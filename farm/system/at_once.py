@@ -15,8 +15,17 @@ THREADS = 16
 """Enough to hide the latency of a service; it serves one client."""
 
 
-def at_once(call: Callable[[T], R], items: Iterable[T], *, threads: int = THREADS) -> list[R]:
-    """Call a function for each item, many at a time; after an error, which is raised, start no more."""
+def at_once(
+    call: Callable[[T], R],
+    items: Iterable[T],
+    *,
+    threads: int = THREADS,
+    stop: Callable[[], None] = lambda: None,
+) -> list[R]:
+    """Call a function for each item, many at a time; after an error, which is raised, start no more.
+
+    Calls in progress are waited for; `stop` tells them to end.
+    """
     with ThreadPoolExecutor(threads) as pool:
         futures = [pool.submit(call, item) for item in items]
         try:
@@ -24,3 +33,4 @@ def at_once(call: Callable[[T], R], items: Iterable[T], *, threads: int = THREAD
         finally:
             for future in futures:
                 future.cancel()
+            stop()

@@ -13,11 +13,12 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from farm.errors import FarmError, TemporaryFullError
+from farm.errors import CancelledError, FarmError, TemporaryFullError
 from farm.system.identity import host_name
 from farm.system.locks import is_locked, locked
 
 if TYPE_CHECKING:
+    import threading
     from collections.abc import Iterator
 
     from _typeshed import ReadableBuffer, WriteableBuffer
@@ -109,11 +110,14 @@ def _replace_empty(path: Path, new: Path) -> None:
             new.replace(path)
 
 
-def spool() -> IO[bytes]:
-    """An unnamed temporary file, deleted when it is closed; its errors, of writing too, are FarmErrors."""
+def spool(stopped: threading.Event | None = None) -> IO[bytes]:
+    """An unnamed temporary file, deleted when it is closed; its errors, of writing too, are FarmErrors.
+
+    Whoever reads or writes it gets a CancelledError once `stopped` is set.
+    """
     try:
         with tempfile.TemporaryFile(buffering=0) as file:
-            return io.BufferedRandom(_Spool(os.dup(file.fileno()), "rb+"))
+            return io.BufferedRandom(_Spool(os.dup(file.fileno()), stopped))
     except OSError as error:
         raise _farm_error(error) from error
 
@@ -121,17 +125,27 @@ def spool() -> IO[bytes]:
 class _Spool(io.FileIO):
     """The file below the buffer; callers would take an OSError for one of Redis or the engine."""
 
+    def __init__(self, descriptor: int, stopped: threading.Event | None) -> None:
+        super().__init__(descriptor, "rb+")
+        self._stopped = stopped
+
     def write(self, data: ReadableBuffer, /) -> int:
+        self._check()
         try:
             return super().write(data)
         except OSError as error:
             raise _farm_error(error) from error
 
     def readinto(self, buffer: WriteableBuffer, /) -> int:
+        self._check()
         try:
             return super().readinto(buffer)
         except OSError as error:
             raise _farm_error(error) from error
+
+    def _check(self) -> None:
+        if self._stopped and self._stopped.is_set():
+            raise CancelledError("the work with this file was stopped")
 
 
 def _farm_error(error: OSError) -> FarmError:

@@ -229,7 +229,7 @@ def test_redis_holds_no_result_of_a_task_that_succeeded(watched: Watched) -> Non
     with Redis(unix_socket_path=str(home / "redis.sock")) as redis:
         results = [json.loads(redis.get(key) or "{}") for key in redis.scan_iter("celery-task-meta-*")]
     # Celery itself stores that of a publication which it does not call, because a build failed.
-    assert [result["status"] for result in results] == ["FAILURE"] * len(results)
+    assert {result["status"] for result in results} <= {"FAILURE"}
 
 
 def test_a_second_farm_up_reports_that_the_port_is_in_use(watched: Watched) -> None:

@@ -89,7 +89,8 @@ def needless_builds(rig: Rig, reference: str, arch: str) -> list[Request]:
     asked = rig.requests(Backend.REGISTRY, "GET", rf"/manifests/{tag}$")
 
     def last_asked(build: Request) -> float:
-        times = [one.at for one in asked if one.process == build.process and one.at < build.at]
+        since_start = max(at for at in rig.processes[build.process].starts if at < build.at)
+        times = [one.at for one in asked if one.process == build.process and since_start < one.at < build.at]
         assert times, f"{build} without a look at the registry"
         return max(times)
 

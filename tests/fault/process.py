@@ -35,6 +35,8 @@ class Process:
     prefix: Sequence[str] = ()
     """The command that runs it in a namespace."""
     popen: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+    starts: list[float] = field(default_factory=list)
+    """When it was started, each time: monotonic times."""
     _from: int = 0
     """Offset in the log of the output since the last start."""
 
@@ -42,6 +44,7 @@ class Process:
         """Start it, or start it again."""
         assert not self.running
         self._from = self.log.stat().st_size if self.log.exists() else 0
+        self.starts.append(time.monotonic())
         self.popen = _STARTER.submit(self._spawn).result()
         return self
 

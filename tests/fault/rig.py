@@ -191,11 +191,13 @@ class Rig:
 
     def launch(self, name: str, *words: str, **variables: str) -> Process:
         """Start `farm WORDS` as a process with proxies of its own, after one of that name has stopped."""
+        starts: list[float] = []
         if name in self.processes:
             self.processes[name].stop()
+            starts = self.processes[name].starts
         log = self.home / f"{name}.log"
         environment = self.environment(name) | variables
-        self.processes[name] = Process(name, words, self.workspace.directory, log, environment)
+        self.processes[name] = Process(name, words, self.workspace.directory, log, environment, starts=starts)
         return self.processes[name].start()
 
     def worker(self, name: str, **variables: str) -> Process:

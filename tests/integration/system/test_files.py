@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.errors import FarmError, SettingsError, TemporaryFullError
+from farm.errors import CancelledError, FarmError, SettingsError, TemporaryFullError
 from farm.monitor.flower_launch import flower_password
 from farm.settings import Settings
 from farm.system.files import make_private, put_in_place, spool, write_once
@@ -40,6 +40,18 @@ def write_pieces(size: int, piece: int) -> None:
 def descriptors() -> str:
     """The files that this process has open, deleted ones included."""
     return "\n".join(str(path.readlink()) for path in Path("/proc/self/fd").iterdir() if path.is_symlink())
+
+
+def test_whoever_uses_a_file_of_work_that_was_stopped_ends_too() -> None:
+    stopped = threading.Event()
+    with spool(stopped) as file:
+        file.write(bytes(MIB))
+        file.seek(0)
+        stopped.set()
+        with pytest.raises(CancelledError):
+            file.read(MIB)
+        with pytest.raises(CancelledError):
+            file.write(bytes(MIB))
 
 
 def test_a_file_that_exists_is_kept(tmp_path: Path) -> None:

@@ -148,6 +148,8 @@ def test_a_workers_key_is_one_that_cryptography_reads_and_no_other(number: int, 
             read_worker_key(text)
     else:
         assert read_worker_key(text) == worker_key_text(key)
+        again = load_der_public_key(base64.b64decode(read_worker_key(text)))
+        assert again == key
 
 
 def test_a_command_that_reads_a_policy_does_not_wait_for_cryptography() -> None:
