@@ -83,7 +83,7 @@ class ImageBuild:
         started = time.time()
         with ExitStack() as stack:
             engine = stack.enter_context(self.context.engine())
-            disk = DiskSpace(self.context, engine, engine.info())
+            disk = DiskSpace(self.context, engine, self.context.engine_root(engine))
             stack.enter_context(disk.reserved(self.target, built=bool(self.built)))
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             # A step that this engine takes from its cache would prove nothing.

@@ -17,7 +17,7 @@ from farm.syntax.quantities import format_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from farm.builders.docker_engine import Engine, EngineInfo
+    from farm.builders.docker_engine import Engine
     from farm.model import Reference
     from farm.settings import Settings
     from tasks.worker_context import WorkerContext
@@ -39,7 +39,8 @@ class DiskSpace:
 
     context: WorkerContext
     engine: Engine
-    info: EngineInfo
+    root: str
+    """The directory of the engine's data."""
 
     @contextmanager
     def reserved(self, target: Reference, *, built: bool) -> Iterator[None]:
@@ -61,10 +62,10 @@ class DiskSpace:
         self._remove_leftovers()
         if self.context.pruning_due():
             self._prune_regularly()
-        if not disk_trouble(settings, self.info.root):
+        if not disk_trouble(settings, self.root):
             return
         self.clean_up()
-        if trouble := disk_trouble(settings, self.info.root):
+        if trouble := disk_trouble(settings, self.root):
             raise DiskFullError(trouble, hint="free some space, or set disk-free lower")
 
     def clean_up(self) -> None:

@@ -5,6 +5,7 @@ A child process must not share a connection with its parent, so each process mak
 
 from __future__ import annotations
 
+import math
 import mmap
 import os
 import time
@@ -74,6 +75,7 @@ class WorkerContext:
         self.orders: dict[str, SignedOrder] = {}
         """The verified orders of some runs, by run: they do not change, and are long where runs are large."""
         self._pruned: float | None = None
+        self._root: tuple[float, str] = (-math.inf, "")
 
     @cached_property
     def store(self) -> Store:
@@ -121,6 +123,14 @@ class WorkerContext:
         settings = self.settings
         return Engine.connect(settings.engine, certs=settings.engine_certs, timeout=settings.http_timeout)
 
+    def engine_root(self, engine: Engine) -> str:
+        """The directory of the engine's data, which is asked for only now and then: that takes it 20 ms."""
+        asked, root = self._root
+        if time.monotonic() - asked > _INFO_INTERVAL:
+            root = engine.info().root
+            self._root = time.monotonic(), root
+        return root
+
     def pruning_due(self) -> bool:
         """Whether to prune the engine's cache now; True counts as pruned."""
         now = time.monotonic()
@@ -132,6 +142,8 @@ class WorkerContext:
 
 _PRUNE_INTERVAL = 600.0
 """Seconds between two prunings while enough space is free."""
+_INFO_INTERVAL = 600.0
+"""Seconds between two questions about the engine."""
 _configured: list[WorkerContext] = []
 
 

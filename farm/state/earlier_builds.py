@@ -32,11 +32,16 @@ def _arch_key(arch: str) -> str:
 
 def record_duration(store: Store, job: Job, seconds: float) -> None:
     """Remember how long the builder took."""
-    for key, most in (
-        (_key(job.reference.name, job.arch), _MAX_OF_IMAGE),
-        (_arch_key(job.arch), _MAX_OF_ARCH),
-    ):
-        store.ask([("lpush", key, f"{seconds:.3f}"), ("ltrim", key, 0, most - 1), ("expire", key, _LIFE)])
+    kept = ((_key(job.reference.name, job.arch), _MAX_OF_IMAGE), (_arch_key(job.arch), _MAX_OF_ARCH))
+    store.ask(
+        command
+        for key, most in kept
+        for command in (
+            ("lpush", key, f"{seconds:.3f}"),
+            ("ltrim", key, 0, most - 1),
+            ("expire", key, _LIFE),
+        )
+    )
 
 
 def durations(store: Store, job: Job) -> list[float]:

@@ -165,7 +165,7 @@ def test_no_name_in_redis_makes_a_worker_remove_an_image(lab: Lab, store: Store)
             info = engine.info()
             for key in (f"farm:images:{info.id}", "farm:images"):
                 store.text.sadd(key, str(image))
-            disk = DiskSpace(context, engine, info)
+            disk = DiskSpace(context, engine, info.root)
             disk.make_room()
             disk.clean_up()
             assert image_id(engine, image)

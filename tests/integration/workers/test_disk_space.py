@@ -59,7 +59,7 @@ def disk_space(small_engine: Engine, lab: Lab) -> Iterator[Callable[[int], DiskS
         )
         context = WorkerContext(settings, "worker@test", SharedFlags())
         stores.append(context.store)
-        return DiskSpace(context, small_engine, small_engine.info())
+        return DiskSpace(context, small_engine, small_engine.info().root)
 
     yield make
     for store in stores:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.builders.docker_engine import Engine, EngineInfo
+from farm.builders.docker_engine import Engine
 from farm.builders.pruning import prune
 from farm.errors import DiskFullError, EngineError, EngineUnavailableError
 from farm.settings import Secret, Settings
@@ -56,7 +56,7 @@ def refusing() -> Iterator[Callable[[int], Engine]]:
 def disk_of(engine: Engine) -> DiskSpace:
     """The disk of an engine, without the images of dead builds."""
     context = WorkerContext(Settings(broker=Secret("redis://localhost:1")), "worker@test", SharedFlags())
-    return DiskSpace(context, engine, EngineInfo("id", "20.10", "amd64", ""))
+    return DiskSpace(context, engine, "")
 
 
 @pytest.mark.parametrize(
