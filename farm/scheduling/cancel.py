@@ -13,7 +13,7 @@ from farm.errors import CancelledError, RunDamagedError, StateError
 from farm.model import JobState, PackageState
 from farm.scheduling import coordinator
 from farm.state import transitions
-from farm.state.runs import all_succeeded, close_damaged, read_run
+from farm.state.runs import close_damaged, read_run, succeeded
 
 if TYPE_CHECKING:
     from farm.state.records import PackageRecord, RunRecord
@@ -62,9 +62,11 @@ def cancel(run: RunHandle, *, package: str | None = None, arch: str | None = Non
     else:
         _end_packages(run, chosen, by)
         if len(chosen) < len(record.packages):
-            for handle in [run.package(one.package) for one in chosen]:
-                if not all_succeeded(run, [handle.name]):
-                    coordinator.end_dependents(handle)
+            names = [one.package for one in chosen]
+            done = succeeded(run, names)
+            for name in names:
+                if name not in done:
+                    coordinator.end_dependents(run.package(name))
     return _result(record, read_run(run))
 
 

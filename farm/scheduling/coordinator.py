@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING
 from farm.errors import CancelledError, FarmError, StateUnavailableError
 from farm.model import JobState, PackageState
 from farm.scheduling.celery_app import Priority
-from farm.scheduling.dispatch import open_chord, send_publication
+from farm.scheduling.dispatch import open_chords, send_publication
 from farm.scheduling.send_ready import try_to_send_ready
 from farm.state import transitions
 from farm.state.ready import make_ready
 from farm.state.records import JobPatch, failure_of
 from farm.state.runs import (
-    all_succeeded,
     create_run,
     dependents,
     read_jobs,
     read_package,
     read_work,
+    read_works,
+    succeeded,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Sequence
 
     from celery import Celery
 
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_AT_ONCE = 500
+"""Packages that are started in the same round trips."""
+
 
 def submit_run(app: Celery, store: Store, ordered: OrderedRun, *, once: str = "") -> RunHandle:
     """Store a run, then start the packages without dependencies; returns its handle.
@@ -48,9 +52,7 @@ def submit_run(app: Celery, store: Store, ordered: OrderedRun, *, once: str = ""
     if handle.id != run.id:
         return handle
     try:
-        for work in run.works:
-            if not work.needs:
-                start_package(app, handle, work)
+        start_packages(app, handle, [work for work in run.works if not work.needs])
         try_to_send_ready(app, store)
     except StateUnavailableError as error:
         # Not an error of the submission: pushing again would make a second run of the same packages.
@@ -58,26 +60,34 @@ def submit_run(app: Celery, store: Store, ordered: OrderedRun, *, once: str = ""
     return handle
 
 
-def start_package(app: Celery, run: RunHandle, work: PackageWork) -> bool:
-    """Start a package: its jobs become ready, or its publication is sent; False if that was done.
+def start_packages(app: Celery, run: RunHandle, works: Sequence[PackageWork]) -> list[PackageHandle]:
+    """Start packages: their jobs become ready, or their publications are sent.
 
-    `send_ready` sends the jobs, in their turn, and the publication is their callback.
+    `send_ready` sends the jobs, in their turn, and the publication is their callback. Returns the packages
+    that were started here, without those that had been started before.
     """
-    package = run.package(work.package)
+    parts = (works[at : at + _AT_ONCE] for at in range(0, len(works), _AT_ONCE))
+    return [package for part in parts for package in _start(app, run, part)]
+
+
+def _start(app: Celery, run: RunHandle, works: Sequence[PackageWork]) -> list[PackageHandle]:
+    known = {run.package(work.package): work for work in works}
     # First of all, because of two that start a package at once only one gets past this transition. Until
     # `clear_due` the package stays due, so that the reconciler does what the rest does not.
-    if not transitions.move_package(package, PackageState.BUILDING, expected_states=[PackageState.WAITING]):
-        return False
+    started = transitions.start_packages(run, list(known))
+    if not started:
+        return []
     handled = run.store.now()
-    if not work.jobs:
-        send_publication(app, run.id, work, [], Priority.NEW)
-        return True
-    open_chord(app, run.id, work)
-    if not make_ready(package, [job.arch for job in work.jobs]) and settle(package):
-        # All jobs were cancelled before.
-        return True
-    transitions.clear_due(package, handled=handled)
-    return True
+    for package in started:
+        if not known[package].jobs:
+            send_publication(app, run.id, known[package], [], Priority.NEW)
+    building = {package: known[package] for package in started if known[package].jobs}
+    open_chords(app, run.id, building.values())
+    ready = make_ready(run, {package: [job.arch for job in work.jobs] for package, work in building.items()})
+    # Without a job that waits, all were cancelled before.
+    ended = {package for package in building if package not in ready and settle(package)}
+    transitions.clear_due(run, building.keys() - ended, handled=handled)
+    return started
 
 
 def queue_job(
@@ -101,16 +111,15 @@ def queue_job(
     )
 
 
-def start_dependents(app: Celery, package: PackageHandle) -> list[str]:
-    """Start the dependents of a package whose dependencies have all succeeded; returns their names."""
+def start_dependents(app: Celery, package: PackageHandle) -> list[PackageHandle]:
+    """Start the dependents of a package whose dependencies have all succeeded; returns them."""
     # Read first: what becomes due after this is not cleared at the end.
     handled = package.store.now()
-    run, started = package.run, []
-    for dependent in dependents(package):
-        work = read_work(dependent)
-        if all_succeeded(run, work.needs) and start_package(app, run, work):
-            started.append(dependent.name)
-    transitions.clear_due(package, handled=handled)
+    run = package.run
+    works = read_works(run, [dependent.name for dependent in dependents(package)])
+    built = succeeded(run, (need for work in works for need in work.needs))
+    started = start_packages(app, run, [work for work in works if built.issuperset(work.needs)])
+    transitions.clear_due(run, [package], handled=handled)
     if started:
         try_to_send_ready(app, package.store)
     return started
@@ -153,5 +162,5 @@ def _end_direct_dependents(package: PackageHandle) -> list[PackageHandle]:
         transitions.cancel_jobs(package.run, {dependent.job(job.arch): error for job in jobs})
         if transitions.end_packages(package.run, {dependent: error}):
             ended.append(dependent)
-    transitions.clear_due(package, handled=handled)
+    transitions.clear_due(package.run, [package], handled=handled)
     return ended

@@ -16,7 +16,7 @@ from farm.scheduling.celery_app import BUILD, PUBLISH, PUBLISH_QUEUE, SETTLE, Pr
 from farm.state.store import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from celery import Celery
     from celery.canvas import Signature
@@ -58,10 +58,13 @@ def connect(app: Celery) -> None:
 
 
 @translate_broker_errors()
-def open_chord(app: Celery, run: str, work: PackageWork) -> None:
-    """Begin the chord of a package: its jobs may be sent then, each in its turn."""
+def open_chords(app: Celery, run: str, works: Iterable[PackageWork]) -> None:
+    """Begin the chords of packages: their jobs may be sent then, each in its turn."""
     # Celery does this before it sends a chord's header as a whole.
-    app.backend.set_chord_size(_id(run, work.package), len(work.jobs))
+    sizes = {_id(run, work.package): len(work.jobs) for work in works}
+    if sizes:
+        backend: Any = app.backend
+        backend.open_chords(sizes)
 
 
 @translate_broker_errors()

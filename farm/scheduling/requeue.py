@@ -120,7 +120,7 @@ class RunReconciler:
     def _reconcile_due(self, package: PackageHandle, since: float) -> bool:
         record = read_package(package)
         if record.state is PackageState.WAITING:
-            return coordinator.start_package(self.app, package.run, read_work(package))
+            return bool(coordinator.start_packages(self.app, package.run, [read_work(package)]))
         if record.state.succeeded:
             return bool(coordinator.start_dependents(self.app, package))
         if record.state.ended:
@@ -135,11 +135,11 @@ class RunReconciler:
         records = read_jobs(package, work.arches)
         unsent = any(record.state is JobState.WAITING for record in records)
         if unsent:
-            dispatch.open_chord(self.app, self.overdue.handle.id, work)
-            make_ready(package, [job.arch for job in work.jobs])
+            dispatch.open_chords(self.app, self.overdue.handle.id, [work])
+            make_ready(package.run, {package: [job.arch for job in work.jobs]})
         if not all(record.state.ended for record in records):
             # It becomes due again when its last job ends.
-            transitions.clear_due(package, handled=handled)
+            transitions.clear_due(package.run, [package], handled=handled)
             return unsent
         if failure_of(package.name, records):
             coordinator.settle(package)

@@ -5,7 +5,7 @@ Of jobs that matter the same, the first of the run comes first.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from farm.model import ARCHES, JobState, RunState
@@ -14,7 +14,7 @@ from farm.state.records import arch_of, known_priority, package_of, parse_job
 from farm.state.store import OPEN_RUNS, Store, run_key
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from farm.state.run_handles import JobHandle, PackageHandle, RunHandle
 
@@ -28,23 +28,31 @@ def ready_part(arch: str) -> str:
     return f"ready:{arch}"
 
 
-def make_ready(package: PackageHandle, arches: Sequence[str]) -> bool:
-    """Let those of a package's jobs that wait be sent; False if none waits, as all were cancelled."""
-    handles, run = [package.job(arch) for arch in arches], package.run
-    texts, (rank,) = package.store.ask(
+def make_ready(run: RunHandle, arches: Mapping[PackageHandle, Sequence[str]]) -> set[PackageHandle]:
+    """Let those jobs of packages that wait be sent; returns the packages of which one does.
+
+    Of the others all jobs were cancelled.
+    """
+    handles = [package.job(arch) for package, own in arches.items() for arch in own]
+    if not handles:
+        return set()
+    texts, ranks = run.store.ask(
         [
             ("hmget", run.key("records"), [job.field for job in handles]),
-            ("hmget", run.key("ranks"), [package.name]),
+            ("hmget", run.key("ranks"), [job.package.name for job in handles]),
         ]
     )
-    waiting = [
-        job
-        for job, text in zip(handles, texts, strict=True)
+    waiting = {
+        job: float(rank or 0)
+        for job, text, rank in zip(handles, texts, ranks, strict=True)
         if text and parse_job(text).state is JobState.WAITING
-    ]
-    *_, state = package.store.ask(
+    }
+    by_arch: defaultdict[str, dict[str, float]] = defaultdict(dict)
+    for job, rank in waiting.items():
+        by_arch[job.arch][job.field] = rank
+    *_, state = run.store.ask(
         [
-            *(("zadd", run.key(ready_part(job.arch)), {job.field: float(rank or 0)}) for job in waiting),
+            *(("zadd", run.key(ready_part(arch)), fields) for arch, fields in by_arch.items()),
             ("hget", run.key("meta"), "state"),
         ]
     )
@@ -52,7 +60,7 @@ def make_ready(package: PackageHandle, arches: Sequence[str]) -> bool:
         # It ended meanwhile, and its keys may have got their end of life already.
         for job in waiting:
             no_longer_ready(job)
-    return bool(waiting)
+    return {job.package for job in waiting}
 
 
 def no_longer_ready(job: JobHandle) -> None:

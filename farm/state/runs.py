@@ -28,7 +28,7 @@ from farm.state.run_names import is_known, once_key, submitted_once
 from farm.state.store import OPEN_RUNS, RUNS, Store, translate_redis_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from farm.state.run_handles import JobHandle, PackageHandle
 
@@ -319,10 +319,11 @@ def dependents(package: PackageHandle) -> list[PackageHandle]:
     return [package.run.package(name) for name in json.loads(text or "[]")]
 
 
-def all_succeeded(run: RunHandle, packages: Sequence[str]) -> bool:
-    """Whether all of these packages of a run have succeeded."""
-    texts = _read(run, "records", [package_field(name) for name in packages])
-    return all(text is not None and parse_package(text).state.succeeded for text in texts)
+def succeeded(run: RunHandle, packages: Iterable[str]) -> set[str]:
+    """Those of these packages of a run that have succeeded."""
+    names = list(dict.fromkeys(packages))
+    texts = zip(names, _read(run, "records", [package_field(name) for name in names]), strict=True)
+    return {name for name, text in texts if text is not None and parse_package(text).state.succeeded}
 
 
 def _known(package: PackageHandle, text: str | None) -> str:

@@ -20,7 +20,7 @@ from farm.state.records import JobPatch, PackagePatch, Patch, parse_job, parse_p
 from farm.state.run_handles import JobHandle, PackageHandle
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from farm.errors import FarmError
     from farm.state.records import JobRecord, PackageRecord
@@ -80,9 +80,18 @@ def _end_state(error: FarmError) -> PackageState:
     return PackageState.CANCELLED if isinstance(error, CancelledError) else PackageState.FAILED
 
 
-def clear_due(package: PackageHandle, *, handled: float) -> None:
-    """Remove a package from the due ones, unless it became due again since the time `handled`."""
-    package.store.run_script("clear_due", [package.run.key("due")], [package.field, handled])
+def start_packages(run: RunHandle, packages: Sequence[PackageHandle]) -> list[PackageHandle]:
+    """Let packages that wait be built, in few round trips; returns those that this changed."""
+    waiting = [PackageState.WAITING]
+    calls = [_call(one, PackageState.BUILDING, _NO_PACKAGE_FIELDS, waiting) for one in packages]
+    answers = run.store.run_scripts("transition", calls)
+    return [package for package, (moved, _) in zip(packages, answers, strict=True) if moved]
+
+
+def clear_due(run: RunHandle, packages: Iterable[PackageHandle], *, handled: float) -> None:
+    """Remove packages from the due ones, but for those that became due again since the time `handled`."""
+    calls: list[Call] = [([run.key("due")], [package.field, handled]) for package in packages]
+    run.store.run_scripts("clear_due", calls)
 
 
 def _move(

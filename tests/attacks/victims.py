@@ -102,7 +102,7 @@ class Victim:
             Run(name, "me", time.time(), (one,)), Settings(order_key=self.lab.identity.order_key)
         )
         handle = create_run(self.store, signed)
-        coordinator.start_package(self.app, handle, one)
+        coordinator.start_packages(self.app, handle, [one])
         send_ready(self.app, self.store)
         return handle.package(PACKAGE)
 

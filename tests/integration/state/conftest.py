@@ -77,9 +77,9 @@ class Farm:
 
     def start(self, package: PackageHandle) -> bool:
         """Start a package, and send its jobs."""
-        started = coordinator.start_package(self.app, package.run, read_work(package))
+        started = coordinator.start_packages(self.app, package.run, [read_work(package)])
         send_ready(self.app, self.store)
-        return started
+        return bool(started)
 
     def reconcile(
         self, *runs: str, after: float = 60.0, steady: bool = True, reported: set[str] | None = None

@@ -320,7 +320,7 @@ def test_a_package_with_two_dependencies_waits_for_both(farm: Farm) -> None:
     drive(farm.foo, PackageState.PUBLISHED)
     assert coordinator.start_dependents(farm.app, farm.foo) == []
     drive(farm.bar, PackageState.SIGNED)
-    assert coordinator.start_dependents(farm.app, farm.bar) == ["linuxkit/top"]
+    assert coordinator.start_dependents(farm.app, farm.bar) == [farm.r1.package("linuxkit/top")]
     assert coordinator.start_dependents(farm.app, farm.bar) == []
     assert farm.arches("arm64") == ["linuxkit/top arm64"]
 
@@ -440,7 +440,7 @@ def test_a_broker_that_is_away_is_an_error_and_the_reconciler_starts_the_run(
     made: Farm, away: Celery
 ) -> None:
     with pytest.raises(StateUnavailableError, match="broker"):
-        coordinator.start_package(away, made.foo.run, read_work(made.foo))
+        coordinator.start_packages(away, made.foo.run, [read_work(made.foo)])
     for _ in range(2):
         made.reconcile()
     assert made.arches("amd64", "arm64") == BOTH

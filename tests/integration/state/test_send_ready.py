@@ -179,7 +179,7 @@ def test_what_is_made_ready_when_its_run_has_ended_leaves_no_key(farm: Farm) -> 
     run = submit(farm, "r1", *many(3, "r1"))
     farm.store.text.hset(run.key("meta"), "state", "cancelled")
     farm.store.text.delete(run.key("ready:amd64"))
-    make_ready(run.package("r1/p2"), ["amd64"])
+    make_ready(run, {run.package("r1/p2"): ["amd64"]})
     assert not farm.store.text.exists(run.key("ready:amd64"))
 
 
@@ -215,5 +215,5 @@ def test_a_package_is_settled_if_all_of_its_jobs_were_cancelled_before_it_starte
     drive(farm.job, JobState.BUILT, JobPatch(image=image("amd64")))
     transitions.move_package(farm.foo, PackageState.PUBLISHING)
     transitions.move_package(farm.foo, PackageState.PUBLISHED)
-    assert coordinator.start_dependents(farm.app, farm.foo) == ["linuxkit/bar"]
+    assert coordinator.start_dependents(farm.app, farm.foo) == [farm.bar]
     assert read_package(bar).state is PackageState.CANCELLED

@@ -203,7 +203,7 @@ class StateMachine(RuleBasedStateMachine):
     @rule(number=st.integers(0, 1), late=st.booleans())
     def clear_due(self, number: int, late: bool) -> None:
         package, now = self.packages[number], self.run.store.now()
-        clear_due(package, handled=now + LATER if late else now - LATER)
+        clear_due(package.run, [package], handled=now + LATER if late else now - LATER)
         if late:
             self.model.places["due"].discard(package.field)
 

@@ -22,7 +22,7 @@ from farm.state.redis_checks import check_redis
 from farm.state.run_handles import RunHandle
 from farm.state.run_list import count_open_runs, list_runs
 from farm.state.run_names import find_run, new_name
-from farm.state.runs import all_succeeded, dependents, read_package, read_run, read_work
+from farm.state.runs import dependents, read_package, read_run, read_work, succeeded
 from farm.state.store import Store
 from farm.state.transitions import move_job, move_package
 from tests.integration.state.steps import drive
@@ -108,10 +108,10 @@ def test_a_job_waits_in_its_queue_then_under_a_lease_and_then_nowhere(farm: Farm
 
 def test_dependents_may_start_once_all_their_dependencies_have_succeeded(farm: Farm) -> None:
     assert dependents(farm.foo) == [farm.bar]
-    assert not all_succeeded(farm.r1, [FOO])
+    assert succeeded(farm.r1, [FOO]) == set()
     drive(farm.foo, PackageState.PUBLISHED)
-    assert all_succeeded(farm.r1, [FOO])
-    assert not all_succeeded(farm.r1, [FOO, BAR])
+    assert succeeded(farm.r1, [FOO]) == {FOO}
+    assert succeeded(farm.r1, [FOO, BAR]) == {FOO}
 
 
 def test_the_error_for_an_unknown_run_or_package_says_what_lists_them(farm: Farm) -> None:
