@@ -21,6 +21,7 @@ from farm.package.git import repository_of
 from farm.package.git_process import guarded
 from farm.package.tarball import PIECE, Blob
 from farm.system.files import spool
+from farm.system.processes import read_in_bulk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -98,25 +99,28 @@ class Objects:
         return Path(self._repo.common_dir)
 
     def contents(self, oids: Sequence[str]) -> Iterator[Blob]:
-        """Each of these blobs in turn; what is not read of one is skipped.
+        """Each of these blobs in turn; what is not read of one is skipped. Git begins at once to read them.
 
         https://git-scm.com/docs/git-cat-file#_batch_output
         """
         if not oids:
-            return
+            return iter(())
         with spool() as asked:
             asked.write("".join(f"{oid}\n" for oid in oids).encode())
             asked.seek(0)
             git = self._git("cat-file", "--batch", "--buffer", istream=asked, as_process=True)
-        with git.stdout:
+        return self._blobs(git, oids)
+
+    def _blobs(self, git: Any, oids: Sequence[str]) -> Iterator[Blob]:
+        with git.stdout, read_in_bulk(git.stdout, PIECE) as answers:
             for oid in oids:
-                answer = git.stdout.readline().split()
+                answer = answers.readline().split()
                 if answer[:2] != [oid.encode(), b"blob"]:
                     raise self._unreadable(oid)
-                blob = Blob(int(answer[2]), self._pieces(git.stdout, oid, int(answer[2])))
+                blob = Blob(int(answer[2]), self._pieces(answers, oid, int(answer[2])))
                 yield blob
                 deque(blob.pieces, 0)
-                git.stdout.readline()
+                answers.readline()
 
     def _pieces(self, answers: IO[bytes], oid: str, left: int) -> Iterator[bytes]:
         while left:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import os
 import shutil
 import signal
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from farm.errors import FarmError
 
@@ -89,6 +91,19 @@ def run(
                 raise late from None
             raise
     return subprocess.CompletedProcess(command, process.returncode, output, complaint)
+
+
+def read_in_bulk(pipe: IO[bytes], size: int) -> io.BufferedReader:
+    """What a program writes into a pipe, from which nothing was read yet; does not close the pipe.
+
+    It is read through a buffer of `size` bytes. The pipe holds as much, where the system permits it: with the
+    usual 64 KiB, the program and this process often wait for each other.
+    https://man7.org/linux/man-pages/man7/pipe.7.html
+    """
+    if sys.platform == "linux":
+        with suppress(OSError):  # all pipes of a user together have a limit
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, size)
+    return io.BufferedReader(io.FileIO(pipe.fileno(), closefd=False), size)
 
 
 def decoded(done: subprocess.CompletedProcess[bytes]) -> subprocess.CompletedProcess[str]:

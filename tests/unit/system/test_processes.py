@@ -1,4 +1,4 @@
-"""The programs that the farm runs, on systems without setpriv."""
+"""The programs that the farm runs: on systems without setpriv, and what they print."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import shutil
 import subprocess
 import sys
 from typing import TYPE_CHECKING
+
+import pytest
+
+from farm.system.processes import read_in_bulk
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -45,3 +49,28 @@ def test_setpriv_is_required_only_on_linux(tmp_path: Path) -> None:
     assert (mac.returncode, mac.stderr) == (0, "")
     assert (tmp_path / "darwin" / "delegation.crt").exists()
     assert "the program setpriv is not installed" in make_key(tmp_path, "linux").stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the size of a pipe cannot be set")
+def test_a_program_writes_as_much_as_the_buffer_holds_before_it_waits_for_its_reader() -> None:
+    program = "import sys; sys.stdin.read(); sys.stdout.buffer.write(bytes(1 << 20))"
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stdout
+        with read_in_bulk(process.stdout, 1 << 20) as output:
+            process.stdin.close()
+            assert process.wait(timeout=60) == 0
+            assert output.read() == bytes(1 << 20)
+
+
+def test_all_output_is_read_from_a_pipe_whose_size_the_system_does_not_change() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", "print('x' * 32768, end='')"], stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout
+        process.wait(timeout=60)
+        # A pipe cannot become smaller than what is in it.
+        with read_in_bulk(process.stdout, 4096) as output:
+            assert output.read() == b"x" * 32768
