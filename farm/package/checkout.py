@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,7 +26,7 @@ from farm.package.tarball import PIECE, Blob, Entry, printable
 from farm.package.tree_hash import DIRECTORY, GITLINK, SYMLINK, as_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from farm.model import GitTree
     from farm.package.attributes import Conversion
@@ -123,17 +122,21 @@ class Checkout:
             if conversion:
                 yield self._convert(tree, entry, conversion, next(blobs))
             elif entry.mode == SYMLINK:
-                yield replace(entry, target=next(blobs).read())
+                yield entry._replace(target=next(blobs).read())
             else:
                 yield entry
 
     def contents(self, entries: Sequence[Entry]) -> Iterator[Blob]:
-        """The content of each of these files in turn."""
+        """The content of each of these files in turn; git begins at once to read them."""
         sources = [self._converted.get(entry.path) for entry in entries]
         read = [
             entry.oid for entry, source in zip(entries, sources, strict=True) if not isinstance(source, Path)
         ]
-        blobs = self._objects.contents(read)
+        return self._contents(entries, sources, self._objects.contents(read))
+
+    def _contents(
+        self, entries: Iterable[Entry], sources: Iterable[Conversion | Path | None], blobs: Iterator[Blob]
+    ) -> Iterator[Blob]:
         for entry, source in zip(entries, sources, strict=True):
             if isinstance(source, Path):
                 yield Blob(entry.size, _content_of_pointer(entry, source))
@@ -158,14 +161,14 @@ class Checkout:
                 top = self._listing.repository.top
                 found = find_content(directory, path, pointer, top, self._objects.common_directory)
                 self._converted[entry.path] = found
-                return replace(entry, size=pointer.size, form=LFS)
+                return entry._replace(size=pointer.size, form=LFS)
         if not conversion.crlf and not conversion.ident:
             return entry
         refuse_long_text(directory, path, blob.size)
         form, _ = convert_text(directory, path, blob.read(), entry.oid, conversion)
         if form:
             self._converted[entry.path] = conversion
-        return replace(entry, form=form)
+        return entry._replace(form=form)
 
 
 def _committed_path(tree: GitTree, entry: Entry) -> bytes:

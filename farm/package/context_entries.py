@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_left
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from farm.model import GitTree, Package
-
-_SLASH = ord("/")
 
 
 class Source(Protocol):
@@ -57,15 +54,13 @@ class Listing:
         """Every file, link, directory and submodule of a tree, at its place in the context."""
         inside = os.fsencode(tree.path) + b"/" if tree.path else b""
         place = tree.dst.encode(errors="surrogateescape") + b"/" if tree.dst else b""
-        known: set[bytes] = set()
+        known = {b""}
         for path, file in self._sorted[bisect_left(self._sorted, (inside,)) :]:
             if not path.startswith(inside):
                 return
             below = path.removeprefix(inside)
-            for end in (at for at, byte in enumerate(below) if byte == _SLASH):
-                if below[:end] not in known:
-                    known.add(below[:end])
-                    yield Entry(place + below[:end], DIRECTORY)
+            for directory in _directories_of(below, known):
+                yield Entry(place + directory, DIRECTORY)
             yield Entry(place + below, file.mode, file.oid)
 
 
@@ -99,6 +94,15 @@ def context_entries(package: Package, sources: Mapping[Repository, Source]) -> l
     return entries
 
 
+def _directories_of(path: bytes, known: set[bytes]) -> Iterable[bytes]:
+    """The directories of a path that are not known yet, outermost first; then they are."""
+    new: list[bytes] = []
+    while (path := path.rpartition(b"/")[0]) not in known:
+        known.add(path)
+        new.append(path)
+    return reversed(new)
+
+
 def _merged(package: Package, sources: Mapping[Repository, Source]) -> list[Entry]:
     places = [as_bytes(part.dst) for part in package.parts]
     entries: dict[bytes, Entry] = {}
@@ -109,7 +113,7 @@ def _merged(package: Package, sources: Mapping[Repository, Source]) -> list[Entr
                     raise unknown_submodule(package, printable(entry.path))
                 continue
             inner = entry.mode == DIRECTORY or innermost(entry.path, places) == number
-            _add_entry(package, part, entry if inner else replace(entry, part=number), entries)
+            _add_entry(package, part, entry if inner else entry._replace(part=number), entries)
             _add_directories(package, places[number], entries)
     return [entries[path] for path in sorted(entries)]
 

@@ -6,7 +6,6 @@ import stat
 import tarfile
 from collections import defaultdict
 from contextlib import ExitStack, nullcontext
-from dataclasses import replace
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
@@ -21,11 +20,11 @@ from farm.package.tree_hash import DIRECTORY, SYMLINK, as_bytes, part_of
 from farm.package.working_files import WorkingFiles
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from farm.model import Package
     from farm.package.context_entries import Listing
-    from farm.package.tarball import Entry
+    from farm.package.tarball import Blob, Entry
 
 
 def pack_context(
@@ -46,25 +45,22 @@ def pack_context(
     repositories = {repository_of(package, part) for part in package.parts}
     if not package.commit:
         files = {repository: WorkingFiles(repository.top) for repository in repositories}
-        entries = context_entries(package, files)
-        return _write(package, entries, files, into, max(one.newest for one in files.values()))
+        contents = _contents(package, context_entries(package, files), files)
+        return _write(contents, into, max(one.newest for one in files.values()))
     listed = listings or list_contents([package])
     with ExitStack() as stack:
         checkouts = {
             one: Checkout(package.directory, listed[one], stack.enter_context(opened(one.top)))
             for one in repositories
         }
-        entries = context_entries(package, checkouts)
-        return _write(package, entries, checkouts, into, last_change(package))
+        contents = _contents(package, context_entries(package, checkouts), checkouts)
+        return _write(contents, into, last_change(package))
 
 
-def _write(
-    package: Package,
-    entries: Sequence[Entry],
-    sources: Mapping[Repository, Checkout | WorkingFiles],
-    into: IO[bytes],
-    mtime: int,
-) -> Context:
+def _contents(
+    package: Package, entries: Sequence[Entry], sources: Mapping[Repository, Checkout | WorkingFiles]
+) -> Iterator[tuple[Entry, Blob | None]]:
+    """Each entry with its content, None of a link or directory; git begins at once to read them."""
     places = [as_bytes(part.dst) for part in package.parts]
     repositories = [repository_of(package, part) for part in package.parts]
     owners = [
@@ -75,12 +71,17 @@ def _write(
     for entry, owner in zip(entries, owners, strict=True):
         if owner:
             files[owner].append(entry)
-    contents = {owner: sources[owner].contents(found) for owner, found in files.items()}
+    blobs = {owner: sources[owner].contents(found) for owner, found in files.items()}
+    return (
+        (entry, next(blobs[owner]) if owner else None) for entry, owner in zip(entries, owners, strict=True)
+    )
+
+
+def _write(contents: Iterable[tuple[Entry, Blob | None]], into: IO[bytes], mtime: int) -> Context:
     writer = TarWriter(into, mtime)
-    for entry, owner in zip(entries, owners, strict=True):
-        if owner:
-            blob = next(contents[owner])
-            writer.add(replace(entry, size=blob.size), blob.pieces)
+    for entry, blob in contents:
+        if blob:
+            writer.add(entry._replace(size=blob.size), blob.pieces)
         else:
             writer.add(entry)
     return writer.close()

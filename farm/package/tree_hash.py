@@ -66,6 +66,8 @@ def part_of(entry: Entry, places: Sequence[bytes]) -> int:
 
 def innermost(path: bytes, places: Sequence[bytes]) -> int:
     """The number of the innermost place that contains a path, and of these the first."""
+    if len(places) == 1:  # the top
+        return 0
     return max(
         (number for number, place in enumerate(places) if is_below(path, place)),
         key=lambda number: len(places[number]),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,7 @@ class WorkingFiles:
             place = below + entry.path
             self._files[place] = top + b"/" + entry.path
             self.newest = max(self.newest, int(os.lstat(self._files[place]).st_mtime))
-            yield replace(entry, path=place)
+            yield entry._replace(path=place)
 
     def contents(self, entries: Iterable[Entry]) -> Iterator[Blob]:
         """The content of each of these files in turn; a ContextError if one changed since `entries`."""

@@ -388,7 +388,7 @@ def test_a_job_of_an_earlier_version_names_the_tree_by_its_hash() -> None:
 
 
 def _at(path: bytes, **fields: object) -> Entry:
-    return replace(_TEXT, path=path, **fields)  # type: ignore[arg-type]
+    return _TEXT._replace(path=path, **fields)  # type: ignore[arg-type]
 
 
 _LINK = Entry(b"b", SYMLINK, target=b"/etc")
