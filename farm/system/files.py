@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _LOCK = ".lock"
 _IN_USE = ".in-use"
 """The lock of one temporary directory; buildx has a `.lock` of its own in the directory it is given."""
+_BUFFER = 1 << 16
+"""Bytes that are read or written at once; with Python's 8 KiB, contexts take many small reads."""
 
 
 def write_once(path: Path, text: str, mode: int = 0o600) -> None:
@@ -117,7 +119,7 @@ def spool(stopped: threading.Event | None = None) -> IO[bytes]:
     """
     try:
         with tempfile.TemporaryFile(buffering=0) as file:
-            return io.BufferedRandom(_Spool(os.dup(file.fileno()), stopped))
+            return io.BufferedRandom(_Spool(os.dup(file.fileno()), stopped), _BUFFER)
     except OSError as error:
         raise _farm_error(error) from error
 
