@@ -10,7 +10,8 @@ from compose.certificates import make_key, public_key
 from compose.files import write_missing
 from farm.errors import FarmError, InputError
 from farm.settings import Secret
-from farm.system.processes import decoded, excerpt, require, run
+from farm.system.processes import decoded, excerpt, run
+from farm.system.programs import require
 from farm.trust.ssh_keys import TYPES
 
 if TYPE_CHECKING:

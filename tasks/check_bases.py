@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from farm.errors import InputError, OrderError, UnnamedBaseError
@@ -96,4 +95,4 @@ def _parsed(name: str) -> Reference | None:
 
 def _of_tag(reference: Reference) -> Reference:
     """The reference as a builder names it, which says the digest beside it."""
-    return replace(reference, digest=None)
+    return reference._replace(digest=None)

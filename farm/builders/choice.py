@@ -20,7 +20,8 @@ from farm.builders.buildx_plugin import (
 from farm.builders.engine_builder import EngineBuilder
 from farm.builders.failures import USE_CONTAINERD
 from farm.errors import InputError, SettingsError
-from farm.system.processes import TIE_PROGRAM, require
+from farm.system.processes import TIE_PROGRAM
+from farm.system.programs import require
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

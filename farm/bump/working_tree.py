@@ -14,8 +14,9 @@ from farm.package.changes import read_changes
 from farm.package.git import LONGEST, open_repository
 from farm.package.git_process import failed
 from farm.settings import environment
-from farm.system.files import put_in_place, read_regular
+from farm.system.files import put_in_place
 from farm.system.processes import run
+from farm.system.regular_files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,8 @@ def say(text: str, *, err: bool = False, end: str = "\n") -> None:
 
 def print_json(data: Any) -> None:
     """Print a value as JSON on standard output."""
+    import json
+
     click.echo(safe_json(json.dumps(data, indent=2, ensure_ascii=False)))
 
 

@@ -74,7 +74,7 @@ def flower(settings: Settings) -> int:
     The password is FARM_FLOWER_PASSWORD; if it is not set, one is generated and kept in the state directory.
     """
     from farm.monitor import flower_launch
-    from farm.system.processes import stop_with_parent
+    from farm.system.programs import stop_with_parent
 
     flower_launch.check_port(settings)
     with attached(settings) as (connected, _):

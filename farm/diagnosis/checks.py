@@ -19,7 +19,7 @@ from farm.registry.client import open_registry
 from farm.state.redis_checks import USERS, check_redis
 from farm.state.store import Store
 from farm.state.workers import served, workers
-from farm.system.processes import require
+from farm.system.programs import require
 from farm.trust.policy_file import load_policy
 from farm.trust.policy_warnings import policy_warnings
 from farm.trust.signer import has_signing_key, make_signer, signers_of

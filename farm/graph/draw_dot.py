@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
 from farm.graph.graph import UseKind
-from farm.system.processes import excerpt, require, run
+from farm.system.processes import excerpt, run
+from farm.system.programs import require
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Content of a registry: architectures, platforms, descriptors, the image of one architecture.
+"""Content of a registry: platforms, descriptors, the image of one architecture.
 
 https://github.com/opencontainers/image-spec/blob/v1.1.0/descriptor.md
 https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md
@@ -7,36 +7,10 @@ https://github.com/opencontainers/image-spec/blob/v1.1.0/image-index.md
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from farm.errors import InputError
 from farm.model.reference import Reference
 from farm.model.wire import each, from_wire, to_wire
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-UNAME: dict[str, str] = {
-    "amd64": "x86_64",
-    "arm64": "aarch64",
-    "s390x": "s390x",
-    "riscv64": "riscv64",
-    "ppc64le": "ppc64le",
-}
-"""Name in LinuxKit, which is that of an OCI platform, to what `uname -m` prints."""
-ARCHES: tuple[str, ...] = tuple(UNAME)
-
-
-def arch_of_uname(machine: str) -> str:
-    """The LinuxKit name of what `uname -m` prints; unchanged if LinuxKit has none."""
-    return next((arch for arch, name in UNAME.items() if name == machine), machine)
-
-
-def refuse_unknown_arches(arches: Iterable[str]) -> None:
-    """Raise an InputError if one of these is no architecture of LinuxKit."""
-    for arch in arches:
-        if arch not in ARCHES:
-            raise InputError(f"unknown architecture {arch!r}", hint=f"one of {', '.join(ARCHES)}")
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import InputError, NotUnderstoodError
-from farm.model.reference import DIGEST, digest_of
+from farm.model.digests import digest_of
+from farm.model.reference import DIGEST
 from farm.model.run import PackageWork, canonical
 from farm.model.strict_json import json_object
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-from farm.model.wire import from_wire, to_wire
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from farm.model.docker_images import DockerImages
     from farm.model.reference import Reference
 
 
@@ -19,25 +16,6 @@ class ExtraSource(NamedTuple):
 
     src: str
     dst: str
-
-
-@dataclass(frozen=True, slots=True)
-class DockerImages:
-    """`depends.docker-images`: images that are saved as tar files into the build context."""
-
-    images: tuple[str, ...] = ()
-    from_file: str | None = None
-    target: str | None = None
-    target_dir: str | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The images for a job."""
-        return to_wire(replace(self, from_file=None))
-
-    @staticmethod
-    def from_json(data: dict[str, Any]) -> DockerImages:
-        """The inverse of `to_json`."""
-        return from_wire(DockerImages, data)
 
 
 class BuildYml(NamedTuple):
@@ -97,7 +75,9 @@ def combined_hash(hashes: Sequence[str]) -> str:
     """The tree hash of a package, or sha1 over its own hash and those of its extra sources in order."""
     if len(hashes) == 1:
         return hashes[0]
-    return hashlib.sha1("".join(hashes).encode(), usedforsecurity=False).hexdigest()
+    from farm.model.digests import combined_sha1  # noqa: PLC0415 - most packages have one tree: see there
+
+    return combined_sha1(hashes)
 
 
 class Package(NamedTuple):

@@ -1,40 +1,24 @@
 """References to images: registry, repository, tag, digest.
 
 The grammar of references is docker's: https://github.com/distribution/reference/blob/v0.6.0/reference.go
-Digests: https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from farm.errors import InputError
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+"""https://github.com/opencontainers/image-spec/blob/main/descriptor.md#digests"""
 DEFAULT_REGISTRY = "docker.io"
 _ALIASES = {"index.docker.io": DEFAULT_REGISTRY}
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
 _REPOSITORY = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
-_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,5}})?")
-
-
-def digest_of(content: bytes) -> str:
-    """The digest of bytes in memory."""
-    return digest_from_hex(hashlib.sha256(content).hexdigest())
-
-
-def digest_from_hex(hexadecimal: str) -> str:
-    """The digest with this hexadecimal SHA-256."""
-    return f"sha256:{hexadecimal}"
-
-
-def hex_of(digest: str) -> str:
-    """The hexadecimal part of a digest, which names files and signatures."""
-    return digest.removeprefix("sha256:")
+_HOST = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9A-Fa-f:]+\])(?::[0-9]{{1,5}})?"
 
 
 def is_host(word: str) -> bool:
@@ -42,8 +26,7 @@ def is_host(word: str) -> bool:
     return any(mark in word for mark in ".:") or word == "localhost"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Reference:
+class Reference(NamedTuple):
     """An image reference: registry host, repository, and a tag or a digest (or neither)."""
 
     registry: str
@@ -62,7 +45,7 @@ class Reference:
         if registry == DEFAULT_REGISTRY and "/" not in path:
             path = f"library/{path}"
         valid = (
-            _HOST.fullmatch(registry)
+            (registry == DEFAULT_REGISTRY or re.fullmatch(_HOST, registry))
             and _REPOSITORY.fullmatch(path)
             and (not colon or _TAG.fullmatch(tag))
             and ("@" not in text or DIGEST.fullmatch(digest))
@@ -100,11 +83,11 @@ class Reference:
 
     def with_tag(self, tag: str) -> Reference:
         """The same repository at another tag."""
-        return replace(self, tag=tag, digest=None)
+        return self._replace(tag=tag, digest=None)
 
     def with_digest(self, digest: str) -> Reference:
         """The same repository, pinned to a digest."""
-        return replace(self, tag=None, digest=digest)
+        return self._replace(tag=None, digest=digest)
 
     def for_arch(self, arch: str) -> Reference:
         """The architecture tag: NAME:TAG-ARCH."""

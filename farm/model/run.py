@@ -6,9 +6,11 @@ import json
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from farm.model.images import ARCHES, ArchImage
-from farm.model.package import DockerImages
-from farm.model.reference import Reference, digest_of
+from farm.model.arches import ARCHES
+from farm.model.digests import digest_of
+from farm.model.docker_images import DockerImages
+from farm.model.images import ArchImage
+from farm.model.reference import Reference
 from farm.model.states import RunPriority
 from farm.model.wire import each, from_wire, to_wire
 

@@ -9,16 +9,17 @@ import posixpath
 from typing import TYPE_CHECKING
 
 from farm.errors import BuildYmlError, InputError
-from farm.model import ARCHES, UNAME, BuildYml, DockerImages, ExtraSource, Reference
+from farm.model import ARCHES, UNAME, BuildYml, ExtraSource, Reference
 from farm.package.build_args import names_absolute
 from farm.package.git import LONGEST, top_of
-from farm.package.image_config import image_label
 from farm.package.tags import render_tag
 from farm.syntax.yaml_fields import Field, load
-from farm.system.files import read_regular
+from farm.system.regular_files import read_regular
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from farm.model import DockerImages
 
 _TEXTS = ("image", "org", "tag", "dockerfile", "gitrepo")
 _BOOLEANS = ("network", "disable-content-trust", "disable-cache")
@@ -49,7 +50,7 @@ def read_build_yml(directory: Path, name: str = "build.yml", *, within: Path | N
         network=fields["network"].boolean(),
         disable_content_trust=fields["disable-content-trust"].boolean(),
         disable_cache=fields["disable-cache"].boolean(),
-        config=image_label(fields["config"]) if fields["config"].given else None,
+        config=_config(fields["config"]) if fields["config"].given else None,
         build_args=tuple(_build_arg(item) for item in fields["buildArgs"].items()),
         depends=_depends(fields["depends"], directory, within),
         file=posixpath.normpath(name),
@@ -132,6 +133,12 @@ def _build_arg(item: Field) -> str:
     return item.text()
 
 
+def _config(field: Field) -> str:
+    from farm.package.image_config import image_label  # noqa: PLC0415 - most packages have none
+
+    return image_label(field)
+
+
 def _depends(field: Field, directory: Path, within: Path) -> DockerImages | None:
     images = field.fields(("docker-images",))["docker-images"]
     if not images.given:
@@ -151,6 +158,8 @@ def _depends(field: Field, directory: Path, within: Path) -> DockerImages | None
         listed = tuple(_pinned(item, item.text()) for item in fields["list"].items())
     if listed and not target and not target_dir:
         raise images.wrong("target or target-dir must name where the images go")
+    from farm.model import DockerImages  # noqa: PLC0415 - most packages have none
+
     return DockerImages(listed, from_file, target, target_dir)
 
 

@@ -23,7 +23,7 @@ from farm.package.forms import (
     committed_id,
 )
 from farm.package.tarball import PIECE, Blob, Entry, printable
-from farm.package.tree_hash import DIRECTORY, GITLINK, SYMLINK, as_bytes
+from farm.package.tree_paths import DIRECTORY, GITLINK, SYMLINK, as_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

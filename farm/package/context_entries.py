@@ -16,7 +16,8 @@ from farm.package.attributes import Conversion, read_conversions
 from farm.package.git import Repository, is_shallow, list_files, repository_of
 from farm.package.submodules import unknown_submodule
 from farm.package.tarball import Entry, printable
-from farm.package.tree_hash import DIRECTORY, GITLINK, as_bytes, context_hash, innermost
+from farm.package.tree_hash import context_hash
+from farm.package.tree_paths import DIRECTORY, GITLINK, as_bytes, innermost
 from farm.package.verify_context import check_entries
 
 if TYPE_CHECKING:

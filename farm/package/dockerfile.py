@@ -17,7 +17,7 @@ from farm.model import Reference, arch_of_uname
 from farm.package.dockerfile_syntax import instructions, json_words, substitute, words_of
 from farm.package.git import INCLUDE_IGNORED, LONGEST, ignore_rule, read_files
 from farm.package.tags import require_submodules
-from farm.system.files import read_regular
+from farm.system.regular_files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

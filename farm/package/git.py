@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import GitError, InputError
-from farm.package.git_process import ask_git, failed
+from farm.package.git_process import ask_git, asking_git, failed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from farm.model import GitTree, Package
+    from farm.package.git_process import Answer, Configuration
 
 MOST_PATHS = 100
 """With more paths, `git status` is slower than for the whole repository."""
@@ -45,6 +47,11 @@ class Repository(NamedTuple):
     tree: str | None = None
     """Hex, of the tree that was named; None if it is the commit's."""
 
+    def relative(self, path: Path) -> str:
+        """A path from the top; "" for the top itself."""
+        relative = path.relative_to(self.top).as_posix()
+        return "" if relative == "." else relative
+
 
 class TreeFile(NamedTuple):
     """A file, link or submodule in a tree of git."""
@@ -66,9 +73,20 @@ def top_of(directory: Path) -> Path | None:
 
 def open_repository(top: Path, revision: str = "HEAD") -> Repository:
     """The repository whose working tree is `top`, at a commit."""
+    with asking_repository(top, revision) as repository:
+        return repository()
+
+
+@contextmanager
+def asking_repository(top: Path, revision: str) -> Iterator[Callable[[], Repository]]:
+    """Start git as `open_repository` does, and yield what waits for its answer."""
     if not revision or revision.startswith("-"):
         raise GitError(f"{revision!r} is not a commit")
-    answer = ask_git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}")
+    with asking_git(str(top), "rev-parse", "--show-toplevel", f"{revision}^{{commit}}") as answer:
+        yield lambda: _repository(top, revision, answer(b""))
+
+
+def _repository(top: Path, revision: str, answer: Answer) -> Repository:
     # Not splitlines(): a path may contain characters that Python, but not git, takes for the end of a line.
     lines = os.fsdecode(answer.stdout).removesuffix("\n").split("\n")
     if not lines[0]:
@@ -243,16 +261,28 @@ def checked_git(
     *command: str,
     given: str = "",
     environment: Mapping[str, str] | None = None,
-    configuration: Iterable[tuple[str, str]] = (),
+    configuration: Configuration = (),
 ) -> bytes:
     """What git prints, which must succeed."""
-    answer = ask_git(
-        repository.top,
-        *command,
-        given=os.fsencode(given),
-        environment=environment,
-        configuration=configuration,
-    )
+    with asking_checked_git(
+        repository, *command, environment=environment, configuration=configuration
+    ) as answer:
+        return answer(os.fsencode(given))
+
+
+@contextmanager
+def asking_checked_git(
+    repository: Repository,
+    *command: str,
+    environment: Mapping[str, str] | None = None,
+    configuration: Configuration = (),
+) -> Iterator[Callable[[bytes], bytes]]:
+    """Start git as `checked_git` does, and yield what gives it its input and waits for its answer."""
+    with asking_git(repository.top, *command, environment=environment, configuration=configuration) as answer:
+        yield lambda given: _checked(f"{repository.top}: git {' '.join(command[:3])} failed", answer(given))
+
+
+def _checked(complaint: str, answer: Answer) -> bytes:
     if answer.returncode:
-        raise failed(f"{repository.top}: git {' '.join(command[:3])} failed", answer)
+        raise failed(complaint, answer)
     return answer.stdout

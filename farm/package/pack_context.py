@@ -16,7 +16,7 @@ from farm.package.git import Repository, repository_of
 from farm.package.git_objects import last_change, opened
 from farm.package.tags import require_committed, require_submodules
 from farm.package.tarball import Context, TarWriter
-from farm.package.tree_hash import DIRECTORY, SYMLINK, as_bytes, part_of
+from farm.package.tree_paths import DIRECTORY, SYMLINK, as_bytes, part_of
 from farm.package.working_files import WorkingFiles
 
 if TYPE_CHECKING:

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from farm.errors import InputError, combine
 from farm.model import Package, Reference
 from farm.package.build_args import NamedPackages, find_packages
-from farm.package.build_yml import read_build_yml
 from farm.package.git import top_of
-from farm.package.git_facts import read_facts, trees_outside_git
+from farm.package.git_facts import FactReader, trees_outside_git
 from farm.package.submodules import find_submodules
 from farm.package.tags import TagOptions, refuse_other_files, render_tag
 
@@ -86,12 +85,14 @@ def read_packages(directories: Sequence[str], options: TagOptions, *, apart: boo
         InputError: two directories make one image, or a name or tag is invalid.
     """
     refuse_other_files(options)
-    sources, errors = _read_sources(_by_path(directories), options)
-    if errors:
-        raise combine(errors)
-    if not apart:
-        _refuse_same_image(sources)
-    packages, errors = _packages(sources, options)
+    named = _by_path(directories)
+    with FactReader.started(named, options) as facts:
+        sources, errors = _read_sources(named, options)
+        if errors:
+            raise combine(errors)
+        if not apart:
+            _refuse_same_image(sources)
+        packages, errors = _packages(sources, facts, options)
     if errors:
         raise combine(errors)
     return packages
@@ -103,8 +104,10 @@ def read_tree(directories: Sequence[str], options: TagOptions) -> tuple[list[Pac
     Raises:
         GitError: git cannot read a repository.
     """
-    sources, unreadable = _read_sources(_by_path(directories), options)
-    packages, untagged = _packages(sources, options)
+    named = _by_path(directories)
+    with FactReader.started(named, options) as facts:
+        sources, unreadable = _read_sources(named, options)
+        packages, untagged = _packages(sources, facts, options)
     return packages, [*unreadable, *untagged]
 
 
@@ -114,7 +117,8 @@ def read_sources(ymls: Mapping[str, BuildYml], options: TagOptions) -> tuple[lis
     for directory, yml in ymls.items():
         path = Path(directory).resolve()
         sources.append(PackageSource(directory, path, path, yml, (), top_of(path)))
-    return _packages(sources, options)
+    with FactReader.started((source.path for source in sources), options) as facts:
+        return _packages(sources, facts, options)
 
 
 def resolve_build_args(packages: Sequence[Package], build_yml: str) -> list[Package]:
@@ -194,6 +198,8 @@ def _read_sources(
 
 
 def _read_source(directory: str, path: Path, options: TagOptions) -> PackageSource:
+    from farm.package.build_yml import read_build_yml  # noqa: PLC0415 - git answers while YAML is imported
+
     top = top_of(path)
     yml = options.apply(read_build_yml(Path(directory), options.build_yml, within=top or path))
     hashed = Path(options.hash_path).resolve() if options.hash_path else path
@@ -218,10 +224,10 @@ def _refuse_same_image(sources: Iterable[PackageSource]) -> None:
 
 
 def _packages(
-    sources: Sequence[PackageSource], options: TagOptions
+    sources: Sequence[PackageSource], reader: FactReader, options: TagOptions
 ) -> tuple[list[Package], list[InputError]]:
     """The packages, and the errors of those whose tag cannot be made."""
-    facts = read_facts(sources, options)
+    facts = reader.read(sources)
     packages: list[Package] = []
     errors: list[InputError] = []
     for source in sources:

@@ -13,7 +13,7 @@ from farm.errors import GitError
 from farm.model import GitTree, Submodule
 from farm.package.git import Repository, list_files, open_repository
 from farm.package.git_process import ask_git
-from farm.package.tree_hash import GITLINK, is_below
+from farm.package.tree_paths import GITLINK, is_below
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

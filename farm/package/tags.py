@@ -5,7 +5,6 @@ https://github.com/linuxkit/linuxkit/blob/v1.8.2/src/cmd/linuxkit/pkglib/pkglib.
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,13 +13,10 @@ from farm.errors import DirtyError, InputError
 from farm.package.build_args import override
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from farm.model import BuildYml, Package
 
 _HEAD = "HEAD"
 _HASH = re.compile(r"\{\{\s*\.Hash\s*\}\}")
-_DIRTY_DIGITS = 7
 
 
 class TagOptions(NamedTuple):
@@ -83,14 +79,6 @@ def _inside_package(dockerfile: str) -> str:
     if path.startswith(("/", "../")) or path in ("..", "."):
         raise InputError(f"--dockerfile {dockerfile}: must be a file in the package's directory or below")
     return path
-
-
-def dirty_hash(clean: str, contents: Iterable[bytes]) -> str:
-    """HASH-dirty-XXXXXXX, from the hash without the changes and the files, in pieces of any size."""
-    digest = hashlib.sha256()
-    for piece in contents:
-        digest.update(piece)
-    return f"{clean}-dirty-{digest.hexdigest()[:_DIRTY_DIGITS]}"
 
 
 def render_tag(template: str, hash_: str) -> str:

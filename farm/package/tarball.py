@@ -16,7 +16,7 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 from farm.errors import ContextError
 from farm.model import digest_from_hex
 from farm.package.forms import FORMS, PLAIN, blob_id, committed_id
-from farm.package.tree_hash import DIRECTORY, EXECUTABLE, FILE, GROUP_WRITABLE, SYMLINK
+from farm.package.tree_paths import DIRECTORY, EXECUTABLE, FILE, GROUP_WRITABLE, SYMLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -7,7 +7,8 @@ from typing import IO, TYPE_CHECKING
 from farm.errors import ContextError, InputError
 from farm.package.tags import render_tag
 from farm.package.tarball import TarReader, printable
-from farm.package.tree_hash import DIRECTORY, context_hash
+from farm.package.tree_hash import context_hash
+from farm.package.tree_paths import DIRECTORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from farm.errors import ContextError, InputError
 from farm.package.forms import blob_id, blob_start
 from farm.package.tarball import PIECE, Blob, Entry, printable
-from farm.package.tree_hash import DIRECTORY, EXECUTABLE, FILE, SYMLINK, context_hash
+from farm.package.tree_hash import context_hash
+from farm.package.tree_paths import DIRECTORY, EXECUTABLE, FILE, SYMLINK
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -21,7 +21,7 @@ from farm.package.tags import require_committed
 from farm.planning.bases import related_bases, with_bases
 from farm.planning.decide import make_plan
 from farm.planning.refusals import PackageFiles, require_signing, with_refusals
-from farm.system.files import read_regular
+from farm.system.regular_files import read_regular
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
-from farm.system import processes
+from farm.system import processes, programs
 from farm.system.identity import host_name
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Child:
         """Start the process, with its output appended to its log file."""
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(
-                processes.stop_with_parent(self.command),
+                programs.stop_with_parent(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

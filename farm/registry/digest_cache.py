@@ -12,7 +12,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.model import digest_of
-from farm.model.reference import DIGEST, hex_of
+from farm.model.digests import hex_of
+from farm.model.reference import DIGEST
 from farm.system.files import make_private
 
 if TYPE_CHECKING:

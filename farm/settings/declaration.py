@@ -65,7 +65,8 @@ def _setting(
     return field(default=default, metadata=about_it)
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody compares settings, and to write these two methods for so many fields takes 2 ms of each command.
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Settings:
     """Everything that can be configured; config/farm.yml lists the settings with their defaults."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -78,6 +77,8 @@ def _write(value: Any) -> str:
     if isinstance(value, Secret):
         return value.reveal()
     if isinstance(value, tuple):
+        import json  # noqa: PLC0415 - commands that start no process start faster without it
+
         pairs = all(isinstance(item, tuple) for item in value)
         return json.dumps(dict(value)) if value and pairs else ",".join(map(str, value))
     return str(value)

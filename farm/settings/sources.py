@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,6 +131,8 @@ def _from_linuxkit(environ: Mapping[str, str]) -> dict[str, Any]:
     command = package.get("content-trust-passphrase-command") if isinstance(package, dict) else None
     if not command:
         return {}
+    import shlex  # noqa: PLC0415 - few users have such a file
+
     return {"signing_passphrase_command": shlex.join(["/bin/sh", "-c", str(command)])}
 
 
@@ -139,7 +140,7 @@ def _yaml(path: Path, *, within: Path | None = None) -> Any:
     """What a file contains; one that must be `within` a directory is a stranger's, and checked as such."""
     # Without a farm.yml, commands start faster without these.
     from farm.syntax.yaml_fields import load  # noqa: PLC0415
-    from farm.system.files import read_regular  # noqa: PLC0415
+    from farm.system.regular_files import read_regular  # noqa: PLC0415
 
     try:
         text = read_regular(path, _LONGEST, within=within) if within else path.read_bytes()

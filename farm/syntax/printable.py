@@ -13,23 +13,24 @@ if TYPE_CHECKING:
 # https://trojansource.codes), the separators of lines and paragraphs, and lone halves of surrogates.
 _CONTROLS = "\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb"
 _CLASS = f"[{_CONTROLS}\ud800-\udfff\U000e0000-\U000e007f]"
-_UNSAFE = re.compile(f"(?!\t){_CLASS}")
-_UNSAFE_IN_TEXT = re.compile(f"(?![\n\t]){_CLASS}")
+# Compiled by `re` when they are first used: most commands print nothing else than ASCII.
+_UNSAFE = f"(?!\t){_CLASS}"
+_UNSAFE_IN_TEXT = f"(?![\n\t]){_CLASS}"
 
 
 def one_line(text: str) -> str:
     """The text in one line: what a terminal would obey or hide becomes a Python escape, but for tabs."""
-    return text if text.isascii() and text.isprintable() else _UNSAFE.sub(_escape, text)
+    return text if text.isascii() and text.isprintable() else re.sub(_UNSAFE, _escape, text)
 
 
 def lines_of_text(text: str) -> str:
     """The same, with the ends of lines kept."""
-    return text if text.isascii() and text.isprintable() else _UNSAFE_IN_TEXT.sub(_escape, text)
+    return text if text.isascii() and text.isprintable() else re.sub(_UNSAFE_IN_TEXT, _escape, text)
 
 
 def safe_json(text: str) -> str:
     """A JSON text with the same value, in which such characters are escaped as JSON does."""
-    return _UNSAFE_IN_TEXT.sub(_escape_json, text)
+    return re.sub(_UNSAFE_IN_TEXT, _escape_json, text)
 
 
 def _escape(match: re.Match[str]) -> str:

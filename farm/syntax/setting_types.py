@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +10,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 _LAST_PORT = 65535
 _BOOLEANS = ("true", "yes", "on", "1", "false", "no", "off", "0")
-_HOST = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?")
-_PLATFORM = re.compile(r"linux/[a-z0-9]+")
-_KEY_URI = re.compile(r"[a-z0-9]+://|pkcs11:")
+_HOST = r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]+)?"
+_PLATFORM = r"linux/[a-z0-9]+"
+_KEY_URI = r"[a-z0-9]+://|pkcs11:"
 SIGNERS = ("cosign", "notary")
 BUILDERS = ("auto", "engine", "buildx")
 
@@ -76,19 +75,19 @@ def read_key_text(value: Any) -> Secret:
 SECRET_READERS = (read_secret, read_key_text, read_broker)
 """The functions whose values are not shown."""
 HIDDEN = "***"
-_LOGIN = re.compile(r"(?<=://)[^/?#]*@")
+_LOGIN = r"(?<=://)[^/?#]*@"
 _INVALID_BROKER = "must be a redis:// or rediss:// URL (percent-encode / # @ in the password)"
 
 
 def has_password(url: str) -> bool:
     """Whether a URL holds a password, before its host or among its options."""
-    login = _LOGIN.search(url)
+    login = re.search(_LOGIN, url)
     return bool(login and ":" in login[0]) or "password" in dict(parse_qsl(url.partition("?")[2]))
 
 
 def without_login(url: str) -> str:
     """A URL without user and password."""
-    return _LOGIN.sub(f"{HIDDEN}@", url)
+    return re.sub(_LOGIN, f"{HIDDEN}@", url)
 
 
 def without_logins(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
@@ -131,7 +130,7 @@ def read_path(value: Any) -> Path:
 def read_key(value: Any) -> Path | str:
     """The file of a key, or the URI by which another program finds it."""
     text = read_text(value)
-    return text if _KEY_URI.match(text) else read_path(text)
+    return text if re.match(_KEY_URI, text) else read_path(text)
 
 
 def read_count(value: Any) -> int:
@@ -170,6 +169,8 @@ def read_words(value: Any) -> tuple[str, ...]:
 def read_pairs(value: Any) -> tuple[tuple[str, str], ...]:
     """A mapping in YAML, a JSON object, or KEY=VALUE words."""
     if isinstance(value, str) and value.lstrip().startswith("{"):
+        import json  # noqa: PLC0415 - commands start faster without it
+
         try:
             value = json.loads(value)
         except ValueError:
@@ -201,7 +202,7 @@ def read_mirrors(value: Any) -> tuple[tuple[str, str], ...]:
 def read_realms(value: Any) -> tuple[tuple[str, str], ...]:
     """Pairs of registries and the hosts of their token services."""
     pairs = read_pairs(value)
-    if not all(_HOST.fullmatch(word) for pair in pairs for word in pair):
+    if not all(re.fullmatch(_HOST, word) for pair in pairs for word in pair):
         raise ValueError("must be REGISTRY=HOST or REGISTRY=HOST:PORT, without https://")
     return pairs
 
@@ -232,7 +233,7 @@ def read_signers(value: Any) -> tuple[str, ...]:
 def read_platforms(value: Any) -> tuple[tuple[str, str], ...]:
     """Pairs whose keys are platforms such as linux/arm64."""
     pairs = read_pairs(value)
-    if not all(_PLATFORM.fullmatch(platform) for platform, _ in pairs):
+    if not all(re.fullmatch(_PLATFORM, platform) for platform, _ in pairs):
         raise ValueError("must be linux/ARCH=NAME")
     return pairs
 

@@ -29,9 +29,11 @@ _WORDS: dict[str, Scalar] = {
     **dict.fromkeys((f"{sign}{word}" for sign in ("", "+") for word in (".inf", ".Inf", ".INF")), math.inf),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), -math.inf),
 }
-_WHOLE = re.compile(r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))")
+_NUMBER = "+-.0123456789"
+"""The characters with which a number begins."""
+_WHOLE = r"([-+]?)(?:0[xX]([0-9a-fA-F]+)|0[bB]([01]+)|0[oO]?([0-7]+)|(0|[1-9][0-9]*))"
 _BASES = (16, 2, 8, 10)
-_FRACTION = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_FRACTION = r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?"
 _SMALLEST, _LARGEST = -(2**63), 2**64 - 1
 
 
@@ -52,11 +54,13 @@ def resolve(tag: str, text: str) -> Scalar:
 def _resolve_plain(text: str) -> Scalar:
     if text in _WORDS:
         return _WORDS[text]
-    digits = text.replace("_", "") if text[0] in "+-0123456789" else text
-    if whole := _WHOLE.fullmatch(digits):
+    if text[0] not in _NUMBER:
+        return text
+    digits = text if text[0] == "." else text.replace("_", "")
+    if whole := re.fullmatch(_WHOLE, digits):
         sign, *bases = whole.groups()
         number, base = next((found, base) for found, base in zip(bases, _BASES, strict=True) if found)
         value = int(f"{sign}{number}", base)
         if _SMALLEST <= value <= _LARGEST:
             return value
-    return float(digits) if _FRACTION.fullmatch(digits) else text
+    return float(digits) if re.fullmatch(_FRACTION, digits) else text

@@ -5,27 +5,17 @@ from __future__ import annotations
 import fcntl
 import io
 import os
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import IO, TYPE_CHECKING
 
-from farm.errors import FarmError
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-_PACKAGES = {
-    "cosign": "cosign",
-    "dot": "graphviz",
-    "notary": "notary",
-    "openssl": "openssl",
-    "setpriv": "util-linux",
-    "ssh-keygen": "openssh-client",
-}
+    from farm.errors import FarmError
 
 # The programs of a killed worker die with it: one that went on could publish although another worker has the
 # lease by then. Only Linux can do that. Elsewhere plans are made and no worker runs.
@@ -35,24 +25,9 @@ TIE_PROGRAM = DIE_WITH_PARENT[:1]
 """The program that must be installed for that, where it works."""
 
 
-def require(*names: str) -> None:
-    """Make sure that programs are installed; the error's hint names the Debian package of one that is not."""
-    for name in names:
-        if shutil.which(name) is None:
-            raise FarmError(
-                f"the program {name} is not installed", hint=f"install it: apt-get install {_PACKAGES[name]}"
-            )
-
-
 def python(*words: str) -> list[str]:
     """The command line of this Python, which imports nothing from the current directory."""
     return [sys.executable, "-P", *words]
-
-
-def stop_with_parent(command: Sequence[str]) -> list[str]:
-    """The command line of a program that gets SIGTERM when its parent ends, where setpriv is installed."""
-    setpriv = shutil.which("setpriv")
-    return [*([setpriv, "--pdeathsig", "TERM", "--"] if setpriv else []), *command]
 
 
 def run(
@@ -72,6 +47,19 @@ def run(
     terminal then. It finds `open_files`, descriptors of this process, below /dev/fd. OSError: it cannot be
     started.
     """
+    with running(command, environment=environment, own_session=own_session, open_files=open_files) as process:
+        return finish(process, timeout=timeout, late=late, given=given)
+
+
+@contextmanager
+def running(
+    command: Sequence[str],
+    *,
+    environment: Mapping[str, str] | None = None,
+    own_session: bool = False,
+    open_files: Sequence[int] = (),
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a short program as `run` does, to do something else before `finish`; an error kills it."""
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -82,15 +70,23 @@ def run(
         pass_fds=open_files,
     ) as process:
         try:
-            output, complaint = process.communicate(given, timeout)
-        except BaseException as error:
+            yield process
+        except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL) if own_session else process.kill()
-            if isinstance(error, subprocess.TimeoutExpired):
-                # It carries the output so far, which may hold a passphrase.
-                raise late from None
             raise
-    return subprocess.CompletedProcess(command, process.returncode, output, complaint)
+
+
+def finish(
+    process: subprocess.Popen[bytes], *, timeout: float, late: FarmError, given: bytes = b""
+) -> subprocess.CompletedProcess[bytes]:
+    """Give a program its standard input, and wait for its end as `run` does."""
+    try:
+        output, complaint = process.communicate(given, timeout)
+    except subprocess.TimeoutExpired:
+        # It carries the output so far, which may hold a passphrase.
+        raise late from None
+    return subprocess.CompletedProcess(process.args, process.returncode, output, complaint)
 
 
 def read_in_bulk(pipe: IO[bytes], size: int) -> io.BufferedReader:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import TrustDeniedError, TrustError
-from farm.system import processes
+from farm.system import processes, programs
 from farm.system.files import spool
 from farm.trust.ssh_keys import public_key_of, read_public_key, strings
 
@@ -69,7 +69,7 @@ def sign(document: bytes, key: Path, *, timeout: float) -> str:
         TrustDeniedError: the key is missing, does not open, or is not in the agent.
         TrustError: it took too long.
     """
-    processes.require(_PROGRAM)
+    programs.require(_PROGRAM)
     if not key.is_file():
         raise TrustDeniedError(f"order-key: {key} is no file", hint="ssh-keygen -t ed25519 creates a key")
     try:
@@ -194,7 +194,7 @@ def _a(what: str) -> str:
 
 def _check(document: bytes, signature: str, key: str, purpose: Purpose) -> None:
     """Have ssh-keygen check the signature; the list of allowed signers holds nothing but the key."""
-    processes.require(_PROGRAM)
+    programs.require(_PROGRAM)
     with spool() as allowed, spool() as signed:
         for file, text in (
             (allowed, f'{_SIGNER} namespaces="{purpose.namespace}" {key}\n'),

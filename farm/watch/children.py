@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, NamedTuple
 
 from farm.errors import CancelledError, FarmError
-from farm.system.processes import stop, stop_with_parent
+from farm.system.processes import stop
+from farm.system.programs import stop_with_parent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

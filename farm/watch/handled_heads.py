@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from farm.errors import StateError
-from farm.system.files import put_in_place, read_regular
+from farm.system.files import put_in_place
+from farm.system.regular_files import read_regular
 from farm.watch.heads import Outcome, Status
 
 if TYPE_CHECKING:

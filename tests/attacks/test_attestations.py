@@ -143,7 +143,7 @@ def test_a_right_signature_under_a_statement_about_something_else_attests_nothin
 
 
 def test_an_attestation_copied_to_another_repository_attests_nothing_there(scene: Scene) -> None:
-    elsewhere = replace(scene.name, repository=f"{scene.name.repository}/copy")
+    elsewhere = scene.name._replace(repository=f"{scene.name.repository}/copy")
     scene.pushed(scene.states(), name=elsewhere)
     assert scene.counted(elsewhere) == ()
 
@@ -201,7 +201,7 @@ def test_a_flooded_list_costs_little_and_the_next_attestation_is_found_again(
     made = at_once(scene.put, bodies)
     flood = [one.to_json() | {"artifactType": ENVELOPE_TYPE} for one in made] * 250
     scene.list_only([*flood, honest])
-    assert scene.counted(replace(scene.name, registry=proxy.address)) == ()
+    assert scene.counted(scene.name._replace(registry=proxy.address)) == ()
     assert proxy.seen("GET", "") < 40
     scene.pushed(envelope)
     assert len(scene.counted()) == 1
@@ -236,7 +236,7 @@ def test_a_registry_that_answers_with_anothers_attestation_is_not_believed(
         await exchange.answer(200, {"Content-Type": OCI_INDEX}, page)
 
     proxy.breaks("GET", "/referrers/", lie, times=100)
-    here = replace(scene.name, registry=proxy.address)
+    here = scene.name._replace(registry=proxy.address)
     assert scene.counted(here) == ()
     # Under a name at this address the statement must name it, too.
     scene.pushed(scene.honest.attests(here, scene.image.digest))
@@ -246,7 +246,7 @@ def test_a_registry_that_answers_with_anothers_attestation_is_not_believed(
 def test_a_planted_attestation_in_the_registrys_list_hides_none_in_the_other_list(
     scene: Scene, proxy: HttpProxy
 ) -> None:
-    here = replace(scene.name, registry=proxy.address)
+    here = scene.name._replace(registry=proxy.address)
     planted = scene.pushed(Worker().attests(here, scene.image.digest))
     scene.list_only([])
     scene.pushed(scene.honest.attests(here, scene.image.digest))
@@ -264,4 +264,4 @@ def test_changed_bytes_of_an_attestation_are_never_taken_for_its_absence(
     scene.pushed(scene.states())
     proxy.breaks("GET", "/manifests/sha256:", other_bytes(), times=100)
     with pytest.raises(RegistryDamagedError):
-        scene.counted(replace(scene.name, registry=proxy.address))
+        scene.counted(scene.name._replace(registry=proxy.address))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -166,7 +165,7 @@ def test_a_chord_of_another_package_is_not_continued(builder: Victim) -> None:
 
 def test_a_message_that_waits_for_a_lease_is_dropped_if_it_is_none(builder: Victim) -> None:
     """The work that held the lease ends as it should."""
-    target = replace(job("amd64").reference, registry=builder.lab.registry)
+    target = job("amd64").reference._replace(registry=builder.lab.registry)
     queue = f"farm:{{lease:{target.for_arch('amd64')}}}:queue"
     builder.redis.rpush(queue, b"[]", b"\xff", b"[" * DEPTH, json.dumps({"options": {"queue": "other"}}))
     package = builder.submit()

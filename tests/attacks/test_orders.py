@@ -34,7 +34,7 @@ def test_a_run_that_no_maintainer_ordered_is_neither_built_nor_published(
     run, _ = push(farm, package)
     work = work_of(farm, run)
     tag = "f" * 40
-    target = replace(work.reference, tag=tag)
+    target = work.reference._replace(tag=tag)
     evil = replace(work, reference=target)
     changed = forged(evil, reference=target, hash=tag, tree=tag)
     record = ended(attacker.submit(changed))

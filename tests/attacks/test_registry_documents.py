@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -88,7 +87,7 @@ def test_a_malformed_document_is_one_short_error_of_the_registry(documents: Regi
         asks: list[Callable[[], object]] = [
             lambda: look_up_all(documents, {reference: ["amd64"]}),
             lambda: describe(documents, reference),
-            lambda: copy(documents, reference, replace(reference, repository="org/bar")),
+            lambda: copy(documents, reference, reference._replace(repository="org/bar")),
         ]
         for ask in asks:
             with pytest.raises(RegistryError) as caught:

@@ -60,7 +60,7 @@ class Site:
 
     def image(self, arch: str, text: str, tag: str = "") -> Descriptor:
         """Push an image, by default under no tag."""
-        target = self.target.for_arch(tag) if tag else replace(self.target, tag=None)
+        target = self.target.for_arch(tag) if tag else self.target._replace(tag=None)
         return push_image(self.registry, target, arch, {"text": text.encode()})
 
     def states(self, worker: Worker, image: Descriptor, **facts: Any) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from farm.buildkit.protobuf import encode
 from farm.model import digest_of
 from farm.package.tarball import Entry, TarWriter
-from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK
+from farm.package.tree_paths import DIRECTORY, FILE, SYMLINK
 from farm.registry.oci import OCI_CONFIG, OCI_INDEX, OCI_LAYER, OCI_MANIFEST
 from tests.support.attestations import Worker
 from tests.support.ssh_keys import ssh_public_key

@@ -73,7 +73,7 @@ class Attacker:
 
     def image(self, repository: Reference, arch: str, text: str) -> Descriptor:
         """Push an image of the attacker's, under no tag."""
-        return self.tagged(replace(repository, tag=None), arch, text)
+        return self.tagged(repository._replace(tag=None), arch, text)
 
     def tagged(self, target: Reference, arch: str, text: str) -> Descriptor:
         """Push an image of the attacker's under a tag."""

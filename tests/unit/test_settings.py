@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import traceback
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +58,7 @@ def refusal(tmp_path: Path, text: str = "", flags: dict[str, Any] | None = None,
 def test_settings_are_the_defaults_with_what_flags_variables_and_the_file_change_in_this_order(
     tmp_path: Path, text: str, flags: dict[str, Any], environ: dict[str, Any], changed: dict[str, Any]
 ) -> None:
-    assert loaded(tmp_path, text, flags, **environ) == replace(Settings(), **changed)
+    assert asdict(loaded(tmp_path, text, flags, **environ)) == asdict(replace(Settings(), **changed))
 
 
 def test_the_farms_own_variable_overrides_that_of_another_program(tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_every_other_setting_in_the_file_of_the_current_directory_is_named_and_i
     made, warnings = in_repository(tmp_path, monkeypatch, "".join(f"{key}: /no/such\n" for key in keys))
     home = {"HOME": str(tmp_path / "home")}
     monkeypatch.chdir(tmp_path)
-    assert made == load_settings({}, environ=home)
+    assert asdict(made) == asdict(load_settings({}, environ=home))
     (warning,) = warnings
     assert warning.startswith(f"./farm.yml: ignored {', '.join(keys)}: ")
     assert "~/.config/farm/farm.yml, or trust this file: --config farm.yml" in warning
@@ -292,7 +292,7 @@ def test_a_child_has_exactly_the_settings_of_its_parent(
         monkeypatch.setenv(key, value)
     arguments = (("GOFLAGS", "-a, -b"), ("EMPTY", ""))
     wanted = replace(Settings(), engine="unix:///mine", notary_server="registry", build_args=arguments)
-    assert load_settings({}, environ=child_environment(wanted)) == wanted
+    assert asdict(load_settings({}, environ=child_environment(wanted))) == asdict(wanted)
 
 
 def test_a_child_gets_other_and_extra_variables_and_no_secret_that_its_settings_lack(

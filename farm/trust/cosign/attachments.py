@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from farm.errors import RegistryError, TrustError, TrustUnavailableError
 from farm.model import Descriptor, digest_of
-from farm.model.reference import hex_of
+from farm.model.digests import hex_of
 from farm.model.strict_json import json_object, list_of, texts_of
 from farm.registry import read_back
 from farm.registry.blobs import CONCURRENT_BLOBS, push_blob

@@ -12,7 +12,7 @@ from securesystemslib.dsse import Envelope
 from securesystemslib.signer import Signature
 
 from farm.errors import TrustError
-from farm.model.reference import hex_of
+from farm.model.digests import hex_of
 from farm.trust.cosign.attachments import (
     ATTESTATIONS,
     SIGNATURE,

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from farm.errors import TrustDeniedError, TrustUnavailableError
 from farm.settings import cosign_environment
-from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, excerpt, require, run
+from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, excerpt, run
+from farm.system.programs import require
 from farm.trust.cosign.keys import PublicKey
 
 if TYPE_CHECKING:

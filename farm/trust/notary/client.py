@@ -16,7 +16,8 @@ import pexpect
 from farm.errors import TrustDeniedError, TrustError
 from farm.settings import Secret, environment
 from farm.system.files import temporary_directory
-from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, require
+from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM
+from farm.system.programs import require
 from farm.trust.notary.failures import error_of
 
 if TYPE_CHECKING:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from farm.errors import InputError, TrustDeniedError, TrustError
 from farm.settings import Secret, environment
 from farm.system.files import make_private
-from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, decoded, require, run
+from farm.system.processes import DIE_WITH_PARENT, TIE_PROGRAM, decoded, run
+from farm.system.programs import require
 from farm.trust.notary.limits import TrustDeadline
 
 if TYPE_CHECKING:

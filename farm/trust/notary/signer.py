@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from farm.errors import TrustDeniedError, combine
 from farm.registry.credentials import Credentials
-from farm.system.processes import TIE_PROGRAM, require
+from farm.system.processes import TIE_PROGRAM
+from farm.system.programs import require
 from farm.trust.notary.client import NotaryServer, command
 from farm.trust.notary.configure import (
     admin_trust_dir,

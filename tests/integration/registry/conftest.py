@@ -81,7 +81,7 @@ class Repository:
 
     def at(self, host: str) -> Reference:
         """NAME:TAG at another address of the same registry."""
-        return replace(self.reference, registry=host)
+        return self.reference._replace(registry=host)
 
 
 def configured(directory: Path, **config: object) -> Credentials:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -202,7 +201,7 @@ def test_a_mirror_that_did_not_answer_is_asked_again_after_a_while(
     repository: Repository, tmp_path: Path
 ) -> None:
     repository.push("amd64")
-    wanted = replace(repository.reference.for_arch("amd64"), registry="nowhere.invalid")
+    wanted = repository.reference.for_arch("amd64")._replace(registry="nowhere.invalid")
     with http_proxy(repository.reference.registry) as proxy:
         down = proxy.breaks("GET", "/manifests/", reset(), times=ATTEMPTS)
         mirrors = [("nowhere.invalid", proxy.url)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -128,7 +127,7 @@ def test_tokens_for_several_repositories_are_requested_at_the_same_time(
 
     asked = proxy.breaks("GET", "^/token", grant_together, times=ALWAYS)
     base = repository.at(proxy.address)
-    names = [replace(base, repository=f"{base.repository}-{number}") for number in range(3)]
+    names = [base._replace(repository=f"{base.repository}-{number}") for number in range(3)]
     assert at_once(stranger.head, names) == [None] * 3
     assert asked.hits == 3
 

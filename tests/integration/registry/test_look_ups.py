@@ -168,7 +168,7 @@ def test_permissions_for_many_repositories_are_requested_together(
     """Also from a token service that grants only one scope at a time: then each is asked for again."""
     asked = _service(proxy, granted)
     base = repository.at(proxy.address)
-    names = [replace(base, repository=f"{base.repository}-{number}") for number in range(SCOPES)]
+    names = [base._replace(repository=f"{base.repository}-{number}") for number in range(SCOPES)]
     assert set(read_indexes(client, names).values()) == {(None, None)}
     assert len(asked[0]) > 20
     if granted == SCOPES:
@@ -194,7 +194,7 @@ def test_a_token_service_that_refuses_many_scopes_is_asked_for_each(
 ) -> None:
     asked = _service(proxy, SCOPES, most=1)
     base = repository.at(proxy.address)
-    names = [replace(base, repository=f"{base.repository}-{number}") for number in range(5)]
+    names = [base._replace(repository=f"{base.repository}-{number}") for number in range(5)]
     assert set(read_indexes(client, names).values()) == {(None, None)}
     assert [len(scopes) for scopes in asked] == [5, 1, 1, 1, 1, 1]
 

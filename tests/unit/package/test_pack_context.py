@@ -19,7 +19,8 @@ from farm.package.pack_context import pack_context
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
 from farm.package.tarball import Context, Entry, TarWriter
-from farm.package.tree_hash import DIRECTORY, FILE, SYMLINK, context_hash
+from farm.package.tree_hash import context_hash
+from farm.package.tree_paths import DIRECTORY, FILE, SYMLINK
 from farm.package.verify_context import verify_context
 from tests.support.git_repos import commit, commit_files, git, write
 

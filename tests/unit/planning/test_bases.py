@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from farm.model import Reference
 from farm.package.dockerfile import BaseImage
 from farm.planning.bases import related_bases, with_bases
@@ -20,7 +18,7 @@ OPTIONS = PushOptions(("amd64", "arm64"))
 def test_a_base_of_the_organisation_is_looked_up_unless_another_package_of_the_push_makes_it() -> None:
     """A package's own tag is made by whoever pushed it before."""
     of_two = [BaseImage(one) for one in (ONE.reference, TWO.reference, OTHER, FAR)]
-    pinned = BaseImage(replace(OTHER, digest=digest("pinned")))
+    pinned = BaseImage(OTHER._replace(digest=digest("pinned")))
     found = related_bases([ONE, TWO], {TWO.image: [*of_two, pinned], ONE.image: []})
     assert found == [TWO.reference, OTHER]
 

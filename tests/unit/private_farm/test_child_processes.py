@@ -22,7 +22,7 @@ from farm.private_farm.child_processes import (
     worker_command,
 )
 from farm.private_farm.state_directory import StateDirectory
-from farm.system.processes import stop_with_parent
+from farm.system.programs import stop_with_parent
 from tests.support.farm_command import wait_until
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from farm.errors import TrustError
-from farm.model.reference import hex_of
+from farm.model.digests import hex_of
 from farm.trust.cosign.attachments import ATTESTATIONS
 from farm.trust.cosign.attest import attest
 from farm.trust.cosign.configure import private_key
