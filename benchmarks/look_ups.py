@@ -30,7 +30,7 @@ from lab.lab import running_lab
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_ARCHES = ("amd64", "arm64", "s390x")
+ARCHES = ("amd64", "arm64", "s390x")
 _PACKAGES, _BEHIND_TOKENS = 68, 200
 _DELAY, _TOKEN_DELAY = 0.04, 0.1
 """Seconds."""
@@ -43,7 +43,9 @@ def rows() -> Iterator[Ratio]:
         with redirect_stdout(StringIO()):
             lab = stack.enter_context(running_lab())
         with Registry(Credentials(home), timeout=30) as registry:
-            tags = [_publish(registry, Reference(lab.registry, f"bench/p{n}", "1")) for n in range(_PACKAGES)]
+            tags = [Reference(lab.registry, f"bench/p{n}", "1") for n in range(_PACKAGES)]
+            for tag in tags:
+                publish(registry, tag)
         port = int(lab.registry.rpartition(":")[2])
         yield _published(home, tags, "", 0.4, 7)
         with _relay(port) as far:
@@ -58,32 +60,32 @@ def _published(home: Path, tags: list[Reference], where: str, limit: float, roun
         content = DigestCache(home / "content")
         with Registry(Credentials(home), timeout=30, content=content) as registry:
             found = read_indexes(registry, tags)
-            wanted = [WantedImages(ImageOrigin(one, ""), _ARCHES, *found[one], signed=True) for one in tags]
-            images = look_up_images(registry, Policy(), wanted)
-            assert all(set(one.trusted) == set(_ARCHES) for one in images.values())  # noqa: S101
+            wanted = [WantedImages(ImageOrigin(one, ""), ARCHES, *found[one], signed=True) for one in tags]
+            images = look_up_images(registry, Policy, wanted)
+            assert all(set(one.trusted) == set(ARCHES) for one in images.values())  # noqa: S101
 
     def peer() -> None:
         with Registry(Credentials(home), timeout=30) as registry:
             for tag in tags:
-                for one in (tag, *(tag.for_arch(arch) for arch in _ARCHES)):
+                for one in (tag, *(tag.for_arch(arch) for arch in ARCHES)):
                     registry.existing(one)
 
     farm()
-    what = f"looking up {len(tags)} packages x {len(_ARCHES)}, all published{where}"
+    what = f"looking up {len(tags)} packages x {len(ARCHES)}, all published{where}"
     return ratio(what, farm, "one request after another", peer, limit, rounds)
 
 
-def _publish(registry: Registry, tag: Reference) -> Reference:
+def publish(registry: Registry, tag: Reference) -> Descriptor:
+    """Push an image for each architecture, and their index; returns what the tag refers to then."""
     members = []
-    for arch in _ARCHES:
+    for arch in ARCHES:
         config = json.dumps({"architecture": arch, "os": "linux", "author": tag.repository}).encode()
         push_bytes(registry, tag, config)
         about = Descriptor(OCI_CONFIG, digest_of(config), len(config)).to_json()
         body = {"schemaVersion": 2, "mediaType": OCI_MANIFEST, "config": about, "layers": []}
         made = registry.put_manifest(tag.for_arch(arch), OCI_MANIFEST, json.dumps(body).encode())
         members.append(Descriptor(OCI_MANIFEST, made.digest, made.size, Platform(arch)))
-    registry.put_manifest(tag, OCI_INDEX, Index(tuple(members)).body())
-    return tag
+    return registry.put_manifest(tag, OCI_INDEX, Index(tuple(members)).body())
 
 
 @contextmanager

@@ -29,7 +29,7 @@ def rows() -> Iterator[Ratio]:
     """The tags of 68 packages, of 1,000, and of one."""
     with TemporaryDirectory(prefix="farm-b") as name:
         top = Path(name)
-        _repository(top, 1000)
+        make_repository(top, 1000)
         for count, rounds, limit in ((68, 9, 0.25), (1000, 3, 0.05)):
             packages = [f"pkg/p{number}" for number in range(count)]
             farm, peer = partial(_run, top, _FARM, "show-tag", *packages), partial(_git, top, packages)
@@ -46,7 +46,8 @@ def rows() -> Iterator[Ratio]:
         )
 
 
-def _repository(top: Path, count: int) -> None:
+def make_repository(top: Path, count: int) -> None:
+    """A repository of this many packages, each committed and of its own."""
     for number in range(count):
         package = top / "pkg" / f"p{number}"
         package.mkdir(parents=True)

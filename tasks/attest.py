@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from farm.attestation.check import attest as sign
 from farm.attestation.statement import Provenance
-from farm.registry.index import is_attestation
+from farm.registry.index import is_attestation, without_attestations
 from farm.trust.attested_builds import MEMBERS, ORDERED
-from farm.trust.verified_images import without_attestations
 from tasks.check_bases import materials
 from tasks.retries import within_attempt
 

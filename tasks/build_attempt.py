@@ -18,13 +18,14 @@ from farm.errors import FarmError, RegistryError, UnnamedBaseError
 from farm.model import JobState
 from farm.package.verify_context import verify_context
 from farm.registry import read_back
+from farm.registry.index import without_attestations
 from farm.registry.published_images import arch_image, named_image
 from farm.settings import environment
 from farm.state import earlier_builds
 from farm.state.contexts import get_context
 from farm.state.records import JobPatch
 from farm.trust.attested_builds import ImageOrigin, OrderedBuild
-from farm.trust.verified_images import ImageVerifier, without_attestations
+from farm.trust.verified_images import ImageVerifier
 from tasks.attest import attest
 from tasks.build_inputs import refuse_inputs
 from tasks.check_bases import check_bases

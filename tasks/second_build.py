@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from farm.attestation.check import attestations
 from farm.errors import BuildFailedError, LeftToAnotherError, NoWorkerError
 from farm.registry.compare_images import compare_images
+from farm.registry.index import without_attestations
 from farm.registry.published_images import tagged_image
 from farm.state.workers import known_workers, others
 from farm.trust.attested_builds import ImageOrigin, keys_of, of_origin, worker_keys
-from farm.trust.verified_images import without_attestations
 
 if TYPE_CHECKING:
     from farm.model import ArchImage, Job

@@ -27,6 +27,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _WITH_PATH = (b"symlink", b"dangling", b"loop", b"notdir")
 """The answers that a path follows."""
 _TREE = re.compile(r"tree ([0-9a-f]{40})")
+_BLOB = re.compile(rb"[0-9a-f]{40} blob [0-9]+")
 
 LONGEST = 1 << 20
 """Bytes of a file that is read to plan: a build.yml, a Dockerfile, a list of images, a .gitattributes."""
@@ -254,6 +255,12 @@ def read_at(repository: Repository, paths: Iterable[str], limit: int = LONGEST) 
     """The content of files at the repository's commit by path; those not there, or larger, are left out."""
     names = {f"{repository.commit}:{path}": path for path in paths}
     return {names[name]: text for name, text in read_files(repository.top, names, limit).contents.items()}
+
+
+def committed_at(repository: Repository, paths: Iterable[str]) -> set[str]:
+    """Those of the paths that are files at the repository's commit; their content is not read."""
+    names = {f"{repository.commit}:{path}": path for path in paths if "\n" not in path}
+    return {names[name] for name, head, _ in _about(repository.top, [*names]) if _BLOB.fullmatch(head)}
 
 
 def checked_git(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -40,7 +41,6 @@ def look_up(
     Raises:
         RegistryError, TrustError: one of them cannot be asked, which never means that nothing is there.
     """
-    policy = current_policy(settings)
     more = ARCHES if options.every_image else ()
     # Of a package that is skipped, others may need the existing images.
     arches = {
@@ -53,7 +53,9 @@ def look_up(
         signer = make_signer(settings, registry) if asked else None
         signed = pool.submit(signer.signed, asked) if signer else None
         found, signatures = indexes.result(), signed.result() if signed else {}
-        images = look_up_images(registry, policy, _wanted(packages, arches, found, signatures))
+        images = look_up_images(
+            registry, cache(lambda: current_policy(settings)), _wanted(packages, arches, found, signatures)
+        )
         targets = [package.reference.with_tag(options.release) for package in packages if options.release]
         releases = at_once(registry.head, targets) if targets else [None] * len(packages)
         tags = {

@@ -9,7 +9,7 @@ from farm.registry.published_images import find_images, indexed_image
 from farm.trust.existing_images import ExistingImage, attested_images
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from farm.model import ArchImage, Descriptor, Reference
     from farm.registry.client import Registry
@@ -49,12 +49,13 @@ class FoundImages:
 
 
 def look_up_images(
-    registry: Registry, policy: Policy, wanted: Sequence[WantedImages]
+    registry: Registry, read_policy: Callable[[], Policy], wanted: Sequence[WantedImages]
 ) -> dict[Reference, FoundImages]:
     """The images of each package.
 
     An image of a signed index counts, and so does an attested one of any index. Only for the others are the
-    architecture tags requested, all at once.
+    architecture tags requested, all at once. The policy says which attestations count: it is read only if
+    there is an image that no signature covers.
     """
     found = {one.reference: FoundImages(one.index, one.descriptor) for one in wanted}
     indexed = {
@@ -70,7 +71,7 @@ def look_up_images(
             found[one.reference].trusted.update({image.arch: image for image in images})
         else:
             unknown += [ExistingImage(image, one.origin) for image in images]
-    _trust(found, attested_images(registry, policy, unknown))
+    _trust(found, _attested(registry, read_policy, unknown))
     missing = [
         (one, arch) for one in wanted for arch in one.arches if arch not in found[one.reference].trusted
     ]
@@ -82,8 +83,14 @@ def look_up_images(
             found[one.reference].tagged[arch] = image
             if image != indexed.get((one.reference, arch)):  # which does not count, as was seen above
                 unknown.append(ExistingImage(image, one.origin))
-    _trust(found, attested_images(registry, policy, unknown))
+    _trust(found, _attested(registry, read_policy, unknown))
     return found
+
+
+def _attested(
+    registry: Registry, read_policy: Callable[[], Policy], images: Sequence[ExistingImage]
+) -> Iterable[ExistingImage]:
+    return attested_images(registry, read_policy(), images) if images else ()
 
 
 def _trust(found: dict[Reference, FoundImages], attested: Iterable[ExistingImage]) -> None:

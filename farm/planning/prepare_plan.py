@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING
 
 from farm.errors import FarmError, GitError, InputError, combine
 from farm.model import ARCHES
-from farm.package.context_entries import list_contents
 from farm.package.dockerfile import base_images, dockerfiles, needs
-from farm.package.git import INCLUDE_IGNORED, LONGEST, Repository, ignore_rule, read_at
+from farm.package.git import INCLUDE_IGNORED, LONGEST, Repository, committed_at, ignore_rule, read_at
 from farm.package.read_packages import read_packages, resolve_build_args
 from farm.package.tags import require_committed
 from farm.planning.bases import related_bases, with_bases
 from farm.planning.decide import make_plan
-from farm.planning.refusals import PackageFiles, require_signing, with_refusals
+from farm.planning.refusals import require_signing, with_refusals
 from farm.system.regular_files import read_regular
 
 if TYPE_CHECKING:
@@ -49,8 +48,8 @@ def prepare(
             asked then.
         RegistryError, TrustError: what is published or signed cannot be read.
     """
-    plan, files, of_bases = _make(directories, tags, settings, options, to_push=to_push)
-    return with_refusals(plan, files, settings, of_bases)
+    plan, texts, of_bases = _make(directories, tags, settings, options, to_push=to_push)
+    return with_refusals(plan, texts, settings, of_bases)
 
 
 def _make(
@@ -61,8 +60,8 @@ def _make(
     *,
     builds: bool = True,
     to_push: bool,
-) -> tuple[Plan, PackageFiles, Sequence[FarmError]]:
-    """The plan, the files of the packages, and what is wrong with base images.
+) -> tuple[Plan, Mapping[str, str], Sequence[FarmError]]:
+    """The plan, the Dockerfiles of the packages, and what is wrong with base images.
 
     The plan's refusals are what signing lacks in the settings.
 
@@ -85,7 +84,6 @@ def _make(
             bases = base_images(packages, dict(settings.build_args), texts)
             dependencies, warnings = needs(packages, bases)
         imported.result()
-        listed = pool.submit(list_contents, packages)
         from farm.planning.look_up import look_up  # noqa: PLC0415 - see above
 
         missing, readable = _missing_for_signing(packages, settings, options)
@@ -99,7 +97,7 @@ def _make(
         adopted = _adopted(plan) if options.adopt else []
         plan = plan._replace(refusals=refusals, warnings=(*plan.warnings, *adopted))
         plan, of_bases = _with_bases(plan, bases, settings, asked)
-        return plan, PackageFiles(texts, listed.result()), of_bases
+        return plan, texts, of_bases
 
 
 def _adopted(plan: Plan) -> list[str]:
@@ -180,7 +178,7 @@ def _refuse_ignored_build_yml(packages: Sequence[Package], tags: TagOptions) -> 
                 groups[Repository(package.repository, package.commit)][inside] = package
     errors: list[InputError] = []
     for repository, paths in groups.items():
-        committed = read_at(repository, paths)
+        committed = committed_at(repository, paths)
         for inside, package in paths.items():
             rule = None if inside in committed else ignore_rule(Path(repository.top, inside))
             if rule:
@@ -237,13 +235,13 @@ def plan_existing_images(
         RegistryError, TrustError: the registry or the notary server cannot be asked.
     """
     options = options._replace(every_image=not options.only)
-    plan, files, _ = _make(directories, tags, settings, options, builds=False, to_push=to_push)
+    plan, texts, _ = _make(directories, tags, settings, options, builds=False, to_push=to_push)
     items = []
     for item in plan.packages:
         images = {image.arch: image for image in expected.get(item.package.image, ())}
         items.append(_with_expected(item, images) if images else item)
     publishing = without_builds(plan._replace(packages=tuple(items)), partial=options.partial)
-    return with_refusals(publishing, files, settings)
+    return with_refusals(publishing, texts, settings)
 
 
 def _with_expected(item: PackagePlan, images: Mapping[str, ArchImage]) -> PackagePlan:

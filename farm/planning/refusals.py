@@ -5,75 +5,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from farm.errors import FarmError
-from farm.package.check_files import check_files
-from farm.package.context_entries import context_entries
-from farm.package.git import Repository, repository_of
-from farm.package.tags import require_submodules
 from farm.planning.plan import is_signed
-from farm.trust.own_rights import check_own_rights
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from farm.model import Package
-    from farm.package.context_entries import Listing
     from farm.planning.plan import Plan, PushOptions
     from farm.settings import Settings
 
 
-class PackageFiles(NamedTuple):
-    """What git was asked about the files of packages."""
-
-    dockerfiles: Mapping[str, str]
-    """Text by package name."""
-    listings: Mapping[Repository, Listing]
-
-
 def with_refusals(
-    plan: Plan, files: PackageFiles, settings: Settings, of_bases: Iterable[FarmError] = ()
+    plan: Plan, dockerfiles: Mapping[str, str], settings: Settings, of_bases: Iterable[FarmError] = ()
 ) -> Plan:
     """The plan with what a push of it would refuse: contexts of what is to be built, bases, then signatures.
 
     Of a plan that has a refusal already, the key is missing.
 
     Whether the key opens is known only where this machine publishes, on a private farm. Elsewhere only the
-    publisher has it, and the signer says no more than whether any key may sign.
+    publisher has it, and the signer says no more than whether any key may sign. `dockerfiles` are texts by
+    package name.
     """
     packages = [item.package for item in plan.packages if item.build]
     warnings: tuple[str, ...] = ()
     refusals: list[FarmError] = []
-    try:
-        warnings = check_files(packages, *files)
-    except FarmError as error:
-        refusals.append(error)
-    refusals += (*_contexts(packages, files.listings), *of_bases)
+    if packages:
+        # A push with nothing to build starts faster without what reads files.
+        from farm.planning.file_refusals import refused_files  # noqa: PLC0415
+
+        warnings, refusals = refused_files(packages, dockerfiles)
+    refusals += of_bases
     refusals += (error for item in plan.packages if not item.force for error in item.published.overwritten)
     refusals += (*_rights(plan, settings), *_signatures(plan, settings))
     signings = {one.name: one for item in plan.packages if (one := item.published.signing)}.values()
     warnings += tuple(warning for signing in signings for warning in signing.warnings)
     return plan._replace(warnings=(*plan.warnings, *warnings), refusals=(*plan.refusals, *refusals))
-
-
-def _contexts(packages: Iterable[Package], listings: Mapping[Repository, Listing]) -> Iterator[FarmError]:
-    for package in packages:
-        try:
-            if package.commit:
-                _check_context(package, listings)
-        except FarmError as error:
-            yield error
-
-
-def _check_context(package: Package, listings: Mapping[Repository, Listing]) -> None:
-    require_submodules(package)
-    context_entries(package, listings)
-    if any(listings[repository_of(package, tree)].shallow for tree in package.trees):
-        from farm.package.git_objects import last_change  # noqa: PLC0415 - it imports GitPython: 70 ms
-
-        last_change(package)
 
 
 def _rights(plan: Plan, settings: Settings) -> Iterator[FarmError]:
@@ -97,6 +67,9 @@ def require_rights(packages: Iterable[Package], settings: Settings, *, release: 
         SettingsError, TrustDeniedError: as `check_own_rights`.
     """
     if settings.broker is not None or settings.policy is not None:
+        # A push with nothing to order starts faster without what reads orders.
+        from farm.trust.own_rights import check_own_rights  # noqa: PLC0415
+
         names = {package.reference.name for package in packages}
         check_own_rights(settings, sorted(names), release=release)
 

@@ -103,6 +103,11 @@ def is_attestation(member: Descriptor) -> bool:
     return dict(member.annotations).get(_KIND) == "attestation-manifest"
 
 
+def without_attestations(image: ArchImage) -> tuple[Descriptor, ...]:
+    """The descriptors of an image, but for BuildKit's attestations."""
+    return tuple(one for one in image.descriptors if not is_attestation(one))
+
+
 def subject(member: Descriptor) -> str | None:
     """The digest of the image that an attestation is about."""
     return dict(member.annotations).get(_SUBJECT)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from farm.registry.index import without_attestations
 from farm.trust.attested_builds import attested, made_for, worker_keys
-from farm.trust.verified_images import without_attestations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from farm.model import ArchImage
-from farm.registry.index import Index, members_of
+from farm.registry.index import Index, members_of, without_attestations
 from farm.registry.oci import INDEXES, naming
-from farm.trust.verified_images import newest, without_attestations
+from farm.trust.verified_images import newest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from farm.errors import RegistryError
 from farm.model import ARCHES, ArchImage, Platform
-from farm.registry.index import BUILDKIT_ANNOTATIONS, Index, is_attestation, members_of, subject
+from farm.registry.index import (
+    BUILDKIT_ANNOTATIONS,
+    Index,
+    is_attestation,
+    members_of,
+    subject,
+    without_attestations,
+)
 from farm.registry.oci import INDEXES, MANIFESTS, ImageManifest, naming, read_platform
 from farm.system.at_once import at_once
 from farm.trust.attested_builds import (
@@ -51,11 +58,6 @@ class VerifiedImage(NamedTuple):
     recipes: frozenset[str] = frozenset()
     statements: tuple[bytes, ...] = ()
     """What the workers state of it."""
-
-
-def without_attestations(image: ArchImage) -> tuple[Descriptor, ...]:
-    """The descriptors of an image, but for BuildKit's attestations."""
-    return tuple(one for one in image.descriptors if not is_attestation(one))
 
 
 def as_attested(found: Iterable[VerifiedImage]) -> list[AttestedImage]:

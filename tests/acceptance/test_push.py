@@ -86,6 +86,14 @@ def test_a_second_push_does_nothing_and_needs_neither_broker_nor_worker(pushed: 
     assert {package: pushed.tags(package) for package in PACKAGES} == before
 
 
+BEYOND_LOOK_UPS = {"celery", "kombu", "redis", "docker", "git", "rich", "cryptography", "securesystemslib"}
+BEYOND_LOOK_UPS |= {"farm.model.run", "farm.trust.orders", "farm.package.tarball", "farm.package.attributes"}
+
+
+def test_a_push_with_nothing_to_do_does_not_load_modules_that_only_others_need(pushed: Workspace) -> None:
+    assert pushed.modules_of("push", *PACKAGES, FARM_BROKER=NOWHERE) & BEYOND_LOOK_UPS == set()
+
+
 def test_no_process_of_the_private_farm_outlives_the_push(pushed: Workspace) -> None:
     home = pushed.variables["FARM_STATE_DIR"]
     wait_until(lambda: not _processes_of(home))

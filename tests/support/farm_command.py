@@ -104,6 +104,16 @@ class Workspace:
         assert answer.code == 0, f"{answer.code}\n{answer.out}\n{answer.err}"
         return answer
 
+    def modules_of(self, *words: str, **variables: str) -> set[str]:
+        """The modules that `farm WORDS` imports, which must succeed."""
+        command = [sys.executable, "-X", "importtime", self.program, *words]
+        answer = answer_of(command, self.environment(**variables), self.directory)
+        assert answer.code == 0, f"{answer.code}\n{answer.out}\n{answer.err}"
+        lines = [line for line in answer.err.splitlines() if line.startswith("import time:")]
+        loaded = {line.rpartition("|")[2].strip() for line in lines}
+        assert "farm.cli.main" in loaded
+        return loaded
+
     def start(self, *words: str, **variables: str) -> subprocess.Popen[str]:
         """Start `farm WORDS` in a process group of its own, with its output in one pipe."""
         return subprocess.Popen(

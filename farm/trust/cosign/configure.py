@@ -6,10 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from farm.errors import TrustDeniedError
-from farm.trust.cosign.key_files import open_key
 from farm.trust.cosign.keys import PublicKey
-from farm.trust.cosign.program import ProgramKey
-from farm.trust.passphrases import passphrase_of
 
 if TYPE_CHECKING:
     from farm.settings import Settings
@@ -33,6 +30,11 @@ def key_pair(settings: Settings) -> tuple[PrivateKey, PublicKey]:
 
 def private_key(settings: Settings) -> PrivateKey:
     """The key with which this publisher signs; runs the passphrase command if one is set."""
+    # Who verifies starts faster without these.
+    from farm.trust.cosign.key_files import open_key  # noqa: PLC0415
+    from farm.trust.cosign.program import ProgramKey  # noqa: PLC0415
+    from farm.trust.passphrases import passphrase_of  # noqa: PLC0415
+
     key, given = settings.cosign_key, settings.cosign_private_key
     if key is None and given is None:
         raise TrustDeniedError(

@@ -24,10 +24,8 @@ from farm.trust.cosign.attachments import (
     contents_of,
     read_attachments,
 )
-from farm.trust.cosign.attest import attest
 from farm.trust.cosign.configure import key_pair, public_key, require_key
 from farm.trust.cosign.payload import payload_of, says
-from farm.trust.cosign.program import WITHOUT_LOG
 from farm.trust.signer import Signature, SignedName, SignTarget
 
 if TYPE_CHECKING:
@@ -85,6 +83,8 @@ class CosignSigner:
 
     def attest(self, images: Iterable[AttestedImage]) -> None:
         """Sign each image under its architecture tag, and what its workers state of it."""
+        from farm.trust.cosign.attest import attest  # noqa: PLC0415 - 20 ms that only a publisher needs
+
         attested = list(images)
         self.sign(one.target for one in attested)
         private, _ = key_pair(self.settings)
@@ -118,6 +118,8 @@ class CosignSigner:
 
     def command_line(self, target: SignTarget) -> str:
         """The cosign command that makes the same signature."""
+        from farm.trust.cosign.program import WITHOUT_LOG  # noqa: PLC0415 - who verifies runs no program
+
         key = str(self.settings.cosign_key or "env://COSIGN_PRIVATE_KEY")
         named = f"{target.name}:{target.tag}"
         claims = [

@@ -8,7 +8,7 @@ https://github.com/theupdateframework/notary/tree/v0.7.0
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from farm.errors import TrustDeniedError, TrustError, TrustUnavailableError
 
@@ -22,12 +22,11 @@ _LONGEST_LINE, _LAST_LINES = 500, 50
 _FATAL = re.compile(r"\* fatal: (.*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """A kind of failure: the output by which it is recognised, its error, and the remedy."""
 
-    pattern: re.Pattern[str]
-    """Its groups, {gun} and {server} may occur in the message."""
+    pattern: str
+    """Compiled only when something has failed; its groups, {gun} and {server} may occur in the message."""
     kind: type[TrustError]
     message: str
     hint: str | None = None
@@ -36,78 +35,76 @@ class Failure:
 # The first match counts, so a cause comes before its consequences.
 _FAILURES = (
     Failure(
-        re.compile(r"x509: (?P<why>certificate has expired[^\r\n\"]*)"),
+        r"x509: (?P<why>certificate has expired[^\r\n\"]*)",
         TrustUnavailableError,
         "the certificate of {server} cannot be used: {why}",
         "renew the certificate of the notary server, or set the clock of this machine",
     ),
     Failure(
-        re.compile(r"x509: (?P<why>[^\r\n\"]*)"),
+        r"x509: (?P<why>[^\r\n\"]*)",
         TrustError,
         "the certificate of {server} is not trusted: {why}",
         "name the CA that issued it with notary-ca",
     ),
     Failure(
-        re.compile(r"could not read CA certificate|unable to configure TLS"),
+        r"could not read CA certificate|unable to configure TLS",
         TrustError,
         "the CA certificate for {server} cannot be read",
         "notary-ca must name a PEM file",
     ),
     Failure(
-        re.compile(r"fatal: unauthorized|not authorized|fatal: denied|could not reach \S+: 40[13]\b"),
+        r"fatal: unauthorized|not authorized|fatal: denied|could not reach \S+: 40[13]\b",
         TrustDeniedError,
         "{server} refuses the login for {gun}",
         "log in to the registry with an account that may push there",
     ),
     Failure(
-        re.compile(r"(?<!\S)(?P<role>\S+) expired at (?P<when>[^\r\n\"]*)"),
+        r"(?<!\S)(?P<role>\S+) expired at (?P<when>[^\r\n\"]*)",
         TrustError,
         "the {role} metadata of {gun} expired at {when}",
         "the holder of that key must sign again; for timestamp and snapshot that is the notary server",
     ),
     Failure(
-        re.compile(r"could not find necessary signing keys|password invalid|Passphrase incorrect"),
+        r"could not find necessary signing keys|password invalid|Passphrase incorrect",
         TrustDeniedError,
         "the key is not allowed to sign for {gun}, or its passphrase is wrong",
         "the administrator allows a key with `farm trust init`",
     ),
     Failure(
-        re.compile(r"delegation does not exist|invalid role (?P<role>\S+)"),
+        r"delegation does not exist|invalid role (?P<role>\S+)",
         TrustError,
         "{gun} has no delegation, so no key may sign for it",
         "the administrator allows one with `farm trust init`",
     ),
     Failure(
-        UNKNOWN,
+        UNKNOWN.pattern,
         TrustError,
         "{gun} is not initialised on {server}",
         "the administrator does it once with `farm trust init`",
     ),
     Failure(
-        re.compile(r"fatal: (?P<role>[^\s.]+)\S* trust data unavailable"),
+        r"fatal: (?P<role>[^\s.]+)\S* trust data unavailable",
         TrustError,
         "{server} lacks the {role} metadata of {gun} that its own metadata refers to",
         "the administrator of the server must restore it",
     ),
     Failure(
-        re.compile(r"could not reach \S+: (?:Get \\?\"[^\"]*\": )?(?P<why>[^\r\n\"]*)"),
+        r"could not reach \S+: (?:Get \\?\"[^\"]*\": )?(?P<why>[^\r\n\"]*)",
         TrustUnavailableError,
         "{server} cannot be reached: {why}",
     ),
     Failure(
-        re.compile(
-            r"fatal: (?:[^\r\n]*: )?(?P<why>(?:unexpected )?EOF|connection reset by peer|[^\r\n:]*timeout)"
-        ),
+        r"fatal: (?:[^\r\n]*: )?(?P<why>(?:unexpected )?EOF|connection reset by peer|[^\r\n:]*timeout)",
         TrustUnavailableError,
         "{server} closed the connection: {why}",
     ),
     Failure(
-        re.compile(r"client is offline|unable to reach trust server[^\r\n\"]*"),
+        r"client is offline|unable to reach trust server[^\r\n\"]*",
         TrustUnavailableError,
         "{server} cannot be reached",
     ),
     Failure(
-        CONFLICT,
+        CONFLICT.pattern,
         TrustUnavailableError,
         "{server} rejects what was published for {gun}",
         "another client may be publishing there; the server's log has the reason",
@@ -119,7 +116,7 @@ def error_of(output: str, gun: str, server: str) -> TrustError:
     """The error for a failed run of the client; `output` has both its streams."""
     output = "\n".join(line[:_LONGEST_LINE] for line in output.splitlines()[-_LAST_LINES:])
     for failure in _FAILURES:
-        match = failure.pattern.search(output)
+        match = re.search(failure.pattern, output)
         if match:
             names = {key: (value or "").rstrip("\\ ") for key, value in match.groupdict().items()}
             message = failure.message.format(gun=gun, server=server, **names)
