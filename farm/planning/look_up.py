@@ -16,7 +16,6 @@ from farm.registry.index import holds
 from farm.registry.published_images import read_indexes
 from farm.system.at_once import at_once
 from farm.trust.attested_builds import ImageOrigin
-from farm.trust.places import current_policy
 from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from farm.planning.look_up_images import FoundImages
     from farm.registry.published_images import FoundIndex
     from farm.settings import Settings
+    from farm.trust.policy import Policy
     from farm.trust.signer import SignedName
 
 
@@ -54,7 +54,7 @@ def look_up(
         signed = pool.submit(signer.signed, asked) if signer else None
         found, signatures = indexes.result(), signed.result() if signed else {}
         images = look_up_images(
-            registry, cache(lambda: current_policy(settings)), _wanted(packages, arches, found, signatures)
+            registry, cache(lambda: _policy(settings)), _wanted(packages, arches, found, signatures)
         )
         targets = [package.reference.with_tag(options.release) for package in packages if options.release]
         releases = at_once(registry.head, targets) if targets else [None] * len(packages)
@@ -73,6 +73,12 @@ def look_up(
         )
         for package, release in zip(packages, releases, strict=True)
     }
+
+
+def _policy(settings: Settings) -> Policy:
+    from farm.trust.places import current_policy  # noqa: PLC0415 - a push with nothing to do reads no policy
+
+    return current_policy(settings)
 
 
 def _wanted(

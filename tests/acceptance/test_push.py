@@ -87,7 +87,8 @@ def test_a_second_push_does_nothing_and_needs_neither_broker_nor_worker(pushed: 
 
 
 BEYOND_LOOK_UPS = {"celery", "kombu", "redis", "docker", "git", "rich", "cryptography", "securesystemslib"}
-BEYOND_LOOK_UPS |= {"farm.model.run", "farm.trust.orders", "farm.package.tarball", "farm.package.attributes"}
+BEYOND_LOOK_UPS |= {"farm.model.run", "farm.trust.policy", "farm.trust.orders"}
+BEYOND_LOOK_UPS |= {"farm.package.attributes", "farm.package.tarball"}
 
 
 def test_a_push_with_nothing_to_do_does_not_load_modules_that_only_others_need(pushed: Workspace) -> None:
