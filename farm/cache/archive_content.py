@@ -7,11 +7,11 @@ from posixpath import normpath
 from typing import IO, TYPE_CHECKING, Any
 
 from farm.cache.blobs import LARGEST, PIECE
-from farm.cache.compression import GZIP, ZSTD, LayerCompressor, open_uncompressed
 from farm.cache.layout import NAME
 from farm.errors import CacheError
 from farm.model import hex_of
 from farm.model.strict_json import parse_json
+from farm.registry.compression import GZIP, ZSTD, LayerCompressor, open_uncompressed
 from farm.registry.oci import OCI_LAYER, OCI_LAYER_TAR, OCI_LAYER_ZSTD
 
 if TYPE_CHECKING:

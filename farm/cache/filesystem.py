@@ -12,9 +12,9 @@ from typing import IO, TYPE_CHECKING
 
 from farm.cache.blobs import PIECE
 from farm.cache.bounded_tar import UNREADABLE, entries, open_tar
-from farm.cache.compression import DAMAGED, open_uncompressed
 from farm.cache.image_content import children
 from farm.errors import CacheError
+from farm.registry.compression import DAMAGED, open_uncompressed
 
 if TYPE_CHECKING:
     from farm.cache.blobs import Blobs

@@ -11,11 +11,11 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from farm.cache.blobs import PIECE
-from farm.cache.compression import DAMAGED, open_uncompressed
 from farm.errors import CacheError, RegistryError
 from farm.model import digest_from_hex
 from farm.model.strict_json import fields_of, json_object, list_of, text_of
 from farm.registry import index, oci
+from farm.registry.compression import DAMAGED, open_uncompressed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from farm.cache import compression
 from farm.cache.archive_export import archive, root_for
 from farm.cache.archive_import import load, names_for
 from farm.cache.maintenance import verify
 from farm.cache.named_images import add_images, find_image
 from farm.errors import CacheError
 from farm.model import Reference, digest_of
+from farm.registry import compression
 from farm.registry.oci import DOCKER_MANIFEST, OCI_MANIFEST
 from tests.support.images import NAME, add, docker_archive, put, tar
 

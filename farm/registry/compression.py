@@ -10,13 +10,15 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from farm.model import digest_from_hex
 
 if TYPE_CHECKING:
-    from farm.cache.blobs import BlobWriter
+    from _typeshed import SupportsWrite
 
 isal_zlib: Any
 try:
     from isal import isal_zlib
 except ImportError:  # it has no wheels for s390x and riscv64
     isal_zlib = zlib
+
+HAS_ISAL = isal_zlib is not zlib
 
 DAMAGED = (EOFError, gzip.BadGzipFile, zlib.error, isal_zlib.error)
 """The errors of reading a compressed layer that is truncated or altered."""
@@ -26,14 +28,19 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 _GZIP_BITS = 31
 """zlib's largest window, and a gzip header without time and name, so that equal layers give equal bytes."""
 _LEVEL = 1
+SMALLER = 2
+"""A level whose layers are 2 % smaller, and take no longer. On level 3, the bytes depend on the processor."""
 
 
 class LayerCompressor:
-    """Compresses a layer into a blob, and computes the digest of the uncompressed layer."""
+    """Compresses a layer into a blob, and computes the digest of the uncompressed layer.
 
-    def __init__(self, into: BlobWriter, codec: Any = isal_zlib) -> None:
+    The blob depends on the pieces that are written: equal layers need pieces of equal size.
+    """
+
+    def __init__(self, into: SupportsWrite[bytes], codec: Any = isal_zlib, level: int = _LEVEL) -> None:
         self._into, self._hash = into, hashlib.sha256()
-        self._compressor = codec.compressobj(level=_LEVEL, wbits=_GZIP_BITS)
+        self._compressor = codec.compressobj(level=level, wbits=_GZIP_BITS)
 
     @property
     def diff_id(self) -> str:
@@ -63,7 +70,7 @@ def open_uncompressed(raw: IO[bytes]) -> IO[bytes] | None:
 
 
 def _gzip_file(raw: IO[bytes]) -> Any:
-    if isal_zlib is zlib:
+    if not HAS_ISAL:
         return gzip.GzipFile(fileobj=raw, mode="rb")
     from isal import igzip  # noqa: PLC0415 - it is present where isal_zlib is
 
