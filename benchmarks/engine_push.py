@@ -12,10 +12,12 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.measure import Ratio
-from farm.builders import engine_push
 from farm.builders.builder import Control
 from farm.builders.docker_engine import Engine
+from farm.builders.engine_builder import EngineBuilder
 from farm.model import Reference
+from farm.registry.client import open_registry
+from farm.settings import Settings
 from lab.lab import running_lab
 
 if TYPE_CHECKING:
@@ -75,8 +77,12 @@ def _build(lab: Lab, name: Reference) -> None:
 
 def _push(lab: Lab, name: Reference) -> None:
     control = Control(lambda _line: None, _LIMIT)
-    with Engine.connect(lab.engine_url, certs=None, timeout=60.0) as engine:
-        engine_push.push(engine, name, None, control, silence=_LIMIT)
+    settings = Settings(docker_config=lab.directory / "docker")
+    with (
+        Engine.connect(lab.engine_url, certs=None, timeout=60.0) as engine,
+        open_registry(settings) as registry,
+    ):
+        EngineBuilder(engine, lambda _: None).push(name, control, silence=_LIMIT, registry=registry)
 
 
 def _skopeo(lab: Lab, name: Reference) -> None:

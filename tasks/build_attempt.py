@@ -27,7 +27,7 @@ from farm.state.records import JobPatch
 from farm.trust.attested_builds import ImageOrigin, OrderedBuild
 from farm.trust.verified_images import ImageVerifier
 from tasks.attest import attest
-from tasks.build_inputs import refuse_inputs
+from tasks.build_inputs import is_from_scratch, refuse_inputs
 from tasks.check_bases import check_bases
 from tasks.disk_space import DiskSpace
 from tasks.retries import wait_for_redis, within_attempt
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from farm.builders.builder import Builder
-    from farm.builders.docker_engine import Engine
+    from farm.builders.docker_engine import Engine, EngineInfo
     from farm.model import ArchImage, Job, Reference
+    from farm.registry.client import Registry
     from farm.state.leases import HeldLease
     from farm.state.logs import LogWriter
     from tasks.orders import OrderedJob
@@ -62,6 +63,8 @@ class ImageBuild:
     """Records a transition of the job."""
     built: list[str] = field(default_factory=list)
     """The image that was built, by the engine's name for it; a later failure leaves it in the engine."""
+    scratch: set[str] = field(default_factory=set)
+    """Those of `built` that have no layers of a base image."""
     bases: set[tuple[str, str]] = field(default_factory=set)
     """The base images of what was built, by name and digest."""
 
@@ -90,7 +93,7 @@ class ImageBuild:
             # A step that this engine takes from its cache would prove nothing.
             build = partial(self._build, engine, builder, no_cache=first is not None)
             self._build_checked(lambda: disk.build_with_room(build, self.target, report=self.log.write))
-            digest = self._push(builder)
+            digest = self._push(builder, disk.info)
         image = self._pushed(digest)
         registry = within_attempt(self.context.registry)
         if first:
@@ -153,17 +156,21 @@ class ImageBuild:
         if self.built and builder.has_image(self.target, self.built[-1]):
             return
         with ExitStack() as stack:
-            context = self._build_context(engine, stack)
+            context, is_from_scratch = self._build_context(engine, stack)
             begun = time.monotonic()
             self.bases.clear()
             spec = BuildSpec.of(self.job, proxies=proxy_args(environment(PROXIES)))
             spec = replace(spec, no_cache=spec.no_cache or no_cache)
             image = builder.build(spec, context, self._control(self._time_limit()))
             self.built.append(image)
+            self.scratch.update([image] if is_from_scratch else [])
             self._record_duration(time.monotonic() - begun)
 
-    def _build_context(self, engine: Engine, stack: ExitStack) -> IO[bytes]:
-        """Return the verified context with the images that the job depends on; the job is now `building`."""
+    def _build_context(self, engine: Engine, stack: ExitStack) -> tuple[IO[bytes], bool]:
+        """Return the verified context with the images that the job depends on; the job is now `building`.
+
+        Return also whether its image has no layers of a base image.
+        """
         job, context = self.job, self.context
         tar = stack.enter_context(
             wait_for_redis(
@@ -171,12 +178,12 @@ class ImageBuild:
             )
         )
         verify_context(tar, job)
-        refuse_inputs(tar, job, context.policy)
+        dockerfile = refuse_inputs(tar, job, context.policy)
         self.move(JobState.BUILDING, JobPatch())
         with_images = with_depends_images(
             tar, job.depends, job.arch, engine=engine, registry=context.sources, log=self.log.write
         )
-        return stack.enter_context(with_images)
+        return stack.enter_context(with_images), is_from_scratch(dockerfile, job)
 
     def _control(self, timeout: float) -> Control:
         return Control(self.log.write, timeout, self.held.stopped.is_set, lambda *base: self.bases.add(base))
@@ -196,11 +203,23 @@ class ImageBuild:
             # Only later time limits and estimates depend on it.
             _log.warning("%s: its duration is not recorded: %s", self.job.title, error)
 
-    def _push(self, builder: Builder) -> str:
+    def _client_for(self, info: EngineInfo) -> Registry | None:
+        """The client with which to push the image, rather than the engine; None where that is no gain.
+
+        The engine knows which layers of base images the registry has. With containerd it has the compressed
+        layers, too, and equal builds equal bytes, as they must have where several workers build.
+        """
+        is_scratch = self.built[-1] in self.scratch
+        if not is_scratch or info.containerd or self.context.policy.attestations > 1:
+            return None
+        return within_attempt(self.context.registry)
+
+    def _push(self, builder: Builder, info: EngineInfo) -> str:
         self.move(JobState.PUSHING, JobPatch())
         settings = self.context.settings
+        control = self._control(settings.build_timeout)
         digest = builder.push(
-            self.target, self._control(settings.build_timeout), silence=settings.push_silence
+            self.target, control, silence=settings.push_silence, registry=self._client_for(info)
         )
         if not builder.has_image(self.target, self.built[-1]):
             # A new holder may have built under the same name in this engine, and its image been pushed.

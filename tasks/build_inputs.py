@@ -7,7 +7,8 @@ import re
 import tarfile
 from typing import IO, TYPE_CHECKING
 
-from farm.errors import BuildYmlError, ContextError, PolicyError
+from farm.errors import BuildYmlError, ContextError, InputError, PolicyError
+from farm.package import dockerfile
 from farm.syntax.yaml_fields import load
 from farm.trust.policy import matches
 
@@ -28,15 +29,18 @@ _LARGEST = 1 << 20
 """Bytes of a build.yml or Dockerfile that are read."""
 
 
-def refuse_inputs(tar: IO[bytes], job: Job, policy: Policy) -> None:
-    """Refuse build arguments and frontends that the policy does not allow; reads two files of the context.
+def refuse_inputs(tar: IO[bytes], job: Job, policy: Policy) -> bytes:
+    """Refuse build arguments and frontends that the policy does not allow; return the Dockerfile.
+
+    Two files of the context are read.
 
     Raises:
         PolicyError: it does not allow one of them.
         ContextError: a file is too large.
     """
-    dockerfile = _real_name(tar, job.dockerfile)
-    files = _files(tar, {job.build_yml, dockerfile})
+    name = _real_name(tar, job.dockerfile)
+    files = _files(tar, {job.build_yml, name})
+    text = files.get(name, b"")
     own = tuple(_own_arguments(job.build_yml, files.get(job.build_yml, b"")))
     added = [name for name, _ in job.build_args if name not in _STANDARD and not matches(name, own)]
     if refused := policy.refused_build_arguments(name for name in added if name != _SYNTAX_ARGUMENT):
@@ -45,12 +49,22 @@ def refuse_inputs(tar: IO[bytes], job: Job, policy: Policy) -> None:
             hint="add them to `build-arguments` of the policy, or to buildArgs of the package's build.yml",
         )
     frontends = [value for name, value in job.build_args if name == _SYNTAX_ARGUMENT]
-    for frontend in [*frontends, *_directives(files.get(dockerfile, b""))]:
+    for frontend in [*frontends, *_directives(text)]:
         if policy.refused_frontend(frontend):
             raise PolicyError(
                 f"the policy does not allow the frontend {frontend!r}",
                 hint="add it to `frontends` of the policy",
             )
+    return text
+
+
+def is_from_scratch(text: bytes, job: Job) -> bool:
+    """Whether an image has no layers of a base image, according to its Dockerfile."""
+    try:
+        return dockerfile.is_from_scratch(text.decode("utf-8", "replace"), dict(job.build_args))
+    except InputError:
+        # It is too long to be read here.
+        return False
 
 
 def _files(tar: IO[bytes], names: set[str]) -> dict[str, bytes]:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from farm.builders.build_arguments import Pairs
     from farm.model import Job, Reference
+    from farm.registry.client import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,10 +133,13 @@ class Builder(Protocol):
         Before a push: whether `push` suffices. After it: whether that image was pushed.
         """
 
-    def push(self, reference: Reference, control: Control, *, silence: float) -> str:
+    def push(
+        self, reference: Reference, control: Control, *, silence: float, registry: Registry | None = None
+    ) -> str:
         """Return once the registry has the image that was built under a tag; `build` may have pushed it.
 
-        `silence` is the number of seconds that the push may make no progress. The result is the digest that
+        `silence` is the number of seconds that the push may make no progress. With `registry`, the image has
+        no layers of a base image, and the builder may push it with that client. The result is the digest that
         was pushed: of the image, or of its index.
 
         Raises:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from farm.builders.builder import BuildSpec, Control
     from farm.builders.buildx_plugin import Plugin
     from farm.builders.docker_engine import Engine
+    from farm.registry.client import Registry
     from farm.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -110,7 +111,14 @@ class BuildxBuilder:
         """See `Builder`; True only for what this builder has pushed, because a build ends with its push."""
         return bool(image) and self.pushed.get(str(reference)) == image
 
-    def push(self, reference: Reference, control: Control, *, silence: float) -> str:  # noqa: ARG002 - the build has pushed the image
+    def push(  # the build has pushed the image
+        self,
+        reference: Reference,
+        control: Control,  # noqa: ARG002
+        *,
+        silence: float,  # noqa: ARG002
+        registry: Registry | None = None,  # noqa: ARG002
+    ) -> str:
         """See `Builder`; only returns what the build pushed."""
         if digest := self.pushed.get(str(reference)):
             return digest

@@ -1,4 +1,4 @@
-"""The `engine` builder: BuildKit in a Docker Engine builds, the engine pushes; needs no client program.
+"""The `engine` builder: BuildKit in a Docker Engine builds; needs no client program.
 
 https://docs.docker.com/reference/api/engine/version/v1.57/operations/ImageBuild/
 """
@@ -10,13 +10,14 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from farm.builders import engine_images, engine_push
+from farm.builders import engine_images, engine_push, saved_push
 from farm.builders.failures import build_failure
 from farm.builders.message_stream import BuildLog, Limits, stream_messages
 from farm.buildkit.progress import readable
 from farm.buildkit.session import Session
 from farm.buildkit.status_messages import read_trace
-from farm.errors import BuildFailedError, EngineError, EngineUnavailableError
+from farm.errors import BuildFailedError, EngineError, EngineUnavailableError, TemporaryFullError
+from farm.registry.compression import HAS_ISAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from farm.builders.docker_engine import Engine
     from farm.buildkit.connection import Connection
     from farm.model import Reference
+    from farm.registry.client import Registry
     from farm.registry.credentials import Login
 
 _OK = 200
@@ -32,7 +34,7 @@ _OK = 200
 
 @dataclass(frozen=True, slots=True)
 class EngineBuilder:
-    """A `Builder` that leaves the image in the engine, from where the engine pushes it."""
+    """A `Builder` that leaves the image in the engine, from where the engine or the farm pushes it."""
 
     engine: Engine
     login_for: Callable[[str], Login | None]
@@ -57,8 +59,18 @@ class EngineBuilder:
         """See `Builder`."""
         return engine_images.has_image(self.engine, reference, image)
 
-    def push(self, reference: Reference, control: Control, *, silence: float) -> str:
+    def push(
+        self, reference: Reference, control: Control, *, silence: float, registry: Registry | None = None
+    ) -> str:
         """See `Builder`."""
+        if registry and HAS_ISAL:
+            try:
+                return saved_push.push(self.engine, registry, reference, control, silence=silence)
+            except (EngineError, TemporaryFullError) as error:
+                if isinstance(error, EngineUnavailableError):
+                    raise
+                # It has no room for an archive, say, or the image is gone, which its own push will report.
+                control.log(f"push: {error.message}: the engine pushes the image itself")
         login = self.login_for(reference.registry)
         return engine_push.push(self.engine, reference, login, control, silence=silence)
 

@@ -6,25 +6,32 @@ Every function raises EngineUnavailableError if the engine cannot be reached, an
 from __future__ import annotations
 
 import io
-from contextlib import suppress
+import selectors
+import time
+from contextlib import closing, contextmanager, suppress
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import docker.errors
 
-from farm.builders.docker_engine import translate_engine_errors
+from farm.builders.docker_engine import open_socket, translate_engine_errors
 from farm.builders.failures import is_disk_full, quoted
+from farm.buildkit.connection import json_object
 from farm.errors import DiskFullError, EngineError
 from farm.model import Reference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from typing_extensions import Buffer
 
     from farm.builders.docker_engine import Engine
 
 _CHUNK = 1 << 20
+_POLL = 0.2
+"""Seconds between two checks of a caller's limits."""
 
 
 class _ChunkReader(io.RawIOBase):
@@ -61,6 +68,32 @@ def save_image(engine: Engine, image: str) -> io.BufferedReader:
         chunks = engine.api.get_image(image, chunk_size=_CHUNK)
         first = next(chunks, b"")  # docker-py sends the request only now
     return io.BufferedReader(_ChunkReader(_translated(engine, chain([first], chunks))), _CHUNK)
+
+
+@contextmanager
+def open_saved(engine: Engine, image: str, check: Callable[[float], None]) -> Iterator[IO[bytes]]:
+    """The archive of an image, as `save_image`, for a caller that may be stopped while the engine writes it.
+
+    Until the first byte, `check` is called a few times a second with the time since when it waits; it raises
+    to stop. Raises EngineError for any other answer than an archive.
+    """
+    with translate_engine_errors(engine.url), closing(HTTPConnection("docker")) as connection:
+        # Not h11, which takes twice the processor time for each byte.
+        connection.sock = open_socket(engine.url, engine.timeout, engine.tls)
+        connection.request("GET", engine.target(f"/images/{image}/get"))
+        waiting = time.monotonic()
+        with selectors.DefaultSelector() as selector:
+            selector.register(connection.sock, selectors.EVENT_READ)
+            while not selector.select(_POLL):
+                check(waiting)
+        try:
+            with connection.getresponse() as response:
+                if response.status != HTTPStatus.OK:
+                    message = (json_object(response.read(_CHUNK)) or {}).get("message", response.reason)
+                    raise EngineError(f"the Docker Engine does not save the image: {quoted(str(message))}")
+                yield io.BufferedReader(response, _CHUNK)
+        except HTTPException as error:
+            raise ConnectionError(str(error)) from error
 
 
 def _translated(engine: Engine, chunks: Iterable[bytes]) -> Iterator[bytes]:

@@ -69,6 +69,21 @@ def images_of(text: str, args: Mapping[str, str]) -> tuple[tuple[str, str | None
     return tuple(dict.fromkeys(images))
 
 
+def is_from_scratch(text: str, args: Mapping[str, str]) -> bool:
+    """Whether the last stage of a Dockerfile starts without the layers of an image."""
+    known: dict[str, str] = {}
+    without_layers = {"scratch"}
+    image = ""
+    for name, value in instructions(text):
+        if name == "ARG" and not image:
+            known.update(_declared(value, args, known))
+        elif name == "FROM":
+            image, _, stage = _from(value, known)
+            (without_layers.add if image.lower() in without_layers else without_layers.discard)(stage)
+            without_layers.discard("")
+    return image.lower() in without_layers
+
+
 def sources_of(text: str) -> tuple[str, ...]:
     """The files and directories of the build context that COPY, ADD and RUN --mount name.
 

@@ -28,11 +28,13 @@ OCI_LAYER = f"{OCI_LAYER_TAR}+gzip"
 OCI_LAYER_ZSTD = f"{OCI_LAYER_TAR}+zstd"
 DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
+DOCKER_CONFIG = "application/vnd.docker.container.image.v1+json"
+DOCKER_LAYER = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 OCI_TYPE_OF = {
     DOCKER_LIST: OCI_INDEX,
     DOCKER_MANIFEST: OCI_MANIFEST,
-    "application/vnd.docker.container.image.v1+json": OCI_CONFIG,
-    "application/vnd.docker.image.rootfs.diff.tar.gzip": OCI_LAYER,
+    DOCKER_CONFIG: OCI_CONFIG,
+    DOCKER_LAYER: OCI_LAYER,
     "application/vnd.docker.image.rootfs.diff.tar": OCI_LAYER_TAR,
 }
 """Docker's media types to OCI's."""
@@ -127,11 +129,11 @@ class ImageManifest(NamedTuple):
         return (self.config, *(layer for layer in self.layers if layer.digest not in self.foreign))
 
     @staticmethod
-    def body(config: Descriptor, layers: Sequence[Descriptor]) -> bytes:
-        """The OCI manifest of an image as it is stored: the same parts give the same bytes."""
+    def body(config: Descriptor, layers: Sequence[Descriptor], media_type: str = OCI_MANIFEST) -> bytes:
+        """The manifest of an image as it is stored: the same parts give the same bytes."""
         data = {
             "schemaVersion": 2,
-            "mediaType": OCI_MANIFEST,
+            "mediaType": media_type,
             "config": config.to_json(),
             "layers": [layer.to_json() for layer in layers],
         }

@@ -7,7 +7,7 @@ import pytest
 
 from farm.errors import InputError
 from farm.model import arch_of_uname
-from farm.package.dockerfile import base_images, dockerfiles, images_of, needs
+from farm.package.dockerfile import base_images, dockerfiles, images_of, is_from_scratch, needs
 from farm.package.read_packages import read_packages
 from farm.package.tags import TagOptions
 from tests.support.git_repos import commit, commit_files, make_repository, write
@@ -53,6 +53,23 @@ if TYPE_CHECKING:
 )
 def test_the_images_of_a_dockerfile_are_found(text: str, images: list[str]) -> None:
     assert [name for name, _ in images_of(text, {"SET": "given"})] == images
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("FROM a AS b\nFROM scratch\nCOPY --from=b / /\n", True),
+        ("FROM scratch AS x\nCOPY . /\nFROM X\n", True),
+        ("ARG BASE=scratch\nFROM ${BASE}\n", True),
+        ("FROM scratch\nFROM a\n", False),
+        ("FROM scratch AS x\nFROM a AS x\nFROM x\n", False),
+        ("ARG SET=scratch\nFROM $SET\n", False),
+        ("FROM scratch\nFROM $UNKNOWN\n", False),
+        ("", False),
+    ],
+)
+def test_an_image_without_the_layers_of_another_one_is_recognised(text: str, expected: bool) -> None:
+    assert is_from_scratch(text, {"SET": "given"}) == expected
 
 
 @pytest.mark.parametrize(
