@@ -87,13 +87,14 @@ class ImageBuild:
         started = time.time()
         with ExitStack() as stack:
             engine = stack.enter_context(self.context.engine())
-            disk = DiskSpace(self.context, engine, self.context.engine_root(engine))
+            info = self.context.engine_info(engine)
+            disk = DiskSpace(self.context, engine, info.root)
             stack.enter_context(disk.reserved(self.target, built=bool(self.built)))
             builder = choose_builder(self.context.settings, engine, self.context.credentials.login_for)
             # A step that this engine takes from its cache would prove nothing.
             build = partial(self._build, engine, builder, no_cache=first is not None)
             self._build_checked(lambda: disk.build_with_room(build, self.target, report=self.log.write))
-            digest = self._push(builder, disk.info)
+            digest = self._push(builder, info)
         image = self._pushed(digest)
         registry = within_attempt(self.context.registry)
         if first:

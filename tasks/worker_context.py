@@ -5,7 +5,6 @@ A child process must not share a connection with its parent, so each process mak
 
 from __future__ import annotations
 
-import math
 import mmap
 import os
 import time
@@ -23,6 +22,7 @@ from farm.trust.signer import make_signer
 
 if TYPE_CHECKING:
     from farm.attestation.worker_key import WorkerPrivateKey
+    from farm.builders.docker_engine import EngineInfo
     from farm.model.order import SignedOrder
     from farm.registry.client import Registry
     from farm.registry.credentials import Credentials
@@ -75,7 +75,7 @@ class WorkerContext:
         self.orders: dict[str, SignedOrder] = {}
         """The verified orders of some runs, by run: they do not change, and are long where runs are large."""
         self._pruned: float | None = None
-        self._root: tuple[float, str] = (-math.inf, "")
+        self._info: tuple[float, EngineInfo | None] = (0.0, None)
 
     @cached_property
     def store(self) -> Store:
@@ -123,13 +123,13 @@ class WorkerContext:
         settings = self.settings
         return Engine.connect(settings.engine, certs=settings.engine_certs, timeout=settings.http_timeout)
 
-    def engine_root(self, engine: Engine) -> str:
-        """The directory of the engine's data, which is asked for only now and then: that takes it 20 ms."""
-        asked, root = self._root
-        if time.monotonic() - asked > _INFO_INTERVAL:
-            root = engine.info().root
-            self._root = time.monotonic(), root
-        return root
+    def engine_info(self, engine: Engine) -> EngineInfo:
+        """What the engine says of itself; it is asked only now and then, since its answer takes 20 ms."""
+        asked, info = self._info
+        if info is None or time.monotonic() - asked > _INFO_INTERVAL:
+            info = engine.info()
+            self._info = time.monotonic(), info
+        return info
 
     def pruning_due(self) -> bool:
         """Whether to prune the engine's cache now; True counts as pruned."""
@@ -143,7 +143,7 @@ class WorkerContext:
 _PRUNE_INTERVAL = 600.0
 """Seconds between two prunings while enough space is free."""
 _INFO_INTERVAL = 600.0
-"""Seconds between two questions about the engine."""
+"""Seconds for which an engine is not asked again what it is."""
 _configured: list[WorkerContext] = []
 
 
