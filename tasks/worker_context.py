@@ -142,8 +142,8 @@ class WorkerContext:
 
 _PRUNE_INTERVAL = 600.0
 """Seconds between two prunings while enough space is free."""
-_INFO_INTERVAL = 600.0
-"""Seconds for which an engine is not asked again what it is."""
+_INFO_INTERVAL = 60.0
+"""Seconds for which an engine is not asked again what it is, such as where its data are."""
 _configured: list[WorkerContext] = []
 
 

@@ -26,7 +26,7 @@ _LATER = {
     "run": ("Copy", "Job", "PackageWork", "Run"),
     "states": ("JobState", "PackageState", "RunPriority", "RunState"),
 }
-"""The modules whose values a tag needs not: commands that make one start faster without them."""
+"""The modules whose values a tag does not need: commands that only make one start faster without them."""
 
 __all__ = [
     "ARCHES",

@@ -136,10 +136,10 @@ class Results(RedisBackend):
 
     def _open_chords(self, sizes: Mapping[str, int]) -> None:
         with self.client.pipeline(transaction=False) as pipeline:
+            # The stubs do not know `chord_expires`.
+            life: int | None = self.chord_expires or None  # type: ignore[attr-defined]
             for group, size in sizes.items():
                 pipeline.delete(self.get_key_for_group(group, ".c"))
-                # The stubs do not know `chord_expires`.
-                life: int = self.chord_expires  # type: ignore[attr-defined]
                 pipeline.set(self.get_key_for_group(group, ".s"), size, ex=life)
             pipeline.execute()
 

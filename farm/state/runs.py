@@ -287,13 +287,14 @@ def _read_bounded(run: RunHandle, fields: Sequence[tuple[str, str, int]]) -> lis
     """Fields of the run's hashes, each with the most bytes that it may have."""
     pipeline: Any = run.store.binary.pipeline(transaction=False)
     for part, field, _ in fields:
-        pipeline.hget(run.key(part), field)
-    answers: list[bytes] = [answer or b"" for answer in pipeline.execute()]
-    for (part, field, most), answer in zip(fields, answers, strict=True):
-        if not 0 < len(answer) <= most:
-            what = f"has {len(answer)} bytes of" if answer else "lacks"
+        pipeline.hstrlen(run.key(part), field)
+    for (part, field, most), length in zip(fields, pipeline.execute(), strict=True):
+        if not 0 < length <= most:
+            what = "lacks" if not length else f"has {length} bytes of"
             raise StateError(f"run {run} {what} its {part} ({field})", hint="push again")
-    return answers
+    for part, field, _ in fields:
+        pipeline.hget(run.key(part), field)
+    return [answer or b"" for answer in pipeline.execute()]
 
 
 def read_package(package: PackageHandle) -> PackageRecord:

@@ -59,7 +59,10 @@ def running(
     own_session: bool = False,
     open_files: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Start a short program as `run` does, to do something else before `finish`; an error kills it."""
+    """Start a short program as `run` does, to do something else before `finish`.
+
+    It is killed at the end if it was not finished, and after an error.
+    """
     with subprocess.Popen(
         command,
         stdin=subprocess.PIPE,
@@ -71,6 +74,8 @@ def running(
     ) as process:
         try:
             yield process
+            if process.poll() is None:
+                process.kill()  # nobody waits for its answer
         except BaseException:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL) if own_session else process.kill()

@@ -1,4 +1,4 @@
-"""A maintainer may be far from the farm's Redis: many packages cost as many exchanges as a few."""
+"""A maintainer may be far from the farm's Redis: no package of many costs an exchange of its own."""
 
 from __future__ import annotations
 

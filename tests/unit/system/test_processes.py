@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from farm.system.processes import read_in_bulk
+from farm.system.processes import read_in_bulk, running
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +50,12 @@ def test_setpriv_is_required_only_on_linux(tmp_path: Path) -> None:
     assert (mac.returncode, mac.stderr) == (0, "")
     assert (tmp_path / "darwin" / "delegation.crt").exists()
     assert "the program setpriv is not installed" in make_key(tmp_path, "linux").stderr
+
+
+def test_a_program_that_nobody_waits_for_is_killed() -> None:
+    with running(["sleep", "1000"]) as process:
+        pass
+    assert process.returncode == -signal.SIGKILL
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the size of a pipe cannot be set")
