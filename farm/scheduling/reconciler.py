@@ -55,7 +55,8 @@ def reconcile(
     steps = sum(
         _reconcile_run(RunReconciler(app, run, now, heads, keep, steady), reported) for run in overdue
     )
-    send_ready(app, store)
+    # A newer run is being sent by its submitter: of two senders at once, one may overtake the other.
+    send_ready(app, store, until=now - GRACE)
     return steps
 
 

@@ -42,9 +42,14 @@ _PASSED_OVER = 20
 """Jobs of a run that cannot be read, and that do not keep those behind them from being sent."""
 
 
-def send_ready(app: Celery, store: Store, arches: Sequence[str] = ARCHES) -> int:
-    """Send jobs until the queue of each of these architectures has enough; returns how many were sent."""
-    runs = read_open_runs(store, arches)
+def send_ready(
+    app: Celery, store: Store, arches: Sequence[str] = ARCHES, *, until: float | None = None
+) -> int:
+    """Send jobs until the queue of each of these architectures has enough; returns how many were sent.
+
+    With `until`, a time by Redis' clock, only those of runs that were stored before it.
+    """
+    runs = read_open_runs(store, arches, until=until)
     wanted = [arch for arch in arches if any(one.ready.get(arch) for one in runs)]
     if not wanted:
         return 0

@@ -81,9 +81,16 @@ def next_ready(run: RunHandle, arch: str, count: int) -> list[JobHandle]:
     return [job for field, job in jobs.items() if field not in foreign]
 
 
-def read_open_runs(store: Store, arches: Sequence[str] = ARCHES) -> list[OpenRun]:
-    """What the open runs have sent, and may send, in two round trips."""
-    (names,) = store.ask([("zrange", OPEN_RUNS, 0, _MAX_RUNS - 1)])
+def read_open_runs(
+    store: Store, arches: Sequence[str] = ARCHES, *, until: float | None = None
+) -> list[OpenRun]:
+    """What the open runs have sent, and may send, in two round trips.
+
+    With `until`, a time by Redis' clock, only those that were stored before it.
+    """
+    (names,) = store.ask(
+        [("zrangebyscore", OPEN_RUNS, "-inf", "+inf" if until is None else until, 0, _MAX_RUNS)]
+    )
     questions = [
         question
         for name in names

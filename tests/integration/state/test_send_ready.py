@@ -155,6 +155,15 @@ def test_a_package_that_cannot_be_read_does_not_stop_the_others(
     assert farm.store.text.zscore(broken.key("ready:amd64"), "J r1/p2 amd64") is not None
 
 
+def test_the_reconciler_leaves_a_new_run_to_its_submitter_who_may_be_sending(farm: Farm) -> None:
+    submit(farm, "r1", *many(6, "r1"))
+    farm.take("build.amd64")
+    farm.reconcile(after=0)
+    assert farm.arches("amd64") == []
+    farm.reconcile(after=2.2)
+    assert farm.arches("amd64") == ["r1/p2 amd64", "r1/p3 amd64"]
+
+
 def test_a_record_that_somebody_else_wrote_does_not_stop_the_others(farm: Farm) -> None:
     broken = submit(farm, "r1", *many(6, "r1"))
     farm.take("build.amd64")
