@@ -154,8 +154,12 @@ class _Asked(NamedTuple):
 
 @contextmanager
 def _asking(top: Path, options: TagOptions) -> Iterator[_Asked]:
-    with asking_repository(top, options.hash_commit) as repository, asking_filters(str(top)) as filters_off:
-        yield _Asked(repository, filters_off)
+    with ExitStack() as stack:
+        repository = stack.enter_context(asking_repository(top, options.hash_commit))
+        if options.other_commit:  # which has no uncommitted changes, so that no filter is run
+            yield _Asked(repository, tuple)
+        else:
+            yield _Asked(repository, stack.enter_context(asking_filters(str(top))))
 
 
 class FactReader:

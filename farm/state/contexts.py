@@ -6,6 +6,7 @@ import hashlib
 import math
 import secrets
 import zlib
+from contextlib import ExitStack
 from typing import IO, TYPE_CHECKING, Any
 
 from redis.exceptions import ResponseError
@@ -87,25 +88,23 @@ def get_context(store: Store, digest: str, *, size: int | None = None) -> IO[byt
     It is a ContextError if it is not stored (any more), does not have its digest, or unpacks to more than
     `size` bytes; no more than these are unpacked.
     """
-    unpacked = spool()
     unpacker, summary = zlib.decompressobj(), hashlib.sha256()
     try:
-        for plain in _decompressed(_pieces(store, digest), unpacker, math.inf if size is None else size):
-            summary.update(plain)
-            unpacked.write(plain)
-        if not unpacker.eof or digest_from_hex(summary.hexdigest()) != digest:
-            raise zlib.error("digest mismatch")  # noqa: TRY301 - handled like data that zlib refuses
-        unpacked.seek(0)
+        with ExitStack() as failed:
+            unpacked = failed.enter_context(spool())
+            for plain in _decompressed(_pieces(store, digest), unpacker, math.inf if size is None else size):
+                summary.update(plain)
+                unpacked.write(plain)
+            if not unpacker.eof or digest_from_hex(summary.hexdigest()) != digest:
+                raise zlib.error("digest mismatch")  # noqa: TRY301 - handled like data that zlib refuses
+            unpacked.seek(0)
+            failed.pop_all()
     except zlib.error as error:
-        unpacked.close()
         # `put_context` skips a digest that is stored, so damaged content would never be replaced.
         translate_redis_errors(store.binary.delete)(_key(digest))
         raise ContextError(
             f"the context {digest} arrived damaged: {error}", hint="submit the package again"
         ) from error
-    except BaseException:
-        unpacked.close()
-        raise
     return unpacked
 
 

@@ -72,14 +72,14 @@ def running(
         start_new_session=own_session,
         pass_fds=open_files,
     ) as process:
+        finished = False
         try:
             yield process
-            if process.poll() is None:
-                process.kill()  # nobody waits for its answer
-        except BaseException:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL) if own_session else process.kill()
-            raise
+            finished = process.poll() is not None
+        finally:
+            if not finished:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL) if own_session else process.kill()
 
 
 def finish(
